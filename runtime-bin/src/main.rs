@@ -1,0 +1,2 @@
+//! The `orlop` command: an OCI runtime for managers and people.
+fn main() {}

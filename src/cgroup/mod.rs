@@ -1,0 +1,1 @@
+//! Control groups: create, limit, join, measure, freeze, kill and remove.

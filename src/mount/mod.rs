@@ -1,0 +1,1 @@
+//! Mount options, root file systems, overlay and pivot_root.

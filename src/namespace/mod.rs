@@ -1,0 +1,1 @@
+//! Namespaces: a set to create or join, id maps, time offsets.

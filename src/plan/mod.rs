@@ -1,0 +1,1 @@
+//! The plan: what a bundle is compiled into.

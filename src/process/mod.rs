@@ -1,0 +1,1 @@
+//! What a process is given: identity, capabilities, limits, labels, terminal.
