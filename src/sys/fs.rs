@@ -40,7 +40,7 @@ pub fn openat(dir: impl AsFd, path: &CStr, flags: i32, mode: u32) -> Result<Owne
 
 /// Reads until the end of the file.
 pub fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
-    let mut out = Vec::with_capacity(4096.min(limit));
+    let mut out: Vec<u8> = Vec::with_capacity(4096.min(limit));
     loop {
         if out.len() == out.capacity() {
             out.reserve(out.len().max(4096));

@@ -6,8 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// All seals: the content can never change again, nor the seals.
-pub const SEAL_ALL: i32 =
-    libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+pub const SEAL_ALL: i32 = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
 /// memfd_create(2) with `MFD_CLOEXEC`.
 pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
@@ -36,9 +35,8 @@ impl Mapping {
     pub fn new(fd: impl AsFd, length: usize) -> Result<Self, Errno> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
-        let address = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.as_fd().as_raw_fd(), 0)
-        };
+        let address =
+            unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd.as_fd().as_raw_fd(), 0) };
         if address == libc::MAP_FAILED {
             return Err(Errno::last());
         }

@@ -94,9 +94,7 @@ pub fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd, Errno> {
 pub fn context_log(context: impl AsFd) -> String {
     let mut lines = Vec::new();
     let mut buffer = [0u8; 1024];
-    while let Ok(n) =
-        call!(libc::SYS_read, context.as_fd().as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
-    {
+    while let Ok(n) = call!(libc::SYS_read, context.as_fd().as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) {
         lines.push(String::from_utf8_lossy(&buffer[..n as usize]).trim_end().to_owned());
     }
     lines.join("; ")
