@@ -1,0 +1,523 @@
+//! The mount options of the runtime-spec: one table, and what a list of them amounts to.
+//!
+//! `config.md#linux-mount-options` has names for mount attributes, their recursive forms, flags of
+//! the superblock, propagation and what the runtime itself does; any other word belongs to the file
+//! system's driver. [`parse`] sorts a list into these, in the terms of the fd-based mount API.
+
+use crate::sys::mount::{MountAttr, attr};
+use std::fmt;
+
+/// The longest string value which fsconfig(2) takes, in bytes.
+pub const FSCONFIG_STRING_MAX: usize = 255;
+
+/// An option that cannot be understood, with its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionError {
+    /// Index in the list of options (the last part of the JSON pointer).
+    pub index: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// A change of propagation, to be made after the mount is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Propagation {
+    /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`.
+    pub flag: u64,
+    /// For all mounts below it too.
+    pub recursive: bool,
+    /// Index in the list of options.
+    pub index: usize,
+}
+
+/// A request of which there can be only one, and whether it goes for all mounts below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// For all mounts below it too.
+    pub recursive: bool,
+    /// Index in the list of options.
+    pub index: usize,
+}
+
+/// A flag of the superblock, by its fsconfig(2) key: `ro`, `rw`, `sync`, `async`, `dirsync`, `mand`, `nomand`,
+/// `lazytime` or `nolazytime`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperFlag {
+    /// Key for fsconfig(2) `FSCONFIG_SET_FLAG`.
+    pub key: &'static str,
+    /// Index in the list of options.
+    pub index: usize,
+}
+
+/// An option of the file system's driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataOption {
+    /// Key for fsconfig(2).
+    pub key: String,
+    /// Its value; absent for a flag.
+    pub value: Option<String>,
+    /// Index in the list of options.
+    pub index: usize,
+}
+
+impl DataOption {
+    /// Whether fsconfig(2) can take the value as a string.
+    pub fn fits_fsconfig(&self) -> bool {
+        self.value.as_ref().is_none_or(|v| v.len() <= FSCONFIG_STRING_MAX)
+    }
+}
+
+impl fmt::Display for DataOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.key),
+            None => f.write_str(&self.key),
+        }
+    }
+}
+
+/// What a list of mount options asks for. Where two options contradict each other the later wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// `MOUNT_ATTR_*` to set on the mount itself.
+    pub attr_set: u64,
+    /// `MOUNT_ATTR_*` to clear on the mount itself; all of [`attr::ATIME`] wherever the access time
+    /// mode is named, as mount_setattr(2) wants it.
+    pub attr_clear: u64,
+    /// `MOUNT_ATTR_*` to set on the mount and all mounts below it.
+    pub rec_set: u64,
+    /// `MOUNT_ATTR_*` to clear on the mount and all mounts below it.
+    pub rec_clear: u64,
+    /// Flags of the superblock of a new file system.
+    pub superblock: Vec<SuperFlag>,
+    /// Changes of propagation, in order.
+    pub propagation: Vec<Propagation>,
+    /// `bind`, `rbind`.
+    pub bind: Option<Depth>,
+    /// `remount`, with its index.
+    pub remount: Option<usize>,
+    /// `tmpcopyup`, with its index.
+    pub tmpcopyup: Option<usize>,
+    /// `idmap`, `ridmap`.
+    pub idmap: Option<Depth>,
+    /// Options which today's kernels have no use for (`silent`, `loud`: a driver's messages go to
+    /// the configuration context, never to the kernel's log; `iversion`, `noiversion`: each file
+    /// system that has a change counter keeps it always), by index.
+    pub without_effect: Vec<usize>,
+    /// Options of the file system's driver, in order.
+    pub data: Vec<DataOption>,
+}
+
+impl MountOptions {
+    /// `MOUNT_ATTR_*` for fsmount(2) of a new file system: there the recursive options mean the mount
+    /// itself, and come after the plain ones.
+    pub fn new_mount_attributes(&self) -> u64 {
+        (self.attr_set & !self.rec_clear) | self.rec_set
+    }
+
+    /// What mount_setattr(2) has to change on a bind mount itself, if anything.
+    pub fn attributes(&self) -> Option<MountAttr> {
+        change(self.attr_set, self.attr_clear)
+    }
+
+    /// What mount_setattr(2) has to change on a bind mount and all mounts below it, if anything.
+    pub fn recursive_attributes(&self) -> Option<MountAttr> {
+        change(self.rec_set, self.rec_clear)
+    }
+
+    /// Whether the mount is to be read-only, of itself.
+    pub fn read_only(&self) -> bool {
+        self.new_mount_attributes() & attr::RDONLY != 0
+    }
+
+    /// The value of a driver's option; the last one counts.
+    pub fn data_value(&self, key: &str) -> Option<&str> {
+        self.data.iter().rev().find(|d| d.key == key).and_then(|d| d.value.as_deref())
+    }
+
+    /// Refuses options of a file system's driver: a bind mount has no driver.
+    pub fn refuse_data(&self) -> Result<(), OptionError> {
+        match self.data.first() {
+            None => Ok(()),
+            Some(first) => {
+                let all: Vec<String> = self.data.iter().map(ToString::to_string).collect();
+                let message =
+                    format!("bind mounts cannot have any filesystem-specific options: {}", all.join(","));
+                Err(OptionError { index: first.index, message })
+            }
+        }
+    }
+}
+
+fn change(set: u64, clear: u64) -> Option<MountAttr> {
+    (set | clear != 0).then_some(MountAttr { set, clear, ..MountAttr::default() })
+}
+
+/// What one option of the table does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Sets or clears a `MOUNT_ATTR_*` bit.
+    Attr {
+        bit: u64,
+        set: bool,
+        recursive: bool,
+    },
+    /// Selects an access time mode (a value below [`attr::ATIME`]), or deselects it.
+    Atime {
+        mode: u64,
+        set: bool,
+        recursive: bool,
+    },
+    /// `ro`, `rw`: mount attribute and superblock flag in one.
+    ReadOnly(bool),
+    /// Superblock flag: the fsconfig key, and the key it takes the place of.
+    Super(&'static str, &'static str),
+    Propagation(libc::c_ulong, bool),
+    Bind(bool),
+    Idmap(bool),
+    Remount,
+    CopyUp,
+    /// `defaults`: what a mount is without options.
+    Defaults,
+    /// Accepted; the kernel has no use for it.
+    WithoutEffect,
+}
+
+use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, ReadOnly, Remount, Super, WithoutEffect};
+
+const fn on(bit: u64) -> Effect {
+    Attr { bit, set: true, recursive: false }
+}
+const fn off(bit: u64) -> Effect {
+    Attr { bit, set: false, recursive: false }
+}
+const fn ron(bit: u64) -> Effect {
+    Attr { bit, set: true, recursive: true }
+}
+const fn roff(bit: u64) -> Effect {
+    Attr { bit, set: false, recursive: true }
+}
+const fn atime(mode: u64, set: bool) -> Effect {
+    Atime { mode, set, recursive: false }
+}
+const fn ratime(mode: u64, set: bool) -> Effect {
+    Atime { mode, set, recursive: true }
+}
+const fn prop(flag: libc::c_ulong, recursive: bool) -> Effect {
+    Effect::Propagation(flag, recursive)
+}
+
+/// Every option of `config.md#linux-mount-options`, sorted by name.
+const TABLE: &[(&str, Effect)] = &[
+    ("async", Super("async", "sync")),
+    ("atime", atime(attr::NOATIME, false)),
+    ("bind", Bind(false)),
+    ("defaults", Defaults),
+    ("dev", off(attr::NODEV)),
+    ("diratime", off(attr::NODIRATIME)),
+    ("dirsync", Super("dirsync", "dirsync")),
+    ("exec", off(attr::NOEXEC)),
+    ("idmap", Idmap(false)),
+    ("iversion", WithoutEffect),
+    ("lazytime", Super("lazytime", "nolazytime")),
+    ("loud", WithoutEffect),
+    ("mand", Super("mand", "nomand")),
+    ("noatime", atime(attr::NOATIME, true)),
+    ("nodev", on(attr::NODEV)),
+    ("nodiratime", on(attr::NODIRATIME)),
+    ("noexec", on(attr::NOEXEC)),
+    ("noiversion", WithoutEffect),
+    ("nolazytime", Super("nolazytime", "lazytime")),
+    ("nomand", Super("nomand", "mand")),
+    ("norelatime", atime(attr::RELATIME, false)),
+    ("nostrictatime", atime(attr::STRICTATIME, false)),
+    ("nosuid", on(attr::NOSUID)),
+    ("nosymfollow", on(attr::NOSYMFOLLOW)),
+    ("private", prop(libc::MS_PRIVATE, false)),
+    ("ratime", ratime(attr::NOATIME, false)),
+    ("rbind", Bind(true)),
+    ("rdev", roff(attr::NODEV)),
+    ("rdiratime", roff(attr::NODIRATIME)),
+    ("relatime", atime(attr::RELATIME, true)),
+    ("remount", Remount),
+    ("rexec", roff(attr::NOEXEC)),
+    ("ridmap", Idmap(true)),
+    ("rnoatime", ratime(attr::NOATIME, true)),
+    ("rnodev", ron(attr::NODEV)),
+    ("rnodiratime", ron(attr::NODIRATIME)),
+    ("rnoexec", ron(attr::NOEXEC)),
+    ("rnorelatime", ratime(attr::RELATIME, false)),
+    ("rnostrictatime", ratime(attr::STRICTATIME, false)),
+    ("rnosuid", ron(attr::NOSUID)),
+    ("rnosymfollow", ron(attr::NOSYMFOLLOW)),
+    ("ro", ReadOnly(true)),
+    ("rprivate", prop(libc::MS_PRIVATE, true)),
+    ("rrelatime", ratime(attr::RELATIME, true)),
+    ("rro", ron(attr::RDONLY)),
+    ("rrw", roff(attr::RDONLY)),
+    ("rshared", prop(libc::MS_SHARED, true)),
+    ("rslave", prop(libc::MS_SLAVE, true)),
+    ("rstrictatime", ratime(attr::STRICTATIME, true)),
+    ("rsuid", roff(attr::NOSUID)),
+    ("rsymfollow", roff(attr::NOSYMFOLLOW)),
+    ("runbindable", prop(libc::MS_UNBINDABLE, true)),
+    ("rw", ReadOnly(false)),
+    ("shared", prop(libc::MS_SHARED, false)),
+    ("silent", WithoutEffect),
+    ("slave", prop(libc::MS_SLAVE, false)),
+    ("strictatime", atime(attr::STRICTATIME, true)),
+    ("suid", off(attr::NOSUID)),
+    ("symfollow", off(attr::NOSYMFOLLOW)),
+    ("sync", Super("sync", "async")),
+    ("tmpcopyup", CopyUp),
+    ("unbindable", prop(libc::MS_UNBINDABLE, false)),
+];
+
+/// The names of all options known here, sorted: `mountOptions` of `features.md`.
+pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _)| *name)
+}
+
+/// Reads a list of mount options.
+///
+/// An empty string is no option. A string with commas is several options, as in mount(8); a comma
+/// that is quoted, or escaped by a backslash, divides nothing.
+///
+/// # Errors
+/// Only for what no driver could take either: a NUL byte, a value without a key, a value for `idmap`.
+pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
+    let mut result = MountOptions::default();
+    let mut modes = [None, None];
+    for (index, text) in options.iter().enumerate() {
+        if text.contains('\0') {
+            return Err(OptionError { index, message: "a mount option has a NUL byte".into() });
+        }
+        for option in split(text) {
+            match lookup(option) {
+                Some(effect) => result.apply(effect, index, &mut modes),
+                None => result.data.push(data_option(option, index)?),
+            }
+        }
+    }
+    for (mode, (set, clear)) in modes
+        .into_iter()
+        .zip([(&mut result.attr_set, &mut result.attr_clear), (&mut result.rec_set, &mut result.rec_clear)])
+    {
+        if let Some(mode) = mode {
+            *set |= mode;
+            *clear |= attr::ATIME;
+        }
+    }
+    Ok(result)
+}
+
+fn lookup(name: &str) -> Option<Effect> {
+    TABLE.binary_search_by(|(n, _)| (*n).cmp(name)).ok().map(|i| TABLE[i].1)
+}
+
+/// The parts of `text` between commas which are neither quoted nor escaped; empty parts left out.
+fn split(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c| {
+        let divides = c == ',' && !quoted && !escaped;
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        divides
+    })
+    .filter(|part| !part.is_empty())
+}
+
+fn data_option(option: &str, index: usize) -> Result<DataOption, OptionError> {
+    let (key, value) = match option.split_once('=') {
+        Some((key, value)) => (key, Some(value)),
+        None => (option, None),
+    };
+    if key.is_empty() {
+        return Err(OptionError { index, message: format!("mount option {option:?} has no name") });
+    }
+    if matches!(key, "idmap" | "ridmap") {
+        let message = format!("mount option {key:?} takes no value; use uidMappings and gidMappings");
+        return Err(OptionError { index, message });
+    }
+    // Quotes protect commas in a comma-separated list; the value itself has none.
+    let unquoted = value.map(|v| v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v));
+    Ok(DataOption { key: key.to_owned(), value: unquoted.map(str::to_owned), index })
+}
+
+impl MountOptions {
+    fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<u64>; 2]) {
+        match effect {
+            Attr { bit, set, recursive } => self.attr(bit, set, recursive),
+            Atime { mode, set, recursive } => {
+                let current = &mut modes[usize::from(recursive)];
+                if set {
+                    *current = Some(mode);
+                } else if mode == attr::RELATIME {
+                    // The kernel's default cannot be deselected, only not be asked for.
+                    *current = current.filter(|m| *m != mode);
+                } else if current.is_none_or(|m| m == mode) {
+                    *current = Some(attr::RELATIME);
+                }
+            }
+            ReadOnly(set) => {
+                self.attr(attr::RDONLY, set, false);
+                self.superblock(if set { "ro" } else { "rw" }, if set { "rw" } else { "ro" }, index);
+            }
+            Super(key, opposite) => self.superblock(key, opposite, index),
+            Effect::Propagation(flag, recursive) => {
+                self.propagation.push(Propagation { flag, recursive, index });
+            }
+            Bind(recursive) => self.bind = Some(Depth { recursive, index }),
+            Idmap(recursive) => self.idmap = Some(Depth { recursive, index }),
+            Remount => self.remount = Some(index),
+            CopyUp => self.tmpcopyup = Some(index),
+            Defaults => {}
+            WithoutEffect => self.without_effect.push(index),
+        }
+    }
+
+    fn attr(&mut self, bit: u64, set: bool, recursive: bool) {
+        let (sets, clears) = if recursive {
+            (&mut self.rec_set, &mut self.rec_clear)
+        } else {
+            (&mut self.attr_set, &mut self.attr_clear)
+        };
+        let (gains, loses) = if set { (sets, clears) } else { (clears, sets) };
+        *gains |= bit;
+        *loses &= !bit;
+    }
+
+    fn superblock(&mut self, key: &'static str, opposite: &str, index: usize) {
+        self.superblock.retain(|f| f.key != key && f.key != opposite);
+        self.superblock.push(SuperFlag { key, index });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(options: &[&str]) -> MountOptions {
+        parse(&options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_complete() {
+        let all: Vec<_> = names().collect();
+        assert!(all.is_sorted());
+        assert_eq!(all.len(), 62);
+        let spec = "async atime dev diratime exec noatime nodev nodiratime noexec norelatime nostrictatime \
+             nosuid relatime ro rw strictatime suid bind rbind defaults dirsync sync mand nomand iversion \
+             noiversion loud silent lazytime nolazytime nosymfollow symfollow private rprivate shared rshared \
+             slave rslave unbindable runbindable remount rro rrw rnosuid rsuid rnodev rdev rnoexec rexec \
+             ratime rnoatime rdiratime rnodiratime rstrictatime rnostrictatime rrelatime rnorelatime \
+             rnosymfollow rsymfollow tmpcopyup idmap ridmap";
+        for name in spec.split_whitespace() {
+            assert!(all.contains(&name), "{name}");
+            assert!(of(&[name]).data.is_empty(), "{name} is no data");
+        }
+    }
+
+    #[test]
+    fn attributes_and_their_opposites() {
+        let o = of(&["nosuid", "noexec", "nodev", "ro", "exec"]);
+        assert_eq!(o.attr_set, attr::NOSUID | attr::NODEV | attr::RDONLY);
+        assert_eq!(o.attr_clear, attr::NOEXEC);
+        assert_eq!(o.superblock.iter().map(|f| f.key).collect::<Vec<_>>(), ["ro"]);
+        assert_eq!(of(&["ro", "rw"]).attributes().unwrap().clear, attr::RDONLY);
+        assert_eq!(of(&["nosymfollow"]).attr_set, 0x20_0000);
+        assert_eq!(of(&["defaults"]), MountOptions::default());
+    }
+
+    #[test]
+    fn access_time_is_one_field() {
+        for (options, set, clear) in [
+            (&["noatime"][..], attr::NOATIME, attr::ATIME),
+            (&["strictatime"], attr::STRICTATIME, attr::ATIME),
+            (&["relatime"], 0, attr::ATIME),
+            (&["noatime", "strictatime"], attr::STRICTATIME, attr::ATIME),
+            (&["strictatime", "noatime"], attr::NOATIME, attr::ATIME),
+            (&["noatime", "atime"], 0, attr::ATIME),
+            (&["strictatime", "atime"], attr::STRICTATIME, attr::ATIME),
+            (&["atime"], 0, attr::ATIME),
+            (&["nostrictatime"], 0, attr::ATIME),
+            (&["norelatime"], 0, 0),
+            (&["noatime", "norelatime"], attr::NOATIME, attr::ATIME),
+            (&["nodiratime", "noatime"], attr::NODIRATIME | attr::NOATIME, attr::ATIME),
+            (&["diratime"], 0, attr::NODIRATIME),
+        ] {
+            let o = of(options);
+            assert_eq!((o.attr_set, o.attr_clear), (set, clear), "{options:?}");
+            let recursive: Vec<String> = options.iter().map(|o| format!("r{o}")).collect();
+            let o = parse(&recursive).unwrap();
+            assert_eq!((o.rec_set, o.rec_clear), (set, clear), "{recursive:?}");
+            assert_eq!((o.attr_set, o.attr_clear), (0, 0));
+        }
+    }
+
+    #[test]
+    fn recursive_options_also_mean_a_new_mount() {
+        assert_eq!(of(&["rro"]).new_mount_attributes(), attr::RDONLY);
+        assert!(of(&["rro"]).read_only());
+        assert_eq!(of(&["ro", "rrw"]).new_mount_attributes(), 0);
+        assert_eq!(of(&["noatime", "rstrictatime"]).new_mount_attributes(), attr::STRICTATIME);
+        assert_eq!(of(&["noatime", "rrelatime"]).new_mount_attributes(), 0);
+        assert_eq!(of(&["noatime", "rnosuid"]).new_mount_attributes(), attr::NOATIME | attr::NOSUID);
+    }
+
+    #[test]
+    fn superblock_flags_replace_their_opposites() {
+        let o = of(&["sync", "lazytime", "async", "dirsync", "nolazytime", "mand"]);
+        let keys: Vec<_> = o.superblock.iter().map(|f| (f.key, f.index)).collect();
+        assert_eq!(keys, [("async", 2), ("dirsync", 3), ("nolazytime", 4), ("mand", 5)]);
+        assert_eq!(of(&["silent", "loud", "iversion", "noiversion"]).without_effect, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_the_runtime_does_itself() {
+        let o = of(&["rbind", "rprivate", "shared", "ridmap", "tmpcopyup", "remount"]);
+        assert_eq!(o.bind, Some(Depth { recursive: true, index: 0 }));
+        assert_eq!(
+            o.propagation,
+            [
+                Propagation { flag: libc::MS_PRIVATE, recursive: true, index: 1 },
+                Propagation { flag: libc::MS_SHARED, recursive: false, index: 2 },
+            ]
+        );
+        assert_eq!(o.idmap, Some(Depth { recursive: true, index: 3 }));
+        assert_eq!((o.tmpcopyup, o.remount), (Some(4), Some(5)));
+        assert_eq!(of(&["bind", "rw"]).bind, Some(Depth { recursive: false, index: 0 }));
+    }
+
+    #[test]
+    fn the_rest_is_for_the_driver() {
+        let o = of(&["mode=755", "", "newinstance", "size=64k,nosuid", "lowerdir=/a\\,b:/c"]);
+        let text: Vec<_> = o.data.iter().map(ToString::to_string).collect();
+        assert_eq!(text, ["mode=755", "newinstance", "size=64k", "lowerdir=/a\\,b:/c"]);
+        assert_eq!(o.attr_set, attr::NOSUID);
+        assert_eq!(o.data_value("mode"), Some("755"));
+        let o = of(&["context=\"u:r:t:s0:c1,c2\""]);
+        assert_eq!(o.data_value("context"), Some("u:r:t:s0:c1,c2"));
+        let e = of(&["bind", "mode=755", "foo"]).refuse_data().unwrap_err();
+        assert_eq!(e.index, 1);
+        assert!(e.message.ends_with("mode=755,foo"), "{e}");
+        assert!(of(&["bind", "ro"]).refuse_data().is_ok());
+        assert!(!DataOption { key: "a".into(), value: Some("x".repeat(256)), index: 0 }.fits_fsconfig());
+    }
+
+    #[test]
+    fn errors_name_the_option() {
+        for (bad, index) in [(&["ro", "a\0b"][..], 1), (&["=x"], 0), (&["idmap=uids=0"], 0)] {
+            let list: Vec<String> = bad.iter().map(|&o| o.to_owned()).collect();
+            assert_eq!(parse(&list).unwrap_err().index, index);
+        }
+    }
+}
