@@ -1,0 +1,74 @@
+//! One description of a structure makes the structure, its reader and its writer.
+
+/// Declares structures of the model. In brackets stands the section of the runtime-spec which its
+/// problems name; `= "name"` is the JSON name; `required` and `expected` are [`Need`]'s.
+///
+/// [`Need`]: super::read::Need
+macro_rules! model {
+    ($(
+        $(#[$meta:meta])*
+        pub struct $name:ident [$section:literal] { $(
+            $(#[$field_meta:meta])*
+            pub $field:ident : $ty:ty = $json:literal $($need:ident)?,
+        )* }
+    )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $name { $( $(#[$field_meta])* pub $field: $ty, )* }
+
+        impl $name {
+            /// Reads this structure from JSON text.
+            ///
+            /// # Errors
+            /// A syntax error with line and column, or every problem found, each with its JSON
+            /// pointer relative to this text. Says nothing yet about the *meaning* of what was read:
+            /// see `validate`.
+            pub fn from_json(text: &[u8]) -> $crate::Result<Self> {
+                $crate::bundle::read::document(text)
+            }
+        }
+
+        impl $crate::bundle::read::Read for $name {
+            fn read(
+                node: &$crate::bundle::node::Node<'_>,
+                at: &$crate::bundle::read::At<'_>,
+                _: &'static str,
+                found: &mut $crate::bundle::read::Findings,
+            ) -> Self {
+                use $crate::bundle::read::{object, property};
+                let Some(properties) = object(node, at, $section, found) else {
+                    return Self::default();
+                };
+                Self { $(
+                    $field: property(properties, $json, model!(@need $($need)?), at, $section, found),
+                )* }
+            }
+            fn is_absent(&self) -> bool {
+                false
+            }
+        }
+
+        impl $crate::bundle::read::Optional for $name {
+            const SCALAR: bool = false;
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap;
+                use $crate::bundle::read::{Need, Read};
+                let mut map = serializer.serialize_map(None)?;
+                $(
+                    if model!(@need $($need)?) != Need::Optional || !Read::is_absent(&self.$field) {
+                        map.serialize_entry($json, &self.$field)?;
+                    }
+                )*
+                map.end()
+            }
+        }
+    )* };
+    (@need) => { $crate::bundle::read::Need::Optional };
+    (@need required) => { $crate::bundle::read::Need::Required };
+    (@need expected) => { $crate::bundle::read::Need::Expected };
+}
+
+pub(crate) use model;

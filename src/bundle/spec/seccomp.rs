@@ -1,0 +1,47 @@
+//! config-linux.md#seccomp: the filter of system calls.
+
+use crate::bundle::model::model;
+
+model! {
+    /// A profile.
+    pub struct Seccomp ["config-linux.md#seccomp"] {
+        /// What happens to calls not listed, such as `SCMP_ACT_ERRNO`.
+        pub default_action: String = "defaultAction" required,
+        /// errno of the default action; absent: `EPERM`.
+        pub default_errno_ret: Option<u32> = "defaultErrnoRet",
+        /// Architectures such as `SCMP_ARCH_X86_64`, besides the native one.
+        pub architectures: Vec<String> = "architectures",
+        /// Flags of seccomp(2), such as `SECCOMP_FILTER_FLAG_LOG`.
+        pub flags: Vec<String> = "flags",
+        /// Socket of the agent that gets the notification descriptor; absolute.
+        pub listener_path: Option<String> = "listenerPath",
+        /// Opaque data for that agent.
+        pub listener_metadata: Option<String> = "listenerMetadata",
+        /// The rules.
+        pub syscalls: Vec<Syscall> = "syscalls",
+    }
+
+    /// One rule.
+    pub struct Syscall ["config-linux.md#seccomp"] {
+        /// Names of the system calls, at least one.
+        pub names: Vec<String> = "names" required,
+        /// What happens to them.
+        pub action: String = "action" required,
+        /// errno (or trace message) of the action; absent: `EPERM`.
+        pub errno_ret: Option<u32> = "errnoRet",
+        /// Conditions on the arguments; all must hold.
+        pub args: Vec<SeccompArg> = "args",
+    }
+
+    /// A condition on one argument.
+    pub struct SeccompArg ["config-linux.md#seccomp"] {
+        /// Which argument, 0 to 5.
+        pub index: u32 = "index" required,
+        /// The value to compare with; of `SCMP_CMP_MASKED_EQ` the mask.
+        pub value: u64 = "value" required,
+        /// Of `SCMP_CMP_MASKED_EQ` the value.
+        pub value_two: Option<u64> = "valueTwo",
+        /// The comparison, such as `SCMP_CMP_EQ`.
+        pub op: String = "op" required,
+    }
+}
