@@ -1,0 +1,77 @@
+//! What the caller of `create` and `exec` may ask for beside the configuration.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+/// What becomes of the container process's descriptors 0, 1 and 2 where it has no terminal.
+#[derive(Debug, Default)]
+pub enum Stdio {
+    /// They are the caller's own.
+    #[default]
+    Inherit,
+    /// They are `/dev/null`.
+    Null,
+    /// They are these: standard input, output, error.
+    Fds([OwnedFd; 3]),
+}
+
+/// Where the master of the container's terminal goes, if `process.terminal` asks for one.
+#[derive(Debug, Default)]
+pub enum Console {
+    /// Nowhere: a configuration with `terminal: true` is refused.
+    #[default]
+    None,
+    /// To whoever listens on the AF_UNIX stream socket at this absolute path.
+    Socket(PathBuf),
+    /// To the caller, by [`Container::take_console`](super::Container::take_console) or
+    /// [`ExecProcess::take_console`](super::ExecProcess::take_console).
+    Keep,
+}
+
+/// How to create a container. All paths are absolute.
+#[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own on every OCI command line.
+pub struct CreateOptions {
+    /// A file that receives the init process's pid, in decimal, replaced atomically.
+    pub pid_file: Option<PathBuf>,
+    /// Who gets the terminal.
+    pub console: Console,
+    /// An AF_UNIX stream socket that receives a pidfd of the init process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many descriptors of the caller, from 3 on, the container's process keeps.
+    pub preserve_fds: u32,
+    /// How many descriptors from 3 on were passed by socket activation: kept before the others,
+    /// and `LISTEN_FDS` and `LISTEN_PID=1` are set for the container's process.
+    pub listen_fds: u32,
+    /// The service manager's notification socket (`NOTIFY_SOCKET` of the caller's environment).
+    pub notify_socket: Option<PathBuf>,
+    /// Use `MS_MOVE` and `chroot` where the root file system cannot be pivoted (an initramfs).
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Stay as PID 1: reap, forward signals, end as the container's program did.
+    pub init: bool,
+    /// `cgroupsPath` is `slice:prefix:name` and systemd makes the cgroup.
+    pub systemd_cgroup: bool,
+    /// Descriptors 0, 1 and 2 of the container's program.
+    pub stdio: Stdio,
+}
+
+/// How to run one more process in a container. All paths are absolute.
+#[derive(Debug, Default)]
+pub struct ExecOptions {
+    /// A file that receives the process's pid, in decimal, replaced atomically.
+    pub pid_file: Option<PathBuf>,
+    /// Who gets the terminal.
+    pub console: Console,
+    /// An AF_UNIX stream socket that receives a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many descriptors of the caller, from 3 on, the process keeps.
+    pub preserve_fds: u32,
+    /// Cgroups below the container's to join: `path`, or `controller[,controller]:path` on v1.
+    pub cgroups: Vec<String>,
+    /// Do it also in a paused container (the process runs once it is resumed).
+    pub ignore_paused: bool,
+    /// Descriptors 0, 1 and 2 of the process.
+    pub stdio: Stdio,
+}

@@ -1,0 +1,360 @@
+//! What is kept of a container between commands: a directory named by its id, held as a descriptor.
+//!
+//! | file | written | holds |
+//! | --- | --- | --- |
+//! | `state.json` | before the first resource is made, then replaced at each change of phase | [`Record`] |
+//! | `config.json` | while the container is being made | the configuration, byte for byte as it was read |
+//! | `start.sock` | by the launcher | the waiting init process listens here for `start` |
+//!
+//! Every prefix of that sequence means something. No `state.json`, or a part of one: nothing else
+//! was made yet. A record without a process: a `create` is under way as long as somebody holds the
+//! directory's lock, and was cut short if nobody does.
+
+use super::liveness::Identity;
+use super::lock::Lock;
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The format of `state.json`; another number is refused, naming it.
+const FORMAT: u32 = 1;
+const STATE: &CStr = c"state.json";
+const CONFIG: &CStr = c"config.json";
+
+/// How far a container has come. What lives and what is frozen is asked of the kernel, not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
+    /// Resources are being made.
+    #[default]
+    Creating,
+    /// The init process waits for `start`.
+    Created,
+    /// `start` has let it go.
+    Started,
+    /// The poststop hooks have run: what is left is to remove.
+    Deleting,
+}
+
+/// `state.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) format: u32,
+    pub(crate) stage: Stage,
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) created: String,
+    /// Who created it: a user id.
+    pub(crate) owner: u32,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// The init process; pid 0 before it exists.
+    #[serde(flatten)]
+    pub(crate) init: Identity,
+    /// The boot in which the init process was started; empty before that.
+    #[serde(default)]
+    pub(crate) boot: String,
+    /// Whether `config.json` has poststop hooks, so that `delete` reads it only where it must.
+    #[serde(default)]
+    pub(crate) poststop: bool,
+    /// Whether the container has a pid namespace of its own: its processes die with its init.
+    #[serde(default)]
+    pub(crate) own_pid_namespace: bool,
+}
+
+impl Record {
+    /// A record of a container about to be made.
+    pub(crate) fn new(id: &str) -> Self {
+        Self { format: FORMAT, id: id.to_owned(), ..Self::default() }
+    }
+
+    /// The init process, if it lives.
+    pub(crate) fn alive(&self) -> Result<Option<OwnedFd>> {
+        if self.init.pid == 0 || self.boot != super::liveness::boot_id()? {
+            return Ok(None);
+        }
+        self.init.open()
+    }
+}
+
+/// The directory below which every container has one of its own.
+#[derive(Debug)]
+pub(crate) struct Root {
+    pub(crate) path: PathBuf,
+}
+
+impl Root {
+    /// Names the directory, which is made with the first container.
+    pub(crate) fn new(path: PathBuf) -> Result<Self> {
+        if path.is_absolute() {
+            return Ok(Self { path });
+        }
+        Err(Error::new(ErrorKind::InvalidArgument, Phase::State, "state root must be an absolute path")
+            .on(format!("{}", path.display())))
+    }
+
+    /// Opens the directory; `None` where it does not exist.
+    fn open(&self) -> Result<Option<OwnedFd>> {
+        let path = sys::fs::cstring(&self.path).map_err(|e| self.error("open", e))?;
+        match sys::fs::openat(sys::fs::cwd(), &path, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(self.error("open", e)),
+        }
+    }
+
+    /// Opens the directory, making it and its parents where they are missing.
+    fn open_or_make(&self) -> Result<OwnedFd> {
+        if let Some(fd) = self.open()? {
+            return Ok(fd);
+        }
+        let mut missing: Vec<&Path> = Vec::new();
+        for part in self.path.ancestors() {
+            let path = sys::fs::cstring(part).map_err(|e| self.error("mkdir", e))?;
+            // Traversable by all, as the sockets of a user namespace's root must be reachable, but
+            // readable by the owner only.
+            match sys::fs::mkdirat(sys::fs::cwd(), &path, 0o711) {
+                Ok(()) | Err(Errno::EEXIST) => break,
+                Err(Errno::ENOENT) => missing.push(part),
+                Err(e) => return Err(self.error("mkdir", e)),
+            }
+        }
+        for part in missing.into_iter().rev() {
+            let path = sys::fs::cstring(part).map_err(|e| self.error("mkdir", e))?;
+            match sys::fs::mkdirat(sys::fs::cwd(), &path, 0o711) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(e) => return Err(self.error("mkdir", e)),
+            }
+        }
+        self.open()?.ok_or_else(|| self.error("open", Errno::ENOENT))
+    }
+
+    /// The ids of all containers, sorted.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let Some(root) = self.open()? else { return Ok(Vec::new()) };
+        let mut ids: Vec<String> = names(root)
+            .map_err(|e| self.error("read directory", e))?
+            .into_iter()
+            .filter_map(|name| name.into_string().ok())
+            .filter(|name| super::id::validate(name).is_ok())
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn error(&self, operation: &'static str, errno: Errno) -> Error {
+        Error::sys(Phase::State, operation, errno).on(format!("state root {}", self.path.display()))
+    }
+}
+
+/// A container's state directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    id: String,
+    name: CString,
+    root: OwnedFd,
+    fd: OwnedFd,
+}
+
+impl Directory {
+    /// Makes the directory of a new container and locks it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] where the id is taken.
+    pub(crate) fn create(root: &Root, id: &str) -> Result<(Self, Lock)> {
+        super::id::validate(id)?;
+        let name = CString::new(id).map_err(|_| state_error("mkdir", Errno::EINVAL, id))?;
+        let root_fd = root.open_or_make()?;
+        match sys::fs::mkdirat(&root_fd, &name, 0o711) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                return Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    Phase::State,
+                    "container with given ID already exists",
+                )
+                .on(id));
+            }
+            Err(e) => return Err(state_error("mkdir", e, id)),
+        }
+        let directory = Self::at(root_fd, name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
+        // Somebody may have found the empty directory, and hold its lock to look into it or to
+        // remove it: in the latter case the first file cannot be made any more.
+        let lock = Lock::take(&directory.fd, id)?;
+        Ok((directory, lock))
+    }
+
+    /// Opens the directory of an existing container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub(crate) fn open(root: &Root, id: &str) -> Result<Self> {
+        super::id::validate(id)?;
+        let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
+        match root.open()? {
+            Some(root_fd) => Self::at(root_fd, name, id)?.ok_or_else(|| not_found(id)),
+            None => Err(not_found(id)),
+        }
+    }
+
+    fn at(root: OwnedFd, name: CString, id: &str) -> Result<Option<Self>> {
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        match sys::fs::openat(&root, &name, flags, 0) {
+            Ok(fd) => Ok(Some(Self { id: id.to_owned(), name, root, fd })),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(e) => Err(state_error("open", e, id)),
+        }
+    }
+
+    /// The directory itself.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Locks the directory for one operation, waiting a little while another one is under way.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        Lock::take(&self.fd, &self.id)
+    }
+
+    /// Whether another operation is under way.
+    pub(crate) fn is_locked(&self) -> Result<bool> {
+        Lock::is_held(&self.fd, &self.id)
+    }
+
+    /// Writes the first record: what is about to be made. Not replaced atomically, as a part of it
+    /// says the same as none of it: nothing has been made yet.
+    pub(crate) fn write_first(&self, record: &Record) -> Result<()> {
+        let fd = sys::fs::openat(&self.fd, STATE, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
+            .map_err(|e| if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) })?;
+        sys::fs::write_all(fd, &encode(record)?).map_err(|e| self.error("write state.json", e))
+    }
+
+    /// Replaces the record.
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        sys::fs::replace_at(&self.fd, STATE, &encode(record)?, 0o600)
+            .map_err(|e| self.error("write state.json", e))
+    }
+
+    /// Reads the record; `None` where there is none yet, or a part of the first one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where the container was deleted meanwhile, [`ErrorKind::Corrupt`]
+    /// where the record is of another format.
+    pub(crate) fn read(&self) -> Result<Option<Record>> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let bytes = match sys::fs::read_at(&self.fd, STATE) {
+            Ok(bytes) => bytes,
+            Err(Errno::ENOENT) if self.is_removed() => return Err(not_found(&self.id)),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(e) => return Err(self.error("read state.json", e)),
+        };
+        match serde_json::from_slice::<Record>(&bytes) {
+            Ok(record) if record.format == FORMAT => return Ok(Some(record)),
+            Err(e) if e.is_eof() => return Ok(None),
+            _ => {}
+        }
+        let why = match serde_json::from_slice::<Format>(&bytes) {
+            Ok(Format { format }) if format != FORMAT => {
+                format!("it has format {format}, this version reads format {FORMAT}")
+            }
+            _ => "it is not what this version writes".to_owned(),
+        };
+        Err(Error::new(ErrorKind::Corrupt, Phase::State, "cannot read state.json of container")
+            .on(self.id.as_str())
+            .with_detail(why)
+            .with_hint("delete --force removes the container"))
+    }
+
+    /// Keeps the configuration as it was read, for `exec` and the hooks of later commands.
+    pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<()> {
+        let fd = sys::fs::openat(&self.fd, CONFIG, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
+            .map_err(|e| self.error("write config.json", e))?;
+        sys::fs::write_all(fd, bytes).map_err(|e| self.error("write config.json", e))
+    }
+
+    /// The configuration kept by [`write_config`](Self::write_config).
+    pub(crate) fn read_config(&self) -> Result<Vec<u8>> {
+        sys::fs::read_at(&self.fd, CONFIG).map_err(|e| self.error("read config.json", e))
+    }
+
+    /// Removes the directory with all that is in it, the record last.
+    pub(crate) fn remove(&self, _lock: &Lock) -> Result<()> {
+        match sys::fs::unlinkat(&self.fd, CONFIG, 0) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(e) => return Err(self.error("remove config.json", e)),
+        }
+        let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
+        if gone(sys::fs::unlinkat(&self.fd, STATE, 0))
+            && gone(sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR))
+        {
+            return Ok(());
+        }
+        // Something else is in it: a socket, or what a killed command left.
+        let fd = sys::fs::openat(&self.root, &self.name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+            .map_err(|e| self.error("open", e))?;
+        for name in names(fd).map_err(|e| self.error("read directory", e))? {
+            let name = sys::fs::cstring(Path::new(&name)).map_err(|e| self.error("unlink", e))?;
+            match sys::fs::unlinkat(&self.fd, &name, 0) {
+                Err(Errno::EISDIR) => sys::fs::unlinkat(&self.fd, &name, libc::AT_REMOVEDIR),
+                other => other,
+            }
+            .or_else(|e| if e == Errno::ENOENT { Ok(()) } else { Err(self.error("unlink", e)) })?;
+        }
+        match sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(e) => Err(self.error("rmdir", e)),
+        }
+    }
+
+    /// Whether the directory has been removed while it was held open.
+    pub(crate) fn is_removed(&self) -> bool {
+        nix::sys::stat::fstat(&self.fd).map_or(true, |stat| stat.st_nlink == 0)
+    }
+
+    fn error(&self, operation: &'static str, errno: Errno) -> Error {
+        state_error(operation, errno, &self.id)
+    }
+}
+
+fn encode(record: &Record) -> Result<Vec<u8>> {
+    serde_json::to_vec(record).map_err(|e| {
+        Error::new(ErrorKind::System, Phase::State, "encode state.json").with_detail(e.to_string())
+    })
+}
+
+/// The names in a directory, but `.` and `..`.
+fn names(fd: OwnedFd) -> Result<Vec<std::ffi::OsString>, Errno> {
+    use std::os::unix::ffi::OsStringExt;
+    let mut directory = nix::dir::Dir::from_fd(fd)?;
+    let mut out = Vec::new();
+    for entry in directory.iter() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            out.push(std::ffi::OsString::from_vec(name.to_vec()));
+        }
+    }
+    Ok(out)
+}
+
+fn state_error(operation: &'static str, errno: Errno, id: &str) -> Error {
+    Error::sys(Phase::State, operation, errno).on(format!("state of container {id}"))
+}
+
+/// The text which callers match on.
+pub(crate) fn not_found(id: &str) -> Error {
+    Error::new(ErrorKind::NotFound, Phase::State, "container does not exist").on(id)
+}
+
+fn removed(id: &str) -> Error {
+    Error::new(ErrorKind::Busy, Phase::State, "container was deleted while it was being created").on(id)
+}
