@@ -3,13 +3,13 @@
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The longest id: what a directory's name may be on Linux (`NAME_MAX`).
-pub const MAX_LENGTH: usize = 255;
+pub(super) const MAX_LENGTH: usize = 255;
 
 /// Checks that `id` is made of `[A-Za-z0-9_+.-]`, is neither `.` nor `..`, and fits a file name.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`], naming the id and the rule.
-pub fn validate(id: &str) -> Result<()> {
+pub(crate) fn validate(id: &str) -> Result<()> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'.' | b'-');
     let why = if id.is_empty() {
         "an id may not be empty"

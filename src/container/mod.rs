@@ -1,1 +1,231 @@
 //! The life of a container: create, start, kill, delete, exec.
+//!
+//! A [`Runtime`] is a state root; a [`Container`] is one directory in it together with the process
+//! that it describes. Both may be used from any thread, and any number of processes may work on the
+//! same root: operations on one container take turns, and questions never wait.
+
+mod clock;
+mod id;
+mod liveness;
+mod lock;
+mod options;
+mod runtime;
+mod signal;
+mod state;
+mod store;
+
+pub use options::{Console, CreateOptions, ExecOptions, Stdio};
+pub use runtime::Runtime;
+pub use signal::Signal;
+pub use state::{OCI_VERSION, State, Status};
+
+pub use crate::sys::process::Exit;
+
+use crate::bundle::spec::Process;
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
+use store::{Directory, Record, Stage};
+
+/// A container: its state directory, and its init process.
+#[derive(Debug)]
+pub struct Container {
+    runtime: Runtime,
+    id: String,
+    directory: Directory,
+    console: Mutex<Option<OwnedFd>>,
+}
+
+/// A process run in a container by [`Container::exec`].
+#[derive(Debug)]
+pub struct ExecProcess {
+    pid: i32,
+    pidfd: OwnedFd,
+    console: Option<OwnedFd>,
+}
+
+impl ExecProcess {
+    /// Its pid as the caller's pid namespace numbers it.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its pidfd, readable for poll(2) once it has ended.
+    pub fn pidfd(&self) -> &OwnedFd {
+        &self.pidfd
+    }
+
+    /// The master of its terminal, once, where [`Console::Keep`] was asked for.
+    pub fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// Waits until it has ended, and reaps it.
+    pub fn wait(&self) -> Result<Exit> {
+        wait(&self.pidfd)
+    }
+}
+
+impl Container {
+    pub(crate) fn new(runtime: Runtime, directory: Directory, id: &str) -> Self {
+        Self { runtime, id: id.to_owned(), directory, console: Mutex::new(None) }
+    }
+
+    /// The container's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The runtime in whose state root it is.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The container's state now. Never waits for another operation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] once it has been deleted.
+    pub fn state(&self) -> Result<State> {
+        let record = self.directory.read()?;
+        let (status, _) = self.status(record.as_ref())?;
+        Ok(self.describe(record.unwrap_or_else(|| Record::new(&self.id)), status))
+    }
+
+    /// The init process's pid as the caller's pid namespace numbers it; 0 where it has ended.
+    pub fn pid(&self) -> Result<i32> {
+        Ok(self.state()?.pid)
+    }
+
+    /// A pidfd of the init process, readable for poll(2) once it has ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`].
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        match self.directory.read()? {
+            Some(record) => record.alive()?.ok_or_else(not_running),
+            None => Err(not_running()),
+        }
+    }
+
+    /// The master of the container's terminal, once, where [`Console::Keep`] was asked for.
+    pub fn take_console(&self) -> Option<OwnedFd> {
+        self.console.lock().ok()?.take()
+    }
+
+    /// Lets the program of a created container run; returns once its execve(2) has happened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`]; [`ErrorKind::Exec`] with the program's name and the errno;
+    /// [`ErrorKind::Hook`].
+    pub fn start(&self) -> Result<()> {
+        Err(unfinished("start"))
+    }
+
+    /// Sends `signal` to the init process, or with `all` to every process of the container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] where the container is stopped (never with `all`).
+    pub fn kill(&self, signal: Signal, all: bool) -> Result<()> {
+        if all {
+            return Err(unfinished("kill --all"));
+        }
+        sys::process::pidfd_send_signal(self.pidfd()?, signal.number())
+            .map_err(|e| Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()))
+    }
+
+    /// Waits until the init process has ended, and reaps it.
+    ///
+    /// # Errors
+    /// `ECHILD` where the container was not created by this process.
+    pub fn wait(&self) -> Result<Exit> {
+        wait(self.pidfd()?)
+    }
+
+    /// Runs one more process in the container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`], [`ErrorKind::Exec`].
+    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
+        let _ = (process, options);
+        Err(unfinished("exec"))
+    }
+
+    /// Freezes every process of the container.
+    pub fn pause(&self) -> Result<()> {
+        Err(unfinished("pause"))
+    }
+
+    /// Lets a paused container go on.
+    pub fn resume(&self) -> Result<()> {
+        Err(unfinished("resume"))
+    }
+
+    /// The pids of all processes of the container, as the caller's pid namespace numbers them.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        Err(unfinished("ps"))
+    }
+
+    /// Removes what is left of a stopped container, or of one that waits for `start`; with `force`
+    /// of any, which is killed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`] for a running container without `force`.
+    pub fn delete(&self, force: bool) -> Result<()> {
+        let _ = force;
+        Err(unfinished("delete"))
+    }
+
+    /// Where a container with this record is in its life, and its init process if that lives.
+    fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
+        let alive = record.map_or(Ok(None), Record::alive)?;
+        let stage = record.map(|r| r.stage).unwrap_or_default();
+        let status = match (stage, &alive) {
+            (Stage::Creating, Some(_)) => Status::Creating,
+            (Stage::Creating, None) if self.directory.is_locked()? => Status::Creating,
+            (Stage::Created, Some(_)) => Status::Created,
+            (Stage::Started, Some(_)) => Status::Running,
+            _ => Status::Stopped,
+        };
+        Ok((status, alive))
+    }
+
+    fn describe(&self, record: Record, status: Status) -> State {
+        State {
+            oci_version: OCI_VERSION.to_owned(),
+            id: self.id.clone(),
+            pid: if status.is_alive() { record.init.pid } else { 0 },
+            status,
+            bundle: record.bundle,
+            rootfs: record.rootfs,
+            created: record.created,
+            annotations: record.annotations,
+            owner: user_name(record.owner),
+        }
+    }
+}
+
+/// The text which callers match on.
+fn not_running() -> Error {
+    Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
+}
+
+fn unfinished(operation: &'static str) -> Error {
+    Error::unsupported(Phase::Lifecycle, "", format!("{operation} is not part of this build"))
+}
+
+fn wait(pidfd: impl AsFd) -> Result<Exit> {
+    match sys::process::wait(pidfd, true) {
+        Ok(Some(exit)) => Ok(exit),
+        Ok(None) => Err(not_running()),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "wait for container", e)),
+    }
+}
+
+/// A user's name, or the number of one without a name.
+fn user_name(uid: u32) -> String {
+    if uid == 0 {
+        return "root".to_owned();
+    }
+    nix::unistd::User::from_uid(uid.into()).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}

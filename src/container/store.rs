@@ -231,7 +231,9 @@ impl Directory {
     /// says the same as none of it: nothing has been made yet.
     pub(crate) fn write_first(&self, record: &Record) -> Result<()> {
         let fd = sys::fs::openat(&self.fd, STATE, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
-            .map_err(|e| if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) })?;
+            .map_err(|e| {
+                if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) }
+            })?;
         sys::fs::write_all(fd, &encode(record)?).map_err(|e| self.error("write state.json", e))
     }
 

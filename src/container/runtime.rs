@@ -1,0 +1,118 @@
+//! The entry: a state root and the containers in it.
+
+use super::store::{Directory, Root};
+use super::{Container, State};
+use crate::sys;
+use crate::{ErrorKind, Result};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A state root and the containers in it.
+///
+/// Holds no descriptor and changes nothing of the calling process; any number of threads and
+/// processes may use the same root at once.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    root: Arc<Root>,
+}
+
+impl Runtime {
+    /// A runtime whose containers' state is kept below `root`, an absolute path; the directory is
+    /// made with the first container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a relative path.
+    pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
+        Ok(Self { root: Arc::new(Root::new(root.into())?) })
+    }
+
+    /// The usual state root: `/run/orlop` for the host's root; for other users, and for root in a
+    /// user namespace, `$XDG_RUNTIME_DIR/orlop` where that variable is set and not empty.
+    ///
+    /// The library reads no environment: pass the variable's value.
+    pub fn default_root(xdg_runtime_dir: Option<&OsStr>) -> PathBuf {
+        let system = PathBuf::from("/run/orlop");
+        match xdg_runtime_dir.map(Path::new).filter(|dir| dir.is_absolute()) {
+            Some(dir) if !is_host_root() => dir.join("orlop"),
+            _ => system,
+        }
+    }
+
+    /// Where the state is kept.
+    pub fn root(&self) -> &Path {
+        &self.root.path
+    }
+
+    /// Finds a container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidArgument`] for an impossible id.
+    pub fn load(&self, id: &str) -> Result<Container> {
+        Ok(Container::new(self.clone(), Directory::open(&self.root, id)?, id))
+    }
+
+    /// The state of every container, sorted by id. One that is deleted meanwhile is left out.
+    pub fn list(&self) -> Result<Vec<State>> {
+        let mut states = Vec::new();
+        for id in self.root.ids()? {
+            match self.load(&id).and_then(|container| container.state()) {
+                Ok(state) => states.push(state),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(states)
+    }
+
+    /// Deletes a container: [`Container::delete`] of [`load`](Self::load).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], also with `force`; [`ErrorKind::WrongState`] without it.
+    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
+        self.load(id)?.delete(force)
+    }
+
+    pub(crate) fn state_root(&self) -> &Root {
+        &self.root
+    }
+}
+
+/// Whether the caller is root, and of no user namespace but the first.
+fn is_host_root() -> bool {
+    nix::unistd::geteuid().is_root()
+        && sys::fs::read_at(sys::fs::cwd(), c"/proc/self/uid_map").is_ok_and(|map| maps_everything(&map))
+}
+
+/// Whether a uid_map is the first user namespace's.
+fn maps_everything(map: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(map);
+    text.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_or_relative_variable_counts_as_unset() {
+        for value in [None, Some(""), Some("run")] {
+            assert_eq!(Runtime::default_root(value.map(OsStr::new)), Path::new("/run/orlop"));
+        }
+        let mine = Runtime::default_root(Some(OsStr::new("/run/user/7")));
+        let expected = if is_host_root() { "/run/orlop" } else { "/run/user/7/orlop" };
+        assert_eq!(mine, Path::new(expected));
+    }
+
+    #[test]
+    fn only_the_first_user_namespace_maps_everything() {
+        assert!(maps_everything(b"         0          0 4294967295\n"));
+        assert!(!maps_everything(b"         0     100000      65536\n"));
+        assert!(!maps_everything(b""));
+    }
+
+    #[test]
+    fn a_relative_root_is_refused() {
+        assert_eq!(Runtime::new("run").unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+}
