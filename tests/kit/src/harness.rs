@@ -1,0 +1,176 @@
+//! Runs the cases in parallel and prints what `cargo test` prints; a case may skip itself.
+
+use crate::test::{Skip, Test};
+use crate::{leak, probe, wrap};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// One test: a name and what it does.
+pub struct Case {
+    name: String,
+    body: Box<dyn Fn(&Test) + Send + Sync>,
+}
+
+impl Case {
+    /// A case; the crate's own name is left off the front of `name`.
+    pub fn new(name: impl Into<String>, body: impl Fn(&Test) + Send + Sync + 'static) -> Self {
+        let name = name.into();
+        let name = name.split_once("::").map_or(name.as_str(), |(_, rest)| rest).to_owned();
+        Self { name, body: Box::new(body) }
+    }
+}
+
+/// The arguments of libtest which people type; others are accepted and do nothing.
+#[derive(Default)]
+struct Args {
+    filters: Vec<String>,
+    skips: Vec<String>,
+    exact: bool,
+    list: bool,
+    only_ignored: bool,
+    threads: Option<usize>,
+}
+
+impl Args {
+    fn read(mut words: impl Iterator<Item = String>) -> Self {
+        let mut args = Self::default();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--exact" => args.exact = true,
+                "--list" => args.list = true,
+                "--ignored" => args.only_ignored = true,
+                "--skip" => args.skips.extend(words.next()),
+                "--test-threads" => args.threads = words.next().and_then(|n| n.parse().ok()),
+                "--format" | "--color" | "--logfile" | "-Z" => drop(words.next()),
+                _ => match word.strip_prefix("--test-threads=") {
+                    Some(n) => args.threads = n.parse().ok(),
+                    None if word.starts_with('-') => {}
+                    None => args.filters.push(word),
+                },
+            }
+        }
+        args
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let hit = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        (self.filters.is_empty() || self.filters.iter().any(hit)) && !self.skips.iter().any(hit)
+    }
+}
+
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+thread_local! {
+    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
+pub fn main(runtime: &str, cases: Vec<Case>) -> ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|first| first == wrap::NAME) {
+        return wrap::main(&words[2..]);
+    }
+    if words[0].ends_with("probe") || std::env::var_os(probe::MARKER).is_some() {
+        return probe::main(&words[1..]);
+    }
+    let args = Args::read(words.into_iter().skip(1));
+    let all = cases.len();
+    let chosen: Vec<Case> = cases.into_iter().filter(|case| args.wants(&case.name)).collect();
+    if args.list {
+        for case in &chosen {
+            println!("{}: test", case.name);
+        }
+        println!("\n{} tests, 0 benchmarks", chosen.len());
+        return ExitCode::SUCCESS;
+    }
+    // Whether a case is skipped is only known when it runs; `--ignored` therefore has nothing to run.
+    let chosen = if args.only_ignored { Vec::new() } else { chosen };
+    std::panic::set_hook(Box::new(|info| {
+        MESSAGE.with(|message| *message.borrow_mut() = info.to_string());
+    }));
+    let watch = leak::Watch::begin(&crate::runtime::under_test(runtime));
+    let threads =
+        args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| 2 * n.get()));
+    run_all(&chosen, runtime, threads.max(1), all - chosen.len(), watch)
+}
+
+fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch: leak::Watch) -> ExitCode {
+    let begun = Instant::now();
+    println!("\nrunning {} tests", cases.len());
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(cases.len()) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = run_one(case, runtime);
+                    print_line(case, &outcome);
+                    outcomes.lock().unwrap().push((case.name.clone(), outcome));
+                }
+            });
+        }
+    });
+    let outcomes = outcomes.into_inner().unwrap();
+    let failed: Vec<(&str, &str)> = outcomes
+        .iter()
+        .filter_map(|(name, outcome)| match outcome {
+            Outcome::Failed(why) => Some((name.as_str(), why.as_str())),
+            _ => None,
+        })
+        .collect();
+    let skipped = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))).count();
+    let passed = outcomes.len() - failed.len() - skipped;
+    let left = watch.end();
+    if !failed.is_empty() {
+        println!("\nfailures:");
+        for (name, why) in &failed {
+            println!("\n---- {name} ----\n{why}");
+        }
+        println!("\nfailures:");
+        for (name, _) in &failed {
+            println!("    {name}");
+        }
+    }
+    for thing in &left {
+        println!("left behind by the run: {thing}");
+    }
+    let good = failed.is_empty() && left.is_empty();
+    println!(
+        "\ntest result: {}. {passed} passed; {} failed; {skipped} ignored; 0 measured; {filtered} filtered out; finished in {:.2}s\n",
+        if good { "ok" } else { "FAILED" },
+        failed.len() + usize::from(!left.is_empty()),
+        begun.elapsed().as_secs_f64()
+    );
+    if good { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}
+
+fn run_one(case: &Case, runtime: &str) -> Outcome {
+    let test = Test::new(&case.name, runtime);
+    let result = catch_unwind(AssertUnwindSafe(|| (case.body)(&test)));
+    let message = MESSAGE.with(|message| std::mem::take(&mut *message.borrow_mut()));
+    let left = test.finish();
+    match result {
+        Err(payload) => match payload.downcast::<Skip>() {
+            Ok(skip) => Outcome::Skipped(skip.0),
+            Err(_) => Outcome::Failed(message),
+        },
+        Ok(()) if left.is_empty() => Outcome::Passed,
+        Ok(()) => Outcome::Failed(format!("left behind:\n  {}", left.join("\n  "))),
+    }
+}
+
+fn print_line(case: &Case, outcome: &Outcome) {
+    match outcome {
+        Outcome::Passed => println!("test {} ... ok", case.name),
+        Outcome::Failed(_) => println!("test {} ... FAILED", case.name),
+        Outcome::Skipped(why) => println!("test {} ... ignored, skipped: {why}", case.name),
+    }
+}

@@ -1,0 +1,33 @@
+//! The test kit: a test is a few lines over [`Test`], [`Bundle`] and [`Runtime`].
+//!
+//! A test binary of this kit is also the program that runs in the container ([`probe`]) and the one
+//! that prepares a peculiar caller ([`wrap`]): it is linked statically, so a copy of it is a whole
+//! root file system. [`main`] decides by its first argument which of the three it is.
+//!
+//! Each test has a temporary directory, a state root and a cgroup of its own. What is left of them
+//! when it ends is a failure of that test; what the whole run leaves (processes, mounts) fails the run.
+
+mod bundle;
+mod console;
+mod harness;
+mod leak;
+pub mod probe;
+mod runtime;
+pub mod sys;
+mod test;
+pub mod wrap;
+
+pub use bundle::Bundle;
+pub use console::{Console, Pty};
+pub use harness::{Case, main};
+pub use runtime::{Container, Output, Running, Runtime};
+pub use serde_json::{Value, json};
+pub use test::{Test, skip};
+
+/// Lists test functions of a module as [`Case`]s, named `module::function`.
+#[macro_export]
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::Case::new(concat!(module_path!(), "::", stringify!($name)), $name)),*]
+    };
+}

@@ -1,0 +1,25 @@
+//! The process of the container: says what it sees, does what it is told.
+//!
+//! `probe ACTION WORDS , ACTION WORDS …`: each action prints at most one line of JSON.
+
+mod act;
+mod report;
+
+use std::process::ExitCode;
+
+/// A variable that makes the test program the probe whatever its name (a hook may choose argv[0]).
+pub const MARKER: &str = "ORLOP_PROBE";
+
+/// Does the actions in turn.
+pub fn main(words: &[String]) -> ExitCode {
+    let mut code = 0;
+    for action in words.split(|word| word == ",") {
+        let Some((name, args)) = action.split_first() else { continue };
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        if let Some(wanted) = act::act(name, &args) {
+            code = wanted;
+            break;
+        }
+    }
+    ExitCode::from(code)
+}

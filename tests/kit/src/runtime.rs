@@ -1,0 +1,375 @@
+//! The runtime's command line, seen from its caller.
+
+use crate::{Test, Value, sys, wrap};
+use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// The longest that any command of a test may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test: what ORLOP_TEST_RUNTIME names, or the one that cargo has built.
+pub(crate) fn under_test(built: &str) -> PathBuf {
+    std::env::var_os("ORLOP_TEST_RUNTIME").map_or_else(|| PathBuf::from(built), PathBuf::from)
+}
+
+/// One call of the runtime.
+pub struct Runtime<'t> {
+    test: &'t Test,
+    program: PathBuf,
+    wrap: Vec<String>,
+    globals: Vec<String>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: PathBuf,
+    stdin: Stdio,
+    stdio: Option<(Stdio, Stdio)>,
+}
+
+impl<'t> Runtime<'t> {
+    pub(crate) fn new(test: &'t Test, program: &Path) -> Self {
+        let env = vec![
+            ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
+            ("TMPDIR".to_owned(), test.dir().join("tmp").to_string_lossy().into_owned()),
+        ];
+        let (wrap, globals, args) = Default::default();
+        let (program, cwd) = (program.to_owned(), test.dir().to_owned());
+        Self { test, program, wrap, globals, args, env, cwd, stdin: Stdio::null(), stdio: None }
+    }
+
+    /// `--root DIR` before the command.
+    pub fn root(self, dir: &Path) -> Self {
+        self.global("--root").global(&dir.to_string_lossy())
+    }
+
+    /// A word before the command.
+    pub fn global(mut self, word: &str) -> Self {
+        self.globals.push(word.to_owned());
+        self
+    }
+
+    /// A word after the command.
+    pub fn arg(mut self, word: impl Into<String>) -> Self {
+        self.args.push(word.into());
+        self
+    }
+
+    /// Words after the command.
+    pub fn args<A: Into<String>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(words.into_iter().map(Into::into));
+        self
+    }
+
+    /// A variable in the runtime's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The runtime's working directory.
+    pub fn cwd(mut self, dir: &Path) -> Self {
+        dir.clone_into(&mut self.cwd);
+        self
+    }
+
+    /// What the runtime reads.
+    pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
+        self.stdin = from.into();
+        self
+    }
+
+    /// Text on standard input.
+    pub fn input(self, text: &str) -> Self {
+        let path = self.test.dir().join(format!("input-{}", serial()));
+        fs::write(&path, text).unwrap();
+        self.stdin(File::open(path).unwrap())
+    }
+
+    /// All three standard descriptors from the caller, e.g. a terminal; nothing is captured.
+    pub fn stdio(
+        mut self,
+        input: impl Into<Stdio>,
+        output: impl Into<Stdio>,
+        error: impl Into<Stdio>,
+    ) -> Self {
+        self.stdin = input.into();
+        self.stdio = Some((output.into(), error.into()));
+        self
+    }
+
+    /// A property of the calling process, see [`wrap`].
+    pub fn wrap(mut self, word: &str) -> Self {
+        self.wrap.push(word.to_owned());
+        self
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> Running<'t> {
+        let words: Vec<String> = self.globals.into_iter().chain(self.args).collect();
+        let mut command = if self.wrap.is_empty() {
+            Command::new(&self.program)
+        } else {
+            let mut command = Command::new("/proc/self/exe");
+            command.arg(wrap::NAME).args(&self.wrap).arg("--").arg(&self.program);
+            command
+        };
+        let n = serial();
+        let (out, err) = (self.test.dir().join(format!("out-{n}")), self.test.dir().join(format!("err-{n}")));
+        let files = (File::create(&out).unwrap().into(), File::create(&err).unwrap().into());
+        let (stdout, stderr) = self.stdio.unwrap_or(files);
+        command.args(&words).env_clear().envs(self.env).current_dir(self.cwd);
+        command.stdin(self.stdin).stdout(stdout).stderr(stderr);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        Running { test: self.test, child, words, out, err }
+    }
+
+    /// Runs it to its end.
+    pub fn output(self) -> Output {
+        self.spawn().wait()
+    }
+
+    /// Runs it to its end, unless it takes too long.
+    pub(crate) fn try_run(self) -> Option<Output> {
+        self.spawn().wait_within(PATIENCE)
+    }
+}
+
+fn serial() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A call of the runtime under way.
+pub struct Running<'t> {
+    test: &'t Test,
+    child: Child,
+    words: Vec<String>,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Running<'_> {
+    /// The runtime's own pid.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Sends the runtime a signal.
+    pub fn signal(&self, signal: i32) {
+        sys::kill(self.pid(), signal);
+    }
+
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// Waits until standard output holds a whole line that contains `text`.
+    pub fn wait_for(&self, text: &str) {
+        self.test.wait_for(text, || {
+            self.stdout().split_inclusive('\n').any(|l| l.ends_with('\n') && l.contains(text))
+        });
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Output {
+        let words = self.words.join(" ");
+        let err = self.err.clone();
+        self.wait_within(PATIENCE).unwrap_or_else(|| {
+            panic!(
+                "still running after {} s: {words}\n{}",
+                PATIENCE.as_secs(),
+                fs::read_to_string(err).unwrap_or_default()
+            )
+        })
+    }
+
+    fn wait_within(mut self, limit: Duration) -> Option<Output> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+                let (stdout, stderr) = (read(&self.out), read(&self.err));
+                return Some(Output {
+                    status,
+                    stdout,
+                    stderr,
+                    words: self.words,
+                    out: self.out,
+                    took: begun.elapsed(),
+                });
+            }
+            if begun.elapsed() > limit {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return None;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(5));
+        }
+    }
+}
+
+/// How a call of the runtime ended.
+pub struct Output {
+    status: ExitStatus,
+    words: Vec<String>,
+    out: PathBuf,
+    /// What stood on standard output.
+    pub stdout: String,
+    /// What stood on standard error.
+    pub stderr: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Output {
+    /// The exit code; 128 + n where a signal ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Insists on success.
+    pub fn success(self) -> Self {
+        assert!(self.status.success(), "should have succeeded: {self}");
+        self
+    }
+
+    /// Insists on this exit code.
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code(), code, "{self}");
+        self
+    }
+
+    /// Insists on exit code 1 and a message with each of these fragments.
+    pub fn refused(self, fragments: &[&str]) -> Self {
+        self.fails_with(1, fragments)
+    }
+
+    /// Insists on this exit code and a message with each of these fragments.
+    pub fn fails_with(self, code: i32, fragments: &[&str]) -> Self {
+        assert_eq!(self.code(), code, "should have failed with {code}: {self}");
+        for fragment in fragments {
+            assert!(self.stderr.contains(fragment), "no {fragment:?} in {self}");
+        }
+        assert!(!self.stderr.trim().is_empty(), "failed without a word: {self}");
+        self
+    }
+
+    /// The first line of standard output, as JSON.
+    pub fn json(&self) -> Value {
+        self.lines().into_iter().next().unwrap_or_else(|| panic!("no JSON in {self}"))
+    }
+
+    /// Every line of standard output, as JSON.
+    pub fn lines(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The whole of standard output, as one JSON document.
+    pub fn document(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ({})\n-- stdout:\n{}\n-- stderr:\n{}",
+            self.words.join(" "),
+            self.status,
+            self.stdout,
+            self.stderr
+        )
+    }
+}
+
+/// A container that exists.
+pub struct Container<'t> {
+    test: &'t Test,
+    id: String,
+    pid: i32,
+    out: PathBuf,
+}
+
+impl<'t> Container<'t> {
+    pub(crate) fn new(test: &'t Test, id: &str, pid: i32, created: Output) -> Self {
+        Self { test, id: id.to_owned(), pid, out: created.out }
+    }
+
+    /// The host's number of its init.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A command on it: `VERB ID ARGS`.
+    pub fn command(&self, verb: &str, args: &[&str]) -> Runtime<'t> {
+        self.test.runtime([verb, &self.id]).args(args.iter().copied())
+    }
+
+    /// `start`, which must succeed.
+    pub fn start(&self) -> Output {
+        self.command("start", &[]).output().success()
+    }
+
+    /// `state`, as JSON.
+    pub fn state(&self) -> Value {
+        self.command("state", &[]).output().success().document()
+    }
+
+    /// The status that `state` prints.
+    pub fn status(&self) -> String {
+        self.state()["status"].as_str().unwrap_or("").to_owned()
+    }
+
+    /// `kill ID SIGNAL`, which must succeed.
+    pub fn kill(&self, signal: &str) -> Output {
+        self.command("kill", &[signal]).output().success()
+    }
+
+    /// `delete`, which must succeed.
+    pub fn delete(&self) -> Output {
+        self.command("delete", &[]).output().success()
+    }
+
+    /// `exec ID /probe WORDS`.
+    pub fn exec(&self, words: &str) -> Output {
+        self.test.runtime(["exec", &self.id, "/probe"]).args(words.split_whitespace()).output()
+    }
+
+    /// What its process has printed.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// Waits until its process has printed a whole line, and returns the first as JSON.
+    pub fn first_line(&self) -> Value {
+        self.test.wait_for("a line from the container", || self.stdout().contains('\n'));
+        serde_json::from_str(self.stdout().lines().next().unwrap_or("")).unwrap()
+    }
+
+    /// Waits for its init, which is a child of this process since `create` has ended: code or 128 + signal.
+    pub fn wait(&self) -> i32 {
+        let code = sys::reap(self.pid, PATIENCE)
+            .unwrap_or_else(|| panic!("{} does not end, or is no child", self.id));
+        self.test.inits.lock().unwrap().retain(|pid| *pid != self.pid);
+        code
+    }
+}

@@ -1,0 +1,112 @@
+//! The few system calls of the kit that have no safe form elsewhere.
+#![allow(unsafe_code)]
+
+use nix::errno::Errno;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A system call by number.
+pub fn syscall(number: i64, args: [i64; 6]) -> Result<i64, Errno> {
+    let [a, b, c, d, more @ ..] = args;
+    // SAFETY: the tests name calls whose arguments are numbers, or pointers that the kernel refuses.
+    Errno::result(unsafe { libc::syscall(number, a, b, c, d, more[0], more[1]) })
+}
+
+/// PR_SET_CHILD_SUBREAPER: orphans below become children of this process.
+pub fn become_subreaper() {
+    // SAFETY: prctl with numbers only.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+}
+
+/// kill(2), whatever comes of it.
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill with numbers only.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// waitpid(2) on a child until it has ended: its code, 128 + signal, or `None` (not ours, or too late).
+pub fn reap(pid: i32, within: Duration) -> Option<i32> {
+    let begun = Instant::now();
+    let mut status = 0;
+    loop {
+        // SAFETY: the status is a local integer.
+        match unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG | libc::__WALL) } {
+            0 if begun.elapsed() < within => std::thread::sleep(Duration::from_millis(2)),
+            0 | -1 => return None,
+            _ if libc::WIFEXITED(status) => return Some(libc::WEXITSTATUS(status)),
+            _ => return Some(128 + libc::WTERMSIG(status)),
+        }
+    }
+}
+
+/// Takes ownership of a received descriptor.
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg(2) has just made this descriptor for us alone.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Rows and columns of a terminal.
+pub fn window_size(fd: impl AsFd) -> Result<(u16, u16), Errno> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ fills one winsize.
+    Errno::result(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
+    Ok((size.ws_row, size.ws_col))
+}
+
+/// Sets rows and columns of a terminal.
+pub fn set_window_size(fd: impl AsFd, rows: u16, columns: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one winsize.
+    unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+}
+
+/// Makes standard input the controlling terminal of a new session.
+pub fn take_terminal() {
+    // SAFETY: both take numbers only.
+    unsafe {
+        libc::setsid();
+        libc::ioctl(0, libc::TIOCSCTTY, 0);
+    }
+}
+
+/// A new pseudo terminal: master and slave.
+pub fn open_pty() -> (OwnedFd, OwnedFd) {
+    let (mut master, mut slave) = (-1, -1);
+    let null = std::ptr::null_mut();
+    // SAFETY: openpty fills the two descriptors.
+    let rc = unsafe { libc::openpty(&raw mut master, &raw mut slave, null, null.cast(), null.cast()) };
+    assert_eq!(rc, 0, "openpty: {}", Errno::last());
+    // SAFETY: as above; without this the runtime would inherit the master.
+    unsafe { libc::fcntl(master, libc::F_SETFD, libc::FD_CLOEXEC) };
+    (own(master), own(slave))
+}
+
+static SIGPIPE_AT_START: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn look_at_sigpipe() {
+    // SAFETY: all-zero is a valid sigaction, and the call only fills it.
+    let handler = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut action);
+        action.sa_sigaction
+    };
+    SIGPIPE_AT_START.store(handler, Ordering::Relaxed);
+}
+
+// Rust's start code ignores SIGPIPE before `main`; what the process was started with is seen before that.
+// SAFETY: the section holds functions that the C library calls in turn, and this is one.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_SIGPIPE: extern "C" fn() = look_at_sigpipe;
+
+/// Whether this process was started with SIGPIPE ignored.
+pub fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_AT_START.load(Ordering::Relaxed) == libc::SIG_IGN
+}
+
+/// Sets a signal to be ignored or to its default.
+pub fn set_handler(signal: nix::sys::signal::Signal, handler: nix::sys::signal::SigHandler) {
+    // SAFETY: the kit passes no handler that would run.
+    let _ = unsafe { nix::sys::signal::signal(signal, handler) };
+}

@@ -1,0 +1,188 @@
+//! One test's own corner of the machine.
+
+use crate::runtime::{Runtime, under_test};
+use crate::{Bundle, leak};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A test: its directory, state root, cgroup, and the containers which it has made.
+pub struct Test {
+    name: String,
+    number: u32,
+    dir: PathBuf,
+    runtime: PathBuf,
+    built: bool,
+    bundles: AtomicU32,
+    pub(crate) containers: Mutex<Vec<String>>,
+    pub(crate) inits: Mutex<Vec<i32>>,
+}
+
+/// Why a test cannot run here: thrown by [`skip`], counted by the harness.
+pub(crate) struct Skip(pub(crate) String);
+
+/// Ends the test as skipped.
+pub fn skip(why: impl Into<String>) -> ! {
+    std::panic::resume_unwind(Box::new(Skip(why.into())))
+}
+
+impl Test {
+    pub(crate) fn new(name: &str, built: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let pid = std::process::id();
+        let dir = std::env::temp_dir().join(format!("orlop-test-{pid}")).join(number.to_string());
+        fs::create_dir_all(dir.join("tmp")).unwrap();
+        let runtime = under_test(built);
+        let built = runtime == Path::new(built);
+        let (containers, inits) = Default::default();
+        Self {
+            name: name.to_owned(),
+            number,
+            dir,
+            runtime,
+            built,
+            bundles: AtomicU32::new(0),
+            containers,
+            inits,
+        }
+    }
+
+    /// The test's directory; gone when it ends.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The test's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The state root that every [`Runtime`] of this test is told.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// A container id (and cgroup name) which nobody else uses.
+    pub fn id(&self) -> String {
+        let n = self.bundles.fetch_add(1, Ordering::Relaxed);
+        format!("orlop-test-{}-{}-{n}", std::process::id(), self.number)
+    }
+
+    /// A bundle that runs the probe under the template's configuration.
+    pub fn bundle(&self) -> Bundle<'_> {
+        Bundle::new(self)
+    }
+
+    /// The runtime, with `--root` and an almost empty environment, and these arguments.
+    pub fn runtime<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Runtime<'_> {
+        Runtime::new(self, &self.runtime).root(&self.root()).args(args)
+    }
+
+    /// The runtime without `--root`.
+    pub fn bare<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Runtime<'_> {
+        Runtime::new(self, &self.runtime).args(args)
+    }
+
+    /// Skips where another runtime stands in for the one of this repository.
+    pub fn only_orlop(&self, why: &str) {
+        if !self.built {
+            skip(format!("{} is under test: {why}", self.runtime.display()));
+        }
+    }
+
+    /// Whether the binary of this repository is under test.
+    pub fn is_orlop(&self) -> bool {
+        self.built
+    }
+
+    /// Skips unless root of the initial user namespace runs the tests.
+    pub fn needs_root(&self) {
+        if !nix::unistd::geteuid().is_root() {
+            skip("needs root");
+        }
+    }
+
+    /// Skips unless this process has the capability of that number.
+    pub fn needs_capability(&self, number: u32, name: &str) {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+        if u64::from_str_radix(line.trim(), 16).unwrap() & (1 << number) == 0 {
+            skip(format!("needs {name}"));
+        }
+    }
+
+    /// The directory of `cgroup` below a v1 controller; skips where there is no such hierarchy.
+    pub fn v1(&self, controller: &str, cgroup: &str) -> PathBuf {
+        let mut all = leak::hierarchies().into_iter();
+        match all.find(|(_, controllers)| controllers.iter().any(|name| name == controller)) {
+            Some((root, _)) => root.join(cgroup),
+            None => skip(format!("no cgroup v1 hierarchy with {controller}")),
+        }
+    }
+
+    /// Reads one value of the container's cgroup on v1.
+    pub fn v1_value(&self, controller: &str, cgroup: &str, file: &str) -> String {
+        let path = self.v1(controller, cgroup).join(file);
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().to_owned(),
+            Err(error) => panic!("{}: {error}", path.display()),
+        }
+    }
+
+    /// Waits until `ready` says so; at most ten seconds.
+    pub fn wait_for(&self, what: &str, mut ready: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !ready() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{}: waited 10 s for {what}", self.name);
+            std::thread::sleep(Duration::from_millis(3));
+        }
+    }
+
+    /// What is left of this test's containers, now.
+    pub fn leaks(&self) -> Vec<String> {
+        let prefix = format!("orlop-test-{}-{}-", std::process::id(), self.number);
+        let mut left = leak::mounts_below(&self.dir);
+        for n in 0..self.bundles.load(Ordering::Relaxed) {
+            left.extend(leak::cgroups(&format!("{prefix}{n}")));
+        }
+        left.extend(
+            entries(&self.root())
+                .into_iter()
+                .filter(|name| name.contains(&prefix))
+                .map(|n| format!("state {n}")),
+        );
+        left.extend(entries(&self.dir.join("tmp")).into_iter().map(|name| format!("temporary file {name}")));
+        left
+    }
+
+    /// Deletes what the test did not, and says what the runtime has left nevertheless.
+    pub(crate) fn finish(self) -> Vec<String> {
+        for id in self.containers.lock().unwrap().clone() {
+            if self.root().join(&id).exists() {
+                let _ = self.runtime(["delete", "--force", &id]).try_run();
+            }
+        }
+        for pid in self.inits.lock().unwrap().drain(..) {
+            crate::sys::reap(pid, Duration::from_secs(5));
+        }
+        let left = self.leaks();
+        for n in 0..self.bundles.load(Ordering::Relaxed) {
+            leak::remove_cgroups(&format!("orlop-test-{}-{}-{n}", std::process::id(), self.number));
+        }
+        for line in leak::mounts_below(&self.dir).iter().rev() {
+            if let Some(point) = line.split(' ').nth(5) {
+                let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
+            }
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+        left
+    }
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
