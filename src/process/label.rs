@@ -1,0 +1,62 @@
+//! Labels of Linux security modules: which file of procfs takes which text.
+//!
+//! The files are those of the process itself, in a procfs that was verified to be one.
+
+/// A write to a file below `/proc/thread-self`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Files below `/proc/thread-self`, in the order to try: the first that exists takes the text.
+    pub files: &'static [&'static str],
+    /// What to write, in one write(2).
+    pub text: String,
+}
+
+/// Makes the next exec enter an AppArmor profile.
+pub fn apparmor(profile: &str) -> Label {
+    // The first file is AppArmor's own; the second belongs to whichever module is displayed first.
+    Label { files: &["attr/apparmor/exec", "attr/exec"], text: format!("exec {profile}") }
+}
+
+/// Makes the next exec enter an SELinux context.
+pub fn selinux(context: &str) -> Label {
+    Label { files: &["attr/exec"], text: context.to_owned() }
+}
+
+/// Makes new session keyrings carry an SELinux context.
+pub fn selinux_key(context: &str) -> Label {
+    Label { files: &["attr/keycreate"], text: context.to_owned() }
+}
+
+/// The driver's option which gives a new file system an SELinux context (`linux.mountLabel`); `None` for
+/// types that do not take it.
+pub fn mount_option(kind: &str, context: &str) -> Option<(&'static str, String)> {
+    let takes = !matches!(kind, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "bind");
+    takes.then(|| ("context", context.to_owned()))
+}
+
+/// Whether the kernel enforces AppArmor profiles.
+pub fn apparmor_enabled() -> bool {
+    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.first() == Some(&b'Y'))
+}
+
+/// Whether the kernel has SELinux switched on.
+pub fn selinux_enabled() -> bool {
+    // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
+    const MAGIC: i64 = 0xf97c_ff8c;
+    nix::sys::statfs::statfs("/sys/fs/selinux").is_ok_and(|s| i64::from(s.filesystem_type().0) == MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels() {
+        assert_eq!(apparmor("acme").text, "exec acme");
+        assert_eq!(apparmor("unconfined").files[0], "attr/apparmor/exec");
+        assert_eq!(selinux("a:b:c:s0").text, "a:b:c:s0");
+        assert_eq!(mount_option("tmpfs", "a:b:c:s0:c1,c2"), Some(("context", "a:b:c:s0:c1,c2".into())));
+        assert_eq!(mount_option("proc", "a"), None);
+        let _ = (apparmor_enabled(), selinux_enabled());
+    }
+}

@@ -1,0 +1,92 @@
+//! Resource limits by name; setrlimit(2).
+
+use super::problem;
+use crate::Problem;
+use crate::bundle::spec::Rlimit;
+use std::collections::HashSet;
+
+/// All limits of Linux, by name; the numbers are the architecture's.
+pub const NAMES: [(&str, u32); 16] = [
+    ("RLIMIT_AS", libc::RLIMIT_AS as u32),
+    ("RLIMIT_CORE", libc::RLIMIT_CORE as u32),
+    ("RLIMIT_CPU", libc::RLIMIT_CPU as u32),
+    ("RLIMIT_DATA", libc::RLIMIT_DATA as u32),
+    ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as u32),
+    ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS as u32),
+    ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK as u32),
+    ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE as u32),
+    ("RLIMIT_NICE", libc::RLIMIT_NICE as u32),
+    ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as u32),
+    ("RLIMIT_NPROC", libc::RLIMIT_NPROC as u32),
+    ("RLIMIT_RSS", libc::RLIMIT_RSS as u32),
+    ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO as u32),
+    ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
+    ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING as u32),
+    ("RLIMIT_STACK", libc::RLIMIT_STACK as u32),
+];
+
+/// One limit in the kernel's terms; `u64::MAX` is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// `RLIMIT_*`.
+    pub resource: u32,
+    /// The limit in force.
+    pub soft: u64,
+    /// Its ceiling.
+    pub hard: u64,
+}
+
+/// The number of a limit.
+pub fn number(name: &str) -> Option<u32> {
+    NAMES.iter().find(|(n, _)| *n == name).map(|(_, number)| *number)
+}
+
+/// Reads a list of limits.
+///
+/// # Errors
+/// Unknown and repeated types (`config.md#posix-process`), and a soft limit above the hard one.
+pub fn parse(limits: &[Rlimit], at: &str) -> Result<Vec<Limit>, Vec<Problem>> {
+    const SECTION: &str = "config.md#posix-process";
+    let (mut result, mut problems, mut seen) = (Vec::with_capacity(limits.len()), Vec::new(), HashSet::new());
+    for (i, limit) in limits.iter().enumerate() {
+        let at = format!("{at}/rlimits/{i}");
+        let Some(resource) = number(&limit.kind) else {
+            let message = format!("unknown resource limit {:?}; names are like RLIMIT_NOFILE", limit.kind);
+            problems.push(problem(format!("{at}/type"), message, SECTION));
+            continue;
+        };
+        if !seen.insert(resource) {
+            problems.push(problem(format!("{at}/type"), format!("{} is set twice", limit.kind), SECTION));
+        }
+        if limit.soft > limit.hard {
+            let message = format!("the soft limit {} is above the hard limit {}", limit.soft, limit.hard);
+            problems.push(problem(format!("{at}/soft"), message, SECTION));
+        }
+        result.push(Limit { resource, soft: limit.soft, hard: limit.hard });
+    }
+    if problems.is_empty() { Ok(result) } else { Err(problems) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(kind: &str, soft: u64, hard: u64) -> Rlimit {
+        Rlimit { kind: kind.into(), soft, hard }
+    }
+
+    #[test]
+    fn limits() {
+        assert!(NAMES.is_sorted());
+        let good = [limit("RLIMIT_NOFILE", 1024, 4096), limit("RLIMIT_CORE", 0, u64::MAX)];
+        let parsed = parse(&good, "/process").unwrap();
+        assert_eq!(parsed[0], Limit { resource: libc::RLIMIT_NOFILE as u32, soft: 1024, hard: 4096 });
+        let bad = [limit("RLIMIT_FLY", 0, 0), limit("RLIMIT_CPU", 2, 1), limit("RLIMIT_CPU", 1, 1)];
+        let problems = parse(&bad, "/process").unwrap_err();
+        let pointers: Vec<_> = problems.iter().map(|p| p.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/process/rlimits/0/type", "/process/rlimits/1/soft", "/process/rlimits/2/type"]
+        );
+    }
+}
