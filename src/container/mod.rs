@@ -5,6 +5,8 @@
 //! same root: operations on one container take turns, and questions never wait.
 
 mod clock;
+mod handoff;
+mod hooks;
 mod id;
 mod liveness;
 mod lock;

@@ -290,6 +290,9 @@ impl Directory {
 
     /// Removes the directory with all that is in it, the record last.
     pub(crate) fn remove(&self, _lock: &Lock) -> Result<()> {
+        if self.is_removed() {
+            return Ok(()); // Its name may be another container's by now.
+        }
         match sys::fs::unlinkat(&self.fd, CONFIG, 0) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(e) => return Err(self.error("remove config.json", e)),
@@ -301,7 +304,7 @@ impl Directory {
             return Ok(());
         }
         // Something else is in it: a socket, or what a killed command left.
-        let fd = sys::fs::openat(&self.root, &self.name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        let fd = sys::fs::openat(&self.fd, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
             .map_err(|e| self.error("open", e))?;
         for name in names(fd).map_err(|e| self.error("read directory", e))? {
             let name = sys::fs::cstring(Path::new(&name)).map_err(|e| self.error("unlink", e))?;
@@ -360,3 +363,7 @@ pub(crate) fn not_found(id: &str) -> Error {
 fn removed(id: &str) -> Error {
     Error::new(ErrorKind::Busy, Phase::State, "container was deleted while it was being created").on(id)
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+//! Handing things to the caller's other processes: a pid in a file, a descriptor over a socket.
+
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, socket,
+};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+/// The longest path that fits a `sockaddr_un` with its NUL.
+const LONGEST_ADDRESS: usize = 107;
+/// How much of a payload the readers of console sockets take.
+const LONGEST_PAYLOAD: usize = 4095;
+
+/// Writes `pid` in decimal, without a line's end, so that a reader sees all of it or nothing.
+pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let failed = |e| Error::sys(Phase::Lifecycle, "write pid file", e).on(path.display().to_string());
+    require_absolute(path, "pid file")?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(Errno::EISDIR));
+    };
+    let parent = sys::fs::cstring(parent).map_err(failed)?;
+    let directory = sys::fs::openat(sys::fs::cwd(), &parent, libc::O_PATH | libc::O_DIRECTORY, 0);
+    let name = sys::fs::cstring(Path::new(name)).map_err(failed)?;
+    directory.and_then(|d| sys::fs::replace_at(d, &name, pid.to_string().as_bytes(), 0o644)).map_err(failed)
+}
+
+/// Sends one descriptor, with `payload` for data, to the AF_UNIX stream socket at `path`: one
+/// connect, one message, and no waiting for an answer, as nobody may be there to accept yet.
+pub(crate) fn send_descriptor(path: &Path, fd: impl AsFd, payload: &str, what: &'static str) -> Result<()> {
+    require_absolute(path, what)?;
+    let failed = |operation: &'static str| {
+        move |e: Errno| Error::sys(Phase::Lifecycle, operation, e).on(format!("{what} {}", path.display()))
+    };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket for"))?;
+    connect_to(&sock, path).map_err(failed("connect to"))?;
+    let payload = payload.as_bytes();
+    let payload = if payload.is_empty() { b" " } else { &payload[..payload.len().min(LONGEST_PAYLOAD)] };
+    let (data, fds) = ([IoSlice::new(payload)], [fd.as_fd().as_raw_fd()]);
+    let control = [ControlMessage::ScmRights(&fds)];
+    sys::retry(|| sendmsg::<()>(sock.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None))
+        .map(drop)
+        .map_err(failed("send descriptor to"))
+}
+
+/// Connects to a socket by path. One that is too long for an address is named by a descriptor, so
+/// that nobody's working directory has to change for it.
+fn connect_to(sock: &OwnedFd, path: &Path) -> Result<(), Errno> {
+    if path.as_os_str().len() <= LONGEST_ADDRESS {
+        return sys::retry(|| connect(sock.as_raw_fd(), &UnixAddr::new(path)?));
+    }
+    let target = sys::fs::openat(sys::fs::cwd(), &sys::fs::cstring(path)?, libc::O_PATH, 0)?;
+    let address = format!("/proc/self/fd/{}", target.as_raw_fd());
+    sys::retry(|| connect(sock.as_raw_fd(), &UnixAddr::new(address.as_str())?))
+}
+
+fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, format!("{what} must be an absolute path"))
+        .on(path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use std::io::{IoSliceMut, Read, Seek};
+    use std::os::fd::FromRawFd;
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("orlop-handoff-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_pid_file_has_digits_and_nothing_else() {
+        let directory = scratch("pid");
+        let file = directory.join("pid");
+        write_pid_file(&file, 123_456).unwrap();
+        write_pid_file(&file, 42).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"42");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "no temporary file stays");
+        let e = write_pid_file(&directory.join("no/pid"), 1).unwrap_err();
+        assert_eq!(e.errno(), Some(Errno::ENOENT));
+        let e = write_pid_file(Path::new("pid"), 1).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::InvalidArgument);
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    /// Sends a file to a listener who accepts only afterwards, and reads it there.
+    fn round(path: &Path, listener: &UnixListener) {
+        let file = tempfile();
+        send_descriptor(path, &file, "/dev/pts/7", "console socket").unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let mut data = [0; 64];
+        let mut space = nix::cmsg_space!([i32; 4]);
+        let mut slices = [IoSliceMut::new(&mut data)];
+        let message =
+            recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+                .unwrap();
+        let fds: Vec<i32> = message
+            .cmsgs()
+            .unwrap()
+            .flat_map(|c| match c {
+                ControlMessageOwned::ScmRights(fds) => fds,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let bytes = message.bytes;
+        assert_eq!(fds.len(), 1);
+        #[allow(unsafe_code)]
+        // SAFETY: the kernel has just installed this descriptor for us.
+        let mut received = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fds[0]) });
+        assert_eq!(&data[..bytes], b"/dev/pts/7");
+        let mut text = String::new();
+        received.rewind().unwrap();
+        received.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "content");
+    }
+
+    fn tempfile() -> OwnedFd {
+        let fd = sys::memfd::memfd_create(c"test", 0).unwrap();
+        sys::fs::write_all(&fd, b"content").unwrap();
+        fd
+    }
+
+    #[test]
+    fn a_descriptor_travels_also_over_a_long_path() {
+        let directory = scratch("socket");
+        let path = directory.join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        round(&path, &listener);
+        let deep = directory.join("d".repeat(120)).join("e".repeat(120));
+        std::fs::create_dir_all(&deep).unwrap();
+        let moved = deep.join("a-socket-with-a-name");
+        std::fs::rename(&path, &moved).unwrap();
+        round(&moved, &listener);
+        drop(listener);
+        let e = send_descriptor(&moved, tempfile(), "x", "console socket").unwrap_err();
+        assert_eq!(e.errno(), Some(Errno::ECONNREFUSED));
+        assert!(e.to_string().starts_with("connect to console socket /"), "{e}");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

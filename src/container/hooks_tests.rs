@@ -1,0 +1,169 @@
+use super::*;
+use crate::container::{OCI_VERSION, Status};
+use std::collections::BTreeMap;
+
+fn state(status: Status) -> State {
+    State {
+        oci_version: OCI_VERSION.into(),
+        id: "box".into(),
+        pid: 42,
+        status,
+        bundle: "/bundle".into(),
+        rootfs: "/bundle/rootfs".into(),
+        created: "2026-01-01T00:00:00Z".into(),
+        annotations: BTreeMap::new(),
+        owner: "root".into(),
+    }
+}
+
+fn shell(script: &str) -> Hook {
+    Hook { path: "/bin/sh".into(), args: ["sh", "-c", script].map(String::from).to_vec(), ..Hook::default() }
+}
+
+fn run_here(kind: Kind, hooks: &[Hook]) -> Result<()> {
+    run(kind, hooks, &state(Status::Creating), &OnHost { directory: "/tmp".into() })
+}
+
+#[test]
+fn a_failing_hook_is_named_with_what_it_printed() {
+    let hooks = [shell("exit 0"), shell("echo said; echo boom >&2; exit 3")];
+    let e = run_here(Kind::CreateRuntime, &hooks).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Hook);
+    assert_eq!(e.pointer(), Some("/hooks/createRuntime/1"));
+    let text = e.to_string();
+    assert!(
+        text.starts_with("error running createRuntime hook #1: exit status 3, stdout: said, stderr: boom"),
+        "{text}"
+    );
+    let e = run_here(Kind::Prestart, &[shell("kill -9 $$")]).unwrap_err();
+    assert!(e.to_string().contains("hook #0: signal 9"), "{e}");
+}
+
+#[test]
+fn the_state_comes_on_standard_input() {
+    let hook = shell(
+        r#"s=$(cat); case "$s" in '{"ociVersion":"1.3.0","id":"box","pid":42,"status":"creating","bundle":"/bundle"'*) exit 0;; esac; echo "$s"; exit 1"#,
+    );
+    run_here(Kind::CreateRuntime, std::slice::from_ref(&hook)).unwrap();
+    // By name too, which a socket would refuse.
+    run_here(Kind::CreateRuntime, &[shell("test -s /dev/stdin && cat /dev/stdin | grep -q creating")])
+        .unwrap();
+}
+
+#[test]
+fn a_hook_need_not_read_its_input() {
+    for _ in 0..20 {
+        run_here(Kind::Prestart, &[shell("exec <&-; exit 0")]).unwrap();
+    }
+}
+
+#[test]
+fn environment_and_first_argument_are_as_given() {
+    let mut hook = shell("test \"$0|$A|$B|$HOME\" = 'name|1|x=y|'");
+    hook.args[0] = "other".into();
+    hook.args.push("name".into());
+    hook.env = vec!["A=1".into(), "B=x=y".into()];
+    run_here(Kind::Prestart, &[hook]).unwrap();
+    let argv0 = Hook {
+        path: "/bin/cat".into(),
+        args: ["renamed", "/proc/self/cmdline"].map(String::from).to_vec(),
+        ..Hook::default()
+    };
+    let failing = Hook { args: ["renamed", "/does-not-exist"].map(String::from).to_vec(), ..argv0.clone() };
+    run_here(Kind::Prestart, &[argv0]).unwrap();
+    let e = run_here(Kind::Prestart, &[failing]).unwrap_err();
+    assert!(e.to_string().contains("stderr: renamed: /does-not-exist"), "{e}");
+    // No environment at all where none is named: not even what the shell itself does not add.
+    let e = run_here(Kind::Prestart, &[shell("cat /proc/self/environ | tr '\\0' ' '; exit 1")]).unwrap_err();
+    assert!(!e.to_string().contains("CARGO"), "{e}");
+}
+
+#[test]
+fn a_missing_program() {
+    let hook = Hook { path: "/does/not/exist".into(), ..Hook::default() };
+    let e = run_here(Kind::Poststop, &[hook]).unwrap_err();
+    assert!(
+        e.to_string()
+            .starts_with("error running poststop hook #0: /does/not/exist: no such file or directory"),
+        "{e}"
+    );
+}
+
+#[test]
+fn the_timeout_kills_the_whole_hook() {
+    let directory = tempfile_dir("hook-timeout");
+    let mark = directory.join("mark");
+    let mut hook = shell(&format!("(sleep 3; touch {}) & sleep 60", mark.display()));
+    hook.timeout = Some(1);
+    let began = Instant::now();
+    let e = run_here(Kind::CreateRuntime, &[hook]).unwrap_err();
+    assert!(e.to_string().contains("hook ran past specified timeout of 1s"), "{e}");
+    assert!(began.elapsed() < Duration::from_millis(2900), "{:?}", began.elapsed());
+    std::thread::sleep(Duration::from_millis(3300).saturating_sub(began.elapsed()));
+    assert!(!mark.exists(), "a grandchild has outlived the timeout");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_grandchild_which_holds_the_pipes_is_not_waited_for() {
+    let began = Instant::now();
+    run_here(Kind::CreateRuntime, &[shell("sleep 5 & exit 0")]).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
+fn output_is_bounded_and_never_blocks_the_hook() {
+    let e = run_here(Kind::CreateRuntime, &[shell("head -c 1000000 /dev/zero | tr '\\0' x; exit 7")])
+        .unwrap_err();
+    let text = e.to_string();
+    assert!(text.contains("exit status 7") && text.len() < 3 * KEPT, "{}", text.len());
+    let mut endless = shell("while :; do echo yes; done");
+    endless.timeout = Some(1);
+    assert!(run_here(Kind::CreateRuntime, &[endless]).is_err());
+}
+
+#[test]
+fn run_all_goes_on_after_a_failure() {
+    let directory = tempfile_dir("hook-all");
+    let mark = directory.join("mark");
+    let hooks = [shell("exit 1"), shell(&format!("grep -q stopped && touch {}", mark.display()))];
+    let mut reports = Vec::new();
+    let place = OnHost { directory: "/does/not/exist".into() };
+    run_all(Kind::Poststop, &hooks, &state(Status::Stopped), &place, |e| reports.push(e.to_string()))
+        .unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(mark.exists());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Remembers which processes it has started.
+struct Remembering(OnHost, std::cell::RefCell<Vec<i32>>);
+
+impl Spawn for Remembering {
+    fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String> {
+        let started = self.0.spawn(hook, stdio)?;
+        self.1.borrow_mut().push(started.pid);
+        Ok(started)
+    }
+}
+
+#[test]
+fn every_hook_is_reaped() {
+    let place = Remembering(OnHost { directory: "/".into() }, Vec::new().into());
+    let mut slow = shell("sleep 60");
+    slow.timeout = Some(1);
+    for hook in [shell("exit 0"), shell("exit 1"), slow] {
+        let _ = run(Kind::Prestart, &[hook], &state(Status::Creating), &place);
+    }
+    let pids = place.1.into_inner();
+    assert_eq!(pids.len(), 3);
+    for pid in pids {
+        assert_eq!(sys::process::pidfd_open(pid).unwrap_err(), Errno::ESRCH);
+    }
+}
+
+fn tempfile_dir(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("orlop-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}

@@ -1,0 +1,165 @@
+use super::*;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A state root of its own for one test.
+struct Scratch(Root);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("orlop-store-{}-{n}/a/b", std::process::id()));
+        Self(Root::new(path).unwrap())
+    }
+
+    fn file(&self, id: &str, name: &str) -> PathBuf {
+        self.0.path.join(id).join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let top = self.0.path.ancestors().nth(2).unwrap();
+        let _ = std::fs::remove_dir_all(top);
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let root = Scratch::new();
+    assert_eq!(root.0.ids().unwrap(), Vec::<String>::new(), "the root need not exist");
+    let (directory, lock) = Directory::create(&root.0, "b").unwrap();
+    assert_eq!(directory.read().unwrap(), None);
+    let mut record = Record { bundle: "/bundle".into(), poststop: true, ..Record::new("b") };
+    directory.write_first(&record).unwrap();
+    assert_eq!(directory.read().unwrap().as_ref(), Some(&record));
+    record.stage = Stage::Created;
+    record.init = Identity { pid: 7, start_time: 9 };
+    directory.write(&record).unwrap();
+    directory.write_config(b"{ }").unwrap();
+    drop(lock);
+
+    let other = Directory::open(&root.0, "b").unwrap();
+    assert_eq!(other.read().unwrap(), Some(record));
+    assert_eq!(other.read_config().unwrap(), b"{ }");
+    let (_another, _) = Directory::create(&root.0, "a").unwrap();
+    assert_eq!(root.0.ids().unwrap(), ["a", "b"]);
+    let lock = other.lock().unwrap();
+    other.remove(&lock).unwrap();
+    assert_eq!(root.0.ids().unwrap(), ["a"]);
+    assert_eq!(directory.read().unwrap_err().kind(), ErrorKind::NotFound, "an open directory notices");
+}
+
+#[test]
+fn an_id_is_taken_once() {
+    let root = Scratch::new();
+    let start = Barrier::new(8);
+    let won = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    Directory::create(&root.0, "one").map(drop)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(won.iter().filter(|r| r.is_ok()).count(), 1);
+    for e in won.into_iter().filter_map(Result::err) {
+        assert_eq!(e.kind(), ErrorKind::AlreadyExists);
+        assert!(e.to_string().starts_with("container with given ID already exists"), "{e}");
+    }
+}
+
+#[test]
+fn unknown_ids_do_not_exist() {
+    let root = Scratch::new();
+    for id in ["none", "file"] {
+        let e = Directory::open(&root.0, id).unwrap_err();
+        assert_eq!(
+            (e.kind(), e.to_string()),
+            (ErrorKind::NotFound, format!("container does not exist {id}"))
+        );
+        drop(Directory::create(&root.0, "other"));
+        let _ = std::fs::write(root.0.path.join("file"), "");
+    }
+    std::os::unix::fs::symlink("/", root.0.path.join("link")).unwrap();
+    assert_eq!(Directory::open(&root.0, "link").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn every_prefix_of_the_first_record_reads_as_nothing_made_and_can_be_removed() {
+    let root = Scratch::new();
+    let record = Record { bundle: "/b".into(), ..Record::new("cut") };
+    let whole = encode(&record).unwrap();
+    for length in 0..whole.len() {
+        let (directory, lock) = Directory::create(&root.0, "cut").unwrap();
+        std::fs::write(root.file("cut", "state.json"), &whole[..length]).unwrap();
+        assert_eq!(directory.read().unwrap(), None, "{length}");
+        directory.remove(&lock).unwrap();
+    }
+}
+
+#[test]
+fn another_format_and_garbage_are_told_apart_and_removable() {
+    let root = Scratch::new();
+    for (content, words) in [
+        (&br#"{"format":9,"new":true}"#[..], "it has format 9, this version reads format 1"),
+        (b"{}", "it is not what this version writes"),
+        (b"\0\xff", "it is not what this version writes"),
+    ] {
+        let (directory, lock) = Directory::create(&root.0, "odd").unwrap();
+        std::fs::write(root.file("odd", "state.json"), content).unwrap();
+        let e = directory.read().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Corrupt);
+        assert!(e.to_string().contains(words), "{e}");
+        directory.remove(&lock).unwrap();
+    }
+}
+
+#[test]
+fn whatever_is_left_in_the_directory_goes() {
+    let root = Scratch::new();
+    let (directory, lock) = Directory::create(&root.0, "full").unwrap();
+    directory.write_first(&Record::new("full")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(root.file("full", "start.sock")).unwrap();
+    std::fs::write(root.file("full", ".state.json.1"), "half").unwrap();
+    std::fs::create_dir(root.file("full", "notify")).unwrap();
+    std::os::unix::fs::symlink("/", root.file("full", "link")).unwrap();
+    directory.remove(&lock).unwrap();
+    assert!(!root.0.path.join("full").exists());
+    directory.remove(&lock).unwrap();
+}
+
+#[test]
+fn a_lock_keeps_others_out_and_is_visible() {
+    let root = Scratch::new();
+    let (directory, lock) = Directory::create(&root.0, "busy").unwrap();
+    assert!(directory.is_locked().unwrap());
+    let other = Directory::open(&root.0, "busy").unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.lock().map(drop));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        assert!(!waiting.is_finished());
+        drop(lock);
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(!directory.is_locked().unwrap());
+    // The same container from two threads takes turns too.
+    let first = directory.lock().unwrap();
+    assert!(directory.is_locked().unwrap());
+    drop(first);
+    assert!(!directory.is_locked().unwrap());
+}
+
+#[test]
+fn a_record_of_another_boot_is_of_no_living_process() {
+    let me = Identity::of(std::process::id() as i32).unwrap();
+    let boot = super::super::liveness::boot_id().unwrap();
+    let record = |boot: &str| Record { init: me, boot: boot.into(), ..Record::new("x") };
+    assert!(record(&boot).alive().unwrap().is_some());
+    assert!(record("another").alive().unwrap().is_none());
+    assert!(record("").alive().unwrap().is_none());
+}
