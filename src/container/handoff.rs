@@ -4,14 +4,18 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, socket,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, setsockopt,
+    socket, sockopt::SendTimeout,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// The longest path that fits a `sockaddr_un` with its NUL.
 const LONGEST_ADDRESS: usize = 107;
+/// For how many seconds a listener's full queue is waited for.
+const PATIENCE: i64 = 10;
 /// How much of a payload the readers of console sockets take.
 const LONGEST_PAYLOAD: usize = 4095;
 
@@ -37,6 +41,8 @@ pub(crate) fn send_descriptor(path: &Path, fd: impl AsFd, payload: &str, what: &
     };
     let flags = SockFlag::SOCK_CLOEXEC;
     let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket for"))?;
+    // A listener whose queue is full and who never accepts must not hold the caller for ever.
+    setsockopt(&sock, SendTimeout, &TimeVal::seconds(PATIENCE)).map_err(failed("setsockopt for"))?;
     connect_to(&sock, path).map_err(failed("connect to"))?;
     let payload = payload.as_bytes();
     let payload = if payload.is_empty() { b" " } else { &payload[..payload.len().min(LONGEST_PAYLOAD)] };
@@ -70,8 +76,7 @@ fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
 mod tests {
     use super::*;
     use nix::sys::socket::{ControlMessageOwned, recvmsg};
-    use std::io::{IoSliceMut, Read, Seek};
-    use std::os::fd::FromRawFd;
+    use std::io::{IoSliceMut, Read};
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
@@ -117,12 +122,10 @@ mod tests {
             .collect();
         let bytes = message.bytes;
         assert_eq!(fds.len(), 1);
-        #[allow(unsafe_code)]
-        // SAFETY: the kernel has just installed this descriptor for us.
-        let mut received = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(fds[0]) });
+        let mut received = std::fs::File::open(format!("/proc/self/fd/{}", fds[0])).unwrap();
+        nix::unistd::close(fds[0]).unwrap();
         assert_eq!(&data[..bytes], b"/dev/pts/7");
         let mut text = String::new();
-        received.rewind().unwrap();
         received.read_to_string(&mut text).unwrap();
         assert_eq!(text, "content");
     }
