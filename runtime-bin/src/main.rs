@@ -1,2 +1,63 @@
 //! The `orlop` command: an OCI runtime for managers and people.
-fn main() {}
+//!
+//! Arguments, printing and exit codes; everything else is the library's.
+
+mod args;
+mod commands;
+mod environment;
+mod foreground;
+mod log;
+mod output;
+
+use args::{Args, Request};
+use commands::Failure;
+use log::{Level, Log};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Rust ignores it, which would end neither `list | head` nor a container's programs.
+    let _ = orlop::sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
+    let mut words = std::env::args_os();
+    let program = program_name(words.next());
+    let mut args = Args::default();
+    let request = args::parse(&program, words, &mut args);
+    let format = args.log_format.unwrap_or_default();
+    let log = match Log::open(args.log.as_deref(), format, args.log_level.unwrap_or(Level::Info)) {
+        Ok(log) => log,
+        Err(e) => {
+            let path = args.log.as_deref().unwrap_or(Path::new("")).display();
+            Log::stderr(format)
+                .error(&format!("open log file {path}: {e}; hint: give --log a file that can be written"));
+            return ExitCode::from(1);
+        }
+    };
+    let done = match request {
+        Err(usage) => Err(Failure::new(usage.message, usage.code)),
+        Ok(Request::Help(None)) => output::print(&args::help::program(&program, &version_lines())),
+        Ok(Request::Help(Some(command))) => output::print(&args::help::command(&program, command)),
+        Ok(Request::Version) => output::print(&format!("{program} version {}", version_lines())),
+        Ok(Request::Command(command)) => commands::dispatch(command.name, &args, &log),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            log.error(&failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// The base name of what the program was called as.
+fn program_name(first: Option<OsString>) -> String {
+    let first = first.unwrap_or_default();
+    let name = Path::new(&first).file_name().map(|n| n.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "orlop".to_owned())
+}
+
+/// What follows `NAME version `.
+fn version_lines() -> String {
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("ORLOP_COMMIT"));
+    format!("{version}\ncommit: {commit}\nspec: {}\n", orlop::container::OCI_VERSION)
+}

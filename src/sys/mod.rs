@@ -13,7 +13,9 @@ pub mod fs;
 pub mod memfd;
 pub mod mount;
 pub mod process;
+pub mod signal;
 pub mod spawn;
+pub mod terminal;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -1,0 +1,57 @@
+//! What comes from the environment and the working directory: the library reads neither.
+
+use crate::commands::Failure;
+use orlop::container::Runtime;
+use std::path::{Path, PathBuf};
+
+/// The state root: `--root`, or the usual one.
+pub(crate) fn state_root(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    match flag {
+        Some(path) => absolute(path),
+        None => Ok(Runtime::default_root(std::env::var_os("XDG_RUNTIME_DIR").as_deref())),
+    }
+}
+
+/// A path as seen from the caller's working directory, without `.` parts and a slash at its end.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    match std::path::absolute(path) {
+        Ok(path) => Ok(path.components().collect()),
+        Err(e) => Err(Failure::new(format!("make {} absolute: {e}", path.display()), 1)),
+    }
+}
+
+/// [`absolute`] for a flag that may be absent.
+pub(crate) fn absolute_option(path: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    path.map(absolute).transpose()
+}
+
+/// How many descriptors from 3 on were passed by socket activation (sd_listen_fds(3)).
+///
+/// `LISTEN_PID` says for which process they are; who passes them through a shell leaves it out.
+pub(crate) fn listen_fds() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
+    match (std::env::var_os("LISTEN_PID"), number("LISTEN_PID")) {
+        (None, _) => {}
+        (Some(_), Some(pid)) if pid == std::process::id() => {}
+        _ => return 0,
+    }
+    number("LISTEN_FDS").unwrap_or(0)
+}
+
+/// The service manager's socket; an empty variable counts as unset.
+pub(crate) fn notify_socket() -> Option<PathBuf> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_absolute() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute(Path::new("a/./b/")).unwrap(), here.join("a/b"));
+        assert_eq!(absolute(Path::new(".")).unwrap(), here);
+        assert_eq!(absolute(Path::new("/x/../y/")).unwrap(), Path::new("/x/../y"));
+    }
+}

@@ -1,0 +1,203 @@
+//! Log records: one line each, to the file of `--log` or to stderr.
+//!
+//! Managers read this file: they take the last object whose `level` is `error` (some of them the
+//! only object), so a failure is exactly one such line, and nothing that is not a failure has it.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How severe a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// What makes the command fail.
+    Error,
+    /// What the user should know though the command goes on.
+    Warning,
+    /// Nothing is logged at this level; it is the default threshold.
+    Info,
+    /// What helps to find a fault.
+    Debug,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// `time="…" level=error msg="…"`
+    #[default]
+    Text,
+    /// `{"level":"error","msg":"…","time":"…"}`
+    Json,
+}
+
+/// Where records go.
+#[derive(Debug)]
+pub(crate) struct Log {
+    file: Option<File>,
+    format: Format,
+    threshold: Level,
+}
+
+impl Log {
+    /// A log to the file (appended; made with mode 0644), or to stderr.
+    pub(crate) fn open(path: Option<&Path>, format: Format, threshold: Level) -> std::io::Result<Self> {
+        // Stderr may be a socket, which cannot be opened by name.
+        let path = path.filter(|p| *p != Path::new("/dev/stderr"));
+        let file = path.map(|p| OpenOptions::new().append(true).create(true).open(p)).transpose()?;
+        Ok(Self { file, format, threshold })
+    }
+
+    /// A log to stderr.
+    pub(crate) fn stderr(format: Format) -> Self {
+        Self { file: None, format, threshold: Level::Error }
+    }
+
+    /// The one record of a failure; with a log file, the bare text on stderr too.
+    pub(crate) fn error(&self, message: &str) {
+        self.record(Level::Error, message);
+        if self.file.is_some() {
+            let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+        }
+    }
+
+    /// A record that is no failure.
+    pub(crate) fn warning(&self, message: &str) {
+        self.record(Level::Warning, message);
+    }
+
+    /// A record for the curious; the text is made only if somebody wants it.
+    pub(crate) fn debug(&self, message: impl FnOnce() -> String) {
+        if self.threshold >= Level::Debug {
+            self.record(Level::Debug, &message());
+        }
+    }
+
+    fn record(&self, level: Level, message: &str) {
+        if level > self.threshold {
+            return;
+        }
+        let line = line(self.format, level, message, now());
+        // There is nowhere to report a log that cannot be written.
+        let _ = match &self.file {
+            Some(file) => (&*file).write_all(line.as_bytes()),
+            None => std::io::stderr().write_all(line.as_bytes()),
+        };
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// A whole record with its newline: one write, so that records of several processes do not mix.
+fn line(format: Format, level: Level, message: &str, seconds: u64) -> String {
+    let (time, level) = (rfc3339(seconds), level.name());
+    let mut out = String::with_capacity(message.len() + 80);
+    match format {
+        Format::Text => {
+            let _ = write!(out, "time=\"{time}\" level={level} msg=\"");
+            escape(&mut out, message);
+            out.push_str("\"\n");
+        }
+        Format::Json => {
+            let _ = write!(out, "{{\"level\":\"{level}\",\"msg\":\"");
+            escape(&mut out, message);
+            let _ = writeln!(out, "\",\"time\":\"{time}\"}}");
+        }
+    }
+    out
+}
+
+/// The escapes which a JSON string and a quoted log text have in common.
+fn escape(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c < ' ' || c == '\x7f' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+}
+
+/// A moment as `2026-11-21T16:34:21Z` (RFC 3339, UTC).
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Eras of 400 years counted from 0000-03-01, so that a leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + carry;
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_164_800, "2024-02-29T00:00:00Z"),
+            (1_795_278_861, "2026-11-21T16:34:21Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_json_record_is_one_compact_line() {
+        let text = line(Format::Json, Level::Error, "exec: \"x\": a\nb\\c\u{1}", 0);
+        assert_eq!(
+            text,
+            "{\"level\":\"error\",\"msg\":\"exec: \\\"x\\\": a\\nb\\\\c\\u0001\",\"time\":\"1970-01-01T00:00:00Z\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_text_record_is_quoted() {
+        let text = line(Format::Text, Level::Warning, "say \"hi\"", 0);
+        assert_eq!(text, "time=\"1970-01-01T00:00:00Z\" level=warning msg=\"say \\\"hi\\\"\"\n");
+    }
+
+    #[test]
+    fn the_file_is_appended_and_filtered() {
+        let path = std::env::temp_dir().join(format!("orlop-log-{}", std::process::id()));
+        for _ in 0..2 {
+            let log = Log::open(Some(&path), Format::Json, Level::Info).unwrap();
+            log.warning("w");
+            log.debug(|| panic!("nobody wants it"));
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.lines().all(|l| l.starts_with("{\"level\":\"warning\",\"msg\":\"w\",\"time\":\"")));
+    }
+}

@@ -1,0 +1,76 @@
+//! The table of `list`.
+
+use orlop::container::State;
+
+const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+
+/// The least width of a column.
+const LEAST: usize = 12;
+
+/// The least space between two columns.
+const GAP: usize = 3;
+
+/// Aligned columns under a headline.
+pub(crate) fn table(states: &[State]) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(states.iter().map(row));
+    let mut widths = [LEAST; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count() + GAP);
+        }
+    }
+    let mut out = String::with_capacity(rows.len() * 128);
+    for row in &rows {
+        for (cell, width) in row[..5].iter().zip(widths) {
+            out.push_str(cell);
+            out.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
+        }
+        out.push_str(&row[5]);
+        out.push('\n');
+    }
+    out
+}
+
+fn row(state: &State) -> [String; 6] {
+    [
+        state.id.clone(),
+        state.pid.to_string(),
+        state.status.to_string(),
+        state.bundle.display().to_string(),
+        state.created.clone(),
+        state.owner.clone(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orlop::container::Status;
+
+    #[test]
+    fn the_headline_stands_alone() {
+        let expected = "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n";
+        assert_eq!(table(&[]), expected);
+    }
+
+    #[test]
+    fn columns_grow_with_their_cells() {
+        let state = State {
+            oci_version: String::new(),
+            id: "c1".into(),
+            pid: 18375,
+            status: Status::Running,
+            bundle: "/tmp/orlop-cli/b".into(),
+            rootfs: "/tmp/orlop-cli/b/rootfs".into(),
+            created: "2026-11-21T16:45:44.438465411Z".into(),
+            annotations: std::collections::BTreeMap::default(),
+            owner: "root".into(),
+        };
+        assert_eq!(
+            table(&[state]),
+            "ID          PID         STATUS      BUNDLE             CREATED                          OWNER\n\
+             c1          18375       running     /tmp/orlop-cli/b   2026-11-21T16:45:44.438465411Z   root\n"
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! Terminals: the window's size.
+
+use super::call;
+use nix::errno::Errno;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Rows and columns of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines of text.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+/// ioctl(2) `TIOCGWINSZ`.
+pub fn window_size(terminal: impl AsFd) -> Result<WindowSize, Errno> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    call!(libc::SYS_ioctl, terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size)?;
+    Ok(WindowSize { rows: size.ws_row, columns: size.ws_col })
+}
+
+/// ioctl(2) `TIOCSWINSZ`: on a pseudo-terminal's master, its processes get SIGWINCH.
+pub fn set_window_size(terminal: impl AsFd, size: WindowSize) -> Result<(), Errno> {
+    let size = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
+    call!(libc::SYS_ioctl, terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_keeps_its_size() {
+        let master = nix::pty::posix_openpt(nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_NOCTTY).unwrap();
+        set_window_size(&master, WindowSize { rows: 33, columns: 77 }).unwrap();
+        assert_eq!(window_size(&master), Ok(WindowSize { rows: 33, columns: 77 }));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(window_size(&file), Err(Errno::ENOTTY));
+    }
+}
