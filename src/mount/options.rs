@@ -188,10 +188,10 @@ enum Effect {
     /// `defaults`: what a mount is without options.
     Defaults,
     /// Accepted; the kernel has no use for it.
-    WithoutEffect,
+    Moot,
 }
 
-use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, ReadOnly, Remount, Super, WithoutEffect};
+use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, Moot, ReadOnly, Remount, Super};
 
 const fn on(bit: u64) -> Effect {
     Attr { bit, set: true, recursive: false }
@@ -226,15 +226,15 @@ const TABLE: &[(&str, Effect)] = &[
     ("dirsync", Super("dirsync", "dirsync")),
     ("exec", off(attr::NOEXEC)),
     ("idmap", Idmap(false)),
-    ("iversion", WithoutEffect),
+    ("iversion", Moot),
     ("lazytime", Super("lazytime", "nolazytime")),
-    ("loud", WithoutEffect),
+    ("loud", Moot),
     ("mand", Super("mand", "nomand")),
     ("noatime", atime(attr::NOATIME, true)),
     ("nodev", on(attr::NODEV)),
     ("nodiratime", on(attr::NODIRATIME)),
     ("noexec", on(attr::NOEXEC)),
-    ("noiversion", WithoutEffect),
+    ("noiversion", Moot),
     ("nolazytime", Super("nolazytime", "lazytime")),
     ("nomand", Super("nomand", "mand")),
     ("norelatime", atime(attr::RELATIME, false)),
@@ -271,7 +271,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("runbindable", prop(libc::MS_UNBINDABLE, true)),
     ("rw", ReadOnly(false)),
     ("shared", prop(libc::MS_SHARED, false)),
-    ("silent", WithoutEffect),
+    ("silent", Moot),
     ("slave", prop(libc::MS_SLAVE, false)),
     ("strictatime", atime(attr::STRICTATIME, true)),
     ("suid", off(attr::NOSUID)),
@@ -380,7 +380,7 @@ impl MountOptions {
             Remount => self.remount = Some(index),
             CopyUp => self.tmpcopyup = Some(index),
             Defaults => {}
-            WithoutEffect => self.without_effect.push(index),
+            Moot => self.without_effect.push(index),
         }
     }
 

@@ -32,9 +32,9 @@ impl CpuSet {
             if part.is_empty() && list.trim().is_empty() {
                 break;
             }
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            match (number(first.trim()), number(last.trim())) {
-                (Some(first), Some(last)) if first <= last => (first..=last).for_each(|n| set.insert(n)),
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            match (number(from.trim()), number(to.trim())) {
+                (Some(from), Some(to)) if from <= to => (from..=to).for_each(|n| set.insert(n)),
                 _ => return Err(ListError(list.to_owned())),
             }
         }

@@ -42,8 +42,8 @@ pub fn apparmor_enabled() -> bool {
 /// Whether the kernel has SELinux switched on.
 pub fn selinux_enabled() -> bool {
     // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
-    const MAGIC: i64 = 0xf97c_ff8c;
-    nix::sys::statfs::statfs("/sys/fs/selinux").is_ok_and(|s| i64::from(s.filesystem_type().0) == MAGIC)
+    use nix::sys::statfs::{SELINUX_MAGIC, statfs};
+    statfs("/sys/fs/selinux").is_ok_and(|s| s.filesystem_type() == SELINUX_MAGIC)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::bundle::spec::Rlimit;
 use std::collections::HashSet;
 
 /// All limits of Linux, by name; the numbers are the architecture's.
+#[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
 pub const NAMES: [(&str, u32); 16] = [
     ("RLIMIT_AS", libc::RLIMIT_AS as u32),
     ("RLIMIT_CORE", libc::RLIMIT_CORE as u32),
@@ -80,7 +81,7 @@ mod tests {
         assert!(NAMES.is_sorted());
         let good = [limit("RLIMIT_NOFILE", 1024, 4096), limit("RLIMIT_CORE", 0, u64::MAX)];
         let parsed = parse(&good, "/process").unwrap();
-        assert_eq!(parsed[0], Limit { resource: libc::RLIMIT_NOFILE as u32, soft: 1024, hard: 4096 });
+        assert_eq!(parsed[0], Limit { resource: number("RLIMIT_NOFILE").unwrap(), soft: 1024, hard: 4096 });
         let bad = [limit("RLIMIT_FLY", 0, 0), limit("RLIMIT_CPU", 2, 1), limit("RLIMIT_CPU", 1, 1)];
         let problems = parse(&bad, "/process").unwrap_err();
         let pointers: Vec<_> = problems.iter().map(|p| p.pointer.as_str()).collect();

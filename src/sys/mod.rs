@@ -16,6 +16,7 @@ pub mod process;
 pub mod signal;
 pub mod spawn;
 pub mod terminal;
+pub mod userns;
 
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
