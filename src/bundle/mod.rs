@@ -1,10 +1,21 @@
 //! Reading and validating a bundle's `config.json`; the only room that knows JSON.
 //!
-//! [`spec`] is an own, total model of runtime-spec 1.3.0 for Linux.
+//! [`spec`] is an own, total model of runtime-spec 1.3.0 for Linux. [`Bundle`] is a directory with a
+//! validated configuration and a root file system. [`validate()`] finds every breach of the spec's
+//! rules that can be found without looking at the host.
 
+mod load;
 mod model;
+mod names;
 mod node;
+#[cfg(feature = "oci-spec")]
+mod oci;
 mod read;
 pub mod spec;
+mod template;
+mod validate;
 
+pub use load::{Bundle, CONFIG};
+pub use names::{parse_id_list, sysctl_path};
 pub use spec::Spec;
+pub use validate::{validate, validate_process, validate_resources};

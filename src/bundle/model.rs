@@ -22,7 +22,7 @@ macro_rules! model {
             /// # Errors
             /// A syntax error with line and column, or every problem found, each with its JSON
             /// pointer relative to this text. Says nothing yet about the *meaning* of what was read:
-            /// see `validate`.
+            /// see [`validate`](crate::bundle::validate()).
             pub fn from_json(text: &[u8]) -> $crate::Result<Self> {
                 $crate::bundle::read::document(text)
             }

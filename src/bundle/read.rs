@@ -2,7 +2,7 @@
 //! at the first one. `null` counts as absent everywhere, as the managers' encoder means it.
 
 use super::node::{Key, Node};
-use crate::Problem;
+use crate::{Error, ErrorKind, Phase, Problem};
 use std::collections::BTreeMap;
 
 /// A place in the document: a chain on the stack, made into text only when there is a problem.
@@ -90,7 +90,7 @@ pub(crate) enum Need {
     Optional,
     /// REQUIRED by the spec: its absence is an error. Always written.
     Required,
-    /// REQUIRED by the spec, but generally taken as zero: its absence is a warning. Always written.
+    /// REQUIRED by the spec, but generally taken as 0 or false: its absence is a warning. Always written.
     Expected,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn property<T: Read>(
             match need {
                 Need::Optional => {}
                 Need::Required => found.error(&at, section, "is required"),
-                Need::Expected => found.warn(&at, section, "is required; taken as zero"),
+                Need::Expected => found.warn(&at, section, "is required; taken as 0 or false"),
             }
             T::default()
         }
@@ -251,14 +251,13 @@ impl<T: Read> Read for BTreeMap<String, T> {
 /// Reads a whole text as `T`.
 pub(crate) fn document<T: Read>(text: &[u8]) -> crate::Result<T> {
     let (value, found) = collect(text)?;
-    if found.errors.is_empty() { Ok(value) } else { Err(crate::Error::invalid(found.errors)) }
+    if found.errors.is_empty() { Ok(value) } else { Err(Error::invalid(found.errors)) }
 }
 
 /// Reads a whole text as `T`, with everything that was found on the way.
 pub(crate) fn collect<T: Read>(text: &[u8]) -> crate::Result<(T, Findings)> {
     let node = Node::parse(text).map_err(|e| {
-        crate::Error::new(crate::ErrorKind::InvalidConfig, crate::Phase::Config, "parse JSON")
-            .with_detail(e.to_string())
+        Error::new(ErrorKind::InvalidConfig, Phase::Config, "invalid JSON").with_detail(e.to_string())
     })?;
     let mut found = Findings::default();
     let value = T::read(&node, &At::ROOT, "", &mut found);

@@ -29,7 +29,7 @@ model! {
     /// One rule of access to devices.
     pub struct DeviceRule ["config-linux.md#allowed-device-list"] {
         /// Whether the access is allowed or denied.
-        pub allow: bool = "allow" required,
+        pub allow: bool = "allow" expected,
         /// `type`: `a` (or absent) all, `c` character, `b` block.
         pub kind: Option<String> = "type",
         /// Major number; absent or -1: all.

@@ -1,0 +1,61 @@
+//! From and to the `oci-spec` crate's model, by way of JSON: that is what both agree on.
+
+use super::read;
+use super::spec::Spec;
+use crate::{Error, ErrorKind, Phase, Result};
+
+impl TryFrom<&oci_spec::runtime::Spec> for Spec {
+    type Error = Error;
+
+    /// Takes over everything that concerns Linux. Says nothing yet about the rules of the spec: see
+    /// [`validate`](super::validate()).
+    fn try_from(other: &oci_spec::runtime::Spec) -> Result<Self> {
+        let text = serde_json::to_vec(other).map_err(|e| cannot_hold(&e))?;
+        read::document(&text)
+    }
+}
+
+impl TryFrom<&Spec> for oci_spec::runtime::Spec {
+    type Error = Error;
+
+    /// Gives everything or fails: what the other model cannot hold is never left out silently.
+    fn try_from(spec: &Spec) -> Result<Self> {
+        let other: Self = serde_json::from_slice(&spec.to_json()?).map_err(|e| cannot_hold(&e))?;
+        let back = Spec::try_from(&other)?;
+        if back == *spec {
+            return Ok(other);
+        }
+        let pointer = difference(&value(spec)?, &value(&back)?).unwrap_or_default();
+        Err(Error::unsupported(Phase::Config, pointer, "the oci-spec crate cannot hold this value"))
+    }
+}
+
+fn cannot_hold(e: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::Unsupported, Phase::Config, "convert to or from oci-spec")
+        .with_detail(e.to_string())
+}
+
+fn value(spec: &Spec) -> Result<serde_json::Value> {
+    serde_json::to_value(spec).map_err(|e| cannot_hold(&e))
+}
+
+/// The first place at which two documents differ.
+fn difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
+    use serde_json::Value::{Array, Object};
+    match (a, b) {
+        (Object(a), Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            keys.into_iter().find_map(|key| {
+                let null = serde_json::Value::Null;
+                let deeper = difference(a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null))?;
+                Some(format!("/{}{deeper}", key.replace('~', "~0").replace('/', "~1")))
+            })
+        }
+        (Array(a), Array(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .enumerate()
+            .find_map(|(i, (a, b))| difference(a, b).map(|deeper| format!("/{i}{deeper}"))),
+        _ => (a != b).then(String::new),
+    }
+}
