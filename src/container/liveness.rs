@@ -26,30 +26,55 @@ impl Identity {
         }
     }
 
-    /// A pidfd of the process, if it is the one recorded and has not ended; a zombie has ended.
-    pub(crate) fn open(self) -> Result<Option<OwnedFd>> {
+    /// Finds the process.
+    pub(crate) fn find(self) -> Result<Presence> {
         if self.pid <= 0 {
-            return Ok(None);
+            return Ok(Presence::Gone);
         }
         // The descriptor comes first: whoever it names, the start time read afterwards is that of
         // the pid's owner now, and both can be the recorded process only if they are the same.
         let pidfd = match sys::process::pidfd_open(self.pid) {
             Ok(fd) => fd,
             // EINVAL: the pid is a thread's now, so the process is gone.
-            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
+            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(Presence::Gone),
             Err(e) => return Err(Error::sys(Phase::State, "pidfd_open", e).on(self.pid.to_string())),
         };
         let found = stat(self.pid)
             .map_err(|e| Error::sys(Phase::State, "read", e).on(format!("/proc/{}/stat", self.pid)))?;
         match found {
-            Some(stat) if stat.start_time == self.start_time => {
-                // A dead first thread shows as a zombie while others of the process still run: the
-                // pidfd is what knows.
-                let ended = matches!(stat.state, b'Z' | b'X' | b'x')
-                    && sys::process::poll_in(&pidfd, 0).unwrap_or(true);
-                Ok((!ended).then_some(pidfd))
-            }
-            _ => Ok(None),
+            Some(stat) if stat.start_time != self.start_time => Ok(Presence::Gone),
+            Some(stat) if stat.has_ended(&pidfd) => Ok(Presence::Ended(pidfd)),
+            Some(_) => Ok(Presence::Alive(pidfd)),
+            None => Ok(Presence::Gone),
+        }
+    }
+}
+
+/// What became of a recorded process.
+#[derive(Debug)]
+pub(crate) enum Presence {
+    /// It is no more, or its pid is another's.
+    Gone,
+    /// It has ended, and nobody has reaped it; or it ends and only waits for others to be reaped.
+    Ended(OwnedFd),
+    /// It lives.
+    Alive(OwnedFd),
+}
+
+impl Presence {
+    /// Its pidfd if it lives.
+    pub(crate) fn alive(self) -> Option<OwnedFd> {
+        match self {
+            Self::Alive(fd) => Some(fd),
+            _ => None,
+        }
+    }
+
+    /// Its pidfd, ended or not.
+    pub(crate) fn any(self) -> Option<OwnedFd> {
+        match self {
+            Self::Alive(fd) | Self::Ended(fd) => Some(fd),
+            Self::Gone => None,
         }
     }
 }
@@ -58,7 +83,22 @@ impl Identity {
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: u8,
+    flags: u64,
+    threads: u64,
     start_time: u64,
+}
+
+impl Stat {
+    /// Whether the process has ended. A dead first thread shows as a zombie while others of the
+    /// process still run: the pidfd is what knows. The init of a pid namespace stays in its exit
+    /// until everybody in the namespace has been reaped, by whomever: it runs nothing any more.
+    fn has_ended(&self, pidfd: &OwnedFd) -> bool {
+        const PF_EXITING: u64 = 0x4;
+        match self.state {
+            b'Z' | b'X' | b'x' => sys::process::poll_in(pidfd, 0).unwrap_or(true),
+            _ => self.flags & PF_EXITING != 0 && self.threads <= 1,
+        }
+    }
 }
 
 /// Reads `/proc/PID/stat`; `None` where there is no such process.
@@ -74,10 +114,16 @@ fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
 /// The program's name may hold anything, parentheses too: fields are counted from the last one.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|&b| b == b')')?;
-    let mut fields = text.get(end + 1..)?.split(|&b| b == b' ').filter(|f| !f.is_empty());
-    let state = *fields.next()?.first()?;
-    let start_time = std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
-    Some(Stat { state, start_time })
+    let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+    // proc_pid_stat(5) numbers from 1, and the state is field 3.
+    let number = |field: usize| fields.get(field - 3)?.parse().ok();
+    Some(Stat {
+        state: *fields.first()?.as_bytes().first()?,
+        flags: number(9)?,
+        threads: number(20)?,
+        start_time: number(22)?,
+    })
 }
 
 /// The boot's id, without the line's end.
@@ -95,8 +141,9 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
-        let text = b"42 (a) S 1 (b)) R 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n";
-        assert_eq!(parse_stat(text), Some(Stat { state: b'R', start_time: 4711 }));
+        let text = b"42 (a) S 1 (b)) R 1 2 3 4 5 64 7 8 9 10 11 12 13 14 15 16 7 18 4711 20 21\n";
+        let expected = Stat { state: b'R', flags: 64, threads: 7, start_time: 4711 };
+        assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat(b"42 (x"), None);
         assert_eq!(parse_stat(b"42 (x) S 1 2"), None);
     }
@@ -105,15 +152,15 @@ mod tests {
     fn a_living_process_a_zombie_and_a_reaped_one() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let identity = Identity::of(child.id() as i32).unwrap();
-        let pidfd = identity.open().unwrap().expect("it lives");
+        let pidfd = identity.find().unwrap().alive().expect("it lives");
         let other = Identity { start_time: identity.start_time + 1, ..identity };
-        assert!(other.open().unwrap().is_none(), "another process has this pid");
+        assert!(matches!(other.find().unwrap(), Presence::Gone), "another process has this pid");
         sys::process::pidfd_send_signal(&pidfd, libc::SIGKILL).unwrap();
         assert!(sys::process::poll_in(&pidfd, 10_000).unwrap());
-        assert!(identity.open().unwrap().is_none(), "a zombie has ended");
+        assert!(matches!(identity.find().unwrap(), Presence::Ended(_)), "a zombie has ended");
         child.wait().unwrap();
-        assert!(identity.open().unwrap().is_none(), "it is gone");
-        assert!(Identity::default().open().unwrap().is_none());
+        assert!(matches!(identity.find().unwrap(), Presence::Gone));
+        assert!(matches!(Identity::default().find().unwrap(), Presence::Gone));
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! same root: operations on one container take turns, and questions never wait.
 
 mod clock;
+mod end;
 mod handoff;
 mod hooks;
 mod id;
 mod liveness;
 mod lock;
+mod members;
 mod options;
 mod runtime;
 mod signal;
@@ -24,10 +26,10 @@ pub use state::{OCI_VERSION, State, Status};
 pub use crate::sys::process::Exit;
 
 use crate::bundle::spec::Process;
-use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
+use liveness::Presence;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, OnceLock};
 use store::{Directory, Record, Stage};
 
 /// A container: its state directory, and its init process.
@@ -37,6 +39,8 @@ pub struct Container {
     id: String,
     directory: Directory,
     console: Mutex<Option<OwnedFd>>,
+    /// The init process, where this value has created it.
+    init: OnceLock<OwnedFd>,
 }
 
 /// A process run in a container by [`Container::exec`].
@@ -65,13 +69,13 @@ impl ExecProcess {
 
     /// Waits until it has ended, and reaps it.
     pub fn wait(&self) -> Result<Exit> {
-        wait(&self.pidfd)
+        end::wait(&self.pidfd)
     }
 }
 
 impl Container {
     pub(crate) fn new(runtime: Runtime, directory: Directory, id: &str) -> Self {
-        Self { runtime, id: id.to_owned(), directory, console: Mutex::new(None) }
+        Self { runtime, id: id.to_owned(), directory, console: Mutex::new(None), init: OnceLock::new() }
     }
 
     /// The container's id.
@@ -90,7 +94,7 @@ impl Container {
     /// [`ErrorKind::NotFound`] once it has been deleted.
     pub fn state(&self) -> Result<State> {
         let record = self.directory.read()?;
-        let (status, _) = self.status(record.as_ref())?;
+        let status = self.status(record.as_ref())?;
         Ok(self.describe(record.unwrap_or_else(|| Record::new(&self.id)), status))
     }
 
@@ -104,10 +108,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::NotRunning`].
     pub fn pidfd(&self) -> Result<OwnedFd> {
-        match self.directory.read()? {
-            Some(record) => record.alive()?.ok_or_else(not_running),
-            None => Err(not_running()),
-        }
+        self.presence(self.directory.read()?.as_ref())?.alive().ok_or_else(not_running)
     }
 
     /// The master of the container's terminal, once, where [`Console::Keep`] was asked for.
@@ -122,26 +123,6 @@ impl Container {
     /// [`ErrorKind::Hook`].
     pub fn start(&self) -> Result<()> {
         Err(unfinished("start"))
-    }
-
-    /// Sends `signal` to the init process, or with `all` to every process of the container.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotRunning`] where the container is stopped (never with `all`).
-    pub fn kill(&self, signal: Signal, all: bool) -> Result<()> {
-        if all {
-            return Err(unfinished("kill --all"));
-        }
-        sys::process::pidfd_send_signal(self.pidfd()?, signal.number())
-            .map_err(|e| Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()))
-    }
-
-    /// Waits until the init process has ended, and reaps it.
-    ///
-    /// # Errors
-    /// `ECHILD` where the container was not created by this process.
-    pub fn wait(&self) -> Result<Exit> {
-        wait(self.pidfd()?)
     }
 
     /// Runs one more process in the container.
@@ -168,28 +149,30 @@ impl Container {
         Err(unfinished("ps"))
     }
 
-    /// Removes what is left of a stopped container, or of one that waits for `start`; with `force`
-    /// of any, which is killed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongState`] for a running container without `force`.
-    pub fn delete(&self, force: bool) -> Result<()> {
-        let _ = force;
-        Err(unfinished("delete"))
+    /// What became of the init process.
+    fn presence(&self, record: Option<&Record>) -> Result<Presence> {
+        record.map_or(Ok(Presence::Gone), Record::presence)
     }
 
-    /// Where a container with this record is in its life, and its init process if that lives.
-    fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
-        let alive = record.map_or(Ok(None), Record::alive)?;
-        let stage = record.map(|r| r.stage).unwrap_or_default();
-        let status = match (stage, &alive) {
-            (Stage::Creating, Some(_)) => Status::Creating,
-            (Stage::Creating, None) if self.directory.is_locked()? => Status::Creating,
-            (Stage::Created, Some(_)) => Status::Created,
-            (Stage::Started, Some(_)) => Status::Running,
-            _ => Status::Stopped,
-        };
-        Ok((status, alive))
+    /// Where a container with this record is in its life.
+    fn status(&self, record: Option<&Record>) -> Result<Status> {
+        let alive = matches!(self.presence(record)?, Presence::Alive(_));
+        match record {
+            Some(record) if alive => Ok(self.alive_status(record)),
+            Some(record) if record.stage > Stage::Creating => Ok(Status::Stopped),
+            _ if self.directory.is_locked()? => Ok(Status::Creating),
+            _ => Ok(Status::Stopped),
+        }
+    }
+
+    /// The status of a container whose init process lives.
+    fn alive_status(&self, record: &Record) -> Status {
+        match record.stage {
+            Stage::Creating => Status::Creating,
+            _ if self.is_frozen(record) => Status::Paused,
+            Stage::Created => Status::Created,
+            Stage::Started | Stage::Deleting => Status::Running,
+        }
     }
 
     fn describe(&self, record: Record, status: Status) -> State {
@@ -214,14 +197,6 @@ fn not_running() -> Error {
 
 fn unfinished(operation: &'static str) -> Error {
     Error::unsupported(Phase::Lifecycle, "", format!("{operation} is not part of this build"))
-}
-
-fn wait(pidfd: impl AsFd) -> Result<Exit> {
-    match sys::process::wait(pidfd, true) {
-        Ok(Some(exit)) => Ok(exit),
-        Ok(None) => Err(not_running()),
-        Err(e) => Err(Error::sys(Phase::Lifecycle, "wait for container", e)),
-    }
 }
 
 /// A user's name, or the number of one without a name.

@@ -3,7 +3,7 @@
 use super::store::{Directory, Root};
 use super::{Container, State};
 use crate::sys;
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +12,18 @@ use std::sync::Arc;
 ///
 /// Holds no descriptor and changes nothing of the calling process; any number of threads and
 /// processes may use the same root at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Runtime {
     root: Arc<Root>,
+    warnings: Option<Arc<Sink>>,
+}
+
+type Sink = dyn Fn(&Error) + Send + Sync;
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("root", &self.root.path).finish_non_exhaustive()
+    }
 }
 
 impl Runtime {
@@ -24,7 +33,21 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a relative path.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::new(root.into())?) })
+        Ok(Self { root: Arc::new(Root::new(root.into())?), warnings: None })
+    }
+
+    /// Sends what goes wrong without making an operation fail (a poststop hook) to `sink`; it is
+    /// dropped otherwise.
+    #[must_use]
+    pub fn with_warnings(mut self, sink: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.warnings = Some(Arc::new(sink));
+        self
+    }
+
+    pub(crate) fn warn(&self, warning: &Error) {
+        if let Some(sink) = &self.warnings {
+            sink(warning);
+        }
     }
 
     /// The usual state root: `/run/orlop` for the host's root; for other users, and for root in a

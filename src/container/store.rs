@@ -10,7 +10,7 @@
 //! was made yet. A record without a process: a `create` is under way as long as somebody holds the
 //! directory's lock, and was cut short if nobody does.
 
-use super::liveness::Identity;
+use super::liveness::{Identity, Presence};
 use super::lock::Lock;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -74,12 +74,12 @@ impl Record {
         Self { format: FORMAT, id: id.to_owned(), ..Self::default() }
     }
 
-    /// The init process, if it lives.
-    pub(crate) fn alive(&self) -> Result<Option<OwnedFd>> {
+    /// What became of the init process.
+    pub(crate) fn presence(&self) -> Result<Presence> {
         if self.init.pid == 0 || self.boot != super::liveness::boot_id()? {
-            return Ok(None);
+            return Ok(Presence::Gone);
         }
-        self.init.open()
+        self.init.find()
     }
 }
 

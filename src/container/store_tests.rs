@@ -159,7 +159,7 @@ fn a_record_of_another_boot_is_of_no_living_process() {
     let me = Identity::of(std::process::id() as i32).unwrap();
     let boot = super::super::liveness::boot_id().unwrap();
     let record = |boot: &str| Record { init: me, boot: boot.into(), ..Record::new("x") };
-    assert!(record(&boot).alive().unwrap().is_some());
-    assert!(record("another").alive().unwrap().is_none());
-    assert!(record("").alive().unwrap().is_none());
+    assert!(record(&boot).presence().unwrap().alive().is_some());
+    assert!(record("another").presence().unwrap().alive().is_none());
+    assert!(record("").presence().unwrap().alive().is_none());
 }

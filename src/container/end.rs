@@ -1,0 +1,172 @@
+//! The end of a container: signals, waiting, and the removal of all that `create` has made.
+
+use super::hooks::{self, Kind, OnHost};
+use super::liveness::Presence;
+use super::store::{Record, Stage};
+use super::{Container, Exit, Signal, Status, not_running};
+use crate::bundle::spec::Spec;
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long a killed container may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Container {
+    /// Sends `signal` to the init process, or with `all` to every process of the container.
+    ///
+    /// `SIGKILL` goes to every process too where the container has no pid namespace of its own, as
+    /// nothing else would end them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] where the container is stopped (never with `all`).
+    pub fn kill(&self, signal: Signal, all: bool) -> Result<()> {
+        let record = self.directory.read()?;
+        let whole = all || record.as_ref().is_some_and(|r| signal == Signal::KILL && !r.own_pid_namespace);
+        let mut reached = all;
+        if let Some(record) = record.as_ref().filter(|_| whole) {
+            reached |= self.signal_members(record, signal)?;
+        }
+        match self.presence(record.as_ref())?.alive() {
+            Some(pidfd) => match sys::process::pidfd_send_signal(pidfd, signal.number()) {
+                Ok(()) => {}
+                Err(Errno::ESRCH) if reached => {}
+                Err(Errno::ESRCH) => return Err(not_running()),
+                Err(e) => {
+                    return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
+                }
+            },
+            None if reached => {}
+            None => return Err(not_running()),
+        }
+        if signal == Signal::KILL {
+            if let Some(record) = &record {
+                self.thaw(record); // The frozen do not die on cgroup v1.
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the init process has ended, and reaps it.
+    ///
+    /// # Errors
+    /// `ECHILD` where the container was not created by this process, or was waited for before.
+    pub fn wait(&self) -> Result<Exit> {
+        if let Some(pidfd) = self.init.get() {
+            return wait(pidfd);
+        }
+        match self.presence(self.directory.read()?.as_ref())?.any() {
+            Some(pidfd) => wait(&pidfd),
+            None => Err(not_running()),
+        }
+    }
+
+    /// Removes what is left of a stopped container, or of one that waits for `start`, and runs its
+    /// poststop hooks; with `force` also of a running one, which is killed. What a crash has left
+    /// of a `create` or of a `delete` is removed the same way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`] for a running container without `force`;
+    /// [`ErrorKind::Corrupt`] for a state that cannot be read, without `force`.
+    pub fn delete(&self, force: bool) -> Result<()> {
+        let lock = self.directory.lock()?;
+        let record = match self.directory.read() {
+            Err(e) if e.kind() == ErrorKind::Corrupt && force => None,
+            other => other?,
+        };
+        let Some(record) = record else {
+            return self.directory.remove(&lock);
+        };
+        let presence = self.presence(Some(&record))?;
+        if matches!(presence, Presence::Alive(_)) && record.stage != Stage::Created && !force {
+            let status = self.alive_status(&record);
+            return Err(Error::new(
+                ErrorKind::WrongState,
+                Phase::Lifecycle,
+                format!("cannot delete container {} that is not stopped: {status}", self.id),
+            )
+            .with_hint("stop it first, or use --force"));
+        }
+        self.tear_down(record, presence)?;
+        self.directory.remove(&lock)
+    }
+
+    /// Ends every process of a container, removes its cgroups and runs the poststop hooks: all but
+    /// the state directory. Each step may have been done before.
+    pub(super) fn tear_down(&self, mut record: Record, presence: Presence) -> Result<()> {
+        let alive = matches!(presence, Presence::Alive(_));
+        if let Presence::Alive(pidfd) = &presence {
+            match sys::process::pidfd_send_signal(pidfd, libc::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(e) => {
+                    return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
+                }
+            }
+        }
+        self.kill_members(&record)?;
+        if alive {
+            self.wait_for_end(&record)?;
+        }
+        // Nobody but the parent can reap it; where that is the caller nothing stays.
+        let init = self.init.get().map(AsFd::as_fd);
+        let found = presence.any();
+        if let Some(pidfd) = init.or(found.as_ref().map(AsFd::as_fd)) {
+            let _ = sys::process::wait(pidfd, false);
+        }
+        self.remove_cgroup(&record)?;
+        if record.poststop && record.stage != Stage::Deleting {
+            self.run_poststop(&record);
+            record.stage = Stage::Deleting;
+            self.directory.write(&record)?;
+        }
+        Ok(())
+    }
+
+    /// The poststop hooks: a failure is a warning, and the next one runs.
+    fn run_poststop(&self, record: &Record) {
+        let done = self.directory.read_config().and_then(|bytes| Spec::from_json(&bytes)).and_then(|spec| {
+            let state = self.describe(record.clone(), Status::Stopped);
+            let place = OnHost { directory: record.bundle.clone() };
+            let hooks = Kind::Poststop.of(spec.hooks.as_ref());
+            hooks::run_all(Kind::Poststop, hooks, &state, &place, |e| self.runtime.warn(e))
+        });
+        if let Err(e) = done {
+            self.runtime.warn(&e);
+        }
+    }
+
+    /// Waits until a killed init process runs nothing any more.
+    fn wait_for_end(&self, record: &Record) -> Result<()> {
+        let deadline = Instant::now() + GRACE;
+        // The descriptor tells at once. Where somebody else has to reap first it does not, and the
+        // process is asked now and then.
+        while let Presence::Alive(pidfd) = self.presence(Some(record))? {
+            if Instant::now() >= deadline {
+                return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, "container has not ended")
+                    .on(self.id.as_str())
+                    .with_detail(format!(
+                        "process {} was killed {} s ago",
+                        record.init.pid,
+                        GRACE.as_secs()
+                    )));
+            }
+            sys::process::poll_in(pidfd, 20)
+                .map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn wait(pidfd: &OwnedFd) -> Result<Exit> {
+    match sys::process::wait(pidfd, true) {
+        Ok(Some(exit)) => Ok(exit),
+        Ok(None) => Err(not_running()),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "wait for container", e)),
+    }
+}
+
+#[cfg(test)]
+#[path = "end_tests.rs"]
+mod tests;

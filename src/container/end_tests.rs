@@ -1,0 +1,189 @@
+//! Containers whose init process is a `sleep` of the test's.
+use super::*;
+use crate::container::liveness::{self, Identity};
+use crate::container::store::Directory;
+use crate::container::{Runtime, State};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+struct Scratch {
+    path: PathBuf,
+    runtime: Runtime,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("orlop-end-{}-{n}", std::process::id()));
+        let warnings = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&warnings);
+        let runtime = Runtime::new(&path)
+            .unwrap()
+            .with_warnings(move |e: &Error| sink.lock().unwrap().push(e.to_string()));
+        Self { path, runtime, warnings }
+    }
+
+    /// A container in this stage, as another process would find it.
+    fn make(&self, id: &str, stage: Stage, config: &str) -> (Container, Child) {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (directory, _lock) = Directory::create(self.runtime.state_root(), id).unwrap();
+        let record = Record {
+            stage,
+            init: Identity::of(child.id() as i32).unwrap(),
+            boot: liveness::boot_id().unwrap(),
+            poststop: !config.is_empty(),
+            own_pid_namespace: true,
+            bundle: self.path.clone(),
+            ..Record::new(id)
+        };
+        directory.write_first(&record).unwrap();
+        directory.write_config(config.as_bytes()).unwrap();
+        (self.runtime.load(id).unwrap(), child)
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.runtime.list().unwrap().into_iter().map(|s| s.id).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+fn status(container: &Container) -> (Status, bool) {
+    let State { status, pid, .. } = container.state().unwrap();
+    (status, pid != 0)
+}
+
+#[test]
+fn a_running_container_is_killed_and_then_deleted() {
+    let scratch = Scratch::new();
+    let (container, mut child) = scratch.make("run", Stage::Started, "");
+    assert_eq!(status(&container), (Status::Running, true));
+    let e = container.delete(false).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::WrongState);
+    assert!(e.to_string().starts_with("cannot delete container run that is not stopped: running"), "{e}");
+    container.kill("0".parse().unwrap(), false).unwrap();
+    container.kill(Signal::TERM, false).unwrap();
+    assert!(sys::process::poll_in(container.pidfd().unwrap_or_else(|_| dup(&container)), 5000).unwrap());
+    assert_eq!(status(&container), (Status::Stopped, false), "a zombie has stopped");
+    for signal in ["0", "KILL", "TERM"] {
+        let e = container.kill(signal.parse().unwrap(), false).unwrap_err();
+        assert_eq!((e.kind(), e.to_string()), (ErrorKind::NotRunning, "container not running".into()));
+        container.kill(signal.parse().unwrap(), true).unwrap();
+    }
+    assert_eq!(container.wait().unwrap(), Exit::Signal(libc::SIGTERM));
+    container.delete(false).unwrap();
+    assert_eq!(scratch.ids(), Vec::<String>::new());
+    for e in [
+        container.state().unwrap_err(),
+        container.delete(true).unwrap_err(),
+        container.kill(Signal::KILL, false).unwrap_err(),
+        scratch.runtime.load("run").unwrap_err(),
+    ] {
+        assert_eq!((e.kind(), e.to_string()), (ErrorKind::NotFound, "container does not exist run".into()));
+    }
+    let _ = child.wait();
+}
+
+/// Any pidfd of the container's process, also of a zombie.
+fn dup(container: &Container) -> OwnedFd {
+    container.presence(container.directory.read().unwrap().as_ref()).unwrap().any().unwrap()
+}
+
+#[test]
+fn delete_kills_what_waits_for_start_and_by_force_what_runs() {
+    let scratch = Scratch::new();
+    for (stage, force) in [(Stage::Created, false), (Stage::Started, true), (Stage::Creating, true)] {
+        let (container, child) = scratch.make("box", stage, "");
+        if force {
+            assert_eq!(container.delete(false).unwrap_err().kind(), ErrorKind::WrongState);
+        }
+        container.delete(force).unwrap();
+        // It was killed, and reaped by its parent, which is this process.
+        assert_eq!(sys::process::pidfd_open(child.id() as i32).unwrap_err(), Errno::ESRCH);
+        assert!(scratch.ids().is_empty());
+    }
+}
+
+#[test]
+fn poststop_hooks_run_once_with_the_stopped_state_and_only_warn() {
+    let scratch = Scratch::new();
+    let out = scratch.path.join("seen");
+    let config = format!(
+        r#"{{"ociVersion":"1.3.0","hooks":{{"poststop":[
+            {{"path":"/bin/sh","args":["sh","-c","exit 4"]}},
+            {{"path":"/bin/sh","args":["sh","-c","cat >> {}"]}}]}}}}"#,
+        out.display()
+    );
+    let (container, _child) = scratch.make("hooked", Stage::Started, &config);
+    container.delete(true).unwrap();
+    let state: State = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!((state.status, state.pid, state.id.as_str()), (Status::Stopped, 0, "hooked"));
+    let warnings = scratch.warnings.lock().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].starts_with("error running poststop hook #0: exit status 4"), "{warnings:?}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_does_not_keep_a_container() {
+    let scratch = Scratch::new();
+    let (container, _child) = scratch.make("odd", Stage::Started, "{ not json");
+    container.delete(true).unwrap();
+    assert!(scratch.ids().is_empty());
+    assert_eq!(scratch.warnings.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn whatever_a_crash_leaves_is_stopped_and_can_be_deleted() {
+    let scratch = Scratch::new();
+    // Killed right after mkdir, and in the middle of the first record.
+    for (id, content) in [("empty", None), ("torn", Some("{\"format\":1,\"st"))] {
+        let (directory, lock) = Directory::create(scratch.runtime.state_root(), id).unwrap();
+        if let Some(content) = content {
+            std::fs::write(scratch.path.join(id).join("state.json"), content).unwrap();
+        }
+        let container = scratch.runtime.load(id).unwrap();
+        assert_eq!(status(&container), (Status::Creating, false));
+        drop((directory, lock));
+        assert_eq!(status(&container), (Status::Stopped, false));
+        assert_eq!(scratch.ids(), [id]);
+        container.delete(false).unwrap();
+        assert!(scratch.ids().is_empty());
+    }
+    // Killed after the hooks of a delete.
+    let (container, mut child) = scratch.make("half", Stage::Deleting, "{ not json");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    container.delete(false).unwrap();
+    assert!(scratch.warnings.lock().unwrap().is_empty(), "the hooks do not run again");
+    // Another version's record.
+    let (container, mut child) = scratch.make("new", Stage::Started, "");
+    std::fs::write(scratch.path.join("new/state.json"), "{\"format\":77}").unwrap();
+    assert_eq!(container.delete(false).unwrap_err().kind(), ErrorKind::Corrupt);
+    container.delete(true).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn two_deletes_at_once() {
+    let scratch = Scratch::new();
+    for _ in 0..20 {
+        let (container, _child) = scratch.make("twice", Stage::Started, "");
+        let results = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| container.delete(true))).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1, "{results:?}");
+        for e in results.into_iter().filter_map(Result::err) {
+            assert_eq!(e.kind(), ErrorKind::NotFound);
+        }
+    }
+}
