@@ -5,6 +5,7 @@
 //! same root: operations on one container take turns, and questions never wait.
 
 mod clock;
+mod create;
 mod end;
 mod handoff;
 mod hooks;

@@ -1,7 +1,8 @@
 //! The entry: a state root and the containers in it.
 
 use super::store::{Directory, Root};
-use super::{Container, State};
+use super::{Container, CreateOptions, State};
+use crate::bundle::Bundle;
 use crate::sys;
 use crate::{Error, ErrorKind, Result};
 use std::ffi::OsStr;
@@ -65,6 +66,17 @@ impl Runtime {
     /// Where the state is kept.
     pub fn root(&self) -> &Path {
         &self.root.path
+    }
+
+    /// Creates a container: everything is made, and its program waits for
+    /// [`start`](Container::start). Where it fails, nothing is left behind.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::InvalidArgument`] for an impossible id or option,
+    /// [`ErrorKind::InvalidConfig`], [`ErrorKind::Unsupported`], [`ErrorKind::Hook`], and those of
+    /// the system, each with the place in `config.json` that asked for what failed.
+    pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
+        super::create::create(self, id, bundle, options)
     }
 
     /// Finds a container.
