@@ -14,6 +14,7 @@ pub mod memfd;
 pub mod mount;
 pub mod process;
 pub mod signal;
+pub mod seccomp;
 pub mod spawn;
 pub mod terminal;
 pub mod userns;

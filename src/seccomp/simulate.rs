@@ -1,0 +1,55 @@
+//! What a program decides, without loading it.
+
+use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
+use super::{Action, Arch, Program};
+
+impl Program {
+    /// What the kernel would do with a call: `number` as the architecture has it (with x32's bit).
+    pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
+        self.trace(arch, number, arguments).0
+    }
+
+    /// The same, and how many instructions it takes.
+    pub(super) fn trace(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> (Action, usize) {
+        let load = |offset: u32| match offset {
+            0 => number,
+            4 => arch.token(),
+            // The instruction pointer, which no profile asks about.
+            8 | 12 => 0,
+            _ => {
+                let argument = arguments[(offset as usize - 16) / 8 % 6];
+                let second = offset % 8 == 4;
+                if second == arch.little_endian() { (argument >> 32) as u32 } else { argument as u32 }
+            }
+        };
+        let (mut accumulator, mut at, mut steps) = (0, 0, 0);
+        while let Some(i) = self.code.get(at) {
+            steps += 1;
+            let holds = match i.code {
+                RETURN => return (Action::from_value(i.k), steps),
+                LOAD => {
+                    accumulator = load(i.k);
+                    at += 1;
+                    continue;
+                }
+                AND => {
+                    accumulator &= i.k;
+                    at += 1;
+                    continue;
+                }
+                JUMP => {
+                    at += 1 + i.k as usize;
+                    continue;
+                }
+                EQUAL => accumulator == i.k,
+                GREATER => accumulator > i.k,
+                GREATER_EQUAL => accumulator >= i.k,
+                ANY_BIT => accumulator & i.k != 0,
+                _ => break,
+            };
+            at += 1 + usize::from(if holds { i.jt } else { i.jf });
+        }
+        // The kernel does not take programs which run over their end; this compiler makes none.
+        (Action::KillProcess, steps)
+    }
+}

@@ -1,0 +1,75 @@
+//! seccomp(2): filters, and what the kernel knows of them.
+
+use super::call;
+use nix::errno::Errno;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// One instruction of classic BPF: `struct sock_filter`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instruction {
+    /// The operation.
+    pub code: u16,
+    /// How many instructions to skip where a test holds.
+    pub jt: u8,
+    /// How many instructions to skip where it does not.
+    pub jf: u8,
+    /// The constant.
+    pub k: u32,
+}
+
+/// `struct sock_fprog`.
+#[repr(C)]
+struct Program {
+    length: u16,
+    code: *const Instruction,
+}
+
+const SET_MODE_FILTER: u32 = 1;
+const GET_ACTION_AVAIL: u32 = 2;
+/// `SECCOMP_FILTER_FLAG_TSYNC`
+const TSYNC: u32 = 1;
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: the call answers with the listener's descriptor.
+pub const NEW_LISTENER: u32 = 1 << 3;
+
+/// Why a filter was not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The kernel's answer.
+    Errno(Errno),
+    /// With `SECCOMP_FILTER_FLAG_TSYNC`: this thread has a filter that the caller has not.
+    Thread(i32),
+}
+
+/// Installs a filter in the calling thread; the listener where `flags` has [`NEW_LISTENER`].
+pub fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedFd>, Refused> {
+    let length = u16::try_from(code.len()).map_err(|_| Refused::Errno(Errno::EINVAL))?;
+    let program = Program { length, code: code.as_ptr() };
+    let answer =
+        call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const program).map_err(Refused::Errno)?;
+    if flags & NEW_LISTENER != 0 {
+        // SAFETY: with NEW_LISTENER a non-negative answer is a new descriptor that nobody else owns.
+        return Ok(Some(unsafe { OwnedFd::from_raw_fd(answer as i32) }));
+    }
+    match answer {
+        0 => Ok(None),
+        thread if flags & TSYNC != 0 => Err(Refused::Thread(thread as i32)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether the kernel knows an action (`SECCOMP_RET_*`).
+pub fn action_available(action: u32) -> bool {
+    call!(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action).is_ok()
+}
+
+/// Whether the kernel knows these flags together. Asks with no program, so nothing is installed.
+pub fn flags_available(flags: u32) -> bool {
+    let null = std::ptr::null::<Program>();
+    call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, null) == Err(Errno::EFAULT)
+}
+
+/// prctl(PR_SET_NO_NEW_PRIVS) of the calling thread.
+pub fn set_no_new_privs() -> Result<(), Errno> {
+    call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop)
+}
