@@ -142,7 +142,9 @@ mod tests {
                 JUMP => insn.k as usize,
                 _ => 0,
             };
-            assert!(i + last + usize::from(insn.code != RETURN) < code.len() + usize::from(insn.code == RETURN));
+            assert!(
+                i + last + usize::from(insn.code != RETURN) < code.len() + usize::from(insn.code == RETURN)
+            );
         }
         // 600 comparisons need at most a `ret` of each value per 255 instructions.
         assert!(code.len() < 620, "{}", code.len());

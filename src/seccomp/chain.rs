@@ -106,7 +106,9 @@ pub(super) fn assemble(asm: &mut Assembler, arch: Arch, chains: &[Chain], otherw
 /// How many of the last chains compare one argument for equality, with the same upper half.
 fn equal_run(arch: Arch, chains: &[Chain]) -> usize {
     let single = |chain: &Chain| match chain.conditions[..] {
-        [c] if c.operator == Operator::Equal => Some((c.argument, if arch.wide() { c.value >> 32 } else { 0 })),
+        [c] if c.operator == Operator::Equal => {
+            Some((c.argument, if arch.wide() { c.value >> 32 } else { 0 }))
+        }
         _ => None,
     };
     let Some(first) = chains.last().and_then(single) else { return 0 };

@@ -1,7 +1,7 @@
 //! From profile to program.
 
-use super::assembler::{Assembler, EQUAL, LOAD, Label};
 use super::arch::X32_BIT;
+use super::assembler::{Assembler, EQUAL, LOAD, Label};
 use super::chain::{self, Chain, Folded};
 use super::dispatch::{self, Fate, Ranges};
 use super::multiplex::Multiplexer;
@@ -24,7 +24,11 @@ impl Profile<'_> {
     /// Compiles for the architecture that this program was built for. Pure: no system call is made.
     pub fn compile(&self) -> Result<Program> {
         let native = Arch::native().ok_or_else(|| {
-            Error::unsupported(Phase::Seccomp, "/linux/seccomp", "no table of system calls for this architecture")
+            Error::unsupported(
+                Phase::Seccomp,
+                "/linux/seccomp",
+                "no table of system calls for this architecture",
+            )
         })?;
         self.compile_for(native)
     }
@@ -156,8 +160,10 @@ impl Rules {
                 }
             }
             let conditions = &rule.conditions;
-            let twice =
-                conditions.iter().enumerate().any(|(i, c)| conditions[..i].iter().any(|d| d.argument == c.argument));
+            let twice = conditions
+                .iter()
+                .enumerate()
+                .any(|(i, c)| conditions[..i].iter().any(|d| d.argument == c.argument));
             rules.push(Lowered {
                 action: rule.action.value(),
                 redundant: rule.action == profile.default_action,
@@ -319,8 +325,9 @@ impl TokenSection {
             let at = usize::from(fate);
             match &self.fates[at] {
                 Code::Return(value) => asm.ret(*value),
-                Code::Chains(arch, chains) => *labels[at]
-                    .get_or_insert_with(|| chain::assemble(asm, *arch, chains, self.default)),
+                Code::Chains(arch, chains) => {
+                    *labels[at].get_or_insert_with(|| chain::assemble(asm, *arch, chains, self.default))
+                }
             }
         });
         asm.before(LOAD, NUMBER, entry)
@@ -364,7 +371,8 @@ impl Calls {
             }
             for &(row, rule) in &rules.names {
                 let rule = &rules.rules[rule as usize];
-                let Some(condition) = multiplexer.condition(table::name(row)).filter(|_| !rule.redundant) else {
+                let Some(condition) = multiplexer.condition(table::name(row)).filter(|_| !rule.redundant)
+                else {
                     continue;
                 };
                 for alternative in &rule.alternatives {

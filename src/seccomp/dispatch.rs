@@ -139,7 +139,9 @@ mod tests {
     #[test]
     fn a_lone_exception_is_one_comparison() {
         let ranges = Ranges(
-            [(0, 1), (10, 0), (11, 1), (20, 2), (21, 1), (30, 0)].map(|(start, fate)| Range { start, fate }).to_vec(),
+            [(0, 1), (10, 0), (11, 1), (20, 2), (21, 1), (30, 0)]
+                .map(|(start, fate)| Range { start, fate })
+                .to_vec(),
         );
         let mut asm = Assembler::new();
         assemble(&mut asm, &ranges, &mut |asm, fate| asm.ret(fate.into()));

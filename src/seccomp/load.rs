@@ -38,7 +38,11 @@ impl Support {
         ];
         Self {
             flags: Flag::ALL.into_iter().filter(known).collect(),
-            actions: actions.into_iter().filter(|a| sys::action_available(a.value())).map(Action::name).collect(),
+            actions: actions
+                .into_iter()
+                .filter(|a| sys::action_available(a.value()))
+                .map(Action::name)
+                .collect(),
         }
     }
 
@@ -104,13 +108,20 @@ impl Program {
     fn install(&self, options: LoadOptions, extra: u32) -> Result<Option<OwnedFd>> {
         let support = Support::probe();
         support.check_actions(self)?;
-        let word = support.flag_word(self)? | extra;
+        let mut word = support.flag_word(self)? | extra;
+        if extra != 0 && word & Flag::Tsync.bit() != 0 {
+            // A listener and a thread's id cannot both be the answer.
+            word |= sys::TSYNC_ESRCH;
+        }
         if options.no_new_privs {
-            sys::set_no_new_privs().map_err(|e| Error::sys(Phase::Seccomp, "prctl(PR_SET_NO_NEW_PRIVS)", e))?;
+            sys::set_no_new_privs()
+                .map_err(|e| Error::sys(Phase::Seccomp, "prctl(PR_SET_NO_NEW_PRIVS)", e))?;
         }
         sys::set_mode_filter(word, &self.code).map_err(|refused| match refused {
-            Refused::Errno(Errno::EACCES) => Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::EACCES)
-                .with_hint("loading takes CAP_SYS_ADMIN or no_new_privs"),
+            Refused::Errno(Errno::EACCES) => {
+                Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::EACCES)
+                    .with_hint("loading takes CAP_SYS_ADMIN or no_new_privs")
+            }
             Refused::Errno(errno) => Error::sys(Phase::Seccomp, "load the seccomp filter", errno),
             Refused::Thread(thread) => Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::ESRCH)
                 .with_detail(format!("thread {thread} has a filter that the calling thread has not")),

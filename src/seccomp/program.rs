@@ -133,7 +133,12 @@ impl fmt::Display for Field {
             k => {
                 let second = k % 8 == 4;
                 let high = second == self.1.is_none_or(Arch::little_endian);
-                write!(f, "argument {} ({} half)", k.saturating_sub(16) / 8, if high { "upper" } else { "lower" })
+                write!(
+                    f,
+                    "argument {} ({} half)",
+                    k.saturating_sub(16) / 8,
+                    if high { "upper" } else { "lower" }
+                )
             }
         }
     }

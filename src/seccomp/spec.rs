@@ -32,8 +32,13 @@ impl Reader {
     }
 
     fn profile<'a>(&mut self, seccomp: &'a spec::Seccomp) -> Profile<'a> {
-        let default_action =
-            self.action("", "defaultAction", "defaultErrnoRet", &seccomp.default_action, seccomp.default_errno_ret);
+        let default_action = self.action(
+            "",
+            "defaultAction",
+            "defaultErrnoRet",
+            &seccomp.default_action,
+            seccomp.default_errno_ret,
+        );
         let mut architectures = Vec::with_capacity(seccomp.architectures.len());
         for (i, name) in seccomp.architectures.iter().enumerate() {
             match Arch::from_name(name) {

@@ -32,6 +32,9 @@ const TSYNC: u32 = 1;
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: the call answers with the listener's descriptor.
 pub const NEW_LISTENER: u32 = 1 << 3;
 
+/// `SECCOMP_FILTER_FLAG_TSYNC_ESRCH`: a thread that cannot follow is `ESRCH`, not its id.
+pub const TSYNC_ESRCH: u32 = 1 << 4;
+
 /// Why a filter was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
