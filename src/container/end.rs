@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long a killed container may take to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// For how long an exiting process may wait for others to be reaped before nobody waits for it.
+const UNREAPED_MS: i32 = 300;
 
 impl Container {
     /// Sends `signal` to the init process, or with `all` to every process of the container.
@@ -96,7 +98,6 @@ impl Container {
     /// Ends every process of a container, removes its cgroups and runs the poststop hooks: all but
     /// the state directory. Each step may have been done before.
     pub(super) fn tear_down(&self, mut record: Record, presence: Presence) -> Result<()> {
-        let alive = matches!(presence, Presence::Alive(_));
         if let Presence::Alive(pidfd) = &presence {
             match sys::process::pidfd_send_signal(pidfd, libc::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
@@ -106,8 +107,8 @@ impl Container {
             }
         }
         self.kill_members(&record)?;
-        if alive {
-            self.wait_for_end(&record)?;
+        if let Presence::Alive(pidfd) | Presence::Ended(pidfd) = &presence {
+            self.wait_for_end(&record, pidfd)?;
         }
         // Nobody but the parent can reap it; where that is the caller nothing stays.
         let init = self.init.get().map(AsFd::as_fd);
@@ -137,12 +138,16 @@ impl Container {
         }
     }
 
-    /// Waits until a killed init process runs nothing any more.
-    fn wait_for_end(&self, record: &Record) -> Result<()> {
+    /// Waits until a killed init process has ended, or runs nothing any more and is only held back
+    /// by somebody who does not reap.
+    fn wait_for_end(&self, record: &Record, pidfd: &OwnedFd) -> Result<()> {
         let deadline = Instant::now() + GRACE;
-        // The descriptor tells at once. Where somebody else has to reap first it does not, and the
-        // process is asked now and then.
-        while let Presence::Alive(pidfd) = self.presence(Some(record))? {
+        while !sys::process::poll_in(pidfd, UNREAPED_MS)
+            .map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()))?
+        {
+            if !matches!(record.presence()?, Presence::Alive(_)) {
+                return Ok(());
+            }
             if Instant::now() >= deadline {
                 return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, "container has not ended")
                     .on(self.id.as_str())
@@ -152,8 +157,6 @@ impl Container {
                         GRACE.as_secs()
                     )));
             }
-            sys::process::poll_in(pidfd, 20)
-                .map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()))?;
         }
         Ok(())
     }
