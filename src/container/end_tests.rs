@@ -34,7 +34,7 @@ impl Scratch {
         let record = Record {
             stage,
             init: Identity::of(child.id() as i32).unwrap(),
-            boot: liveness::boot_id().unwrap(),
+            boot: liveness::boot_id().unwrap().to_owned(),
             poststop: !config.is_empty(),
             own_pid_namespace: true,
             bundle: self.path.clone(),

@@ -6,6 +6,7 @@ use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 /// A process as it is recorded: its pid, and when it started in clock ticks since the boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,12 +127,16 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// The boot's id, without the line's end.
-pub(crate) fn boot_id() -> Result<String> {
+/// The boot's id, without the line's end; read once, as no process outlives its boot.
+pub(crate) fn boot_id() -> Result<&'static str> {
+    static ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = ID.get() {
+        return Ok(id);
+    }
     let path = c"/proc/sys/kernel/random/boot_id";
     let bytes = sys::fs::read_at(sys::fs::cwd(), path)
         .map_err(|e| Error::sys(Phase::State, "read", e).on("/proc/sys/kernel/random/boot_id"))?;
-    Ok(String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned())
+    Ok(ID.get_or_init(|| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned()))
 }
 
 #[cfg(test)]
@@ -166,6 +171,6 @@ mod tests {
     #[test]
     fn the_boot_has_an_id() {
         let id = boot_id().unwrap();
-        assert_eq!((id.len(), id.trim_end()), (36, id.as_str()));
+        assert_eq!((id.len(), id.trim_end()), (36, id));
     }
 }

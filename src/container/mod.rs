@@ -75,8 +75,14 @@ impl ExecProcess {
 }
 
 impl Container {
-    pub(crate) fn new(runtime: Runtime, directory: Directory, id: &str) -> Self {
-        Self { runtime, id: id.to_owned(), directory, console: Mutex::new(None), init: OnceLock::new() }
+    pub(crate) fn new(runtime: Runtime, directory: Directory) -> Self {
+        Self {
+            runtime,
+            id: directory.id().to_owned(),
+            directory,
+            console: Mutex::new(None),
+            init: OnceLock::new(),
+        }
     }
 
     /// The container's id.

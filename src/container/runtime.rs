@@ -84,14 +84,14 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidArgument`] for an impossible id.
     pub fn load(&self, id: &str) -> Result<Container> {
-        Ok(Container::new(self.clone(), Directory::open(&self.root, id)?, id))
+        Ok(Container::new(self.clone(), Directory::open(&self.root, id)?))
     }
 
     /// The state of every container, sorted by id. One that is deleted meanwhile is left out.
     pub fn list(&self) -> Result<Vec<State>> {
         let mut states = Vec::new();
-        for id in self.root.ids()? {
-            match self.load(&id).and_then(|container| container.state()) {
+        for directory in self.root.directories()? {
+            match Container::new(self.clone(), directory).state() {
                 Ok(state) => states.push(state),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(e),

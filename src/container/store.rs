@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The format of `state.json`; another number is refused, naming it.
 const FORMAT: u32 = 1;
@@ -135,17 +136,30 @@ impl Root {
         self.open()?.ok_or_else(|| self.error("open", Errno::ENOENT))
     }
 
-    /// The ids of all containers, sorted.
-    pub(crate) fn ids(&self) -> Result<Vec<String>> {
-        let Some(root) = self.open()? else { return Ok(Vec::new()) };
-        let mut ids: Vec<String> = names(root)
+    /// Every container's directory, sorted by id; those removed meanwhile are left out.
+    pub(crate) fn directories(&self) -> Result<Vec<Directory>> {
+        let Some((root, ids)) = self.scan()? else { return Ok(Vec::new()) };
+        let mut directories = Vec::with_capacity(ids.len());
+        for id in ids {
+            let name = CString::new(id.as_str()).map_err(|_| state_error("open", Errno::EINVAL, &id))?;
+            directories.extend(Directory::at(Arc::clone(&root), name, &id)?);
+        }
+        Ok(directories)
+    }
+
+    /// The ids of all containers, sorted, with the directory that they are in.
+    fn scan(&self) -> Result<Option<(Arc<OwnedFd>, Vec<String>)>> {
+        let Some(root) = self.open()? else { return Ok(None) };
+        let again = sys::fs::openat(&root, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
+            .map_err(|e| self.error("open", e))?;
+        let mut ids: Vec<String> = names(again)
             .map_err(|e| self.error("read directory", e))?
             .into_iter()
             .filter_map(|name| name.into_string().ok())
             .filter(|name| super::id::validate(name).is_ok())
             .collect();
         ids.sort_unstable();
-        Ok(ids)
+        Ok(Some((Arc::new(root), ids)))
     }
 
     fn error(&self, operation: &'static str, errno: Errno) -> Error {
@@ -158,7 +172,7 @@ impl Root {
 pub(crate) struct Directory {
     id: String,
     name: CString,
-    root: OwnedFd,
+    root: Arc<OwnedFd>,
     fd: OwnedFd,
 }
 
@@ -183,7 +197,8 @@ impl Directory {
             }
             Err(e) => return Err(state_error("mkdir", e, id)),
         }
-        let directory = Self::at(root_fd, name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
+        let directory =
+            Self::at(Arc::new(root_fd), name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
         // Somebody may have found the empty directory, and hold its lock to look into it or to
         // remove it: in the latter case the first file cannot be made any more.
         let lock = Lock::take(&directory.fd, id)?;
@@ -198,18 +213,23 @@ impl Directory {
         super::id::validate(id)?;
         let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
         match root.open()? {
-            Some(root_fd) => Self::at(root_fd, name, id)?.ok_or_else(|| not_found(id)),
+            Some(root_fd) => Self::at(Arc::new(root_fd), name, id)?.ok_or_else(|| not_found(id)),
             None => Err(not_found(id)),
         }
     }
 
-    fn at(root: OwnedFd, name: CString, id: &str) -> Result<Option<Self>> {
+    fn at(root: Arc<OwnedFd>, name: CString, id: &str) -> Result<Option<Self>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         match sys::fs::openat(&root, &name, flags, 0) {
             Ok(fd) => Ok(Some(Self { id: id.to_owned(), name, root, fd })),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(e) => Err(state_error("open", e, id)),
         }
+    }
+
+    /// The container's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The directory itself.
