@@ -13,6 +13,8 @@ mod oci;
 mod read;
 pub mod spec;
 mod template;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use load::{Bundle, CONFIG};

@@ -1,5 +1,6 @@
 //! From and to the `oci-spec` crate's model, by way of JSON: that is what both agree on.
 
+use super::names::CAPABILITIES;
 use super::read;
 use super::spec::Spec;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -11,23 +12,40 @@ impl TryFrom<&oci_spec::runtime::Spec> for Spec {
     /// [`validate`](super::validate()).
     fn try_from(other: &oci_spec::runtime::Spec) -> Result<Self> {
         let text = serde_json::to_vec(other).map_err(|e| cannot_hold(&e))?;
-        read::document(&text)
+        read::document(&text).map(ordered)
     }
 }
 
 impl TryFrom<&Spec> for oci_spec::runtime::Spec {
     type Error = Error;
 
-    /// Gives everything or fails: what the other model cannot hold is never left out silently.
+    /// Gives everything or fails: but for the order of capabilities, which means nothing, what the other model cannot hold is never left out silently.
     fn try_from(spec: &Spec) -> Result<Self> {
         let other: Self = serde_json::from_slice(&spec.to_json()?).map_err(|e| cannot_hold(&e))?;
-        let back = Spec::try_from(&other)?;
-        if back == *spec {
+        let (spec, back) = (ordered(spec.clone()), Spec::try_from(&other)?);
+        if back == spec {
             return Ok(other);
         }
-        let pointer = difference(&value(spec)?, &value(&back)?).unwrap_or_default();
+        let pointer = difference(&value(&spec)?, &value(&back)?).unwrap_or_default();
         Err(Error::unsupported(Phase::Config, pointer, "the oci-spec crate cannot hold this value"))
     }
+}
+
+/// Capability sets in one order: the other model keeps them in none.
+fn ordered(mut spec: Spec) -> Spec {
+    if let Some(sets) = spec.process.as_mut().and_then(|process| process.capabilities.as_mut()) {
+        for set in [
+            &mut sets.bounding,
+            &mut sets.effective,
+            &mut sets.inheritable,
+            &mut sets.permitted,
+            &mut sets.ambient,
+        ] {
+            set.sort_by_cached_key(|name| CAPABILITIES.iter().position(|known| known == name));
+            set.dedup();
+        }
+    }
+    spec
 }
 
 fn cannot_hold(e: &serde_json::Error) -> Error {
