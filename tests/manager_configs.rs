@@ -1,5 +1,7 @@
 //! The configurations which real managers wrote: each is read, valid, and survives being written.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+
 use orlop::bundle::{Spec, validate};
 use std::path::PathBuf;
 
