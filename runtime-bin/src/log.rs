@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How severe a record is.
@@ -44,9 +45,9 @@ pub(crate) enum Format {
 }
 
 /// Where records go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
-    file: Option<File>,
+    file: Option<Arc<File>>,
     format: Format,
     threshold: Level,
 }
@@ -57,7 +58,7 @@ impl Log {
         // Stderr may be a socket, which cannot be opened by name.
         let path = path.filter(|p| *p != Path::new("/dev/stderr"));
         let file = path.map(|p| OpenOptions::new().append(true).create(true).open(p)).transpose()?;
-        Ok(Self { file, format, threshold })
+        Ok(Self { file: file.map(Arc::new), format, threshold })
     }
 
     /// A log to stderr.
@@ -92,7 +93,7 @@ impl Log {
         let line = line(self.format, level, message, now());
         // There is nowhere to report a log that cannot be written.
         let _ = match &self.file {
-            Some(file) => (&*file).write_all(line.as_bytes()),
+            Some(file) => (&**file).write_all(line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
         };
     }

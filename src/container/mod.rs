@@ -5,8 +5,10 @@
 //! same root: operations on one container take turns, and questions never wait.
 
 mod clock;
+mod config;
 mod create;
 mod end;
+mod features;
 mod handoff;
 mod hooks;
 mod id;
@@ -19,6 +21,10 @@ mod signal;
 mod state;
 mod store;
 
+pub use features::{
+    CgroupFeatures, Enabled, Features, LinuxFeatures, MemoryPolicyFeatures, MountExtensions, SeccompFeatures,
+    features,
+};
 pub use options::{Console, CreateOptions, ExecOptions, Stdio};
 pub use runtime::Runtime;
 pub use signal::Signal;

@@ -7,8 +7,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parse::{Request, Usage, parse};
-pub(crate) use table::{Command, Name};
+pub(crate) use parse::{Request, parse};
+pub(crate) use table::Name;
 
 use crate::log::{Format, Level};
 use std::ffi::OsString;

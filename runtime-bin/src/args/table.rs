@@ -243,10 +243,10 @@ static NEW: &[Flag] = &[
         |a, v| a.preserve_fds = v,
     ),
     switch("no-subreaper", None, "do not adopt the container's orphaned processes", |a, on| {
-        a.no_subreaper = on
+        a.no_subreaper = on;
     }),
     switch("init", None, "stay in the container as PID 1, which reaps and forwards signals", |a, on| {
-        a.init = on
+        a.init = on;
     }),
 ];
 
@@ -317,7 +317,7 @@ static EXEC: &[Flag] = &[
         "preserve-fds",
         None,
         "N",
-        "pass N more descriptors to the process: stdio, those of $LISTEN_FDS, then N (default: 0)",
+        "pass N more descriptors to the process: stdio, then N (default: 0)",
         |a, v| a.preserve_fds = v,
     ),
     list(text(

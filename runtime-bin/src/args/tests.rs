@@ -1,5 +1,6 @@
 //! The parser against the table, and against the argument vectors which managers really use.
 
+use super::parse::Usage;
 use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, Name};
 use super::*;
 
@@ -316,7 +317,7 @@ fn recorded_calls() {
         let (command, args) = ok(line);
         let has = |flag: &str| line.split([' ', '=']).any(|w| w == flag);
         assert_eq!(args.words.len(), *words, "{line}");
-        assert_eq!(args.words.first().is_none_or(|w| w == "c1"), true, "{line}");
+        assert!(args.words.first().is_none_or(|w| w == "c1"), "{line}");
         assert_eq!(args.root, has("--root").then(|| "/r".into()), "{line}");
         assert_eq!(args.log, has("--log").then(|| "/l".into()), "{line}");
         assert_eq!(args.log_format, has("--log").then_some(Format::Json), "{line}");

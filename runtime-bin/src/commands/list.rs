@@ -2,12 +2,13 @@
 
 use super::Outcome;
 use crate::args::{Args, ListFormat};
+use crate::log::Log;
 use crate::output;
 
-pub(super) fn list(args: &Args) -> Outcome {
-    let states = super::runtime(args)?.list()?;
+pub(super) fn list(args: &Args, log: &Log) -> Outcome {
+    let states = super::runtime(args, log)?.list()?;
     if args.quiet {
-        return output::print(&states.iter().map(|s| format!("{}\n", s.id)).collect::<String>());
+        return output::print(&states.into_iter().map(|s| s.id + "\n").collect::<String>());
     }
     match args.list_format.unwrap_or(ListFormat::Table) {
         ListFormat::Table => output::print(&output::table(&states)),

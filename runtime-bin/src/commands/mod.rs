@@ -1,16 +1,23 @@
 //! The commands: from [`Args`] to a call of the library, and its answer to an exit code.
 
 mod delete;
+mod exec;
+mod features;
 mod kill;
 mod list;
+mod new;
+mod plan;
+mod spec;
 mod start;
 mod state;
 
 use crate::args::{Args, Name};
 use crate::environment;
 use crate::log::Log;
+use nix::errno::Errno;
 use orlop::container::{Container, Runtime};
 use std::ffi::OsString;
+use std::path::Path;
 
 /// The exit code, or why there is none of the command's own.
 pub(crate) type Outcome = Result<u8, Failure>;
@@ -30,6 +37,17 @@ impl Failure {
         Self { message: message.into(), code }
     }
 
+    /// A system call of this program that failed.
+    pub(crate) fn system(what: &str, errno: Errno) -> Self {
+        Self::new(format!("{what}: {}", lower(errno.desc())), 1)
+    }
+
+    /// A file that could not be used.
+    pub(crate) fn io(what: &str, path: &Path, e: &std::io::Error) -> Self {
+        let reason = e.raw_os_error().map_or_else(|| e.to_string(), |n| lower(Errno::from_raw(n).desc()));
+        Self::new(format!("{what} {}: {reason}", path.display()), 1)
+    }
+
     /// The same failure with another exit code.
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }
@@ -42,26 +60,39 @@ impl From<orlop::Error> for Failure {
     }
 }
 
+/// The errno's text as callers match on it: they know Go's, which is lower-case.
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+}
+
 /// Does the command.
 pub(crate) fn dispatch(name: Name, args: &Args, log: &Log) -> Outcome {
     match name {
-        Name::Start => start::start(args),
-        Name::State => state::state(args),
-        Name::Kill => kill::kill(args),
-        Name::Delete => delete::delete(args),
-        Name::List => list::list(args),
-        _ => Err(Failure::new("this command is not part of this build", 1)),
+        Name::Create => new::create(args, log),
+        Name::Delete => delete::delete(args, log),
+        Name::Exec => exec::exec(args, log),
+        Name::Features => features::features(),
+        Name::Kill => kill::kill(args, log),
+        Name::List => list::list(args, log),
+        Name::Plan => plan::plan(args, log),
+        Name::Run => new::run(args, log),
+        Name::Spec => spec::spec(args),
+        Name::Start => start::start(args, log),
+        Name::State => state::state(args, log),
     }
 }
 
 /// The runtime of the state root that the flags and the environment name.
-fn runtime(args: &Args) -> Result<Runtime, Failure> {
-    Ok(Runtime::new(environment::state_root(args.root.as_deref())?)?)
+fn runtime(args: &Args, log: &Log) -> Result<Runtime, Failure> {
+    let log = log.clone();
+    let runtime = Runtime::new(environment::state_root(args.root.as_deref())?)?;
+    Ok(runtime.with_warnings(move |warning| log.warning(&warning.to_string())))
 }
 
 /// The container that the first word names.
-fn container(args: &Args) -> Result<Container, Failure> {
-    Ok(runtime(args)?.load(id(args)?)?)
+fn container(args: &Args, log: &Log) -> Result<Container, Failure> {
+    Ok(runtime(args, log)?.load(id(args)?)?)
 }
 
 /// The first word: a container's id.

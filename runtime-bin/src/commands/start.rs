@@ -2,8 +2,9 @@
 
 use super::Outcome;
 use crate::args::Args;
+use crate::log::Log;
 
-pub(super) fn start(args: &Args) -> Outcome {
-    super::container(args)?.start()?;
+pub(super) fn start(args: &Args, log: &Log) -> Outcome {
+    super::container(args, log)?.start()?;
     Ok(0)
 }

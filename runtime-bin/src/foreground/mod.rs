@@ -10,14 +10,13 @@ pub(crate) use terminal::Terminal;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use orlop::sys::process::{self, Exit};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// Serves the process behind `pidfd` until it has ended, and reaps it.
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
 /// is the master of its terminal, if it has one.
 pub(crate) fn serve(
-    pid: i32,
     pidfd: BorrowedFd<'_>,
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
@@ -47,7 +46,7 @@ pub(crate) fn serve(
             return Ok(exit);
         }
         if signalled {
-            signals.handle(pid, pidfd, terminal.as_deref());
+            signals.handle(pidfd, terminal.as_deref());
         }
     }
 }

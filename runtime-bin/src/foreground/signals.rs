@@ -7,7 +7,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use orlop::sys::process::pidfd_send_signal;
+use orlop::sys::process::{pidfd_send_signal, poll_in};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// All signals of this program: held back from now on, and read from a descriptor.
@@ -32,10 +32,10 @@ impl Signals {
 
     /// Handles what has arrived: orphans are reaped, a new window size goes to the terminal, and
     /// everything else to the process.
-    pub(super) fn handle(&self, pid: i32, pidfd: BorrowedFd<'_>, terminal: Option<&Terminal>) {
+    pub(super) fn handle(&self, pidfd: BorrowedFd<'_>, terminal: Option<&Terminal>) {
         while let Ok(Some(info)) = self.0.read_signal() {
             match info.ssi_signo as i32 {
-                libc::SIGCHLD => reap_others(pid),
+                libc::SIGCHLD => reap_others(pidfd),
                 libc::SIGWINCH => {
                     if let Some(terminal) = terminal {
                         terminal.resize();
@@ -50,11 +50,13 @@ impl Signals {
     }
 }
 
-/// Reaps every ended child but `pid`, which is waited for by its pidfd.
-fn reap_others(pid: i32) {
+/// Reaps every ended child but the process behind `pidfd`, which is waited for by that.
+fn reap_others(pidfd: BorrowedFd<'_>) {
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     while let Ok(WaitStatus::Exited(child, _) | WaitStatus::Signaled(child, _, _)) = waitid(Id::All, peek) {
-        if child.as_raw() == pid || waitpid(child, Some(WaitPidFlag::WNOHANG)).is_err() {
+        // Asked after the look: what had ended then, and was the process, is known by now.
+        let is_the_process = poll_in(pidfd, 0).unwrap_or(true);
+        if is_the_process || waitpid(child, Some(WaitPidFlag::WNOHANG)).is_err() {
             return;
         }
     }

@@ -1,0 +1,8 @@
+//! `features`
+
+use super::Outcome;
+use crate::output;
+
+pub(super) fn features() -> Outcome {
+    output::json(&orlop::container::features())
+}

@@ -1,0 +1,159 @@
+//! `create` and `run`: what makes a container.
+
+use super::{Failure, Outcome};
+use crate::args::{Args, CgroupManager};
+use crate::environment::{absolute, absolute_option, listen_fds, notify_socket};
+use crate::foreground::{self, Signals, Terminal};
+use crate::log::Log;
+use orlop::bundle::Bundle;
+use orlop::container::{Console, Container, CreateOptions, Stdio};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// `create`
+pub(super) fn create(args: &Args, log: &Log) -> Outcome {
+    make(args, log, Watch::Nobody)?;
+    Ok(0)
+}
+
+/// `run`
+pub(super) fn run(args: &Args, log: &Log) -> Outcome {
+    if args.detach {
+        let container = make(args, log, Watch::Nobody)?;
+        return match container.start() {
+            Ok(()) => Ok(0),
+            Err(e) => Err(abandon(&container, args, log, e.into())),
+        };
+    }
+    let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
+    if !args.no_subreaper {
+        Signals::adopt_orphans().map_err(|e| Failure::system("become a subreaper", e))?;
+    }
+    let container = make(args, log, Watch::Us)?;
+    match serve(&container, &signals) {
+        Ok(code) => {
+            if !args.keep {
+                container.delete(true)?;
+            }
+            Ok(code)
+        }
+        Err(failure) => Err(abandon(&container, args, log, failure)),
+    }
+}
+
+/// Who is there while the container runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// This program.
+    Us,
+    /// Whoever called it.
+    Nobody,
+}
+
+fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
+    let id = super::id(args)?;
+    if args.cgroup_manager == Some(CgroupManager::Systemd) {
+        return Err(Failure::new(
+            "--systemd-cgroup: systemd as cgroup manager is not supported yet; use --cgroup-manager cgroupfs",
+            1,
+        ));
+    }
+    let runtime = super::runtime(args, log)?;
+    let bundle = bundle(args.bundle.as_deref(), args.config.as_deref(), log)?;
+    let terminal = bundle.spec.process.as_ref().is_some_and(|p| p.terminal);
+    let options = CreateOptions {
+        pid_file: absolute_option(args.pid_file.as_deref())?,
+        console: console(args, terminal, watch == Watch::Us)?,
+        pidfd_socket: absolute_option(args.pidfd_socket.as_deref())?,
+        preserve_fds: args.preserve_fds,
+        listen_fds: listen_fds(),
+        notify_socket: notify_socket(),
+        no_pivot: args.no_pivot,
+        no_new_keyring: args.no_new_keyring,
+        init: args.init,
+        systemd_cgroup: false,
+        stdio: Stdio::Inherit,
+    };
+    log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
+    Ok(runtime.create(id, &bundle, &options)?)
+}
+
+/// Reads the bundle, and passes on what the spec wants to be said about it.
+pub(super) fn bundle(directory: Option<&Path>, config: Option<&Path>, log: &Log) -> Result<Bundle, Failure> {
+    let directory = absolute(directory.unwrap_or(Path::new(".")))?;
+    let bundle = match config {
+        Some(config) => Bundle::load_config(directory, absolute(config)?)?,
+        None => Bundle::load(directory)?,
+    };
+    for warning in &bundle.warnings {
+        log.warning(&format!("config.json: {warning}"));
+    }
+    Ok(bundle)
+}
+
+/// Where the master of the process's terminal goes, if it has one.
+pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<Console, Failure> {
+    match &args.console_socket {
+        Some(_) if foreground || !terminal => Err(Failure::new(
+            "cannot use --console-socket: it is for a process with a terminal which is not waited for \
+             (create, --detach)",
+            1,
+        )),
+        Some(socket) => Ok(Console::Socket(absolute(socket)?)),
+        None if terminal && !foreground => Err(Failure::new(
+            "cannot allocate tty if it is detached without setting console socket: give --console-socket, or set \
+             process.terminal to false",
+            1,
+        )),
+        None if terminal => Ok(Console::Keep),
+        None => Ok(Console::None),
+    }
+}
+
+/// Starts the container and serves it until its end.
+fn serve(container: &Container, signals: &Signals) -> Outcome {
+    // Taken while init waits: a program that ends at once cannot be missed.
+    let pidfd = container.pidfd()?;
+    let mut terminal = join(container.take_console())?;
+    container.start()?;
+    let exit = foreground::serve(pidfd.as_fd(), signals, terminal.as_mut())
+        .map_err(|e| Failure::system("wait for the container", e))?;
+    Ok(exit.shell_code() as u8)
+}
+
+/// Joins the master of a terminal, if there is one, to stdin and stdout.
+pub(super) fn join(master: Option<std::os::fd::OwnedFd>) -> Result<Option<Terminal>, Failure> {
+    master.map(Terminal::join).transpose().map_err(|e| Failure::system("set up the terminal", e))
+}
+
+/// Removes what a failed `run` has made; its failure stays the one that is reported.
+fn abandon(container: &Container, args: &Args, log: &Log, failure: Failure) -> Failure {
+    if !args.keep
+        && let Err(e) = container.delete(true)
+    {
+        log.warning(&format!("delete the container which did not start: {e}"));
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_goes_where_it_can() {
+        let plain = Args::default();
+        let socket = Args { console_socket: Some("/s".into()), ..Args::default() };
+        assert!(matches!(console(&plain, false, true), Ok(Console::None)));
+        assert!(matches!(console(&plain, false, false), Ok(Console::None)));
+        assert!(matches!(console(&plain, true, true), Ok(Console::Keep)));
+        assert!(
+            matches!(console(&socket, true, false), Ok(Console::Socket(path)) if path == Path::new("/s"))
+        );
+        for (args, terminal, foreground) in
+            [(&plain, true, false), (&socket, true, true), (&socket, false, false), (&socket, false, true)]
+        {
+            assert!(console(args, terminal, foreground).unwrap_err().message.contains("console"));
+        }
+    }
+}

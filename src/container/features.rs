@@ -1,0 +1,205 @@
+//! What this library can do, in the form of runtime-spec `features.md` and `features-linux.md`.
+//!
+//! Every list comes from the table that the work itself uses, so it cannot promise more than is
+//! done; what is not built yet says so with `false`.
+
+use super::OCI_VERSION;
+use crate::mount;
+use crate::namespace::Kind;
+use crate::process::{capability, memory_policy};
+use crate::seccomp::{Action, Arch, Flag, Operator};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The answer of the `features` command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Features {
+    /// The oldest `ociVersion` that is accepted.
+    pub oci_version_min: &'static str,
+    /// The newest `ociVersion` whose fields are known.
+    pub oci_version_max: &'static str,
+    /// The kinds of hooks.
+    pub hooks: Vec<&'static str>,
+    /// The mount options which are not passed on to the file system, sorted.
+    pub mount_options: Vec<&'static str>,
+    /// What is particular to Linux.
+    pub linux: LinuxFeatures,
+    /// Facts of this implementation, named as annotations are.
+    pub annotations: BTreeMap<&'static str, &'static str>,
+}
+
+/// `linux` of [`Features`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct LinuxFeatures {
+    /// The kinds of namespaces.
+    pub namespaces: Vec<&'static str>,
+    /// The capabilities which can be named.
+    pub capabilities: Vec<&'static str>,
+    /// Control groups.
+    pub cgroup: CgroupFeatures,
+    /// Seccomp.
+    pub seccomp: SeccompFeatures,
+    /// AppArmor profiles.
+    pub apparmor: Enabled,
+    /// SELinux labels.
+    pub selinux: Enabled,
+    /// Intel's resource director.
+    pub intel_rdt: Enabled,
+    /// NUMA memory policies.
+    pub memory_policy: MemoryPolicyFeatures,
+    /// Further abilities of mounts.
+    pub mount_extensions: MountExtensions,
+    /// Network devices moved into the container.
+    pub net_devices: Enabled,
+}
+
+/// Whether a thing can be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Enabled {
+    /// It can.
+    pub enabled: bool,
+}
+
+/// `linux.cgroup` of [`Features`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+#[allow(clippy::struct_excessive_bools, reason = "features-linux.md has it so")]
+pub struct CgroupFeatures {
+    /// Version 1 hierarchies.
+    pub v1: bool,
+    /// The unified hierarchy.
+    pub v2: bool,
+    /// Systemd as manager of the system's cgroups.
+    pub systemd: bool,
+    /// Systemd as manager of a user's cgroups.
+    pub systemd_user: bool,
+    /// The rdma controller.
+    pub rdma: bool,
+}
+
+/// `linux.seccomp` of [`Features`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct SeccompFeatures {
+    /// Profiles are enforced.
+    pub enabled: bool,
+    /// The actions which are enforced.
+    pub actions: Vec<&'static str>,
+    /// The comparisons of arguments.
+    pub operators: Vec<&'static str>,
+    /// The architectures whose system calls are known.
+    pub archs: Vec<&'static str>,
+    /// The flags of the filter which are known.
+    pub known_flags: Vec<&'static str>,
+    /// Those among them which are enforced.
+    pub supported_flags: Vec<&'static str>,
+}
+
+/// `linux.memoryPolicy` of [`Features`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryPolicyFeatures {
+    /// The modes.
+    pub modes: Vec<&'static str>,
+    /// The flags.
+    pub flags: Vec<&'static str>,
+}
+
+/// `linux.mountExtensions` of [`Features`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MountExtensions {
+    /// Mounts with id mappings of their own.
+    pub idmap: Enabled,
+}
+
+/// What this library can do.
+pub fn features() -> Features {
+    Features {
+        oci_version_min: "1.0.0",
+        oci_version_max: OCI_VERSION,
+        hooks: vec![
+            "prestart",
+            "createRuntime",
+            "createContainer",
+            "startContainer",
+            "poststart",
+            "poststop",
+        ],
+        mount_options: sorted(mount::options::names()),
+        linux: LinuxFeatures {
+            namespaces: sorted(Kind::ALL.map(Kind::name)),
+            capabilities: capability::NAMES.to_vec(),
+            cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+            seccomp: seccomp(),
+            apparmor: Enabled { enabled: true },
+            selinux: Enabled { enabled: true },
+            intel_rdt: Enabled { enabled: false },
+            memory_policy: MemoryPolicyFeatures {
+                modes: memory_policy::MODES.iter().map(|m| m.0).collect(),
+                flags: memory_policy::FLAGS.iter().map(|f| f.0).collect(),
+            },
+            mount_extensions: MountExtensions { idmap: Enabled { enabled: false } },
+            net_devices: Enabled { enabled: false },
+        },
+        annotations: BTreeMap::from([("org.orlop.version", env!("CARGO_PKG_VERSION"))]),
+    }
+}
+
+fn seccomp() -> SeccompFeatures {
+    let names = |all: &mut dyn Iterator<Item = Flag>| all.map(Flag::name).collect();
+    SeccompFeatures {
+        enabled: true,
+        // A profile which notifies is refused, which leaves nothing to wait for its supervisor.
+        actions: Action::NAMES.into_iter().filter(|name| *name != Action::Notify.name()).collect(),
+        operators: Operator::ALL.iter().map(|operator| operator.name()).collect(),
+        archs: sorted(Arch::ALL.iter().filter(|arch| arch.number("read").is_some()).map(|arch| arch.name())),
+        known_flags: names(&mut Flag::ALL.into_iter()),
+        supported_flags: names(&mut Flag::ALL.into_iter().filter(|flag| *flag != Flag::WaitKillableRecv)),
+    }
+}
+
+fn sorted(names: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What managers look for: Docker and CRI read-only recursive mounts, CRI user namespaces.
+    #[test]
+    fn managers_find_what_they_look_for() {
+        let features = serde_json::to_value(features()).unwrap();
+        let has = |pointer: &str, name: &str| {
+            features.pointer(pointer).and_then(|v| v.as_array()).unwrap().iter().any(|v| v == name)
+        };
+        assert!(has("/mountOptions", "rro") && has("/mountOptions", "tmpcopyup"));
+        assert!(has("/linux/namespaces", "user") && has("/linux/namespaces", "time"));
+        assert!(has("/linux/capabilities", "CAP_CHECKPOINT_RESTORE"));
+        assert!(has("/linux/seccomp/archs", "SCMP_ARCH_X86_64"));
+        assert!(has("/linux/seccomp/operators", "SCMP_CMP_MASKED_EQ"));
+        assert!(!has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY"));
+        assert!(has("/linux/seccomp/knownFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
+        assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
+        assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
+        assert_eq!(features["ociVersionMax"], OCI_VERSION);
+    }
+
+    #[test]
+    fn lists_are_sorted_and_without_doubles() {
+        let features = features();
+        for list in [&features.mount_options, &features.linux.namespaces, &features.linux.seccomp.archs] {
+            assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");
+        }
+    }
+}
