@@ -5,5 +5,24 @@
 //! attached to a directory that was opened before (move_mount(2)). Nothing appears in the caller's
 //! mount namespace unless the caller attaches it there.
 
+mod detached;
+pub mod idmap;
+pub mod in_root;
 pub mod kind;
 pub mod options;
+pub mod overlay;
+pub mod pivot;
+pub mod rootfs;
+
+pub use detached::Detached;
+pub use options::MountOptions;
+pub use overlay::{Layer, Overlay};
+pub use rootfs::Rootfs;
+
+use crate::{Error, Phase};
+use nix::errno::Errno;
+
+/// A failed system call on a mount.
+fn failed(operation: &'static str, errno: Errno) -> Error {
+    Error::sys(Phase::Mount, operation, errno)
+}

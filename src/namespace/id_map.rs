@@ -130,13 +130,15 @@ fn write_one(process: impl AsFd, pid: i32, which: Which, maps: &[IdMap]) -> Resu
     run_helper(pid, which, maps)
 }
 
-/// Whether the map has nothing but the caller's own id.
+/// Whether the map has nothing but the caller's own id. A caller which is in the new namespace already
+/// has no id in it yet, which shows as the overflow id; then any single id may be its own.
 fn own_id_only(which: Which, maps: &[IdMap]) -> bool {
+    const OVERFLOW: u32 = 65534;
     let own = match which {
         Which::Uid => nix::unistd::geteuid().as_raw(),
         Which::Gid => nix::unistd::getegid().as_raw(),
     };
-    matches!(maps, [IdMap { host, size: 1, .. }] if *host == own)
+    matches!(maps, [IdMap { host, size: 1, .. }] if *host == own || own == OVERFLOW)
 }
 
 fn write(process: impl AsFd, name: &std::ffi::CStr, text: &[u8]) -> Result<(), Errno> {

@@ -1,0 +1,264 @@
+//! A mount that is not attached anywhere yet.
+
+use super::options::{FSCONFIG_STRING_MAX, MountOptions};
+use super::{failed, options};
+use crate::sys::mount::{self as sys, MountAttr, attr};
+use crate::sys::{fs, mount};
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A mount, or a tree of mounts, that is not attached to any directory: nobody can reach it but by this
+/// descriptor, and it is gone when that is closed. Needs CAP_SYS_ADMIN in the user namespace of the
+/// caller's mount namespace to be made.
+#[derive(Debug)]
+pub struct Detached {
+    fd: OwnedFd,
+}
+
+impl Detached {
+    /// A bind mount of the directory or file behind `target`; with all mounts below it if `recursive`.
+    pub fn clone_of(target: impl AsFd, recursive: bool) -> Result<Self> {
+        let flags = sys::OPEN_TREE_CLONE
+            | libc::AT_EMPTY_PATH as u32
+            | if recursive { libc::AT_RECURSIVE as u32 } else { 0 };
+        sys::open_tree(target, c"", flags).map(Self::from).map_err(|e| failed("open_tree", e))
+    }
+
+    /// A bind mount of an absolute path. Symbolic links in it are followed.
+    pub fn clone_path(path: &Path, recursive: bool) -> Result<Self> {
+        let on = |e: Error| e.on(path.display().to_string());
+        Self::clone_of(open_path(path).map_err(|e| on(failed("open", e)))?, recursive).map_err(on)
+    }
+
+    /// A new file system of type `kind`, with the attributes, superblock flags and driver's options of
+    /// `options`. Propagation is for later: see [`apply_propagation`](Self::apply_propagation).
+    ///
+    /// It is made in the namespaces of the calling thread: see [`kind`](super::kind).
+    ///
+    /// # Errors
+    /// With what the driver said; an option of more than 255 bytes, which fsconfig(2) does not take.
+    pub fn filesystem(kind: &str, source: Option<&str>, options: &MountOptions) -> Result<Self> {
+        let context = Context::open(kind)?;
+        if let Some(source) = source.filter(|s| !s.is_empty()) {
+            context.set("source", Some(source))?;
+        }
+        for flag in &options.superblock {
+            context.set(flag.key, None)?;
+        }
+        for data in &options.data {
+            context.set(&data.key, data.value.as_deref())?;
+        }
+        context.mount(options.new_mount_attributes())
+    }
+
+    /// mount_setattr(2), on all mounts of the tree if `recursive`.
+    pub fn change(&self, attributes: &MountAttr, recursive: bool) -> Result<()> {
+        sys::mount_setattr(self, recursive, attributes).map_err(|e| failed("mount_setattr", e))
+    }
+
+    /// Gives a bind mount the attributes which the options name; others stay those of its source.
+    pub fn apply_attributes(&self, options: &MountOptions) -> Result<()> {
+        if let Some(attributes) = options.attributes() {
+            self.change(&attributes, false)?;
+        }
+        options.recursive_attributes().map_or(Ok(()), |attributes| self.change(&attributes, true))
+    }
+
+    /// Makes the changes of propagation that the options ask for, in order.
+    pub fn apply_propagation(&self, options: &MountOptions) -> Result<()> {
+        options
+            .propagation
+            .iter()
+            .try_for_each(|p: &options::Propagation| self.propagate(p.flag, p.recursive))
+    }
+
+    /// Sets the propagation: `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`.
+    pub fn propagate(&self, flag: u64, recursive: bool) -> Result<()> {
+        self.change(&MountAttr { propagation: flag, ..MountAttr::default() }, recursive)
+    }
+
+    /// Makes it read-only, with all mounts below it if `recursive`.
+    pub fn read_only(&self, recursive: bool) -> Result<()> {
+        self.change(&MountAttr { set: attr::RDONLY, ..MountAttr::default() }, recursive)
+    }
+
+    /// Attaches it to the directory (or, if it is a file, the file) behind `target`, in the mount
+    /// namespace of that, which must be the calling thread's.
+    pub fn attach(&self, target: impl AsFd) -> Result<()> {
+        sys::move_mount(self, target, c"", sys::MOVE_MOUNT_T_EMPTY_PATH).map_err(|e| failed("move_mount", e))
+    }
+
+    /// The descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+impl From<OwnedFd> for Detached {
+    /// `fd` is a detached mount: from fsmount(2), open_tree(2), another process.
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+impl AsFd for Detached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Opens an absolute path as a place.
+pub(super) fn open_path(path: &Path) -> std::result::Result<OwnedFd, Errno> {
+    if !path.is_absolute() {
+        return Err(Errno::EINVAL);
+    }
+    fs::openat(fs::cwd(), &fs::cstring(path)?, libc::O_PATH, 0)
+}
+
+/// A configuration context of a file system that is being made.
+pub(super) struct Context {
+    fd: OwnedFd,
+    kind: String,
+}
+
+impl Context {
+    pub(super) fn open(kind: &str) -> Result<Self> {
+        let name = fs::cstring(kind).map_err(|e| failed("fsopen", e))?;
+        match mount::fsopen(&name) {
+            Ok(fd) => Ok(Self { fd, kind: kind.to_owned() }),
+            Err(Errno::ENODEV) => Err(failed("fsopen", Errno::ENODEV)
+                .on(kind)
+                .with_hint("the kernel has no such file system, or its module is not loaded")),
+            Err(e) => Err(failed("fsopen", e).on(kind)),
+        }
+    }
+
+    /// A failed call on this context, with what the driver said.
+    pub(super) fn error(&self, operation: &'static str, e: Errno, option: &str) -> Error {
+        let log = mount::context_log(&self.fd);
+        let error = failed(operation, e).on(format!("{} {option}", self.kind).trim_end().to_owned());
+        if log.is_empty() { error } else { error.with_detail(log) }
+    }
+
+    pub(super) fn set(&self, key: &str, value: Option<&str>) -> Result<()> {
+        if value.is_some_and(|v| v.len() > FSCONFIG_STRING_MAX) {
+            let e = Error::new(ErrorKind::Unsupported, Phase::Mount, "fsconfig");
+            return Err(e
+                .on(format!("{} {key}", self.kind))
+                .with_detail("the value has more than 255 bytes"));
+        }
+        self.set_raw(key, value).map_err(|e| {
+            let option = value.map_or_else(|| key.to_owned(), |v| format!("{key}={v}"));
+            self.error("fsconfig", e, &option)
+        })
+    }
+
+    pub(super) fn set_raw(&self, key: &str, value: Option<&str>) -> std::result::Result<(), Errno> {
+        let value = value.map(fs::cstring).transpose()?;
+        mount::fsconfig(&self.fd, &fs::cstring(key)?, value.as_deref())
+    }
+
+    pub(super) fn set_fd(&self, key: &str, value: impl AsFd) -> std::result::Result<(), Errno> {
+        mount::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
+    }
+
+    pub(super) fn mount(&self, attributes: u64) -> Result<Detached> {
+        mount::fsconfig_create(&self.fd).map_err(|e| self.error("fsconfig", e, ""))?;
+        mount::fsmount(&self.fd, attributes).map(Detached::from).map_err(|e| self.error("fsmount", e, ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(list: &[&str]) -> MountOptions {
+        options::parse(&list.iter().map(|&o| o.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn may_mount() -> bool {
+        let may = Detached::clone_path(Path::new("/"), false).is_ok();
+        if !may {
+            println!("skipped: may not mount");
+        }
+        may
+    }
+
+    fn flags(mount: &Detached) -> nix::sys::statvfs::FsFlags {
+        nix::sys::statvfs::fstatvfs(mount).unwrap().flags()
+    }
+
+    #[test]
+    fn a_tmpfs_with_options() {
+        use nix::sys::statvfs::FsFlags;
+        if !may_mount() {
+            return;
+        }
+        let options =
+            parse(&["nosuid", "rnodev", "sync", "mode=711", "size=64k", "strictatime", "nosymfollow"]);
+        let tmpfs = Detached::filesystem("tmpfs", Some("shm"), &options).unwrap();
+        let flags = flags(&tmpfs);
+        assert!(flags.contains(FsFlags::ST_NOSUID | FsFlags::ST_NODEV | FsFlags::ST_SYNCHRONOUS));
+        assert!(!flags.intersects(FsFlags::ST_NOEXEC | FsFlags::ST_RDONLY | FsFlags::ST_RELATIME));
+        assert_eq!(nix::sys::stat::fstat(&tmpfs).unwrap().st_mode & 0o7777, 0o711);
+    }
+
+    #[test]
+    fn a_clone_keeps_what_is_not_named() {
+        use nix::sys::statvfs::FsFlags;
+        if !may_mount() {
+            return;
+        }
+        let source = Detached::filesystem("tmpfs", None, &parse(&["noexec", "noatime"])).unwrap();
+        let clone = Detached::clone_of(&source, true).unwrap();
+        clone.apply_attributes(&parse(&["bind", "ro", "rnosuid", "relatime"])).unwrap();
+        assert!(
+            flags(&clone).contains(
+                FsFlags::ST_RDONLY | FsFlags::ST_NOEXEC | FsFlags::ST_NOSUID | FsFlags::ST_RELATIME
+            )
+        );
+        assert!(!flags(&source).contains(FsFlags::ST_RDONLY), "the source is as it was");
+        clone.apply_attributes(&parse(&["bind", "rw", "exec"])).unwrap();
+        assert!(!flags(&clone).intersects(FsFlags::ST_RDONLY | FsFlags::ST_NOEXEC));
+        clone.apply_propagation(&parse(&["rprivate", "shared", "slave", "unbindable"])).unwrap();
+        assert!(Detached::clone_of(&clone, false).is_err(), "unbindable");
+    }
+
+    #[test]
+    fn every_option_is_taken_by_the_kernel() {
+        if !may_mount() {
+            return;
+        }
+        for name in
+            options::names().filter(|n| !matches!(*n, "bind" | "rbind" | "remount" | "idmap" | "ridmap"))
+        {
+            let options = parse(&[name]);
+            let fresh =
+                Detached::filesystem("tmpfs", None, &options).unwrap_or_else(|e| panic!("{name}: {e}"));
+            fresh.apply_propagation(&options).unwrap();
+            let clone = Detached::filesystem("tmpfs", None, &MountOptions::default()).unwrap();
+            clone.apply_attributes(&options).unwrap_or_else(|e| panic!("bind,{name}: {e}"));
+        }
+    }
+
+    #[test]
+    fn errors_carry_the_drivers_words() {
+        if !may_mount() {
+            return;
+        }
+        let e = Detached::filesystem("tmpfs", None, &parse(&["fly=1"])).unwrap_err();
+        assert!(e.to_string().contains("tmpfs fly=1") && e.to_string().contains("Unknown parameter"), "{e}");
+        let e = Detached::filesystem("nosuchfs", None, &MountOptions::default()).unwrap_err();
+        assert_eq!(e.errno(), Some(Errno::ENODEV));
+        assert!(e.hint().is_some());
+        let long = format!("x={}", "y".repeat(300));
+        let e = Detached::filesystem("tmpfs", None, &parse(&[&long])).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            Detached::clone_path(Path::new("relative"), false).unwrap_err().errno(),
+            Some(Errno::EINVAL)
+        );
+    }
+}

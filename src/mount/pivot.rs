@@ -1,0 +1,102 @@
+//! Entering a root file system; pivot_root(2).
+
+use super::{Detached, failed};
+use crate::Result;
+use crate::sys::mount::{self as sys, MountAttr};
+use crate::sys::{fs, process};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Gives the calling thread a mount namespace of its own, into which the host's mounts still propagate
+/// but from which nothing propagates back. (The thread stops sharing its root and working directory with
+/// the other threads of the process, which notice nothing.)
+pub fn unshare_mounts() -> Result<()> {
+    process::unshare(libc::CLONE_NEWNS).map_err(|e| failed("unshare CLONE_NEWNS", e))?;
+    let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    sys::mount_setattr(root_directory()?, true, &slave).map_err(|e| failed("mount_setattr", e).on("/"))
+}
+
+fn root_directory() -> Result<OwnedFd> {
+    fs::openat(fs::cwd(), c"/", libc::O_PATH | libc::O_DIRECTORY, 0).map_err(|e| failed("open", e).on("/"))
+}
+
+/// Makes a detached mount the root of the calling thread's mount namespace, moves the thread there and
+/// takes all old mounts out of it.
+///
+/// The thread must have a mount namespace of its own: see [`unshare_mounts`]. Descriptors opened before
+/// still reach the old mounts.
+///
+/// # Errors
+/// EINVAL where the current root is the initial ramdisk, which cannot be pivoted away from: see
+/// [`move_root_into`].
+pub fn pivot_root_into(root: &Detached) -> Result<()> {
+    // Any directory will do as the place for the new root; its own old root is always there.
+    root.attach(root_directory()?)?;
+    enter(root)?;
+    // pivot_root(2): with "." twice the old root ends up on top of the new one, where "." finds it.
+    sys::pivot_root(c".", c".").map_err(|e| failed("pivot_root", e))?;
+    sys::umount(c".", libc::MNT_DETACH).map_err(|e| failed("umount2", e).on("the old root"))?;
+    change_directory(c"/")
+}
+
+/// Makes a detached mount the root of the calling thread by covering the old root with it. On an initial
+/// ramdisk nothing else is possible; elsewhere [`pivot_root_into`] is better, since here the old mounts
+/// stay in the namespace, below the new root.
+pub fn move_root_into(root: &Detached) -> Result<()> {
+    root.attach(root_directory()?)?;
+    enter(root)?;
+    nix::unistd::chroot(".").map_err(|e| failed("chroot", e))?;
+    change_directory(c"/")
+}
+
+fn enter(root: &Detached) -> Result<()> {
+    nix::unistd::fchdir(root.as_fd()).map_err(|e: Errno| failed("fchdir", e).on("the new root"))
+}
+
+fn change_directory(path: &std::ffi::CStr) -> Result<()> {
+    nix::unistd::chdir(path).map_err(|e| failed("chdir", e).on("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mount::MountOptions;
+
+    #[test]
+    fn a_thread_gets_another_root() {
+        let before = std::env::current_dir().unwrap();
+        let inside = std::thread::spawn(|| -> Result<Vec<String>> {
+            unshare_mounts()?;
+            let root = Detached::filesystem("tmpfs", None, &MountOptions::default())?;
+            crate::mount::in_root::mkdir_all(&root, "only/here", 0o755)?;
+            pivot_root_into(&root)?;
+            assert_eq!(std::env::current_dir().unwrap(), std::path::Path::new("/"));
+            let names = std::fs::read_dir("/").unwrap().map(|e| e.unwrap().file_name());
+            Ok(names.map(|n| n.into_string().unwrap()).collect())
+        })
+        .join()
+        .unwrap();
+        match inside {
+            Ok(names) => assert_eq!(names, ["only"]),
+            Err(e) if e.errno() == Some(Errno::EPERM) => println!("skipped: {e}"),
+            Err(e) => panic!("{e}"),
+        }
+        assert_eq!(std::env::current_dir().unwrap(), before);
+        assert!(!std::path::Path::new("/only").exists());
+    }
+
+    #[test]
+    fn covering_works_too() {
+        let inside = std::thread::spawn(|| -> Result<usize> {
+            unshare_mounts()?;
+            let root = Detached::filesystem("tmpfs", None, &MountOptions::default())?;
+            move_root_into(&root)?;
+            Ok(std::fs::read_dir("/").unwrap().count())
+        });
+        match inside.join().unwrap() {
+            Ok(count) => assert_eq!(count, 0),
+            Err(e) if e.errno() == Some(Errno::EPERM) => println!("skipped: {e}"),
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
