@@ -2,8 +2,11 @@
 //!
 //! Arguments, printing and exit codes; everything else is the library's.
 
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
+
 mod args;
 mod commands;
+mod entry;
 mod environment;
 mod foreground;
 mod log;
@@ -14,12 +17,14 @@ use commands::Failure;
 use log::{Level, Log};
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    // Rust ignores it, which would end neither `list | head` nor a container's programs.
-    let _ = orlop::sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
-    let mut words = std::env::args_os();
+#[cfg(any(test, not(target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    entry::rust_main()
+}
+
+/// The program: from its words to its exit code.
+fn run(mut words: std::env::ArgsOs) -> u8 {
     let program = program_name(words.next());
     let mut args = Args::default();
     let request = args::parse(&program, words, &mut args);
@@ -30,7 +35,7 @@ fn main() -> ExitCode {
             let path = args.log.as_deref().unwrap_or(Path::new("")).display();
             Log::stderr(format)
                 .error(&format!("open log file {path}: {e}; hint: give --log a file that can be written"));
-            return ExitCode::from(1);
+            return 1;
         }
     };
     let done = match request {
@@ -41,10 +46,10 @@ fn main() -> ExitCode {
         Ok(Request::Command(command)) => commands::dispatch(command.name, &args, &log),
     };
     match done {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(failure) => {
             log.error(&failure.message);
-            ExitCode::from(failure.code)
+            failure.code
         }
     }
 }
