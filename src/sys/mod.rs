@@ -9,6 +9,7 @@
 //! pointer handed to the kernel is derived from a reference that outlives the call.
 #![allow(unsafe_code)]
 
+pub mod bpf;
 pub mod fs;
 pub mod memfd;
 pub mod mount;

@@ -1,0 +1,173 @@
+//! Stopping every process of a cgroup, and letting it go on.
+
+use super::controller::Controller;
+use super::create::Cgroup;
+use super::file;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What the freezer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreezerState {
+    /// Processes run.
+    Thawed,
+    /// Some stand still, some not yet.
+    Freezing,
+    /// All stand still.
+    Frozen,
+}
+
+impl Cgroup {
+    /// Stops every process in the cgroup and below, and waits until all stand still.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] where some process does not stop within `timeout` (it hangs in the
+    /// kernel); the cgroup is thawed again.
+    pub fn freeze(&self, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        let done = match self.freezer()? {
+            Freezer::V2(directory) => freeze_v2(directory, deadline)?,
+            Freezer::V1(directory) => freeze_v1(directory, deadline)?,
+        };
+        if done {
+            return Ok(());
+        }
+        self.thaw()?;
+        Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "freeze cgroup")
+            .on(self.freezer()?.directory().display().to_string())
+            .with_detail(format!("a process did not stop within {} ms", timeout.as_millis())))
+    }
+
+    /// Lets the processes go on.
+    ///
+    /// # Errors
+    /// That there is no freezer, or the kernel's refusal.
+    pub fn thaw(&self) -> Result<()> {
+        match self.freezer()? {
+            Freezer::V2(directory) => {
+                put(directory, "cgroup.freeze", b"0")?;
+                wait_v2(directory, "frozen 0", Instant::now() + Duration::from_secs(2)).map(drop)
+            }
+            Freezer::V1(directory) => put(directory, "freezer.state", b"THAWED"),
+        }
+    }
+
+    /// What the freezer is doing.
+    ///
+    /// # Errors
+    /// That there is no freezer, or that it cannot be read.
+    pub fn freezer_state(&self) -> Result<FreezerState> {
+        match self.freezer()? {
+            Freezer::V2(directory) => {
+                if event(directory, "frozen 1")? {
+                    return Ok(FreezerState::Frozen);
+                }
+                let asked = file::text(directory, "cgroup.freeze")?.is_some_and(|t| t.trim() == "1");
+                Ok(if asked { FreezerState::Freezing } else { FreezerState::Thawed })
+            }
+            Freezer::V1(directory) => {
+                let state = file::text(directory, "freezer.state")?.unwrap_or_default();
+                Ok(match state.trim() {
+                    "FROZEN" => FreezerState::Frozen,
+                    "FREEZING" => FreezerState::Freezing,
+                    _ => FreezerState::Thawed,
+                })
+            }
+        }
+    }
+
+    pub(super) fn freezer(&self) -> Result<Freezer<'_>> {
+        if let Some(directory) = self.record.v1_of(Controller::Freezer) {
+            return Ok(Freezer::V1(directory));
+        }
+        self.record.unified.as_deref().map(Freezer::V2).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the cgroup cannot be frozen")
+                .with_detail("it is in no hierarchy that has a freezer")
+        })
+    }
+}
+
+pub(super) enum Freezer<'a> {
+    V1(&'a Path),
+    V2(&'a Path),
+}
+
+impl Freezer<'_> {
+    fn directory(&self) -> &Path {
+        match self {
+            Self::V1(d) | Self::V2(d) => d,
+        }
+    }
+}
+
+fn put(directory: &Path, name: &str, value: &[u8]) -> Result<()> {
+    file::write(directory, name, value).map_err(|e| file::failed("write", directory, name, e))
+}
+
+fn event(directory: &Path, line: &str) -> Result<bool> {
+    Ok(file::text(directory, "cgroup.events")?.is_some_and(|t| t.lines().any(|l| l == line)))
+}
+
+fn freeze_v2(directory: &Path, deadline: Instant) -> Result<bool> {
+    put(directory, "cgroup.freeze", b"1")?;
+    wait_v2(directory, "frozen 1", deadline)
+}
+
+/// Waits for a line of `cgroup.events`, whose changes poll(2) reports as exceptional.
+pub(super) fn wait_v2(directory: &Path, line: &str, deadline: Instant) -> Result<bool> {
+    let failed = |e| file::failed("read", directory, "cgroup.events", e);
+    let fd = match file::open(directory, "cgroup.events", libc::O_RDONLY) {
+        Ok(fd) => fd,
+        // A root has no such file, a vanished cgroup no processes.
+        Err(Errno::ENOENT | Errno::ENODEV) => return Ok(line == "populated 0" || line == "frozen 0"),
+        Err(e) => return Err(failed(e)),
+    };
+    loop {
+        let mut text = [0_u8; 256];
+        let n = match nix::sys::uio::pread(&fd, &mut text, 0) {
+            Err(Errno::ENODEV) => return Ok(line != "frozen 1"),
+            other => other.map_err(failed)?,
+        };
+        if text[..n].split(|b| *b == b'\n').any(|l| l == line.as_bytes()) {
+            return Ok(true);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        // Looked at again from time to time: a notification may be skipped by the kernel.
+        let slice = left.min(Duration::from_millis(50)).as_millis().max(1);
+        let timeout = PollTimeout::try_from(slice as i32).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLPRI)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+}
+
+/// The v1 freezer may stay at FREEZING while a process forks or enters another hierarchy: asking
+/// again helps, and so does thawing for an instant.
+fn freeze_v1(directory: &Path, deadline: Instant) -> Result<bool> {
+    for round in 0_u32.. {
+        put(directory, "freezer.state", b"FROZEN")?;
+        if round % 50 == 49 {
+            // What stands in the way may need to run.
+            put(directory, "freezer.state", b"THAWED")?;
+            std::thread::sleep(Duration::from_millis(5));
+            put(directory, "freezer.state", b"FROZEN")?;
+        }
+        let state = file::text(directory, "freezer.state")?.unwrap_or_default();
+        if state.trim() == "FROZEN" {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_micros(if round < 20 { 100 } else { 1000 }));
+    }
+    Ok(false)
+}

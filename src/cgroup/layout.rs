@@ -1,0 +1,264 @@
+//! Which cgroup hierarchies this host has, and where.
+
+use super::controller::{Controller, Controllers};
+use super::mountinfo::{self, Entry};
+use super::path::CgroupPath;
+use crate::sys::fs as sysfs;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use std::path::{Path, PathBuf};
+
+/// The sort of host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Only v1 hierarchies.
+    V1,
+    /// Controllers in v1 hierarchies, and a cgroup2 mount beside them (which may have some too).
+    Hybrid,
+    /// Only cgroup2.
+    V2,
+}
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Which part of the hierarchy is mounted there: `/`, or a cgroup's path where the mount was
+    /// made for (or bound into) a container.
+    pub root: String,
+    /// Its controllers; empty for a named hierarchy, and on v2 (see [`Layout::unified_controllers`]).
+    pub controllers: Controllers,
+    /// The name of a v1 hierarchy without controllers, e.g. `systemd`.
+    pub name: Option<String>,
+}
+
+impl Hierarchy {
+    /// How `/proc/PID/cgroup` spells this hierarchy: `cpu,cpuacct`, `name=systemd`, or empty (v2).
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => format!("name={name}"),
+            None => self.controllers.iter().map(Controller::v1_name).collect::<Vec<_>>().join(","),
+        }
+    }
+}
+
+/// The host's cgroup hierarchies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    v1: Vec<Hierarchy>,
+    unified: Option<Hierarchy>,
+    own: PathBuf,
+}
+
+impl Layout {
+    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, else one reading of
+    /// its `mountinfo`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where no cgroup file system is mounted.
+    pub fn detect() -> Result<Self> {
+        let usual = Path::new("/sys/fs/cgroup");
+        if statfs(usual).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC) {
+            let unified = Hierarchy {
+                mount: usual.to_owned(),
+                root: String::new(),
+                controllers: Controllers::NONE,
+                name: None,
+            };
+            return Ok(Self { v1: Vec::new(), unified: Some(unified), own: "/proc/thread-self".into() });
+        }
+        Self::detect_in(Path::new("/proc/thread-self"), Path::new("/"))
+    }
+
+    /// [`Layout::detect`] from the files `mountinfo` and `cgroup` in the directory `proc`, with
+    /// every mount point taken below `root`.
+    ///
+    /// # Errors
+    /// As [`Layout::detect`], or that `mountinfo` cannot be read.
+    pub fn detect_in(proc: &Path, root: &Path) -> Result<Self> {
+        let text = read(&proc.join("mountinfo"))?;
+        let mut v1: Vec<Hierarchy> = Vec::new();
+        let mut unified: Option<Hierarchy> = None;
+        for entry in mountinfo::visible_cgroups(&text) {
+            let hierarchy = hierarchy(&entry, root);
+            if entry.kind == "cgroup2" {
+                prefer(&mut unified, hierarchy);
+            } else if let Some(known) =
+                v1.iter_mut().find(|k| k.controllers == hierarchy.controllers && k.name == hierarchy.name)
+            {
+                if better(&hierarchy, known) {
+                    *known = hierarchy;
+                }
+            } else if !hierarchy.controllers.is_empty() || hierarchy.name.is_some() {
+                v1.push(hierarchy);
+            }
+        }
+        if v1.is_empty() && unified.is_none() {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                Phase::Cgroup,
+                "no cgroup file system is mounted",
+            )
+            .with_hint("mount cgroup2 at /sys/fs/cgroup"));
+        }
+        Ok(Self { v1, unified, own: proc.to_owned() })
+    }
+
+    /// The sort of host.
+    pub fn mode(&self) -> Mode {
+        match (self.v1.iter().any(|h| !h.controllers.is_empty()), &self.unified) {
+            (false, Some(_)) => Mode::V2,
+            (_, None) => Mode::V1,
+            (true, Some(_)) => Mode::Hybrid,
+        }
+    }
+
+    /// Whether cgroup2 is all there is to use.
+    pub fn is_unified(&self) -> bool {
+        self.mode() == Mode::V2
+    }
+
+    /// The v1 hierarchies, in mount order; on a pure v2 host those without controllers, if any.
+    pub fn v1(&self) -> &[Hierarchy] {
+        &self.v1
+    }
+
+    /// The cgroup2 hierarchy.
+    pub fn unified(&self) -> Option<&Hierarchy> {
+        self.unified.as_ref()
+    }
+
+    /// The v1 hierarchy which has `controller`.
+    pub fn v1_of(&self, controller: Controller) -> Option<&Hierarchy> {
+        self.v1.iter().find(|h| h.controllers.contains(controller))
+    }
+
+    /// The controllers which the cgroup2 mount offers (its `cgroup.controllers`).
+    ///
+    /// # Errors
+    /// That the file cannot be read.
+    pub fn unified_controllers(&self) -> Result<Controllers> {
+        let Some(unified) = &self.unified else { return Ok(Controllers::NONE) };
+        let text = read(&unified.mount.join("cgroup.controllers"))?;
+        Ok(Controllers::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// Where `path` lies in each v1 hierarchy, in their order.
+    ///
+    /// # Errors
+    /// A relative path needs the runtime's own cgroup: that it cannot be read, or lies outside what
+    /// is mounted.
+    pub fn directories(&self, path: &CgroupPath) -> Result<Vec<PathBuf>> {
+        let own = self.own_paths(path)?;
+        self.v1.iter().map(|h| anchor(h, path, &own, false)).collect()
+    }
+
+    /// Where `path` lies in the cgroup2 hierarchy.
+    ///
+    /// # Errors
+    /// As [`Layout::directories`].
+    pub fn unified_directory(&self, path: &CgroupPath) -> Result<Option<PathBuf>> {
+        let Some(unified) = &self.unified else { return Ok(None) };
+        anchor(unified, path, &self.own_paths(path)?, true).map(Some)
+    }
+
+    /// `(label, path)` of each line of the caller's `cgroup` file; nothing for an absolute path.
+    fn own_paths(&self, path: &CgroupPath) -> Result<Vec<(String, String)>> {
+        if path.is_absolute() { Ok(Vec::new()) } else { Ok(memberships(&read(&self.own.join("cgroup"))?)) }
+    }
+}
+
+/// `(label, path)` of each line of a `/proc/PID/cgroup`.
+pub(super) fn memberships(text: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(text);
+    text.lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (label, path) = rest.split_once(':')?;
+            Some((label.to_owned(), path.to_owned()))
+        })
+        .collect()
+}
+
+/// Whether a line's label of `/proc/PID/cgroup` is this hierarchy's.
+pub(super) fn labelled(hierarchy: &Hierarchy, label: &str, unified: bool) -> bool {
+    match &hierarchy.name {
+        _ if unified => label.is_empty(),
+        Some(name) => label.strip_prefix("name=") == Some(name),
+        None => !label.is_empty() && Controllers::parse(label) == hierarchy.controllers,
+    }
+}
+
+/// The directory of a cgroup that `/proc/PID/cgroup` names, below the hierarchy's mount.
+pub(super) fn mounted_at(hierarchy: &Hierarchy, path: &str) -> Option<PathBuf> {
+    let root = hierarchy.root.trim_end_matches('/');
+    let rest = path.strip_prefix(root).filter(|r| r.is_empty() || r.starts_with('/'))?;
+    if rest.split('/').any(|part| part == "..") {
+        return None;
+    }
+    Some(hierarchy.mount.join(rest.trim_matches('/')))
+}
+
+fn anchor(
+    hierarchy: &Hierarchy,
+    path: &CgroupPath,
+    own: &[(String, String)],
+    unified: bool,
+) -> Result<PathBuf> {
+    if path.is_absolute() {
+        return Ok(path.below(&hierarchy.mount));
+    }
+    let label = hierarchy.label();
+    let Some((_, mine)) = own.iter().find(|(l, _)| labelled(hierarchy, l, unified)) else {
+        return Ok(path.below(&hierarchy.mount));
+    };
+    let directory = mounted_at(hierarchy, mine).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            Phase::Cgroup,
+            "the runtime's own cgroup is outside of what is mounted",
+        )
+        .on(format!("{label}:{mine}"))
+        .with_pointer("/linux/cgroupsPath")
+        .with_hint("use an absolute cgroupsPath")
+    })?;
+    match directory.parent() {
+        Some(parent) if unified && directory != hierarchy.mount => Ok(path.below(parent)),
+        _ => Ok(path.below(&directory)),
+    }
+}
+
+fn hierarchy(entry: &Entry<'_>, root: &Path) -> Hierarchy {
+    let options = if entry.kind == "cgroup2" { "" } else { entry.super_options };
+    Hierarchy {
+        mount: root.join(mountinfo::unescape(entry.mount).trim_start_matches('/')),
+        root: mountinfo::unescape(entry.root),
+        controllers: Controllers::parse(options),
+        name: options.split(',').find_map(|o| o.strip_prefix("name=")).map(str::to_owned),
+    }
+}
+
+fn prefer(slot: &mut Option<Hierarchy>, candidate: Hierarchy) {
+    if slot.as_ref().is_none_or(|known| better(&candidate, known)) {
+        *slot = Some(candidate);
+    }
+}
+
+/// Of two mounts of one hierarchy the one below /sys/fs/cgroup, then the one that shows more of it.
+fn better(candidate: &Hierarchy, known: &Hierarchy) -> bool {
+    let rank = |h: &Hierarchy| {
+        (!h.mount.to_string_lossy().contains("/sys/fs/cgroup"), h.root.len(), h.mount.as_os_str().len())
+    };
+    rank(candidate) < rank(known)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let read = || -> Result<Vec<u8>, Errno> { sysfs::read_at(sysfs::cwd(), &sysfs::cstring(path)?) };
+    read().map_err(|e| Error::sys(Phase::Cgroup, "read", e).on(path.display().to_string()))
+}
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

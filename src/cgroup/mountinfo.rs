@@ -1,0 +1,114 @@
+//! The lines of `/proc/PID/mountinfo` that matter for cgroups: proc_pid_mountinfo(5).
+
+/// One mount.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    id: u32,
+    parent: u32,
+    pub(super) root: &'a str,
+    pub(super) mount: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) super_options: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ');
+        let id = left.next()?.parse().ok()?;
+        let parent = left.next()?.parse().ok()?;
+        let mut left = left.skip(1);
+        let (root, mount) = (left.next()?, left.next()?);
+        let mut right = right.split(' ');
+        let kind = right.next()?;
+        Some(Self { id, parent, root, mount, kind, super_options: right.nth(1)? })
+    }
+}
+
+/// The cgroup and cgroup2 mounts which a path lookup can reach, in the file's order.
+///
+/// A later mount on (or above) a mount point hides what is there: a tmpfs or a cgroup2 mounted over
+/// `/sys/fs/cgroup` hides the hierarchies below it, and `mountinfo` still lists them.
+pub(super) fn visible_cgroups(text: &[u8]) -> Vec<Entry<'_>> {
+    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
+    let entries: Vec<Entry<'_>> = text.lines().filter_map(Entry::parse).collect();
+    let candidates = entries.iter().filter(|e| e.kind == "cgroup" || e.kind == "cgroup2");
+    candidates.filter(|c| !hidden(c, &entries)).copied().collect()
+}
+
+/// Whether a path lookup of the mount point ends in another mount: one on its own root, or one which
+/// takes the lookup off the way from an ancestor to it.
+fn hidden(candidate: &Entry<'_>, entries: &[Entry<'_>]) -> bool {
+    if entries.iter().any(|e| e.parent == candidate.id && e.mount == candidate.mount) {
+        return true;
+    }
+    let mut below = candidate;
+    for _ in 0..entries.len() {
+        let siblings = entries.iter().filter(|e| e.parent == below.parent && e.id != below.id);
+        if siblings.into_iter().any(|e| is_below(below.mount, e.mount)) {
+            return true;
+        }
+        match entries.iter().find(|e| e.id == below.parent) {
+            Some(parent) => below = parent,
+            None => return false,
+        }
+    }
+    false
+}
+
+fn is_below(path: &str, directory: &str) -> bool {
+    directory == "/"
+        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Undoes the octal escapes of blanks, tabs, newlines and backslashes.
+pub(super) fn unescape(text: &str) -> String {
+    if !text.contains('\\') {
+        return text.to_owned();
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let Some((&first, rest)) = bytes.split_first() {
+        let octal = (first == b'\\').then(|| rest.get(..3)).flatten();
+        let code =
+            octal.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 8).ok());
+        match code {
+            Some(byte) => {
+                out.push(byte);
+                bytes = &rest[3..];
+            }
+            None => {
+                out.push(first);
+                bytes = rest;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unescapes() {
+        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
+        assert_eq!(unescape(r"/a\9"), r"/a\9");
+    }
+
+    #[test]
+    fn overmounts_hide() {
+        let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            90 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.kind).collect();
+        assert_eq!(seen, ["cgroup2"]);
+        let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            90 31 0:39 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            91 90 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+            92 91 0:29 /x /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
+        let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.id).collect();
+        assert_eq!(seen, [92]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Writing settings to a cgroup's files.
+
+use super::{Rule, Setting, Settings, Side};
+use crate::cgroup::controller::Controller;
+use crate::cgroup::file;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::path::Path;
+
+/// Writes `settings`, in order, to the files in `directory`; what may be refused only because a
+/// later setting is not yet written is tried again at the end.
+pub(in crate::cgroup) fn write_all<'a>(
+    directory: &Path,
+    settings: impl Iterator<Item = &'a Setting>,
+) -> Result<()> {
+    let mut again: Vec<&Setting> = Vec::new();
+    for setting in settings {
+        match write(directory, setting) {
+            Err(Errno::EINVAL) if setting.rule == Rule::Retry => again.push(setting),
+            other => other.map_err(|e| explain(directory, setting, e))?,
+        }
+    }
+    for setting in again {
+        write(directory, setting).map_err(|e| explain(directory, setting, e))?;
+    }
+    Ok(())
+}
+
+fn write(directory: &Path, setting: &Setting) -> Result<(), Errno> {
+    let value = match setting.rule {
+        Rule::KeepQuota => {
+            let now = file::read(directory, &setting.file)?;
+            let quota = now.split(u8::is_ascii_whitespace).next().unwrap_or(b"max");
+            format!("{} {}", String::from_utf8_lossy(quota), setting.value)
+        }
+        _ => setting.value.clone(),
+    };
+    match (file::write(directory, &setting.file, value.as_bytes()), &setting.rule) {
+        (Err(Errno::ENOENT), Rule::IfExists) => Ok(()),
+        (Err(Errno::ENOENT), Rule::Else(other, value)) => file::write(directory, other, value.as_bytes()),
+        // The deprecated file that only repeats what is so anyway.
+        (Err(Errno::EOPNOTSUPP | Errno::EINVAL), Rule::IfExists)
+            if setting.file == "memory.use_hierarchy" =>
+        {
+            Ok(())
+        }
+        (done, _) => done,
+    }
+}
+
+fn explain(directory: &Path, setting: &Setting, errno: Errno) -> Error {
+    let file = setting.file.as_ref();
+    if errno == Errno::EBUSY && file == "memory.limit_in_bytes" {
+        let number = |f| file::number(directory, f).ok().flatten().unwrap_or(0);
+        let (usage, peak) = (number("memory.usage_in_bytes"), number("memory.max_usage_in_bytes"));
+        let sentence = format!(
+            "unable to set memory limit to {} (current usage: {usage}, peak usage: {peak})",
+            setting.value
+        );
+        return Error::new(ErrorKind::System, Phase::Cgroup, sentence)
+            .with_errno(errno)
+            .with_pointer(setting.pointer.clone());
+    }
+    let error = file::failed("write", directory, file, errno)
+        .with_detail(format!("{:?}", setting.value))
+        .with_pointer(setting.pointer.clone());
+    match (errno, file) {
+        (Errno::ENOENT, "memory.memsw.limit_in_bytes" | "memory.swap.max") => {
+            error.with_hint("this kernel does not account for swap (boot with swapaccount=1)")
+        }
+        (Errno::EINVAL, "memory.memsw.limit_in_bytes") => {
+            error.with_hint("memory+swap limit should be >= memory limit")
+        }
+        (Errno::ENOENT, _) => error.with_hint("this kernel's controller has no such file"),
+        (Errno::ERANGE | Errno::EINVAL, f) if f.starts_with("cpuset.") => {
+            error.with_hint("no more than the parent cgroup's CPUs and memory nodes can be given")
+        }
+        _ => error,
+    }
+}
+
+impl Settings {
+    /// `checkBeforeUpdate`: refuses a memory limit below the usage of the cgroup at `directory`.
+    pub(in crate::cgroup) fn check_usage(&self, directory: &Path, side: Side) -> Result<()> {
+        let Some(limit) = self.check_memory else { return Ok(()) };
+        if !self.entries.iter().any(|s| s.controller == Some(Controller::Memory) && s.side == side) {
+            return Ok(());
+        }
+        let file = if side == Side::V1 { "memory.usage_in_bytes" } else { "memory.current" };
+        match file::number(directory, file)? {
+            Some(usage) if usage > limit => {
+                let sentence = format!(
+                    "rejecting memory limit {limit}: below current usage ({usage}), processes would be OOM killed"
+                );
+                Err(Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, sentence)
+                    .with_pointer("/linux/resources/memory/limit"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Making a directory in the cgroup2 hierarchy with its controllers enabled.
+
+use super::controller::{Controller, Controllers};
+use super::file;
+use super::settings::Settings;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::path::Path;
+
+/// What a resource needs and could not be enabled is an error; what could be enabled besides is.
+///
+/// The usual case costs one reading of the new directory's `cgroup.controllers`. Otherwise each
+/// directory from the mount down hands its controllers on.
+pub(super) fn enable(mount: &Path, directory: &Path, wanted: Controllers, settings: &Settings) -> Result<()> {
+    let needed = settings.unified_controllers();
+    if wanted.is_empty() && needed.is_empty() && directory.parent() == Some(mount) {
+        return Ok(());
+    }
+    if !wanted.is_empty() && wanted.without(offered(directory)?).is_empty() {
+        return Ok(());
+    }
+    let mut refusal = None;
+    for parent in between(mount, directory) {
+        if let Err((at, e)) = hand_on(parent, wanted)? {
+            refusal = refusal.or(Some((at, e)));
+        }
+    }
+    if thread(directory, needed)? {
+        return Ok(());
+    }
+    let missing = needed.without(offered(directory)?);
+    let Some(controller) = missing.iter().next() else { return Ok(()) };
+    let pointer = settings.v2().find(|s| s.controller == Some(controller)).map(|s| s.pointer.clone());
+    let name = controller.v2_name();
+    let error = match refusal {
+        Some((parent, errno)) => explain(&parent, name, errno),
+        None => Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the cgroup lacks a controller")
+            .on(directory.display().to_string())
+            .with_detail(format!("{name} is not available")),
+    };
+    Err(error.with_pointer(pointer.unwrap_or_default()))
+}
+
+fn explain(parent: &Path, name: &str, errno: Errno) -> Error {
+    let error =
+        file::failed("write", parent, "cgroup.subtree_control", errno).with_detail(format!("\"+{name}\""));
+    match errno {
+        Errno::EBUSY => error.with_hint(
+            "the parent cgroup holds processes itself, and on cgroup v2 only one without can have limited \
+             children: choose another cgroupsPath, or move its processes into a child",
+        ),
+        Errno::EACCES | Errno::EPERM => error.with_hint("the parent cgroup is not delegated to this user"),
+        _ => error,
+    }
+}
+
+/// The directories that must hand controllers on: from the mount to the parent, top first.
+fn between<'a>(mount: &'a Path, directory: &'a Path) -> Vec<&'a Path> {
+    let mut parents: Vec<&Path> =
+        directory.ancestors().skip(1).take_while(|p| p.starts_with(mount)).collect();
+    parents.reverse();
+    parents
+}
+
+fn offered(directory: &Path) -> Result<Controllers> {
+    let text = file::text(directory, "cgroup.controllers")?.unwrap_or_default();
+    Ok(Controllers::parse(&text))
+}
+
+/// Enables what the directory has and does not hand on yet: all in one write, or else one by one
+/// (one that is refused must not keep back the others). The inner error is the first refusal.
+fn hand_on(parent: &Path, wanted: Controllers) -> Result<Result<(), (std::path::PathBuf, Errno)>> {
+    const FILE: &str = "cgroup.subtree_control";
+    let now = Controllers::parse(&file::text(parent, FILE)?.unwrap_or_default());
+    let lacking = wanted.and(offered(parent)?).without(now);
+    if lacking.is_empty() {
+        return Ok(Ok(()));
+    }
+    let plus = |c: Controller| format!("+{}", c.v2_name());
+    let all: Vec<String> = lacking.iter().map(plus).collect();
+    if file::write(parent, FILE, all.join(" ").as_bytes()).is_ok() {
+        return Ok(Ok(()));
+    }
+    let mut refusal = Ok(());
+    for one in all {
+        if let Err(e) = file::write(parent, FILE, one.as_bytes())
+            && refusal.is_ok()
+        {
+            refusal = Err((parent.to_owned(), e));
+        }
+    }
+    Ok(refusal)
+}
+
+/// Below a threaded cgroup only a threaded one can have processes; it can have no domain
+/// controller. Whether the directory was made threaded.
+fn thread(directory: &Path, needed: Controllers) -> Result<bool> {
+    let threaded = Controllers::parse("cpu cpuset pids perf_event");
+    let Some(kind) = file::text(directory, "cgroup.type")? else { return Ok(false) };
+    if kind.trim() != "domain invalid" {
+        return Ok(false);
+    }
+    if let Some(controller) = needed.without(threaded).iter().next() {
+        return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the parent cgroup is threaded")
+            .on(directory.display().to_string())
+            .with_detail(format!("it cannot have the domain controller {}", controller.v2_name()))
+            .with_hint("choose another cgroupsPath"));
+    }
+    file::write(directory, "cgroup.type", b"threaded")
+        .map_err(|e| file::failed("write", directory, "cgroup.type", e))?;
+    Ok(needed.without(offered(directory)?).is_empty())
+}

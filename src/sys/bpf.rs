@@ -1,0 +1,114 @@
+//! bpf(2): programs that decide about devices of a cgroup.
+
+use super::{call, owned};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+const PROG_LOAD: i32 = 5;
+const PROG_ATTACH: i32 = 8;
+const PROG_DETACH: i32 = 9;
+const PROG_GET_FD_BY_ID: i32 = 13;
+const PROG_QUERY: i32 = 16;
+
+const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const ATTACH_CGROUP_DEVICE: u32 = 6;
+
+/// Several programs may be attached to one cgroup.
+pub const F_ALLOW_MULTI: u32 = 2;
+/// Replaces an attached program at once.
+pub const F_REPLACE: u32 = 4;
+
+/// `union bpf_attr`: always whole and zeroed. Some kernels write 8 bytes behind a shorter one on
+/// `PROG_QUERY`.
+#[repr(C, align(8))]
+struct Attr([u8; 144]);
+
+impl Attr {
+    const fn new() -> Self {
+        Self([0; 144])
+    }
+
+    fn u32(mut self, offset: usize, value: u32) -> Self {
+        self.0[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        self
+    }
+
+    fn fd(self, offset: usize, fd: impl AsFd) -> Self {
+        self.u32(offset, fd.as_fd().as_raw_fd() as u32)
+    }
+
+    fn pointer<T>(mut self, offset: usize, pointer: *const T) -> Self {
+        self.0[offset..offset + 8].copy_from_slice(&(pointer.addr() as u64).to_ne_bytes());
+        // The kernel reads and writes through the number.
+        let _ = pointer.expose_provenance();
+        self
+    }
+
+    fn get(&self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&self.0[offset..offset + 4]);
+        u32::from_ne_bytes(bytes)
+    }
+
+    fn call(&mut self, command: i32) -> Result<libc::c_long, Errno> {
+        call!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>())
+    }
+}
+
+/// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`; `T` is `struct bpf_insn`.
+///
+/// With a `log` the verifier's words go there (slow: only to explain a failure).
+pub fn load_device_program<T>(program: &[T], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
+    if size_of::<T>() != 8 {
+        return Err(Errno::EINVAL);
+    }
+    let mut attr = Attr::new()
+        .u32(0, PROG_TYPE_CGROUP_DEVICE)
+        .u32(4, program.len() as u32)
+        .pointer(8, program.as_ptr())
+        .pointer(16, c"Apache-2.0".as_ptr());
+    if let Some(log) = log {
+        attr = attr.u32(24, 1).u32(28, log.len() as u32).pointer(32, log.as_mut_ptr());
+    }
+    attr.call(PROG_LOAD).map(owned)
+}
+
+/// Attaches a device program to the cgroup2 directory `cgroup` beside others; with `replace` in the
+/// place of that one.
+pub fn attach_device_program(
+    cgroup: impl AsFd,
+    program: impl AsFd,
+    replace: Option<&OwnedFd>,
+) -> Result<(), Errno> {
+    let flags = F_ALLOW_MULTI | if replace.is_some() { F_REPLACE } else { 0 };
+    let mut attr = Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE).u32(12, flags);
+    if let Some(old) = replace {
+        attr = attr.fd(16, old);
+    }
+    attr.call(PROG_ATTACH).map(drop)
+}
+
+/// Detaches a device program from the cgroup2 directory `cgroup`.
+pub fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
+    Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE).call(PROG_DETACH).map(drop)
+}
+
+/// The ids of the device programs attached to the cgroup2 directory `cgroup` itself (64 at most).
+pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
+    let mut ids = [0_u32; 64];
+    let mut attr = Attr::new()
+        .fd(0, cgroup)
+        .u32(4, ATTACH_CGROUP_DEVICE)
+        .pointer(16, ids.as_mut_ptr())
+        .u32(24, ids.len() as u32);
+    attr.call(PROG_QUERY)?;
+    let count = (attr.get(24) as usize).min(ids.len());
+    // Read what the kernel wrote through the number.
+    let ids = std::hint::black_box(&ids);
+    Ok(ids[..count].to_vec())
+}
+
+/// The program with this id.
+pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
+    Attr::new().u32(0, id).call(PROG_GET_FD_BY_ID).map(owned)
+}
