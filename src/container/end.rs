@@ -3,7 +3,7 @@
 use super::hooks::{self, Kind, OnHost};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
-use super::{Container, Exit, Signal, Status, not_running};
+use super::{Container, Exit, Signal, Status, members, not_running};
 use crate::bundle::spec::Spec;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -29,7 +29,7 @@ impl Container {
         let whole = all || record.as_ref().is_some_and(|r| signal == Signal::KILL && !r.own_pid_namespace);
         let mut reached = all;
         if let Some(record) = record.as_ref().filter(|_| whole) {
-            reached |= self.signal_members(record, signal)?;
+            reached |= members::signal(record, signal)?;
         }
         match self.presence(record.as_ref())?.alive() {
             Some(pidfd) => match sys::process::pidfd_send_signal(pidfd, signal.number()) {
@@ -43,10 +43,10 @@ impl Container {
             None if reached => {}
             None => return Err(not_running()),
         }
-        if signal == Signal::KILL {
-            if let Some(record) = &record {
-                self.thaw(record); // The frozen do not die on cgroup v1.
-            }
+        if signal == Signal::KILL
+            && let Some(record) = &record
+        {
+            members::thaw(record); // The frozen do not die on cgroup v1.
         }
         Ok(())
     }
@@ -105,8 +105,8 @@ impl Container {
                     return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
                 }
             }
+            members::thaw(&record);
         }
-        self.kill_members(&record)?;
         if let Presence::Alive(pidfd) | Presence::Ended(pidfd) = &presence {
             self.wait_for_end(&record, pidfd)?;
         }
@@ -116,7 +116,7 @@ impl Container {
         if let Some(pidfd) = init.or(found.as_ref().map(AsFd::as_fd)) {
             let _ = sys::process::wait(pidfd, false);
         }
-        self.remove_cgroup(&record)?;
+        members::remove(&record, record.own_pid_namespace && record.init.pid != 0)?;
         if record.poststop && record.stage != Stage::Deleting {
             self.run_poststop(&record);
             record.stage = Stage::Deleting;

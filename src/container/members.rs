@@ -1,35 +1,108 @@
-//! The container's processes as its cgroup knows them.
+//! The container's processes, as its cgroup knows them.
 
 use super::store::Record;
-use super::{Container, Signal};
-use crate::Result;
+use super::{Container, Signal, Status};
+use crate::cgroup::{Cgroup, FreezerState};
+use crate::{Error, ErrorKind, Phase, Result};
+use std::time::Duration;
+
+/// How long the processes of a cgroup may take to die or to stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Container {
-    /// Sends a signal to every process in the cgroup; whether there was a cgroup to ask.
-    pub(super) fn signal_members(&self, record: &Record, signal: Signal) -> Result<bool> {
-        let _ = (self, record, signal);
-        Ok(false)
+    /// The pids of all processes of the container, as the caller's pid namespace numbers them.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let record = self.directory.read()?;
+        let Some(record) = record else { return Ok(Vec::new()) };
+        match cgroup(&record) {
+            Some(cgroup) => cgroup.processes(),
+            None => Ok(record.presence()?.alive().map(|_| record.init.pid).into_iter().collect()),
+        }
     }
 
-    /// Kills every process in the cgroup.
-    pub(super) fn kill_members(&self, record: &Record) -> Result<()> {
-        let _ = (self, record);
-        Ok(())
+    /// Freezes every process of the container, and waits until all stand still.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] where it is stopped or being made, [`ErrorKind::WrongState`] where
+    /// it is paused already.
+    pub fn pause(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let (record, status) = self.alive_record()?;
+        match status {
+            Status::Created | Status::Running => require(&record, "cannot be paused")?.freeze(PATIENCE),
+            Status::Paused => Err(wrong_state("container is paused already")),
+            _ => Err(super::not_running()),
+        }
     }
 
-    /// Removes the cgroup.
-    pub(super) fn remove_cgroup(&self, record: &Record) -> Result<()> {
-        let _ = (self, record);
-        Ok(())
+    /// Lets a paused container go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`] where it is not paused.
+    pub fn resume(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        match self.alive_record()? {
+            (record, Status::Paused) => require(&record, "cannot be resumed")?.thaw(),
+            _ => Err(wrong_state("container not paused")),
+        }
     }
 
-    /// Whether the cgroup is frozen.
-    pub(super) fn is_frozen(&self, record: &Record) -> bool {
-        let _ = (self, record);
-        false
+    /// The record of a container whose init process lives, and its status.
+    pub(super) fn alive_record(&self) -> Result<(Record, Status)> {
+        match self.directory.read()? {
+            Some(record) => match self.status(Some(&record))? {
+                Status::Stopped => Err(super::not_running()),
+                status => Ok((record, status)),
+            },
+            None => Err(super::not_running()),
+        }
     }
+}
 
-    pub(super) fn thaw(&self, record: &Record) {
-        let _ = (self, record);
+/// The cgroup of a container, unless it was made without.
+pub(super) fn cgroup(record: &Record) -> Option<Cgroup> {
+    (!record.cgroup.is_empty()).then(|| Cgroup::open(record.cgroup.clone()))
+}
+
+fn require(record: &Record, consequence: &'static str) -> Result<Cgroup> {
+    cgroup(record).ok_or_else(|| {
+        Error::new(ErrorKind::Unsupported, Phase::Cgroup, format!("container {consequence}"))
+            .with_detail("it is in no cgroup")
+    })
+}
+
+fn wrong_state(text: &'static str) -> Error {
+    Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
+}
+
+/// Sends a signal to every process in the cgroup; whether there was anybody.
+pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
+    cgroup(record).map_or(Ok(false), |cgroup| Ok(cgroup.signal(signal.number())? > 0))
+}
+
+/// Whether the container stands still. Who cannot be frozen does not.
+pub(super) fn is_frozen(record: &Record) -> bool {
+    cgroup(record).is_some_and(|cgroup| {
+        matches!(cgroup.freezer_state(), Ok(FreezerState::Frozen | FreezerState::Freezing))
+    })
+}
+
+/// Lets what was killed while it was frozen die.
+pub(super) fn thaw(record: &Record) {
+    if is_frozen(record)
+        && let Some(cgroup) = cgroup(record)
+    {
+        let _ = cgroup.thaw();
     }
+}
+
+/// Kills what is left in the cgroup, and removes it. `alone` says that every process has died with
+/// the init of the pid namespace, so that there is nothing to look for.
+pub(super) fn remove(record: &Record, alone: bool) -> Result<()> {
+    let Some(cgroup) = cgroup(record) else { return Ok(()) };
+    if alone && cgroup.remove().is_ok() {
+        return Ok(());
+    }
+    cgroup.kill(PATIENCE)?;
+    cgroup.remove()
 }

@@ -147,21 +147,6 @@ impl Container {
         Err(unfinished("exec"))
     }
 
-    /// Freezes every process of the container.
-    pub fn pause(&self) -> Result<()> {
-        Err(unfinished("pause"))
-    }
-
-    /// Lets a paused container go on.
-    pub fn resume(&self) -> Result<()> {
-        Err(unfinished("resume"))
-    }
-
-    /// The pids of all processes of the container, as the caller's pid namespace numbers them.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        Err(unfinished("ps"))
-    }
-
     /// What became of the init process.
     fn presence(&self, record: Option<&Record>) -> Result<Presence> {
         record.map_or(Ok(Presence::Gone), Record::presence)
@@ -182,7 +167,7 @@ impl Container {
     fn alive_status(&self, record: &Record) -> Status {
         match record.stage {
             Stage::Creating => Status::Creating,
-            _ if self.is_frozen(record) => Status::Paused,
+            _ if members::is_frozen(record) => Status::Paused,
             Stage::Created => Status::Created,
             Stage::Started | Stage::Deleting => Status::Running,
         }

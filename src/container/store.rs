@@ -26,6 +26,8 @@ use std::sync::Arc;
 const FORMAT: u32 = 1;
 const STATE: &CStr = c"state.json";
 const CONFIG: &CStr = c"config.json";
+const START: &CStr = c"start.sock";
+const START_NAME: &str = "start.sock";
 
 /// How far a container has come. What lives and what is frozen is asked of the kernel, not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +66,9 @@ pub(crate) struct Record {
     /// Whether `config.json` has poststop hooks, so that `delete` reads it only where it must.
     #[serde(default)]
     pub(crate) poststop: bool,
+    /// The cgroup's directories.
+    #[serde(default)]
+    pub(crate) cgroup: crate::cgroup::Record,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,
@@ -185,7 +190,7 @@ impl Directory {
         super::id::validate(id)?;
         let name = CString::new(id).map_err(|_| state_error("mkdir", Errno::EINVAL, id))?;
         let root_fd = root.open_or_make()?;
-        match sys::fs::mkdirat(&root_fd, &name, 0o711) {
+        match sys::fs::mkdirat(&root_fd, &name, 0o700) {
             Ok(()) => {}
             Err(Errno::EEXIST) => {
                 return Err(Error::new(
@@ -296,6 +301,20 @@ impl Directory {
             .with_hint("delete --force removes the container"))
     }
 
+    /// The socket on which the waiting init process will listen for `start`.
+    pub(crate) fn listen_for_start(&self) -> Result<OwnedFd> {
+        sys::unix::listen_at(&self.fd, START_NAME).map_err(|e| self.error("listen on start.sock", e))
+    }
+
+    /// Calls the waiting init process; `None` where nobody listens any more.
+    pub(crate) fn call_start(&self) -> Result<Option<OwnedFd>> {
+        match sys::unix::connect_at(&self.fd, START_NAME) {
+            Ok(sock) => Ok(Some(sock)),
+            Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
+            Err(e) => Err(self.error("connect to start.sock", e)),
+        }
+    }
+
     /// Keeps the configuration as it was read, for `exec` and the hooks of later commands.
     pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<()> {
         let fd = sys::fs::openat(&self.fd, CONFIG, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
@@ -313,12 +332,10 @@ impl Directory {
         if self.is_removed() {
             return Ok(()); // Its name may be another container's by now.
         }
-        match sys::fs::unlinkat(&self.fd, CONFIG, 0) {
-            Ok(()) | Err(Errno::ENOENT) => {}
-            Err(e) => return Err(self.error("remove config.json", e)),
-        }
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
-        if gone(sys::fs::unlinkat(&self.fd, STATE, 0))
+        if gone(sys::fs::unlinkat(&self.fd, START, 0))
+            && gone(sys::fs::unlinkat(&self.fd, CONFIG, 0))
+            && gone(sys::fs::unlinkat(&self.fd, STATE, 0))
             && gone(sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR))
         {
             return Ok(());

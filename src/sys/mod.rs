@@ -19,6 +19,7 @@ pub mod signal;
 pub mod spawn;
 pub mod stdio;
 pub mod terminal;
+pub mod unix;
 pub mod userns;
 
 use nix::errno::Errno;

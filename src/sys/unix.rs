@@ -1,0 +1,106 @@
+//! AF_UNIX stream sockets named below a directory's descriptor, and descriptors that travel over them.
+
+use super::{call, owned, retry};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Makes a listening socket with this name in `dir`, whatever the length of the directory's path.
+pub fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let sock = stream()?;
+    bind(sock.as_raw_fd(), &address(dir, name)?)?;
+    listen(&sock, Backlog::new(8)?)?;
+    Ok(sock)
+}
+
+/// Connects to the socket with this name in `dir`.
+pub fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let sock = stream()?;
+    let address = address(dir, name)?;
+    retry(|| connect(sock.as_raw_fd(), &address))?;
+    Ok(sock)
+}
+
+fn stream() -> Result<OwnedFd, Errno> {
+    socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
+}
+
+fn address(dir: impl AsFd, name: &str) -> Result<UnixAddr, Errno> {
+    UnixAddr::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()).as_str())
+}
+
+/// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
+/// stream, and where the message has no descriptor.
+pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
+    #[repr(C, align(8))]
+    struct Control([u8; 64]);
+    let (mut byte, mut control) = ([0_u8; 64], Control([0; 64]));
+    let mut iov = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    // SAFETY: all-zero is a valid msghdr: no name, no vector, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control.0);
+    let flags = libc::MSG_CMSG_CLOEXEC;
+    let n = retry(|| call!(libc::SYS_recvmsg, sock.as_fd().as_raw_fd(), &raw mut message, flags))?;
+    let mut first = None;
+    // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
+    // each descriptor in it was just installed in this process and is nobody else's.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let length = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
+                let data = libc::CMSG_DATA(header).cast::<i32>();
+                for i in 0..length / size_of::<i32>() {
+                    // Every one is owned, so that those which nobody asked for are closed.
+                    let fd = owned(data.add(i).read_unaligned().into());
+                    first.get_or_insert(fd);
+                }
+            }
+            header = libc::CMSG_NXTHDR(&raw const message, header);
+        }
+    }
+    Ok(first.filter(|_| n > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fs::{cwd, openat, read_all};
+    use crate::sys::memfd::memfd_create;
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    use std::io::IoSlice;
+
+    #[test]
+    fn a_descriptor_over_a_socket_below_a_directory() {
+        let path =
+            std::env::temp_dir().join(format!("orlop-unix-{}-{}", std::process::id(), "n".repeat(150)));
+        std::fs::create_dir(&path).unwrap();
+        let dir = openat(cwd(), &crate::sys::fs::cstring(&path).unwrap(), libc::O_RDONLY, 0).unwrap();
+        let listener = listen_at(&dir, "s").unwrap();
+        assert_eq!(listen_at(&dir, "s").unwrap_err(), Errno::EADDRINUSE);
+        let ours = connect_at(&dir, "s").unwrap();
+        let theirs = nix::sys::socket::accept(listener.as_raw_fd()).map(|fd| owned(fd.into())).unwrap();
+        let file = memfd_create(c"x", 0).unwrap();
+        crate::sys::fs::write_all(&file, b"hello").unwrap();
+        nix::unistd::lseek(&file, 0, nix::unistd::Whence::SeekSet).unwrap();
+        for fds in [&[file.as_raw_fd()][..], &[file.as_raw_fd(), file.as_raw_fd()]] {
+            let control = [ControlMessage::ScmRights(fds)];
+            sendmsg::<()>(theirs.as_raw_fd(), &[IoSlice::new(b"x")], &control, MsgFlags::empty(), None)
+                .unwrap();
+        }
+        let got = receive_fd(&ours).unwrap().unwrap();
+        assert_eq!(read_all(&got, 100).unwrap(), b"hello");
+        assert!(receive_fd(&ours).unwrap().is_some());
+        crate::sys::fs::write_all(&theirs, b"plain").unwrap();
+        assert!(receive_fd(&ours).unwrap().is_none());
+        drop(theirs);
+        assert!(receive_fd(&ours).unwrap().is_none());
+        drop(listener);
+        assert_eq!(connect_at(&dir, "s").unwrap_err(), Errno::ECONNREFUSED);
+        assert_eq!(connect_at(&dir, "none").unwrap_err(), Errno::ENOENT);
+        std::fs::remove_dir_all(path).unwrap();
+    }
+}
