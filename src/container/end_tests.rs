@@ -187,3 +187,87 @@ fn two_deletes_at_once() {
         }
     }
 }
+
+/// A cgroup of the test's own for a container, or none where this machine lets us make none.
+fn cgroup(name: &str) -> Option<crate::cgroup::Cgroup> {
+    use crate::cgroup::{Cgroup, CgroupPath, Layout, Options};
+    let path = CgroupPath::new(&format!("/orlop-container-{}-{name}", std::process::id())).unwrap();
+    let options = Options { device_filter: false, optional: false };
+    let made = Layout::detect().and_then(|layout| {
+        Cgroup::create(&layout, &path, &crate::bundle::spec::Resources::default(), &options)
+    });
+    match made {
+        Ok((cgroup, _)) => Some(cgroup),
+        Err(e) => {
+            println!("skipped: no cgroup can be made here: {e}");
+            None
+        }
+    }
+}
+
+#[test]
+fn members_die_with_a_container_that_shares_its_pid_namespace() {
+    let scratch = Scratch::new();
+    for with_init in [true, false] {
+        let Some(cgroup) = cgroup("shared") else { return };
+        let (container, mut init) = scratch.make("shared", Stage::Started, "");
+        let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+        cgroup.add(init.id() as i32).unwrap();
+        cgroup.add(other.id() as i32).unwrap();
+        let mut record = container.directory.read().unwrap().unwrap();
+        record.cgroup = cgroup.record().clone();
+        record.own_pid_namespace = false;
+        container.directory.write(&record).unwrap();
+        let mut both = vec![init.id() as i32, other.id() as i32];
+        both.sort_unstable();
+        assert_eq!(container.processes().unwrap(), both);
+        if !with_init {
+            init.kill().unwrap();
+            init.wait().unwrap();
+            // Also when init is gone, the rest is killed.
+            container.kill(Signal::KILL, false).unwrap();
+            other.wait().unwrap();
+            assert_eq!(container.kill(Signal::KILL, false).unwrap_err().kind(), ErrorKind::NotRunning);
+            container.kill(Signal::KILL, true).unwrap();
+        }
+        container.delete(true).unwrap();
+        assert!(!cgroup.exists());
+        let _ = (init.wait(), other.wait());
+    }
+}
+
+#[test]
+fn a_paused_container() {
+    let scratch = Scratch::new();
+    let Some(cgroup) = cgroup("paused") else { return };
+    let (container, mut init) = scratch.make("paused", Stage::Started, "");
+    cgroup.add(init.id() as i32).unwrap();
+    let mut record = container.directory.read().unwrap().unwrap();
+    record.cgroup = cgroup.record().clone();
+    container.directory.write(&record).unwrap();
+    assert_eq!(container.resume().unwrap_err().to_string(), "container not paused");
+    container.pause().unwrap();
+    assert_eq!(status(&container), (Status::Paused, true));
+    assert_eq!(container.pause().unwrap_err().kind(), ErrorKind::WrongState);
+    let e = container.delete(false).unwrap_err().to_string();
+    assert!(e.contains("is not stopped: paused"), "{e}");
+    container.resume().unwrap();
+    assert_eq!(status(&container), (Status::Running, true));
+    container.pause().unwrap();
+    container.kill(Signal::KILL, false).unwrap();
+    init.wait().unwrap();
+    assert_eq!(container.pause().unwrap_err().to_string(), "container not running");
+    container.delete(false).unwrap();
+    assert!(!cgroup.exists());
+    // Killed while it stands still, by delete.
+    let Some(cgroup) = self::cgroup("paused") else { return };
+    let (container, mut init) = scratch.make("paused", Stage::Started, "");
+    cgroup.add(init.id() as i32).unwrap();
+    let mut record = container.directory.read().unwrap().unwrap();
+    record.cgroup = cgroup.record().clone();
+    container.directory.write(&record).unwrap();
+    container.pause().unwrap();
+    container.delete(true).unwrap();
+    assert!(!cgroup.exists());
+    let _ = init.wait();
+}
