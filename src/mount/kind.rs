@@ -35,8 +35,8 @@ const fn kind(name: &'static str, bound: Bound, in_user_namespace: bool, shared_
 
 /// Sorted by name.
 const TABLE: &[Kind] = &[
-    kind("bpf", Bound::User, true, false),
     kind("binfmt_misc", Bound::User, true, true),
+    kind("bpf", Bound::User, true, false),
     kind("cgroup", Bound::Cgroup, true, true),
     kind("cgroup2", Bound::Cgroup, true, true),
     kind("devpts", Bound::User, true, false),
@@ -63,8 +63,8 @@ pub fn made_inside(name: &str, own_user_namespace: bool) -> bool {
     lookup(name).is_some_and(|k| k.bound != Bound::User || own_user_namespace)
 }
 
-/// Whether the name is no file system but a word for a bind mount: `bind`, or an empty or absent type
-/// (`none` too, as in mount(8)) together with the option `bind` or `rbind`.
+/// Whether a mount entry is a bind mount: its type is `bind`, or it has the option `bind` or `rbind` (the
+/// type is then a dummy, such as `none`).
 pub fn is_bind(name: Option<&str>, bind_option: bool) -> bool {
     name == Some("bind") || bind_option
 }
@@ -86,6 +86,7 @@ mod tests {
 
     #[test]
     fn who_makes_what() {
+        assert!(TABLE.is_sorted_by_key(|k| k.name));
         for name in ["proc", "sysfs", "mqueue", "cgroup", "cgroup2"] {
             assert!(made_inside(name, false), "{name}");
         }

@@ -21,6 +21,50 @@ pub struct IdMaps {
     pub gids: Vec<IdMap>,
 }
 
+impl IdMaps {
+    /// Whether both map every id alike, however the ranges are cut and ordered.
+    pub fn same_as(&self, other: &Self) -> bool {
+        normal(&self.uids) == normal(&other.uids) && normal(&self.gids) == normal(&other.gids)
+    }
+}
+
+/// Sorted, neighbours joined.
+fn normal(maps: &[IdMap]) -> Vec<IdMap> {
+    let mut sorted: Vec<IdMap> = maps.iter().copied().filter(|m| m.size > 0).collect();
+    sorted.sort_by_key(|m| m.container);
+    let mut result: Vec<IdMap> = Vec::with_capacity(sorted.len());
+    for m in sorted {
+        match result.last_mut() {
+            Some(before)
+                if before.container.checked_add(before.size) == Some(m.container)
+                    && before.host.checked_add(before.size) == Some(m.host) =>
+            {
+                before.size = before.size.saturating_add(m.size);
+            }
+            _ => result.push(m),
+        }
+    }
+    result
+}
+
+/// Reads the id maps of the user namespace of the process whose `/proc/<pid>` directory is `process`, as
+/// the caller's user namespace sees them.
+pub fn read_id_maps(process: impl AsFd) -> Result<IdMaps> {
+    let read = |which: Which| -> Result<Vec<IdMap>> {
+        let failed = |e| Error::sys(Phase::Namespace, "read", e).on(which.file().to_string_lossy());
+        let text = fs::read_at(&process, which.file()).map_err(failed)?;
+        let line = |line: &str| {
+            let mut numbers = line.split_ascii_whitespace().map(str::parse);
+            match (numbers.next(), numbers.next(), numbers.next()) {
+                (Some(Ok(container)), Some(Ok(host)), Some(Ok(size))) => Ok(IdMap { container, host, size }),
+                _ => Err(failed(Errno::EINVAL)),
+            }
+        };
+        String::from_utf8_lossy(&text).lines().map(line).collect()
+    };
+    Ok(IdMaps { uids: read(Which::Uid)?, gids: read(Which::Gid)? })
+}
+
 /// What the kernel will refuse in a map, with the index of the range.
 pub(super) fn check(maps: &[IdMap]) -> Option<(usize, String)> {
     if maps.len() > MAX_RANGES {
@@ -243,12 +287,65 @@ mod tests {
     }
 
     #[test]
+    fn equal_maps() {
+        let of = |uids: &[IdMap]| IdMaps { uids: uids.to_vec(), gids: Vec::new() };
+        let cut = of(&[map(5, 105, 5), map(0, 100, 5), map(20, 7, 1)]);
+        assert!(cut.same_as(&of(&[map(0, 100, 10), map(20, 7, 1)])));
+        assert!(!cut.same_as(&of(&[map(0, 100, 10)])));
+        assert!(!of(&[map(0, 0, 2)]).same_as(&of(&[map(0, 0, 1), map(1, 2, 1)])));
+        let own =
+            read_id_maps(open_process_dir(i32::try_from(std::process::id()).unwrap()).unwrap()).unwrap();
+        assert!(!own.uids.is_empty() && own.same_as(&own));
+    }
+
+    #[test]
     fn own_ids() {
         let own = nix::unistd::geteuid().as_raw();
         assert!(own_id_only(Which::Uid, &[map(0, own, 1)]));
         assert!(!own_id_only(Which::Uid, &[map(0, own, 2)]));
         assert!(!own_id_only(Which::Uid, &[map(0, own + 1, 1)]));
         assert!(!own_id_only(Which::Uid, &[map(0, own, 1), map(1, own + 1, 1)]));
+    }
+
+    /// As root the maps are written, as an ordinary user by newuidmap(1) where that is set up.
+    #[test]
+    fn several_ranges_for_a_child() {
+        let link = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+        let mut command = Command::new("unshare");
+        command.args(["--user", "sleep", "10"]).stdin(Stdio::null()).stderr(Stdio::null());
+        let Ok(mut child) = command.spawn() else {
+            println!("skipped: no unshare(1)");
+            return;
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while link(child.id()) == link(std::process::id())
+            && child.try_wait().unwrap().is_none()
+            && std::time::Instant::now() < deadline
+        {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let pid = i32::try_from(child.id()).unwrap();
+        let range = |own: u32| vec![map(0, own, 1), map(1, 100_000, 1000)];
+        let maps = IdMaps {
+            uids: range(nix::unistd::geteuid().as_raw()),
+            gids: range(nix::unistd::getegid().as_raw()),
+        };
+        if child.try_wait().unwrap().is_some() {
+            println!("skipped: no user namespace: {:?}", explain_refusal(Errno::EPERM));
+            return;
+        }
+        match write_id_maps(pid, &maps) {
+            Ok(()) => {
+                let found = read_id_maps(open_process_dir(pid).unwrap()).unwrap();
+                assert!(found.same_as(&maps), "{found:?}");
+            }
+            Err(e) => {
+                assert!(e.hint().is_some(), "{e}");
+                println!("skipped: {e}");
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

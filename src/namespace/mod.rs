@@ -5,6 +5,6 @@ mod kind;
 mod set;
 
 pub use crate::sys::userns::IdMap;
-pub use id_map::{IdMaps, explain_refusal, open_process_dir, write_id_maps, write_id_maps_at};
+pub use id_map::{IdMaps, explain_refusal, open_process_dir, read_id_maps, write_id_maps, write_id_maps_at};
 pub use kind::{Kind, supported};
 pub use set::{Clock, Joined, Set, Source, TimeOffset};

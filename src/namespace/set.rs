@@ -131,7 +131,7 @@ impl Set {
     /// Reads the namespaces, id maps and time offsets of a bundle. Nothing is opened yet.
     ///
     /// # Errors
-    /// Unknown and repeated kinds, relative paths, id maps without a new user namespace, a new user
+    /// Unknown and repeated kinds, relative paths, id maps without a user namespace, a new user
     /// namespace without maps, offsets without a new time namespace or of unknown clocks.
     pub fn from_spec(linux: &Linux, at: &str) -> std::result::Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -174,13 +174,8 @@ impl Set {
             let at = format!("{at}/{name}");
             if new_user && maps.is_empty() {
                 problems.push(problem(at, "a new user namespace needs at least one range", SECTION));
-            } else if !new_user && !maps.is_empty() {
-                let message = if self.has(Kind::User) {
-                    "the joined user namespace has its own"
-                } else {
-                    "there is no new user namespace"
-                };
-                problems.push(problem(at, message, SECTION));
+            } else if !self.has(Kind::User) && !maps.is_empty() {
+                problems.push(problem(at, "there is no user namespace", SECTION));
             } else if let Some((i, message)) = super::id_map::check(maps) {
                 problems.push(problem(format!("{at}/{i}"), message, SECTION));
             }
@@ -299,7 +294,8 @@ impl Set {
         Ok(Joined { kind, fd, pointer })
     }
 
-    /// The id maps of a new user namespace.
+    /// The id maps: of a new user namespace those to write; of a joined one those which it is expected to
+    /// have (managers repeat them), where there are any: see [`IdMaps::same_as`].
     pub fn id_maps(&self) -> &IdMaps {
         &self.maps
     }
@@ -391,6 +387,8 @@ mod tests {
         let mut maps = linux(&[]);
         maps.uid_mappings.push(spec::IdMapping { container_id: 0, host_id: 1, size: 1 });
         assert_eq!(pointers(&maps), ["/linux/uidMappings"]);
+        maps.namespaces.push(Namespace { kind: "user".into(), path: Some("/proc/1/ns/user".into()) });
+        assert!(Set::from_spec(&maps, "/linux").is_ok(), "a joined one may say which maps it has");
         let mut time = linux(&[]);
         let offset = spec::TimeOffset { secs: Some(-5), nanosecs: Some(1_000_000_000) };
         time.time_offsets.insert("boottime".into(), offset.clone());

@@ -58,7 +58,8 @@ const STACK: usize = 16 << 10;
 
 /// A process that does nothing but hold a new user namespace; ended and reaped when dropped.
 ///
-/// It shares the caller's memory, so that it costs no page table, and dies with the calling thread. It
+/// It shares the caller's memory and table of descriptors, so that it copies neither and keeps no file of
+/// the caller open by itself, and dies with the calling thread. It
 /// has no exit signal: nobody's SIGCHLD handler runs, and no wait(2) for any child picks it up.
 struct Holder {
     pid: i32,
@@ -83,7 +84,7 @@ impl Holder {
     fn new() -> Result<Self, Errno> {
         let mut stack = vec![0u128; STACK / 16].into_boxed_slice();
         let mut pidfd: libc::c_int = -1;
-        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::CLONE_PIDFD;
+        let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_NEWUSER | libc::CLONE_PIDFD;
         let blocked = Blocked::new()?;
         // SAFETY: the child runs `hold` on a stack of its own, which lives until the child has been
         // reaped (see `drop`); it touches no memory of the parent. CLONE_PIDFD stores the descriptor in
