@@ -39,7 +39,7 @@ fn run(mut words: std::env::ArgsOs) -> u8 {
         }
     };
     let done = match request {
-        Err(usage) => Err(Failure::new(usage.message, usage.code)),
+        Err(usage) => Err(Failure::new(usage.0, 1)),
         Ok(Request::Help(None)) => output::print(&args::help::program(&program, &version_lines())),
         Ok(Request::Help(Some(command))) => output::print(&args::help::command(&program, command)),
         Ok(Request::Version) => output::print(&format!("{program} version {}", version_lines())),

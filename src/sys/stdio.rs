@@ -18,3 +18,26 @@ pub fn fill_stdio() -> Result<(), Errno> {
     }
     Ok(())
 }
+
+/// Whether `fd` was passed to this program: it is open, and not closed on execve(2) as all are
+/// which a Rust program opens itself.
+pub fn is_inherited(fd: i32) -> bool {
+    // SAFETY: F_GETFD takes no pointer.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn own_descriptors_are_not_inherited() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(!is_inherited(file.as_raw_fd()));
+        assert!(!is_inherited(1 << 20) && !is_inherited(-1));
+        assert!(is_inherited(0));
+        fill_stdio().unwrap();
+    }
+}

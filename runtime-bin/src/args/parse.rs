@@ -21,22 +21,17 @@ pub(crate) enum Request {
     Command(&'static Command),
 }
 
-/// A mistake on the command line: the sentence about it, and the exit code.
+/// A mistake on the command line: the sentence about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// What is wrong.
-    pub(crate) message: String,
-    /// What the program ends with.
-    pub(crate) code: u8,
-}
+pub(crate) struct Usage(pub(crate) String);
 
 impl Usage {
     fn new(message: String) -> Self {
-        Self { message, code: 1 }
+        Self(message)
     }
 
     fn no_topic(word: &OsStr) -> Self {
-        Self { message: format!("No help topic for '{}'", word.display()), code: 3 }
+        Self::new(format!("No help topic for '{}'", word.display()))
     }
 }
 

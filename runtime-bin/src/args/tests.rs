@@ -131,7 +131,7 @@ fn a_missing_value_is_named() {
     {
         if !sample(flag).is_empty() {
             let line = format!("{} --{}", scope.unwrap_or_default(), flag.long);
-            assert_eq!(refused(&line).message, format!("flag needs an argument: --{}", flag.long));
+            assert_eq!(refused(&line).0, format!("flag needs an argument: --{}", flag.long));
         }
     }
 }
@@ -219,7 +219,7 @@ fn mistakes() {
              supported yet; use cgroupfs",
         ),
     ] {
-        assert_eq!(refused(line).message, message, "{line}");
+        assert_eq!(refused(line).0, message, "{line}");
     }
     // What comes before the mistake counts: it says where the mistake is logged.
     let (request, args) = read(&["--log", "/l", "--log-format=json", "state", "--bogus"]);
@@ -264,7 +264,7 @@ fn words_which_are_not_utf8_are_kept() {
     let mut line = OsString::from("--cwd=");
     line.push(&odd);
     let error = parse("orlop", ["exec".into(), line, "x".into()], &mut Args::default()).unwrap_err();
-    assert!(error.message.ends_with("for flag --cwd: must be UTF-8"), "{error:?}");
+    assert!(error.0.ends_with("for flag --cwd: must be UTF-8"), "{error:?}");
 }
 
 /// Calls recorded from containerd's shim, dockerd, BuildKit, conmon, podman and buildah: the words,

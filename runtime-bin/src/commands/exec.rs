@@ -1,6 +1,6 @@
 //! `exec`
 
-use super::new::{console, join};
+use super::new::{check_passed, console, join};
 use super::{Failure, Outcome};
 use crate::args::Args;
 use crate::environment::{absolute, absolute_option};
@@ -22,6 +22,7 @@ pub(super) fn exec(args: &Args, log: &Log) -> Outcome {
 fn run(args: &Args, log: &Log) -> Outcome {
     let container = super::container(args, log)?;
     let process = process(args, &container)?;
+    check_passed(0, args.preserve_fds)?;
     let options = ExecOptions {
         pid_file: absolute_option(args.pid_file.as_deref())?,
         console: console(args, process.terminal, !args.detach)?,

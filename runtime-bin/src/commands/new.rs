@@ -7,6 +7,7 @@ use crate::foreground::{self, Signals, Terminal};
 use crate::log::Log;
 use orlop::bundle::Bundle;
 use orlop::container::{Console, Container, CreateOptions, Stdio};
+use orlop::sys::stdio::is_inherited;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -61,6 +62,7 @@ fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
     let runtime = super::runtime(args, log)?;
     let bundle = bundle(args.bundle.as_deref(), args.config.as_deref(), log)?;
     let terminal = bundle.spec.process.as_ref().is_some_and(|p| p.terminal);
+    check_passed(listen_fds(), args.preserve_fds)?;
     let options = CreateOptions {
         pid_file: absolute_option(args.pid_file.as_deref())?,
         console: console(args, terminal, watch == Watch::Us)?,
@@ -89,6 +91,23 @@ pub(super) fn bundle(directory: Option<&Path>, config: Option<&Path>, log: &Log)
         log.warning(&format!("config.json: {warning}"));
     }
     Ok(bundle)
+}
+
+/// That the descriptors which the container is to keep were passed to this program: one of its own
+/// with the same number must not get there.
+pub(super) fn check_passed(listen: u32, preserve: u32) -> Result<(), Failure> {
+    for n in 0..listen.saturating_add(preserve) {
+        let fd = i32::try_from(n).unwrap_or(i32::MAX).saturating_add(3);
+        if !is_inherited(fd) {
+            let why = if n < listen {
+                format!("LISTEN_FDS={listen}")
+            } else {
+                format!("--preserve-fds {preserve}")
+            };
+            return Err(Failure::new(format!("{why}: descriptor {fd} was not passed to this program"), 1));
+        }
+    }
+    Ok(())
 }
 
 /// Where the master of the process's terminal goes, if it has one.

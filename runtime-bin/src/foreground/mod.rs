@@ -50,3 +50,39 @@ pub(crate) fn serve(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::process::Command;
+
+    /// Serves a shell whose pidfd stands in for a container's.
+    fn serve_shell(script: &str, before: impl FnOnce(i32)) -> Exit {
+        let signals = Signals::take().unwrap();
+        #[allow(clippy::zombie_processes, reason = "served, and so reaped, by pidfd")]
+        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let pid = child.id() as i32;
+        let pidfd = process::pidfd_open(pid).unwrap();
+        before(pid);
+        serve(pidfd.as_fd(), &signals, None).unwrap()
+    }
+
+    #[test]
+    fn a_process_which_has_ended_already_is_not_missed() {
+        let wait = |_| std::thread::sleep(std::time::Duration::from_millis(30));
+        assert_eq!(serve_shell("exit 7", wait), Exit::Code(7));
+        assert_eq!(serve_shell("kill -KILL $$", wait), Exit::Signal(9));
+    }
+
+    #[test]
+    fn a_signal_to_this_thread_reaches_the_process() {
+        let script = "trap 'exit 5' USR1; while :; do sleep 0.01; done";
+        let signal = |_| {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            // To the thread: the test's other threads do not hold it back.
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR1).unwrap();
+        };
+        assert_eq!(serve_shell(script, signal), Exit::Code(5));
+    }
+}
