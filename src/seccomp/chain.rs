@@ -11,50 +11,44 @@ pub(super) struct Chain {
     pub(super) action: u32,
 }
 
-/// What is known of conditions before any call is made.
-pub(super) enum Folded {
-    /// They always hold.
-    Always,
-    /// They never hold.
-    Never,
-    /// It depends.
-    Depends(Vec<Condition>),
-}
-
-/// Cuts conditions to the architecture's word and removes those that always hold.
-pub(super) fn fold(arch: Arch, conditions: &[Condition]) -> Folded {
+/// Cuts conditions to the architecture's word, sorts them by argument and removes those that compare no
+/// bit; `None` where they can never hold.
+pub(super) fn fold(arch: Arch, conditions: &[Condition]) -> Option<Vec<Condition>> {
+    let most = most(arch);
     let mut left = Vec::with_capacity(conditions.len());
-    for &condition in conditions {
-        match fold_one(arch, condition) {
-            Folded::Always => {}
-            Folded::Never => return Folded::Never,
-            Folded::Depends(mut one) => left.append(&mut one),
+    for &(mut c) in conditions {
+        match c.operator {
+            Operator::Equal | Operator::NotEqual => c.value &= most,
+            Operator::MaskedEqual => {
+                c.value &= most;
+                c.value_two &= c.value;
+                if c.value == 0 {
+                    continue;
+                }
+            }
+            Operator::Less if c.value == 0 => return None,
+            Operator::GreaterOrEqual if c.value > most => return None,
+            Operator::Greater if c.value >= most => return None,
+            _ => {}
         }
+        left.push(c);
     }
     left.sort_by_key(|c| c.argument);
-    if left.is_empty() { Folded::Always } else { Folded::Depends(left) }
+    Some(left)
 }
 
-fn fold_one(arch: Arch, mut c: Condition) -> Folded {
-    let most = if arch.wide() { u64::MAX } else { u64::from(u32::MAX) };
+fn most(arch: Arch) -> u64 {
+    if arch.wide() { u64::MAX } else { u64::from(u32::MAX) }
+}
+
+/// Whether an ordering holds of every value.
+fn always(arch: Arch, c: &Condition) -> bool {
     match c.operator {
-        Operator::Equal | Operator::NotEqual => c.value &= most,
-        Operator::MaskedEqual => {
-            c.value &= most;
-            c.value_two &= c.value;
-            if c.value == 0 {
-                return Folded::Always;
-            }
-        }
-        Operator::Less if c.value == 0 => return Folded::Never,
-        Operator::GreaterOrEqual if c.value == 0 => return Folded::Always,
-        Operator::Less if c.value > most => return Folded::Always,
-        Operator::LessOrEqual if c.value >= most => return Folded::Always,
-        Operator::GreaterOrEqual if c.value > most => return Folded::Never,
-        Operator::Greater if c.value >= most => return Folded::Never,
-        _ => {}
+        Operator::Less => c.value > most(arch),
+        Operator::LessOrEqual => c.value >= most(arch),
+        Operator::GreaterOrEqual => c.value == 0,
+        _ => false,
     }
-    Folded::Depends(vec![c])
 }
 
 /// The order in which two chains are tried (see [`Profile`](super::Profile)).
@@ -79,7 +73,7 @@ pub(super) fn order(a: &Chain, b: &Chain) -> Ordering {
             return ordering;
         }
     }
-    b.conditions.len().cmp(&a.conditions.len())
+    a.conditions.len().cmp(&b.conditions.len())
 }
 
 /// The code of chains in the order given: the first which holds decides, else `otherwise`.
@@ -158,7 +152,7 @@ fn half(
 }
 
 fn assemble_one(asm: &mut Assembler, arch: Arch, c: &Condition, yes: Label, no: Label) -> Label {
-    if yes == no {
+    if yes == no || always(arch, c) {
         return yes;
     }
     let (low, high) = (c.value as u32, (c.value >> 32) as u32);

@@ -2,7 +2,7 @@
 
 use super::arch::X32_BIT;
 use super::assembler::{Assembler, EQUAL, LOAD, Label};
-use super::chain::{self, Chain, Folded};
+use super::chain::{self, Chain};
 use super::dispatch::{self, Fate, Ranges};
 use super::multiplex::Multiplexer;
 use super::program::Section;
@@ -193,9 +193,9 @@ impl Local {
         }
         for conditions in &rule.alternatives {
             match chain::fold(arch, conditions) {
-                Folded::Always => return Self::Unconditional,
-                Folded::Never => {}
-                Folded::Depends(conditions) => chains.push(Chain { conditions, action: rule.action }),
+                None => {}
+                Some(conditions) if conditions.is_empty() => return Self::Unconditional,
+                Some(conditions) => chains.push(Chain { conditions, action: rule.action }),
             }
         }
         if chains.is_empty() { Self::Nothing } else { Self::Chains(chains) }
@@ -378,7 +378,7 @@ impl Calls {
                 for alternative in &rule.alternatives {
                     let others = alternative.iter().filter(|c| c.argument != 0);
                     let conditions: Vec<Condition> = others.copied().chain([condition]).collect();
-                    if let Folded::Depends(conditions) = chain::fold(arch, &conditions) {
+                    if let Some(conditions) = chain::fold(arch, &conditions) {
                         self.add(slot, &[Chain { conditions, action: rule.action }]);
                     }
                 }

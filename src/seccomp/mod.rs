@@ -42,3 +42,6 @@ pub use arch::Arch;
 pub use load::{LoadOptions, Support};
 pub use profile::{Action, Condition, Flag, Operator, Profile, Rule};
 pub use program::Program;
+
+#[cfg(test)]
+mod tests;

@@ -212,7 +212,7 @@ impl Flag {
 /// - A rule without conditions beats those with conditions; the first such rule wins.
 /// - Rules with conditions are tried in this order: by the lowest argument they look at, higher
 ///   arguments first; then equality (`EQ`, `NE`, `MASKED_EQ`) before `LT`/`LE` before `GT`/`GE`;
-///   then larger values first (smaller first for `LT`/`LE`); then by the next argument; a rule with more
+///   then larger values first (smaller first for `LT`/`LE`); then by the next argument; a rule with fewer
 ///   conditions first; then as listed. The first whose conditions all hold decides.
 /// - On 32-bit architectures (x32 too) values are cut to their low 32 bits for equality and
 ///   saturate for ordering.
