@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
+#[path = "../fuzz/bodies/seccomp.rs"]
+mod seccomp;
 
 /// Runs `body` over every file of a target's corpus.
 fn replay(target: &str, body: fn(&[u8])) {
@@ -20,4 +22,9 @@ fn replay(target: &str, body: fn(&[u8])) {
 #[test]
 fn config_corpus() {
     replay("config", config::run);
+}
+
+#[test]
+fn seccomp_corpus() {
+    replay("seccomp", seccomp::run);
 }

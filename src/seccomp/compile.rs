@@ -38,7 +38,7 @@ impl Profile<'_> {
         self.check()?;
         let mut asm = Assembler::new();
         let rules = Rules::new(self);
-        let archs = self.order(native);
+        let archs = self.with_native(native);
         let mut entries: Vec<(u32, Label)> = Vec::with_capacity(archs.len());
         let mut sections = Vec::with_capacity(archs.len());
         // Written from the end: the native architecture last, nearest to the top.
@@ -115,7 +115,7 @@ impl Profile<'_> {
     }
 
     /// The native architecture, then the others, each once.
-    fn order(&self, native: Arch) -> Vec<Arch> {
+    fn with_native(&self, native: Arch) -> Vec<Arch> {
         let mut archs = vec![native];
         for &arch in &self.architectures {
             if !archs.contains(&arch) {
@@ -135,7 +135,7 @@ impl Profile<'_> {
 struct Rules {
     /// Every known name with the index of its rule, in the profile's order.
     names: Vec<(u16, u32)>,
-    rules: Vec<Lowered>,
+    lowered: Vec<Lowered>,
     unknown: Vec<String>,
 }
 
@@ -151,7 +151,7 @@ impl Rules {
     fn new(profile: &Profile<'_>) -> Self {
         let mut names = Vec::with_capacity(profile.rules.iter().map(|r| r.names.len()).sum());
         let mut unknown = Vec::new();
-        let mut rules = Vec::with_capacity(profile.rules.len());
+        let mut lowered = Vec::with_capacity(profile.rules.len());
         for (i, rule) in profile.rules.iter().enumerate() {
             for name in &rule.names {
                 match table::row(name) {
@@ -164,7 +164,7 @@ impl Rules {
                 .iter()
                 .enumerate()
                 .any(|(i, c)| conditions[..i].iter().any(|d| d.argument == c.argument));
-            rules.push(Lowered {
+            lowered.push(Lowered {
                 action: rule.action.value(),
                 redundant: rule.action == profile.default_action,
                 alternatives: if twice {
@@ -174,7 +174,7 @@ impl Rules {
                 },
             });
         }
-        Self { names, rules, unknown }
+        Self { names, lowered, unknown }
     }
 }
 
@@ -278,7 +278,7 @@ impl TokenSection {
     fn slots(&mut self, arch: Arch, rules: &Rules) -> ([Fate; SLOTS], Option<u16>) {
         let otherwise = self.constant(self.default);
         let column = table::column(arch);
-        let local: Vec<Local> = rules.rules.iter().map(|r| Local::new(arch, r)).collect();
+        let local: Vec<Local> = rules.lowered.iter().map(|r| Local::new(arch, r)).collect();
         let mut calls = Calls { slots: [otherwise; SLOTS], fixed: [false; SLOTS], conditional: Vec::new() };
         let mut highest = None;
         for &(row, rule) in &rules.names {
@@ -292,7 +292,7 @@ impl TokenSection {
             match &local[rule as usize] {
                 Local::Nothing => {}
                 Local::Unconditional => {
-                    let fate = self.constant(rules.rules[rule as usize].action);
+                    let fate = self.constant(rules.lowered[rule as usize].action);
                     calls.fix(slot, fate);
                 }
                 Local::Chains(chains) => calls.add(slot, chains),
@@ -370,7 +370,7 @@ impl Calls {
                 continue;
             }
             for &(row, rule) in &rules.names {
-                let rule = &rules.rules[rule as usize];
+                let rule = &rules.lowered[rule as usize];
                 let Some(condition) = multiplexer.condition(table::name(row)).filter(|_| !rule.redundant)
                 else {
                     continue;

@@ -99,7 +99,7 @@ fn large_random_profiles_need_long_jumps() {
         let mut profile = Profile::new(random.action());
         for &name in &all {
             let conditions = match random.below(3) {
-                0 => (0..1 + random.below(3)).map(|_| random.condition()).collect(),
+                0 => (0..=random.below(3)).map(|_| random.condition()).collect(),
                 _ => Vec::new(),
             };
             profile.rules.push(Rule { names: vec![name.into()], action: random.action(), conditions });

@@ -92,7 +92,7 @@ impl Random {
             profile.architectures.push(self.pick(&Arch::ALL));
         }
         for _ in 0..self.below(20) {
-            let names = (0..1 + self.below(8)).map(|_| self.pick(names).into()).collect();
+            let names = (0..=self.below(8)).map(|_| self.pick(names).into()).collect();
             let conditions = match self.below(3) {
                 0 => Vec::new(),
                 _ => (0..self.below(4)).map(|_| self.condition()).collect(),

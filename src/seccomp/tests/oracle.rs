@@ -50,7 +50,7 @@ fn seccompiler_agrees() {
             let mut rules = Vec::new();
             for _ in 0..random.below(4) {
                 let mut conditions: Vec<Condition> =
-                    (0..1 + random.below(3)).map(|_| random.condition()).collect();
+                    (0..=random.below(3)).map(|_| random.condition()).collect();
                 conditions.sort_by_key(|c| c.argument);
                 conditions.dedup_by_key(|c| c.argument);
                 rules.push(rule(&conditions));

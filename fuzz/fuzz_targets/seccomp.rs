@@ -1,0 +1,7 @@
+//! Seccomp profiles from any bytes.
+#![no_main]
+
+#[path = "../bodies/seccomp.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));
