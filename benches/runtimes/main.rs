@@ -1,0 +1,93 @@
+//! `cargo bench --bench runtimes`: what a container costs with this runtime, with its peers, and with the *floor*, a
+//! program which makes the kernel do the same work and nothing else. It builds and fetches all that it needs, runs
+//! everybody in turn and prints medians and paired ratios. `docs/PERFORMANCE.md` says what is measured and how to read it.
+
+mod bundle;
+mod lanes;
+mod layout;
+mod options;
+mod packages;
+mod programs;
+mod stopwatch;
+mod subject;
+mod table;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use layout::{Layout, PrivateMounts};
+use options::Options;
+use programs::Programs;
+use subject::{Kind, Subject};
+
+/// Whatever goes wrong in a bench ends it with a sentence.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        println!("skipped: this is a bench and no test; run it by `cargo bench --bench runtimes`");
+        return ExitCode::SUCCESS;
+    }
+    match Options::parse(&arguments).and_then(|options| options.map_or(Ok(()), |options| bench(&options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("runtimes: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(options: &Options) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err("containers of every peer are compared as root: run it as root (sudo -E cargo bench --bench runtimes)".into());
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor");
+    let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
+    fs::create_dir_all(&work)?;
+    let programs = Programs::build(&sources, &work.join("programs"))?;
+    let peers = packages::find(options, &work)?;
+    let mut subjects = subjects(options, &programs, &peers)?;
+    let layouts = layout::choose(options.layout.as_deref())?;
+
+    // From here on nothing dynamic is run but the peers: their libraries may hide the host's.
+    let mounts = PrivateMounts::enter(&work, peers.libraries.as_deref())?;
+    for subject in &mut subjects {
+        subject.ask_version();
+    }
+    print!("{}", table::preamble(options, &subjects, &peers));
+    for layout in layouts {
+        mounts.show(&layout)?;
+        measure(options, &programs, &subjects, &layout, &work)?;
+    }
+    Ok(())
+}
+
+fn subjects(options: &Options, programs: &Programs, peers: &packages::Peers) -> Result<Vec<Subject>> {
+    let mut subjects = vec![Subject::new("floor", &programs.floor, Kind::Floor)];
+    for name in &options.runtimes {
+        let given = options.subjects.iter().any(|subject| subject.name == *name);
+        match name.as_str() {
+            _ if given => {}
+            "floor" => {}
+            "orlop" => subjects.push(Subject::new("orlop", &programs::build_orlop()?, Kind::Runtime)),
+            _ => match peers.programs.iter().find(|(peer, _)| peer == name) {
+                Some((_, path)) => subjects.push(Subject::new(name, path, Kind::Runtime)),
+                None => eprintln!("runtimes: no {name} here: {}", packages::ADVICE),
+            },
+        }
+    }
+    subjects.extend(options.subjects.iter().cloned());
+    Ok(subjects)
+}
+
+fn measure(options: &Options, programs: &Programs, subjects: &[Subject], layout: &Layout, work: &Path) -> Result<()> {
+    let cgroups = layout.make_parent()?;
+    let mut bench = lanes::Bench::new(options, programs, subjects, &cgroups, work)?;
+    bench.witnesses()?;
+    bench.all()?;
+    print!("{}", bench.table());
+    Ok(())
+}

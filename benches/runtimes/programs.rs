@@ -1,0 +1,66 @@
+//! Builds what is run: the bench's own C programs and this project's runtime.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::Result;
+
+/// The bench's own programs; `benches/floor` says what each does.
+pub(crate) struct Programs {
+    pub(crate) floor: PathBuf,
+    pub(crate) witness: PathBuf,
+    pub(crate) leave: PathBuf,
+    pub(crate) peak: PathBuf,
+    pub(crate) stopwatch: PathBuf,
+}
+
+impl Programs {
+    /// Compiles the C files in `sources` into `out`, statically: a dynamic loader would be measured too.
+    pub(crate) fn build(sources: &Path, out: &Path) -> Result<Self> {
+        const WITH_LIBC: &[&str] = &[];
+        const BARE: &[&str] = &["-nostdlib", "-ffreestanding"];
+        fs::create_dir_all(out)?;
+        let compile = |name: &str, files: &[&str], flags: &[&str]| {
+            let program = out.join(name);
+            let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+            let status = Command::new(&compiler)
+                .args(["-O2", "-static"])
+                .args(flags)
+                .arg("-o")
+                .arg(&program)
+                .args(files.iter().map(|file| sources.join(file)))
+                .status()
+                .map_err(|error| format!("{compiler}: {error} (a C compiler is needed)"))?;
+            if status.success() { Ok(program) } else { Err(format!("{compiler} could not build {name}")) }
+        };
+        Ok(Self {
+            floor: compile("floor", &["floor.c", "base.c", "cgroup.c", "rootfs.c", "process.c"], WITH_LIBC)?,
+            witness: compile("witness", &["witness.c"], WITH_LIBC)?,
+            stopwatch: compile("stopwatch", &["stopwatch.c"], WITH_LIBC)?,
+            leave: compile("leave", &["leave.c"], BARE)?,
+            peak: compile("peak", &["peak.c"], BARE)?,
+        })
+    }
+}
+
+/// Builds the runtime as it is released and returns where cargo has put it.
+pub(crate) fn build_orlop() -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--release", "-p", "orlop-runtime", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err("the runtime could not be built".into());
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["reason"] == "compiler-artifact" && message["target"]["name"] == "orlop")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| "cargo names no program called orlop".into())
+}
