@@ -116,7 +116,8 @@ static void serve(char **field, int count) {
   else if (count > 2 && !strcmp(field[0], "run")) answer(wait_for(spawn(field + 2)), wanted, since);
   else if (count > 2 && !strcmp(field[0], "reap")) answer(reap(field[2]), wanted, since);
   else puts("fail\t-3");
-  while (waitpid(-1, NULL, WNOHANG) > 0);  // whatever else has been orphaned
+  // Whatever else has been orphaned; not after `run`, since that process may be the one that a `reap` asks for next.
+  if (strcmp(field[0], "run")) while (waitpid(-1, NULL, WNOHANG) > 0);
 }
 
 int main(int argc, char **argv) {
