@@ -85,7 +85,12 @@ impl Bundles<'_> {
             fs::copy(&self.programs.leave, rootfs.join("leave"))?;
             fs::copy(&self.programs.witness, rootfs.join("witness"))?;
             // A device that no container is allowed: 10:229 is fuse.
-            mknod(&rootfs.join("forbidden"), SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(10, 229))?;
+            mknod(
+                &rootfs.join("forbidden"),
+                SFlag::S_IFCHR,
+                Mode::from_bits_truncate(0o666),
+                makedev(10, 229),
+            )?;
             symlink("forbidden", rootfs.join("blocked"))?;
         }
         let config = self.config(&self.arguments(role, cgroup), role.is_filtered(), cgroup)?;
@@ -97,10 +102,8 @@ impl Bundles<'_> {
         let mut config: Value = serde_json::from_str(include_str!("../floor/config.json"))?;
         config["process"]["args"] = json!(arguments);
         config["linux"]["cgroupsPath"] = json!(cgroup);
-        if matches!(self.layout, Layout::V2) {
-            if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
-                namespaces.push(json!({ "type": "cgroup" }));
-            }
+        if let (Layout::V2, Some(namespaces)) = (self.layout, config["linux"]["namespaces"].as_array_mut()) {
+            namespaces.push(json!({ "type": "cgroup" }));
         }
         if filtered {
             config["linux"]["seccomp"] = self.profile.clone();

@@ -44,45 +44,40 @@ fn hierarchies() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The bench's own mount namespace.
-pub(crate) struct PrivateMounts;
-
-impl PrivateMounts {
-    /// Leaves the host's mount namespace. State directories are put on a tmpfs, as /run is; `libraries` hide the host's.
-    pub(crate) fn enter(work: &Path, libraries: Option<&Path>) -> Result<Self> {
-        unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| format!("a mount namespace: {errno}"))?;
-        mount(NO_DATA, "/", NO_DATA, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NO_DATA)?;
-        let state = state_dir(work);
-        fs::create_dir_all(&state)?;
-        mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, NO_DATA)?;
-        if let Some(libraries) = libraries {
-            let name = libraries.file_name().ok_or("libraries without a name")?;
-            let host = Path::new("/usr/lib").join(name);
-            mount(Some(libraries), &host, NO_DATA, MsFlags::MS_BIND, NO_DATA)?;
-        }
-        Ok(Self)
+/// Leaves the host's mount namespace. State directories are put on a tmpfs, as /run is; `libraries` hide the host's.
+pub(crate) fn enter(work: &Path, libraries: Option<&Path>) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| format!("a mount namespace: {errno}"))?;
+    mount(NO_DATA, "/", NO_DATA, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NO_DATA)?;
+    let state = state_dir(work);
+    fs::create_dir_all(&state)?;
+    mount(Some("tmpfs"), &state, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, NO_DATA)?;
+    if let Some(libraries) = libraries {
+        let name = libraries.file_name().ok_or("libraries without a name")?;
+        let host = Path::new("/usr/lib").join(name);
+        mount(Some(libraries), &host, NO_DATA, MsFlags::MS_BIND, NO_DATA)?;
     }
+    Ok(())
+}
 
-    /// Shows this layout and only it.
-    pub(crate) fn show(&self, layout: &Layout) -> Result<()> {
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let at = |line: &str| line.split(' ').nth(1).map(str::to_owned);
-        let is_v2 = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
-        match layout {
-            Layout::V1(_) => {
-                for path in mounts.lines().filter(is_v2).filter_map(at) {
-                    umount2(path.as_str(), MntFlags::MNT_DETACH)?;
-                }
-            }
-            Layout::V2 if mounts.lines().filter(is_v2).any(|line| at(line).as_deref() == Some(CGROUP_ROOT)) => {}
-            Layout::V2 => {
-                umount2(CGROUP_ROOT, MntFlags::MNT_DETACH)?;
-                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-                mount(Some("cgroup2"), CGROUP_ROOT, Some("cgroup2"), flags, NO_DATA)?;
+/// Shows this layout and only it.
+pub(crate) fn show(layout: &Layout) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let at = |line: &str| line.split(' ').nth(1).map(str::to_owned);
+    let is_v2 = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
+    match layout {
+        Layout::V1(_) => {
+            for path in mounts.lines().filter(is_v2).filter_map(at) {
+                umount2(path.as_str(), MntFlags::MNT_DETACH)?;
             }
         }
-        Ok(())
+        Layout::V2 if mounts.lines().filter(is_v2).any(|line| at(line).as_deref() == Some(CGROUP_ROOT)) => {}
+        Layout::V2 => {
+            umount2(CGROUP_ROOT, MntFlags::MNT_DETACH)?;
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+            mount(Some("cgroup2"), CGROUP_ROOT, Some("cgroup2"), flags, NO_DATA)?;
+        }
     }
+    Ok(())
 }
 
 /// Where the subjects keep their state.
@@ -108,7 +103,8 @@ impl Layout {
 
     /// Makes the cgroup below which all the others are made. It is removed when the value is dropped.
     pub(crate) fn make_parent(&self) -> Result<Cgroups> {
-        let cgroups = Cgroups { layout: self.clone(), parent: format!("/orlop-bench-{}", std::process::id()) };
+        let cgroups =
+            Cgroups { layout: self.clone(), parent: format!("/orlop-bench-{}", std::process::id()) };
         cgroups.make(&cgroups.parent)?;
         Ok(cgroups)
     }

@@ -2,7 +2,9 @@
 //! program which makes the kernel do the same work and nothing else. It builds and fetches all that it needs, runs
 //! everybody in turn and prints medians and paired ratios. `docs/PERFORMANCE.md` says what is measured and how to read it.
 
+mod bench;
 mod bundle;
+mod creator;
 mod lanes;
 mod layout;
 mod options;
@@ -17,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use layout::{Layout, PrivateMounts};
+use layout::Layout;
 use options::Options;
 use programs::Programs;
 use subject::{Kind, Subject};
@@ -27,11 +29,18 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == creator::MODE) {
+        return finish(creator::serve(&arguments[1..]));
+    }
     if !arguments.iter().any(|argument| argument == "--bench") {
         println!("skipped: this is a bench and no test; run it by `cargo bench --bench runtimes`");
         return ExitCode::SUCCESS;
     }
-    match Options::parse(&arguments).and_then(|options| options.map_or(Ok(()), |options| bench(&options))) {
+    finish(Options::parse(&arguments).and_then(|options| options.map_or(Ok(()), |options| bench(&options))))
+}
+
+fn finish(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("runtimes: {error}");
@@ -48,18 +57,18 @@ fn bench(options: &Options) -> Result<()> {
     let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
     fs::create_dir_all(&work)?;
     let programs = Programs::build(&sources, &work.join("programs"))?;
-    let peers = packages::find(options, &work)?;
+    let peers = packages::find(options, &work);
     let mut subjects = subjects(options, &programs, &peers)?;
     let layouts = layout::choose(options.layout.as_deref())?;
 
     // From here on nothing dynamic is run but the peers: their libraries may hide the host's.
-    let mounts = PrivateMounts::enter(&work, peers.libraries.as_deref())?;
+    layout::enter(&work, peers.libraries.as_deref())?;
     for subject in &mut subjects {
         subject.ask_version();
     }
     print!("{}", table::preamble(options, &subjects, &peers));
     for layout in layouts {
-        mounts.show(&layout)?;
+        layout::show(&layout)?;
         measure(options, &programs, &subjects, &layout, &work)?;
     }
     Ok(())
@@ -83,11 +92,17 @@ fn subjects(options: &Options, programs: &Programs, peers: &packages::Peers) -> 
     Ok(subjects)
 }
 
-fn measure(options: &Options, programs: &Programs, subjects: &[Subject], layout: &Layout, work: &Path) -> Result<()> {
+fn measure(
+    options: &Options,
+    programs: &Programs,
+    subjects: &[Subject],
+    layout: &Layout,
+    work: &Path,
+) -> Result<()> {
     let cgroups = layout.make_parent()?;
-    let mut bench = lanes::Bench::new(options, programs, subjects, &cgroups, work)?;
+    let mut bench = bench::Bench::new(options, programs, subjects, &cgroups, work)?;
     bench.witnesses()?;
     bench.all()?;
-    print!("{}", bench.table());
+    print!("{}", bench.figures());
     Ok(())
 }

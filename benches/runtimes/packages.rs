@@ -8,7 +8,8 @@ use crate::Result;
 use crate::options::Options;
 
 /// What to do where a peer is missing.
-pub(crate) const ADVICE: &str = "install the packages crun and runc (apt-get install crun runc), or name one by --subject NAME=PATH";
+pub(crate) const ADVICE: &str =
+    "install the packages crun and runc (apt-get install crun runc), or name one by --subject NAME=PATH";
 const PEERS: [&str; 2] = ["crun", "runc"];
 
 /// The peers which were found.
@@ -23,24 +24,30 @@ pub(crate) struct Peers {
 }
 
 /// Finds the peers which `options` wants, fetching what is missing.
-pub(crate) fn find(options: &Options, work: &Path) -> Result<Peers> {
-    let wanted: Vec<&str> = PEERS.into_iter().filter(|peer| options.runtimes.iter().any(|name| name == peer)).collect();
+pub(crate) fn find(options: &Options, work: &Path) -> Peers {
+    let wanted: Vec<&str> =
+        PEERS.into_iter().filter(|peer| options.runtimes.iter().any(|name| name == peer)).collect();
     if wanted.is_empty() {
-        return Ok(Peers::default());
+        return Peers::default();
     }
     if options.suite != "host" {
         match unpacked(&options.suite, &wanted, work) {
-            Ok(peers) => return Ok(peers),
-            Err(error) => eprintln!("runtimes: no packages from Debian {}: {error}; taking the host's", options.suite),
+            Ok(peers) => return peers,
+            Err(error) => {
+                eprintln!("runtimes: no packages from Debian {}: {error}; taking the host's", options.suite);
+            }
         }
     }
-    Ok(installed(&wanted))
+    installed(&wanted)
 }
 
 fn installed(wanted: &[&str]) -> Peers {
     let missing: Vec<&str> = wanted.iter().copied().filter(|name| in_path(name).is_none()).collect();
     if !missing.is_empty() {
-        let apt = Command::new("apt-get").args(["install", "-y", "--no-install-recommends"]).args(&missing).status();
+        let apt = Command::new("apt-get")
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(&missing)
+            .status();
         if !apt.is_ok_and(|status| status.success()) {
             eprintln!("runtimes: {} could not be installed: {ADVICE}", missing.join(", "));
         }
@@ -51,7 +58,10 @@ fn installed(wanted: &[&str]) -> Peers {
 
 fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin", "/usr/bin"]).map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+    path.split(':')
+        .chain(["/usr/sbin", "/usr/bin"])
+        .map(|dir| Path::new(dir).join(name))
+        .find(|file| file.is_file())
 }
 
 /// Downloads the packages and all that they depend on into a directory of their own, from the host's own Debian mirror.
@@ -67,11 +77,16 @@ fn unpacked(suite: &str, wanted: &[&str], work: &Path) -> Result<Peers> {
             }
         }
     }
-    let programs: Vec<_> = wanted.iter().filter_map(|name| Some(((*name).to_owned(), program_in(&tree, name)?))).collect();
+    let programs: Vec<_> =
+        wanted.iter().filter_map(|name| Some(((*name).to_owned(), program_in(&tree, name)?))).collect();
     if programs.len() != wanted.len() {
         return Err(format!("{} has not all of {}", tree.display(), wanted.join(", ")).into());
     }
-    Ok(Peers { programs, libraries: library_dir(&tree), origin: format!("Debian {suite}, with the libraries of that suite") })
+    Ok(Peers {
+        programs,
+        libraries: library_dir(&tree),
+        origin: format!("Debian {suite}, with the libraries of that suite"),
+    })
 }
 
 fn program_in(tree: &Path, name: &str) -> Option<PathBuf> {
@@ -100,23 +115,29 @@ fn download(suite: &str, wanted: &[&str], top: &Path) -> Result<()> {
     );
     fs::write(top.join("apt.conf"), settings)?;
     eprintln!("runtimes: fetching {} from Debian {suite} (once)", wanted.join(" and "));
-    let apt = |arguments: &[&str]| quietly(Command::new("apt-get").env("APT_CONFIG", top.join("apt.conf")).args(arguments));
+    let apt = |arguments: &[&str]| {
+        quietly(Command::new("apt-get").env("APT_CONFIG", top.join("apt.conf")).args(arguments))
+    };
     apt(&["update"])?;
     apt(&[&["install", "-y", "--download-only"], wanted].concat())
 }
 
 /// The host's Debian mirror and the key that it is signed by, as apt knows them.
 fn mirror() -> Result<(String, Option<String>)> {
+    const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
     const FIELDS: &str = "$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)|$(CODENAME)";
-    let output = Command::new("apt-get").args(["indextargets", "--format", FIELDS, "Created-By: Packages"]).output()?;
+    let output = Command::new("apt-get")
+        .args(["indextargets", "--format", FIELDS, "Created-By: Packages"])
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let targets = text.lines().map(|line| line.split('|').collect::<Vec<_>>());
     let debian = targets
         .filter(|fields| fields.len() == 4 && fields[0] == "Debian")
         .find(|fields| !fields[3].contains("security") && !fields[3].contains("updates"))
         .ok_or("apt knows no Debian mirror")?;
-    const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    let key = Some(debian[2]).filter(|key| key.starts_with('/')).or(Some(KEYRING).filter(|key| Path::new(key).exists()));
+    let key = Some(debian[2])
+        .filter(|key| key.starts_with('/'))
+        .or(Some(KEYRING).filter(|key| Path::new(key).exists()));
     Ok((debian[1].to_owned(), key.map(str::to_owned)))
 }
 
@@ -126,5 +147,10 @@ fn quietly(command: &mut Command) -> Result<()> {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(text.lines().find(|line| !line.starts_with("W:")).unwrap_or("it failed and did not say why").to_owned().into())
+    Err(text
+        .lines()
+        .find(|line| !line.starts_with("W:"))
+        .unwrap_or("it failed and did not say why")
+        .to_owned()
+        .into())
 }

@@ -24,7 +24,8 @@ impl Stopwatch {
     pub(crate) fn start(program: &Path, work: &Path) -> Result<Self> {
         let complaints = work.join("stderr");
         let complaints_file = OpenOptions::new().create(true).truncate(true).write(true).open(&complaints)?;
-        let mut process = Command::new(program).arg(&complaints).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut process =
+            Command::new(program).arg(&complaints).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let requests = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().ok_or("the stopwatch has no output")?);
         Ok(Self { process, requests, answers, complaints, complaints_file })
@@ -36,7 +37,13 @@ impl Stopwatch {
     }
 
     /// Milliseconds that `batch` such commands take, `width` at a time.
-    pub(crate) fn burst(&mut self, status: i32, width: usize, batch: usize, command: &[String]) -> Result<Sample> {
+    pub(crate) fn burst(
+        &mut self,
+        status: i32,
+        width: usize,
+        batch: usize,
+        command: &[String],
+    ) -> Result<Sample> {
         self.ask(&format!("burst\t{status}\t{width}\t{batch}"), command)
     }
 

@@ -47,14 +47,17 @@ impl Subject {
         self.version = match self.kind {
             Kind::Floor => "the kernel's work and nothing else".into(),
             Kind::Runtime => match Command::new(&self.path).arg("--version").output() {
-                Ok(output) => String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("does not say").into(),
+                Ok(output) => {
+                    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("does not say").into()
+                }
                 Err(error) => error.to_string(),
             },
         };
     }
 
     fn command(&self, layout: &Layout, container: &Container, words: &[&str]) -> Vec<String> {
-        let mut command = vec![self.path.display().to_string(), "--root".into(), container.root.display().to_string()];
+        let mut command =
+            vec![self.path.display().to_string(), "--root".into(), container.root.display().to_string()];
         if self.kind == Kind::Floor {
             command.extend(["--cgroup".into(), container.cgroup.clone()]);
             if let Layout::V1(hierarchies) = layout {
@@ -97,7 +100,13 @@ impl Subject {
         self.command(layout, container, &["kill", &container.id, "KILL"])
     }
 
-    pub(crate) fn exec(&self, layout: &Layout, container: &Container, process: &Path, arguments: &[String]) -> Vec<String> {
+    pub(crate) fn exec(
+        &self,
+        layout: &Layout,
+        container: &Container,
+        process: &Path,
+        arguments: &[String],
+    ) -> Vec<String> {
         let file = process.display().to_string();
         let mut command = self.command(layout, container, &["exec", "--process", &file, &container.id]);
         if self.kind == Kind::Floor {

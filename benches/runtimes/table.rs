@@ -1,7 +1,7 @@
 //! Medians and paired ratios.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 use std::fs;
 
 use crate::options::Options;
@@ -69,7 +69,9 @@ impl Table {
         let pairs = self.pairs();
         let mut head = vec![format!("{}, medians", self.layout), "unit".into()];
         head.extend(self.subjects.iter().cloned());
-        head.extend(pairs.iter().map(|(one, other)| format!("{} ÷ {}", self.subjects[*one], self.subjects[*other])));
+        head.extend(
+            pairs.iter().map(|(one, other)| format!("{} ÷ {}", self.subjects[*one], self.subjects[*other])),
+        );
         let mut cells = vec![head];
         for row in &self.rows {
             let mut line = vec![row.name.clone(), row.unit.to_string()];
@@ -93,7 +95,9 @@ impl Row {
 
     /// The median of the ratios within the rounds: what slows the machine down for a while slows both down.
     fn ratio(&self, one: usize, other: usize) -> String {
-        let (Some(one), Some(other)) = (self.samples.get(&one), self.samples.get(&other)) else { return "–".into() };
+        let (Some(one), Some(other)) = (self.samples.get(&one), self.samples.get(&other)) else {
+            return "–".into();
+        };
         let ratios = one.iter().filter_map(|(round, value)| Some(value / other.get(round)?)).collect();
         match median(ratios) {
             Some(ratio) if self.unit != Unit::MillisecondsAdded && ratio.is_finite() => format!("{ratio:.2}"),
@@ -134,7 +138,11 @@ impl Display for Table {
             for (column, cell) in line.iter().enumerate() {
                 let wide = widths[column];
                 // Words to the left, figures to the right.
-                if column < 2 { write!(formatter, "| {cell:<wide$} ")? } else { write!(formatter, "| {cell:>wide$} ")? }
+                if column < 2 {
+                    write!(formatter, "| {cell:<wide$} ")?;
+                } else {
+                    write!(formatter, "| {cell:>wide$} ")?;
+                }
             }
             writeln!(formatter, "|")?;
             if number == 0 {
@@ -155,7 +163,9 @@ impl Display for Table {
 /// The machine, how it was measured and who took part.
 pub(crate) fn preamble(options: &Options, subjects: &[Subject], peers: &Peers) -> String {
     let system = nix::sys::utsname::uname();
-    let word = |value: Option<&std::ffi::OsStr>| value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    let word = |value: Option<&std::ffi::OsStr>| {
+        value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+    };
     let (kernel, machine) = system.as_ref().map_or_else(
         |_| (String::new(), String::new()),
         |system| (word(Some(system.release())), word(Some(system.machine()))),
@@ -169,10 +179,10 @@ pub(crate) fn preamble(options: &Options, subjects: &[Subject], peers: &Peers) -
         options.gap.as_millis()
     );
     if !peers.origin.is_empty() {
-        text.push_str(&format!("crun and runc: {}.\n", peers.origin));
+        let _ = writeln!(text, "crun and runc: {}.", peers.origin);
     }
     for subject in subjects {
-        text.push_str(&format!("- {}: {}\n", subject.name, subject.version));
+        let _ = writeln!(text, "- {}: {}", subject.name, subject.version);
     }
     text.push('\n');
     text
