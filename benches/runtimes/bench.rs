@@ -24,6 +24,8 @@ pub(crate) const LEFT: i32 = 42;
 pub(crate) const KILLED: i32 = 128 + 9;
 /// How many containers are made at the same time in the parallel lane.
 pub(crate) const CREATORS: usize = 4;
+/// How many more gaps a sample waits for a machine on which others compute.
+const PAUSES: usize = 10;
 
 /// The outer error ends the bench, the inner one is the reason why this sample is missing.
 pub(crate) type Step = Result<std::result::Result<(), String>>;
@@ -205,7 +207,7 @@ impl<'a> Bench<'a> {
     /// Lets the kernel finish what the last container left to it, and others finish what they compute, within reason.
     pub(crate) fn settle(&self) {
         thread::sleep(self.options.gap);
-        for _ in 0..3 {
+        for _ in 0..PAUSES {
             if running() <= 1 {
                 break;
             }
