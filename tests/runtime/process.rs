@@ -1,12 +1,320 @@
-//! `process` of config.json.
+//! `process` of config.json, and what a process must not inherit.
 
-use kit::{Case, Test, json};
+use kit::{Case, Test, Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![identity]
+    kit::cases![
+        identity,
+        additional_groups,
+        no_groups_of_the_caller,
+        umask_default,
+        umask_asked,
+        umask_of_the_caller_does_not_matter,
+        working_directory,
+        missing_working_directory_is_made,
+        environment_keeps_its_order,
+        last_of_a_duplicate_variable_wins,
+        home_from_passwd,
+        home_given_is_kept,
+        callers_environment_stays_outside,
+        arguments,
+        program_is_searched_in_path,
+        path_of_the_caller_is_not_searched,
+        relative_program_is_found_from_cwd,
+        template_capabilities,
+        five_sets,
+        no_capabilities_at_all,
+        unknown_capability_is_a_warning,
+        capabilities_of_a_user,
+        rlimits,
+        unknown_rlimit_is_refused,
+        duplicate_rlimit_is_refused,
+        no_new_privileges,
+        new_privileges,
+        oom_score_is_raised,
+        only_three_descriptors,
+        preserved_descriptors,
+        sigpipe_is_default,
+        callers_signal_mask_is_not_inherited,
+        program_is_the_rootfs_file,
+        standard_streams_are_the_callers,
+        sysctl_of_a_namespace,
+        sysctl_outside_namespaces_is_refused,
+        unknown_sysctl_is_refused,
+        callers_limits_are_inherited,
+    ]
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
 fn identity(t: &Test) {
     let seen = t.bundle().set("/process/user", json!({"uid": 1000, "gid": 1001})).report();
     assert_eq!(seen["uid"], json!([1000, 1000, 1000, 1000]));
+    assert_eq!(seen["gid"], json!([1001, 1001, 1001, 1001]));
+}
+
+fn additional_groups(t: &Test) {
+    let seen = t.bundle().set("/process/user", json!({"uid": 5, "gid": 6, "additionalGids": [7, 1234]})).report();
+    assert_eq!(seen["groups"], json!([7, 1234]));
+}
+
+fn no_groups_of_the_caller(t: &Test) {
+    assert_eq!(t.bundle().report()["groups"], json!([]));
+}
+
+fn umask_default(t: &Test) {
+    assert_eq!(t.bundle().report()["umask"], "0022");
+}
+
+fn umask_asked(t: &Test) {
+    assert_eq!(t.bundle().set("/process/user/umask", 0o027).report()["umask"], "0027");
+}
+
+fn umask_of_the_caller_does_not_matter(t: &Test) {
+    let output = t.bundle().command("run", &[]).wrap("umask=0077").output().success();
+    let seen = output.json();
+    assert_eq!(seen["umask"], "0022");
+    // What the runtime makes in the container is made with its own modes.
+    assert_eq!(seen["dev"]["null"]["mode"], "0666");
+    assert_eq!(seen["dev"]["shm"]["mode"], "1777");
+}
+
+fn working_directory(t: &Test) {
+    assert_eq!(t.bundle().directory("/var/lib").set("/process/cwd", "/var/lib").report()["cwd"], "/var/lib");
+}
+
+fn missing_working_directory_is_made(t: &Test) {
+    let bundle = t.bundle().set("/root/readonly", false).set("/process/cwd", "/some/where");
+    assert_eq!(bundle.report()["cwd"], "/some/where");
+}
+
+fn environment_keeps_its_order(t: &Test) {
+    let env = json!(["B=2", "A=1", "EMPTY=", "EQUALS=a=b", "PATH=/bin", "HOME=/"]);
+    assert_eq!(t.bundle().set("/process/env", env.clone()).report()["env"], env);
+}
+
+fn last_of_a_duplicate_variable_wins(t: &Test) {
+    let seen = t.bundle().set("/process/env", json!(["A=first", "HOME=/", "A=last"])).report();
+    let found: Vec<&str> = strings(&seen["env"]).into_iter().filter(|v| v.starts_with("A=")).collect();
+    if t.is_orlop() {
+        assert_eq!(found, ["A=last"]);
+    } else {
+        assert_eq!(found.last(), Some(&"A=last"));
+    }
+}
+
+fn home_from_passwd(t: &Test) {
+    let bundle = t.bundle().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\ncook:x:1000:1000::/galley:/bin/sh\n");
+    let seen = bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
+    assert!(strings(&seen["env"]).contains(&"HOME=/galley"), "{}", seen["env"]);
+    let seen = t.bundle().set("/process/user", json!({"uid": 77, "gid": 77})).report();
+    assert!(strings(&seen["env"]).contains(&"HOME=/"), "{}", seen["env"]);
+}
+
+fn home_given_is_kept(t: &Test) {
+    let bundle = t.bundle().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+    let seen = bundle.push("/process/env", "HOME=/elsewhere").report();
+    assert!(strings(&seen["env"]).contains(&"HOME=/elsewhere"));
+}
+
+fn callers_environment_stays_outside(t: &Test) {
+    let output = t.bundle().command("run", &[]).env("CANARY", "sings").env("LD_LIBRARY_PATH", "/nest").output();
+    let seen = output.success().json();
+    let leaked: Vec<&str> =
+        strings(&seen["env"]).into_iter().filter(|v| v.starts_with("CANARY") || v.starts_with("LD_")).collect();
+    assert!(leaked.is_empty(), "{leaked:?}");
+}
+
+fn arguments(t: &Test) {
+    let args = json!(["/probe", "report", ",", "say", "", "two words", "a\"quote", "é"]);
+    let seen = t.bundle().set("/process/args", args.clone()).run().lines();
+    assert_eq!(seen[0]["args"], args);
+    assert_eq!(seen[1], json!(["", "two words", "a\"quote", "é"]));
+}
+
+fn program_is_searched_in_path(t: &Test) {
+    let bundle = t.bundle().directory("/opt/bin").set("/process/env", json!(["PATH=/nowhere:/opt/bin"]));
+    std::fs::hard_link(bundle.path("/probe"), bundle.path("/opt/bin/found-probe")).unwrap();
+    let seen = bundle.set("/process/args", json!(["found-probe", "report"])).report();
+    assert_eq!(seen["exe"], "/opt/bin/found-probe");
+    assert_eq!(seen["args"][0], "found-probe");
+}
+
+fn path_of_the_caller_is_not_searched(t: &Test) {
+    let bundle = t.bundle().directory("/hidden").set("/process/env", json!(["PATH=/bin"]));
+    std::fs::hard_link(bundle.path("/probe"), bundle.path("/hidden/hidden-probe")).unwrap();
+    bundle.write();
+    let call = bundle.set("/process/args", json!(["hidden-probe", "report"])).command("run", &[]);
+    call.env("PATH", "/hidden").output().refused(&["hidden-probe", "executable file not found in $PATH"]);
+}
+
+fn relative_program_is_found_from_cwd(t: &Test) {
+    let bundle = t.bundle().directory("/opt").set("/process/cwd", "/opt");
+    std::fs::hard_link(bundle.path("/probe"), bundle.path("/opt/probe")).unwrap();
+    assert_eq!(bundle.set("/process/args", json!(["./probe", "report"])).report()["exe"], "/opt/probe");
+}
+
+fn template_capabilities(t: &Test) {
+    let seen = t.bundle().report();
+    let three = json!(["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_AUDIT_WRITE"]);
+    for set in ["bounding", "effective", "permitted"] {
+        assert_eq!(seen["caps"][set], three, "{set}");
+    }
+    for set in ["inheritable", "ambient"] {
+        assert_eq!(seen["caps"][set], json!([]), "{set}");
+    }
+}
+
+fn five_sets(t: &Test) {
+    let sets = json!({
+        "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"],
+        "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"],
+        "effective": ["CAP_KILL"],
+        "inheritable": ["CAP_CHOWN", "CAP_KILL"],
+        "ambient": ["CAP_KILL"],
+    });
+    // exec gives root its whole bounding set; another user keeps the ambient set only.
+    let bundle = t.bundle().set("/process/capabilities", sets);
+    let seen = bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
+    assert_eq!(seen["caps"]["bounding"], json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"]));
+    assert_eq!(seen["caps"]["inheritable"], json!(["CAP_CHOWN", "CAP_KILL"]));
+    for set in ["ambient", "permitted", "effective"] {
+        assert_eq!(seen["caps"][set], json!(["CAP_KILL"]), "{set}");
+    }
+}
+
+fn no_capabilities_at_all(t: &Test) {
+    for value in [json!({}), Value::Null] {
+        let mut bundle = t.bundle();
+        bundle = if value.is_null() { bundle.remove("/process/capabilities") } else { bundle.set("/process/capabilities", value) };
+        if bundle.spec()["process"].get("capabilities").is_none() && !t.is_orlop() {
+            continue; // The stand-in runtime has a default of its own for an absent object.
+        }
+        let seen = bundle.report();
+        for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
+            assert_eq!(seen["caps"][set], json!([]), "{set}");
+        }
+    }
+}
+
+fn unknown_capability_is_a_warning(t: &Test) {
+    let bundle = t.bundle().push("/process/capabilities/bounding", "CAP_MAKE_COFFEE");
+    let output = bundle.command("run", &[]).output().success();
+    assert!(output.stderr.contains("CAP_MAKE_COFFEE"), "{output}");
+}
+
+fn capabilities_of_a_user(t: &Test) {
+    // Another user than root, nothing ambient: the program starts with nothing but the bounding set.
+    let seen = t.bundle().set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
+    assert_eq!(seen["caps"]["effective"], json!([]));
+    assert_eq!(seen["caps"]["permitted"], json!([]));
+    assert_eq!(seen["caps"]["bounding"].as_array().unwrap().len(), 3);
+}
+
+fn rlimits(t: &Test) {
+    let limits = json!([
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+        {"type": "RLIMIT_STACK", "soft": 1_048_576, "hard": 2_097_152},
+    ]);
+    let seen = t.bundle().set("/process/rlimits", limits).report();
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([100, 200]));
+    assert_eq!(seen["rlimits"]["RLIMIT_CORE"], json!([0, 0]));
+    assert_eq!(seen["rlimits"]["RLIMIT_STACK"], json!([1_048_576, 2_097_152]));
+}
+
+fn callers_limits_are_inherited(t: &Test) {
+    let call = t.bundle().set("/process/rlimits", json!([])).command("run", &[]);
+    let seen = call.wrap("nofile=777").output().success().json();
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([777, 777]));
+}
+
+fn unknown_rlimit_is_refused(t: &Test) {
+    t.bundle().set("/process/rlimits/0/type", "RLIMIT_COFFEE").try_run().refused(&["RLIMIT_COFFEE"]);
+}
+
+fn duplicate_rlimit_is_refused(t: &Test) {
+    t.only_orlop("the rule is of the specification");
+    let bundle = t.bundle().push("/process/rlimits", json!({"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}));
+    bundle.try_run().refused(&["RLIMIT_NOFILE", "/process/rlimits"]);
+}
+
+fn no_new_privileges(t: &Test) {
+    assert_eq!(t.bundle().report()["no_new_privileges"], true);
+}
+
+fn new_privileges(t: &Test) {
+    assert_eq!(t.bundle().set("/process/noNewPrivileges", false).report()["no_new_privileges"], false);
+    assert_eq!(t.bundle().remove("/process/noNewPrivileges").report()["no_new_privileges"], false);
+}
+
+fn oom_score_is_raised(t: &Test) {
+    assert_eq!(t.bundle().set("/process/oomScoreAdj", 500).report()["oom_score_adj"], 500);
+}
+
+fn only_three_descriptors(t: &Test) {
+    let mut call = t.bundle().command("run", &[]);
+    for _ in 0..12 {
+        call = call.wrap("fd=/etc/hostname");
+    }
+    let seen = call.output().success().json();
+    let numbers: Vec<&String> = seen["fds"].as_object().unwrap().keys().collect();
+    assert_eq!(numbers, ["0", "1", "2"], "{}", seen["fds"]);
+}
+
+fn preserved_descriptors(t: &Test) {
+    let call = t.bundle().command("run", &["--preserve-fds", "1"]);
+    let seen = call.wrap("fd=/etc/hostname").wrap("fd=/etc/hostname").output().success().json();
+    let numbers: Vec<&String> = seen["fds"].as_object().unwrap().keys().collect();
+    assert_eq!(numbers, ["0", "1", "2", "3"], "{}", seen["fds"]);
+}
+
+fn sigpipe_is_default(t: &Test) {
+    let seen = t.bundle().report();
+    assert_eq!(seen["sigpipe_ignored"], false);
+}
+
+fn callers_signal_mask_is_not_inherited(t: &Test) {
+    t.only_orlop("the mask is a matter of each runtime");
+    let seen = t.bundle().command("run", &[]).wrap("block=15").wrap("block=2").output().success().json();
+    assert_eq!(seen["signals_blocked"].as_str().unwrap().trim_start_matches('0'), "");
+}
+
+fn program_is_the_rootfs_file(t: &Test) {
+    let seen = t.bundle().report();
+    assert_eq!(seen["exe"], "/probe");
+    assert_eq!(seen["dumpable"], 1);
+    assert_eq!(seen["threads"], "1");
+}
+
+fn standard_streams_are_the_callers(t: &Test) {
+    let output = t.bundle().probe("stdin , complain aside , say done").command("run", &[]).input("abc\n").output();
+    let output = output.success();
+    assert_eq!(output.lines()[0]["stdin"], "abc\n");
+    assert_eq!(output.lines()[1], json!(["done"]));
+    assert_eq!(output.stderr, "aside\n");
+}
+
+fn sysctl_of_a_namespace(t: &Test) {
+    let bundle = t.bundle().probe("read /proc/sys/net/ipv4/ip_unprivileged_port_start , read /proc/sys/kernel/msgmax");
+    let sysctl = json!({"net.ipv4.ip_unprivileged_port_start": "81", "kernel.msgmax": "12345"});
+    let before = std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap();
+    let lines = bundle.set("/linux/sysctl", sysctl).run().lines();
+    assert_eq!(lines[0]["read"], "81\n");
+    assert_eq!(lines[1]["read"], "12345\n");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap(), before);
+}
+
+fn sysctl_outside_namespaces_is_refused(t: &Test) {
+    for (name, space) in [("kernel.msgmax", "ipc"), ("net.ipv4.ip_forward", "network"), ("vm.swappiness", "pid")] {
+        let bundle = t.bundle().without_namespace(space).only_mounts(&["/proc", "/dev"]);
+        bundle.set("/linux/sysctl", json!({name: "1"})).try_run().refused(&[name]);
+    }
+}
+
+fn unknown_sysctl_is_refused(t: &Test) {
+    let sysctl = json!({"net.ipv4.no_such_thing": "1"});
+    t.bundle().set("/linux/sysctl", sysctl).try_run().refused(&["no_such_thing"]);
 }

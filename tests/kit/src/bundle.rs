@@ -177,7 +177,7 @@ impl<'t> Bundle<'t> {
     /// `run` in the foreground, whatever comes of it; nothing of the container may be left after it.
     pub fn try_run(&self) -> Output {
         let output = self.command("run", &[]).output();
-        let left = self.test.leaks();
+        let left = self.test.leaks_of(&self.id);
         assert!(left.is_empty(), "run left behind: {left:#?}\n{output}");
         output
     }

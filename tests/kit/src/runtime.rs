@@ -285,14 +285,10 @@ impl Output {
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ({})\n-- stdout:\n{}\n-- stderr:\n{}",
-            self.words.join(" "),
-            self.status,
-            self.stdout,
-            self.stderr
-        )
+        // A whole report would bury the message.
+        let start: String = self.stdout.chars().take(600).collect();
+        let words = self.words.join(" ");
+        write!(f, "{words} ({})\n-- stdout:\n{start}\n-- stderr:\n{}", self.status, self.stderr)
     }
 }
 

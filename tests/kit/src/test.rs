@@ -141,6 +141,14 @@ impl Test {
         }
     }
 
+    /// What is left of one container, now.
+    pub fn leaks_of(&self, id: &str) -> Vec<String> {
+        let mut left = leak::cgroups(id);
+        left.extend(entries(&self.root()).into_iter().filter(|name| name.contains(id)).map(|n| format!("state {n}")));
+        left.extend(entries(&self.dir.join("tmp")).into_iter().map(|name| format!("temporary file {name}")));
+        left
+    }
+
     /// What is left of this test's containers, now.
     pub fn leaks(&self) -> Vec<String> {
         let prefix = format!("orlop-test-{}-{}-", std::process::id(), self.number);

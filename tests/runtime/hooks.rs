@@ -1,0 +1,219 @@
+//! The six kinds of hooks: where and when they run, what they are told, what their failure does.
+
+use kit::{Bundle, Case, Test, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        all_kinds_run_in_order,
+        state_on_standard_input,
+        where_hooks_run,
+        several_of_a_kind_keep_their_order,
+        arguments_and_environment,
+        failing_hook_stops_creation,
+        failing_start_container_hook,
+        failing_poststart_hook,
+        failing_poststop_hook_does_not_matter,
+        hook_that_does_not_exist,
+        hook_that_is_too_slow,
+        hook_that_reads_nothing,
+        hook_is_told_the_annotations,
+        relative_hook_path_is_refused,
+        hooks_of_create_and_start_and_delete,
+    ]
+}
+
+const HOST: [&str; 5] = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+
+/// A bundle with one hook of each kind; each appends a line to a file of its own.
+fn hooked(t: &Test) -> Bundle<'_> {
+    let mut bundle = t.bundle().set("/root/readonly", false).directory("/log");
+    for kind in HOST {
+        bundle = bundle.host_hook(kind, &format!("hook {}", log(t, kind).display()));
+    }
+    bundle.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "hook", "/log/startContainer"]}))
+}
+
+fn log(t: &Test, kind: &str) -> PathBuf {
+    t.dir().join(format!("hook-{kind}"))
+}
+
+/// What the hook of that kind has written, one value a call.
+fn calls(t: &Test, bundle: &Bundle<'_>, kind: &str) -> Vec<Value> {
+    let path = if kind == "startContainer" { bundle.path("/log/startContainer") } else { log(t, kind) };
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn all_kinds_run_in_order(t: &Test) {
+    let order = t.dir().join("order");
+    let mut bundle = t.bundle().set("/root/readonly", false).directory("/log");
+    let inside = bundle.path("/log/order");
+    std::fs::write(&inside, "").unwrap();
+    std::os::unix::fs::symlink(&inside, &order).unwrap();
+    for kind in HOST {
+        bundle = bundle.host_hook(kind, &format!("append {} {kind}", inside.display()));
+    }
+    let hook = json!({"path": "/probe", "args": ["probe", "append", "/log/order", "startContainer"]});
+    bundle.push("/hooks/startContainer", hook).probe("append /log/order process").run();
+    let text = std::fs::read_to_string(order).unwrap();
+    let mut words: Vec<&str> = text.lines().collect();
+    // The process runs at once; whether it or the poststart hook is first is not said.
+    words.retain(|word| *word != "process");
+    assert_eq!(words, ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
+    assert!(text.find("startContainer").unwrap() < text.find("process").unwrap());
+}
+
+fn state_on_standard_input(t: &Test) {
+    let bundle = hooked(t).set("/annotations", json!({"colour": "blue"})).probe("sleep 0");
+    bundle.run();
+    for (kind, status) in [
+        ("prestart", "creating"),
+        ("createRuntime", "creating"),
+        ("createContainer", "creating"),
+        ("startContainer", "created"),
+        ("poststart", "running"),
+        ("poststop", "stopped"),
+    ] {
+        let seen = calls(t, &bundle, kind);
+        assert_eq!(seen.len(), 1, "{kind}");
+        let state = &seen[0]["state"];
+        assert_eq!(state["id"], bundle.id(), "{kind}");
+        assert_eq!(state["bundle"], *bundle.dir().to_string_lossy(), "{kind}");
+        assert!(state["ociVersion"].as_str().unwrap().starts_with("1."), "{kind}");
+        if t.is_orlop() {
+            assert_eq!(state["status"], status, "{kind}");
+        }
+        if status != "stopped" {
+            assert!(state["pid"].as_i64().unwrap() > 0, "{kind}: {state}");
+        }
+    }
+}
+
+fn where_hooks_run(t: &Test) {
+    let bundle = hooked(t);
+    let seen = bundle.report();
+    let host = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().to_string_lossy().into_owned();
+    for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+        let call = &calls(t, &bundle, kind)[0];
+        assert_eq!(call["namespaces"]["mnt"], host("mnt"), "{kind}");
+        assert_eq!(call["namespaces"]["net"], host("net"), "{kind}");
+        assert_eq!(call["probe_in_root"], false, "{kind}");
+    }
+    // In the container's mount namespace, before the root is changed: paths are still the host's.
+    let call = &calls(t, &bundle, "createContainer")[0];
+    assert_eq!(call["namespaces"]["mnt"], seen["namespaces"]["mnt"]);
+    assert_eq!(call["namespaces"]["uts"], seen["namespaces"]["uts"]);
+    assert_eq!(call["probe_in_root"], false);
+    let call = &calls(t, &bundle, "startContainer")[0];
+    assert_eq!(call["namespaces"]["mnt"], seen["namespaces"]["mnt"]);
+    assert_eq!(call["namespaces"]["pid"], seen["namespaces"]["pid"]);
+    assert_eq!(call["probe_in_root"], true);
+}
+
+fn several_of_a_kind_keep_their_order(t: &Test) {
+    let file = t.dir().join("several");
+    let mut bundle = t.bundle().probe("exit 0");
+    for word in ["first", "second", "third"] {
+        bundle = bundle.host_hook("createRuntime", &format!("append {} {word}", file.display()));
+    }
+    bundle.run();
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "first\nsecond\nthird\n");
+}
+
+fn arguments_and_environment(t: &Test) {
+    let bundle = t.bundle().probe("exit 0");
+    let (path, file) = (bundle.host_probe(), log(t, "createRuntime"));
+    let args = json!(["another-name", "hook", file]);
+    let env = json!(["ORLOP_PROBE=1", "COLOUR=blue"]);
+    let bundle = bundle.push("/hooks/createRuntime", json!({"path": path, "args": args, "env": env}));
+    bundle.command("run", &[]).env("CANARY", "sings").output().success();
+    let call = &calls(t, &bundle, "createRuntime")[0];
+    assert_eq!(call["args"], args);
+    assert_eq!(call["env"], env);
+}
+
+fn failing_hook_stops_creation(t: &Test) {
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let witness = t.dir().join(format!("witness-{kind}"));
+        let bundle = t.bundle().probe("say alive").host_hook(kind, "complain rudder-is-broken , exit 3");
+        let bundle = bundle.host_hook("poststop", &format!("append {} gone", witness.display()));
+        let output = bundle.try_run().refused(&[kind, "rudder-is-broken"]);
+        assert!(!output.stdout.contains("alive"), "{output}");
+        assert!(output.stderr.contains("exit status 3"), "{output}");
+        bundle.try_create().refused(&[kind]);
+        assert!(t.leaks_of(bundle.id()).is_empty());
+    }
+}
+
+fn failing_start_container_hook(t: &Test) {
+    let hook = json!({"path": "/probe", "args": ["probe", "complain", "no-wind", ",", "exit", "4"]});
+    let bundle = t.bundle().probe("say alive").push("/hooks/startContainer", hook);
+    let output = bundle.try_run().refused(&["startContainer"]);
+    assert!(!output.stdout.contains("alive"), "{output}");
+}
+
+fn failing_poststart_hook(t: &Test) {
+    let bundle = t.bundle().probe("sleep").host_hook("poststart", "complain no-anchor , exit 5");
+    let output = bundle.try_run();
+    assert_ne!(output.code(), 0, "{output}");
+    assert!(output.stderr.contains("poststart"), "{output}");
+}
+
+fn failing_poststop_hook_does_not_matter(t: &Test) {
+    t.only_orlop("its delete fails with the hook");
+    let witness = t.dir().join("witness");
+    let bundle = t.bundle().probe("exit 0").host_hook("poststop", "exit 6");
+    let bundle = bundle.host_hook("poststop", &format!("append {} second", witness.display()));
+    let container = bundle.start();
+    container.wait();
+    let output = container.delete();
+    assert!(output.stderr.contains("poststop"), "a warning is due: {output}");
+    assert_eq!(std::fs::read_to_string(witness).unwrap(), "second\n");
+    assert!(t.leaks_of(bundle.id()).is_empty());
+}
+
+fn hook_that_does_not_exist(t: &Test) {
+    let bundle = t.bundle().push("/hooks/createRuntime", json!({"path": "/no/such/hook"}));
+    bundle.try_run().refused(&["/no/such/hook", "no such file or directory"]);
+}
+
+fn hook_that_is_too_slow(t: &Test) {
+    let bundle = t.bundle();
+    let hook = json!({"path": bundle.host_probe(), "args": ["probe", "sleep"], "timeout": 1});
+    let output = bundle.push("/hooks/createRuntime", hook).try_run().refused(&["createRuntime"]);
+    assert!(output.took < Duration::from_secs(8), "{:?}", output.took);
+}
+
+/// A hook that ends without reading its input must not end the runtime with SIGPIPE.
+fn hook_that_reads_nothing(t: &Test) {
+    let long = "x".repeat(100_000);
+    t.bundle().set("/annotations", json!({"long": long})).host_hook("createRuntime", "exit 0").run();
+}
+
+fn hook_is_told_the_annotations(t: &Test) {
+    let bundle = hooked(t).set("/annotations", json!({"a": "1", "b": ""})).probe("exit 0");
+    bundle.run();
+    assert_eq!(calls(t, &bundle, "createRuntime")[0]["state"]["annotations"], json!({"a": "1", "b": ""}));
+}
+
+fn relative_hook_path_is_refused(t: &Test) {
+    t.only_orlop("the rule is of the specification");
+    t.bundle().push("/hooks/createRuntime", json!({"path": "bin/hook"})).try_run().refused(&["/hooks/createRuntime/0/path"]);
+}
+
+fn hooks_of_create_and_start_and_delete(t: &Test) {
+    let bundle = hooked(t).probe("sleep");
+    let container = bundle.create();
+    let count = |kind: &str| calls(t, &bundle, kind).len();
+    assert_eq!([count("prestart"), count("createRuntime"), count("createContainer")], [1, 1, 1]);
+    assert_eq!([count("startContainer"), count("poststart"), count("poststop")], [0, 0, 0]);
+    container.start();
+    assert_eq!([count("startContainer"), count("poststart"), count("poststop")], [1, 1, 0]);
+    assert_eq!(calls(t, &bundle, "createRuntime")[0]["state"]["pid"], container.pid());
+    container.kill("KILL");
+    container.wait();
+    container.delete();
+    assert_eq!(count("poststop"), 1);
+}

@@ -1,0 +1,165 @@
+//! The mount options of the specification, each on a file system of its own and on a bind.
+
+use kit::{Case, Test, Value};
+use std::fs;
+
+/// What an option does to the line of /proc/self/mountinfo.
+#[derive(Clone, Copy)]
+enum Effect {
+    /// The word shows.
+    Shows(&'static str),
+    /// The words do not show, though the option before this one had asked for the first.
+    Clears(&'static str, &'static [&'static str]),
+    /// Accepted; the kernel shows nothing of it.
+    Accepted,
+    /// A propagation tag shows (or, for `""`, none).
+    Propagates(&'static str),
+    /// The kernel has nothing to remount on a new mount.
+    Refused,
+}
+use Effect::{Accepted, Clears, Propagates, Refused, Shows};
+
+/// Where an option means something.
+#[derive(Clone, Copy, PartialEq)]
+enum On {
+    Both,
+    Tmpfs,
+    Bind,
+}
+use On::{Bind, Both, Tmpfs};
+
+const OPTIONS: [(&str, On, Effect); 59] = [
+    ("async", Both, Accepted),
+    ("atime", Both, Clears("noatime", &["noatime"])),
+    ("bind", Bind, Accepted),
+    ("defaults", Both, Accepted),
+    ("dev", Both, Clears("nodev", &["nodev"])),
+    ("diratime", Both, Clears("nodiratime", &["nodiratime"])),
+    ("dirsync", Tmpfs, Shows("dirsync")),
+    ("exec", Both, Clears("noexec", &["noexec"])),
+    ("iversion", Tmpfs, Accepted),
+    ("lazytime", Tmpfs, Shows("lazytime")),
+    ("loud", Both, Accepted),
+    ("mand", Tmpfs, Accepted),
+    ("noatime", Both, Shows("noatime")),
+    ("nodev", Both, Shows("nodev")),
+    ("nodiratime", Both, Shows("nodiratime")),
+    ("noexec", Both, Shows("noexec")),
+    ("noiversion", Tmpfs, Accepted),
+    ("nolazytime", Tmpfs, Clears("lazytime", &["lazytime"])),
+    ("nomand", Both, Accepted),
+    ("norelatime", Both, Accepted),
+    ("nostrictatime", Both, Accepted),
+    ("nosuid", Both, Shows("nosuid")),
+    ("nosymfollow", Both, Shows("nosymfollow")),
+    ("private", Both, Propagates("")),
+    ("ratime", Bind, Clears("rnoatime", &["noatime"])),
+    ("rbind", Bind, Accepted),
+    ("rdev", Both, Clears("rnodev", &["nodev"])),
+    ("rdiratime", Bind, Clears("rnodiratime", &["nodiratime"])),
+    ("relatime", Both, Shows("relatime")),
+    ("remount", Both, Refused),
+    ("rexec", Both, Clears("rnoexec", &["noexec"])),
+    ("rnoatime", Both, Shows("noatime")),
+    ("rnodev", Both, Shows("nodev")),
+    ("rnodiratime", Both, Shows("nodiratime")),
+    ("rnoexec", Both, Shows("noexec")),
+    ("rnorelatime", Both, Accepted),
+    ("rnostrictatime", Both, Accepted),
+    ("rnosuid", Both, Shows("nosuid")),
+    ("rnosymfollow", Both, Shows("nosymfollow")),
+    ("ro", Both, Shows("ro")),
+    ("rprivate", Both, Propagates("")),
+    ("rrelatime", Both, Shows("relatime")),
+    ("rro", Both, Shows("ro")),
+    ("rrw", Both, Clears("rro", &["ro"])),
+    ("rshared", Both, Propagates("shared:")),
+    ("rslave", Bind, Propagates("master:")),
+    ("rstrictatime", Both, Clears("", &["relatime", "noatime"])),
+    ("rsuid", Both, Clears("rnosuid", &["nosuid"])),
+    ("rsymfollow", Both, Clears("rnosymfollow", &["nosymfollow"])),
+    ("runbindable", Bind, Propagates("unbindable")),
+    ("rw", Both, Clears("ro", &["ro"])),
+    ("shared", Both, Propagates("shared:")),
+    ("silent", Both, Accepted),
+    ("slave", Bind, Propagates("master:")),
+    ("strictatime", Both, Clears("", &["relatime", "noatime"])),
+    ("suid", Both, Clears("nosuid", &["nosuid"])),
+    ("symfollow", Both, Clears("nosymfollow", &["nosymfollow"])),
+    ("sync", Tmpfs, Shows("sync")),
+    ("unbindable", Both, Propagates("unbindable")),
+];
+
+/// What the runtime that may stand in does not do (it says so by failing, or does nothing).
+const ONLY_ORLOP: [&str; 5] =
+    ["tmpfs_defaults", "bind_defaults", "tmpfs_runbindable", "bind_runbindable", "bind_rnostrictatime"];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (option, on, effect) in OPTIONS {
+        for (kind, here) in [("tmpfs", on != Bind), ("bind", on != Tmpfs)] {
+            if here {
+                let name = format!("runtime::mount_options::{kind}_{option}");
+                all.push(Case::new(name, move |t| check(t, kind, option, effect)));
+            }
+        }
+    }
+    all.extend(kit::cases![idmap_is_done_or_refused]);
+    all
+}
+
+fn check(t: &Test, kind: &str, option: &str, effect: Effect) {
+    if ONLY_ORLOP.contains(&format!("{kind}_{option}").as_str())
+        || (kind == "tmpfs" && option.starts_with('r') && !["ro", "rw", "relatime", "remount"].contains(&option))
+        || option.ends_with("symfollow")
+        || (option.starts_with('r') && matches!(effect, Clears(..)))
+    {
+        t.only_orlop("it has no such option there");
+    }
+    let source = t.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    let mut options = if kind == "bind" && option != "bind" && option != "rbind" { vec!["bind"] } else { vec![] };
+    if let Clears(before, _) = effect {
+        options.extend(Some(before).filter(|word| !word.is_empty()));
+    }
+    options.push(option);
+    let bundle = t.bundle().mount(kind, source, "/m", &options);
+    if matches!(effect, Refused) {
+        bundle.try_run().refused(&[]);
+        return;
+    }
+    let seen = bundle.report();
+    let found = seen["mounts"].as_array().unwrap().iter().find(|one| one["point"] == "/m").unwrap();
+    let shown: Vec<&str> = ["options", "super", "propagation"].iter().flat_map(|list| words(&found[*list])).collect();
+    let has = |word: &str| words(&found["options"]).contains(&word) || (kind == "tmpfs" && words(&found["super"]).contains(&word));
+    match effect {
+        Shows(word) => assert!(has(word), "{shown:?}"),
+        Clears(_, gone) => assert!(gone.iter().all(|word| !has(word)), "{shown:?}"),
+        Propagates("") => assert!(words(&found["propagation"]).is_empty(), "{shown:?}"),
+        Propagates(tag) => assert!(words(&found["propagation"]).iter().any(|word| word.starts_with(tag)), "{shown:?}"),
+        Accepted | Refused => {}
+    }
+}
+
+fn words(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// The two options that need a map; `tmpcopyup` is tested with the mounts.
+fn idmap_is_done_or_refused(t: &Test) {
+    t.only_orlop("it has no such option");
+    t.needs_root();
+    let source = t.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "x").unwrap();
+    for option in ["idmap", "ridmap"] {
+        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/m", &["rbind", option]);
+        let output = bundle.probe("stat /m/file").try_run();
+        // On disk the file is root's; through the map of the container it is the container's root's.
+        if output.code() == 0 {
+            assert_eq!(output.json()["uid"], 0, "{output}");
+        } else {
+            output.refused(&[option]);
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Root file system, mounts, devices, masks, propagation.
+
+use kit::{Bundle, Case, Test, Value, json};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        template_mounts,
+        nothing_of_the_host_is_mounted,
+        read_only_root,
+        writable_root,
+        absolute_root_path,
+        bind_directory,
+        bind_file,
+        bind_read_only,
+        bind_is_not_recursive,
+        rbind_is_recursive,
+        rbind_read_only_all_the_way_down,
+        bind_source_is_relative_to_the_bundle,
+        bind_without_source_is_refused,
+        bind_of_a_missing_source_is_refused,
+        mount_points_are_made,
+        mounts_stack_in_order,
+        destination_link_stays_inside,
+        tmpfs_data,
+        tmpfs_without_mode_takes_the_directorys,
+        tmpfs_copy_up,
+        unknown_option_is_refused_on_a_bind,
+        propagation_of_a_mount,
+        rootfs_propagation,
+        mount_of_the_container_stays_in_it,
+        cgroup_mount,
+        cgroup_mount_in_a_cgroup_namespace,
+        default_devices,
+        default_links,
+        devices_of_the_configuration,
+        device_outside_dev,
+        device_replaces_a_default_one,
+        masked_file,
+        masked_directory,
+        masked_paths_may_be_absent,
+        read_only_paths,
+        user_namespace_mounts,
+    ]
+}
+
+fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
+    let mut all = seen["mounts"].as_array().unwrap().iter().rev();
+    all.find(|one| one["point"] == point).unwrap_or_else(|| panic!("{point} is no mount: {:#}", seen["mounts"]))
+}
+
+fn has(mount: &Value, option: &str) -> bool {
+    ["options", "super"].iter().any(|list| mount[*list].as_array().unwrap().iter().any(|o| o == option))
+}
+
+/// A directory of the test with a file in it.
+fn hold(t: &Test) -> PathBuf {
+    let dir = t.dir().join("hold");
+    fs::create_dir_all(dir.join("below")).unwrap();
+    fs::write(dir.join("cargo"), "tea").unwrap();
+    dir
+}
+
+/// A tmpfs below the directory, with a file, until the guard goes.
+struct Below(PathBuf);
+
+impl Below {
+    fn new(dir: PathBuf) -> Self {
+        mount(Some("tmpfs"), &dir, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        fs::write(dir.join("deep"), "water").unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+fn template_mounts(t: &Test) {
+    let seen = t.bundle().report();
+    let wanted = [
+        ("/proc", "proc", vec!["rw"]),
+        ("/dev", "tmpfs", vec!["rw", "nosuid", "size=65536k", "mode=755"]),
+        ("/dev/pts", "devpts", vec!["rw", "nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"]),
+        ("/dev/shm", "tmpfs", vec!["rw", "nosuid", "nodev", "noexec", "size=65536k"]),
+        ("/dev/mqueue", "mqueue", vec!["rw", "nosuid", "nodev", "noexec"]),
+        ("/sys", "sysfs", vec!["ro", "nosuid", "nodev", "noexec"]),
+    ];
+    for (point, kind, options) in wanted {
+        let found = mounted(&seen, point);
+        assert_eq!(found["type"], kind, "{point}");
+        for option in options {
+            assert!(has(found, option), "{point} {option}: {found}");
+        }
+    }
+    assert!(!has(mounted(&seen, "/dev"), "relatime"), "strictatime");
+}
+
+fn nothing_of_the_host_is_mounted(t: &Test) {
+    let bundle = t.bundle();
+    let seen = bundle.report();
+    let root = mounted(&seen, "/");
+    let rootfs = bundle.path("/");
+    assert!(rootfs.to_string_lossy().trim_end_matches('/').ends_with(root["root"].as_str().unwrap()), "{root}");
+    for one in seen["mounts"].as_array().unwrap() {
+        let point = one["point"].as_str().unwrap();
+        let expected = ["/", "/proc", "/dev", "/sys"].contains(&point)
+            || ["/proc/", "/dev/", "/sys/"].iter().any(|start| point.starts_with(start));
+        assert!(expected, "{one}");
+    }
+    let roots = seen["mounts"].as_array().unwrap().iter().filter(|one| one["point"] == "/").count();
+    assert_eq!(roots, 1);
+}
+
+fn read_only_root(t: &Test) {
+    let lines = t.bundle().probe("write /new text , mkdir /dir").run().lines();
+    assert_eq!(lines[0]["errno"], "EROFS");
+    assert_eq!(lines[1]["errno"], "EROFS");
+}
+
+fn writable_root(t: &Test) {
+    let bundle = t.bundle().set("/root/readonly", false).probe("write /new text");
+    assert_eq!(bundle.run().json()["errno"], "");
+    assert_eq!(fs::read_to_string(bundle.path("/new")).unwrap(), "text");
+}
+
+fn absolute_root_path(t: &Test) {
+    let bundle = t.bundle();
+    let path = bundle.path("/").to_string_lossy().into_owned();
+    bundle.set("/root/path", path).run();
+}
+
+fn bind_directory(t: &Test) {
+    let bundle = t.bundle().mount("bind", hold(t), "/hold", &["bind"]);
+    let lines = bundle.probe("read /hold/cargo , write /hold/new text").run().lines();
+    assert_eq!(lines[0]["read"], "tea");
+    assert_eq!(fs::read_to_string(t.dir().join("hold/new")).unwrap(), "text");
+}
+
+fn bind_file(t: &Test) {
+    let bundle = t.bundle().mount("bind", hold(t).join("cargo"), "/etc/cargo", &["bind", "ro"]);
+    let lines = bundle.probe("read /etc/cargo , write /etc/cargo x").run().lines();
+    assert_eq!(lines[0]["read"], "tea");
+    assert_eq!(lines[1]["errno"], "EROFS");
+}
+
+fn bind_read_only(t: &Test) {
+    let bundle = t.bundle().mount("bind", hold(t), "/hold", &["rbind", "ro", "nosuid", "nodev"]);
+    let lines = bundle.probe("write /hold/new text , report").run().lines();
+    assert_eq!(lines[0]["errno"], "EROFS");
+    for option in ["ro", "nosuid", "nodev"] {
+        assert!(has(mounted(&lines[1], "/hold"), option), "{option}");
+    }
+}
+
+fn bind_is_not_recursive(t: &Test) {
+    t.needs_root();
+    let dir = hold(t);
+    let _below = Below::new(dir.join("below"));
+    let bundle = t.bundle().mount("bind", &dir, "/hold", &["bind"]);
+    assert_eq!(bundle.probe("read /hold/below/deep").run().json()["errno"], "ENOENT");
+}
+
+fn rbind_is_recursive(t: &Test) {
+    t.needs_root();
+    let dir = hold(t);
+    let _below = Below::new(dir.join("below"));
+    let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "ro"]);
+    let lines = bundle.probe("read /hold/below/deep , write /hold/below/new x").run().lines();
+    assert_eq!(lines[0]["read"], "water");
+    assert_eq!(lines[1]["errno"], "", "ro is for the top only");
+}
+
+fn rbind_read_only_all_the_way_down(t: &Test) {
+    t.needs_root();
+    let dir = hold(t);
+    let _below = Below::new(dir.join("below"));
+    let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "rro"]);
+    let lines = bundle.probe("write /hold/new x , write /hold/below/new x").run().lines();
+    assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!("EROFS"), &json!("EROFS")));
+}
+
+fn bind_source_is_relative_to_the_bundle(t: &Test) {
+    let bundle = t.bundle().mount("bind", "volume", "/hold", &["bind"]);
+    fs::create_dir(bundle.dir().join("volume")).unwrap();
+    fs::write(bundle.dir().join("volume/cargo"), "salt").unwrap();
+    assert_eq!(bundle.probe("read /hold/cargo").run().json()["read"], "salt");
+}
+
+fn bind_without_source_is_refused(t: &Test) {
+    t.only_orlop("it takes the bundle instead");
+    let bundle = t.bundle().push("/mounts", json!({"destination": "/hold", "type": "bind", "options": ["bind"]}));
+    bundle.try_run().refused(&[]);
+}
+
+fn bind_of_a_missing_source_is_refused(t: &Test) {
+    let source = t.dir().join("not-there");
+    let fragments = [source.to_string_lossy().into_owned(), "no such file or directory".to_owned()];
+    let output = t.bundle().mount("bind", source, "/hold", &["bind"]).try_run();
+    output.refused(&[&fragments[0], &fragments[1]]);
+}
+
+fn mount_points_are_made(t: &Test) {
+    let bundle = t.bundle().mount("tmpfs", "tmpfs", "/a/b/c", &["mode=700"]);
+    let bundle = bundle.mount("bind", hold(t).join("cargo"), "/d/e/file", &["bind"]);
+    let lines = bundle.probe("stat /a/b/c , stat /d/e/file , stat /a").run().lines();
+    assert_eq!(lines[0]["mode"], "0700");
+    assert_eq!(lines[1]["kind"], "file");
+    assert_eq!(lines[2]["mode"], "0755");
+}
+
+fn mounts_stack_in_order(t: &Test) {
+    let bundle = t.bundle().mount("tmpfs", "tmpfs", "/m", &["size=1m"]).mount("bind", hold(t), "/m/in", &["bind"]);
+    let lines = bundle.probe("read /m/in/cargo , list /m").run().lines();
+    assert_eq!(lines[0]["read"], "tea");
+    assert_eq!(lines[1]["list"], json!(["in"]));
+}
+
+fn destination_link_stays_inside(t: &Test) {
+    let bundle = t.bundle().directory("/real").link("/alias", "/real").mount("bind", hold(t), "/alias", &["bind"]);
+    assert_eq!(bundle.probe("read /real/cargo").run().json()["read"], "tea");
+}
+
+fn tmpfs_data(t: &Test) {
+    let options = ["nosuid", "size=512k", "nr_inodes=100", "mode=1770", "uid=7", "gid=8"];
+    let lines = t.bundle().mount("tmpfs", "name", "/m", &options).probe("stat /m , report").run().lines();
+    assert_eq!((&lines[0]["mode"], &lines[0]["uid"], &lines[0]["gid"]), (&json!("1770"), &json!(7), &json!(8)));
+    let found = mounted(&lines[1], "/m");
+    assert_eq!(found["source"], "name");
+    for option in ["nosuid", "size=512k", "nr_inodes=100"] {
+        assert!(has(found, option), "{option}: {found}");
+    }
+}
+
+fn tmpfs_without_mode_takes_the_directorys(t: &Test) {
+    let bundle = t.bundle().directory("/m");
+    fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o711)).unwrap();
+    let lines = bundle.mount("tmpfs", "tmpfs", "/m", &[]).probe("stat /m").run().lines();
+    assert_eq!(lines[0]["mode"], "0711");
+    let lines = t.bundle().mount("tmpfs", "tmpfs", "/absent", &[]).probe("stat /absent").run().lines();
+    assert_eq!(lines[0]["mode"], "1777");
+}
+
+fn tmpfs_copy_up(t: &Test) {
+    let bundle = t.bundle().file("/m/cargo", "tea").mount("tmpfs", "tmpfs", "/m", &["tmpcopyup"]);
+    let bundle = bundle.probe("read /m/cargo , write /m/cargo x");
+    let lines = bundle.run().lines();
+    assert_eq!(lines[0]["read"], "tea");
+    assert_eq!(lines[1]["errno"], "");
+    assert_eq!(fs::read_to_string(bundle.path("/m/cargo")).unwrap(), "tea");
+}
+
+fn unknown_option_is_refused_on_a_bind(t: &Test) {
+    t.only_orlop("this runtime drops it");
+    t.bundle().mount("bind", hold(t), "/hold", &["bind", "size=1m"]).try_run().refused(&["size=1m"]);
+}
+
+fn propagation_of_a_mount(t: &Test) {
+    for (option, sign) in [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")] {
+        let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", option]).report();
+        let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
+        assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{option}: {found:?}");
+    }
+    let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", "private"]).report();
+    assert_eq!(mounted(&seen, "/hold")["propagation"], json!([]));
+}
+
+fn rootfs_propagation(t: &Test) {
+    for (word, signs) in [
+        ("slave", vec!["master:"]),
+        ("rslave", vec!["master:"]),
+        ("private", vec![]),
+        ("shared", vec!["shared:"]),
+        ("unbindable", vec!["unbindable"]),
+    ] {
+        if !t.is_orlop() && ["shared", "unbindable"].contains(&word) {
+            continue; // The stand-in loses them.
+        }
+        let seen = t.bundle().set("/linux/rootfsPropagation", word).report();
+        let found = mounted(&seen, "/")["propagation"].as_array().unwrap();
+        for sign in &signs {
+            assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{word}: {found:?}");
+        }
+        assert!(!signs.is_empty() || found.is_empty(), "{word}: {found:?}");
+    }
+    t.bundle().set("/linux/rootfsPropagation", "sideways").try_run().refused(&["sideways"]);
+}
+
+fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {
+    let all = json!(["CAP_SYS_ADMIN"]);
+    bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}))
+}
+
+/// The leak check of the whole run would see the mount on the host, whose `/` is shared.
+fn mount_of_the_container_stays_in_it(t: &Test) {
+    let bundle = may_mount(t.bundle().directory("/m").mount("bind", hold(t), "/hold", &["rbind"]));
+    let lines = bundle.probe("mount /m tmpfs , mount /hold/below tmpfs").run().lines();
+    assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
+}
+
+fn cgroup_mount(t: &Test) {
+    t.v1("memory", "");
+    let bundle = t.bundle().probe("report , write /sys/fs/cgroup/memory/memory.limit_in_bytes 1 , list /sys/fs/cgroup");
+    let lines = bundle.run().lines();
+    let found = mounted(&lines[0], "/sys/fs/cgroup/memory");
+    assert_eq!(found["type"], "cgroup");
+    assert!(has(found, "ro") && has(found, "memory"), "{found}");
+    // Without a cgroup namespace the mount shows the container's own part of the tree only.
+    assert_eq!(found["root"], format!("/{}", bundle.id()));
+    assert_eq!(lines[1]["errno"], "EROFS");
+    let names = lines[2]["list"].as_array().unwrap();
+    for name in ["cpu", "memory", "pids", "freezer", "devices"] {
+        assert!(names.contains(&json!(name)), "{names:?}");
+    }
+}
+
+fn cgroup_mount_in_a_cgroup_namespace(t: &Test) {
+    t.v1("memory", "");
+    let bundle = t.bundle().namespace("cgroup").probe("report , read /sys/fs/cgroup/pids/cgroup.procs");
+    let lines = bundle.run().lines();
+    assert_eq!(mounted(&lines[0], "/sys/fs/cgroup/memory")["root"], "/");
+    assert_eq!(lines[1]["read"], "1\n", "the namespace's root is the container's cgroup");
+}
+
+fn default_devices(t: &Test) {
+    let seen = t.bundle().report();
+    for (name, major, minor) in
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+    {
+        let device = &seen["dev"][name];
+        let found = (&device["kind"], &device["major"], &device["minor"], &device["mode"]);
+        assert_eq!(found, (&json!("c"), &json!(major), &json!(minor), &json!("0666")), "{name}");
+    }
+    let lines = t.bundle().probe("write /dev/null x , open /dev/zero r , open /dev/full r").run().lines();
+    assert!(lines.iter().all(|line| line["errno"] == ""), "{lines:?}");
+}
+
+fn default_links(t: &Test) {
+    let seen = t.bundle().report();
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        assert_eq!(seen["dev"][name]["target"], target, "{name}");
+    }
+}
+
+fn devices_of_the_configuration(t: &Test) {
+    let devices = json!([
+        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 3, "gid": 4},
+        {"path": "/dev/loopy", "type": "b", "major": 7, "minor": 250, "fileMode": 0o600},
+        {"path": "/dev/pipe", "type": "p", "fileMode": 0o644},
+        {"path": "/dev/u", "type": "u", "major": 1, "minor": 3},
+        // podman writes the file type into the mode.
+        {"path": "/dev/typed", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20_600},
+    ]);
+    let dev = &t.bundle().set("/linux/devices", devices).report()["dev"];
+    let of = |name: &str| [&dev[name]["kind"], &dev[name]["major"], &dev[name]["minor"], &dev[name]["mode"]].map(Clone::clone);
+    assert_eq!(of("fuse"), [json!("c"), json!(10), json!(229), json!("0640")]);
+    assert_eq!((&dev["fuse"]["uid"], &dev["fuse"]["gid"]), (&json!(3), &json!(4)));
+    assert_eq!(of("loopy"), [json!("b"), json!(7), json!(250), json!("0600")]);
+    assert_eq!((&dev["pipe"]["kind"], &dev["pipe"]["mode"]), (&json!("p"), &json!("0644")));
+    assert_eq!(dev["u"]["kind"], "c");
+    assert_eq!(dev["typed"]["mode"], "0600");
+}
+
+fn device_outside_dev(t: &Test) {
+    let device = json!([{"path": "/opt/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]);
+    let found = t.bundle().set("/linux/devices", device).probe("stat /opt/null").run().json();
+    assert_eq!((&found["kind"], &found["minor"]), (&json!("c"), &json!(3)));
+}
+
+fn device_replaces_a_default_one(t: &Test) {
+    let device = json!([{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 9}]);
+    let dev = &t.bundle().set("/linux/devices", device).report()["dev"]["full"];
+    assert_eq!((&dev["mode"], &dev["uid"]), (&json!("0600"), &json!(9)));
+}
+
+fn masked_file(t: &Test) {
+    let bundle = t.bundle().file("/etc/secret", "gold").set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
+    let lines = bundle.probe("read /etc/secret , read /proc/keys , stat /etc/secret").run().lines();
+    assert_eq!((&lines[0]["read"], &lines[1]["read"]), (&json!(""), &json!("")));
+    assert_eq!((&lines[2]["major"], &lines[2]["minor"]), (&json!(1), &json!(3)));
+}
+
+fn masked_directory(t: &Test) {
+    let bundle = t.bundle().file("/etc/secrets/key", "gold").set("/linux/maskedPaths", json!(["/etc/secrets"]));
+    let bundle = bundle.set("/root/readonly", false);
+    let lines = bundle.probe("list /etc/secrets , write /etc/secrets/new x").run().lines();
+    assert_eq!(lines[0]["list"], json!([]));
+    assert_eq!(lines[1]["errno"], "EROFS");
+}
+
+fn masked_paths_may_be_absent(t: &Test) {
+    let paths = json!(["/no/such/path", "/proc/no-such", "/etc/secret", "/etc/secret"]);
+    t.bundle().file("/etc/secret", "gold").set("/linux/maskedPaths", paths).run();
+}
+
+fn read_only_paths(t: &Test) {
+    let bundle = t.bundle().file("/etc/a", "x").directory("/etc/d").set("/root/readonly", false);
+    let bundle = bundle.set("/linux/readonlyPaths", json!(["/etc/a", "/etc/d", "/proc/sys", "/no/such"]));
+    let lines = bundle
+        .probe("write /etc/a y , mkdir /etc/d/new , write /proc/sys/kernel/hostname y , write /etc/b y , read /etc/a")
+        .run()
+        .lines();
+    for (n, errno) in [(0, "EROFS"), (1, "EROFS"), (2, "EROFS"), (3, ""), (4, "")] {
+        assert_eq!(lines[n]["errno"], errno, "{n}");
+    }
+}
+
+fn user_namespace_mounts(t: &Test) {
+    t.needs_root();
+    let dir = hold(t);
+    let seen = t.bundle().user_namespace(200_000).mount("bind", &dir, "/hold", &["rbind", "ro"]).report();
+    for point in ["/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/hold"] {
+        mounted(&seen, point);
+    }
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        assert_eq!(seen["dev"][name]["kind"], "c", "{name}");
+    }
+}

@@ -1,0 +1,226 @@
+//! `linux.namespaces`, id maps, time offsets, host and domain name.
+
+use kit::{Case, Test, Value, json};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        new_namespaces_are_new,
+        absent_namespaces_are_the_callers,
+        namespaces_are_joined_by_path,
+        new_and_joined_namespaces_mix,
+        pid_namespace_starts_at_one,
+        without_pid_namespace_the_hosts_pids_show,
+        loopback_is_up,
+        cgroup_namespace_hides_the_path,
+        user_namespace_maps_ids,
+        user_namespace_with_several_ranges,
+        user_namespace_is_joined,
+        rootless_map_of_the_caller,
+        time_offsets,
+        host_name,
+        domain_name,
+        host_name_without_uts_namespace_is_refused,
+        duplicate_namespace_is_refused,
+        namespace_of_another_type_is_refused,
+        missing_namespace_path_is_refused,
+        id_maps_without_user_namespace_are_refused,
+        mount_namespace_is_required_for_nothing_else,
+    ]
+}
+
+fn own(kind: &str) -> String {
+    of("self", kind)
+}
+
+fn of(pid: impl std::fmt::Display, kind: &str) -> String {
+    std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().to_string_lossy().into_owned()
+}
+
+fn new_namespaces_are_new(t: &Test) {
+    let seen = t.bundle().namespace("cgroup").report();
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        assert_ne!(seen["namespaces"][kind], own(kind), "{kind}");
+    }
+    for kind in ["user", "time"] {
+        assert_eq!(seen["namespaces"][kind], own(kind), "{kind}");
+    }
+}
+
+fn absent_namespaces_are_the_callers(t: &Test) {
+    let mut bundle = t.bundle().remove("/hostname").only_mounts(&["/proc", "/dev"]);
+    for kind in ["network", "ipc", "uts", "pid"] {
+        bundle = bundle.without_namespace(kind);
+    }
+    let seen = bundle.report();
+    for kind in ["cgroup", "ipc", "net", "pid", "time", "user", "uts"] {
+        assert_eq!(seen["namespaces"][kind], own(kind), "{kind}");
+    }
+    assert_ne!(seen["namespaces"]["mnt"], own("mnt"));
+}
+
+fn namespaces_are_joined_by_path(t: &Test) {
+    let first = t.bundle().namespace("cgroup").probe("sleep").start();
+    let at = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
+    let mut bundle = t.bundle().remove("/hostname");
+    for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("cgroup", "cgroup")] {
+        bundle = bundle.join(kind, &at(file));
+    }
+    let seen = bundle.report();
+    for kind in ["net", "ipc", "uts", "pid", "cgroup"] {
+        assert_eq!(seen["namespaces"][kind], of(first.pid(), kind), "{kind}");
+    }
+    assert_eq!(seen["hostname"], "orlop");
+    assert_ne!(seen["pid"], 1);
+}
+
+fn new_and_joined_namespaces_mix(t: &Test) {
+    let first = t.bundle().probe("sleep").start();
+    let net = format!("/proc/{}/ns/net", first.pid());
+    let seen = t.bundle().join("network", &net).without_namespace("ipc").only_mounts(&["/proc", "/dev"]).report();
+    assert_eq!(seen["namespaces"]["net"], of(first.pid(), "net"));
+    assert_eq!(seen["namespaces"]["ipc"], own("ipc"));
+    assert_ne!(seen["namespaces"]["pid"], of(first.pid(), "pid"));
+    assert_ne!(seen["namespaces"]["pid"], own("pid"));
+}
+
+fn pid_namespace_starts_at_one(t: &Test) {
+    let seen = t.bundle().report();
+    assert_eq!((&seen["pid"], &seen["ppid"], &seen["sid"], &seen["pgid"]), (&json!(1), &json!(0), &json!(1), &json!(1)));
+}
+
+fn without_pid_namespace_the_hosts_pids_show(t: &Test) {
+    let container = t.bundle().without_namespace("pid").probe("report , sleep").start();
+    let seen = container.first_line();
+    assert_eq!(seen["pid"], container.pid());
+    assert_eq!(seen["sid"], container.pid());
+}
+
+fn loopback_is_up(t: &Test) {
+    assert_eq!(t.bundle().report()["interfaces"], json!({"lo": true}));
+}
+
+fn cgroup_namespace_hides_the_path(t: &Test) {
+    let seen = t.bundle().namespace("cgroup").report();
+    let lines = seen["cgroup"].as_array().unwrap();
+    assert!(!lines.is_empty());
+    for line in lines {
+        assert!(line.as_str().unwrap().ends_with(":/"), "{line}");
+    }
+}
+
+fn squeeze(map: &Value) -> Vec<Vec<u32>> {
+    let numbers = |line: &str| line.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    map.as_str().unwrap().lines().map(numbers).collect()
+}
+
+fn user_namespace_maps_ids(t: &Test) {
+    t.needs_root();
+    let container = t.bundle().user_namespace(200_000).probe("report , sleep").start();
+    let seen = container.first_line();
+    assert_eq!(squeeze(&seen["uid_map"]), [[0, 200_000, 65536]]);
+    assert_eq!(squeeze(&seen["gid_map"]), [[0, 200_000, 65536]]);
+    assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
+    assert_ne!(seen["namespaces"]["user"], own("user"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
+    assert!(status.contains("Uid:\t200000\t200000\t200000\t200000"), "{status}");
+}
+
+fn user_namespace_with_several_ranges(t: &Test) {
+    t.needs_root();
+    let maps = json!([
+        {"containerID": 0, "hostID": 200_000, "size": 10},
+        {"containerID": 10, "hostID": 300_000, "size": 1},
+        {"containerID": 11, "hostID": 200_010, "size": 1000},
+    ]);
+    let bundle = t.bundle().user_namespace(200_000).set("/process/user", json!({"uid": 10, "gid": 11}));
+    let seen = bundle.set("/linux/uidMappings", maps.clone()).set("/linux/gidMappings", maps).report();
+    assert_eq!(squeeze(&seen["uid_map"]), [[0, 200_000, 10], [10, 300_000, 1], [11, 200_010, 1000]]);
+    assert_eq!(seen["uid"], json!([10, 10, 10, 10]));
+    assert_eq!(seen["gid"], json!([11, 11, 11, 11]));
+}
+
+fn user_namespace_is_joined(t: &Test) {
+    t.needs_root();
+    t.only_orlop("it wants maps for a namespace that has them");
+    let first = t.bundle().user_namespace(200_000).probe("sleep").start();
+    let at = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
+    let bundle = t.bundle().user_namespace(200_000).remove("/linux/uidMappings").remove("/linux/gidMappings");
+    let bundle = bundle.join("user", &at("user")).join("network", &at("net")).join("ipc", &at("ipc"));
+    let seen = bundle.report();
+    for kind in ["user", "net", "ipc"] {
+        assert_eq!(seen["namespaces"][kind], of(first.pid(), kind), "{kind}");
+    }
+    assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
+}
+
+/// A caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
+fn rootless_map_of_the_caller(t: &Test) {
+    t.needs_root();
+    let id = 54_321;
+    let bundle = t.bundle().user_namespace(id).remove("/linux/cgroupsPath").remove("/linux/resources");
+    let bundle = bundle.only_mounts(&["/proc", "/dev"]).set("/process/user", json!({"uid": 0, "gid": 0}));
+    let map = json!([{"containerID": 0, "hostID": id, "size": 1}]);
+    let bundle = bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    for dir in [t.dir().to_owned(), t.root(), t.dir().join("tmp")] {
+        std::fs::create_dir_all(&dir).unwrap();
+        nix::unistd::chown(&dir, Some(id.into()), Some(id.into())).unwrap();
+    }
+    let output = bundle.command("run", &[]).wrap(&format!("uid={id}")).output().success();
+    let seen = output.json();
+    assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
+    assert_eq!(squeeze(&seen["uid_map"]), [[0, id, 1]]);
+    assert_eq!(seen["setgroups"], "deny");
+}
+
+fn time_offsets(t: &Test) {
+    t.only_orlop("time namespaces are newer");
+    let offsets = json!({"boottime": {"secs": 86_400, "nanosecs": 5}, "monotonic": {"secs": 3600}});
+    let seen = t.bundle().namespace("time").set("/linux/timeOffsets", offsets).report();
+    assert_ne!(seen["namespaces"]["time"], own("time"));
+    let lines: Vec<Vec<&str>> =
+        seen["time_offsets"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().split_whitespace().collect()).collect();
+    assert_eq!(lines, [["monotonic", "3600", "0"], ["boottime", "86400", "5"]]);
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let up: i64 = uptime.split('.').next().unwrap().parse().unwrap();
+    let shift = seen["boottime"].as_i64().unwrap() - up;
+    assert!((86_390..86_410).contains(&shift), "{shift}");
+}
+
+fn host_name(t: &Test) {
+    assert_eq!(t.bundle().set("/hostname", "a-ship.example").report()["hostname"], "a-ship.example");
+}
+
+fn domain_name(t: &Test) {
+    t.only_orlop("domainname is newer");
+    assert_eq!(t.bundle().set("/domainname", "fleet").report()["domainname"], "fleet");
+}
+
+fn host_name_without_uts_namespace_is_refused(t: &Test) {
+    t.bundle().without_namespace("uts").try_run().refused(&["hostname"]);
+}
+
+fn duplicate_namespace_is_refused(t: &Test) {
+    let word = if t.is_orlop() { "/linux/namespaces" } else { "duplicated ns" };
+    t.bundle().push("/linux/namespaces", json!({"type": "pid"})).try_run().refused(&[word]);
+}
+
+fn namespace_of_another_type_is_refused(t: &Test) {
+    t.bundle().join("network", "/proc/self/ns/uts").try_run().refused(&[]);
+}
+
+fn missing_namespace_path_is_refused(t: &Test) {
+    t.bundle().join("network", "/proc/self/ns/nothing").try_run().refused(&["/proc/self/ns/nothing"]);
+}
+
+fn id_maps_without_user_namespace_are_refused(t: &Test) {
+    t.only_orlop("it ignores such maps");
+    let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+    t.bundle().set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map).try_run().refused(&["user namespace"]);
+}
+
+fn mount_namespace_is_required_for_nothing_else(t: &Test) {
+    t.only_orlop("this runtime insists on a mount namespace");
+    // No mount namespace: either it runs on the caller's mounts without touching them, or says which field it wants.
+    let output = t.bundle().without_namespace("mount").try_run();
+    assert!(output.code() == 1 && output.stderr.contains("mount"), "{output}");
+}
