@@ -1,12 +1,33 @@
 //! The runtime against the real kernel: bundles in, containers out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod bad_input;
+mod hooks;
+mod lifecycle;
+mod logs;
 mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod resources;
+mod seccomp;
+mod security;
+mod terminal;
 
 fn main() -> std::process::ExitCode {
-    let rooms = [namespaces::cases(), process::cases(), mounts::cases(), mount_options::cases()];
+    let rooms = [
+        namespaces::cases(),
+        process::cases(),
+        mounts::cases(),
+        mount_options::cases(),
+        hooks::cases(),
+        resources::cases(),
+        seccomp::cases(),
+        terminal::cases(),
+        lifecycle::cases(),
+        bad_input::cases(),
+        logs::cases(),
+        security::cases(),
+    ];
     kit::main(env!("CARGO_BIN_EXE_orlop"), rooms.into_iter().flatten().collect())
 }

@@ -40,6 +40,18 @@ pub fn reap(pid: i32, within: Duration) -> Option<i32> {
     }
 }
 
+/// sigwait(3) for any signal, the real-time ones too; all must be blocked.
+pub fn wait_for_a_signal() -> i32 {
+    let mut signal = 0;
+    // SAFETY: all-zero is a valid sigset_t, which sigfillset fills; the number is a local integer.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigwait(&raw const all, &raw mut signal);
+    }
+    signal
+}
+
 /// Takes ownership of a received descriptor.
 pub fn own(fd: RawFd) -> OwnedFd {
     // SAFETY: recvmsg(2) has just made this descriptor for us alone.

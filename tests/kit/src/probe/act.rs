@@ -33,8 +33,9 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             return None;
         }
         "signals" => return Some(print_signals()),
-        "ignore" => {
+        "hold" => {
             SigSet::all().thread_block().unwrap();
+            std::thread::sleep(Duration::from_secs(3600));
             return None;
         }
         "hook" => return Some(hook(arg(0), args.get(1).map_or(0, |_| number(1) as u8))),
@@ -165,13 +166,12 @@ fn name_of(errno: Errno) -> &'static str {
 
 /// Prints every signal that comes, as its number; SIGUSR2 ends it with 0.
 fn print_signals() -> u8 {
-    let all = SigSet::all();
-    all.thread_block().unwrap();
+    SigSet::all().thread_block().unwrap();
     println!("{}", json!({"ready": true}));
     loop {
-        let signal = all.wait().unwrap();
-        println!("{}", json!({"signal": signal as i32}));
-        if signal == Signal::SIGUSR2 {
+        let signal = sys::wait_for_a_signal();
+        println!("{}", json!({"signal": signal}));
+        if signal == libc::SIGUSR2 {
             return 0;
         }
     }

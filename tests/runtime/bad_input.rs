@@ -1,0 +1,306 @@
+//! What people get wrong: exit code 1, one sentence that says what and where, nothing left behind.
+
+use kit::{Bundle, Case, Test, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        invalid_ids,
+        existing_id,
+        missing_bundle,
+        bundle_without_config,
+        malformed_json,
+        wrong_type_in_json,
+        missing_rootfs,
+        rootfs_is_a_file,
+        missing_program,
+        program_not_in_path,
+        program_without_permission,
+        program_is_a_directory,
+        program_of_no_known_format,
+        script_without_its_interpreter,
+        missing_program_of_a_created_container,
+        relative_cwd,
+        no_arguments,
+        unsupported_version,
+        no_version,
+        every_problem_is_listed,
+        unknown_properties_are_ignored,
+        unknown_command,
+        unknown_flag,
+        missing_arguments,
+        too_many_arguments,
+        not_root_without_user_namespace,
+        missing_console_socket,
+        detached_terminal_without_console_socket,
+        bad_preserve_fds,
+        bad_log_format,
+        unwritable_state_root,
+        valid_but_unbuilt_fields_are_refused,
+        message_is_one_line,
+    ]
+}
+
+/// Insists that neither `create` nor `run` leaves a thing.
+fn refused(t: &Test, bundle: &Bundle<'_>, fragments: &[&str]) {
+    for verb in ["run", "create"] {
+        bundle.command(verb, &[]).output().refused(fragments);
+        assert!(t.leaks_of(bundle.id()).is_empty(), "{verb}: {:?}", t.leaks_of(bundle.id()));
+    }
+}
+
+fn invalid_ids(t: &Test) {
+    for id in ["", ".", "..", "a/b", "../up", "a b", "x\ny", "ü"] {
+        t.bundle().named(id).try_run().refused(&[]);
+    }
+    assert!(fs::read_dir(t.root()).map_or(0, Iterator::count) <= 1);
+}
+
+fn existing_id(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let container = bundle.create();
+    bundle.try_create().refused(&["exist"]);
+    bundle.command("run", &[]).output().refused(&["exist"]);
+    // The one that was there is unharmed.
+    container.start();
+    assert_eq!(container.status(), "running");
+}
+
+fn missing_bundle(t: &Test) {
+    let id = t.id();
+    t.runtime(["run", "--bundle", "/no/such/bundle", &id]).output().refused(&["/no/such/bundle"]);
+}
+
+fn bundle_without_config(t: &Test) {
+    let bundle = t.bundle();
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    t.runtime(["run", "--bundle", &dir, bundle.id()]).output().refused(&["config.json"]);
+}
+
+fn raw<'t>(t: &'t Test, text: &str) -> (Bundle<'t>, kit::Output) {
+    let bundle = t.bundle();
+    fs::write(bundle.dir().join("config.json"), text).unwrap();
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    let output = t.runtime(["run", "--bundle", &dir, bundle.id()]).output();
+    assert!(t.leaks_of(bundle.id()).is_empty());
+    (bundle, output)
+}
+
+fn malformed_json(t: &Test) {
+    for text in ["", "{", "[]", "{\"ociVersion\": }", "not json", "{\"ociVersion\":\"1.0.2\",}", "\u{0}"] {
+        raw(t, text).1.refused(&[]);
+    }
+    if t.is_orlop() {
+        raw(t, "{\n  \"ociVersion\": 1.0.2\n}").1.refused(&["config.json", "line 2", "column"]);
+    }
+}
+
+fn wrong_type_in_json(t: &Test) {
+    let bundle = t.bundle().set("/process/args", "sleep");
+    let fragments: &[&str] = if t.is_orlop() { &["/process/args"] } else { &["args"] };
+    refused(t, &bundle, fragments);
+    refused(t, &t.bundle().set("/process/user/uid", "0"), &[]);
+    refused(t, &t.bundle().set("/process/user/uid", -1), &[]);
+    refused(t, &t.bundle().set("/process/user/uid", 5_000_000_000u64), &[]);
+    refused(t, &t.bundle().set("/mounts", json!({})), &[]);
+}
+
+fn missing_rootfs(t: &Test) {
+    refused(t, &t.bundle().set("/root/path", "no-such-rootfs"), &["no-such-rootfs"]);
+    refused(t, &t.bundle().remove("/root"), &["root"]);
+}
+
+fn rootfs_is_a_file(t: &Test) {
+    let bundle = t.bundle().set("/root/path", "a-file");
+    fs::write(bundle.dir().join("a-file"), "").unwrap();
+    refused(t, &bundle, &[]);
+}
+
+fn program(t: &Test, name: &str, fragments: &[&str]) {
+    t.bundle().set("/process/args", json!([name])).try_run().refused(fragments);
+}
+
+fn missing_program(t: &Test) {
+    program(t, "/no/such", &["/no/such", "no such file or directory"]);
+}
+
+fn program_not_in_path(t: &Test) {
+    program(t, "nothing", &["nothing", "executable file not found in $PATH"]);
+}
+
+fn program_without_permission(t: &Test) {
+    let bundle = t.bundle().file("/bin/locked", "x").set("/process/args", json!(["/bin/locked"]));
+    bundle.try_run().refused(&["/bin/locked", "permission denied"]);
+}
+
+fn program_is_a_directory(t: &Test) {
+    let output = t.bundle().directory("/bin/dir").set("/process/args", json!(["/bin/dir"])).try_run();
+    let output = output.refused(&["/bin/dir"]);
+    // Managers map either to exit code 126.
+    assert!(output.stderr.contains("is a directory") || output.stderr.contains("permission denied"), "{output}");
+}
+
+fn executable<'t>(t: &'t Test, text: &str) -> Bundle<'t> {
+    let bundle = t.bundle().file("/bin/strange", text);
+    fs::set_permissions(bundle.path("/bin/strange"), fs::Permissions::from_mode(0o755)).unwrap();
+    bundle.set("/process/args", json!(["/bin/strange"]))
+}
+
+fn program_of_no_known_format(t: &Test) {
+    let output = executable(t, "just text").try_run();
+    assert_eq!(output.code(), 1, "{output}");
+    assert!(output.stderr.contains("exec format error"), "{output}");
+}
+
+fn script_without_its_interpreter(t: &Test) {
+    let output = executable(t, "#!/no/interpreter\n").try_run();
+    assert_eq!(output.code(), 1, "{output}");
+    assert!(output.stderr.contains("/bin/strange") && output.stderr.contains("no such file or directory"), "{output}");
+}
+
+/// `create` may find it or leave it to `start`; one of the two says it, and delete cleans up.
+fn missing_program_of_a_created_container(t: &Test) {
+    let bundle = t.bundle().set("/process/args", json!(["/no/such"]));
+    let pid_file = t.dir().join("pid");
+    let output = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]).output();
+    if output.code() == 0 {
+        t.runtime(["start", bundle.id()]).output().refused(&["/no/such", "no such file or directory"]);
+        t.runtime(["delete", "--force", bundle.id()]).output().success();
+        let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+        kit::sys::reap(pid, std::time::Duration::from_secs(5));
+    } else {
+        output.refused(&["/no/such", "no such file or directory"]);
+    }
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+fn relative_cwd(t: &Test) {
+    refused(t, &t.bundle().set("/process/cwd", "tmp"), &["wd"]);
+}
+
+fn no_arguments(t: &Test) {
+    refused(t, &t.bundle().set("/process/args", json!([])), &["args"]);
+    refused(t, &t.bundle().remove("/process/args"), &["args"]);
+}
+
+fn unsupported_version(t: &Test) {
+    t.only_orlop("it does not look");
+    for version in ["2.0.0", "garbage", ""] {
+        refused(t, &t.bundle().set("/ociVersion", version), &["ociVersion"]);
+    }
+    for version in ["1.0.0", "1.0.2-dev", "1.2.1", "1.3.0", "1.4.0"] {
+        t.bundle().set("/ociVersion", version).run();
+    }
+}
+
+fn no_version(t: &Test) {
+    t.only_orlop("it does not look");
+    refused(t, &t.bundle().remove("/ociVersion"), &["ociVersion"]);
+}
+
+fn every_problem_is_listed(t: &Test) {
+    t.only_orlop("it stops at the first");
+    let bundle = t.bundle().set("/process/cwd", "tmp").set("/process/rlimits/0/type", "RLIMIT_X");
+    let bundle = bundle.push("/linux/namespaces", json!({"type": "pid"}));
+    refused(t, &bundle, &["/process/cwd", "/process/rlimits/0", "/linux/namespaces/5"]);
+}
+
+fn unknown_properties_are_ignored(t: &Test) {
+    t.bundle().set("/colour", "blue").set("/linux/colour", json!({"a": [1]})).set("/process/colour", json!(null)).run();
+}
+
+fn unknown_command(t: &Test) {
+    let output = t.bare(["sail"]).output();
+    assert_ne!(output.code(), 0, "{output}");
+}
+
+fn unknown_flag(t: &Test) {
+    for words in [vec!["--colour", "list"], vec!["list", "--colour"], vec!["run", "--colour", "x"]] {
+        let output = t.bare(words).output();
+        assert_ne!(output.code(), 0, "{output}");
+        assert!(format!("{}{}", output.stderr, output.stdout).contains("colour"), "{output}");
+    }
+}
+
+fn missing_arguments(t: &Test) {
+    for verb in ["create", "start", "state", "kill", "delete", "run", "exec"] {
+        let output = t.runtime([verb]).output();
+        assert_ne!(output.code(), 0, "{output}");
+        assert!(!output.stderr.is_empty() || !output.stdout.is_empty(), "{output}");
+    }
+}
+
+fn too_many_arguments(t: &Test) {
+    for verb in ["create", "start", "state", "delete", "run"] {
+        let output = t.runtime([verb, "a", "b", "c"]).output();
+        assert_ne!(output.code(), 0, "{output}");
+    }
+}
+
+fn not_root_without_user_namespace(t: &Test) {
+    t.needs_root();
+    let id = 54_322;
+    let bundle = t.bundle().user_namespace(id).remove("/linux/uidMappings").remove("/linux/gidMappings");
+    let bundle = bundle.without_namespace("user").remove("/linux/cgroupsPath").remove("/linux/resources");
+    fs::create_dir_all(t.root()).unwrap();
+    for dir in [t.root(), t.dir().join("tmp")] {
+        nix::unistd::chown(&dir, Some(id.into()), Some(id.into())).unwrap();
+    }
+    let output = bundle.command("run", &[]).wrap(&format!("uid={id}")).output();
+    output.refused(&["user namespace"]);
+    assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
+}
+
+fn missing_console_socket(t: &Test) {
+    let bundle = t.bundle().set("/process/terminal", true);
+    bundle.command("create", &["--console-socket", "/no/such/socket"]).output().refused(&["/no/such/socket"]);
+    assert!(t.leaks_of(bundle.id()).is_empty());
+}
+
+fn detached_terminal_without_console_socket(t: &Test) {
+    let bundle = t.bundle().set("/process/terminal", true);
+    bundle.command("create", &[]).output().refused(&["console"]);
+    bundle.command("run", &["-d"]).output().refused(&["console"]);
+    assert!(t.leaks_of(bundle.id()).is_empty());
+}
+
+fn bad_preserve_fds(t: &Test) {
+    for value in ["x", ""] {
+        let output = t.bundle().command("run", &["--preserve-fds", value]).output();
+        assert_ne!(output.code(), 0, "{output}");
+    }
+    // Descriptors that are not there.
+    let output = t.bundle().command("run", &["--preserve-fds", "40"]).output();
+    output.refused(&["preserve"]);
+}
+
+fn bad_log_format(t: &Test) {
+    t.runtime(["list"]).global("--log-format").global("poem").output().refused(&["poem"]);
+}
+
+fn unwritable_state_root(t: &Test) {
+    let bundle = t.bundle();
+    bundle.write();
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    let words = ["--root", "/proc/no/such", "run", "--bundle", &dir, bundle.id()];
+    t.bare(words).output().refused(&["/proc/no"]);
+}
+
+/// Valid by the specification, but not built: the answer names the field. It is never dropped.
+fn valid_but_unbuilt_fields_are_refused(t: &Test) {
+    t.only_orlop("a rule of this repository");
+    let table = [
+        ("/linux/intelRdt", json!({"closID": "a"}), "intelRdt"),
+        ("/linux/netDevices", json!({"no-such-device": {}}), "netDevices"),
+    ];
+    for (pointer, value, word) in table {
+        let output = t.bundle().set(pointer, value).try_run();
+        assert!(output.code() == 0 || output.stderr.contains(word), "{output}");
+    }
+}
+
+fn message_is_one_line(t: &Test) {
+    let output = t.bundle().set("/process/args", json!(["/no/such"])).try_run().refused(&[]);
+    assert_eq!(output.stderr.trim_end().lines().count(), 1, "{output}");
+}

@@ -1,0 +1,614 @@
+//! The life of a container: states, signals, exit codes, exec, two commands at once.
+
+use kit::{Case, Test, Value, json};
+use std::fs;
+use std::time::Duration;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        from_create_to_delete,
+        state_fields,
+        created_container_waits,
+        exit_code_of_run,
+        signal_of_run,
+        run_forwards_signals,
+        run_detached,
+        run_keep,
+        default_signal_is_term,
+        signals_by_name_and_number,
+        kill_of_a_stopped_container,
+        kill_zero_asks,
+        kill_all_without_pid_namespace,
+        children_do_not_outlive_the_container,
+        delete_of_a_running_container,
+        delete_of_a_created_container,
+        delete_of_an_unknown_container,
+        start_twice,
+        zombie_is_stopped,
+        pid_file,
+        pid_file_is_relative_to_the_caller,
+        list_as_table_and_json,
+        list_without_containers,
+        exec_runs_in_the_container,
+        exec_exit_codes,
+        exec_of_a_missing_program,
+        exec_flags,
+        exec_process_file,
+        exec_detached,
+        exec_needs_a_running_container,
+        exec_inherits_the_configuration,
+        exec_keeps_descriptors_out,
+        exec_searches_path,
+        two_creates_of_one_id,
+        two_starts_of_one_container,
+        two_deletes_of_one_container,
+        many_at_once,
+        orphans_are_reaped_by_nobody_else,
+        init_that_ends_takes_all_with_it,
+        default_root,
+        state_root_is_private,
+        version,
+        help,
+        spec_is_a_template,
+        spec_does_not_overwrite,
+        rootless_spec,
+        features,
+        plan_touches_nothing,
+        standing_init,
+        container_without_process,
+        bundle_may_change_after_create,
+        working_directory_is_the_default_bundle,
+        ids_of_many_kinds,
+    ]
+}
+
+fn from_create_to_delete(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let container = bundle.create();
+    assert_eq!(container.status(), "created");
+    assert_eq!(container.state()["pid"], container.pid());
+    container.start();
+    assert_eq!(container.status(), "running");
+    container.kill("KILL");
+    assert_eq!(container.wait(), 137);
+    assert_eq!(container.status(), "stopped");
+    container.delete();
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+    container.command("state", &[]).output().refused(&["does not exist"]);
+}
+
+fn state_fields(t: &Test) {
+    let bundle = t.bundle().probe("sleep").set("/annotations", json!({"colour": "blue"}));
+    let container = bundle.start();
+    let state = container.state();
+    assert_eq!(state["id"], bundle.id());
+    assert_eq!(state["bundle"], *bundle.dir().to_string_lossy());
+    assert_eq!(state["rootfs"], bundle.path("").to_string_lossy().trim_end_matches('/'));
+    assert_eq!(state["annotations"]["colour"], "blue");
+    assert!(state["ociVersion"].as_str().unwrap().starts_with("1."));
+    let created = state["created"].as_str().unwrap();
+    assert!(created.ends_with('Z') && created.contains('T'), "{created}");
+    container.kill("KILL");
+    container.wait();
+    assert_eq!(container.state()["pid"], 0, "no pid of a process that is gone");
+}
+
+fn created_container_waits(t: &Test) {
+    let container = t.bundle().probe("say alive").create();
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(container.stdout(), "");
+    let exe = fs::read_link(format!("/proc/{}/exe", container.pid()));
+    assert!(exe.is_ok_and(|path| !path.ends_with("probe")), "the program must not run yet");
+    container.start();
+    assert_eq!(container.wait(), 0);
+    assert_eq!(container.stdout(), "[\"alive\"]\n");
+}
+
+fn exit_code_of_run(t: &Test) {
+    for code in [0, 1, 7, 255] {
+        t.bundle().probe(&format!("exit {code}")).try_run().exits(code);
+    }
+}
+
+fn signal_of_run(t: &Test) {
+    // Not the init of a pid namespace: that one cannot kill itself.
+    for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGABRT] {
+        t.bundle().without_namespace("pid").probe(&format!("signal {signal}")).try_run().exits(128 + signal);
+    }
+}
+
+fn run_forwards_signals(t: &Test) {
+    let running = t.bundle().probe("signals").spawn();
+    running.wait_for("ready");
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+        running.signal(signal);
+        running.wait_for(&format!("{{\"signal\":{signal}}}"));
+    }
+    running.signal(libc::SIGUSR2);
+    running.wait().exits(0);
+}
+
+fn run_detached(t: &Test) {
+    let bundle = t.bundle().probe("say alive , sleep");
+    let pid_file = t.dir().join("pid");
+    bundle.command("run", &["-d", "--pid-file", pid_file.to_str().unwrap()]).output().success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    let state = t.runtime(["state", bundle.id()]).output().success().document();
+    assert_eq!((&state["status"], &state["pid"]), (&json!("running"), &json!(pid)));
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    kit::sys::reap(pid, Duration::from_secs(5));
+}
+
+fn run_keep(t: &Test) {
+    let bundle = t.bundle().probe("exit 3");
+    bundle.command("run", &["--keep"]).output().exits(3);
+    let state = t.runtime(["state", bundle.id()]).output().success().document();
+    assert_eq!(state["status"], "stopped");
+    t.runtime(["delete", bundle.id()]).output().success();
+}
+
+fn default_signal_is_term(t: &Test) {
+    let container = t.bundle().probe("signals").start();
+    container.first_line();
+    container.command("kill", &[]).output().success();
+    t.wait_for("the signal", || container.stdout().contains("{\"signal\":15}"));
+}
+
+fn signals_by_name_and_number(t: &Test) {
+    let container = t.bundle().probe("signals").start();
+    container.first_line();
+    for (word, number) in [("1", 1), ("HUP", 1), ("SIGUSR1", 10), ("usr1", 10), ("SIGRTMIN+3", 37), ("RTMAX", 64), ("40", 40)] {
+        if !t.is_orlop() && word.contains("RTM") {
+            continue;
+        }
+        let before = container.stdout().lines().count();
+        container.kill(word);
+        t.wait_for(word, || container.stdout().lines().count() > before);
+        assert!(container.stdout().trim().ends_with(&format!("{{\"signal\":{number}}}")), "{word}");
+    }
+    for word in ["SIGSING", "99", "-1"] {
+        container.command("kill", &["--", word]).output().refused(&[]);
+    }
+}
+
+fn kill_of_a_stopped_container(t: &Test) {
+    let container = t.bundle().probe("exit 0").start();
+    container.wait();
+    container.command("kill", &["TERM"]).output().refused(&["container not running"]);
+    t.runtime(["kill", "--all", container.id(), "9"]).output().success();
+    t.runtime(["kill", "no-such-container", "9"]).output().refused(&["does not exist"]);
+}
+
+fn kill_zero_asks(t: &Test) {
+    t.only_orlop("it wants another name");
+    let container = t.bundle().probe("sleep").start();
+    container.kill("0");
+    assert_eq!(container.status(), "running");
+}
+
+fn kill_all_without_pid_namespace(t: &Test) {
+    let bundle = t.bundle().without_namespace("pid").probe("spawn sleep , spawn sleep , say ready , sleep");
+    let container = bundle.start();
+    t.wait_for("the children", || container.stdout().contains("ready"));
+    t.runtime(["kill", "--all", bundle.id(), "KILL"]).output().success();
+    assert_eq!(container.wait(), 137);
+    reap_orphans(t, &container.stdout());
+    container.delete();
+}
+
+/// Orphans of a container without a pid namespace become children of this process: none may live on.
+fn reap_orphans(t: &Test, printed: &str) {
+    for line in printed.lines() {
+        let Ok(said) = serde_json_from(line) else { continue };
+        if let Some(pid) = said["spawned"].as_i64() {
+            let ended = kit::sys::reap(pid as i32, Duration::from_secs(5));
+            assert_eq!(ended, Some(137), "{}: process {pid} lives", t.name());
+        }
+    }
+}
+
+fn serde_json_from(line: &str) -> Result<Value, ()> {
+    line.parse().map_err(drop)
+}
+
+fn children_do_not_outlive_the_container(t: &Test) {
+    let bundle = t.bundle().without_namespace("pid").probe("spawn sleep , spawn hold , say ready , sleep");
+    let container = bundle.start();
+    t.wait_for("the children", || container.stdout().contains("ready"));
+    container.command("delete", &["--force"]).output().success();
+    assert_eq!(container.wait(), 137);
+    reap_orphans(t, &container.stdout());
+}
+
+fn delete_of_a_running_container(t: &Test) {
+    let container = t.bundle().probe("hold").start();
+    container.command("delete", &[]).output().refused(&["running"]);
+    assert_eq!(container.status(), "running");
+    container.command("delete", &["--force"]).output().success();
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+fn delete_of_a_created_container(t: &Test) {
+    let container = t.bundle().probe("say alive").create();
+    container.delete();
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+    assert_eq!(container.stdout(), "");
+}
+
+fn delete_of_an_unknown_container(t: &Test) {
+    t.runtime(["delete", "no-such-container"]).output().refused(&["does not exist"]);
+    t.runtime(["delete", "--force", "no-such-container"]).output().success();
+}
+
+fn start_twice(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    container.command("start", &[]).output().refused(&["running"]);
+    container.kill("KILL");
+    container.wait();
+    container.command("start", &[]).output().refused(&["stopped"]);
+    t.runtime(["start", "no-such-container"]).output().refused(&["does not exist"]);
+}
+
+fn zombie_is_stopped(t: &Test) {
+    let container = t.bundle().probe("exit 0").start();
+    // Nobody reaps it: this process is its parent and waits on purpose.
+    t.wait_for("its end", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", container.pid())).unwrap();
+        stat.rsplit(')').next().unwrap().trim().starts_with('Z')
+    });
+    assert_eq!(container.status(), "stopped");
+    container.delete();
+}
+
+fn pid_file(t: &Test) {
+    let container = t.bundle().probe("sleep").create();
+    let text = fs::read_to_string(t.dir().join(format!("{}.pid", container.id()))).unwrap();
+    assert_eq!(text, container.pid().to_string(), "decimal, no newline");
+}
+
+fn pid_file_is_relative_to_the_caller(t: &Test) {
+    let bundle = t.bundle().probe("exit 0");
+    bundle.command("run", &["--pid-file", "here.pid"]).cwd(t.dir()).output().success();
+    assert!(t.dir().join("here.pid").exists() || !bundle.dir().join("here.pid").exists());
+}
+
+fn list_as_table_and_json(t: &Test) {
+    let (first, second) = (t.bundle().probe("sleep"), t.bundle().probe("sleep"));
+    let (running, _created) = (first.start(), second.create());
+    let all = t.runtime(["list", "--format", "json"]).output().success();
+    assert_eq!(all.stdout.trim().lines().count(), 1);
+    let all = all.document();
+    let of = |n: usize, key: &str| all[n][key].clone();
+    assert_eq!((of(0, "id"), of(0, "status")), (json!(first.id()), json!("running")));
+    assert_eq!((of(1, "id"), of(1, "status")), (json!(second.id()), json!("created")));
+    assert_eq!(of(0, "pid"), json!(running.pid()));
+    assert_eq!(of(0, "bundle"), json!(first.dir().to_string_lossy()));
+    let table = t.runtime(["list"]).output().success().stdout;
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
+    assert_eq!(lines[1][..3], [first.id(), &running.pid().to_string(), "running"]);
+    let quiet = t.runtime(["list", "-q"]).output().success().stdout;
+    assert_eq!(quiet.lines().collect::<Vec<_>>(), [first.id(), second.id()]);
+}
+
+fn list_without_containers(t: &Test) {
+    assert_eq!(t.runtime(["list", "-q"]).output().success().stdout, "");
+    let table = t.runtime(["list"]).output().success().stdout;
+    assert_eq!(table.lines().count(), 1);
+}
+
+fn exec_runs_in_the_container(t: &Test) {
+    let container = t.bundle().namespace("cgroup").probe("sleep").start();
+    let seen = container.exec("report").success().json();
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
+        let own = fs::read_link(format!("/proc/{}/ns/{kind}", container.pid())).unwrap();
+        assert_eq!(seen["namespaces"][kind], *own.to_string_lossy(), "{kind}");
+    }
+    assert_eq!((&seen["hostname"], &seen["ppid"], &seen["cwd"]), (&json!("orlop"), &json!(0), &json!("/")));
+    assert_ne!(seen["pid"], 1);
+}
+
+fn exec_exit_codes(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    for code in [0, 1, 42, 255] {
+        container.exec(&format!("exit {code}")).exits(code);
+    }
+    container.exec("signal 9").exits(137);
+    container.exec("signal 15").exits(143);
+}
+
+fn exec_of_a_missing_program(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let exec = |program: &str| t.runtime(["exec", container.id(), program]).output();
+    exec("/no/such").fails_with(255, &["/no/such", "no such file or directory"]);
+    exec("nothing").fails_with(255, &["nothing", "executable file not found in $PATH"]);
+    exec("/proc").fails_with(255, &["/proc"]);
+    t.runtime(["exec", "no-such-container", "/probe"]).output().fails_with(255, &["does not exist"]);
+}
+
+fn exec_flags(t: &Test) {
+    let container = t.bundle().directory("/var/lib").probe("sleep").start();
+    let flags = ["--cwd", "/var/lib", "-e", "COLOUR=blue", "-e", "SHAPE=round", "--user", "1000:1001", "-g", "7"];
+    let call = t.runtime(["exec"]).args(flags).args([container.id(), "/probe", "report"]);
+    let seen = call.output().success().json();
+    assert_eq!(seen["cwd"], "/var/lib");
+    assert_eq!((&seen["uid"][0], &seen["gid"][0], &seen["groups"]), (&json!(1000), &json!(1001), &json!([7])));
+    let env = seen["env"].as_array().unwrap();
+    assert!(env.contains(&json!("COLOUR=blue")) && env.contains(&json!("SHAPE=round")), "{env:?}");
+    let call = t.runtime(["exec", "--cap", "CAP_NET_RAW", container.id(), "/probe", "report"]);
+    let caps = call.output().success().json()["caps"]["bounding"].clone();
+    assert!(caps.as_array().unwrap().contains(&json!("CAP_NET_RAW")), "{caps}");
+}
+
+fn exec_process_file(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let process = json!({
+        "args": ["/probe", "report"], "cwd": "/dev", "env": ["ONLY=this"], "user": {"uid": 3, "gid": 4, "umask": 63},
+        "capabilities": {"bounding": ["CAP_KILL"]}, "noNewPrivileges": true,
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}], "oomScoreAdj": 300,
+    });
+    let file = t.dir().join("process.json");
+    fs::write(&file, process.to_string()).unwrap();
+    let seen = t.runtime(["exec", "--process", file.to_str().unwrap(), container.id()]).output().success().json();
+    assert_eq!((&seen["cwd"], &seen["uid"][0], &seen["gid"][0]), (&json!("/dev"), &json!(3), &json!(4)));
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([50, 60]));
+    assert!(!t.is_orlop() || seen["umask"] == "0077", "{}", seen["umask"]);
+    assert_eq!(seen["caps"]["bounding"], json!(["CAP_KILL"]));
+    assert!(seen["env"].as_array().unwrap().contains(&json!("ONLY=this")));
+    assert_eq!(seen["no_new_privileges"], true);
+}
+
+fn exec_detached(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let pid_file = t.dir().join("exec.pid");
+    let flags = ["exec", "-d", "--pid-file", pid_file.to_str().unwrap(), container.id(), "/probe", "exit", "5"];
+    t.runtime(flags).output().success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(5), "it is the child of the nearest subreaper");
+}
+
+fn exec_needs_a_running_container(t: &Test) {
+    let container = t.bundle().probe("exit 0").start();
+    container.wait();
+    container.exec("say x").fails_with(255, &["stopped"]);
+}
+
+fn exec_inherits_the_configuration(t: &Test) {
+    let container = t.bundle().set("/process/oomScoreAdj", 400).probe("sleep").start();
+    let seen = container.exec("report").success().json();
+    assert_eq!(seen["caps"]["bounding"], json!(["CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_AUDIT_WRITE"]));
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([1024, 1024]));
+    assert_eq!(seen["no_new_privileges"], true);
+    assert_eq!(seen["umask"], "0022");
+    assert!(seen["env"].as_array().unwrap().contains(&json!("TERM=xterm")));
+}
+
+fn exec_keeps_descriptors_out(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let mut call = t.runtime(["exec", container.id(), "/probe", "report"]);
+    for _ in 0..5 {
+        call = call.wrap("fd=/etc/hostname");
+    }
+    let seen = call.output().success().json();
+    let numbers: Vec<&String> = seen["fds"].as_object().unwrap().keys().collect();
+    assert_eq!(numbers, ["0", "1", "2"], "{}", seen["fds"]);
+}
+
+fn exec_searches_path(t: &Test) {
+    let bundle = t.bundle().directory("/opt").set("/process/env", json!(["PATH=/nowhere:/opt"]));
+    fs::hard_link(bundle.path("/probe"), bundle.path("/opt/found-probe")).unwrap();
+    let container = bundle.probe("sleep").start();
+    t.runtime(["exec", container.id(), "found-probe", "exit", "9"]).output().exits(9);
+}
+
+fn two_creates_of_one_id(t: &Test) {
+    t.only_orlop("its losers do not say why");
+    let bundle = t.bundle().probe("sleep");
+    let calls: Vec<_> = (0..4).map(|_| bundle.command("create", &[]).spawn()).collect();
+    let ends: Vec<_> = calls.into_iter().map(kit::Running::wait).collect();
+    let good = ends.iter().filter(|end| end.code() == 0).count();
+    assert_eq!(good, 1, "one wins: {}", ends.iter().map(ToString::to_string).collect::<String>());
+    for end in ends.iter().filter(|end| end.code() != 0) {
+        assert!(end.stderr.contains("exists") || end.stderr.contains("another"), "{end}");
+    }
+    bundle.try_create().refused(&["exists"]);
+    let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap() as i32;
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    kit::sys::reap(pid, Duration::from_secs(5));
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+fn two_starts_of_one_container(t: &Test) {
+    t.only_orlop("its losers wait for ever");
+    let container = t.bundle().probe("say alive , sleep").create();
+    let calls: Vec<_> = (0..4).map(|_| container.command("start", &[]).spawn()).collect();
+    let good = calls.into_iter().map(kit::Running::wait).filter(|end| end.code() == 0).count();
+    assert_eq!(good, 1);
+    assert_eq!(container.status(), "running");
+    t.wait_for("the process", || container.stdout() == "[\"alive\"]\n");
+}
+
+fn two_deletes_of_one_container(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let calls: Vec<_> = (0..3).map(|_| container.command("delete", &["--force"]).spawn()).collect();
+    for end in calls.into_iter().map(kit::Running::wait) {
+        end.success();
+    }
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+fn many_at_once(t: &Test) {
+    let bundles: Vec<_> = (0..12).map(|n| t.bundle().probe(&format!("exit {n}"))).collect();
+    let calls: Vec<_> = bundles.iter().map(kit::Bundle::spawn).collect();
+    for (n, call) in calls.into_iter().enumerate() {
+        call.wait().exits(n as i32);
+    }
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+fn orphans_are_reaped_by_nobody_else(t: &Test) {
+    // The process ends while a grandchild lives: the pid namespace takes it along.
+    t.bundle().probe("orphan sleep , exit 4").try_run().exits(4);
+}
+
+fn init_that_ends_takes_all_with_it(t: &Test) {
+    let bundle = t.bundle().without_namespace("pid").probe("orphan sleep , exit 4");
+    bundle.try_run().exits(4);
+}
+
+fn default_root(t: &Test) {
+    t.needs_root();
+    let bundle = t.bundle().probe("sleep");
+    bundle.write();
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    let pid_file = t.dir().join("pid");
+    let words = ["create", "--bundle", &dir, "--pid-file", pid_file.to_str().unwrap(), bundle.id()];
+    t.bare(words).env("XDG_RUNTIME_DIR", "").output().success();
+    // Really root: whatever the variable says, the containers are the same.
+    let seen = t.bare(["state", bundle.id()]).env("XDG_RUNTIME_DIR", t.dir().to_str().unwrap()).output().success();
+    assert_eq!(seen.document()["status"], "created");
+    t.bare(["delete", "--force", bundle.id()]).output().success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    kit::sys::reap(pid, Duration::from_secs(5));
+}
+
+fn state_root_is_private(t: &Test) {
+    use std::os::unix::fs::PermissionsExt;
+    let bundle = t.bundle().probe("sleep");
+    let _container = bundle.create();
+    let mode = fs::metadata(t.root().join(bundle.id())).unwrap().permissions().mode();
+    assert_eq!(mode & 0o022, 0, "nobody else may write into the state");
+}
+
+fn version(t: &Test) {
+    for flag in ["--version", "-v"] {
+        let output = t.bare([flag]).output().success();
+        let name = if t.is_orlop() { "orlop version " } else { " version " };
+        assert!(output.stdout.lines().next().unwrap().contains(name), "{output}");
+        assert!(output.stdout.lines().any(|line| line.starts_with("spec: 1.")), "{output}");
+    }
+}
+
+fn help(t: &Test) {
+    for words in [vec!["--help"], vec!["help"], vec!["create", "--help"], vec!["help", "create"]] {
+        let output = t.bare(words).output().success();
+        assert!(output.stdout.contains("create"), "{output}");
+    }
+    t.bare(["help", "sail"]).output().fails_with(if t.is_orlop() { 1 } else { 3 }, &["No help topic for 'sail'"]);
+}
+
+fn spec_is_a_template(t: &Test) {
+    let dir = t.dir().join("new");
+    fs::create_dir(&dir).unwrap();
+    t.runtime(["spec", "--bundle", dir.to_str().unwrap()]).output().success();
+    let spec: Value = fs::read_to_string(dir.join("config.json")).unwrap().parse().unwrap();
+    assert_eq!(spec["process"]["terminal"], true);
+    assert_eq!(spec["process"]["args"], json!(["sh"]));
+    assert_eq!(spec["root"]["readonly"], true);
+    // What it prints is what it runs.
+    let bundle = t.bundle();
+    let id = bundle.id().to_owned();
+    let bundle = bundle.set("", spec).set("/process/terminal", false).set("/linux/cgroupsPath", format!("/{id}"));
+    bundle.probe("exit 8").try_run().exits(8);
+}
+
+fn spec_does_not_overwrite(t: &Test) {
+    let bundle = t.bundle();
+    bundle.write();
+    let output = t.runtime(["spec", "--bundle", bundle.dir().to_str().unwrap()]).output();
+    output.refused(&["config.json", "exists"]);
+}
+
+fn rootless_spec(t: &Test) {
+    t.runtime(["spec", "--rootless"]).cwd(t.dir()).output().success();
+    let spec: Value = fs::read_to_string(t.dir().join("config.json")).unwrap().parse().unwrap();
+    let kinds: Vec<&Value> = spec["linux"]["namespaces"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
+    assert!(kinds.contains(&&json!("user")) && !kinds.contains(&&json!("network")), "{kinds:?}");
+    assert_eq!(spec["linux"]["uidMappings"][0]["size"], 1);
+}
+
+fn features(t: &Test) {
+    t.only_orlop("the command is newer");
+    let seen = t.bare(["features"]).output().success().document();
+    assert!(seen["ociVersionMin"].as_str().unwrap().starts_with("1."));
+    let contains = |list: &Value, word: &str| list.as_array().unwrap().contains(&json!(word));
+    for kind in ["mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time"] {
+        assert!(contains(&seen["linux"]["namespaces"], kind), "{kind}");
+    }
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+        assert!(contains(&seen["hooks"], kind), "{kind}");
+    }
+    for option in ["ro", "rbind", "rro", "nosymfollow", "tmpcopyup"] {
+        assert!(contains(&seen["mountOptions"], option), "{option}");
+    }
+    assert_eq!(seen["linux"]["seccomp"]["enabled"], true);
+}
+
+fn plan_touches_nothing(t: &Test) {
+    t.only_orlop("it has no plans");
+    let bundle = t.bundle();
+    bundle.write();
+    let call = t.bare(["plan", bundle.dir().to_str().unwrap()]);
+    let call = if nix::unistd::geteuid().is_root() { call.wrap("uid=65534") } else { call };
+    for dir in [t.dir().parent().unwrap(), t.dir(), bundle.dir()] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = call.output().success();
+    for pointer in ["/hostname", "/mounts/0", "/process/args", "/root"] {
+        assert!(output.stdout.contains(pointer), "{pointer}: {output}");
+    }
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+}
+
+/// `--init`: the stub stays as the first process, forwards signals, reaps and ends as its child did.
+fn standing_init(t: &Test) {
+    t.only_orlop("it has no init of its own");
+    let seen = t.bundle().command("run", &["--init"]).output().success().json();
+    assert_eq!((&seen["pid"], &seen["ppid"]), (&json!(2), &json!(1)));
+    t.bundle().probe("exit 6").command("run", &["--init"]).output().exits(6);
+    t.bundle().probe("signal 9").command("run", &["--init"]).output().exits(137);
+    let running = t.bundle().probe("signals").command("run", &["--init"]).spawn();
+    running.wait_for("ready");
+    running.signal(libc::SIGHUP);
+    running.wait_for("{\"signal\":1}");
+    running.signal(libc::SIGUSR2);
+    running.wait().exits(0);
+}
+
+fn container_without_process(t: &Test) {
+    t.only_orlop("it wants a process at creation");
+    // runtime-spec: process is required by start only.
+    let bundle = t.bundle().remove("/process");
+    let output = bundle.try_create();
+    if output.code() == 0 {
+        t.runtime(["start", bundle.id()]).output().refused(&["process"]);
+        let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap();
+        t.runtime(["delete", "--force", bundle.id()]).output().success();
+        kit::sys::reap(pid as i32, Duration::from_secs(5));
+    } else {
+        output.refused(&["/process"]);
+    }
+}
+
+fn bundle_may_change_after_create(t: &Test) {
+    let bundle = t.bundle().probe("say first");
+    let container = bundle.create();
+    bundle.probe("say second").write();
+    container.start();
+    assert_eq!(container.wait(), 0);
+    assert_eq!(container.stdout(), "[\"first\"]\n");
+}
+
+fn working_directory_is_the_default_bundle(t: &Test) {
+    let bundle = t.bundle().probe("exit 3");
+    bundle.write();
+    t.runtime(["run", bundle.id()]).cwd(bundle.dir()).output().exits(3);
+}
+
+fn ids_of_many_kinds(t: &Test) {
+    for id in ["a", "A-b_c.d+e", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "buildah-buildah123"] {
+        let bundle = t.bundle().probe("exit 0").named(id);
+        bundle.try_run().exits(0);
+    }
+}
