@@ -138,7 +138,10 @@ fn program_is_a_directory(t: &Test) {
     let output = t.bundle().directory("/bin/dir").set("/process/args", json!(["/bin/dir"])).try_run();
     let output = output.refused(&["/bin/dir"]);
     // Managers map either to exit code 126.
-    assert!(output.stderr.contains("is a directory") || output.stderr.contains("permission denied"), "{output}");
+    assert!(
+        output.stderr.contains("is a directory") || output.stderr.contains("permission denied"),
+        "{output}"
+    );
 }
 
 fn executable<'t>(t: &'t Test, text: &str) -> Bundle<'t> {
@@ -156,7 +159,10 @@ fn program_of_no_known_format(t: &Test) {
 fn script_without_its_interpreter(t: &Test) {
     let output = executable(t, "#!/no/interpreter\n").try_run();
     assert_eq!(output.code(), 1, "{output}");
-    assert!(output.stderr.contains("/bin/strange") && output.stderr.contains("no such file or directory"), "{output}");
+    assert!(
+        output.stderr.contains("/bin/strange") && output.stderr.contains("no such file or directory"),
+        "{output}"
+    );
 }
 
 /// `create` may find it or leave it to `start`; one of the two says it, and delete cleans up.
@@ -207,7 +213,11 @@ fn every_problem_is_listed(t: &Test) {
 }
 
 fn unknown_properties_are_ignored(t: &Test) {
-    t.bundle().set("/colour", "blue").set("/linux/colour", json!({"a": [1]})).set("/process/colour", json!(null)).run();
+    t.bundle()
+        .set("/colour", "blue")
+        .set("/linux/colour", json!({"a": [1]}))
+        .set("/process/colour", json!(null))
+        .run();
 }
 
 fn unknown_command(t: &Test) {

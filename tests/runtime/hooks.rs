@@ -32,7 +32,10 @@ fn hooked(t: &Test) -> Bundle<'_> {
     for kind in HOST {
         bundle = bundle.host_hook(kind, &format!("hook {}", log(t, kind).display()));
     }
-    bundle.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "hook", "/log/startContainer"]}))
+    bundle.push(
+        "/hooks/startContainer",
+        json!({"path": "/probe", "args": ["probe", "hook", "/log/startContainer"]}),
+    )
 }
 
 fn log(t: &Test, kind: &str) -> PathBuf {
@@ -62,7 +65,10 @@ fn all_kinds_run_in_order(t: &Test) {
     let mut words: Vec<&str> = text.lines().collect();
     // The process runs at once; whether it or the poststart hook is first is not said.
     words.retain(|word| *word != "process");
-    assert_eq!(words, ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]);
+    assert_eq!(
+        words,
+        ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+    );
     assert!(text.find("startContainer").unwrap() < text.find("process").unwrap());
 }
 
@@ -95,7 +101,9 @@ fn state_on_standard_input(t: &Test) {
 fn where_hooks_run(t: &Test) {
     let bundle = hooked(t);
     let seen = bundle.report();
-    let host = |kind: &str| std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().to_string_lossy().into_owned();
+    let host = |kind: &str| {
+        std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap().to_string_lossy().into_owned()
+    };
     for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
         let call = &calls(t, &bundle, kind)[0];
         assert_eq!(call["namespaces"]["mnt"], host("mnt"), "{kind}");
@@ -204,7 +212,10 @@ fn hook_is_told_the_annotations(t: &Test) {
 
 fn relative_hook_path_is_refused(t: &Test) {
     t.only_orlop("the rule is of the specification");
-    t.bundle().push("/hooks/createRuntime", json!({"path": "bin/hook"})).try_run().refused(&["/hooks/createRuntime/0/path"]);
+    t.bundle()
+        .push("/hooks/createRuntime", json!({"path": "bin/hook"}))
+        .try_run()
+        .refused(&["/hooks/createRuntime/0/path"]);
 }
 
 fn hooks_of_create_and_start_and_delete(t: &Test) {

@@ -157,7 +157,9 @@ fn default_signal_is_term(t: &Test) {
 fn signals_by_name_and_number(t: &Test) {
     let container = t.bundle().probe("signals").start();
     container.first_line();
-    for (word, number) in [("1", 1), ("HUP", 1), ("SIGUSR1", 10), ("usr1", 10), ("SIGRTMIN+3", 37), ("RTMAX", 64), ("40", 40)] {
+    for (word, number) in
+        [("1", 1), ("HUP", 1), ("SIGUSR1", 10), ("usr1", 10), ("SIGRTMIN+3", 37), ("RTMAX", 64), ("40", 40)]
+    {
         if !t.is_orlop() && word.contains("RTM") {
             continue;
         }
@@ -328,11 +330,15 @@ fn exec_of_a_missing_program(t: &Test) {
 
 fn exec_flags(t: &Test) {
     let container = t.bundle().directory("/var/lib").probe("sleep").start();
-    let flags = ["--cwd", "/var/lib", "-e", "COLOUR=blue", "-e", "SHAPE=round", "--user", "1000:1001", "-g", "7"];
+    let flags =
+        ["--cwd", "/var/lib", "-e", "COLOUR=blue", "-e", "SHAPE=round", "--user", "1000:1001", "-g", "7"];
     let call = t.runtime(["exec"]).args(flags).args([container.id(), "/probe", "report"]);
     let seen = call.output().success().json();
     assert_eq!(seen["cwd"], "/var/lib");
-    assert_eq!((&seen["uid"][0], &seen["gid"][0], &seen["groups"]), (&json!(1000), &json!(1001), &json!([7])));
+    assert_eq!(
+        (&seen["uid"][0], &seen["gid"][0], &seen["groups"]),
+        (&json!(1000), &json!(1001), &json!([7]))
+    );
     let env = seen["env"].as_array().unwrap();
     assert!(env.contains(&json!("COLOUR=blue")) && env.contains(&json!("SHAPE=round")), "{env:?}");
     let call = t.runtime(["exec", "--cap", "CAP_NET_RAW", container.id(), "/probe", "report"]);
@@ -349,7 +355,8 @@ fn exec_process_file(t: &Test) {
     });
     let file = t.dir().join("process.json");
     fs::write(&file, process.to_string()).unwrap();
-    let seen = t.runtime(["exec", "--process", file.to_str().unwrap(), container.id()]).output().success().json();
+    let seen =
+        t.runtime(["exec", "--process", file.to_str().unwrap(), container.id()]).output().success().json();
     assert_eq!((&seen["cwd"], &seen["uid"][0], &seen["gid"][0]), (&json!("/dev"), &json!(3), &json!(4)));
     assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([50, 60]));
     assert!(!t.is_orlop() || seen["umask"] == "0077", "{}", seen["umask"]);
@@ -361,10 +368,15 @@ fn exec_process_file(t: &Test) {
 fn exec_detached(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let pid_file = t.dir().join("exec.pid");
-    let flags = ["exec", "-d", "--pid-file", pid_file.to_str().unwrap(), container.id(), "/probe", "exit", "5"];
+    let flags =
+        ["exec", "-d", "--pid-file", pid_file.to_str().unwrap(), container.id(), "/probe", "exit", "5"];
     t.runtime(flags).output().success();
     let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
-    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(5), "it is the child of the nearest subreaper");
+    assert_eq!(
+        kit::sys::reap(pid, Duration::from_secs(5)),
+        Some(5),
+        "it is the child of the nearest subreaper"
+    );
 }
 
 fn exec_needs_a_running_container(t: &Test) {
@@ -465,7 +477,8 @@ fn default_root(t: &Test) {
     let words = ["create", "--bundle", &dir, "--pid-file", pid_file.to_str().unwrap(), bundle.id()];
     t.bare(words).env("XDG_RUNTIME_DIR", "").output().success();
     // Really root: whatever the variable says, the containers are the same.
-    let seen = t.bare(["state", bundle.id()]).env("XDG_RUNTIME_DIR", t.dir().to_str().unwrap()).output().success();
+    let seen =
+        t.bare(["state", bundle.id()]).env("XDG_RUNTIME_DIR", t.dir().to_str().unwrap()).output().success();
     assert_eq!(seen.document()["status"], "created");
     t.bare(["delete", "--force", bundle.id()]).output().success();
     let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
@@ -494,7 +507,9 @@ fn help(t: &Test) {
         let output = t.bare(words).output().success();
         assert!(output.stdout.contains("create"), "{output}");
     }
-    t.bare(["help", "sail"]).output().fails_with(if t.is_orlop() { 1 } else { 3 }, &["No help topic for 'sail'"]);
+    t.bare(["help", "sail"])
+        .output()
+        .fails_with(if t.is_orlop() { 1 } else { 3 }, &["No help topic for 'sail'"]);
 }
 
 fn spec_is_a_template(t: &Test) {
@@ -508,7 +523,8 @@ fn spec_is_a_template(t: &Test) {
     // What it prints is what it runs.
     let bundle = t.bundle();
     let id = bundle.id().to_owned();
-    let bundle = bundle.set("", spec).set("/process/terminal", false).set("/linux/cgroupsPath", format!("/{id}"));
+    let bundle =
+        bundle.set("", spec).set("/process/terminal", false).set("/linux/cgroupsPath", format!("/{id}"));
     bundle.probe("exit 8").try_run().exits(8);
 }
 
@@ -522,7 +538,8 @@ fn spec_does_not_overwrite(t: &Test) {
 fn rootless_spec(t: &Test) {
     t.runtime(["spec", "--rootless"]).cwd(t.dir()).output().success();
     let spec: Value = fs::read_to_string(t.dir().join("config.json")).unwrap().parse().unwrap();
-    let kinds: Vec<&Value> = spec["linux"]["namespaces"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
+    let kinds: Vec<&Value> =
+        spec["linux"]["namespaces"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
     assert!(kinds.contains(&&json!("user")) && !kinds.contains(&&json!("network")), "{kinds:?}");
     assert_eq!(spec["linux"]["uidMappings"][0]["size"], 1);
 }
@@ -607,7 +624,12 @@ fn working_directory_is_the_default_bundle(t: &Test) {
 }
 
 fn ids_of_many_kinds(t: &Test) {
-    for id in ["a", "A-b_c.d+e", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "buildah-buildah123"] {
+    for id in [
+        "a",
+        "A-b_c.d+e",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "buildah-buildah123",
+    ] {
         let bundle = t.bundle().probe("exit 0").named(id);
         bundle.try_run().exits(0);
     }

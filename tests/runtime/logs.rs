@@ -33,7 +33,10 @@ fn json_error_line(t: &Test) {
     assert!(line["msg"].as_str().unwrap().contains("no such file or directory"), "{line}");
     let time = line["time"].as_str().unwrap();
     // RFC 3339: date, T, time, zone.
-    assert!(time.len() >= 20 && &time[10..11] == "T" && (time.ends_with('Z') || time.contains('+')), "{time}");
+    assert!(
+        time.len() >= 20 && &time[10..11] == "T" && (time.ends_with('Z') || time.contains('+')),
+        "{time}"
+    );
     assert!(!text.contains(": \"") || !text.contains("{ "), "compact: {text}");
 }
 
@@ -58,7 +61,8 @@ fn log_is_appended_to(t: &Test) {
 fn nothing_is_logged_on_success(t: &Test) {
     let log = t.dir().join("log.json");
     let call = t.bundle().probe("exit 3").command("run", &[]);
-    let output = call.global("--log").global(log.to_str().unwrap()).global("--log-format").global("json").output();
+    let output =
+        call.global("--log").global(log.to_str().unwrap()).global("--log-format").global("json").output();
     assert_eq!(output.exits(3).stderr, "");
     let text = fs::read_to_string(log).unwrap_or_default();
     assert!(!text.contains("\"error\""), "{text}");
@@ -67,7 +71,12 @@ fn nothing_is_logged_on_success(t: &Test) {
 fn debug_lines_are_whole_and_no_errors(t: &Test) {
     let log = t.dir().join("log.json");
     let call = t.bundle().probe("exit 0").command("run", &[]).global("--debug");
-    call.global("--log").global(log.to_str().unwrap()).global("--log-format").global("json").output().success();
+    call.global("--log")
+        .global(log.to_str().unwrap())
+        .global("--log-format")
+        .global("json")
+        .output()
+        .success();
     for line in fs::read_to_string(log).unwrap_or_default().lines() {
         let line: Value = line.parse().unwrap();
         assert_ne!(line["level"], "error");

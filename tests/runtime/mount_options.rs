@@ -110,7 +110,9 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn check(t: &Test, kind: &str, option: &str, effect: Effect) {
     if ONLY_ORLOP.contains(&format!("{kind}_{option}").as_str())
-        || (kind == "tmpfs" && option.starts_with('r') && !["ro", "rw", "relatime", "remount"].contains(&option))
+        || (kind == "tmpfs"
+            && option.starts_with('r')
+            && !["ro", "rw", "relatime", "remount"].contains(&option))
         || option.ends_with("symfollow")
         || (option.starts_with('r') && matches!(effect, Clears(..)))
     {
@@ -118,7 +120,8 @@ fn check(t: &Test, kind: &str, option: &str, effect: Effect) {
     }
     let source = t.dir().join("source");
     fs::create_dir(&source).unwrap();
-    let mut options = if kind == "bind" && option != "bind" && option != "rbind" { vec!["bind"] } else { vec![] };
+    let mut options =
+        if kind == "bind" && option != "bind" && option != "rbind" { vec!["bind"] } else { vec![] };
     if let Clears(before, _) = effect {
         options.extend(Some(before).filter(|word| !word.is_empty()));
     }
@@ -130,13 +133,19 @@ fn check(t: &Test, kind: &str, option: &str, effect: Effect) {
     }
     let seen = bundle.report();
     let found = seen["mounts"].as_array().unwrap().iter().find(|one| one["point"] == "/m").unwrap();
-    let shown: Vec<&str> = ["options", "super", "propagation"].iter().flat_map(|list| words(&found[*list])).collect();
-    let has = |word: &str| words(&found["options"]).contains(&word) || (kind == "tmpfs" && words(&found["super"]).contains(&word));
+    let shown: Vec<&str> =
+        ["options", "super", "propagation"].iter().flat_map(|list| words(&found[*list])).collect();
+    let has = |word: &str| {
+        words(&found["options"]).contains(&word)
+            || (kind == "tmpfs" && words(&found["super"]).contains(&word))
+    };
     match effect {
         Shows(word) => assert!(has(word), "{shown:?}"),
         Clears(_, gone) => assert!(gone.iter().all(|word| !has(word)), "{shown:?}"),
         Propagates("") => assert!(words(&found["propagation"]).is_empty(), "{shown:?}"),
-        Propagates(tag) => assert!(words(&found["propagation"]).iter().any(|word| word.starts_with(tag)), "{shown:?}"),
+        Propagates(tag) => {
+            assert!(words(&found["propagation"]).iter().any(|word| word.starts_with(tag)), "{shown:?}")
+        }
         Accepted | Refused => {}
     }
 }

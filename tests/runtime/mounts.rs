@@ -49,7 +49,8 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
     let mut all = seen["mounts"].as_array().unwrap().iter().rev();
-    all.find(|one| one["point"] == point).unwrap_or_else(|| panic!("{point} is no mount: {:#}", seen["mounts"]))
+    all.find(|one| one["point"] == point)
+        .unwrap_or_else(|| panic!("{point} is no mount: {:#}", seen["mounts"]))
 }
 
 fn has(mount: &Value, option: &str) -> bool {
@@ -106,7 +107,10 @@ fn nothing_of_the_host_is_mounted(t: &Test) {
     let seen = bundle.report();
     let root = mounted(&seen, "/");
     let rootfs = bundle.path("/");
-    assert!(rootfs.to_string_lossy().trim_end_matches('/').ends_with(root["root"].as_str().unwrap()), "{root}");
+    assert!(
+        rootfs.to_string_lossy().trim_end_matches('/').ends_with(root["root"].as_str().unwrap()),
+        "{root}"
+    );
     for one in seen["mounts"].as_array().unwrap() {
         let point = one["point"].as_str().unwrap();
         let expected = ["/", "/proc", "/dev", "/sys"].contains(&point)
@@ -194,7 +198,8 @@ fn bind_source_is_relative_to_the_bundle(t: &Test) {
 
 fn bind_without_source_is_refused(t: &Test) {
     t.only_orlop("it takes the bundle instead");
-    let bundle = t.bundle().push("/mounts", json!({"destination": "/hold", "type": "bind", "options": ["bind"]}));
+    let bundle =
+        t.bundle().push("/mounts", json!({"destination": "/hold", "type": "bind", "options": ["bind"]}));
     bundle.try_run().refused(&[]);
 }
 
@@ -215,21 +220,26 @@ fn mount_points_are_made(t: &Test) {
 }
 
 fn mounts_stack_in_order(t: &Test) {
-    let bundle = t.bundle().mount("tmpfs", "tmpfs", "/m", &["size=1m"]).mount("bind", hold(t), "/m/in", &["bind"]);
+    let bundle =
+        t.bundle().mount("tmpfs", "tmpfs", "/m", &["size=1m"]).mount("bind", hold(t), "/m/in", &["bind"]);
     let lines = bundle.probe("read /m/in/cargo , list /m").run().lines();
     assert_eq!(lines[0]["read"], "tea");
     assert_eq!(lines[1]["list"], json!(["in"]));
 }
 
 fn destination_link_stays_inside(t: &Test) {
-    let bundle = t.bundle().directory("/real").link("/alias", "/real").mount("bind", hold(t), "/alias", &["bind"]);
+    let bundle =
+        t.bundle().directory("/real").link("/alias", "/real").mount("bind", hold(t), "/alias", &["bind"]);
     assert_eq!(bundle.probe("read /real/cargo").run().json()["read"], "tea");
 }
 
 fn tmpfs_data(t: &Test) {
     let options = ["nosuid", "size=512k", "nr_inodes=100", "mode=1770", "uid=7", "gid=8"];
     let lines = t.bundle().mount("tmpfs", "name", "/m", &options).probe("stat /m , report").run().lines();
-    assert_eq!((&lines[0]["mode"], &lines[0]["uid"], &lines[0]["gid"]), (&json!("1770"), &json!(7), &json!(8)));
+    assert_eq!(
+        (&lines[0]["mode"], &lines[0]["uid"], &lines[0]["gid"]),
+        (&json!("1770"), &json!(7), &json!(8))
+    );
     let found = mounted(&lines[1], "/m");
     assert_eq!(found["source"], "name");
     for option in ["nosuid", "size=512k", "nr_inodes=100"] {
@@ -261,7 +271,9 @@ fn unknown_option_is_refused_on_a_bind(t: &Test) {
 }
 
 fn propagation_of_a_mount(t: &Test) {
-    for (option, sign) in [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")] {
+    for (option, sign) in
+        [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")]
+    {
         let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", option]).report();
         let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
         assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{option}: {found:?}");
@@ -305,7 +317,9 @@ fn mount_of_the_container_stays_in_it(t: &Test) {
 
 fn cgroup_mount(t: &Test) {
     t.v1("memory", "");
-    let bundle = t.bundle().probe("report , write /sys/fs/cgroup/memory/memory.limit_in_bytes 1 , list /sys/fs/cgroup");
+    let bundle = t
+        .bundle()
+        .probe("report , write /sys/fs/cgroup/memory/memory.limit_in_bytes 1 , list /sys/fs/cgroup");
     let lines = bundle.run().lines();
     let found = mounted(&lines[0], "/sys/fs/cgroup/memory");
     assert_eq!(found["type"], "cgroup");
@@ -363,7 +377,9 @@ fn devices_of_the_configuration(t: &Test) {
         {"path": "/dev/typed", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20_600},
     ]);
     let dev = &t.bundle().set("/linux/devices", devices).report()["dev"];
-    let of = |name: &str| [&dev[name]["kind"], &dev[name]["major"], &dev[name]["minor"], &dev[name]["mode"]].map(Clone::clone);
+    let of = |name: &str| {
+        [&dev[name]["kind"], &dev[name]["major"], &dev[name]["minor"], &dev[name]["mode"]].map(Clone::clone)
+    };
     assert_eq!(of("fuse"), [json!("c"), json!(10), json!(229), json!("0640")]);
     assert_eq!((&dev["fuse"]["uid"], &dev["fuse"]["gid"]), (&json!(3), &json!(4)));
     assert_eq!(of("loopy"), [json!("b"), json!(7), json!(250), json!("0600")]);
@@ -379,20 +395,25 @@ fn device_outside_dev(t: &Test) {
 }
 
 fn device_replaces_a_default_one(t: &Test) {
-    let device = json!([{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 9}]);
+    let device =
+        json!([{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 9}]);
     let dev = &t.bundle().set("/linux/devices", device).report()["dev"]["full"];
     assert_eq!((&dev["mode"], &dev["uid"]), (&json!("0600"), &json!(9)));
 }
 
 fn masked_file(t: &Test) {
-    let bundle = t.bundle().file("/etc/secret", "gold").set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
+    let bundle = t
+        .bundle()
+        .file("/etc/secret", "gold")
+        .set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
     let lines = bundle.probe("read /etc/secret , read /proc/keys , stat /etc/secret").run().lines();
     assert_eq!((&lines[0]["read"], &lines[1]["read"]), (&json!(""), &json!("")));
     assert_eq!((&lines[2]["major"], &lines[2]["minor"]), (&json!(1), &json!(3)));
 }
 
 fn masked_directory(t: &Test) {
-    let bundle = t.bundle().file("/etc/secrets/key", "gold").set("/linux/maskedPaths", json!(["/etc/secrets"]));
+    let bundle =
+        t.bundle().file("/etc/secrets/key", "gold").set("/linux/maskedPaths", json!(["/etc/secrets"]));
     let bundle = bundle.set("/root/readonly", false);
     let lines = bundle.probe("list /etc/secrets , write /etc/secrets/new x").run().lines();
     assert_eq!(lines[0]["list"], json!([]));

@@ -62,7 +62,9 @@ fn namespaces_are_joined_by_path(t: &Test) {
     let first = t.bundle().namespace("cgroup").probe("sleep").start();
     let at = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
     let mut bundle = t.bundle().remove("/hostname");
-    for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("cgroup", "cgroup")] {
+    for (kind, file) in
+        [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid"), ("cgroup", "cgroup")]
+    {
         bundle = bundle.join(kind, &at(file));
     }
     let seen = bundle.report();
@@ -76,7 +78,8 @@ fn namespaces_are_joined_by_path(t: &Test) {
 fn new_and_joined_namespaces_mix(t: &Test) {
     let first = t.bundle().probe("sleep").start();
     let net = format!("/proc/{}/ns/net", first.pid());
-    let seen = t.bundle().join("network", &net).without_namespace("ipc").only_mounts(&["/proc", "/dev"]).report();
+    let seen =
+        t.bundle().join("network", &net).without_namespace("ipc").only_mounts(&["/proc", "/dev"]).report();
     assert_eq!(seen["namespaces"]["net"], of(first.pid(), "net"));
     assert_eq!(seen["namespaces"]["ipc"], own("ipc"));
     assert_ne!(seen["namespaces"]["pid"], of(first.pid(), "pid"));
@@ -85,7 +88,10 @@ fn new_and_joined_namespaces_mix(t: &Test) {
 
 fn pid_namespace_starts_at_one(t: &Test) {
     let seen = t.bundle().report();
-    assert_eq!((&seen["pid"], &seen["ppid"], &seen["sid"], &seen["pgid"]), (&json!(1), &json!(0), &json!(1), &json!(1)));
+    assert_eq!(
+        (&seen["pid"], &seen["ppid"], &seen["sid"], &seen["pgid"]),
+        (&json!(1), &json!(0), &json!(1), &json!(1))
+    );
 }
 
 fn without_pid_namespace_the_hosts_pids_show(t: &Test) {
@@ -177,8 +183,12 @@ fn time_offsets(t: &Test) {
     let offsets = json!({"boottime": {"secs": 86_400, "nanosecs": 5}, "monotonic": {"secs": 3600}});
     let seen = t.bundle().namespace("time").set("/linux/timeOffsets", offsets).report();
     assert_ne!(seen["namespaces"]["time"], own("time"));
-    let lines: Vec<Vec<&str>> =
-        seen["time_offsets"].as_array().unwrap().iter().map(|l| l.as_str().unwrap().split_whitespace().collect()).collect();
+    let lines: Vec<Vec<&str>> = seen["time_offsets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l.as_str().unwrap().split_whitespace().collect())
+        .collect();
     assert_eq!(lines, [["monotonic", "3600", "0"], ["boottime", "86400", "5"]]);
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
     let up: i64 = uptime.split('.').next().unwrap().parse().unwrap();
@@ -215,7 +225,11 @@ fn missing_namespace_path_is_refused(t: &Test) {
 fn id_maps_without_user_namespace_are_refused(t: &Test) {
     t.only_orlop("it ignores such maps");
     let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
-    t.bundle().set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map).try_run().refused(&["user namespace"]);
+    t.bundle()
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        .try_run()
+        .refused(&["user namespace"]);
 }
 
 fn mount_namespace_is_required_for_nothing_else(t: &Test) {

@@ -56,7 +56,8 @@ fn identity(t: &Test) {
 }
 
 fn additional_groups(t: &Test) {
-    let seen = t.bundle().set("/process/user", json!({"uid": 5, "gid": 6, "additionalGids": [7, 1234]})).report();
+    let seen =
+        t.bundle().set("/process/user", json!({"uid": 5, "gid": 6, "additionalGids": [7, 1234]})).report();
     assert_eq!(seen["groups"], json!([7, 1234]));
 }
 
@@ -106,7 +107,8 @@ fn last_of_a_duplicate_variable_wins(t: &Test) {
 }
 
 fn home_from_passwd(t: &Test) {
-    let bundle = t.bundle().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\ncook:x:1000:1000::/galley:/bin/sh\n");
+    let bundle =
+        t.bundle().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\ncook:x:1000:1000::/galley:/bin/sh\n");
     let seen = bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
     assert!(strings(&seen["env"]).contains(&"HOME=/galley"), "{}", seen["env"]);
     let seen = t.bundle().set("/process/user", json!({"uid": 77, "gid": 77})).report();
@@ -120,10 +122,13 @@ fn home_given_is_kept(t: &Test) {
 }
 
 fn callers_environment_stays_outside(t: &Test) {
-    let output = t.bundle().command("run", &[]).env("CANARY", "sings").env("LD_LIBRARY_PATH", "/nest").output();
+    let output =
+        t.bundle().command("run", &[]).env("CANARY", "sings").env("LD_LIBRARY_PATH", "/nest").output();
     let seen = output.success().json();
-    let leaked: Vec<&str> =
-        strings(&seen["env"]).into_iter().filter(|v| v.starts_with("CANARY") || v.starts_with("LD_")).collect();
+    let leaked: Vec<&str> = strings(&seen["env"])
+        .into_iter()
+        .filter(|v| v.starts_with("CANARY") || v.starts_with("LD_"))
+        .collect();
     assert!(leaked.is_empty(), "{leaked:?}");
 }
 
@@ -188,7 +193,11 @@ fn five_sets(t: &Test) {
 fn no_capabilities_at_all(t: &Test) {
     for value in [json!({}), Value::Null] {
         let mut bundle = t.bundle();
-        bundle = if value.is_null() { bundle.remove("/process/capabilities") } else { bundle.set("/process/capabilities", value) };
+        bundle = if value.is_null() {
+            bundle.remove("/process/capabilities")
+        } else {
+            bundle.set("/process/capabilities", value)
+        };
         if bundle.spec()["process"].get("capabilities").is_none() && !t.is_orlop() {
             continue; // The stand-in runtime has a default of its own for an absent object.
         }
@@ -290,7 +299,8 @@ fn program_is_the_rootfs_file(t: &Test) {
 }
 
 fn standard_streams_are_the_callers(t: &Test) {
-    let output = t.bundle().probe("stdin , complain aside , say done").command("run", &[]).input("abc\n").output();
+    let output =
+        t.bundle().probe("stdin , complain aside , say done").command("run", &[]).input("abc\n").output();
     let output = output.success();
     assert_eq!(output.lines()[0]["stdin"], "abc\n");
     assert_eq!(output.lines()[1], json!(["done"]));
@@ -298,7 +308,8 @@ fn standard_streams_are_the_callers(t: &Test) {
 }
 
 fn sysctl_of_a_namespace(t: &Test) {
-    let bundle = t.bundle().probe("read /proc/sys/net/ipv4/ip_unprivileged_port_start , read /proc/sys/kernel/msgmax");
+    let bundle =
+        t.bundle().probe("read /proc/sys/net/ipv4/ip_unprivileged_port_start , read /proc/sys/kernel/msgmax");
     let sysctl = json!({"net.ipv4.ip_unprivileged_port_start": "81", "kernel.msgmax": "12345"});
     let before = std::fs::read_to_string("/proc/sys/kernel/msgmax").unwrap();
     let lines = bundle.set("/linux/sysctl", sysctl).run().lines();
@@ -308,7 +319,9 @@ fn sysctl_of_a_namespace(t: &Test) {
 }
 
 fn sysctl_outside_namespaces_is_refused(t: &Test) {
-    for (name, space) in [("kernel.msgmax", "ipc"), ("net.ipv4.ip_forward", "network"), ("vm.swappiness", "pid")] {
+    for (name, space) in
+        [("kernel.msgmax", "ipc"), ("net.ipv4.ip_forward", "network"), ("vm.swappiness", "pid")]
+    {
         let bundle = t.bundle().without_namespace(space).only_mounts(&["/proc", "/dev"]);
         bundle.set("/linux/sysctl", json!({name: "1"})).try_run().refused(&[name]);
     }

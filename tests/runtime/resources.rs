@@ -78,7 +78,8 @@ fn memory_limit_is_felt(t: &Test) {
 fn too_small_memory_limit_is_an_error(t: &Test) {
     t.only_orlop("its own start needs more than this");
     // The kernel takes any number; the process then cannot be made. Whatever happens, it is said and nothing is left.
-    let output = t.bundle().set("/linux/resources", json!({"memory": {"limit": 4096, "swap": 4096}})).try_run();
+    let output =
+        t.bundle().set("/linux/resources", json!({"memory": {"limit": 4096, "swap": 4096}})).try_run();
     assert_ne!(output.code(), 0, "{output}");
     assert!(!output.stderr.is_empty() || output.code() == 137, "{output}");
 }
@@ -123,7 +124,8 @@ fn pids_limit(t: &Test) {
 
 fn pids_limit_is_felt(t: &Test) {
     t.v1("pids", "");
-    let seen = t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}})).probe("fork 20").run().json();
+    let seen =
+        t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}})).probe("fork 20").run().json();
     assert_eq!(seen["errno"], "EAGAIN");
     assert_eq!(seen["forked"], 4);
 }
@@ -132,7 +134,8 @@ fn blkio_throttle(t: &Test) {
     t.v1("blkio", "");
     let Some((major, minor)) = disk() else { kit::skip("no block device") };
     let rate = |n: u64| json!([{"major": major, "minor": minor, "rate": n}]);
-    let resources = json!({"blockIO": {"throttleReadBpsDevice": rate(1_048_576), "throttleWriteIOPSDevice": rate(77)}});
+    let resources =
+        json!({"blockIO": {"throttleReadBpsDevice": rate(1_048_576), "throttleWriteIOPSDevice": rate(77)}});
     let (bundle, _container) = with(t, resources);
     let line = |rate: u64| format!("{major}:{minor} {rate}");
     assert_eq!(t.v1_value("blkio", bundle.id(), "blkio.throttle.read_bps_device"), line(1_048_576));
@@ -150,7 +153,8 @@ fn disk() -> Option<(u64, u64)> {
 
 fn may_mknod(bundle: Bundle<'_>) -> Bundle<'_> {
     let all = json!(["CAP_MKNOD"]);
-    let bundle = bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}));
+    let bundle =
+        bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}));
     bundle.mount("tmpfs", "tmpfs", "/m", &["mode=755", "dev"])
 }
 
@@ -158,7 +162,9 @@ const TRY: &str = "mknod /m/disk b 7 0 , mknod /m/fuse c 10 229 , mknod /m/null 
 
 fn devices_are_denied(t: &Test) {
     t.v1("devices", "");
-    for resources in [json!({}), json!({"devices": []}), json!({"devices": [{"allow": false, "access": "rwm"}]})] {
+    for resources in
+        [json!({}), json!({"devices": []}), json!({"devices": [{"allow": false, "access": "rwm"}]})]
+    {
         let lines = may_mknod(t.bundle()).set("/linux/resources", resources.clone()).probe(TRY).run().lines();
         // Making a node may be allowed, as it is harmless; using it is not.
         assert_ne!(lines[5]["errno"], "", "{resources}");
@@ -174,7 +180,8 @@ fn devices_are_allowed(t: &Test) {
         {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
         {"allow": true, "type": "b", "major": 7, "minor": 0, "access": "m"},
     ]);
-    let lines = may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
+    let lines =
+        may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
     assert_ne!(lines[4]["errno"], "EPERM");
     assert_eq!(lines[5]["errno"], "EPERM", "made, but not to be read");
@@ -188,7 +195,8 @@ fn device_with_any_minor(t: &Test) {
             rule.as_object_mut().unwrap().remove("minor");
         }
         let rules = json!([{"allow": false, "access": "rwm"}, rule]);
-        let lines = may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
+        let lines =
+            may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
         assert_eq!(lines[0]["errno"], "", "{minor}");
         assert_ne!(lines[5]["errno"], "EPERM", "{minor}");
     }
@@ -200,7 +208,8 @@ fn later_device_rule_wins(t: &Test) {
         {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
         {"allow": false, "access": "rwm"},
     ]);
-    let lines = may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
+    let lines =
+        may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
     // Making a node is among the things that every container may; opening this one is not.
     assert_eq!(lines[4]["errno"], "EPERM");
 }
@@ -219,7 +228,9 @@ fn nested_cgroup_path(t: &Test) {
     t.v1("memory", "");
     let bundle = t.bundle();
     let path = format!("{}/deep/er", bundle.id());
-    let bundle = bundle.set("/linux/cgroupsPath", format!("/{path}")).set("/linux/resources", json!({"pids": {"limit": 9}}));
+    let bundle = bundle
+        .set("/linux/cgroupsPath", format!("/{path}"))
+        .set("/linux/resources", json!({"pids": {"limit": 9}}));
     let container = bundle.create();
     assert_eq!(t.v1_value("pids", &path, "pids.max"), "9");
     container.command("delete", &["--force"]).output().success();

@@ -101,7 +101,10 @@ fn trace_without_a_tracer(t: &Test) {
 }
 
 fn log_lets_it_through(t: &Test) {
-    let seen = filtered(t, &json!([rule("personality", "SCMP_ACT_LOG")])).probe(&personality("4294967295")).run().json();
+    let seen = filtered(t, &json!([rule("personality", "SCMP_ACT_LOG")]))
+        .probe(&personality("4294967295"))
+        .run()
+        .json();
     assert_eq!(seen["errno"], "");
 }
 
@@ -119,7 +122,8 @@ fn compared_arguments(t: &Test) {
     ];
     for (op, value, two, hits, misses) in table {
         let args = json!([{"index": 1, "value": value, "valueTwo": two, "op": op}]);
-        let rules = json!([{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122, "args": args}]);
+        let rules =
+            json!([{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122, "args": args}]);
         let words: Vec<String> =
             hits.iter().chain(&misses).map(|n| call(libc::SYS_getpriority, &format!("99 {n}"))).collect();
         let lines = filtered(t, &rules).probe(&words.join(" , ")).run().lines();
@@ -133,7 +137,8 @@ fn compared_arguments(t: &Test) {
 
 fn several_arguments_must_all_match(t: &Test) {
     let args = json!([{"index": 0, "value": 99, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 5, "op": "SCMP_CMP_GE"}]);
-    let rules = json!([{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122, "args": args}]);
+    let rules =
+        json!([{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122, "args": args}]);
     let words = format!("syscall {0} 99 5 , syscall {0} 99 4 , syscall {0} 98 5", libc::SYS_getpriority);
     let lines = filtered(t, &rules).probe(&words).run().lines();
     let found: Vec<&str> = lines.iter().map(|line| line["errno"].as_str().unwrap()).collect();
@@ -196,5 +201,7 @@ fn recorded() -> Value {
 
 fn notify_is_refused(t: &Test) {
     t.only_orlop("this runtime wants a listener path instead");
-    filtered(t, &json!([rule("personality", "SCMP_ACT_NOTIFY")])).try_run().refused(&["/linux/seccomp", "SCMP_ACT_NOTIFY"]);
+    filtered(t, &json!([rule("personality", "SCMP_ACT_NOTIFY")]))
+        .try_run()
+        .refused(&["/linux/seccomp", "SCMP_ACT_NOTIFY"]);
 }

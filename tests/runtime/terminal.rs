@@ -48,7 +48,8 @@ fn console_size(t: &Test) {
 
 fn terminal_device_belongs_to_the_user(t: &Test) {
     let console = Console::new(t);
-    let bundle = t.bundle().set("/process/terminal", true).set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let bundle =
+        t.bundle().set("/process/terminal", true).set("/process/user", json!({"uid": 1000, "gid": 1000}));
     let bundle = bundle.probe("terminal , sleep");
     let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
     let (_, mut master) = console.receive();

@@ -5,6 +5,7 @@ use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The machine as it was before the first test.
 pub(crate) struct Watch {
@@ -134,7 +135,7 @@ fn remove_tree(dir: &Path) {
         }
         match fs::remove_dir(dir) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(5));
             }
             _ => return,
         }

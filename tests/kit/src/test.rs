@@ -144,7 +144,9 @@ impl Test {
     /// What is left of one container, now.
     pub fn leaks_of(&self, id: &str) -> Vec<String> {
         let mut left = leak::cgroups(id);
-        left.extend(entries(&self.root()).into_iter().filter(|name| name == id).map(|n| format!("state {n}")));
+        left.extend(
+            entries(&self.root()).into_iter().filter(|name| name == id).map(|n| format!("state {n}")),
+        );
         left.extend(entries(&self.dir.join("tmp")).into_iter().map(|name| format!("temporary file {name}")));
         left
     }
