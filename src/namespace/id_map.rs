@@ -171,6 +171,12 @@ fn write_one(process: impl AsFd, pid: i32, which: Which, maps: &[IdMap]) -> Resu
     if own_id_only(which, maps) {
         return Err(refused(failed(Errno::EPERM), Errno::EPERM));
     }
+    if nix::unistd::geteuid().is_root() {
+        return Err(failed(Errno::EPERM).with_hint(
+            "all host ids must be mapped in the caller's own user namespace, and the caller needs CAP_SETUID and \
+             CAP_SETGID (CAP_SETFCAP too where id 0 of the host is mapped)",
+        ));
+    }
     run_helper(pid, which, maps)
 }
 

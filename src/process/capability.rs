@@ -55,14 +55,14 @@ pub fn number(name: &str) -> Option<u32> {
     NAMES.iter().position(|n| *n == name).map(|n| n as u32)
 }
 
-/// The highest capability which the running kernel knows (`/proc/sys/kernel/cap_last_cap`); that of
-/// [`NAMES`] where the file cannot be read or says more.
+/// The highest capability which the running kernel knows (`/proc/sys/kernel/cap_last_cap`), which may be
+/// beyond [`NAMES`]: whoever empties a bounding set must go up to here. The last of [`NAMES`] where the file
+/// cannot be read.
 pub fn last_cap() -> u32 {
-    let ours = NAMES.len() as u32 - 1;
     std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
         .ok()
         .and_then(|text| text.trim().parse().ok())
-        .map_or(ours, |kernel: u32| kernel.min(ours))
+        .map_or(NAMES.len() as u32 - 1, |kernel: u32| kernel.min(63))
 }
 
 /// A set of capabilities, bit n for the capability of number n.
