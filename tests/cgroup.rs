@@ -167,3 +167,388 @@ fn removal_takes_what_the_processes_made_below() {
     cgroup.remove().unwrap();
     assert!(!cgroup.exists() && !inner.exists());
 }
+
+fn limits(memory: Option<(i64, Option<i64>)>, pids: Option<i64>) -> Resources {
+    Resources {
+        memory: memory.map(|(limit, swap)| Memory { limit: Some(limit), swap, ..Memory::default() }),
+        pids: pids.map(|limit| Pids { limit: Some(limit) }),
+        ..Resources::default()
+    }
+}
+
+#[test]
+fn memory_limits_go_up_and_down() {
+    let Some(host) = Host::new("memory") else { return };
+    if !host.has(Controller::Memory) {
+        return;
+    }
+    let mib = |n: i64| n << 20;
+    let (cgroup, _join) = host.create(&limits(Some((mib(64), None)), None)).unwrap();
+    let limit = |c: &Cgroup| host.read(c, Controller::Memory, "memory.limit_in_bytes", "memory.max");
+    assert_eq!(limit(&cgroup), mib(64).to_string());
+    let swap_file = cgroup
+        .record()
+        .v1_of(Controller::Memory)
+        .map_or("memory.swap.max", |_| "memory.memsw.limit_in_bytes");
+    let swap = cgroup.paths().any(|d| d.join(swap_file).exists());
+    if !swap {
+        println!("skipped: no swap accounting");
+        return;
+    }
+    // Each order of the two files is the only right one for one of these.
+    for (memory, both) in [(32, 48), (128, 256), (16, 16), (-1, -1), (8, 9)] {
+        let at = |n: i64| if n < 0 { n } else { mib(n) };
+        cgroup.update(&host.layout, &limits(Some((at(memory), Some(at(both)))), None)).unwrap();
+        let stats = cgroup.stats().unwrap().memory.unwrap();
+        assert_eq!(stats.memory.limit, u64::try_from(at(memory)).ok());
+        let seen = stats.memory_and_swap.map(|c| c.limit).or(stats.swap.map(|c| c.limit)).unwrap();
+        let expected = if stats.memory_and_swap.is_some() { at(both) } else { at(both) - at(memory).max(0) };
+        assert_eq!(seen, u64::try_from(expected).ok());
+    }
+}
+
+#[test]
+fn a_memory_limit_below_usage_is_explained() {
+    let Some(host) = Host::new("oom") else { return };
+    if !host.has(Controller::Memory) {
+        return;
+    }
+    let (cgroup, join) = host.create(&limits(Some((64 << 20, None)), None)).unwrap();
+    let script = "v=$(head -c 12000000 /dev/zero | tr '\\0' x); echo full; sleep 600";
+    let mut child = enter(&join, &cgroup, script);
+    let mut word = [0; 5];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
+    let mut small = limits(Some((1 << 20, None)), None);
+    small.memory.as_mut().unwrap().check_before_update = Some(true);
+    let e = cgroup.update(&host.layout, &small).unwrap_err();
+    assert!(e.to_string().contains("rejecting memory limit 1048576: below current usage"), "{e}");
+    assert!(cgroup.out_of_memory().unwrap().is_none());
+    // Without the check v1 refuses with the numbers (or swaps), and v2 kills.
+    small.memory.as_mut().unwrap().check_before_update = None;
+    match cgroup.update(&host.layout, &small) {
+        Err(e) => {
+            assert!(e.to_string().contains("unable to set memory limit to 1048576 (current usage: "), "{e}")
+        }
+        Ok(_) => println!("the kernel made room for a limit below usage"),
+    }
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn an_oom_kill_is_told_with_its_numbers() {
+    let Some(host) = Host::new("oomkill") else { return };
+    if !host.has(Controller::Memory) {
+        return;
+    }
+    let (cgroup, join) = host.create(&limits(Some((4 << 20, Some(4 << 20))), None)).unwrap();
+    let mut child = enter(&join, &cgroup, "exec tail /dev/zero");
+    assert!(!child.wait().unwrap().success());
+    let told = cgroup.out_of_memory().unwrap().unwrap().to_string();
+    assert!(told.contains("unable to set memory limit to 4194304 (current usage: "), "{told}");
+    assert!(told.contains("/linux/resources/memory/limit"), "{told}");
+}
+
+#[test]
+fn no_task_allowed_can_still_be_joined() {
+    let Some(host) = Host::new("pids") else { return };
+    if !host.has(Controller::Pids) {
+        return;
+    }
+    let (cgroup, join) = host.create(&limits(None, Some(0))).unwrap();
+    assert!(join.directory().is_none());
+    assert_eq!(host.read(&cgroup, Controller::Pids, "pids.max", "pids.max"), "0");
+    let mut child = enter(&join, &cgroup, "/bin/true || exit 7; exit 8");
+    assert_ne!(child.wait().unwrap().code(), Some(8), "a fork was possible");
+    cgroup.update(&host.layout, &limits(None, Some(-1))).unwrap();
+    assert_eq!(cgroup.stats().unwrap().pids.unwrap().limit, None);
+}
+
+#[test]
+fn cpu_and_cpuset() {
+    let Some(host) = Host::new("cpu") else { return };
+    if !host.has(Controller::Cpu) || !host.has(Controller::CpuSet) {
+        return;
+    }
+    let cpu = |quota, period, shares| Resources {
+        cpu: Some(Cpu { quota, period, shares, cpus: Some("0".into()), ..Cpu::default() }),
+        ..Resources::default()
+    };
+    let (cgroup, join) = host.create(&cpu(Some(20_000), Some(50_000), Some(512))).unwrap();
+    assert_eq!(host.read(&cgroup, Controller::CpuSet, "cpuset.cpus", "cpuset.cpus"), "0");
+    let max = |c: &Cgroup| host.read(c, Controller::Cpu, "cpu.cfs_quota_us", "cpu.max");
+    assert!(["20000", "20000 50000"].contains(&max(&cgroup).as_str()));
+    cgroup.update(&host.layout, &cpu(None, Some(100_000), None)).unwrap();
+    assert!(["20000", "20000 100000"].contains(&max(&cgroup).as_str()));
+    cgroup.update(&host.layout, &cpu(Some(-1), None, None)).unwrap();
+    assert!(["-1", "max 100000"].contains(&max(&cgroup).as_str()));
+    let mut child = enter(&join, &cgroup, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done");
+    child.wait().unwrap();
+    let stats = cgroup.stats().unwrap().cpu.unwrap();
+    assert!(stats.usage > 0 && stats.throttling.is_some());
+}
+
+#[test]
+fn freeze_and_thaw() {
+    let Some(host) = Host::new("freeze") else { return };
+    frozen_processes_stand_still(&host);
+}
+
+#[test]
+fn freeze_and_thaw_on_cgroup2() {
+    let Some(host) = Host::unified("freeze2") else { return };
+    frozen_processes_stand_still(&host);
+}
+
+fn frozen_processes_stand_still(host: &Host) {
+    let (cgroup, join) = host.create(&Resources::default()).unwrap();
+    let out = std::env::temp_dir().join(format!("{}-ticks", host.path.name()));
+    let mut child =
+        enter(&join, &cgroup, &format!("while :; do echo x >> {}; sleep 0.01; done", out.display()));
+    let ticks = || std::fs::metadata(&out).map_or(0, |m| m.len());
+    let until = |what: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < end, "timed out");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(&|| ticks() > 2);
+    cgroup.freeze(Duration::from_secs(10)).unwrap();
+    assert_eq!(cgroup.freezer_state().unwrap(), FreezerState::Frozen);
+    let then = ticks();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(ticks(), then);
+    cgroup.thaw().unwrap();
+    assert_eq!(cgroup.freezer_state().unwrap(), FreezerState::Thawed);
+    until(&|| ticks() > then);
+    // A frozen cgroup can be killed.
+    cgroup.freeze(Duration::from_secs(10)).unwrap();
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    child.wait().unwrap();
+    // What was left frozen is not used again.
+    if cgroup.freezer_state().unwrap() == FreezerState::Thawed {
+        cgroup.freeze(Duration::from_secs(10)).unwrap();
+    }
+    let e = host.create(&Resources::default()).unwrap_err();
+    assert!(e.to_string().contains("container's cgroup unexpectedly frozen"), "{e}");
+    std::fs::remove_file(out).unwrap();
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn processes_that_fork_are_killed() {
+    let Some(host) = Host::new("forks") else { return };
+    let (cgroup, join) = host.create(&limits(None, host.has(Controller::Pids).then_some(60))).unwrap();
+    let script = "f() { while :; do (sleep 0.001; f) & sleep 0.01; done; }; f 2>/dev/null";
+    let mut child = enter(&join, &cgroup, script);
+    std::thread::sleep(Duration::from_millis(100));
+    cgroup.kill(Duration::from_secs(20)).unwrap();
+    child.wait().unwrap();
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn signal_reaches_all() {
+    let Some(host) = Host::new("signal") else { return };
+    let (cgroup, join) = host.create(&Resources::default()).unwrap();
+    let mut child = enter(&join, &cgroup, "sleep 600 & exec sleep 600");
+    while cgroup.processes().unwrap().len() < 2 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(cgroup.signal(libc::SIGTERM).unwrap(), 2);
+    child.wait().unwrap();
+    cgroup.remove().unwrap();
+}
+
+/// clone3(2) into the directory; the child ends with what `f` returns. Allocates nothing in the child.
+fn clone_into(join: &Join, f: impl Fn() -> i32) -> i32 {
+    let mut args = [0_u64; 11];
+    args[0] = 0x2_0000_0000;
+    args[4] = libc::SIGCHLD as u64;
+    args[10] = std::os::fd::AsRawFd::as_raw_fd(&join.directory().unwrap()) as u64;
+    // SAFETY: like fork(2); the child calls only `f`, which makes system calls, and _exit.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
+    assert!(pid >= 0, "{}", std::io::Error::last_os_error());
+    if pid == 0 {
+        // SAFETY: ends the child at once.
+        unsafe { libc::_exit(f()) };
+    }
+    pid as i32
+}
+
+fn wait(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: waits for a child of this process.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status
+}
+
+/// The errno of opening a path, or 0.
+fn open_errno(path: &std::ffi::CStr, flags: i32) -> i32 {
+    // SAFETY: a path that lives through the call.
+    let fd = unsafe { libc::open(path.as_ptr(), flags) };
+    if fd >= 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap() }
+}
+
+fn device(allow: bool, major: i64, minor: i64, access: &str) -> DeviceRule {
+    let kind = Some("c".to_owned());
+    DeviceRule { allow, kind, major: Some(major), minor: Some(minor), access: Some(access.into()) }
+}
+
+#[test]
+fn devices_are_denied_on_cgroup2() {
+    let Some(host) = Host::unified("devices2") else { return };
+    // /dev/kmsg is 1:11, no standard device.
+    let kmsg = || open_errno(c"/dev/kmsg", libc::O_RDONLY);
+    if kmsg() != 0 {
+        println!("skipped: /dev/kmsg cannot be opened here");
+        return;
+    }
+    let (cgroup, join) = match host.create(&Resources::default()) {
+        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
+        other => other.unwrap(),
+    };
+    assert_eq!(wait(clone_into(&join, kmsg)), libc::EPERM << 8);
+    assert_eq!(wait(clone_into(&join, || open_errno(c"/dev/null", libc::O_RDWR))), 0);
+    let other = DevicePolicy::container(&[device(true, 1, 11, "r")]).unwrap();
+    assert!(other.refused(DeviceKind::Char, 1, 11, Access::READ).is_empty());
+    cgroup.set_devices(&other).unwrap();
+    assert_eq!(wait(clone_into(&join, kmsg)), 0);
+    let write = || open_errno(c"/dev/kmsg", libc::O_WRONLY);
+    assert_eq!(wait(clone_into(&join, write)), libc::EPERM << 8);
+    // An update of limits leaves devices alone; the first filter was replaced, not added to.
+    cgroup.update(&host.layout, &Resources::default()).unwrap();
+    let directory = std::fs::File::open(cgroup.record().unified.as_ref().unwrap()).unwrap();
+    assert_eq!(orlop::sys::bpf::device_programs(&directory).unwrap().len(), 1);
+    let all = DeviceRule { allow: true, ..DeviceRule::default() };
+    cgroup.set_devices(&DevicePolicy::container(&[all]).unwrap()).unwrap();
+    assert_eq!(orlop::sys::bpf::device_programs(&directory).unwrap().len(), 0);
+    assert_eq!(wait(clone_into(&join, write)), 0);
+}
+
+#[test]
+fn devices_are_denied_on_v1() {
+    let Some(host) = Host::new("devices1") else { return };
+    if host.layout.v1_of(Controller::Devices).is_none() {
+        return println!("skipped: no v1 devices hierarchy");
+    }
+    let (cgroup, join) = host.create(&Resources::default()).unwrap();
+    let script = "exec 3<>/dev/null || exit 2; (exec 3</dev/kmsg) 2>/dev/null && exit 3; exit 4";
+    assert_eq!(enter(&join, &cgroup, script).wait().unwrap().code(), Some(4));
+    cgroup.set_devices(&DevicePolicy::container(&[device(true, 1, 11, "r")]).unwrap()).unwrap();
+    assert_eq!(enter(&join, &cgroup, script).wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn every_small_device_program_is_accepted_by_the_verifier() {
+    let Some(host) = Host::unified("verifier") else { return };
+    let (cgroup, _join) = match host.create(&Resources::default()) {
+        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
+        other => other.unwrap(),
+    };
+    let all = |allow| DeviceRule { allow, ..DeviceRule::default() };
+    let partial = |allow, kind: &str, access: &str| DeviceRule {
+        allow,
+        kind: Some(kind.into()),
+        access: Some(access.into()),
+        ..DeviceRule::default()
+    };
+    let few = [
+        all(true),
+        all(false),
+        partial(true, "c", "rwm"),
+        partial(false, "b", "rwm"),
+        partial(false, "a", "w"),
+        device(true, 10, 200, "rwm"),
+        device(false, 10, 200, "r"),
+    ];
+    for a in &few {
+        for b in &few {
+            for c in &few {
+                let rules = [a.clone(), b.clone(), c.clone()];
+                cgroup.set_devices(&DevicePolicy::container(&rules).unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_killed_cgroup_is_made_anew_before_it_is_cloned_into() {
+    let Some(host) = Host::unified("killed") else { return };
+    let (cgroup, join) = host.create(&Resources::default()).unwrap();
+    let pause = || {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() }
+    };
+    let child = clone_into(&join, pause);
+    assert_eq!(cgroup.processes().unwrap(), [child]);
+    assert_eq!(Cgroup::of_process(&host.layout, child).unwrap().record().unified, cgroup.record().unified);
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    assert_eq!(wait(child), libc::SIGKILL);
+    // The directory is still there: the same path again.
+    let (_cgroup, mut join) = host.create(&Resources::default()).unwrap();
+    assert_eq!(wait(clone_into(&join, || 5)), 5 << 8);
+    join.use_files().unwrap();
+    assert!(join.directory().is_none() && join.files().len() == 1);
+}
+
+#[test]
+fn hugetlb_where_it_is() {
+    let Some(host) = Host::new("huge") else { return };
+    if !host.has(Controller::HugeTlb) {
+        return;
+    }
+    let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
+    let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
+    let (cgroup, join) = host.create(&resources).unwrap();
+    let mut child = enter(&join, &cgroup, "exec sleep 600");
+    let stats = cgroup.stats().unwrap();
+    assert_eq!(stats.hugetlb["2MB"].used.limit, Some(4 << 20));
+    assert_eq!(cgroup.processes().unwrap(), [pid(&child)]);
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    child.wait().unwrap();
+    let unknown = HugepageLimit { page_size: "3MB".into(), limit: 4 };
+    cgroup.remove().unwrap();
+    let e = host.create(&Resources { hugepage_limits: vec![unknown], ..Resources::default() }).unwrap_err();
+    assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
+    assert!(!cgroup.exists(), "a failed creation leaves nothing");
+}
+
+#[test]
+fn a_refused_value_is_named_and_leaves_nothing() {
+    let Some(host) = Host::new("refused") else { return };
+    if !host.has(Controller::CpuSet) {
+        return;
+    }
+    let cpu = Cpu { cpus: Some("1000-1001".into()), ..Cpu::default() };
+    let e = host.create(&Resources { cpu: Some(cpu), ..Resources::default() }).unwrap_err();
+    let text = e.to_string();
+    assert_eq!(e.pointer(), Some("/linux/resources/cpu/cpus"));
+    assert!(text.contains("cpuset.cpus") && text.contains("1000-1001"), "{text}");
+    assert!(e.errno().is_some());
+    let left: Vec<_> = host.layout.directories(&host.path).unwrap();
+    assert!(left.iter().all(|d| !d.exists()));
+}
+
+#[test]
+fn parents_are_made_with_cpus_and_stay_usable() {
+    let Some(host) = Host::new("parents") else { return };
+    let path = CgroupPath::new(&format!("{}/a/b", host.path)).unwrap();
+    let (cgroup, join) =
+        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+    let mut child = enter(&join, &cgroup, "exit 0");
+    assert!(child.wait().unwrap().success());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn pressure_is_measured_on_cgroup2() {
+    let Some(host) = Host::unified("psi") else { return };
+    let (cgroup, _join) = host.create(&Resources::default()).unwrap();
+    let cpu = cgroup.stats().unwrap().cpu.unwrap();
+    if !cgroup.record().unified.as_ref().unwrap().join("cpu.pressure").exists() {
+        return println!("skipped: the kernel has no pressure stall information");
+    }
+    assert!(cpu.pressure.is_some());
+}

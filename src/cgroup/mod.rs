@@ -38,6 +38,7 @@ mod procs;
 mod record;
 mod remove;
 mod settings;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod unified;
@@ -50,3 +51,7 @@ pub use layout::{Hierarchy, Layout, Mode};
 pub use path::CgroupPath;
 pub use record::{Place, Record};
 pub use settings::{Setting, Settings, Side};
+pub use stats::{
+    Counter, CpuStats, HugeTlbStats, IoDevice, IoStats, MemoryStats, PidsStats, Pressure, RdmaStats, Stall,
+    Stats, Throttling,
+};

@@ -2,7 +2,7 @@
 
 use super::{call, owned};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 const PROG_LOAD: i32 = 5;
 const PROG_ATTACH: i32 = 8;
@@ -33,8 +33,9 @@ impl Attr {
         self
     }
 
-    fn fd(self, offset: usize, fd: impl AsFd) -> Self {
-        self.u32(offset, fd.as_fd().as_raw_fd() as u32)
+    /// Borrowed, not owned: the descriptor must be open until the call.
+    fn fd(self, offset: usize, fd: BorrowedFd<'_>) -> Self {
+        self.u32(offset, fd.as_raw_fd() as u32)
     }
 
     fn pointer<T>(mut self, offset: usize, pointer: *const T) -> Self {
@@ -81,23 +82,29 @@ pub fn attach_device_program(
     replace: Option<&OwnedFd>,
 ) -> Result<(), Errno> {
     let flags = F_ALLOW_MULTI | if replace.is_some() { F_REPLACE } else { 0 };
-    let mut attr = Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE).u32(12, flags);
+    let mut attr =
+        Attr::new().fd(0, cgroup.as_fd()).fd(4, program.as_fd()).u32(8, ATTACH_CGROUP_DEVICE).u32(12, flags);
     if let Some(old) = replace {
-        attr = attr.fd(16, old);
+        attr = attr.fd(16, old.as_fd());
     }
     attr.call(PROG_ATTACH).map(drop)
 }
 
 /// Detaches a device program from the cgroup2 directory `cgroup`.
 pub fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
-    Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE).call(PROG_DETACH).map(drop)
+    Attr::new()
+        .fd(0, cgroup.as_fd())
+        .fd(4, program.as_fd())
+        .u32(8, ATTACH_CGROUP_DEVICE)
+        .call(PROG_DETACH)
+        .map(drop)
 }
 
 /// The ids of the device programs attached to the cgroup2 directory `cgroup` itself (64 at most).
 pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
     let mut ids = [0_u32; 64];
     let mut attr = Attr::new()
-        .fd(0, cgroup)
+        .fd(0, cgroup.as_fd())
         .u32(4, ATTACH_CGROUP_DEVICE)
         .pointer(16, ids.as_mut_ptr())
         .u32(24, ids.len() as u32);

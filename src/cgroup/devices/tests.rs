@@ -1,11 +1,179 @@
+use super::program::{self, Insn};
 use super::*;
 
-fn deny_all() -> DeviceRule {
-    DeviceRule { allow: false, access: Some("rwm".into()), ..DeviceRule::default() }
+fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> DeviceRule {
+    let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
+    let number = |n| (n >= 0).then_some(n);
+    DeviceRule { allow, kind: text(kind), major: number(major), minor: number(minor), access: text(access) }
+}
+
+/// What the kernel does with the program: the verdict on one access.
+fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: Access) -> bool {
+    let context = [u32::from(kind.number()) | u32::from(access.bits()) << 16, major, minor];
+    let mut r = [0_u64; 11];
+    let mut pc = 0;
+    loop {
+        let i = code[pc];
+        let (dst, src) = (usize::from(i.regs & 15), usize::from(i.regs >> 4));
+        let imm = i64::from(i.imm) as u64;
+        let mut jump = false;
+        match i.code {
+            program::LDX_W => r[dst] = u64::from(context[i.off as usize / 4]),
+            program::MOV32_X => r[dst] = u64::from(r[src] as u32),
+            program::MOV64_K => r[dst] = imm,
+            program::AND32_K => r[dst] = u64::from(r[dst] as u32 & i.imm as u32),
+            program::RSH32_K => r[dst] = u64::from((r[dst] as u32) >> i.imm),
+            program::JA => jump = true,
+            program::JEQ_K => jump = r[dst] == imm,
+            program::JNE_K => jump = r[dst] != imm,
+            program::JSET_K => jump = r[dst] & imm != 0,
+            program::EXIT => return r[0] != 0,
+            other => panic!("unknown instruction {other:#x}"),
+        }
+        pc += 1;
+        if jump {
+            pc = (pc as isize + isize::from(i.off)) as usize;
+        }
+    }
+}
+
+/// Every instruction must be reachable, or the verifier refuses the program.
+fn assert_reachable(code: &[Insn]) {
+    let mut seen = vec![false; code.len()];
+    let mut todo = vec![0];
+    while let Some(pc) = todo.pop() {
+        if std::mem::replace(&mut seen[pc], true) {
+            continue;
+        }
+        let to = (pc as isize + 1 + isize::from(code[pc].off)) as usize;
+        match code[pc].code {
+            program::EXIT => {}
+            program::JA => todo.push(to),
+            program::JEQ_K | program::JNE_K | program::JSET_K => todo.extend([to, pc + 1]),
+            _ => todo.push(pc + 1),
+        }
+    }
+    assert!(seen.iter().all(|s| *s), "{code:?}");
+}
+
+fn probe(mut f: impl FnMut(DeviceKind, u32, u32, Access)) {
+    for kind in [DeviceKind::Block, DeviceKind::Char] {
+        for major in [1, 8, 10, 136] {
+            for minor in [3, 200, 229] {
+                for bits in 1..8 {
+                    f(kind, major, minor, Access(bits));
+                }
+            }
+        }
+    }
+}
+
+fn check_program(rules: &[DeviceRule]) {
+    let policy = DevicePolicy::container(rules).unwrap();
+    let code = policy.program();
+    assert_reachable(&code);
+    probe(|kind, major, minor, access| {
+        let allowed = policy.refused(kind, major, minor, access).is_empty();
+        assert_eq!(
+            interpret(&code, kind, major, minor, access),
+            allowed,
+            "{kind:?} {major}:{minor} {access} {rules:?}"
+        );
+    });
+    // Where v1 can say it, it says the same.
+    if let Ok(writes) = policy.v1_writes() {
+        probe(|kind, major, minor, access| {
+            let device = Exception::new(kind, Some(major), Some(minor), Access::ALL);
+            let mut hits = writes.exceptions.iter().filter(|e| e.covers(&device));
+            let allowed = if writes.allow_by_default {
+                !hits.any(|e| !e.access.and(access).is_empty())
+            } else {
+                // The kernel asks for mknod apart from the rest.
+                let wanted = [access.and(Access::MKNOD), access.without(Access::MKNOD)];
+                wanted
+                    .into_iter()
+                    .filter(|w| !w.is_empty())
+                    .all(|w| hits.clone().any(|e| w.without(e.access).is_empty()))
+            };
+            let expected = policy.refused(kind, major, minor, access).is_empty();
+            assert_eq!(allowed, expected, "v1: {kind:?} {major}:{minor} {access} {rules:?}");
+        });
+    }
 }
 
 #[test]
-fn placeholder_is_default_deny() {
-    let policy = DevicePolicy::container(&[deny_all()]).unwrap();
-    assert_eq!(policy.refused(DeviceKind::Block, 8, 0, Access::READ), Access::READ);
+fn programs_mean_what_the_rules_mean() {
+    let all = |allow| rule(allow, "", -1, -1, "rwm");
+    let cases: &[Vec<DeviceRule>] = &[
+        vec![],
+        vec![all(false)],
+        vec![all(true)],
+        vec![rule(true, "a", -1, -1, "")],
+        vec![all(false), rule(true, "c", 10, 200, "rwm")],
+        vec![all(false), rule(true, "c", 10, -1, "rmw"), rule(false, "c", 10, 229, "w")],
+        vec![all(true), rule(false, "b", 8, -1, "w"), rule(true, "b", 8, 3, "w")],
+        vec![all(true), rule(false, "b", -1, -1, "rwm"), rule(false, "c", -1, -1, "rwm")],
+        vec![all(true), rule(false, "c", 10, 200, "rw")],
+        vec![all(false), rule(true, "b", 8, 3, "r"), rule(true, "b", 8, 3, "w")],
+        vec![all(false), rule(true, "b", 8, -1, "r"), rule(true, "b", 8, 3, "w")],
+        vec![all(false), rule(true, "c", -1, -1, "rwm"), rule(true, "b", -1, -1, "rwm")],
+        vec![rule(true, "a", -1, -1, "r"), rule(false, "a", 8, -1, "r")],
+        vec![all(true), all(false), rule(true, "c", 10, 3, "r"), rule(false, "c", 10, 229, "rwm")],
+        vec![rule(true, "c", -1, 3, "rw"), rule(true, "b", 8, -1, "rwm")],
+    ];
+    cases.iter().for_each(|rules| check_program(rules));
+}
+
+/// All lists of three rules out of a few: every interaction of wildcards, orders and accesses.
+#[test]
+fn programs_of_every_small_list() {
+    let mut few = Vec::new();
+    for allow in [true, false] {
+        few.push(rule(allow, "", -1, -1, "rwm"));
+        few.push(rule(allow, "c", -1, -1, "rw"));
+        few.push(rule(allow, "b", 8, -1, "rwm"));
+        few.push(rule(allow, "b", 8, 3, "r"));
+        few.push(rule(allow, "c", 10, 200, "rwm"));
+        few.push(rule(allow, "a", -1, 3, "w"));
+    }
+    for a in &few {
+        for b in &few {
+            for c in &few {
+                check_program(&[a.clone(), b.clone(), c.clone()]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_standard_program_is_small() {
+    let code = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().program();
+    assert!(code.len() <= 24, "{} instructions", code.len());
+}
+
+#[test]
+fn v1_takes_no_hole_out_of_a_wildcard() {
+    let rules = [rule(true, "c", 10, -1, "rwm"), rule(false, "c", 10, 229, "w")];
+    let e = DevicePolicy::container(&rules).unwrap().v1_writes().unwrap_err();
+    assert!(e.to_string().contains("cannot punch hole in existing wildcard rule"), "{e}");
+    assert_eq!(e.pointer(), Some("/linux/resources/devices/1"));
+}
+
+#[test]
+fn v1_writes_are_few() {
+    let writes = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().v1_writes().unwrap();
+    assert!(!writes.allow_by_default);
+    assert_eq!(writes.exceptions.len(), DEFAULTS.len());
+    assert_eq!(writes.exceptions[2].to_string(), "c 1:3 rwm");
+    assert!(DevicePolicy::container(&[rule(true, "a", -1, -1, "")]).unwrap().allows_everything());
+}
+
+#[test]
+fn bad_rules_name_their_place() {
+    let pointer = |r| DevicePolicy::container(&[r]).unwrap_err().pointer().map(str::to_owned).unwrap();
+    assert_eq!(pointer(rule(true, "x", 1, 1, "r")), "/linux/resources/devices/0/type");
+    assert_eq!(pointer(rule(true, "c", 1, 1, "rx")), "/linux/resources/devices/0/access");
+    assert_eq!(pointer(rule(true, "c", 1 << 40, 1, "r")), "/linux/resources/devices/0/major");
+    let below = DeviceRule { major: Some(-2), ..rule(true, "c", 1, 1, "r") };
+    assert_eq!(pointer(below), "/linux/resources/devices/0/major");
 }

@@ -1,1 +1,330 @@
+use super::*;
+use crate::bundle::spec::{
+    BlockIo, Cpu, InterfacePriority, Memory, Network, Pids, ThrottleDevice, WeightDevice,
+};
+use crate::cgroup::testing::TempDir;
+use std::path::Path;
 
+/// A fake host: its mounts, and `cgroup.controllers` of its cgroup2 mount.
+fn host(mounts: &[(&str, &str)], unified: &str) -> (TempDir, Layout) {
+    let dir = TempDir::new("settings");
+    let mut text = String::new();
+    for (i, (mount, options)) in mounts.iter().enumerate() {
+        let kind = if options.is_empty() { "cgroup2" } else { "cgroup" };
+        text.push_str(&format!("{} 1 0:{i} / {mount} rw - {kind} x rw,{options}\n", i + 10));
+        std::fs::create_dir_all(dir.path().join(mount.trim_start_matches('/'))).unwrap();
+        if kind == "cgroup2" {
+            std::fs::write(
+                dir.path().join(mount.trim_start_matches('/')).join("cgroup.controllers"),
+                unified,
+            )
+            .unwrap();
+        }
+    }
+    std::fs::write(dir.path().join("mountinfo"), text).unwrap();
+    let layout = Layout::detect_in(dir.path(), dir.path()).unwrap();
+    (dir, layout)
+}
+
+fn v1() -> (TempDir, Layout) {
+    let names = [
+        "cpu,cpuacct",
+        "cpuset",
+        "memory",
+        "devices",
+        "pids",
+        "blkio",
+        "hugetlb",
+        "net_cls,net_prio",
+        "rdma",
+    ];
+    let mounts: Vec<(String, &str)> = names.iter().map(|n| (format!("/cg/{n}"), *n)).collect();
+    let mounts: Vec<(&str, &str)> = mounts.iter().map(|(m, n)| (m.as_str(), *n)).collect();
+    host(&mounts, "")
+}
+
+fn v2() -> (TempDir, Layout) {
+    host(&[("/cg", "")], "cpuset cpu io memory hugetlb pids rdma\n")
+}
+
+fn compile(layout: &Layout, json: &str) -> Result<Settings> {
+    let resources = Resources::from_json(json.as_bytes()).unwrap();
+    Settings::compile(layout, &resources, &Options { device_filter: false, optional: false })
+}
+
+fn lines(layout: &Layout, json: &str) -> Vec<String> {
+    let settings = compile(layout, json).unwrap();
+    settings.entries().iter().map(|s| format!("{}={}", s.file, s.value)).collect()
+}
+
+fn refusal(layout: &Layout, json: &str) -> (String, String) {
+    let e = compile(layout, json).unwrap_err();
+    (e.pointer().unwrap_or_default().to_owned(), e.to_string())
+}
+
+#[test]
+fn memory() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    let json =
+        r#"{"memory":{"limit":100,"swap":150,"reservation":50,"swappiness":7,"disableOOMKiller":true}}"#;
+    assert_eq!(
+        lines(&v1, json),
+        [
+            "memory.limit_in_bytes=100",
+            "memory.memsw.limit_in_bytes=150",
+            "memory.soft_limit_in_bytes=50",
+            "memory.oom_control=1",
+            "memory.swappiness=7"
+        ]
+    );
+    let json = r#"{"memory":{"limit":100,"swap":150,"reservation":50}}"#;
+    assert_eq!(lines(&v2, json), ["memory.swap.max=50", "memory.max=100", "memory.low=50"]);
+    assert_eq!(lines(&v2, r#"{"memory":{"limit":100,"swap":100}}"#), ["memory.swap.max=0", "memory.max=100"]);
+    assert_eq!(lines(&v2, r#"{"memory":{"limit":-1}}"#), ["memory.swap.max=max", "memory.max=max"]);
+    assert_eq!(
+        lines(&v1, r#"{"memory":{"limit":-1}}"#),
+        ["memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1"]
+    );
+    assert_eq!(lines(&v2, r#"{"memory":{"limit":9,"swap":-1}}"#), ["memory.swap.max=max", "memory.max=9"]);
+    // Zero is "leave it".
+    let zero = r#"{"memory":{"limit":0,"swap":0,"reservation":0,"kernel":0},"cpu":{"shares":0,"quota":0,"period":0,"cpus":"","mems":""},"blockIO":{"weight":0}}"#;
+    assert_eq!((lines(&v1, zero).len(), lines(&v2, zero).len()), (0, 0));
+}
+
+#[test]
+fn memory_refusals() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    for layout in [&v1, &v2] {
+        let (pointer, text) = refusal(layout, r#"{"memory":{"limit":100,"swap":50}}"#);
+        assert_eq!(pointer, "/linux/resources/memory/swap");
+        assert!(text.contains("memory+swap limit should be >= memory limit"), "{text}");
+    }
+    assert!(refusal(&v1, r#"{"memory":{"swappiness":101}}"#).1.contains("valid range is 0-100"));
+    assert_eq!(refusal(&v2, r#"{"memory":{"swap":50}}"#).0, "/linux/resources/memory/swap");
+    assert_eq!(refusal(&v2, r#"{"memory":{"swappiness":60}}"#).0, "/linux/resources/memory/swappiness");
+    let json = r#"{"memory":{"disableOOMKiller":true}}"#;
+    assert_eq!(refusal(&v2, json).0, "/linux/resources/memory/disableOOMKiller");
+    assert_eq!(
+        lines(&v2, r#"{"memory":{"disableOOMKiller":false,"swappiness":18446744073709551615}}"#).len(),
+        0
+    );
+}
+
+#[test]
+fn deprecated_kernel_memory_warns() {
+    for (_dir, layout) in [v1(), v2()] {
+        let settings = compile(&layout, r#"{"memory":{"kernel":5,"kernelTCP":6}}"#).unwrap();
+        assert!(settings.entries().is_empty());
+        assert_eq!(settings.warnings().len(), 2);
+        assert!(settings.warnings()[1].contains("/linux/resources/memory/kernelTCP"));
+    }
+}
+
+#[test]
+fn cpu() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    let json = r#"{"cpu":{"shares":1024,"quota":50000,"period":100000,"burst":1000,"idle":0,"cpus":"0-1","mems":"0"}}"#;
+    assert_eq!(
+        lines(&v1, json),
+        [
+            "cpu.shares=1024",
+            "cpu.cfs_period_us=100000",
+            "cpu.cfs_burst_us=1000",
+            "cpu.cfs_quota_us=50000",
+            "cpu.idle=0",
+            "cpuset.cpus=0-1",
+            "cpuset.mems=0"
+        ]
+    );
+    assert_eq!(
+        lines(&v2, json),
+        [
+            "cpu.weight=100",
+            "cpu.max.burst=1000",
+            "cpu.max=50000 100000",
+            "cpu.idle=0",
+            "cpuset.cpus=0-1",
+            "cpuset.mems=0"
+        ]
+    );
+    assert_eq!(lines(&v2, r#"{"cpu":{"quota":-1}}"#), ["cpu.max=max"]);
+    let realtime = r#"{"cpu":{"realtimeRuntime":5,"realtimePeriod":6}}"#;
+    assert_eq!(lines(&v1, realtime), ["cpu.rt_period_us=6", "cpu.rt_runtime_us=5"]);
+    assert_eq!(refusal(&v2, realtime).0, "/linux/resources/cpu/realtimeRuntime");
+    assert!(refusal(&v1, r#"{"cpu":{"shares":1}}"#).1.contains("the minimum allowed cpu-shares is 2"));
+}
+
+#[test]
+fn pids_zero_is_zero() {
+    for (_dir, layout) in [v1(), v2()] {
+        assert_eq!(lines(&layout, r#"{"pids":{"limit":0}}"#), ["pids.max=0"]);
+        assert_eq!(lines(&layout, r#"{"pids":{"limit":-1}}"#), ["pids.max=max"]);
+        assert_eq!(lines(&layout, r#"{"pids":{}}"#).len(), 0);
+    }
+}
+
+#[test]
+fn block_io() {
+    let device = |rate| ThrottleDevice { major: 8, minor: 16, rate };
+    let io = BlockIo {
+        weight: Some(500),
+        weight_device: vec![WeightDevice { major: 8, minor: 0, weight: Some(10), leaf_weight: None }],
+        throttle_read_bps_device: vec![device(5)],
+        throttle_write_iops_device: vec![device(0)],
+        ..BlockIo::default()
+    };
+    let mut resources = Resources { block_io: Some(io), ..Resources::default() };
+    let options = Options { device_filter: false, optional: false };
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    let show = |layout, resources: &Resources| -> Vec<String> {
+        let settings = Settings::compile(layout, resources, &options).unwrap();
+        settings.entries().iter().map(|s| format!("{}={}", s.file, s.value)).collect()
+    };
+    assert_eq!(
+        show(&v1, &resources),
+        [
+            "blkio.weight=500",
+            "blkio.weight_device=8:0 10",
+            "blkio.throttle.read_bps_device=8:16 5",
+            "blkio.throttle.write_iops_device=8:16 0"
+        ]
+    );
+    assert_eq!(
+        show(&v2, &resources),
+        ["io.bfq.weight=500", "io.bfq.weight=8:0 10", "io.max=8:16 rbps=5", "io.max=8:16 wiops=max"]
+    );
+    resources.block_io.as_mut().unwrap().leaf_weight = Some(20);
+    assert!(show(&v1, &resources).contains(&"blkio.leaf_weight=20".to_owned()));
+    let e = Settings::compile(&v2, &resources, &options).unwrap_err();
+    assert_eq!(e.pointer(), Some("/linux/resources/blockIO/leafWeight"));
+}
+
+#[test]
+fn hugetlb_rdma_network() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    let json =
+        r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}],"rdma":{"mlx":{"hcaHandles":3,"hcaObjects":9}}}"#;
+    assert_eq!(
+        lines(&v1, json),
+        [
+            "hugetlb.2MB.limit_in_bytes=4",
+            "hugetlb.2MB.rsvd.limit_in_bytes=4",
+            "rdma.max=mlx hca_handle=3 hca_object=9"
+        ]
+    );
+    assert_eq!(lines(&v2, json)[..2], ["hugetlb.2MB.max=4", "hugetlb.2MB.rsvd.max=4"]);
+    assert_eq!(
+        refusal(&v1, r#"{"hugepageLimits":[{"pageSize":"../x","limit":4}]}"#).0,
+        "/linux/resources/hugepageLimits/0/pageSize"
+    );
+    let network = Network {
+        class_id: Some(7),
+        priorities: vec![InterfacePriority { name: "eth0".into(), priority: 5 }],
+    };
+    let resources = Resources { network: Some(network), ..Resources::default() };
+    let options = Options { device_filter: false, optional: false };
+    let settings = Settings::compile(&v1, &resources, &options).unwrap();
+    let values: Vec<_> = settings.entries().iter().map(|s| s.value.as_str()).collect();
+    assert_eq!(values, ["7", "eth0 5"]);
+    let e = Settings::compile(&v2, &resources, &options).unwrap_err();
+    assert_eq!(e.pointer(), Some("/linux/resources/network/classID"));
+}
+
+#[test]
+fn unified_files() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    let json = r#"{"unified":{"memory.high":"5","io.max":"8:0 rbps=1\n8:16 rbps=2","cgroup.max.depth":"3"}}"#;
+    assert_eq!(
+        lines(&v2, json),
+        ["cgroup.max.depth=3", "io.max=8:0 rbps=1", "io.max=8:16 rbps=2", "memory.high=5"]
+    );
+    let (pointer, text) = refusal(&v1, json);
+    assert!(pointer.starts_with("/linux/resources/unified/") && text.contains("cgroup v2"), "{text}");
+    assert_eq!(refusal(&v2, r#"{"unified":{"a/b.c":"5"}}"#).0, "/linux/resources/unified/a~1b.c");
+    assert!(refusal(&v2, r#"{"unified":{"misc.max":"5"}}"#).1.contains("controller misc is not available"));
+    assert!(compile(&v2, r#"{"unified":{"noname":"5"}}"#).is_err());
+}
+
+#[test]
+fn missing_controllers_are_named() {
+    let (_a, layout) = host(&[("/cg/cpu", "cpu")], "");
+    for (json, pointer, name) in [
+        (r#"{"memory":{"limit":5}}"#, "/linux/resources/memory", "memory"),
+        (r#"{"pids":{"limit":5}}"#, "/linux/resources/pids/limit", "pids"),
+        (r#"{"cpu":{"cpus":"0"}}"#, "/linux/resources/cpu/cpus", "cpuset"),
+        (r#"{"rdma":{"a/b":{"hcaHandles":1}}}"#, "/linux/resources/rdma/a~1b", "rdma"),
+    ] {
+        let (at, text) = refusal(&layout, json);
+        assert_eq!(at, pointer);
+        assert!(text.contains(&format!("the {name} controller is not available")), "{text}");
+    }
+    let e = Settings::compile(&layout, &Resources::default(), &Options::default()).unwrap_err();
+    assert_eq!(e.pointer(), Some("/linux/resources/devices"));
+}
+
+#[test]
+fn hybrid_takes_each_controller_where_it_is() {
+    let (_dir, layout) =
+        host(&[("/cg/memory", "memory"), ("/cg/devices", "devices"), ("/cg/unified", "")], "hugetlb\n");
+    let memory =
+        Resources { memory: Some(Memory { limit: Some(1), ..Memory::default() }), ..Resources::default() };
+    let settings = Settings::compile(&layout, &memory, &Options::default()).unwrap();
+    assert!(!settings.needs_unified() && settings.devices().is_some());
+    let huge = compile(&layout, r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#).unwrap();
+    assert!(huge.needs_unified());
+    assert_eq!(huge.entries()[0].side, Side::V2);
+    let path = crate::cgroup::CgroupPath::new("/a").unwrap();
+    let record = |s: &Settings| crate::cgroup::Record::plan(&layout, &path, s).unwrap();
+    assert_eq!(record(&settings).unified, None);
+    assert!(record(&huge).unified.unwrap().ends_with("cg/unified/a"));
+    assert_eq!(record(&settings).paths().count(), 2);
+    let json = serde_json::to_string(&record(&huge)).unwrap();
+    assert_eq!(serde_json::from_str::<crate::cgroup::Record>(&json).unwrap(), record(&huge));
+}
+
+/// Retries, substitutes and kept quotas, on plain files.
+#[test]
+fn writing() {
+    let dir = TempDir::new("apply");
+    let at = |file: &str, value: &str, rule| Setting {
+        side: Side::V2,
+        controller: Some(Controller::Cpu),
+        file: file.to_owned().into(),
+        value: value.into(),
+        pointer: "/linux/resources/cpu/x".into(),
+        rule,
+    };
+    let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();
+    std::fs::write(dir.path().join("cpu.max"), "5000 100000\n").unwrap();
+    std::fs::write(dir.path().join("io.weight"), "").unwrap();
+    let settings = [
+        at("cpu.max", "20000", Rule::KeepQuota),
+        at("io.bfq.weight", "10", Rule::Else("io.weight", "1".into())),
+        at("memory.swap.max", "0", Rule::IfExists),
+    ];
+    apply::write_all(dir.path(), settings.iter()).unwrap();
+    assert!(read("cpu.max").starts_with("5000 20000"));
+    assert_eq!(read("io.weight"), "1");
+    let e = apply::write_all(dir.path(), [at("absent", "5", Rule::Strict)].iter()).unwrap_err();
+    let text = e.to_string();
+    assert_eq!((e.pointer(), e.errno()), (Some("/linux/resources/cpu/x"), Some(nix::errno::Errno::ENOENT)));
+    assert!(
+        text.contains("absent") && text.contains("\"5\"") && Path::new(e.object().unwrap()).is_absolute(),
+        "{text}"
+    );
+}
+
+#[test]
+fn defaults_are_complete() {
+    let (_a, v2) = v2();
+    let resources =
+        Resources { cpu: Some(Cpu::default()), pids: Some(Pids::default()), ..Resources::default() };
+    let settings = Settings::compile(&v2, &resources, &Options::default()).unwrap();
+    assert!(settings.entries().is_empty() && settings.needs_unified());
+}

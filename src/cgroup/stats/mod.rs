@@ -1,0 +1,192 @@
+//! What the processes of a cgroup use.
+
+mod parse;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A measurement of a cgroup. A part is `None` (or empty) where the cgroup lacks the controller.
+/// Times are nanoseconds, amounts bytes, unless a name says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Processor time.
+    pub cpu: Option<CpuStats>,
+    /// Memory.
+    pub memory: Option<MemoryStats>,
+    /// Tasks.
+    pub pids: Option<PidsStats>,
+    /// Block devices.
+    pub io: Option<IoStats>,
+    /// Huge pages by size (`2MB`).
+    pub hugetlb: BTreeMap<String, HugeTlbStats>,
+    /// RDMA devices by name.
+    pub rdma: BTreeMap<String, RdmaStats>,
+}
+
+/// Processor time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CpuStats {
+    /// All of it.
+    pub usage: u64,
+    /// In user mode.
+    pub user: u64,
+    /// In the kernel.
+    pub system: u64,
+    /// All of it, by processor (v1 only).
+    pub per_cpu: Vec<u64>,
+    /// What the quota did, where there is a cpu controller.
+    pub throttling: Option<Throttling>,
+    /// Pressure (cgroup2 with PSI).
+    pub pressure: Option<Pressure>,
+}
+
+/// What a CPU quota did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Throttling {
+    /// Periods which have passed.
+    pub periods: u64,
+    /// Periods in which the quota ran out.
+    pub throttled_periods: u64,
+    /// Time spent waiting for the next period.
+    pub throttled: u64,
+    /// Periods in which a burst was used.
+    pub bursts: u64,
+    /// Time beyond the quota that bursts gave.
+    pub burst: u64,
+}
+
+/// A counter with a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Counter {
+    /// Now.
+    pub usage: u64,
+    /// The most there ever was, where the kernel tells.
+    pub peak: Option<u64>,
+    /// The limit; `None`: unlimited.
+    pub limit: Option<u64>,
+    /// How often the limit was hit.
+    pub failures: u64,
+}
+
+/// Memory.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// Memory without swap.
+    pub memory: Counter,
+    /// Swap alone (cgroup2).
+    pub swap: Option<Counter>,
+    /// Memory and swap together (v1).
+    pub memory_and_swap: Option<Counter>,
+    /// Kernel memory (v1; on cgroup2 only its usage).
+    pub kernel: Option<Counter>,
+    /// TCP buffers (v1).
+    pub kernel_tcp: Option<Counter>,
+    /// Page cache.
+    pub cache: u64,
+    /// Processes which the OOM killer ended, where the kernel tells.
+    pub oom_kills: Option<u64>,
+    /// `memory.events` (cgroup2): low, high, max, oom, oom_kill, oom_group_kill.
+    pub events: BTreeMap<String, u64>,
+    /// `memory.stat`, as the kernel names its lines.
+    pub stat: BTreeMap<String, u64>,
+    /// Pressure (cgroup2 with PSI).
+    pub pressure: Option<Pressure>,
+}
+
+/// Tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PidsStats {
+    /// Tasks now.
+    pub current: u64,
+    /// The limit; `None`: unlimited.
+    pub limit: Option<u64>,
+}
+
+/// Block devices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IoStats {
+    /// By device, sorted by number.
+    pub devices: Vec<IoDevice>,
+    /// Pressure (cgroup2 with PSI).
+    pub pressure: Option<Pressure>,
+}
+
+/// One block device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IoDevice {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Bytes discarded.
+    pub discard_bytes: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Discards.
+    pub discards: u64,
+}
+
+/// Huge pages of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HugeTlbStats {
+    /// Used pages.
+    pub used: Counter,
+    /// Reserved pages, where the kernel counts them.
+    pub reserved: Option<Counter>,
+}
+
+/// One RDMA device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RdmaStats {
+    /// Handles in use.
+    pub handles: u64,
+    /// Limit of handles; `None`: unlimited.
+    pub handles_limit: Option<u64>,
+    /// Objects in use.
+    pub objects: u64,
+    /// Limit of objects; `None`: unlimited.
+    pub objects_limit: Option<u64>,
+}
+
+/// Pressure stall information: Documentation/accounting/psi.rst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Pressure {
+    /// Some task was stalled.
+    pub some: Stall,
+    /// All tasks were stalled at once.
+    pub full: Option<Stall>,
+}
+
+/// A share of time, in percent, over three windows, and the sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stall {
+    /// Over 10 seconds.
+    pub avg10: f64,
+    /// Over 60 seconds.
+    pub avg60: f64,
+    /// Over 300 seconds.
+    pub avg300: f64,
+    /// Microseconds since the cgroup was made.
+    pub total: u64,
+}
