@@ -4,7 +4,7 @@ use orlop::bundle::spec::{Process, Resources};
 use orlop::bundle::{Spec, sysctl_path, validate, validate_process, validate_resources};
 
 /// One run of the target `config`.
-pub fn run(data: &[u8]) {
+pub(crate) fn run(data: &[u8]) {
     if let Ok(process) = Process::from_json(data) {
         let _ = validate_process(&process);
     }
