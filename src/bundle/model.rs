@@ -30,17 +30,17 @@ macro_rules! model {
 
         impl $crate::bundle::read::Read for $name {
             fn read(
-                node: &$crate::bundle::node::Node<'_>,
+                value: $crate::bundle::node::Value<'_>,
                 at: &$crate::bundle::read::At<'_>,
                 _: &'static str,
                 found: &mut $crate::bundle::read::Findings,
             ) -> Self {
                 use $crate::bundle::read::{object, property};
-                let Some(properties) = object(node, at, $section, found) else {
+                let Some(object) = object(value, at, $section, found) else {
                     return Self::default();
                 };
                 Self { $(
-                    $field: property(properties, $json, model!(@need $($need)?), at, $section, found),
+                    $field: property(object, $json, model!(@need $($need)?), at, $section, found),
                 )* }
             }
             fn is_absent(&self) -> bool {

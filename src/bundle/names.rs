@@ -47,6 +47,11 @@ pub(crate) const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
+/// The number of a capability, if its name is known.
+pub(crate) fn capability(name: &str) -> Option<usize> {
+    CAPABILITIES.iter().position(|known| *known == name)
+}
+
 /// Resources of setrlimit(2).
 pub(crate) const RLIMITS: [&str; 16] = [
     "RLIMIT_AS",

@@ -1,6 +1,6 @@
 //! From and to the `oci-spec` crate's model, by way of JSON: that is what both agree on.
 
-use super::names::CAPABILITIES;
+use super::names::capability;
 use super::read;
 use super::spec::Spec;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -41,7 +41,7 @@ fn ordered(mut spec: Spec) -> Spec {
             &mut sets.permitted,
             &mut sets.ambient,
         ] {
-            set.sort_by_cached_key(|name| CAPABILITIES.iter().position(|known| known == name));
+            set.sort_by_cached_key(|name| capability(name));
             set.dedup();
         }
     }

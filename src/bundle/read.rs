@@ -1,7 +1,7 @@
-//! Typed readers over a [`Node`]: they collect every problem with its JSON pointer and never stop
+//! Typed readers over a [`Document`]: they collect every problem with its JSON pointer and never stop
 //! at the first one. `null` counts as absent everywhere, as the managers' encoder means it.
 
-use super::node::{Key, Node};
+use super::node::{Document, Node, Property, Value};
 use crate::{Error, ErrorKind, Phase, Problem};
 use std::collections::BTreeMap;
 
@@ -70,15 +70,15 @@ impl Findings {
         self.warnings.push(Problem { pointer: at.pointer(), message: message.into(), section });
     }
 
-    fn wrong_type(&mut self, at: &At<'_>, section: &'static str, want: &str, node: &Node<'_>) {
-        self.error(at, section, format!("must be {want}, not {}", node.describe()));
+    fn wrong_type(&mut self, at: &At<'_>, section: &'static str, want: &str, value: Value<'_>) {
+        self.error(at, section, format!("must be {want}, not {}", value.describe()));
     }
 }
 
 /// What can be read from a node.
 pub(crate) trait Read: Sized + Default {
-    /// Reads `node`, which is not null; on a problem notes it and gives the default.
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self;
+    /// Reads `value`, which is not null; on a problem notes it and gives the default.
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self;
 
     /// Whether the value is the one that stands for an absent property.
     fn is_absent(&self) -> bool;
@@ -94,23 +94,30 @@ pub(crate) enum Need {
     Expected,
 }
 
+/// An object's properties.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'d> {
+    whole: Value<'d>,
+    properties: &'d [Property<'d>],
+}
+
 /// The properties of an object, or a problem.
-pub(crate) fn object<'n, 'a>(
-    node: &'n Node<'a>,
+pub(crate) fn object<'d>(
+    value: Value<'d>,
     at: &At<'_>,
     section: &'static str,
     found: &mut Findings,
-) -> Option<&'n [(Key<'a>, Node<'a>)]> {
-    if let Node::Object(properties) = node {
-        return Some(properties);
+) -> Option<Object<'d>> {
+    let properties = value.properties();
+    if properties.is_none() {
+        found.wrong_type(at, section, "an object", value);
     }
-    found.wrong_type(at, section, "an object", node);
-    None
+    properties.map(|properties| Object { whole: value, properties })
 }
 
 /// One property of an object; of repeated ones the last counts.
 pub(crate) fn property<T: Read>(
-    properties: &[(Key<'_>, Node<'_>)],
+    object: Object<'_>,
     name: &'static str,
     need: Need,
     at: &At<'_>,
@@ -118,8 +125,8 @@ pub(crate) fn property<T: Read>(
     found: &mut Findings,
 ) -> T {
     let at = at.key(name);
-    match properties.iter().rev().find(|(key, _)| key.0 == name) {
-        Some((_, node)) if *node != Node::Null => T::read(node, &at, section, found),
+    match object.properties.iter().rev().find(|(key, _)| key == name) {
+        Some((_, node)) if *node != Node::Null => T::read(object.whole.other(node), &at, section, found),
         _ => {
             match need {
                 Need::Optional => {}
@@ -132,11 +139,11 @@ pub(crate) fn property<T: Read>(
 }
 
 impl Read for bool {
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-        if let Node::Bool(value) = node {
-            return *value;
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+        if let Node::Bool(flag) = value.node {
+            return *flag;
         }
-        found.wrong_type(at, section, "true or false", node);
+        found.wrong_type(at, section, "true or false", value);
         false
     }
     fn is_absent(&self) -> bool {
@@ -145,15 +152,15 @@ impl Read for bool {
 }
 
 impl Read for String {
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-        match node {
-            Node::String(value) if value.contains('\0') => {
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+        match value.node {
+            Node::String(text) if text.contains('\0') => {
                 found.error(at, section, "must not contain a NUL character");
                 Self::new()
             }
-            Node::String(value) => value.as_ref().into(),
+            Node::String(text) => text.as_ref().into(),
             _ => {
-                found.wrong_type(at, section, "a string", node);
+                found.wrong_type(at, section, "a string", value);
                 Self::new()
             }
         }
@@ -166,15 +173,15 @@ impl Read for String {
 macro_rules! integers {
     ($($ty:ty),*) => { $(
         impl Read for $ty {
-            fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-                let value = match node {
+            fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+                let number = match value.node {
                     Node::Unsigned(n) => <$ty>::try_from(*n).ok(),
                     Node::Negative(n) => <$ty>::try_from(*n).ok(),
                     _ => None,
                 };
-                value.unwrap_or_else(|| {
+                number.unwrap_or_else(|| {
                     let want = format!("an integer from {} to {}", <$ty>::MIN, <$ty>::MAX);
-                    found.wrong_type(at, section, &want, node);
+                    found.wrong_type(at, section, &want, value);
                     0
                 })
             }
@@ -188,10 +195,10 @@ integers!(u16, u32, u64, i32, i64);
 
 /// An optional value. The empty string counts as absent: that is how managers write it.
 impl<T: Optional> Read for Option<T> {
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
         let before = found.errors.len();
-        let value = T::read(node, at, section, found);
-        (found.errors.len() == before || !T::SCALAR).then_some(value).filter(|v| !v.is_blank())
+        let inner = T::read(value, at, section, found);
+        (found.errors.len() == before || !T::SCALAR).then_some(inner).filter(|v| !v.is_blank())
     }
     fn is_absent(&self) -> bool {
         self.is_none()
@@ -222,12 +229,13 @@ impl Optional for String {
 }
 
 impl<T: Read> Read for Vec<T> {
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-        let Node::Array(items) = node else {
-            found.wrong_type(at, section, "an array", node);
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+        let Some(items) = value.items() else {
+            found.wrong_type(at, section, "an array", value);
             return Self::new();
         };
-        items.iter().enumerate().map(|(i, item)| T::read(item, &at.index(i), section, found)).collect()
+        let items = items.iter().enumerate();
+        items.map(|(i, item)| T::read(value.other(item), &at.index(i), section, found)).collect()
     }
     fn is_absent(&self) -> bool {
         self.is_empty()
@@ -235,13 +243,19 @@ impl<T: Read> Read for Vec<T> {
 }
 
 impl<T: Read> Read for BTreeMap<String, T> {
-    fn read(node: &Node<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-        let Some(properties) = object(node, at, section, found) else { return Self::new() };
-        let value = |key: &Key<'_>, node: &Node<'_>, found: &mut Findings| match node {
-            Node::Null => T::default(),
-            node => T::read(node, &at.key(&key.0), section, found),
+    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+        let Some(object) = object(value, at, section, found) else { return Self::new() };
+        // Of repeated keys only the last is read.
+        let last: BTreeMap<&str, &Node<'_>> =
+            object.properties.iter().map(|(key, node)| (key.as_ref(), node)).collect();
+        let read = |(key, node): (&str, &Node<'_>)| {
+            let inner = match node {
+                Node::Null => T::default(),
+                node => T::read(value.other(node), &at.key(key), section, found),
+            };
+            (key.to_owned(), inner)
         };
-        properties.iter().map(|(key, node)| (key.0.as_ref().to_owned(), value(key, node, found))).collect()
+        last.into_iter().map(read).collect()
     }
     fn is_absent(&self) -> bool {
         self.is_empty()
@@ -256,10 +270,10 @@ pub(crate) fn document<T: Read>(text: &[u8]) -> crate::Result<T> {
 
 /// Reads a whole text as `T`, with everything that was found on the way.
 pub(crate) fn collect<T: Read>(text: &[u8]) -> crate::Result<(T, Findings)> {
-    let node = Node::parse(text).map_err(|e| {
+    let document = Document::parse(text).map_err(|e| {
         Error::new(ErrorKind::InvalidConfig, Phase::Config, "invalid JSON").with_detail(e.to_string())
     })?;
     let mut found = Findings::default();
-    let value = T::read(&node, &At::ROOT, "", &mut found);
+    let value = T::read(document.root(), &At::ROOT, "", &mut found);
     Ok((value, found))
 }

@@ -88,6 +88,8 @@ fn of_repeated_properties_the_last_counts() {
     let spec =
         Spec::from_json(br#"{"ociVersion":5,"hostname":"a","ociVersion":"1.0.0","hostname":"b"}"#).unwrap();
     assert_eq!((spec.version.as_str(), spec.hostname.as_deref()), ("1.0.0", Some("b")));
+    let text = br#"{"ociVersion":"1.0.0","annotations":{"a":1,"b":"x","a":"y"}}"#;
+    assert_eq!(Spec::from_json(text).unwrap().annotations["a"], "y");
 }
 
 #[test]

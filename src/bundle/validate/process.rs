@@ -1,7 +1,7 @@
 //! config.md#process.
 
 use super::{absolute, id_list, one_of};
-use crate::bundle::names::{CAPABILITIES, IO_CLASSES, RLIMITS, SCHED_FLAGS, SCHED_POLICIES};
+use crate::bundle::names::{IO_CLASSES, RLIMITS, SCHED_FLAGS, SCHED_POLICIES, capability};
 use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Capabilities, Process, Rlimit, Scheduler};
 
@@ -87,27 +87,29 @@ fn rlimits(limits: &[Rlimit], at: &At<'_>, found: &mut Findings) {
 }
 
 fn capabilities(sets: &Capabilities, at: &At<'_>, found: &mut Findings) {
-    let named = [
-        ("bounding", &sets.bounding),
-        ("effective", &sets.effective),
-        ("inheritable", &sets.inheritable),
-        ("permitted", &sets.permitted),
-        ("ambient", &sets.ambient),
-    ];
-    for (set, names) in named {
+    let mask = |names: &[String]| {
+        names.iter().filter_map(|name| capability(name)).fold(0_u64, |mask, number| mask | 1 << number)
+    };
+    let permitted = mask(&sets.permitted);
+    let inheritable = if sets.ambient.is_empty() { 0 } else { mask(&sets.inheritable) };
+    for (set, names, allowed, needs) in [
+        ("bounding", &sets.bounding, u64::MAX, ""),
+        ("effective", &sets.effective, permitted, "permitted"),
+        ("inheritable", &sets.inheritable, u64::MAX, ""),
+        ("permitted", &sets.permitted, u64::MAX, ""),
+        ("ambient", &sets.ambient, permitted & inheritable, "permitted and inheritable"),
+    ] {
         let at = at.key(set);
         for (i, name) in names.iter().enumerate() {
-            let at = at.index(i);
-            if !CAPABILITIES.contains(&name.as_str()) {
-                found.warn(&at, LINUX, format!("unknown capability {name:?} is left out"));
-                continue;
-            }
-            let permitted = sets.permitted.contains(name);
-            if set == "ambient" && !(permitted && sets.inheritable.contains(name)) {
-                let message = format!("{name} cannot be ambient: it is not permitted and inheritable");
-                found.warn(&at, LINUX, message);
-            } else if set == "effective" && !permitted {
-                found.warn(&at, LINUX, format!("{name} cannot be effective: it is not permitted"));
+            match capability(name) {
+                None => {
+                    found.warn(&at.index(i), LINUX, format!("unknown capability {name:?} is left out"));
+                }
+                Some(number) if allowed & 1 << number == 0 => {
+                    let message = format!("{name} cannot be {set}: it is not {needs}");
+                    found.warn(&at.index(i), LINUX, message);
+                }
+                Some(_) => {}
             }
         }
     }
