@@ -1,0 +1,97 @@
+//! What differs between processors: the entry point, the system call instruction, its numbers.
+
+/// Numbers of the system calls that the stub itself makes (those of a plan come with it).
+#[cfg(target_arch = "x86_64")]
+pub mod nr {
+    pub const CLOSE: u64 = 3;
+    pub const EXIT_GROUP: u64 = 231;
+    pub const KILL: u64 = 62;
+    pub const MKDIRAT: u64 = 258;
+    pub const MMAP: u64 = 9;
+    pub const MUNMAP: u64 = 11;
+    pub const OPENAT: u64 = 257;
+    pub const OPENAT2: u64 = 437;
+    pub const READLINKAT: u64 = 267;
+    pub const RT_SIGTIMEDWAIT: u64 = 128;
+    pub const WAIT4: u64 = 61;
+}
+#[cfg(target_arch = "aarch64")]
+pub mod nr {
+    pub const CLOSE: u64 = 57;
+    pub const EXIT_GROUP: u64 = 94;
+    pub const KILL: u64 = 129;
+    pub const MKDIRAT: u64 = 34;
+    pub const MMAP: u64 = 222;
+    pub const MUNMAP: u64 = 215;
+    pub const OPENAT: u64 = 56;
+    pub const OPENAT2: u64 = 437;
+    pub const READLINKAT: u64 = 78;
+    pub const RT_SIGTIMEDWAIT: u64 = 137;
+    pub const WAIT4: u64 = 260;
+}
+
+#[cfg(target_arch = "x86_64")]
+core::arch::global_asm!(
+    ".globl _start",
+    "_start:",
+    "xor %ebp, %ebp",
+    "mov %rsp, %rdi",
+    "and $-16, %rsp",
+    "call body",
+    options(att_syntax)
+);
+#[cfg(target_arch = "aarch64")]
+core::arch::global_asm!(".globl _start", "_start:", "mov x29, #0", "mov x30, #0", "mov x0, sp", "bl body");
+
+/// One system call: the kernel's answer as it is (an errno is negative).
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
+    let answer: i64;
+    // SAFETY: the arguments are the plan's; the kernel changes rcx, r11 and memory it was given.
+    unsafe {
+        core::arch::asm!(
+            "syscall", inlateout("rax") nr as i64 => answer, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
+            in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _, options(nostack)
+        );
+    }
+    answer
+}
+/// One system call: the kernel's answer as it is (an errno is negative).
+#[cfg(target_arch = "aarch64")]
+#[inline]
+pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
+    let answer: i64;
+    // SAFETY: the arguments are the plan's; the kernel changes x0 and memory it was given.
+    unsafe {
+        core::arch::asm!(
+            "svc 0", in("x8") nr, inlateout("x0") a[0] as i64 => answer, in("x1") a[1], in("x2") a[2],
+            in("x3") a[3], in("x4") a[4], in("x5") a[5], options(nostack)
+        );
+    }
+    answer
+}
+
+/// The compiler calls these for copies and fills; without a C library they are ours.
+mod memory {
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
+        let mut i = 0;
+        while i < n {
+            // SAFETY: the caller promises `n` bytes at both; volatile keeps this loop from becoming memcpy.
+            unsafe { to.add(i).write_volatile(*from.add(i)) };
+            i += 1;
+        }
+        to
+    }
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8 {
+        let mut i = 0;
+        while i < n {
+            // SAFETY: the caller promises `n` bytes.
+            unsafe { to.add(i).write_volatile(byte as u8) };
+            i += 1;
+        }
+        to
+    }
+}

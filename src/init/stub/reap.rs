@@ -1,0 +1,35 @@
+//! PID 1: forwards signals to the container's process, reaps what is orphaned, ends as it ended.
+
+use crate::arch::{nr, syscall};
+
+const SIGCHLD: i64 = 17;
+const WNOHANG: u64 = 1;
+
+/// Waits for signals (all are blocked) until the process `child` ends; the exit status to end with.
+pub fn stay(child: i32) -> i32 {
+    let all = [!0u64];
+    loop {
+        if let Some(status) = reap(child) {
+            return status;
+        }
+        let signal = syscall(nr::RT_SIGTIMEDWAIT, [all.as_ptr() as u64, 0, 0, 8, 0, 0]);
+        if signal > 0 && signal != SIGCHLD {
+            syscall(nr::KILL, [child as u64, signal as u64, 0, 0, 0, 0]);
+        }
+    }
+}
+
+/// Takes every ended process; the shell's status of `child` if it is among them.
+fn reap(child: i32) -> Option<i32> {
+    let mut ended = None;
+    loop {
+        let mut status = 0i32;
+        let pid = syscall(nr::WAIT4, [!0, (&raw mut status) as u64, WNOHANG, 0, 0, 0]);
+        if pid <= 0 {
+            return ended;
+        }
+        if pid == i64::from(child) {
+            ended = Some(if status & 0x7f == 0 { status >> 8 & 0xff } else { 128 + (status & 0x7f) });
+        }
+    }
+}

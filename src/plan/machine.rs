@@ -1,0 +1,151 @@
+//! The instruction set of the init stub: what a plan is encoded into.
+//!
+//! The stub is a register machine whose main instruction is "make this system call". It has no
+//! heap, no strings and no opinion: every path, name and structure lies in the blob behind the
+//! instructions, every decision was taken by the compiler. This file is shared by the host side
+//! (which encodes) and by the freestanding stub (which executes), so it uses `core` alone.
+//!
+//! A blob is `[Header][Insn; header.count][data]`. The first page of the file that holds it is the
+//! control page, mapped shared by both sides; the blob begins at [`BLOB`].
+
+/// First word of a blob: format and version in one.
+pub const MAGIC: u32 = 0x4f52_4c01;
+/// Where the blob begins in its file: behind the control page.
+pub const BLOB: usize = 4096;
+/// Number of registers. The first ones are preset from [`Header::preset`].
+pub const REGISTERS: usize = 96;
+
+/// Offsets of the control page's 32-bit words, shared between the stub and the host side.
+pub mod control {
+    #![allow(missing_docs)]
+    /// One of [`super::state`].
+    pub const STATE: usize = 0;
+    /// The step that runs, or failed.
+    pub const STEP: usize = 4;
+    /// The system call that failed ([`super::NO_CALL`]: none).
+    pub const CALL: usize = 8;
+    /// Its errno.
+    pub const ERRNO: usize = 12;
+    /// In a two-stage launch: the final process's pid, as the host counts.
+    pub const PID: usize = 16;
+    /// A detail of the failure: the index of the candidate, path component, … that failed.
+    pub const DETAIL: usize = 20;
+    /// Length of the page's use.
+    pub const LENGTH: usize = 24;
+}
+
+/// Values of the control page's state word.
+pub mod state {
+    #![allow(missing_docs)]
+    /// Not yet begun.
+    pub const STARTING: u32 = 0;
+    /// Everything is done but what `start` asks for.
+    pub const CREATED: u32 = 1;
+    /// The next thing is the final execve.
+    pub const EXECUTING: u32 = 2;
+    /// A step failed; the other words say which.
+    pub const FAILED: u32 = 3;
+    /// A first-stage process has handed over to the final one, and is gone.
+    pub const HANDED_OVER: u32 = 4;
+}
+
+/// [`control::CALL`] of a failure that no system call reported.
+pub const NO_CALL: u32 = u32::MAX;
+
+/// What the stub reads first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// Number of instructions.
+    pub count: u32,
+    /// Length of the whole blob in bytes.
+    pub length: u32,
+    /// Fault injection for tests: the step that fails with `EIO` instead of running, or `u32::MAX`.
+    pub fault: u32,
+    /// First values of the registers: descriptors which the host side has opened.
+    pub preset: [i32; REGISTERS],
+}
+
+/// One instruction; [`op`] says what `nr`, `dst` and `args` mean.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insn {
+    /// One of [`op`].
+    pub op: u8,
+    /// The register that takes the result.
+    pub dst: u8,
+    /// How each argument is meant: one of [`kind`].
+    pub kinds: [u8; 6],
+    /// The system call's number, a comparison or a width.
+    pub nr: u16,
+    /// The plan's step this instruction belongs to.
+    pub step: u16,
+    /// Errnos that are an answer and no failure; [`ANY`] tolerates all.
+    pub tolerate: [u16; 2],
+    /// The arguments.
+    pub args: [u64; 6],
+}
+
+/// In [`Insn::tolerate`]: every errno.
+pub const ANY: u16 = u16::MAX;
+
+/// Argument kinds.
+pub mod kind {
+    #![allow(missing_docs)]
+    /// The value itself.
+    pub const IMMEDIATE: u8 = 0;
+    /// The address of the blob's byte at this offset.
+    pub const DATA: u8 = 1;
+    /// A register's value.
+    pub const REGISTER: u8 = 2;
+}
+
+/// Operations.
+pub mod op {
+    #![allow(missing_docs)]
+    /// `dst = syscall(nr, args…)`; fails the step on an errno that is not tolerated.
+    pub const CALL: u8 = 0;
+    /// `dst = args[0]`.
+    pub const MOVE: u8 = 1;
+    /// `if args[0] <nr> args[1] { goto args[2] }`, signed, `nr` one of [`super::compare`].
+    pub const JUMP: u8 = 2;
+    /// `dst = (nr bytes at address args[0]) & args[1]`.
+    pub const LOAD: u8 = 3;
+    /// `nr bytes at address args[0] = args[1]`.
+    pub const STORE: u8 = 4;
+    /// Fails the step with errno `args[0]`; `args[1]` is the failure's detail.
+    pub const FAIL: u8 = 5;
+    /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which
+    /// is the root of the walk: what is missing is made (directories with mode `args[3]`; the last
+    /// component as `args[2]` says, one of [`super::last`]).
+    pub const MAKE_PATH: u8 = 6;
+    /// Sets the control page's state word to `args[0]`.
+    pub const STATE: u8 = 7;
+    /// Sets the control page's pid word to `args[0]`.
+    pub const PID: u8 = 8;
+    /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
+    pub const INIT: u8 = 9;
+}
+
+/// Comparisons of [`op::JUMP`].
+pub mod compare {
+    #![allow(missing_docs)]
+    pub const ALWAYS: u16 = 0;
+    pub const EQUAL: u16 = 1;
+    pub const NOT_EQUAL: u16 = 2;
+    pub const LESS: u16 = 3;
+    pub const GREATER_EQUAL: u16 = 4;
+}
+
+/// What [`op::MAKE_PATH`] makes of a missing last component.
+pub mod last {
+    #![allow(missing_docs)]
+    /// A directory.
+    pub const DIRECTORY: u64 = 0;
+    /// An empty regular file.
+    pub const FILE: u64 = 1;
+    /// Nothing: the call fails with `ENOENT`.
+    pub const NOTHING: u64 = 2;
+}
