@@ -16,6 +16,7 @@ pub mod mount;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod raw;
 pub mod spawn;
 pub mod stdio;
 pub mod terminal;

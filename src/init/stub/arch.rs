@@ -43,34 +43,9 @@ core::arch::global_asm!(
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(".globl _start", "_start:", "mov x29, #0", "mov x30, #0", "mov x0, sp", "bl body");
 
-/// One system call: the kernel's answer as it is (an errno is negative).
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
-    let answer: i64;
-    // SAFETY: the arguments are the plan's; the kernel changes rcx, r11 and memory it was given.
-    unsafe {
-        core::arch::asm!(
-            "syscall", inlateout("rax") nr as i64 => answer, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
-            in("r10") a[3], in("r8") a[4], in("r9") a[5], lateout("rcx") _, lateout("r11") _, options(nostack)
-        );
-    }
-    answer
-}
-/// One system call: the kernel's answer as it is (an errno is negative).
-#[cfg(target_arch = "aarch64")]
-#[inline]
-pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
-    let answer: i64;
-    // SAFETY: the arguments are the plan's; the kernel changes x0 and memory it was given.
-    unsafe {
-        core::arch::asm!(
-            "svc 0", in("x8") nr, inlateout("x0") a[0] as i64 => answer, in("x1") a[1], in("x2") a[2],
-            in("x3") a[3], in("x4") a[4], in("x5") a[5], options(nostack)
-        );
-    }
-    answer
-}
+#[path = "../../sys/raw.rs"]
+mod raw;
+pub use raw::syscall;
 
 /// The compiler calls these for copies and fills; without a C library they are ours.
 mod memory {

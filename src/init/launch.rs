@@ -1,0 +1,238 @@
+//! The host side of a launch: puts the plan into memory, spawns the stub, takes its answers.
+
+use super::program::program;
+use crate::plan::machine::{BLOB, NO_CALL, control, state};
+use crate::sys::fs::write_all;
+use crate::sys::memfd::{Mapping, memfd_create};
+use crate::sys::process::{self, Exit};
+use crate::sys::spawn::{self, Request};
+use crate::sys::{call, owned, retry};
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering::Acquire;
+
+/// Registers preset by every launch: the control socket and the memory that holds the blob.
+pub(crate) const CONTROL: usize = 0;
+/// See [`CONTROL`].
+pub(crate) const MEMORY: usize = 1;
+
+/// What to launch.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// An encoded plan ([`Plan::encode`](crate::plan::Plan::encode)).
+    pub(crate) blob: Vec<u8>,
+    /// Descriptors for the registers from 2 on; -1 where a register has none.
+    pub(crate) presets: &'a [RawFd],
+    /// `CLONE_NEW*` for the stub's birth.
+    pub(crate) namespaces: u64,
+    /// The cgroup2 directory of its birth.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// Its standard descriptors.
+    pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
+    /// Descriptors from 3 on that its program keeps.
+    pub(crate) preserve: u32,
+    /// The stub that is spawned clones the final one ([`Step::HandOver`](crate::plan::Step)).
+    pub(crate) two_stages: bool,
+    /// Makes a step fail, for tests.
+    pub(crate) fault: Option<u16>,
+}
+
+/// A stub at work.
+#[derive(Debug)]
+pub(crate) struct Stub {
+    /// The process, as the host counts.
+    pub(crate) pid: i32,
+    /// The process.
+    pub(crate) pidfd: OwnedFd,
+    control: OwnedFd,
+    memory: Memory,
+}
+
+/// The file behind a launch, with its control page.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    page: Mapping,
+    _file: OwnedFd,
+}
+
+/// What the stub says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It waits for the host side to do its part.
+    Turn,
+    /// It is done up to where `start` takes over.
+    Created,
+    /// It has executed the program.
+    Executed,
+    /// A step failed.
+    Failed(StubFailure),
+    /// It died at a step.
+    Died(u16),
+}
+
+/// Which step failed, at which system call (none: a check), with what errno.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StubFailure {
+    /// Index of the plan's line.
+    pub(crate) step: u16,
+    /// Number of the system call.
+    pub(crate) call: Option<u32>,
+    /// The kernel's answer.
+    pub(crate) errno: Errno,
+    /// Which of several.
+    pub(crate) detail: u32,
+}
+
+impl Memory {
+    /// Takes the control page out of a descriptor that the stub has handed over.
+    pub(crate) fn adopt(file: OwnedFd) -> Result<Self> {
+        let page = Mapping::new(&file, BLOB).map_err(|e| Error::sys(Phase::Launch, "mmap", e))?;
+        Ok(Self { page, _file: file })
+    }
+
+    fn word(&self, offset: usize) -> u32 {
+        self.page.word(offset).map_or(0, |word| word.load(Acquire))
+    }
+
+    /// What the control page says once the stub has closed its end.
+    pub(crate) fn verdict(&self) -> Answer {
+        match self.word(control::STATE) {
+            state::CREATED => Answer::Created,
+            state::EXECUTING => Answer::Executed,
+            state::FAILED => Answer::Failed(StubFailure {
+                step: self.word(control::STEP) as u16,
+                call: Some(self.word(control::CALL)).filter(|call| *call != NO_CALL),
+                errno: Errno::from_raw(self.word(control::ERRNO) as i32),
+                detail: self.word(control::DETAIL),
+            }),
+            _ => Answer::Died(self.word(control::STEP) as u16),
+        }
+    }
+}
+
+impl Launch<'_> {
+    /// Spawns the stub.
+    pub(crate) fn spawn(mut self) -> Result<Stub> {
+        let error = |call: &'static str, errno| Error::sys(Phase::Launch, call, errno);
+        let (ours, theirs) = socket_pair().map_err(|e| error("socketpair", e))?;
+        let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
+        self.preset(theirs.as_raw_fd(), file.as_raw_fd());
+        fill(&file, &self.blob).map_err(|e| error("write the plan", e))?;
+        let memory = Memory::adopt(file)?;
+        let number = CString::new(memory._file.as_raw_fd().to_string()).unwrap_or_default();
+        let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
+        keep.extend([theirs.as_raw_fd(), memory._file.as_raw_fd()]);
+        let spawned = spawn::spawn(&Request {
+            namespaces: self.namespaces,
+            cgroup: self.cgroup,
+            program: program()?,
+            args: &[c"orlop-init", &number],
+            stdio: self.stdio,
+            keep: &keep,
+            preserve: self.preserve,
+        })
+        .map_err(|failure| spawn_error(failure, self.namespaces))?;
+        drop(theirs);
+        let mut stub = Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory };
+        if self.two_stages {
+            stub.follow()?;
+        }
+        Ok(stub)
+    }
+
+    /// Writes the descriptors' numbers and the fault into the blob's header.
+    fn preset(&mut self, control: RawFd, memory: RawFd) {
+        if let Some(step) = self.fault {
+            self.blob[12..16].copy_from_slice(&u32::from(step).to_ne_bytes());
+        }
+        let all = [control, memory].into_iter().chain(self.presets.iter().copied());
+        for (place, fd) in self.blob[16..].chunks_exact_mut(4).zip(all) {
+            place.copy_from_slice(&fd.to_ne_bytes());
+        }
+    }
+}
+
+fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
+    let error = Error::sys(Phase::Launch, failure.call, failure.errno);
+    match failure.errno {
+        Errno::EPERM if failure.call == "clone3" && namespaces & libc::CLONE_NEWUSER as u64 == 0 => error
+            .with_hint("new namespaces need root, or a user namespace of their own (/linux/namespaces, type user)"),
+        Errno::EPERM | Errno::EUSERS | Errno::ENOSPC if failure.call == "clone3" => error.with_hint(
+            "user namespaces may be switched off or used up: see /proc/sys/user/max_*_namespaces and \
+             kernel.unprivileged_userns_clone",
+        ),
+        _ => error,
+    }
+}
+
+fn socket_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let mut fds = [0i32; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    call!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, fds.as_mut_ptr())?;
+    Ok((owned(fds[0].into()), owned(fds[1].into())))
+}
+
+/// Puts the blob behind the control page; the file is whole pages long.
+fn fill(file: impl AsFd, blob: &[u8]) -> Result<(), Errno> {
+    let fd = file.as_fd().as_raw_fd();
+    let length = (BLOB + blob.len()).next_multiple_of(4096);
+    call!(libc::SYS_ftruncate, fd, length)?;
+    call!(libc::SYS_lseek, fd, BLOB, libc::SEEK_SET)?;
+    write_all(file, blob)
+}
+
+impl Stub {
+    /// Goes on with the process which the spawned one has cloned.
+    fn follow(&mut self) -> Result<()> {
+        let first = process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
+        let pid = self.memory.word(control::PID) as i32;
+        if pid == 0 || first != Some(Exit::Code(0)) {
+            // The caller asks `answer`, which says at which step.
+            return Ok(());
+        }
+        // A child of ours (CLONE_PARENT) that we have not waited for: its number cannot be another's.
+        self.pidfd = process::pidfd_open(pid).map_err(|e| Error::sys(Phase::Launch, "pidfd_open", e))?;
+        self.pid = pid;
+        Ok(())
+    }
+
+    /// Waits until the stub has something to say.
+    pub(crate) fn answer(&self) -> Result<Answer> {
+        let mut byte = [0u8; 1];
+        let fd = self.control.as_raw_fd();
+        match retry(|| call!(libc::SYS_read, fd, byte.as_mut_ptr(), 1)) {
+            Ok(1) => Ok(Answer::Turn),
+            // ECONNRESET: it ended with a byte of ours unread.
+            Ok(_) | Err(Errno::ECONNRESET) => Ok(self.memory.verdict()),
+            Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
+        }
+    }
+
+    /// Lets it go on after its [`Answer::Turn`].
+    pub(crate) fn go(&self) -> Result<()> {
+        // MSG_NOSIGNAL: a stub that has died must not raise SIGPIPE in the caller.
+        let (fd, byte) = (self.control.as_raw_fd(), [1u8]);
+        let null = std::ptr::null::<u8>();
+        call!(libc::SYS_sendto, fd, byte.as_ptr(), 1, libc::MSG_NOSIGNAL, null, 0)
+            .map(drop)
+            .or_else(|errno| if errno == Errno::EPIPE { Ok(()) } else { Err(errno) })
+            .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
+    }
+
+    /// Ends it and takes its status; for the way back from a failure.
+    pub(crate) fn destroy(&self) {
+        let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+        let _ = process::wait(&self.pidfd, true);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&self) -> Result<Exit> {
+        match process::wait(&self.pidfd, true) {
+            Ok(Some(exit)) => Ok(exit),
+            Ok(None) => Err(Error::new(ErrorKind::NotRunning, Phase::Launch, "no process to wait for")),
+            Err(errno) => Err(Error::sys(Phase::Launch, "waitid", errno)),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The assembler: instructions, the data they point at, and the registers they use.
+
+use super::machine::{ANY, Header, Insn, MAGIC, REGISTERS, compare, kind, op};
+use nix::errno::Errno;
+use std::ffi::CStr;
+
+/// A register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reg(pub(crate) u8);
+
+/// An argument of an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arg {
+    kind: u8,
+    value: u64,
+}
+
+impl Arg {
+    /// The address of the byte `offset` bytes further on; only for data.
+    pub(crate) const fn plus(self, offset: u64) -> Self {
+        Self { kind: self.kind, value: self.value + offset }
+    }
+}
+
+impl From<Reg> for Arg {
+    fn from(r: Reg) -> Self {
+        Self { kind: kind::REGISTER, value: u64::from(r.0) }
+    }
+}
+
+macro_rules! immediate {
+    ($($t:ty)*) => {$(
+        impl From<$t> for Arg {
+            fn from(value: $t) -> Self {
+                Self { kind: kind::IMMEDIATE, value: value as u64 }
+            }
+        }
+    )*};
+}
+immediate!(i32 u32 i64 u64 usize);
+
+/// A place that jumps lead to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Label(usize);
+
+/// Instructions and data under construction.
+#[derive(Clone, Debug, Default)]
+pub struct Assembler {
+    insns: Vec<Insn>,
+    data: Vec<u8>,
+    /// Where in `data` a 64-bit offset into `data` stands which is to become an address.
+    pointers: Vec<usize>,
+    labels: Vec<usize>,
+    jumps: Vec<(usize, usize)>,
+    used: u128,
+    step: u16,
+    tolerate: [u16; 2],
+}
+
+/// A register for results nobody needs.
+pub(crate) const NOWHERE: Reg = Reg(REGISTERS as u8 - 1);
+
+impl Assembler {
+    /// An assembler whose first `preset` registers are taken.
+    pub(crate) fn new(preset: usize) -> Self {
+        Self { used: (1 << preset) - 1, ..Self::default() }
+    }
+
+    /// What follows belongs to this step of the plan.
+    pub(crate) fn begin(&mut self, step: u16) {
+        self.step = step;
+    }
+
+    /// Number of instructions so far.
+    pub fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    /// Whether nothing was emitted yet.
+    pub fn is_empty(&self) -> bool {
+        self.insns.is_empty()
+    }
+
+    /// A free register. A plan never has more open at once than there are: temporaries are given
+    /// back, and what lives on is a handful of descriptors.
+    pub(crate) fn register(&mut self) -> Reg {
+        let free = (!self.used).trailing_zeros().min(REGISTERS as u32 - 2);
+        self.used |= 1 << free;
+        Reg(free as u8)
+    }
+
+    pub(crate) fn release(&mut self, register: Reg) {
+        self.used &= !(1 << register.0);
+    }
+
+    /// The next call's answer may be this errno.
+    pub(crate) fn tolerating(&mut self, errnos: &[Errno]) -> &mut Self {
+        for (place, errno) in self.tolerate.iter_mut().zip(errnos) {
+            *place = *errno as i32 as u16;
+        }
+        self
+    }
+
+    /// The next call may fail with anything.
+    pub(crate) fn tolerating_all(&mut self) -> &mut Self {
+        self.tolerate[0] = ANY;
+        self
+    }
+
+    fn push(&mut self, op: u8, nr: u16, dst: Reg, args: &[Arg]) -> usize {
+        let mut insn = Insn {
+            op,
+            dst: dst.0,
+            kinds: [0; 6],
+            nr,
+            step: self.step,
+            tolerate: std::mem::take(&mut self.tolerate),
+            args: [0; 6],
+        };
+        for (i, arg) in args.iter().take(6).enumerate() {
+            insn.kinds[i] = arg.kind;
+            insn.args[i] = arg.value;
+        }
+        self.insns.push(insn);
+        self.insns.len() - 1
+    }
+
+    /// A system call whose answer nobody needs.
+    pub(crate) fn call(&mut self, nr: libc::c_long, args: &[Arg]) {
+        self.push(op::CALL, nr as u16, NOWHERE, args);
+    }
+
+    /// A system call whose answer goes to a new register.
+    pub(crate) fn call_to(&mut self, nr: libc::c_long, args: &[Arg]) -> Reg {
+        let dst = self.register();
+        self.call_into(dst, nr, args);
+        dst
+    }
+
+    /// A system call whose answer goes to `dst`.
+    pub(crate) fn call_into(&mut self, dst: Reg, nr: libc::c_long, args: &[Arg]) {
+        self.push(op::CALL, nr as u16, dst, args);
+    }
+
+    /// close(2), and the register is free again.
+    pub(crate) fn close(&mut self, register: Reg) {
+        self.call(libc::SYS_close, &[register.into()]);
+        self.release(register);
+    }
+
+    pub(crate) fn set(&mut self, dst: Reg, value: impl Into<Arg>) {
+        self.push(op::MOVE, 0, dst, &[value.into()]);
+    }
+
+    /// `width` bytes at `address`, masked.
+    pub(crate) fn load(&mut self, width: u16, address: Arg, mask: u64) -> Reg {
+        let dst = self.register();
+        self.push(op::LOAD, width, dst, &[address, mask.into()]);
+        dst
+    }
+
+    pub(crate) fn store(&mut self, width: u16, address: Arg, value: impl Into<Arg>) {
+        self.push(op::STORE, width, NOWHERE, &[address, value.into()]);
+    }
+
+    /// Fails the step.
+    pub(crate) fn fail(&mut self, errno: Errno, detail: u32) {
+        self.push(op::FAIL, 0, NOWHERE, &[(errno as i32).into(), detail.into()]);
+    }
+
+    /// See [`op::MAKE_PATH`].
+    pub(crate) fn make_path(&mut self, root: impl Into<Arg>, path: Arg, last: impl Into<Arg>, mode: u32) -> Reg {
+        let dst = self.register();
+        self.push(op::MAKE_PATH, 0, dst, &[root.into(), path, last.into(), mode.into()]);
+        dst
+    }
+
+    /// Sets the control page's state.
+    pub(crate) fn state(&mut self, state: u32) {
+        self.push(op::STATE, 0, NOWHERE, &[state.into()]);
+    }
+
+    /// Sets the control page's pid.
+    pub(crate) fn pid(&mut self, pid: Reg) {
+        self.push(op::PID, 0, NOWHERE, &[pid.into()]);
+    }
+
+    /// Stays as PID 1.
+    pub(crate) fn init(&mut self, child: Reg) {
+        self.push(op::INIT, 0, NOWHERE, &[child.into()]);
+    }
+
+    pub(crate) fn label(&mut self) -> Label {
+        self.labels.push(usize::MAX);
+        Label(self.labels.len() - 1)
+    }
+
+    pub(crate) fn place(&mut self, label: Label) {
+        self.labels[label.0] = self.insns.len();
+    }
+
+    pub(crate) fn jump(&mut self, label: Label) {
+        self.jump_if(compare::ALWAYS, 0u32, 0u32, label);
+    }
+
+    /// Jumps where `a <comparison> b`.
+    pub(crate) fn jump_if(&mut self, comparison: u16, a: impl Into<Arg>, b: impl Into<Arg>, label: Label) {
+        let at = self.push(op::JUMP, comparison, NOWHERE, &[a.into(), b.into(), 0u32.into()]);
+        self.jumps.push((at, label.0));
+    }
+
+    /// Jumps where the register holds a tolerated errno.
+    pub(crate) fn jump_if_failed(&mut self, register: Reg, label: Label) {
+        self.jump_if(compare::LESS, register, 0, label);
+    }
+
+    /// Data, aligned to eight bytes.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Arg {
+        self.data.resize(self.data.len().next_multiple_of(8), 0);
+        let offset = self.data.len();
+        self.data.extend_from_slice(bytes);
+        Arg { kind: kind::DATA, value: offset as u64 }
+    }
+
+    /// Data of 64-bit words.
+    pub(crate) fn words(&mut self, words: &[u64]) -> Arg {
+        let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        self.bytes(&bytes)
+    }
+
+    /// Zeroed data to be written by the kernel.
+    pub(crate) fn scratch(&mut self, length: usize) -> Arg {
+        let at = self.bytes(&[]);
+        self.data.resize(self.data.len() + length, 0);
+        at
+    }
+
+    /// A string with its zero byte.
+    pub(crate) fn text(&mut self, text: &CStr) -> Arg {
+        let offset = self.data.len();
+        self.data.extend_from_slice(text.to_bytes_with_nul());
+        Arg { kind: kind::DATA, value: offset as u64 }
+    }
+
+    /// A string; what follows a NUL byte in it is cut off (the compiler has refused such strings).
+    pub(crate) fn string(&mut self, text: &str) -> Arg {
+        let offset = self.data.len();
+        self.data.extend(text.bytes().take_while(|b| *b != 0));
+        self.data.push(0);
+        Arg { kind: kind::DATA, value: offset as u64 }
+    }
+
+    /// An array of pointers to data, ended by a null pointer (`argv`).
+    pub(crate) fn pointers(&mut self, targets: &[Arg]) -> Arg {
+        let mut words: Vec<u64> = targets.iter().map(|t| t.value).collect();
+        words.push(0);
+        let array = self.words(&words);
+        self.pointers.extend((0..targets.len()).map(|i| array.value as usize + 8 * i));
+        array
+    }
+
+    /// A structure with a pointer to data at byte `at`.
+    pub(crate) fn structure(&mut self, bytes: &[u8], pointers: &[(usize, Arg)]) -> Arg {
+        let structure = self.bytes(bytes);
+        for (at, target) in pointers {
+            let place = structure.value as usize + at;
+            self.data[place..place + 8].copy_from_slice(&target.value.to_ne_bytes());
+            self.pointers.push(place);
+        }
+        structure
+    }
+
+    /// The blob, without preset registers. `relocate` is where the stub is to add its own base: the
+    /// blob begins with an instruction that cannot know addresses, so pointers inside data are made
+    /// by store instructions at the front.
+    pub(crate) fn encode(mut self) -> Vec<u8> {
+        let front = self.pointers.len();
+        for (at, label) in &self.jumps {
+            self.insns[*at].args[2] = (self.labels[*label] + front) as u64;
+        }
+        let base = size_of::<Header>() + (front + self.insns.len()) * size_of::<Insn>();
+        let relocations: Vec<Insn> = self
+            .pointers
+            .iter()
+            .map(|place| {
+                let mut word = [0; 8];
+                word.copy_from_slice(&self.data[*place..*place + 8]);
+                Insn {
+                    op: op::STORE,
+                    dst: NOWHERE.0,
+                    kinds: [kind::DATA, kind::DATA, 0, 0, 0, 0],
+                    nr: 8,
+                    step: 0,
+                    tolerate: [0; 2],
+                    args: [*place as u64, u64::from_ne_bytes(word), 0, 0, 0, 0],
+                }
+            })
+            .collect();
+        let length = base + self.data.len();
+        let header = Header {
+            magic: MAGIC,
+            count: (front + self.insns.len()) as u32,
+            length: length as u32,
+            fault: u32::MAX,
+            preset: [-1; REGISTERS],
+        };
+        let mut blob = Vec::with_capacity(length);
+        blob.extend_from_slice(&header.to_bytes());
+        for insn in relocations.into_iter().chain(self.insns) {
+            blob.extend_from_slice(&insn.based(base as u64).to_bytes());
+        }
+        blob.extend_from_slice(&self.data);
+        blob
+    }
+}
+
+impl Insn {
+    /// With data offsets counted from the blob's beginning.
+    fn based(mut self, base: u64) -> Self {
+        for (kind, arg) in self.kinds.iter().zip(&mut self.args) {
+            if *kind == kind::DATA {
+                *arg += base;
+            }
+        }
+        self
+    }
+
+    fn to_bytes(self) -> [u8; 64] {
+        let mut out = [0; 64];
+        out[0] = self.op;
+        out[1] = self.dst;
+        out[2..8].copy_from_slice(&self.kinds);
+        out[8..10].copy_from_slice(&self.nr.to_ne_bytes());
+        out[10..12].copy_from_slice(&self.step.to_ne_bytes());
+        out[12..14].copy_from_slice(&self.tolerate[0].to_ne_bytes());
+        out[14..16].copy_from_slice(&self.tolerate[1].to_ne_bytes());
+        for (place, arg) in out[16..].chunks_exact_mut(8).zip(self.args) {
+            place.copy_from_slice(&arg.to_ne_bytes());
+        }
+        out
+    }
+}
+
+impl Header {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let words = [self.magic, self.count, self.length, self.fault];
+        let mut out: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        out.extend(self.preset.iter().flat_map(|r| r.to_ne_bytes()));
+        out
+    }
+}

@@ -1,0 +1,345 @@
+//! The root file system: mounts, devices, masks, pivot.
+
+use super::super::step::{CgroupView, MountStep, Node, Origin, Slot, Source, Step, Turn};
+use super::Compiler;
+use crate::bundle::spec::Mount;
+use crate::mount::kind;
+use crate::mount::options::{self, MountOptions};
+use crate::namespace::Kind;
+use crate::{Error, Phase, Problem, Result};
+
+/// What every container has in /dev.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+impl Compiler<'_> {
+    /// The container's own mount namespace.
+    pub(super) fn filesystem(&mut self) -> Result<()> {
+        let propagation = self.propagation()?;
+        let (flag, recursive) = match propagation {
+            // What is unbindable could not be cloned from; it is for the container's root alone.
+            None | Some((libc::MS_UNBINDABLE, _)) => (libc::MS_SLAVE, true),
+            Some(given) => given,
+        };
+        self.open_labels();
+        self.standard(Step::OpenUmask);
+        let origin = propagation
+            .map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
+        let detach_root = flag == libc::MS_SHARED;
+        self.line(origin.clone(), Step::HostPropagation { flag, recursive, detach_root });
+        self.root_line();
+        for (i, mount) in self.bundle.spec.mounts.iter().enumerate() {
+            self.mount(i, mount)?;
+        }
+        self.devices()?;
+        self.terminal()?;
+        self.hooks_before_pivot();
+        self.masks();
+        if self.bundle.spec.root.as_ref().is_some_and(|r| r.readonly) {
+            self.asked("/root/readonly", Step::ReadonlyRoot);
+        }
+        self.standard(Step::Pivot { move_mount: self.options.no_pivot });
+        if let Some((flag, recursive)) = propagation {
+            self.line(origin, Step::RootPropagation { flag, recursive });
+        }
+        Ok(())
+    }
+
+    /// A joined mount namespace has its root, and its mounts, already.
+    pub(super) fn without_filesystem(&mut self) -> Result<()> {
+        let joined = self.namespaces.has(Kind::Mount);
+        if !joined {
+            return Err(Error::unsupported(
+                Phase::Namespace,
+                "/linux/namespaces",
+                "a container without a mount namespace would change the host's mounts",
+            )
+            .with_hint("add {\"type\": \"mount\"}"));
+        }
+        let spec = &self.bundle.spec;
+        let linux = spec.linux.as_ref();
+        let present = [
+            ("/mounts", !spec.mounts.is_empty()),
+            ("/linux/maskedPaths", linux.is_some_and(|l| !l.masked_paths.is_empty())),
+            ("/linux/readonlyPaths", linux.is_some_and(|l| !l.readonly_paths.is_empty())),
+            ("/linux/devices", linux.is_some_and(|l| !l.devices.is_empty())),
+            ("/linux/rootfsPropagation", linux.is_some_and(|l| l.rootfs_propagation.is_some())),
+            ("/root/readonly", spec.root.as_ref().is_some_and(|r| r.readonly)),
+        ];
+        match present.iter().find(|(_, there)| *there) {
+            Some((pointer, _)) => {
+                Err(Error::unsupported(Phase::Mount, *pointer, "the joined mount namespace stays as it is"))
+            }
+            None => {
+                self.open_labels();
+                self.hooks_before_pivot();
+                Ok(())
+            }
+        }
+    }
+
+    fn propagation(&self) -> Result<Option<(u64, bool)>> {
+        let value = self.bundle.spec.linux.as_ref().and_then(|l| l.rootfs_propagation.as_deref());
+        let flag = match value {
+            None | Some("") => return Ok(None),
+            Some("private") => (libc::MS_PRIVATE, false),
+            Some("rprivate") => (libc::MS_PRIVATE, true),
+            Some("slave") => (libc::MS_SLAVE, false),
+            Some("rslave") => (libc::MS_SLAVE, true),
+            Some("shared") => (libc::MS_SHARED, false),
+            Some("rshared") => (libc::MS_SHARED, true),
+            Some("unbindable") => (libc::MS_UNBINDABLE, false),
+            Some("runbindable") => (libc::MS_UNBINDABLE, true),
+            Some(other) => {
+                return Err(Error::invalid(vec![Problem {
+                    pointer: "/linux/rootfsPropagation".into(),
+                    message: format!("unknown propagation {other:?}"),
+                    section: "config-linux.md#rootfs-mount-propagation",
+                }]));
+            }
+        };
+        Ok(Some(flag))
+    }
+
+    /// The container's user namespace may not reach what its host's root can.
+    fn trees_by_host(&self) -> bool {
+        self.in_user_namespace() && self.host.privileged
+    }
+
+    fn root_line(&mut self) {
+        let path = self.rootfs().display().to_string();
+        let slot = self.trees_by_host().then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true }));
+        self.asked("/root/path", Step::Root { path, slot });
+    }
+
+    fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
+        let pointer = format!("/mounts/{index}");
+        let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
+        self.refuse_mount(&pointer, mount, &options)?;
+        let kind = mount.kind.clone().unwrap_or_default();
+        // `rw` says nothing that is not so; the destination of a relative path is below the root.
+        let destination = format!("/{}", mount.destination.trim_start_matches('/'));
+        if options.bind.is_some() || kind == "bind" {
+            return self.bind(&pointer, mount, options, destination);
+        }
+        if kind == "cgroup" || kind == "cgroup2" {
+            return self.cgroup_mount(&pointer, &kind, options, destination);
+        }
+        if kind.is_empty() && options.remount.is_none() {
+            return Err(Error::invalid(vec![Problem {
+                pointer: format!("{pointer}/type"),
+                message: "a mount that is no bind needs a type".into(),
+                section: "config.md#mounts",
+            }]));
+        }
+        let no_symlinks = matches!(kind.as_str(), "proc" | "sysfs");
+        let options = for_new_file_system(&kind, &destination, options);
+        let source = mount.source.clone().unwrap_or_default();
+        let step = MountStep { destination, kind, source, from: Source::New, options, no_symlinks };
+        self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+        Ok(())
+    }
+
+    fn refuse_mount(&self, pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
+        let refuse = |at: String, what: &str| {
+            Err(Error::unsupported(Phase::Mount, at, format!("{what} is not built yet")))
+        };
+        if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+            return refuse(format!("{pointer}/uidMappings"), "an idmapped mount");
+        }
+        if let Some(depth) = options.idmap {
+            return refuse(format!("{pointer}/options/{}", depth.index), "an idmapped mount");
+        }
+        if let Some(index) = options.tmpcopyup {
+            return refuse(format!("{pointer}/options/{index}"), "tmpcopyup");
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, pointer: &str, mount: &Mount, options: MountOptions, destination: String) -> Result<()> {
+        options.refuse_data().map_err(|e| option_error(pointer, e))?;
+        if options.remount.is_some() {
+            let step = MountStep {
+                destination,
+                kind: String::new(),
+                source: String::new(),
+                from: Source::Path,
+                options,
+                no_symlinks: false,
+            };
+            self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+            return Ok(());
+        }
+        let Some(source) = mount.source.as_deref().filter(|s| !s.is_empty()) else {
+            return Err(Error::invalid(vec![Problem {
+                pointer: format!("{pointer}/source"),
+                message: "a bind mount needs a source".into(),
+                section: "config.md#mounts",
+            }]));
+        };
+        let path = self.bundle.path.join(source);
+        let recursive = options.bind.is_some_and(|b| b.recursive);
+        // What an earlier mount of this container has put there, only the stub can see.
+        let own = path.starts_with(&self.bundle.rootfs);
+        let source = path.display().to_string();
+        let slot =
+            (self.trees_by_host() && !own).then(|| self.slot(Slot::Tree { path: source.clone(), recursive }));
+        let from = if slot.is_some() { Source::Slot } else { Source::Path };
+        let step = MountStep { destination, kind: String::new(), source, from, options, no_symlinks: false };
+        self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
+        Ok(())
+    }
+
+    /// The container's own cgroup, bound: the same tree that a cgroup namespace would show.
+    fn cgroup_mount(&mut self, pointer: &str, kind: &str, options: MountOptions, destination: String) -> Result<()> {
+        let Some(cgroup) = &self.cgroup else {
+            return Err(Error::unsupported(Phase::Mount, pointer, "the container has no cgroup to show"));
+        };
+        if !cgroup.record.v1.is_empty() && kind == "cgroup" {
+            let views = cgroup.record.v1.iter().map(|place| view(&place.hierarchy, &place.directory)).collect();
+            self.asked(pointer, Step::CgroupMount { destination, options: Box::new(options), views });
+            return Ok(());
+        }
+        let unified = cgroup.record.unified.as_ref().map(|p| p.display().to_string());
+        let Some(source) = unified else {
+            let why = "no cgroup2 hierarchy has the container's cgroup";
+            return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
+        };
+        let mut options = options;
+        // nsdelegate, memory_recursiveprot: of the host's superblock, which is as the host wants it.
+        options.data.clear();
+        options.superblock.clear();
+        let step =
+            MountStep { destination, kind: String::new(), source, from: Source::Path, options, no_symlinks: false };
+        self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+        Ok(())
+    }
+
+    /// Whether /dev is the runtime's to fill: not one that was bound there whole.
+    fn fills_dev(&self) -> bool {
+        !self.bundle.spec.mounts.iter().any(|m| {
+            m.destination.trim_end_matches('/') == "/dev"
+                && (m.kind.as_deref() == Some("bind") || m.options.iter().any(|o| o == "bind" || o == "rbind"))
+        })
+    }
+
+    fn devices(&mut self) -> Result<()> {
+        if !self.fills_dev() {
+            return Ok(());
+        }
+        let bind = self.in_user_namespace();
+        let listed = self.bundle.spec.linux.as_ref().map_or(&[][..], |l| &l.devices);
+        for (path, major, minor) in DEVICES {
+            if !listed.iter().any(|d| d.path == path) {
+                let mode = libc::S_IFCHR | 0o666;
+                let node = Node { path: path.into(), mode, major, minor, owner: None, bind };
+                self.standard(Step::MakeNode(node));
+            }
+        }
+        for (i, device) in listed.iter().enumerate() {
+            let kind = match device.kind.as_str() {
+                "c" | "u" => libc::S_IFCHR,
+                "b" => libc::S_IFBLK,
+                "p" => libc::S_IFIFO,
+                other => {
+                    let why = format!("unknown device type {other:?}");
+                    return Err(Error::unsupported(Phase::Mount, format!("/linux/devices/{i}/type"), why));
+                }
+            };
+            let owner = match (device.uid.unwrap_or(0), device.gid.unwrap_or(0)) {
+                (0, 0) => None,
+                owner => Some(owner),
+            };
+            let node = Node {
+                path: device.path.clone(),
+                mode: kind | device.file_mode.map_or(0o666, |m| m & 0o7777),
+                major: device.major.unwrap_or(0) as u32,
+                minor: device.minor.unwrap_or(0) as u32,
+                owner,
+                bind: bind && kind != libc::S_IFIFO,
+            };
+            self.asked(format!("/linux/devices/{i}"), Step::MakeNode(node));
+        }
+        self.standard(Step::DevLinks { kcore: self.host.kcore });
+        let readonly = self.bundle.spec.mounts.iter().position(|m| is_readonly_dev(m));
+        if let Some(index) = readonly {
+            self.asked(format!("/mounts/{index}"), Step::ReadonlyMount { path: "/dev".into() });
+        }
+        Ok(())
+    }
+
+    fn hooks_before_pivot(&mut self) {
+        let Some(hooks) = &self.bundle.spec.hooks else { return };
+        let runtime = hooks.prestart.len() + hooks.create_runtime.len();
+        let container = hooks.create_container.len();
+        let (prestart, create_runtime) = (hooks.prestart.len(), hooks.create_runtime.len());
+        if runtime > 0 {
+            self.asked("/hooks", Step::AwaitHost(Turn::RuntimeHooks));
+        }
+        if prestart > 0 {
+            self.asked("/hooks/prestart", Step::RunHooks { kind: "prestart", count: prestart });
+        }
+        if create_runtime > 0 {
+            let step = Step::RunHooks { kind: "createRuntime", count: create_runtime };
+            self.asked("/hooks/createRuntime", step);
+        }
+        if container > 0 {
+            self.asked("/hooks/createContainer", Step::AwaitHost(Turn::ContainerHooks));
+            let step = Step::RunHooks { kind: "createContainer", count: container };
+            self.asked("/hooks/createContainer", step);
+        }
+    }
+
+    fn masks(&mut self) {
+        let Some(linux) = &self.bundle.spec.linux else { return };
+        for (i, path) in linux.masked_paths.iter().enumerate() {
+            self.asked(format!("/linux/maskedPaths/{i}"), Step::Mask { path: path.clone() });
+        }
+        for (i, path) in linux.readonly_paths.iter().enumerate() {
+            self.asked(format!("/linux/readonlyPaths/{i}"), Step::ReadonlyPath { path: path.clone() });
+        }
+    }
+}
+
+fn option_error(pointer: &str, e: options::OptionError) -> Error {
+    Error::invalid(vec![Problem {
+        pointer: format!("{pointer}/options/{}", e.index),
+        message: e.message,
+        section: "config.md#linux-mount-options",
+    }])
+}
+
+fn is_readonly_dev(mount: &Mount) -> bool {
+    mount.destination.trim_end_matches('/') == "/dev"
+        && options::parse(&mount.options).is_ok_and(|o| o.read_only() && o.bind.is_none())
+}
+
+/// A superblock that a whole namespace shares takes no flags; a tmpfs is filled after it was made, so
+/// its being read-only is the mount's, and /dev's comes last.
+fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions) -> MountOptions {
+    if kind::lookup(kind).is_some_and(|k| k.shared_superblock) {
+        options.superblock.clear();
+    }
+    if kind == "tmpfs" {
+        options.superblock.retain(|flag| flag.key != "ro" && flag.key != "rw");
+    }
+    if destination.trim_end_matches('/') == "/dev" {
+        options.superblock.retain(|flag| flag.key != "ro");
+        options.attr_set &= !crate::sys::mount::attr::RDONLY;
+        options.rec_set &= !crate::sys::mount::attr::RDONLY;
+    }
+    options
+}
+
+/// A v1 hierarchy's place below /sys/fs/cgroup: its controllers' names, each also alone as a link.
+fn view(hierarchy: &str, directory: &std::path::Path) -> CgroupView {
+    let name = hierarchy.strip_prefix("name=").unwrap_or(hierarchy).to_owned();
+    let links = if name.contains(',') { name.split(',').map(str::to_owned).collect() } else { Vec::new() };
+    CgroupView { name, links, path: directory.display().to_string() }
+}

@@ -1,0 +1,189 @@
+//! The first lines: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
+
+use super::super::step::{Origin, Slot, Step, Turn};
+use super::Compiler;
+use crate::namespace::{Kind, Source};
+use crate::process::sysctl::{self, Needs};
+use crate::{Error, Phase, Result};
+
+impl Compiler<'_> {
+    pub(super) fn isolation(&mut self) -> Result<()> {
+        self.two_stages = self.needs_two_stages();
+        self.cgroup_line();
+        let new = self.new_flags_of_clone()?;
+        self.spawn_flags = if self.two_stages { 0 } else { new };
+        let into_cgroup = self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
+        self.line(self.origin("/linux/namespaces"), Step::Spawn { namespaces: self.spawn_flags, into_cgroup });
+        if self.two_stages {
+            self.standard(Step::Undumpable);
+        }
+        self.join_cgroup();
+        if self.two_stages {
+            self.oom_score();
+        }
+        self.join_namespaces()?;
+        if self.two_stages {
+            self.line(self.origin("/linux/namespaces"), Step::HandOver { namespaces: new });
+        }
+        self.standard(Step::NewSession);
+        self.users();
+        if !self.two_stages {
+            self.oom_score();
+        }
+        self.cgroup_namespace();
+        self.time()?;
+        self.names()?;
+        self.sysctls()
+    }
+
+    fn origin(&self, pointer: &str) -> Origin {
+        if self.bundle.spec.linux.is_some() { Origin::Pointer(pointer.into()) } else { Origin::Standard }
+    }
+
+    /// setns(2) into a pid namespace is for children only, and into a user namespace it changes what
+    /// may be made after; a new user namespace in turn loses the right to join others.
+    fn needs_two_stages(&self) -> bool {
+        let joins = |kind| self.namespaces.has(kind) && !self.namespaces.is_new(kind);
+        let joins_any = self.namespaces.joined().next().is_some();
+        joins(Kind::Pid) || joins(Kind::User) || (joins_any && self.namespaces.is_new(Kind::User))
+    }
+
+    fn cgroup_line(&mut self) {
+        let Some(cgroup) = &self.cgroup else { return };
+        let Some(path) = cgroup.record.paths().next() else { return };
+        let path = path.display().to_string();
+        let named = self.bundle.spec.linux.as_ref().is_some_and(|l| l.cgroups_path.is_some());
+        let origin =
+            if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard };
+        self.line(origin, Step::MakeCgroup { path });
+    }
+
+    /// Whether the process moves into its cgroup by writing, and not at birth.
+    fn joins_cgroup_by_file(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(|c| !c.record.v1.is_empty() || c.record.reused)
+    }
+
+    /// A cgroup namespace is rooted where its maker is: after it has joined by file. A time namespace
+    /// is for the next execve, and its offsets are written first.
+    fn new_flags_of_clone(&self) -> Result<u64> {
+        let mut flags = self.namespaces.new_flags() & !(libc::CLONE_NEWTIME as u64);
+        if self.joins_cgroup_by_file() {
+            flags &= !(libc::CLONE_NEWCGROUP as u64);
+        }
+        if !self.host.privileged && flags != 0 && !self.namespaces.has(Kind::User) {
+            return Err(Error::unsupported(
+                Phase::Namespace,
+                "/linux/namespaces",
+                "rootless containers need a user namespace",
+            )
+            .with_hint("add {\"type\": \"user\"} with uidMappings and gidMappings, as `orlop spec --rootless` does"));
+        }
+        Ok(flags)
+    }
+
+    fn join_cgroup(&mut self) {
+        let Some(cgroup) = &self.cgroup else { return };
+        let (v1, unified) = (cgroup.record.v1.len(), cgroup.record.unified.is_some());
+        if v1 == 0 && !unified {
+            return;
+        }
+        let slots = (0..v1 + usize::from(unified)).map(|i| self.slot(Slot::Tasks(i))).collect();
+        self.standard(Step::JoinCgroup { slots });
+    }
+
+    fn join_namespaces(&mut self) -> Result<()> {
+        let mut kinds: Vec<(Kind, String)> = Vec::new();
+        for (kind, source) in self.namespaces.joined() {
+            match source {
+                Source::Path(path) => kinds.push((kind, path.display().to_string())),
+                _ => return Err(Error::new(crate::ErrorKind::InvalidArgument, Phase::Plan, "a bundle joins by path")),
+            }
+        }
+        if !self.host.privileged {
+            // The right to join the others comes with the user namespace.
+            kinds.sort_by_key(|(kind, _)| *kind != Kind::User);
+        }
+        for (kind, path) in kinds {
+            let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
+            let slot = self.slot(Slot::Namespace(path));
+            self.asked(pointer, Step::JoinNamespace { slot, kind: kind.name(), flags: kind.flag() });
+        }
+        Ok(())
+    }
+
+    fn users(&mut self) {
+        if self.namespaces.is_new(Kind::User) {
+            self.asked("/linux/uidMappings", Step::AwaitHost(Turn::IdMaps));
+            self.asked("/linux/uidMappings", Step::WriteIdMaps);
+        }
+        if self.in_user_namespace() {
+            self.standard(Step::BecomeRoot);
+        }
+    }
+
+    fn oom_score(&mut self) {
+        if let Some(value) = self.bundle.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
+            self.asked("/process/oomScoreAdj", Step::OomScoreAdj(value));
+        }
+    }
+
+    fn cgroup_namespace(&mut self) {
+        if self.namespaces.is_new(Kind::Cgroup) && self.joins_cgroup_by_file() {
+            let pointer = self.namespaces.pointer(Kind::Cgroup).unwrap_or_default().to_owned();
+            self.asked(pointer, Step::Unshare { namespaces: libc::CLONE_NEWCGROUP as u64 });
+        }
+    }
+
+    fn time(&mut self) -> Result<()> {
+        if !self.namespaces.is_new(Kind::Time) {
+            return Ok(());
+        }
+        let pointer = self.namespaces.pointer(Kind::Time).unwrap_or_default().to_owned();
+        if self.host.kernel < (6, 1) {
+            let why = "new time namespaces need Linux 6.1, where execve enters them";
+            return Err(Error::unsupported(Phase::Namespace, pointer, why));
+        }
+        let offsets = self.namespaces.time_offsets_text();
+        let pointer = if offsets.is_empty() { pointer } else { "/linux/timeOffsets".into() };
+        self.asked(pointer, Step::TimeNamespace { offsets });
+        Ok(())
+    }
+
+    fn names(&mut self) -> Result<()> {
+        if self.namespaces.is_new(Kind::Network) {
+            self.standard(Step::Loopback);
+        }
+        let spec = &self.bundle.spec;
+        let names = [
+            ("/hostname", spec.hostname.clone(), Step::HostName as fn(String) -> Step),
+            ("/domainname", spec.domainname.clone(), Step::DomainName),
+        ];
+        for (pointer, name, step) in names {
+            let Some(name) = name.filter(|n| !n.is_empty()) else { continue };
+            if !self.namespaces.has(Kind::Uts) {
+                let why = "unable to set it without a private UTS namespace";
+                return Err(Error::unsupported(Phase::Namespace, pointer, why));
+            }
+            self.asked(pointer, step(name));
+        }
+        Ok(())
+    }
+
+    fn sysctls(&mut self) -> Result<()> {
+        let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
+        let own = |needs| {
+            self.namespaces.has(match needs {
+                Needs::Ipc => Kind::Ipc,
+                Needs::Network => Kind::Network,
+                Needs::Uts => Kind::Uts,
+                Needs::User => Kind::User,
+            })
+        };
+        let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
+        for entry in list {
+            let path = format!("/proc/sys/{}", entry.path);
+            self.asked(entry.pointer, Step::Sysctl { path, value: entry.value });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! The compiler: a bundle and facts about the host become a [`Plan`].
+//!
+//! Nothing here needs a privilege or changes anything: the same bundle, host and options give the
+//! same plan, on any machine. What cannot be enforced is refused, with its JSON pointer.
+
+mod filesystem;
+mod isolation;
+mod program;
+
+use super::lower::{self, Kernel};
+use super::step::{Line, Origin, Slot, Step};
+use crate::bundle::Bundle;
+use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
+use crate::namespace::{Kind, Set};
+use crate::{Error, Phase, Problem, Result};
+use std::path::PathBuf;
+
+/// What the compiler must know of the host. [`Host::detect`] asks the kernel; tests make one up.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
+    /// The highest capability's number.
+    pub last_cap: u32,
+    /// Whether there is a /proc/kcore.
+    pub kcore: bool,
+    /// Whether the caller may do everything in the first user namespace.
+    pub privileged: bool,
+    /// Whether AppArmor is on.
+    pub apparmor: bool,
+    /// Whether SELinux is on.
+    pub selinux: bool,
+    /// The cgroup hierarchies; none where no cgroup file system is mounted.
+    pub cgroups: Option<Layout>,
+}
+
+impl Host {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// Where the kernel is too old (Linux 5.14 is the floor).
+    pub fn detect() -> Result<Self> {
+        let kernel = kernel_version()?;
+        if kernel < (5, 14) {
+            let why = format!("Linux {}.{} is too old: 5.14 is the oldest that has all it takes", kernel.0, kernel.1);
+            return Err(Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why));
+        }
+        Ok(Self {
+            kernel,
+            last_cap: crate::process::capability::last_cap(),
+            kcore: nix::sys::stat::lstat("/proc/kcore").is_ok(),
+            privileged: nix::unistd::geteuid().is_root() && in_first_user_namespace(),
+            apparmor: crate::process::label::apparmor_enabled(),
+            selinux: crate::process::label::selinux_enabled(),
+            cgroups: Layout::detect().ok(),
+        })
+    }
+
+    fn lowering(&self) -> Kernel {
+        Kernel { open_tree_attr: self.kernel >= (6, 15) }
+    }
+}
+
+fn kernel_version() -> Result<(u32, u32)> {
+    let name = nix::sys::utsname::uname().map_err(|e| Error::sys(Phase::Plan, "uname", e))?;
+    let release = name.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
+}
+
+fn in_first_user_namespace() -> bool {
+    // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
+    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|s| s.st_ino == 0xEFFF_FFFD)
+}
+
+/// What the caller of `create` wants besides the configuration.
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own on every OCI command line.
+pub struct Options {
+    /// The container's id.
+    pub id: String,
+    /// Stop after setting up and wait for `start`.
+    pub wait_for_start: bool,
+    /// A socket for the terminal's master will be there.
+    pub console: bool,
+    /// How many descriptors from 3 on the program keeps.
+    pub preserve_fds: u32,
+    /// Environment variables to add, `NAME=value`.
+    pub extra_env: Vec<String>,
+    /// `HOME` of the user, from the container's passwd file.
+    pub home: Option<String>,
+    /// Move and chroot instead of pivot_root.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Stay as PID 1.
+    pub init: bool,
+}
+
+/// A compiled bundle.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) namespaces: Set,
+    /// `CLONE_NEW*` of the spawn.
+    pub(crate) spawn_flags: u64,
+    pub(crate) two_stages: bool,
+    pub(crate) cgroup: Option<CgroupPlan>,
+    pub(crate) preserve_fds: u32,
+    kernel: Kernel,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// The container's cgroup: where, with which limits.
+#[derive(Debug)]
+pub(crate) struct CgroupPlan {
+    pub(crate) record: Record,
+    pub(crate) settings: Settings,
+}
+
+impl Plan {
+    /// The lines, in order.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// What the spec wants to be logged as a warning.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// The stub's column as a blob.
+    pub fn encode(&self) -> Vec<u8> {
+        lower::lower(&self.lines, self.slots.len(), self.kernel)
+    }
+
+    /// Whether a hook of this turn, or any other host work, is waited for.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = super::step::Turn> {
+        self.lines.iter().filter_map(|line| match line.step {
+            Step::AwaitHost(turn) => Some(turn),
+            _ => None,
+        })
+    }
+}
+
+/// Compiles a bundle.
+///
+/// # Errors
+/// [`crate::ErrorKind::InvalidConfig`] with all problems found, [`crate::ErrorKind::Unsupported`] with
+/// the pointer of what cannot be enforced.
+pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
+    let mut compiler = Compiler::new(bundle, host, options)?;
+    compiler.refuse()?;
+    compiler.isolation()?;
+    if compiler.namespaces.is_new(Kind::Mount) {
+        compiler.filesystem()?;
+    } else {
+        compiler.without_filesystem()?;
+    }
+    compiler.program()?;
+    Ok(compiler.finish())
+}
+
+/// A plan under construction.
+struct Compiler<'a> {
+    bundle: &'a Bundle,
+    host: &'a Host,
+    options: &'a Options,
+    lines: Vec<Line>,
+    slots: Vec<Slot>,
+    namespaces: Set,
+    spawn_flags: u64,
+    two_stages: bool,
+    cgroup: Option<CgroupPlan>,
+    warnings: Vec<Problem>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(bundle: &'a Bundle, host: &'a Host, options: &'a Options) -> Result<Self> {
+        let none = crate::bundle::spec::Linux::default();
+        let linux = bundle.spec.linux.as_ref().unwrap_or(&none);
+        let namespaces = Set::from_spec(linux, "/linux").map_err(Error::invalid)?;
+        let mut compiler = Self {
+            bundle,
+            host,
+            options,
+            lines: Vec::with_capacity(64),
+            slots: Vec::new(),
+            namespaces,
+            spawn_flags: 0,
+            two_stages: false,
+            cgroup: None,
+            warnings: bundle.warnings.clone(),
+        };
+        compiler.cgroup = compiler.plan_cgroup()?;
+        Ok(compiler)
+    }
+
+    fn plan_cgroup(&self) -> Result<Option<CgroupPlan>> {
+        let linux = self.bundle.spec.linux.as_ref();
+        let resources = linux.and_then(|l| l.resources.clone()).unwrap_or_default();
+        let named = linux.and_then(|l| l.cgroups_path.as_deref()).filter(|p| !p.is_empty());
+        let Some(layout) = &self.host.cgroups else {
+            return if named.is_none() && resources == crate::bundle::spec::Resources::default() {
+                Ok(None)
+            } else {
+                Err(Error::unsupported(Phase::Cgroup, "/linux/resources", "no cgroup file system is mounted"))
+            };
+        };
+        let path = CgroupPath::from_config(named, &self.options.id, layout.is_unified())?;
+        // An unprivileged caller cannot filter devices; in its user namespace the kernel denies
+        // foreign ones anyway.
+        let options = cgroup::Options {
+            device_filter: self.host.privileged,
+            optional: !self.host.privileged && named.is_none(),
+        };
+        let settings = Settings::compile(layout, &resources, &options)?;
+        let record = Record::plan(layout, &path, &settings)?;
+        Ok(Some(CgroupPlan { record, settings }))
+    }
+
+    fn line(&mut self, origin: Origin, step: Step) {
+        self.lines.push(Line { origin, step });
+    }
+
+    fn standard(&mut self, step: Step) {
+        self.line(Origin::Standard, step);
+    }
+
+    fn asked(&mut self, pointer: impl Into<String>, step: Step) {
+        self.line(Origin::Pointer(pointer.into()), step);
+    }
+
+    fn slot(&mut self, slot: Slot) -> usize {
+        self.slots.push(slot);
+        self.slots.len() - 1
+    }
+
+    fn rootfs(&self) -> PathBuf {
+        self.bundle.rootfs.clone()
+    }
+
+    /// Whether the container has a user namespace which is not the caller's.
+    fn in_user_namespace(&self) -> bool {
+        self.namespaces.has(Kind::User)
+    }
+
+    /// Valid fields which are not built yet.
+    fn refuse(&self) -> Result<()> {
+        let not_yet = |pointer: &str, what: &str| {
+            Err(Error::unsupported(Phase::Plan, pointer, format!("{what} is not built yet")))
+        };
+        if let Some(linux) = &self.bundle.spec.linux {
+            if !linux.net_devices.is_empty() {
+                return not_yet("/linux/netDevices", "moving network devices");
+            }
+            if linux.intel_rdt.is_some() {
+                return not_yet("/linux/intelRdt", "resource director technology");
+            }
+            if linux.mount_label.as_deref().is_some_and(|l| !l.is_empty()) {
+                return not_yet("/linux/mountLabel", "labelling mounts");
+            }
+            if let Some(seccomp) = &linux.seccomp
+                && seccomp.listener_path.as_deref().is_some_and(|p| !p.is_empty())
+            {
+                return not_yet("/linux/seccomp/listenerPath", "seccomp notification");
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Plan {
+        Plan {
+            lines: self.lines,
+            slots: self.slots,
+            namespaces: self.namespaces,
+            spawn_flags: self.spawn_flags,
+            two_stages: self.two_stages,
+            cgroup: self.cgroup,
+            preserve_fds: self.options.preserve_fds,
+            kernel: self.host.lowering(),
+            warnings: self.warnings,
+        }
+    }
+}
