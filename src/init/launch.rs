@@ -2,15 +2,14 @@
 
 use super::program::program;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
-use crate::sys::fs::write_all;
+use crate::sys::channel;
 use crate::sys::memfd::{Mapping, memfd_create};
 use crate::sys::process::{self, Exit};
 use crate::sys::spawn::{self, Request};
-use crate::sys::{call, owned, retry};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::Acquire;
 
 /// Registers preset by every launch: the control socket and the memory that holds the blob.
@@ -54,7 +53,7 @@ pub(crate) struct Stub {
 #[derive(Debug)]
 pub(crate) struct Memory {
     page: Mapping,
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 /// What the stub says.
@@ -89,7 +88,7 @@ impl Memory {
     /// Takes the control page out of a descriptor that the stub has handed over.
     pub(crate) fn adopt(file: OwnedFd) -> Result<Self> {
         let page = Mapping::new(&file, BLOB).map_err(|e| Error::sys(Phase::Launch, "mmap", e))?;
-        Ok(Self { page, _file: file })
+        Ok(Self { page, file: file })
     }
 
     fn word(&self, offset: usize) -> u32 {
@@ -116,14 +115,14 @@ impl Launch<'_> {
     /// Spawns the stub.
     pub(crate) fn spawn(mut self) -> Result<Stub> {
         let error = |call: &'static str, errno| Error::sys(Phase::Launch, call, errno);
-        let (ours, theirs) = socket_pair().map_err(|e| error("socketpair", e))?;
+        let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
         let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
         self.preset(theirs.as_raw_fd(), file.as_raw_fd());
-        fill(&file, &self.blob).map_err(|e| error("write the plan", e))?;
+        channel::fill(&file, BLOB, &self.blob).map_err(|e| error("write the plan", e))?;
         let memory = Memory::adopt(file)?;
-        let number = CString::new(memory._file.as_raw_fd().to_string()).unwrap_or_default();
+        let number = CString::new(memory.file.as_raw_fd().to_string()).unwrap_or_default();
         let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
-        keep.extend([theirs.as_raw_fd(), memory._file.as_raw_fd()]);
+        keep.extend([theirs.as_raw_fd(), memory.file.as_raw_fd()]);
         let spawned = spawn::spawn(&Request {
             namespaces: self.namespaces,
             cgroup: self.cgroup,
@@ -167,22 +166,6 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
     }
 }
 
-fn socket_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
-    let mut fds = [0i32; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
-    call!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, fds.as_mut_ptr())?;
-    Ok((owned(fds[0].into()), owned(fds[1].into())))
-}
-
-/// Puts the blob behind the control page; the file is whole pages long.
-fn fill(file: impl AsFd, blob: &[u8]) -> Result<(), Errno> {
-    let fd = file.as_fd().as_raw_fd();
-    let length = (BLOB + blob.len()).next_multiple_of(4096);
-    call!(libc::SYS_ftruncate, fd, length)?;
-    call!(libc::SYS_lseek, fd, BLOB, libc::SEEK_SET)?;
-    write_all(file, blob)
-}
-
 impl Stub {
     /// Goes on with the process which the spawned one has cloned.
     fn follow(&mut self) -> Result<()> {
@@ -200,25 +183,16 @@ impl Stub {
 
     /// Waits until the stub has something to say.
     pub(crate) fn answer(&self) -> Result<Answer> {
-        let mut byte = [0u8; 1];
-        let fd = self.control.as_raw_fd();
-        match retry(|| call!(libc::SYS_read, fd, byte.as_mut_ptr(), 1)) {
-            Ok(1) => Ok(Answer::Turn),
-            // ECONNRESET: it ended with a byte of ours unread.
-            Ok(_) | Err(Errno::ECONNRESET) => Ok(self.memory.verdict()),
+        match channel::receive(&self.control) {
+            Ok(true) => Ok(Answer::Turn),
+            Ok(false) => Ok(self.memory.verdict()),
             Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
         }
     }
 
     /// Lets it go on after its [`Answer::Turn`].
     pub(crate) fn go(&self) -> Result<()> {
-        // MSG_NOSIGNAL: a stub that has died must not raise SIGPIPE in the caller.
-        let (fd, byte) = (self.control.as_raw_fd(), [1u8]);
-        let null = std::ptr::null::<u8>();
-        call!(libc::SYS_sendto, fd, byte.as_ptr(), 1, libc::MSG_NOSIGNAL, null, 0)
-            .map(drop)
-            .or_else(|errno| if errno == Errno::EPIPE { Ok(()) } else { Err(errno) })
-            .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
+        channel::send(&self.control).map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
     }
 
     /// Ends it and takes its status; for the way back from a failure.

@@ -168,6 +168,15 @@ impl Assembler {
         self.push(op::FAIL, 0, NOWHERE, &[(errno as i32).into(), detail.into()]);
     }
 
+    /// Fails the step with the errno in a register.
+    pub(crate) fn fail_with(&mut self, errno: Reg, detail: u32) {
+        self.push(op::FAIL, 0, NOWHERE, &[errno.into(), detail.into()]);
+    }
+
+    pub(crate) fn add(&mut self, dst: Reg, value: i32) {
+        self.push(op::ADD, 0, dst, &[value.into()]);
+    }
+
     /// See [`op::MAKE_PATH`].
     pub(crate) fn make_path(&mut self, root: impl Into<Arg>, path: Arg, last: impl Into<Arg>, mode: u32) -> Reg {
         let dst = self.register();

@@ -125,6 +125,8 @@ pub mod op {
     pub const STATE: u8 = 7;
     /// Sets the control page's pid word to `args[0]`.
     pub const PID: u8 = 8;
+    /// `dst = dst + args[0]`.
+    pub const ADD: u8 = 10;
     /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
     pub const INIT: u8 = 9;
 }

@@ -1,1 +1,12 @@
 //! The plan: what a bundle is compiled into.
+//!
+//! A plan is one ordered list with two columns, the host side's and the stub's. Each line remembers
+//! the place in `config.json` it comes from. [`Plan`]'s `Display` explains it; it is encoded into a
+//! flat blob for the stub.
+
+pub(crate) mod assemble;
+mod lower;
+pub(crate) mod machine;
+mod step;
+
+pub use step::{CgroupView, Line, MountStep, Node, Origin, Side, Slot, Source, Step, Turn};

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod channel;
 pub mod fs;
 pub mod memfd;
 pub mod mount;

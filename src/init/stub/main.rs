@@ -137,6 +137,11 @@ impl Machine {
         match insn.op {
             op::CALL => self.call(insn),
             op::MOVE => self.set(insn.dst, self.value(insn, 0) as i64),
+            op::ADD => {
+                // SAFETY: register numbers come from the encoder.
+                let old = unsafe { *self.registers.get_unchecked(insn.dst as usize) };
+                self.set(insn.dst, old.wrapping_add(self.value(insn, 0) as i64));
+            }
             op::JUMP => {
                 if self.jumps(insn) {
                     *next = self.value(insn, 2) as usize;

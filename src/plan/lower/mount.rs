@@ -1,0 +1,199 @@
+//! Mounts: new file systems, binds, and cgroup v1's directory of hierarchies.
+
+use super::super::machine::{compare, last};
+use super::super::step::{CgroupView, MountStep, Source};
+use super::rootfs::{CLONE, EMPTY, RECURSIVE};
+use super::{CWD, Lower};
+use crate::mount::options::MountOptions;
+use crate::plan::assemble::Reg;
+use crate::sys::mount::{MountAttr, attr, config};
+
+/// fspick(2) flags: `FSPICK_CLOEXEC | FSPICK_EMPTY_PATH`.
+const FSPICK: u32 = 1 | 8;
+
+impl Lower {
+    pub(super) fn mount(&mut self, mount: &MountStep, slot: Option<usize>) {
+        if mount.options.remount.is_some() {
+            return self.remount(mount);
+        }
+        let (made, point) = match mount.from {
+            Source::New => {
+                let point = self.mount_point(&mount.destination, mount.no_symlinks);
+                (self.file_system(mount, point), point)
+            }
+            Source::Path | Source::Slot => self.bind(mount, slot),
+        };
+        self.attach(made, point);
+        self.propagations(made, &mount.options);
+        self.asm.close(point);
+        self.asm.close(made);
+    }
+
+    fn propagations(&mut self, mount: Reg, options: &MountOptions) {
+        for change in &options.propagation {
+            let empty = self.empty();
+            self.propagation(mount.into(), empty, change.flag, change.recursive, true);
+        }
+    }
+
+    /// fsopen, fsconfig, fsmount.
+    fn file_system(&mut self, mount: &MountStep, point: Reg) -> Reg {
+        let kind = self.string(&mount.kind);
+        let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+        if !mount.source.is_empty() {
+            self.configure(context, "source", Some(&mount.source));
+        }
+        for flag in &mount.options.superblock {
+            self.configure(context, flag.key, None);
+        }
+        for option in &mount.options.data {
+            self.configure(context, &option.key, option.value.as_deref());
+        }
+        self.asm.call(
+            libc::SYS_fsconfig,
+            &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
+        );
+        let attributes = mount.options.new_mount_attributes();
+        // A tmpfs without a mode of its own takes that of the directory under it.
+        let inherits = mount.kind == "tmpfs" && mount.options.data_value("mode").is_none();
+        let first = if inherits { attributes & !attr::RDONLY } else { attributes };
+        let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), first.into()]);
+        if inherits {
+            self.inherit_mode(made, point);
+            if first != attributes {
+                let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+                self.setattr(made.into(), empty, EMPTY, change);
+            }
+        }
+        self.asm.close(context);
+        made
+    }
+
+    fn inherit_mode(&mut self, made: Reg, point: Reg) {
+        let stat = self.stat(point);
+        let at = std::mem::offset_of!(libc::stat, st_mode) as u64;
+        let mode = self.asm.load(4, stat.plus(at), 0o7777);
+        let dot = self.text(c".");
+        self.asm.call(libc::SYS_fchmodat, &[made.into(), dot, mode.into()]);
+        self.asm.release(mode);
+    }
+
+    fn configure(&mut self, context: Reg, key: &str, value: Option<&str>) {
+        let key = self.string(key);
+        let (command, value) = match value {
+            Some(value) => (config::SET_STRING, self.string(value)),
+            None => (config::SET_FLAG, 0u64.into()),
+        };
+        self.asm.call(libc::SYS_fsconfig, &[context.into(), command.into(), key, value, 0.into()]);
+    }
+
+    /// A copy of the source's tree, and a mount point of the source's kind.
+    fn bind(&mut self, mount: &MountStep, slot: Option<usize>) -> (Reg, Reg) {
+        let depth = if mount.options.bind.is_some_and(|b| b.recursive) { RECURSIVE } else { 0 };
+        let own = mount.options.attributes();
+        let made = match slot {
+            Some(slot) => {
+                let copy = Self::slot(slot);
+                self.change(copy, own.as_ref(), 0);
+                copy
+            }
+            None => {
+                let path = self.string(&mount.source);
+                // Attributes in the same call only where they mean the one mount there is.
+                let together = own.as_ref().filter(|_| depth == 0).map(|a| self.attributes(a));
+                let copy = self.clone_tree(CWD.into(), path, CLONE | depth, together);
+                if together.is_none() {
+                    self.change(copy, own.as_ref(), 0);
+                }
+                copy
+            }
+        };
+        self.change(made, mount.options.recursive_attributes().as_ref(), RECURSIVE);
+        let kind = self.file_type(made);
+        let make = self.asm.register();
+        let directory = self.asm.label();
+        self.asm.set(make, last::DIRECTORY);
+        self.asm.jump_if(compare::EQUAL, kind, u64::from(libc::S_IFDIR), directory);
+        self.asm.set(make, last::FILE);
+        self.asm.place(directory);
+        let (root, text) = (self.root(), self.string(&mount.destination));
+        let point = self.asm.make_path(root, text, make, 0o755);
+        self.asm.release(kind);
+        self.asm.release(make);
+        (made, point)
+    }
+
+    fn attributes(&mut self, a: &MountAttr) -> crate::plan::assemble::Arg {
+        self.asm.words(&[a.set, a.clear, a.propagation, a.userns_fd])
+    }
+
+    fn change(&mut self, mount: Reg, attributes: Option<&MountAttr>, depth: u32) {
+        if let Some(attributes) = attributes {
+            let (empty, words) = (self.empty(), self.attributes(attributes));
+            self.setattr(mount.into(), empty, EMPTY | depth, words);
+        }
+    }
+
+    /// Changes what is mounted there already: attributes of the mount (`bind`), or of the file system.
+    fn remount(&mut self, mount: &MountStep) {
+        let point = self.open_in_root(&mount.destination, libc::O_PATH, 0);
+        let options = &mount.options;
+        if options.bind.is_none() {
+            let empty = self.empty();
+            let context = self.asm.call_to(libc::SYS_fspick, &[point.into(), empty, FSPICK.into()]);
+            for flag in &options.superblock {
+                self.configure(context, flag.key, None);
+            }
+            for option in &options.data {
+                self.configure(context, &option.key, option.value.as_deref());
+            }
+            let reconfigure = config::CMD_RECONFIGURE;
+            self.asm
+                .call(libc::SYS_fsconfig, &[context.into(), reconfigure.into(), 0.into(), 0.into(), 0.into()]);
+            self.asm.close(context);
+        }
+        self.change(point, options.attributes().as_ref(), 0);
+        self.change(point, options.recursive_attributes().as_ref(), RECURSIVE);
+        self.propagations(point, options);
+        self.asm.close(point);
+    }
+
+    /// cgroup v1: a tmpfs with a directory for each hierarchy, on it the container's own cgroup.
+    pub(super) fn cgroup_v1(&mut self, destination: &str, options: &MountOptions, views: &[CgroupView]) {
+        let point = self.mount_point(destination, false);
+        let kind = self.text(c"tmpfs");
+        let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+        self.configure(context, "mode", Some("755"));
+        let create = config::CMD_CREATE;
+        self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
+        let attributes = options.new_mount_attributes();
+        let writable = attributes & !attr::RDONLY;
+        let dir = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), writable.into()]);
+        self.asm.close(context);
+        for view in views {
+            let name = self.string(&view.name);
+            self.asm.call(libc::SYS_mkdirat, &[dir.into(), name, 0o755.into()]);
+            for link in &view.links {
+                let link = self.string(link);
+                self.asm.call(libc::SYS_symlinkat, &[name, dir.into(), link]);
+            }
+        }
+        self.attach(dir, point);
+        let words = self.asm.words(&[attributes, 0, 0, 0]);
+        for view in views {
+            let path = self.string(&view.path);
+            let copy = self.clone_tree(CWD.into(), path, CLONE, Some(words));
+            let (empty, name) = (self.empty(), self.string(&view.name));
+            let flags = crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
+            self.asm.call(libc::SYS_move_mount, &[copy.into(), empty, dir.into(), name, flags.into()]);
+            self.asm.close(copy);
+        }
+        if writable != attributes {
+            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+            self.setattr(dir.into(), empty, EMPTY, change);
+        }
+        self.propagations(dir, options);
+        self.asm.close(dir);
+        self.asm.close(point);
+    }
+}

@@ -1,0 +1,216 @@
+//! The root file system: attach, mask, protect, pivot.
+
+use super::super::machine::{compare, last};
+use super::super::step::Step;
+use super::{CWD, IN_ROOT, Lower};
+use crate::plan::assemble::{Arg, Reg};
+use crate::sys::mount::{MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr};
+use nix::errno::Errno;
+
+/// `OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC`.
+pub(super) const CLONE: u32 = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32;
+/// `AT_EMPTY_PATH` as an unsigned flag.
+pub(super) const EMPTY: u32 = libc::AT_EMPTY_PATH as u32;
+/// `AT_RECURSIVE` as an unsigned flag.
+pub(super) const RECURSIVE: u32 = libc::AT_RECURSIVE as u32;
+
+impl Lower {
+    pub(super) fn rootfs(&mut self, step: &Step) {
+        match step {
+            Step::OpenUmask => self.asm.call(libc::SYS_umask, &[0.into()]),
+            Step::HostPropagation { flag, recursive, detach_root } => {
+                let slash = self.text(c"/");
+                self.propagation(CWD.into(), slash, *flag, *recursive, false);
+                if *detach_root {
+                    self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
+                }
+            }
+            Step::Root { path, slot } => self.attach_root(path, *slot),
+            Step::Mask { path } => self.mask(path),
+            Step::ReadonlyPath { path } => self.readonly_path(path),
+            Step::Pivot { move_mount } => self.pivot(*move_mount),
+            Step::ReadonlyRoot => {
+                let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+                let (root, empty) = (self.root(), self.empty());
+                self.setattr(root, empty, EMPTY, attributes);
+            }
+            Step::RootPropagation { flag, recursive } => {
+                let (root, empty) = (self.root(), self.empty());
+                self.propagation(root, empty, *flag, *recursive, true);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn setattr(&mut self, dir: Arg, path: Arg, flags: u32, attributes: Arg) {
+        self.asm.call(libc::SYS_mount_setattr, &[dir, path, flags.into(), attributes, 32.into()]);
+    }
+
+    pub(super) fn propagation(&mut self, dir: Arg, path: Arg, flag: u64, recursive: bool, of_fd: bool) {
+        let attributes = self.asm.words(&[0, 0, flag, 0]);
+        let flags = if recursive { RECURSIVE } else { 0 } | if of_fd { EMPTY } else { 0 };
+        self.setattr(dir, path, flags, attributes);
+    }
+
+    /// Attaches a mount onto what an `O_PATH` descriptor stands for.
+    pub(super) fn attach(&mut self, mount: Reg, onto: impl Into<Arg>) {
+        let empty = self.empty();
+        let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+        self.asm.call(libc::SYS_move_mount, &[mount.into(), empty, onto.into(), empty, flags.into()]);
+    }
+
+    fn attach_root(&mut self, path: &str, slot: Option<usize>) {
+        let text = self.string(path);
+        let root = match slot {
+            Some(slot) => Self::slot(slot),
+            None => {
+                let flags = CLONE | RECURSIVE;
+                self.asm.call_to(libc::SYS_open_tree, &[CWD.into(), text, flags.into()])
+            }
+        };
+        // A detached tree of the host's may be attached anywhere; where its own path is out of reach
+        // for this user namespace, over the root.
+        let target = if slot.is_some() { self.text(c"/") } else { text };
+        let empty = self.empty();
+        self.asm.call(
+            libc::SYS_move_mount,
+            &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],
+        );
+        self.root = Some(root);
+        // For pivot_root, and for relative names meanwhile.
+        self.asm.call(libc::SYS_fchdir, &[root.into()]);
+    }
+
+    fn pivot(&mut self, move_mount: bool) {
+        let dot = self.text(c".");
+        if move_mount {
+            let (slash, empty, root) = (self.text(c"/"), self.empty(), self.root());
+            self.asm.call(libc::SYS_move_mount, &[root, empty, CWD.into(), slash, MOVE_MOUNT_F_EMPTY_PATH.into()]);
+            self.asm.call(libc::SYS_fchdir, &[root]);
+            self.asm.call(libc::SYS_chroot, &[dot]);
+        } else {
+            self.asm.call(libc::SYS_pivot_root, &[dot, dot]);
+            // The old root now lies over the new one, where we stand.
+            self.asm.call(libc::SYS_umount2, &[dot, libc::MNT_DETACH.into()]);
+        }
+        let slash = self.text(c"/");
+        self.asm.call(libc::SYS_chdir, &[slash]);
+    }
+
+    /// The host's null device: it cannot be what an image has put in its place.
+    fn host_null(&mut self) -> Reg {
+        if let Some(null) = self.null {
+            return null;
+        }
+        let path = self.text(c"/dev/null");
+        let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        let null = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+        self.null = Some(null);
+        null
+    }
+
+    /// A directory disappears under an empty read-only tmpfs (one for all), a file under /dev/null.
+    fn mask(&mut self, path: &str) {
+        let null = self.host_null();
+        let empty_dir = match self.empty {
+            Some(register) => register,
+            None => {
+                let register = self.asm.register();
+                self.asm.set(register, -1);
+                self.empty = Some(register);
+                register
+            }
+        };
+        let (done, file, attach) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.asm.tolerating(&[Errno::ENOENT, Errno::ENOTDIR]);
+        let target = self.open_in_root(path, libc::O_PATH, 0);
+        self.asm.jump_if_failed(target, done);
+        let kind = self.file_type(target);
+        self.asm.jump_if(compare::NOT_EQUAL, kind, u64::from(libc::S_IFDIR), file);
+        let copy = self.asm.register();
+        let clone = self.asm.label();
+        self.asm.jump_if(compare::GREATER_EQUAL, empty_dir, 0, clone);
+        self.make_empty(empty_dir);
+        self.attach(empty_dir, target);
+        let close = self.asm.label();
+        self.asm.jump(close);
+        self.asm.place(clone);
+        let (nothing, flags) = (self.empty(), CLONE | EMPTY);
+        self.asm.call_into(copy, libc::SYS_open_tree, &[empty_dir.into(), nothing, flags.into()]);
+        self.asm.jump(attach);
+        self.asm.place(file);
+        self.asm.call_into(copy, libc::SYS_open_tree, &[null.into(), nothing, flags.into()]);
+        self.asm.place(attach);
+        self.attach(copy, target);
+        self.asm.call(libc::SYS_close, &[copy.into()]);
+        self.asm.place(close);
+        self.asm.call(libc::SYS_close, &[target.into()]);
+        self.asm.place(done);
+        for register in [target, kind, copy] {
+            self.asm.release(register);
+        }
+    }
+
+    /// The tmpfs which masks directories.
+    fn make_empty(&mut self, into: Reg) {
+        let kind = self.text(c"tmpfs");
+        let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+        let create = crate::sys::mount::config::CMD_CREATE;
+        self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
+        self.asm.call_into(into, libc::SYS_fsmount, &[context.into(), 1.into(), attr::RDONLY.into()]);
+        self.asm.close(context);
+    }
+
+    /// A read-only copy of the tree lies over it.
+    fn readonly_path(&mut self, path: &str) {
+        let done = self.asm.label();
+        let flags = CLONE | RECURSIVE | EMPTY;
+        self.asm.tolerating(&[Errno::ENOENT, Errno::ENOTDIR]);
+        let target = self.open_in_root(path, libc::O_PATH, 0);
+        self.asm.jump_if_failed(target, done);
+        let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+        let empty = self.empty();
+        let copy = self.clone_tree(target.into(), empty, flags, Some(attributes));
+        self.attach(copy, target);
+        self.asm.close(copy);
+        self.asm.close(target);
+        self.asm.place(done);
+    }
+
+    /// A detached copy of a tree, with attributes changed (for all mounts in it if `flags` say so).
+    pub(super) fn clone_tree(&mut self, dir: Arg, path: Arg, flags: u32, attributes: Option<Arg>) -> Reg {
+        match attributes {
+            Some(attributes) if self.kernel.open_tree_attr => {
+                self.asm.call_to(SYS_OPEN_TREE_ATTR, &[dir, path, flags.into(), attributes, 32.into()])
+            }
+            Some(attributes) => {
+                let copy = self.asm.call_to(libc::SYS_open_tree, &[dir, path, flags.into()]);
+                let empty = self.empty();
+                self.setattr(copy.into(), empty, EMPTY | (flags & RECURSIVE), attributes);
+                copy
+            }
+            None => self.asm.call_to(libc::SYS_open_tree, &[dir, path, flags.into()]),
+        }
+    }
+
+    /// An `O_PATH` descriptor of a mount point, made where it is missing.
+    pub(super) fn mount_point(&mut self, path: &str, no_symlinks: bool) -> Reg {
+        if !no_symlinks {
+            let (root, text) = (self.root(), self.string(path));
+            return self.asm.make_path(root, text, last::DIRECTORY, 0o755);
+        }
+        let found = self.asm.label();
+        self.asm.tolerating(&[Errno::ENOENT]);
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let point = self.open_in_root(path, flags, libc::RESOLVE_NO_SYMLINKS);
+        self.asm.jump_if(compare::GREATER_EQUAL, point, 0, found);
+        let (root, text) = (self.root(), self.string(path));
+        let made = self.asm.make_path(root, text, last::DIRECTORY, 0o755);
+        self.asm.close(made);
+        let how = [(flags | libc::O_CLOEXEC) as u64, 0, IN_ROOT | libc::RESOLVE_NO_SYMLINKS];
+        let how = self.asm.words(&how);
+        self.asm.call_into(point, libc::SYS_openat2, &[root, text, how, 24.into()]);
+        self.asm.place(found);
+        point
+    }
+}

@@ -1,0 +1,240 @@
+//! The steps of a plan: what is done, by whom, and which place in `config.json` asked for it.
+
+use crate::mount::options::MountOptions;
+use crate::process::capability::Sets;
+
+/// Who takes a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The host side: reaches the host's files, writes id maps, runs host hooks.
+    Host,
+    /// The stub: inside the namespaces.
+    Stub,
+}
+
+/// Where a step comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A value of `config.json`, as a JSON pointer (RFC 6901).
+    Pointer(String),
+    /// What every container gets; nobody asked.
+    Standard,
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What is done.
+    pub step: Step,
+}
+
+/// A descriptor which the host side opens before the launch, preset in a register of the stub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The cgroup v1 `tasks` file with this number among the container's hierarchies.
+    Tasks(usize),
+    /// The namespace file at this path, to be joined.
+    Namespace(String),
+    /// The namespaces of the process behind this pidfd.
+    Process,
+    /// A detached copy of the mount tree at this host path, for user namespaces whose root cannot
+    /// reach it.
+    Tree {
+        /// The path.
+        path: String,
+        /// With all mounts below it.
+        recursive: bool,
+    },
+    /// The socket that takes the terminal's master.
+    Console,
+    /// The listening socket on which `start` calls.
+    Start,
+}
+
+/// Why the stub gives the turn to the host side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// uid_map and gid_map are to be written.
+    IdMaps,
+    /// Hooks `prestart` and `createRuntime` are to run.
+    RuntimeHooks,
+    /// Hooks `createContainer` are to run, in the container's namespaces.
+    ContainerHooks,
+    /// Hooks `startContainer` are to run, inside the container (`run` only: otherwise `start` does).
+    StartHooks,
+}
+
+/// What a mount point is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A new file system.
+    New,
+    /// The tree at a path of the stub's own mount namespace.
+    Path,
+    /// The tree in a slot.
+    Slot,
+}
+
+/// A mount of `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MountStep {
+    /// Path in the container.
+    pub destination: String,
+    /// File system type; empty for binds.
+    pub kind: String,
+    /// Source path or device; the `source` string of a new file system.
+    pub source: String,
+    /// Where the tree comes from.
+    pub from: Source,
+    /// Options, understood.
+    pub options: MountOptions,
+    /// /proc and /sys: no symbolic link may lead there.
+    pub no_symlinks: bool,
+}
+
+/// One cgroup v1 hierarchy to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupView {
+    /// Directory name below the mount point (`cpu,cpuacct`).
+    pub name: String,
+    /// Other names for it, as symbolic links (`cpu`, `cpuacct`).
+    pub links: Vec<String>,
+    /// The container's own cgroup, as a host path.
+    pub path: String,
+}
+
+/// A device node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Path in the container.
+    pub path: String,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`, with permissions.
+    pub mode: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Owner, group; `None` leaves root's.
+    pub owner: Option<(u32, u32)>,
+    /// Bind the host's node of the same path: a user namespace may not make one.
+    pub bind: bool,
+}
+
+/// A step. The text of each, by `Display`, is what `orlop plan` prints.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // The fields' meaning is the step's; explain.rs says each in words.
+pub enum Step {
+    // --- the host side's -------------------------------------------------
+    /// Make the cgroup and write its limits.
+    MakeCgroup { path: String },
+    /// Spawn the stub in new namespaces.
+    Spawn { namespaces: u64, into_cgroup: bool },
+    /// Write uid_map and gid_map.
+    WriteIdMaps,
+    /// Run hooks.
+    RunHooks { kind: &'static str, count: usize },
+    /// Record the state, write the pid file.
+    RecordCreated,
+    // --- the stub's ------------------------------------------------------
+    /// PR_SET_DUMPABLE 0: others in the joined namespaces may not look into this process.
+    Undumpable,
+    /// Write 0 to a v1 hierarchy's `tasks`.
+    JoinCgroup { slots: Vec<usize> },
+    /// setns(2).
+    JoinNamespace { slot: usize, kind: &'static str, flags: u64 },
+    /// Clone the final process as a sibling, with these new namespaces, and end.
+    HandOver { namespaces: u64 },
+    /// unshare(2).
+    Unshare { namespaces: u64 },
+    /// Wait for the host side.
+    AwaitHost(Turn),
+    /// setresgid(0), setresuid(0) in a user namespace just entered.
+    BecomeRoot,
+    /// setsid(2).
+    NewSession,
+    /// A fresh time namespace for the program, with these offsets.
+    TimeNamespace { offsets: String },
+    /// `lo` up.
+    Loopback,
+    HostName(String),
+    DomainName(String),
+    OomScoreAdj(i32),
+    Sysctl { path: String, value: String },
+    /// umask(0) while files are made.
+    OpenUmask,
+    /// Propagation of the host's mounts in the new mount namespace.
+    HostPropagation { flag: u64, recursive: bool, detach_root: bool },
+    /// The root file system, attached.
+    Root { path: String, slot: Option<usize> },
+    /// A mount.
+    Mount { mount: Box<MountStep>, slot: Option<usize> },
+    /// cgroup v1: a tmpfs with one bind mount a hierarchy.
+    CgroupMount { destination: String, options: Box<MountOptions>, views: Vec<CgroupView> },
+    /// A device node.
+    MakeNode(Node),
+    /// Symbolic links in /dev.
+    DevLinks { kcore: bool },
+    /// Open the terminal, send its master away.
+    Terminal { slot: usize, size: Option<(u16, u16)>, uid: u32, console: bool },
+    Mask { path: String },
+    ReadonlyPath { path: String },
+    /// pivot_root(2), and the old root is gone.
+    Pivot { move_mount: bool },
+    /// The root mount becomes read-only.
+    ReadonlyRoot,
+    /// Propagation of the container's root mount.
+    RootPropagation { flag: u64, recursive: bool },
+    /// A new session keyring.
+    Keyring { name: String },
+    Rlimit { resource: u32, name: String, soft: u64, hard: u64 },
+    Scheduler { attr: [u8; 56] },
+    IoPriority(u32),
+    Personality(u64),
+    MemoryPolicy { mode: u32, nodes: Vec<u8>, max_node: u64 },
+    /// Open the file which takes the label, while the host's /proc is in reach.
+    OpenLabel { files: Vec<String> },
+    /// Write the label for the next execve.
+    WriteLabel { text: String },
+    /// The standard descriptors belong to the user.
+    ChownStdio { uid: u32 },
+    NoNewPrivileges,
+    BoundingSet { keep: u64, last: u32 },
+    /// setgroups, setresgid, setresuid, keeping capabilities.
+    Identity { uid: u32, gid: u32, groups: Vec<u32>, set_groups: bool },
+    /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
+    Capabilities { sets: Sets, extra: u64, ambient: u64 },
+    Umask(u32),
+    WorkingDirectory { path: String },
+    /// Find the program in PATH.
+    FindProgram { name: String, candidates: Vec<String> },
+    /// Everything is ready; tell the host side.
+    Created,
+    /// Wait for `start` to call.
+    AwaitStart { slot: usize },
+    /// Only these stay open in the program.
+    CloseDescriptors { preserve: u32 },
+    /// All signals to default, none blocked.
+    ResetSignals,
+    /// Stay as PID 1, the program becomes a child.
+    StayAsInit { foreground: bool },
+    Seccomp { filter: Vec<u8>, flags: u64 },
+    Execute { args: Vec<String>, env: Vec<String> },
+    /// There is no program to execute.
+    NoProgram,
+}
+
+impl Step {
+    /// Who takes it.
+    pub fn side(&self) -> Side {
+        match self {
+            Self::MakeCgroup { .. }
+            | Self::Spawn { .. }
+            | Self::WriteIdMaps
+            | Self::RunHooks { .. }
+            | Self::RecordCreated => Side::Host,
+            _ => Side::Stub,
+        }
+    }
+}
