@@ -120,6 +120,8 @@ struct Inner {
     detail: Option<String>,
     pointer: Option<String>,
     errno: Option<Errno>,
+    /// The errno's text is part of the sentence already.
+    plain: bool,
     hint: Option<Cow<'static, str>>,
     problems: Vec<Problem>,
 }
@@ -135,6 +137,7 @@ impl Error {
             detail: None,
             pointer: None,
             errno: None,
+            plain: false,
             hint: None,
             problems: Vec::new(),
         }))
@@ -190,6 +193,14 @@ impl Error {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Records what the kernel said without saying it again: the sentence has it already.
+    #[must_use]
+    pub(crate) fn with_plain_errno(mut self, errno: Errno) -> Self {
+        self.0.errno = Some(errno);
+        self.0.plain = true;
         self
     }
 
@@ -258,7 +269,7 @@ impl fmt::Display for Error {
         if let Some(detail) = &e.detail {
             write!(f, ": {detail}")?;
         }
-        match (e.errno, &e.pointer) {
+        match (e.errno.filter(|_| !e.plain), &e.pointer) {
             (Some(n), Some(p)) => write!(f, ": {} ({n:?}, config.json {p})", errno_text(n))?,
             (Some(n), None) => write!(f, ": {} ({n:?})", errno_text(n))?,
             (None, Some(p)) if e.problems.is_empty() => write!(f, " (config.json {p})")?,

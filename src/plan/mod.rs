@@ -5,8 +5,13 @@
 //! flat blob for the stub.
 
 pub(crate) mod assemble;
+mod compile;
+mod explain;
+mod failure;
 mod lower;
 pub(crate) mod machine;
+mod names;
 mod step;
 
+pub use compile::{Host, Options, Plan, compile};
 pub use step::{CgroupView, Line, MountStep, Node, Origin, Side, Slot, Source, Step, Turn};

@@ -180,6 +180,8 @@ pub enum Step {
     Terminal { slot: usize, size: Option<(u16, u16)>, uid: u32, console: bool },
     Mask { path: String },
     ReadonlyPath { path: String },
+    /// A mount becomes read-only now that it is filled.
+    ReadonlyMount { path: String },
     /// pivot_root(2), and the old root is gone.
     Pivot { move_mount: bool },
     /// The root mount becomes read-only.

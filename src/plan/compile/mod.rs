@@ -152,6 +152,7 @@ impl Plan {
 pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let mut compiler = Compiler::new(bundle, host, options)?;
     compiler.refuse()?;
+    compiler.check_labels()?;
     compiler.isolation()?;
     if compiler.namespaces.is_new(Kind::Mount) {
         compiler.filesystem()?;

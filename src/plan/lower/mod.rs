@@ -46,8 +46,6 @@ struct Lower {
     stat: Option<Arg>,
     /// The pieces of paths seen so far.
     empty_text: Option<Arg>,
-    /// The environment's fields.
-    program_path: Option<String>,
 }
 
 /// Encodes the stub's column.
@@ -63,7 +61,6 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
         program: None,
         stat: None,
         empty_text: None,
-        program_path: None,
     };
     for (number, line) in lines.iter().enumerate() {
         lower.asm.begin(number as u16);
@@ -99,6 +96,7 @@ impl Lower {
             | Step::Root { .. }
             | Step::Mask { .. }
             | Step::ReadonlyPath { .. }
+            | Step::ReadonlyMount { .. }
             | Step::Pivot { .. }
             | Step::ReadonlyRoot
             | Step::RootPropagation { .. } => self.rootfs(step),

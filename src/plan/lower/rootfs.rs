@@ -28,6 +28,13 @@ impl Lower {
             Step::Root { path, slot } => self.attach_root(path, *slot),
             Step::Mask { path } => self.mask(path),
             Step::ReadonlyPath { path } => self.readonly_path(path),
+            Step::ReadonlyMount { path } => {
+                let mount = self.open_in_root(path, libc::O_PATH, 0);
+                let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+                let empty = self.empty();
+                self.setattr(mount.into(), empty, EMPTY, attributes);
+                self.asm.close(mount);
+            }
             Step::Pivot { move_mount } => self.pivot(*move_mount),
             Step::ReadonlyRoot => {
                 let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
