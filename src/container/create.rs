@@ -1,10 +1,366 @@
-//! Creating a container.
+//! Creating a container: the host side's column of a plan, and the way back when a line of it fails.
 
-use super::{Container, CreateOptions, Runtime};
-use crate::Result;
-use crate::bundle::Bundle;
+use super::hooks::{self, Kind, OnHost};
+use super::liveness::{self, Identity, Presence};
+use super::lock::Lock;
+use super::options::Console;
+use super::slots::{self, Slots, Sources};
+use super::store::{Directory, PlanOptions, Record, Stage};
+use super::{Container, CreateOptions, Runtime, Status, clock, handoff, id, members};
+use crate::bundle::{Bundle, Spec};
+use crate::cgroup::{self, Cgroup, Join};
+use crate::init::launch::{Answer, Launch, Stub};
+use crate::mount::in_root;
+use crate::namespace;
+use crate::plan::{self, Host, Plan, Turn, compile};
+use crate::process::{env, passwd};
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-pub(super) fn create(_: &Runtime, id: &str, _: &Bundle, _: &CreateOptions) -> Result<Container> {
-    super::id::validate(id)?;
-    Err(super::unfinished("create"))
+/// The annotation that asks for what [`CreateOptions::init`] asks for.
+const INIT_ANNOTATION: &str = "org.orlop.init";
+
+pub(super) fn create(
+    runtime: &Runtime,
+    id: &str,
+    bundle: &Bundle,
+    options: &CreateOptions,
+    fault: Option<u16>,
+) -> Result<Container> {
+    id::validate(id)?;
+    check(options)?;
+    let host = Host::detect()?;
+    let saved = PlanOptions::new(bundle, options);
+    let plan = compile(bundle, &host, &saved.compiler(id))?;
+    for warning in plan.warnings() {
+        runtime.warn(&Error::new(ErrorKind::InvalidConfig, Phase::Config, warning.to_string()));
+    }
+    let (directory, lock) = Directory::create(runtime.state_root(), id)?;
+    let record = record(id, bundle, &plan, saved);
+    let container = Container::new(runtime.clone(), directory);
+    let mut making =
+        Making { container, record, bundle, plan: &plan, host: &host, options, stub: None, fault };
+    match making.make() {
+        Ok(()) => Ok(making.container),
+        Err(error) => Err(making.undo(error, &lock)),
+    }
+}
+
+/// What is asked for beside the configuration, and cannot be.
+fn check(options: &CreateOptions) -> Result<()> {
+    let unsupported =
+        |what: &str| Error::new(ErrorKind::Unsupported, Phase::Plan, format!("{what} is not built yet"));
+    if options.systemd_cgroup {
+        return Err(unsupported("systemd as manager of cgroups"));
+    }
+    let paths = [
+        (options.pid_file.as_deref(), "pid file"),
+        (options.pidfd_socket.as_deref(), "pidfd socket"),
+        (options.notify_socket.as_deref(), "notification socket"),
+        (
+            match &options.console {
+                Console::Socket(path) => Some(path.as_path()),
+                _ => None,
+            },
+            "console socket",
+        ),
+    ];
+    paths
+        .into_iter()
+        .filter_map(|(path, what)| path.map(|p| (p, what)))
+        .try_for_each(|(path, what)| handoff::require_absolute(path, what))
+}
+
+fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
+    let hooks = bundle.spec.hooks.as_ref();
+    Record {
+        bundle: bundle.path.clone(),
+        rootfs: bundle.rootfs.clone(),
+        created: clock::now(),
+        owner: nix::unistd::getuid().as_raw(),
+        annotations: bundle.spec.annotations.clone(),
+        start_container: !Kind::StartContainer.of(hooks).is_empty(),
+        poststart: !Kind::Poststart.of(hooks).is_empty(),
+        poststop: !Kind::Poststop.of(hooks).is_empty(),
+        own_pid_namespace: plan.namespaces.is_new(namespace::Kind::Pid),
+        options,
+        ..Record::new(id)
+    }
+}
+
+impl PlanOptions {
+    fn new(bundle: &Bundle, options: &CreateOptions) -> Self {
+        let mut extra_env = Vec::new();
+        if options.listen_fds > 0 {
+            extra_env.extend([format!("LISTEN_FDS={}", options.listen_fds), "LISTEN_PID=1".to_owned()]);
+        }
+        let asked = bundle.spec.annotations.get(INIT_ANNOTATION).is_some_and(|value| value == "true");
+        Self {
+            console: !matches!(options.console, Console::None),
+            preserve_fds: options.preserve_fds + options.listen_fds,
+            extra_env,
+            home: home(bundle),
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            init: options.init || asked,
+        }
+    }
+
+    /// What the compiler is told.
+    pub(super) fn compiler(&self, id: &str) -> plan::Options {
+        plan::Options {
+            id: id.to_owned(),
+            wait_for_start: true,
+            console: self.console,
+            preserve_fds: self.preserve_fds,
+            extra_env: self.extra_env.clone(),
+            home: self.home.clone(),
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            init: self.init,
+        }
+    }
+}
+
+/// The home directory of the process's user, where its environment does not say.
+fn home(bundle: &Bundle) -> Option<String> {
+    let process = bundle.spec.process.as_ref().filter(|process| env::needs_home(&process.env))?;
+    home_in(&bundle.rootfs, process.user.uid)
+}
+
+/// The home directory that the passwd file in a root file system has for a user.
+pub(super) fn home_in(rootfs: &Path, uid: u32) -> Option<String> {
+    let path = sys::fs::cstring(rootfs).ok()?;
+    let root = sys::fs::openat(sys::fs::cwd(), &path, libc::O_PATH | libc::O_DIRECTORY, 0).ok()?;
+    let text = in_root::read(root, "etc/passwd", passwd::LIMIT).ok()?;
+    passwd::home(&text, uid).map(str::to_owned)
+}
+
+/// A container in the making.
+struct Making<'a> {
+    container: Container,
+    record: Record,
+    bundle: &'a Bundle,
+    plan: &'a Plan,
+    host: &'a Host,
+    options: &'a CreateOptions,
+    stub: Option<Stub>,
+    fault: Option<u16>,
+}
+
+impl Making<'_> {
+    fn make(&mut self) -> Result<()> {
+        // What is in the way is not the container's: it is neither recorded nor ever removed.
+        if let Some(cgroup) = &self.plan.cgroup
+            && Cgroup::open(cgroup.record.clone()).processes()?.is_empty()
+        {
+            self.record.cgroup = cgroup.record.clone();
+        }
+        self.container.directory.write_first(&self.record)?;
+        let join = self.make_cgroup()?;
+        let console = self.spawn(join)?;
+        // The host side's own work is done while the stub does its.
+        self.container.directory.write_config(&self.bundle.config)?;
+        self.identify()?;
+        self.serve()?;
+        self.record.stage = Stage::Created;
+        self.record.hooked = true;
+        self.container.directory.write(&self.record)?;
+        self.hand_over(console)
+    }
+
+    fn make_cgroup(&mut self) -> Result<Option<Join>> {
+        let (Some(planned), Some(layout)) = (&self.plan.cgroup, &self.host.cgroups) else { return Ok(None) };
+        match Cgroup::make(layout, planned.record.clone(), &planned.settings, &planned.options) {
+            Ok((cgroup, join)) => {
+                self.record.cgroup = cgroup.record().clone();
+                Ok(Some(join))
+            }
+            Err(e) => {
+                // It has removed what it had made.
+                self.record.cgroup = cgroup::Record::default();
+                Err(e)
+            }
+        }
+    }
+
+    /// Launches the stub; returns our end of the terminal's socket.
+    fn spawn(&mut self, mut join: Option<Join>) -> Result<Option<OwnedFd>> {
+        match self.launch(join.as_ref()) {
+            // A cgroup that the kernel clones nothing into may still be joined.
+            Err(_) if join.as_ref().is_some_and(|j| j.directory().is_some()) => {
+                if let Some(join) = &mut join {
+                    join.use_files()?;
+                }
+                self.launch(join.as_ref())
+            }
+            other => other,
+        }
+    }
+
+    fn launch(&mut self, join: Option<&Join>) -> Result<Option<OwnedFd>> {
+        let (theirs, ours) = console(&self.options.console)?;
+        let sources =
+            Sources { join, console: theirs, directory: Some(&self.container.directory), process: None };
+        let slots = Slots::open(self.plan, sources)?;
+        let mut null = None;
+        let stub = Launch {
+            blob: self.plan.encode(),
+            presets: slots.numbers(),
+            namespaces: self.plan.spawn_flags,
+            cgroup: join.and_then(Join::directory),
+            stdio: slots::stdio(&self.options.stdio, &mut null)?,
+            preserve: self.plan.preserve_fds,
+            two_stages: self.plan.two_stages,
+            fault: self.fault,
+        }
+        .spawn()?;
+        self.stub = Some(stub);
+        Ok(ours)
+    }
+
+    /// Notes who the init process is, while it cannot have been reaped.
+    fn identify(&mut self) -> Result<()> {
+        let Some(stub) = &self.stub else { return Ok(()) };
+        self.record.init = Identity::of(stub.pid)?;
+        liveness::boot_id()?.clone_into(&mut self.record.boot);
+        Ok(())
+    }
+
+    /// Takes the host side's turns until the stub waits for `start`.
+    fn serve(&mut self) -> Result<()> {
+        let mut turns = self.plan.turns();
+        loop {
+            let Some(stub) = &self.stub else { return Err(lost()) };
+            match stub.answer()? {
+                Answer::Created | Answer::Executed => return Ok(()),
+                Answer::Failed(f) => return Err(self.plan.failure(f.step, f.call, f.errno)),
+                Answer::Died(step) => return Err(self.plan.death(step)),
+                Answer::Turn => {
+                    let turn = turns.next().ok_or_else(lost)?;
+                    self.take(turn)?;
+                    if let Some(stub) = &self.stub {
+                        stub.go()?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, turn: Turn) -> Result<()> {
+        match turn {
+            Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
+            Turn::RuntimeHooks => {
+                self.write_before_hooks()?;
+                self.run_hooks(Kind::Prestart)?;
+                self.run_hooks(Kind::CreateRuntime)
+            }
+            Turn::ContainerHooks => {
+                self.write_before_hooks()?;
+                self.run_hooks(Kind::CreateContainer)
+            }
+            Turn::StartHooks => self.run_hooks(Kind::StartContainer),
+        }
+    }
+
+    /// A hook may ask for the container's state, and what it does is to be undone by poststop hooks
+    /// also where this program is killed.
+    fn write_before_hooks(&mut self) -> Result<()> {
+        if self.record.hooked {
+            return Ok(());
+        }
+        self.record.hooked = true;
+        self.container.directory.write(&self.record)
+    }
+
+    fn run_hooks(&self, kind: Kind) -> Result<()> {
+        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.container.describe(self.record.clone(), Status::Creating);
+        if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
+            return hooks::run(kind, hooks, &state, &OnHost { directory: self.bundle.path.clone() });
+        }
+        let Some(stub) = &self.stub else { return Err(lost()) };
+        let namespaces = namespaces(&self.bundle.spec);
+        state.pid = pid_inside(stub.pid)?;
+        hooks::run(kind, hooks, &state, &hooks::InContainer::new(self.host, stub.pidfd.as_fd(), namespaces))
+    }
+
+    /// Gives what was asked for to those who asked.
+    fn hand_over(&mut self, console: Option<OwnedFd>) -> Result<()> {
+        let Some(stub) = self.stub.take() else { return Err(lost()) };
+        if let Some(path) = &self.options.pidfd_socket {
+            handoff::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
+        }
+        if let Some(ours) = console
+            && let Some(master) = sys::unix::receive_fd(&ours).map_err(|e| terminal_error("recvmsg", e))?
+            && let Ok(mut place) = self.container.console.lock()
+        {
+            *place = Some(master);
+        }
+        if let Some(path) = &self.options.pid_file {
+            handoff::write_pid_file(path, stub.pid)?;
+        }
+        let _ = self.container.init.set(stub.pidfd);
+        Ok(())
+    }
+
+    /// Leaves nothing behind. The error stays the first one.
+    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+        let presence = match self.stub.take() {
+            Some(stub) => Presence::Alive(stub.pidfd),
+            None => Presence::Gone,
+        };
+        let done = self
+            .container
+            .tear_down(self.record, presence)
+            .and_then(|()| self.container.directory.remove(lock));
+        if let Err(e) = done {
+            self.container.runtime.warn(&e);
+        }
+        error
+    }
+}
+
+/// `CLONE_NEW*` of the namespaces which a container does not share with the host.
+pub(super) fn namespaces(spec: &Spec) -> u64 {
+    let kinds = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    kinds.filter_map(|n| namespace::Kind::from_name(&n.kind)).fold(0, |all, kind| all | kind.flag())
+}
+
+/// The number that a process has in its own pid namespace.
+pub(super) fn pid_inside(pid: i32) -> Result<i32> {
+    let failed = |e| Error::sys(Phase::Hook, "read", e).on(format!("/proc/{pid}/status"));
+    let path = sys::fs::cstring(format!("/proc/{pid}/status")).map_err(failed)?;
+    let text = sys::fs::read_at(sys::fs::cwd(), &path).map_err(failed)?;
+    let text = String::from_utf8_lossy(&text);
+    let inside =
+        text.lines().find_map(|line| line.strip_prefix("NSpid:")?.split_whitespace().last()?.parse().ok());
+    inside.ok_or_else(|| failed(Errno::EPROTO))
+}
+
+/// The stub's end of the socket over which the terminal's master goes, and ours if we keep it.
+fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+    match console {
+        Console::None => Ok((None, None)),
+        Console::Socket(path) => Ok((Some(handoff::connect(path, "console socket")?), None)),
+        Console::Keep => {
+            let (theirs, ours) = sys::channel::pair().map_err(|e| terminal_error("socketpair", e))?;
+            Ok((Some(theirs), Some(ours)))
+        }
+    }
+}
+
+fn terminal_error(operation: &'static str, errno: Errno) -> Error {
+    Error::sys(Phase::Process, operation, errno).on("the terminal's socket")
+}
+
+/// The stub asked for something that is in no plan.
+fn lost() -> Error {
+    Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
 }

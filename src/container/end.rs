@@ -117,7 +117,7 @@ impl Container {
             let _ = sys::process::wait(pidfd, false);
         }
         members::remove(&record, record.own_pid_namespace && record.init.pid != 0)?;
-        if record.poststop && record.stage != Stage::Deleting {
+        if record.poststop && record.hooked && record.stage != Stage::Deleting {
             self.run_poststop(&record);
             record.stage = Stage::Deleting;
             self.directory.write(&record)?;

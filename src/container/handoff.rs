@@ -4,8 +4,8 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, connect, sendmsg, setsockopt,
-    socket, sockopt::SendTimeout,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt, socket,
+    sockopt::SendTimeout,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 use std::io::IoSlice;
@@ -35,36 +35,47 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 /// Sends one descriptor, with `payload` for data, to the AF_UNIX stream socket at `path`: one
 /// connect, one message, and no waiting for an answer, as nobody may be there to accept yet.
 pub(crate) fn send_descriptor(path: &Path, fd: impl AsFd, payload: &str, what: &'static str) -> Result<()> {
-    require_absolute(path, what)?;
-    let failed = |operation: &'static str| {
-        move |e: Errno| Error::sys(Phase::Lifecycle, operation, e).on(format!("{what} {}", path.display()))
-    };
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket for"))?;
-    // A listener whose queue is full and who never accepts must not hold the caller for ever.
-    setsockopt(&sock, SendTimeout, &TimeVal::seconds(PATIENCE)).map_err(failed("setsockopt for"))?;
-    connect_to(&sock, path).map_err(failed("connect to"))?;
+    let sock = connect(path, what)?;
+    let failed = |e| Error::sys(Phase::Lifecycle, "send descriptor to", e).on(name(what, path));
     let payload = payload.as_bytes();
     let payload = if payload.is_empty() { b" " } else { &payload[..payload.len().min(LONGEST_PAYLOAD)] };
     let (data, fds) = ([IoSlice::new(payload)], [fd.as_fd().as_raw_fd()]);
     let control = [ControlMessage::ScmRights(&fds)];
     sys::retry(|| sendmsg::<()>(sock.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None))
         .map(drop)
-        .map_err(failed("send descriptor to"))
+        .map_err(failed)
+}
+
+/// Connects to the AF_UNIX stream socket at `path`.
+pub(crate) fn connect(path: &Path, what: &'static str) -> Result<OwnedFd> {
+    require_absolute(path, what)?;
+    let failed = |operation: &'static str| {
+        move |e: Errno| Error::sys(Phase::Lifecycle, operation, e).on(name(what, path))
+    };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket for"))?;
+    // A listener whose queue is full and who never accepts must not hold the caller for ever.
+    setsockopt(&sock, SendTimeout, &TimeVal::seconds(PATIENCE)).map_err(failed("setsockopt for"))?;
+    connect_to(&sock, path).map_err(failed("connect to"))?;
+    Ok(sock)
+}
+
+fn name(what: &'static str, path: &Path) -> String {
+    format!("{what} {}", path.display())
 }
 
 /// Connects to a socket by path. One that is too long for an address is named by a descriptor, so
 /// that nobody's working directory has to change for it.
 fn connect_to(sock: &OwnedFd, path: &Path) -> Result<(), Errno> {
     if path.as_os_str().len() <= LONGEST_ADDRESS {
-        return sys::retry(|| connect(sock.as_raw_fd(), &UnixAddr::new(path)?));
+        return sys::retry(|| nix::sys::socket::connect(sock.as_raw_fd(), &UnixAddr::new(path)?));
     }
     let target = sys::fs::openat(sys::fs::cwd(), &sys::fs::cstring(path)?, libc::O_PATH, 0)?;
     let address = format!("/proc/self/fd/{}", target.as_raw_fd());
-    sys::retry(|| connect(sock.as_raw_fd(), &UnixAddr::new(address.as_str())?))
+    sys::retry(|| nix::sys::socket::connect(sock.as_raw_fd(), &UnixAddr::new(address.as_str())?))
 }
 
-fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
+pub(crate) fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
     if path.is_absolute() {
         return Ok(());
     }

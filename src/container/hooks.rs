@@ -7,11 +7,13 @@
 
 use super::State;
 use crate::bundle::spec::{Hook, Hooks};
+use crate::init::launch::{Answer, Launch};
+use crate::plan::{Host, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -96,6 +98,47 @@ impl Spawn for OnHost {
         let pid = child.id() as i32;
         let pidfd = sys::process::pidfd_open(pid).map_err(|e| format!("pidfd_open: {}", error_text(e)))?;
         Ok(Started { pid, pidfd })
+    }
+}
+
+/// Starts hooks in the namespaces of a container's init process.
+pub(crate) struct InContainer<'a> {
+    host: &'a Host,
+    pidfd: BorrowedFd<'a>,
+    namespaces: u64,
+}
+
+impl<'a> InContainer<'a> {
+    /// `namespaces` are the `CLONE_NEW*` of those which the container does not share with the host.
+    pub(crate) fn new(host: &'a Host, pidfd: BorrowedFd<'a>, namespaces: u64) -> Self {
+        Self { host, pidfd, namespaces }
+    }
+}
+
+impl Spawn for InContainer<'_> {
+    fn spawn(&self, hook: &Hook, [stdin, stdout, stderr]: [OwnedFd; 3]) -> Result<Started, String> {
+        let plan = compile_hook(hook, self.host, self.namespaces);
+        let stub = Launch {
+            blob: plan.encode(),
+            presets: &[self.pidfd.as_raw_fd()],
+            namespaces: plan.spawn_flags,
+            cgroup: None,
+            stdio: [Some(stdin.as_fd()), Some(stdout.as_fd()), Some(stderr.as_fd())],
+            preserve: 0,
+            two_stages: plan.two_stages,
+            fault: None,
+        }
+        .spawn()
+        .map_err(|e| e.to_string())?;
+        let failure = match stub.answer() {
+            Ok(Answer::Executed) => return Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
+            Ok(Answer::Failed(f)) => plan.failure(f.step, f.call, f.errno).to_string(),
+            Ok(Answer::Died(step)) => plan.death(step).to_string(),
+            Ok(other) => format!("the init stub answers {other:?}"),
+            Err(e) => e.to_string(),
+        };
+        stub.destroy();
+        Err(failure)
     }
 }
 

@@ -18,6 +18,8 @@ mod members;
 mod options;
 mod runtime;
 mod signal;
+mod slots;
+mod start;
 mod state;
 mod store;
 
@@ -127,15 +129,6 @@ impl Container {
     /// The master of the container's terminal, once, where [`Console::Keep`] was asked for.
     pub fn take_console(&self) -> Option<OwnedFd> {
         self.console.lock().ok()?.take()
-    }
-
-    /// Lets the program of a created container run; returns once its execve(2) has happened.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongState`]; [`ErrorKind::Exec`] with the program's name and the errno;
-    /// [`ErrorKind::Hook`].
-    pub fn start(&self) -> Result<()> {
-        Err(unfinished("start"))
     }
 
     /// Runs one more process in the container.

@@ -76,7 +76,7 @@ impl Runtime {
     /// [`ErrorKind::InvalidConfig`], [`ErrorKind::Unsupported`], [`ErrorKind::Hook`], and those of
     /// the system, each with the place in `config.json` that asked for what failed.
     pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
-        super::create::create(self, id, bundle, options)
+        super::create::create(self, id, bundle, options, None)
     }
 
     /// Finds a container.

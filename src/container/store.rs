@@ -63,15 +63,39 @@ pub(crate) struct Record {
     /// The boot in which the init process was started; empty before that.
     #[serde(default)]
     pub(crate) boot: String,
-    /// Whether `config.json` has poststop hooks, so that `delete` reads it only where it must.
+    /// Which hooks there are yet to run, so that `config.json` is read only where it must be.
+    #[serde(default)]
+    pub(crate) start_container: bool,
+    #[serde(default)]
+    pub(crate) poststart: bool,
     #[serde(default)]
     pub(crate) poststop: bool,
+    /// Whether hooks may have run, whose effect those of poststop undo.
+    #[serde(default)]
+    pub(crate) hooked: bool,
     /// The cgroup's directories.
     #[serde(default)]
     pub(crate) cgroup: crate::cgroup::Record,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,
+    /// What the plan was compiled with.
+    #[serde(default)]
+    pub(crate) options: PlanOptions,
+}
+
+/// What a plan is compiled with beside the configuration: with both, it can be made once more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // As in `CreateOptions`.
+pub(crate) struct PlanOptions {
+    pub(crate) console: bool,
+    pub(crate) preserve_fds: u32,
+    pub(crate) extra_env: Vec<String>,
+    pub(crate) home: Option<String>,
+    pub(crate) no_pivot: bool,
+    pub(crate) no_new_keyring: bool,
+    pub(crate) init: bool,
 }
 
 impl Record {

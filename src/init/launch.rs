@@ -157,7 +157,9 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
     let error = Error::sys(Phase::Launch, failure.call, failure.errno);
     match failure.errno {
         Errno::EPERM if failure.call == "clone3" && namespaces & libc::CLONE_NEWUSER as u64 == 0 => error
-            .with_hint("new namespaces need root, or a user namespace of their own (/linux/namespaces, type user)"),
+            .with_hint(
+                "new namespaces need root, or a user namespace of their own (/linux/namespaces, type user)",
+            ),
         Errno::EPERM | Errno::EUSERS | Errno::ENOSPC if failure.call == "clone3" => error.with_hint(
             "user namespaces may be switched off or used up: see /proc/sys/user/max_*_namespaces and \
              kernel.unprivileged_userns_clone",
@@ -192,7 +194,8 @@ impl Stub {
 
     /// Lets it go on after its [`Answer::Turn`].
     pub(crate) fn go(&self) -> Result<()> {
-        channel::send(&self.control).map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
+        channel::send(&self.control)
+            .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
     }
 
     /// Ends it and takes its status; for the way back from a failure.

@@ -73,8 +73,8 @@ fn unlinked_in(directory: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
     }
     let writer = openat(cwd(), directory, libc::O_TMPFILE | libc::O_RDWR, 0o500)?;
     write_all(&writer, STUB)?;
-    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd()))
-        .map_err(|_| Errno::EINVAL)?;
+    let path =
+        std::ffi::CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
     let reader = openat(cwd(), &path, libc::O_RDONLY, 0)?;
     execute_only(&reader)?;
     // Closing the writer: a file that is open for writing cannot be executed.

@@ -178,7 +178,13 @@ impl Assembler {
     }
 
     /// See [`op::MAKE_PATH`].
-    pub(crate) fn make_path(&mut self, root: impl Into<Arg>, path: Arg, last: impl Into<Arg>, mode: u32) -> Reg {
+    pub(crate) fn make_path(
+        &mut self,
+        root: impl Into<Arg>,
+        path: Arg,
+        last: impl Into<Arg>,
+        mode: u32,
+    ) -> Reg {
         let dst = self.register();
         self.push(op::MAKE_PATH, 0, dst, &[root.into(), path, last.into(), mode.into()]);
         dst

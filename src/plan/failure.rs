@@ -15,9 +15,13 @@ impl Plan {
         };
         match &line.step {
             Step::FindProgram { name, .. } => not_found(name, errno),
-            Step::Execute { args, .. } if call == Some(libc::SYS_execve as u32) => self.not_executed(args, errno),
-            Step::NoProgram => Error::new(ErrorKind::InvalidConfig, Phase::Exec, "there is no process to start")
-                .with_pointer("/process"),
+            Step::Execute { args, .. } if call == Some(libc::SYS_execve as u32) => {
+                self.not_executed(args, errno)
+            }
+            Step::NoProgram => {
+                Error::new(ErrorKind::InvalidConfig, Phase::Exec, "there is no process to start")
+                    .with_pointer("/process")
+            }
             _ => ordinary(line, call, errno),
         }
     }
@@ -41,7 +45,9 @@ impl Plan {
         match errno {
             Errno::ENOENT => error.with_hint("the file is there, but its interpreter or loader is not"),
             Errno::ENOEXEC => error.with_hint("a script without #!, or a program for another processor"),
-            Errno::EACCES => error.with_hint("is it on a noexec mount, or is its interpreter not executable?"),
+            Errno::EACCES => {
+                error.with_hint("is it on a noexec mount, or is its interpreter not executable?")
+            }
             _ => error,
         }
     }

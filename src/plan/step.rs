@@ -128,26 +128,44 @@ pub struct Node {
 pub enum Step {
     // --- the host side's -------------------------------------------------
     /// Make the cgroup and write its limits.
-    MakeCgroup { path: String },
+    MakeCgroup {
+        path: String,
+    },
     /// Spawn the stub in new namespaces.
-    Spawn { namespaces: u64, into_cgroup: bool },
+    Spawn {
+        namespaces: u64,
+        into_cgroup: bool,
+    },
     /// Write uid_map and gid_map.
     WriteIdMaps,
     /// Run hooks.
-    RunHooks { kind: &'static str, count: usize },
+    RunHooks {
+        kind: &'static str,
+        count: usize,
+    },
     /// Record the state, write the pid file.
     RecordCreated,
     // --- the stub's ------------------------------------------------------
     /// PR_SET_DUMPABLE 0: others in the joined namespaces may not look into this process.
     Undumpable,
     /// Write 0 to a v1 hierarchy's `tasks`.
-    JoinCgroup { slots: Vec<usize> },
+    JoinCgroup {
+        slots: Vec<usize>,
+    },
     /// setns(2).
-    JoinNamespace { slot: usize, kind: &'static str, flags: u64 },
+    JoinNamespace {
+        slot: usize,
+        kind: &'static str,
+        flags: u64,
+    },
     /// Clone the final process as a sibling, with these new namespaces, and end.
-    HandOver { namespaces: u64 },
+    HandOver {
+        namespaces: u64,
+    },
     /// unshare(2).
-    Unshare { namespaces: u64 },
+    Unshare {
+        namespaces: u64,
+    },
     /// Wait for the host side.
     AwaitHost(Turn),
     /// setresgid(0), setresuid(0) in a user namespace just entered.
@@ -155,74 +173,159 @@ pub enum Step {
     /// setsid(2).
     NewSession,
     /// A fresh time namespace for the program, with these offsets.
-    TimeNamespace { offsets: String },
+    TimeNamespace {
+        offsets: String,
+    },
     /// `lo` up.
     Loopback,
     HostName(String),
     DomainName(String),
     OomScoreAdj(i32),
-    Sysctl { path: String, value: String },
+    Sysctl {
+        path: String,
+        value: String,
+    },
     /// umask(0) while files are made.
     OpenUmask,
     /// Propagation of the host's mounts in the new mount namespace.
-    HostPropagation { flag: u64, recursive: bool, detach_root: bool },
+    HostPropagation {
+        flag: u64,
+        recursive: bool,
+        detach_root: bool,
+    },
     /// The root file system, attached.
-    Root { path: String, slot: Option<usize> },
+    Root {
+        path: String,
+        slot: Option<usize>,
+    },
     /// A mount.
-    Mount { mount: Box<MountStep>, slot: Option<usize> },
+    Mount {
+        mount: Box<MountStep>,
+        slot: Option<usize>,
+    },
     /// cgroup v1: a tmpfs with one bind mount a hierarchy.
-    CgroupMount { destination: String, options: Box<MountOptions>, views: Vec<CgroupView> },
+    CgroupMount {
+        destination: String,
+        options: Box<MountOptions>,
+        views: Vec<CgroupView>,
+    },
     /// A device node.
     MakeNode(Node),
     /// Symbolic links in /dev.
-    DevLinks { kcore: bool },
+    DevLinks {
+        kcore: bool,
+    },
     /// Open the terminal, send its master away.
-    Terminal { slot: usize, size: Option<(u16, u16)>, uid: u32, console: bool },
-    Mask { path: String },
-    ReadonlyPath { path: String },
+    Terminal {
+        slot: usize,
+        size: Option<(u16, u16)>,
+        uid: u32,
+        console: bool,
+    },
+    Mask {
+        path: String,
+    },
+    ReadonlyPath {
+        path: String,
+    },
     /// A mount becomes read-only now that it is filled.
-    ReadonlyMount { path: String },
+    ReadonlyMount {
+        path: String,
+    },
     /// pivot_root(2), and the old root is gone.
-    Pivot { move_mount: bool },
+    Pivot {
+        move_mount: bool,
+    },
     /// The root mount becomes read-only.
     ReadonlyRoot,
     /// Propagation of the container's root mount.
-    RootPropagation { flag: u64, recursive: bool },
+    RootPropagation {
+        flag: u64,
+        recursive: bool,
+    },
     /// A new session keyring.
-    Keyring { name: String },
-    Rlimit { resource: u32, name: String, soft: u64, hard: u64 },
-    Scheduler { attr: [u8; 56] },
+    Keyring {
+        name: String,
+    },
+    Rlimit {
+        resource: u32,
+        name: String,
+        soft: u64,
+        hard: u64,
+    },
+    Scheduler {
+        attr: [u8; 56],
+    },
     IoPriority(u32),
     Personality(u64),
-    MemoryPolicy { mode: u32, nodes: Vec<u8>, max_node: u64 },
+    MemoryPolicy {
+        mode: u32,
+        nodes: Vec<u8>,
+        max_node: u64,
+    },
     /// Open the file which takes the label, while the host's /proc is in reach.
-    OpenLabel { files: Vec<String> },
+    OpenLabel {
+        files: Vec<String>,
+    },
     /// Write the label for the next execve.
-    WriteLabel { text: String },
+    WriteLabel {
+        text: String,
+    },
     /// The standard descriptors belong to the user.
-    ChownStdio { uid: u32 },
+    ChownStdio {
+        uid: u32,
+    },
     NoNewPrivileges,
-    BoundingSet { keep: u64, last: u32 },
+    BoundingSet {
+        keep: u64,
+        last: u32,
+    },
     /// setgroups, setresgid, setresuid, keeping capabilities.
-    Identity { uid: u32, gid: u32, groups: Vec<u32>, set_groups: bool },
+    Identity {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+        set_groups: bool,
+    },
     /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
-    Capabilities { sets: Sets, extra: u64, ambient: u64 },
+    Capabilities {
+        sets: Sets,
+        extra: u64,
+        ambient: u64,
+    },
     Umask(u32),
-    WorkingDirectory { path: String },
+    WorkingDirectory {
+        path: String,
+    },
     /// Find the program in PATH.
-    FindProgram { name: String, candidates: Vec<String> },
+    FindProgram {
+        name: String,
+        candidates: Vec<String>,
+    },
     /// Everything is ready; tell the host side.
     Created,
     /// Wait for `start` to call.
-    AwaitStart { slot: usize },
+    AwaitStart {
+        slot: usize,
+    },
     /// Only these stay open in the program.
-    CloseDescriptors { preserve: u32 },
+    CloseDescriptors {
+        preserve: u32,
+    },
     /// All signals to default, none blocked.
     ResetSignals,
     /// Stay as PID 1, the program becomes a child.
-    StayAsInit { foreground: bool },
-    Seccomp { filter: Vec<u8>, flags: u64 },
-    Execute { args: Vec<String>, env: Vec<String> },
+    StayAsInit {
+        foreground: bool,
+    },
+    Seccomp {
+        filter: Vec<u8>,
+        flags: u64,
+    },
+    Execute {
+        args: Vec<String>,
+        env: Vec<String>,
+    },
     /// There is no program to execute.
     NoProgram,
 }

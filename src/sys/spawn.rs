@@ -140,10 +140,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
 fn block_signals() -> u64 {
     let (all, mut old) = (!0u64, 0u64);
     let addresses = ((&raw const all) as u64, (&raw mut old) as u64);
-    syscall(
-        libc::SYS_rt_sigprocmask as u64,
-        [libc::SIG_SETMASK as u64, addresses.0, addresses.1, 8, 0, 0],
-    );
+    syscall(libc::SYS_rt_sigprocmask as u64, [libc::SIG_SETMASK as u64, addresses.0, addresses.1, 8, 0, 0]);
     old
 }
 
@@ -240,8 +237,7 @@ fn descriptors(child: &mut Child) -> Result<(), (u32, i64)> {
     while i < 3 {
         if child.stdio[i] >= 0 {
             let from = child.stdio[i] as u64;
-            let high =
-                checked(0, libc::SYS_fcntl, [from, libc::F_DUPFD_CLOEXEC as u64, 3, 0, 0, 0])?;
+            let high = checked(0, libc::SYS_fcntl, [from, libc::F_DUPFD_CLOEXEC as u64, 3, 0, 0, 0])?;
             child.stdio[i] = high as i32;
         }
         i += 1;

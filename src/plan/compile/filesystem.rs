@@ -29,8 +29,8 @@ impl Compiler<'_> {
         };
         self.open_labels();
         self.standard(Step::OpenUmask);
-        let origin = propagation
-            .map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
+        let origin =
+            propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
         let detach_root = flag == libc::MS_SHARED;
         self.line(origin.clone(), Step::HostPropagation { flag, recursive, detach_root });
         self.root_line();
@@ -114,7 +114,8 @@ impl Compiler<'_> {
 
     fn root_line(&mut self) {
         let path = self.rootfs().display().to_string();
-        let slot = self.trees_by_host().then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true }));
+        let slot =
+            self.trees_by_host().then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true }));
         self.asked("/root/path", Step::Root { path, slot });
     }
 
@@ -162,7 +163,13 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn bind(&mut self, pointer: &str, mount: &Mount, options: MountOptions, destination: String) -> Result<()> {
+    fn bind(
+        &mut self,
+        pointer: &str,
+        mount: &Mount,
+        options: MountOptions,
+        destination: String,
+    ) -> Result<()> {
         options.refuse_data().map_err(|e| option_error(pointer, e))?;
         if options.remount.is_some() {
             let step = MountStep {
@@ -197,12 +204,19 @@ impl Compiler<'_> {
     }
 
     /// The container's own cgroup, bound: the same tree that a cgroup namespace would show.
-    fn cgroup_mount(&mut self, pointer: &str, kind: &str, options: MountOptions, destination: String) -> Result<()> {
+    fn cgroup_mount(
+        &mut self,
+        pointer: &str,
+        kind: &str,
+        options: MountOptions,
+        destination: String,
+    ) -> Result<()> {
         let Some(cgroup) = &self.cgroup else {
             return Err(Error::unsupported(Phase::Mount, pointer, "the container has no cgroup to show"));
         };
         if !cgroup.record.v1.is_empty() && kind == "cgroup" {
-            let views = cgroup.record.v1.iter().map(|place| view(&place.hierarchy, &place.directory)).collect();
+            let views =
+                cgroup.record.v1.iter().map(|place| view(&place.hierarchy, &place.directory)).collect();
             self.asked(pointer, Step::CgroupMount { destination, options: Box::new(options), views });
             return Ok(());
         }
@@ -215,8 +229,14 @@ impl Compiler<'_> {
         // nsdelegate, memory_recursiveprot: of the host's superblock, which is as the host wants it.
         options.data.clear();
         options.superblock.clear();
-        let step =
-            MountStep { destination, kind: String::new(), source, from: Source::Path, options, no_symlinks: false };
+        let step = MountStep {
+            destination,
+            kind: String::new(),
+            source,
+            from: Source::Path,
+            options,
+            no_symlinks: false,
+        };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
         Ok(())
     }
@@ -225,7 +245,8 @@ impl Compiler<'_> {
     fn fills_dev(&self) -> bool {
         !self.bundle.spec.mounts.iter().any(|m| {
             m.destination.trim_end_matches('/') == "/dev"
-                && (m.kind.as_deref() == Some("bind") || m.options.iter().any(|o| o == "bind" || o == "rbind"))
+                && (m.kind.as_deref() == Some("bind")
+                    || m.options.iter().any(|o| o == "bind" || o == "rbind"))
         })
     }
 

@@ -13,7 +13,10 @@ impl Compiler<'_> {
         let new = self.new_flags_of_clone()?;
         self.spawn_flags = if self.two_stages { 0 } else { new };
         let into_cgroup = self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
-        self.line(self.origin("/linux/namespaces"), Step::Spawn { namespaces: self.spawn_flags, into_cgroup });
+        self.line(
+            self.origin("/linux/namespaces"),
+            Step::Spawn { namespaces: self.spawn_flags, into_cgroup },
+        );
         if self.two_stages {
             self.standard(Step::Undumpable);
         }
@@ -53,8 +56,7 @@ impl Compiler<'_> {
         let Some(path) = cgroup.record.paths().next() else { return };
         let path = path.display().to_string();
         let named = self.bundle.spec.linux.as_ref().is_some_and(|l| l.cgroups_path.is_some());
-        let origin =
-            if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard };
+        let origin = if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard };
         self.line(origin, Step::MakeCgroup { path });
     }
 
@@ -76,7 +78,9 @@ impl Compiler<'_> {
                 "/linux/namespaces",
                 "rootless containers need a user namespace",
             )
-            .with_hint("add {\"type\": \"user\"} with uidMappings and gidMappings, as `orlop spec --rootless` does"));
+            .with_hint(
+                "add {\"type\": \"user\"} with uidMappings and gidMappings, as `orlop spec --rootless` does",
+            ));
         }
         Ok(flags)
     }
@@ -96,7 +100,13 @@ impl Compiler<'_> {
         for (kind, source) in self.namespaces.joined() {
             match source {
                 Source::Path(path) => kinds.push((kind, path.display().to_string())),
-                _ => return Err(Error::new(crate::ErrorKind::InvalidArgument, Phase::Plan, "a bundle joins by path")),
+                _ => {
+                    return Err(Error::new(
+                        crate::ErrorKind::InvalidArgument,
+                        Phase::Plan,
+                        "a bundle joins by path",
+                    ));
+                }
             }
         }
         if !self.host.privileged {

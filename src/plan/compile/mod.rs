@@ -5,6 +5,7 @@
 
 mod filesystem;
 mod isolation;
+mod join;
 mod program;
 
 use super::lower::{self, Kernel};
@@ -42,7 +43,10 @@ impl Host {
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
         if kernel < (5, 14) {
-            let why = format!("Linux {}.{} is too old: 5.14 is the oldest that has all it takes", kernel.0, kernel.1);
+            let why = format!(
+                "Linux {}.{} is too old: 5.14 is the oldest that has all it takes",
+                kernel.0, kernel.1
+            );
             return Err(Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why));
         }
         Ok(Self {
@@ -117,7 +121,10 @@ pub struct Plan {
 pub(crate) struct CgroupPlan {
     pub(crate) record: Record,
     pub(crate) settings: Settings,
+    pub(crate) options: cgroup::Options,
 }
+
+pub(crate) use join::{ExecOptions, compile_exec, compile_hook};
 
 impl Plan {
     /// The lines, in order.
@@ -175,6 +182,8 @@ struct Compiler<'a> {
     two_stages: bool,
     cgroup: Option<CgroupPlan>,
     warnings: Vec<Problem>,
+    /// The process joins a container, which has everything but it.
+    joining: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -193,6 +202,7 @@ impl<'a> Compiler<'a> {
             two_stages: false,
             cgroup: None,
             warnings: bundle.warnings.clone(),
+            joining: false,
         };
         compiler.cgroup = compiler.plan_cgroup()?;
         Ok(compiler)
@@ -218,7 +228,7 @@ impl<'a> Compiler<'a> {
         };
         let settings = Settings::compile(layout, &resources, &options)?;
         let record = Record::plan(layout, &path, &settings)?;
-        Ok(Some(CgroupPlan { record, settings }))
+        Ok(Some(CgroupPlan { record, settings, options }))
     }
 
     fn line(&mut self, origin: Origin, step: Step) {

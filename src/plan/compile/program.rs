@@ -144,7 +144,8 @@ impl Compiler<'_> {
         named(&process.apparmor_profile)
             .map(|profile| ("/process/apparmorProfile", label::apparmor(&profile)))
             .or_else(|| {
-                named(&process.selinux_label).map(|context| ("/process/selinuxLabel", label::selinux(&context)))
+                named(&process.selinux_label)
+                    .map(|context| ("/process/selinuxLabel", label::selinux(&context)))
             })
     }
 
@@ -190,11 +191,14 @@ impl Compiler<'_> {
         let size = process.console_size.as_ref().map(|s| (clamp(s.height), clamp(s.width)));
         let uid = process.user.uid;
         let slot = self.slot(Slot::Console);
-        self.asked("/process/terminal", Step::Terminal { slot, size, uid, console: true });
+        self.asked("/process/terminal", Step::Terminal { slot, size, uid, console: !self.joining });
         Ok(())
     }
 
     fn created(&mut self) {
+        if self.joining {
+            return;
+        }
         if self.options.wait_for_start {
             let slot = self.slot(Slot::Start);
             self.standard(Step::Created);

@@ -37,10 +37,8 @@ impl Lower {
         } else {
             let number = libc::makedev(node.major, node.minor);
             self.asm.tolerating(&[Errno::EEXIST]);
-            let made = self.asm.call_to(
-                libc::SYS_mknodat,
-                &[dir.into(), name, node.mode.into(), number.into()],
-            );
+            let made =
+                self.asm.call_to(libc::SYS_mknodat, &[dir.into(), name, node.mode.into(), number.into()]);
             let fresh = self.asm.label();
             self.asm.jump_if(compare::GREATER_EQUAL, made, 0, fresh);
             // Something is there: good if it is this very device, and no link to another.

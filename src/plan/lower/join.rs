@@ -70,10 +70,9 @@ impl Lower {
     fn hand_over(&mut self, namespaces: u64) {
         let flags = namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64;
         let zero = 0u64;
-        let pid = self.asm.call_to(
-            libc::SYS_clone,
-            &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()],
-        );
+        let pid = self
+            .asm
+            .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
         let child = self.asm.label();
         self.asm.jump_if(compare::EQUAL, pid, 0, child);
         self.asm.pid(pid);

@@ -148,8 +148,10 @@ impl Lower {
                 self.configure(context, &option.key, option.value.as_deref());
             }
             let reconfigure = config::CMD_RECONFIGURE;
-            self.asm
-                .call(libc::SYS_fsconfig, &[context.into(), reconfigure.into(), 0.into(), 0.into(), 0.into()]);
+            self.asm.call(
+                libc::SYS_fsconfig,
+                &[context.into(), reconfigure.into(), 0.into(), 0.into(), 0.into()],
+            );
             self.asm.close(context);
         }
         self.change(point, options.attributes().as_ref(), 0);

@@ -92,9 +92,8 @@ impl Lower {
                 self.asm.call(libc::SYS_seccomp, &[set.into(), (*flags).into(), program]);
             }
             Step::Execute { args, env } => {
-                let mut strings = |list: &[String]| -> Vec<Arg> {
-                    list.iter().map(|s| self.asm.string(s)).collect()
-                };
+                let mut strings =
+                    |list: &[String]| -> Vec<Arg> { list.iter().map(|s| self.asm.string(s)).collect() };
                 let (args, env) = (strings(args), strings(env));
                 let (argv, envp) = (self.asm.pointers(&args), self.asm.pointers(&env));
                 let program = self.program.map_or_else(|| 0.into(), Arg::from);
@@ -169,8 +168,7 @@ impl Lower {
             permitted: sets.permitted.or(CapSet(extra)),
             ..*sets
         };
-        let header: Vec<u8> =
-            [CAPABILITY_VERSION_3, 0].iter().flat_map(|w: &u32| w.to_ne_bytes()).collect();
+        let header: Vec<u8> = [CAPABILITY_VERSION_3, 0].iter().flat_map(|w: &u32| w.to_ne_bytes()).collect();
         let data: Vec<u8> = kept.capset_words().iter().flat_map(|w| w.to_ne_bytes()).collect();
         let (header, data) = (self.asm.bytes(&header), self.asm.bytes(&data));
         self.asm.call(libc::SYS_capset, &[header, data]);

@@ -4,7 +4,9 @@ use super::super::machine::{compare, last};
 use super::super::step::Step;
 use super::{CWD, IN_ROOT, Lower};
 use crate::plan::assemble::{Arg, Reg};
-use crate::sys::mount::{MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr};
+use crate::sys::mount::{
+    MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr,
+};
 use nix::errno::Errno;
 
 /// `OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC`.
@@ -92,7 +94,10 @@ impl Lower {
         let dot = self.text(c".");
         if move_mount {
             let (slash, empty, root) = (self.text(c"/"), self.empty(), self.root());
-            self.asm.call(libc::SYS_move_mount, &[root, empty, CWD.into(), slash, MOVE_MOUNT_F_EMPTY_PATH.into()]);
+            self.asm.call(
+                libc::SYS_move_mount,
+                &[root, empty, CWD.into(), slash, MOVE_MOUNT_F_EMPTY_PATH.into()],
+            );
             self.asm.call(libc::SYS_fchdir, &[root]);
             self.asm.call(libc::SYS_chroot, &[dot]);
         } else {

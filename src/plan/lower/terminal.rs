@@ -1,8 +1,8 @@
 //! The terminal: a pty of the container's own devpts, its master sent to whoever asked.
 
 use super::super::machine::{compare, last};
-use super::rootfs::{CLONE, EMPTY};
 use super::Lower;
+use super::rootfs::{CLONE, EMPTY};
 use crate::plan::assemble::{Arg, Reg};
 use nix::errno::Errno;
 
@@ -97,4 +97,3 @@ impl Lower {
         Some(self.asm.call_to(libc::SYS_sendmsg, &args))
     }
 }
-

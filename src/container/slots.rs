@@ -1,0 +1,108 @@
+//! The descriptors which a plan asks for, opened before the launch.
+
+use super::options::Stdio;
+use super::store::Directory;
+use crate::cgroup::Join;
+use crate::mount::Detached;
+use crate::plan::{Plan, Slot, Step};
+use crate::sys;
+use crate::{Error, Phase, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// What a descriptor of a plan's slot may come from.
+#[derive(Debug, Default)]
+pub(super) struct Sources<'a> {
+    /// The open files through which the stub joins the cgroup.
+    pub(super) join: Option<&'a Join>,
+    /// The socket that takes the terminal's master.
+    pub(super) console: Option<OwnedFd>,
+    /// The container's directory, where the init process is to listen for `start`.
+    pub(super) directory: Option<&'a Directory>,
+    /// The process whose namespaces are joined.
+    pub(super) process: Option<BorrowedFd<'a>>,
+}
+
+/// The slots' descriptors, in order.
+#[derive(Debug)]
+pub(super) struct Slots {
+    numbers: Vec<RawFd>,
+    _owned: Vec<OwnedFd>,
+}
+
+impl Slots {
+    /// Opens them.
+    pub(super) fn open(plan: &Plan, sources: Sources<'_>) -> Result<Self> {
+        let mut namespaces = Vec::new();
+        if plan.slots.iter().any(|slot| matches!(slot, Slot::Namespace(_))) {
+            namespaces = plan.namespaces.open()?;
+        }
+        let mut slots = Self { numbers: Vec::with_capacity(plan.slots.len()), _owned: Vec::new() };
+        let mut console = sources.console;
+        for (number, slot) in plan.slots.iter().enumerate() {
+            let opened = match slot {
+                Slot::Tasks(i) => {
+                    // One that is not there was joined at birth (CLONE_INTO_CGROUP).
+                    let file = sources.join.and_then(|join| join.files().get(*i));
+                    slots.numbers.push(file.map_or(-1, AsRawFd::as_raw_fd));
+                    continue;
+                }
+                Slot::Process => {
+                    slots.numbers.push(sources.process.map_or(-1, |fd| fd.as_raw_fd()));
+                    continue;
+                }
+                Slot::Namespace(_) => {
+                    let kind = plan.lines().iter().find_map(|line| match &line.step {
+                        Step::JoinNamespace { slot, kind, .. } if *slot == number => Some(*kind),
+                        _ => None,
+                    });
+                    let at = namespaces.iter().position(|joined| Some(joined.kind.name()) == kind);
+                    at.map(|at| namespaces.swap_remove(at).fd)
+                }
+                Slot::Tree { path, recursive } => {
+                    let tree = Detached::clone_path(Path::new(path), *recursive);
+                    Some(tree.map_err(|e| at_slot(plan, number, e))?.into_fd())
+                }
+                Slot::Console => console.take(),
+                Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
+            };
+            slots.numbers.push(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd));
+            slots._owned.extend(opened);
+        }
+        Ok(slots)
+    }
+
+    /// The descriptors' numbers; -1 where a slot has none.
+    pub(super) fn numbers(&self) -> &[RawFd] {
+        &self.numbers
+    }
+}
+
+/// The error with the place in `config.json` whose step uses the slot.
+fn at_slot(plan: &Plan, number: usize, error: Error) -> Error {
+    let used = plan.lines().iter().find(|line| match &line.step {
+        Step::Root { slot, .. } | Step::Mount { slot, .. } => *slot == Some(number),
+        _ => false,
+    });
+    match used.and_then(|line| line.pointer()) {
+        Some(pointer) => error.with_pointer(pointer),
+        None => error,
+    }
+}
+
+/// The stub's standard descriptors; `null` keeps open what they borrow.
+pub(super) fn stdio<'a>(
+    stdio: &'a Stdio,
+    null: &'a mut Option<OwnedFd>,
+) -> Result<[Option<BorrowedFd<'a>>; 3]> {
+    match stdio {
+        Stdio::Inherit => Ok([None; 3]),
+        Stdio::Fds(fds) => Ok([Some(fds[0].as_fd()), Some(fds[1].as_fd()), Some(fds[2].as_fd())]),
+        Stdio::Null => {
+            let opened = sys::fs::openat(sys::fs::cwd(), c"/dev/null", libc::O_RDWR, 0)
+                .map_err(|e| Error::sys(Phase::Launch, "open", e).on("/dev/null"))?;
+            let opened: &'a OwnedFd = null.insert(opened);
+            Ok([Some(opened.as_fd()); 3])
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Letting a created container's program run.
+
+use super::create::{namespaces, pid_inside};
+use super::hooks::{self, InContainer, Kind, OnHost};
+use super::liveness::Presence;
+use super::store::{Record, Stage};
+use super::{Container, Status};
+use crate::bundle::{Bundle, Spec};
+use crate::init::launch::{Answer, Memory};
+use crate::plan::{Host, Plan, compile};
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use std::os::fd::{AsFd, OwnedFd};
+
+impl Container {
+    /// Lets the program of a created container run; returns once its execve(2) has happened, and
+    /// the poststart hooks have run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`]; [`ErrorKind::Exec`] with the program's name and the errno;
+    /// [`ErrorKind::Hook`], after which the container is stopped.
+    pub fn start(&self) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
+        let presence = self.presence(Some(&record))?;
+        let Presence::Alive(pidfd) = presence else { return Err(cannot(Status::Stopped)) };
+        match self.alive_status(&record) {
+            Status::Created => {}
+            other => return Err(cannot(other)),
+        }
+        let spec = if record.start_container || record.poststart { Some(self.spec()?) } else { None };
+        if let Some(spec) = spec.as_ref().filter(|_| record.start_container) {
+            self.start_container_hooks(&record, spec, &pidfd)?;
+        }
+        if !self.release(&record)? {
+            // Another `start` was cut short after it had let the program go.
+            record.stage = Stage::Started;
+            self.directory.write(&record)?;
+            return Err(cannot(Status::Running));
+        }
+        record.stage = Stage::Started;
+        self.directory.write(&record)?;
+        match spec.filter(|_| record.poststart) {
+            Some(spec) => self.poststart_hooks(&record, &spec, &pidfd),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls the waiting init process and hears what becomes of it; `false` where it waits no more.
+    fn release(&self, record: &Record) -> Result<bool> {
+        let failed = |call: &'static str| {
+            move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
+        };
+        let Some(sock) = self.directory.call_start()? else { return Ok(false) };
+        let Some(file) = sys::unix::receive_fd(&sock).map_err(failed("recvmsg"))? else {
+            return Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
+                .with_detail("its init process died while it was to be started"));
+        };
+        let memory = Memory::adopt(file)?;
+        while sys::channel::receive(&sock).map_err(failed("read"))? {}
+        match memory.verdict() {
+            Answer::Executed => Ok(true),
+            Answer::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
+            _ => Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
+                .with_detail("its init process was killed while it was started")),
+        }
+    }
+
+    /// The plan that the container was made from, for its words: compiled once more.
+    fn plan(&self, record: &Record) -> Result<Plan> {
+        let config = self.directory.read_config()?;
+        let bundle = Bundle {
+            path: record.bundle.clone(),
+            spec: Spec::from_json(&config)?,
+            config,
+            rootfs: record.rootfs.clone(),
+            warnings: Vec::new(),
+        };
+        compile(&bundle, &Host::detect()?, &record.options.compiler(&self.id))
+    }
+
+    /// A failing hook stops the container.
+    fn start_container_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+        let mut state = self.describe(record.clone(), Status::Created);
+        state.pid = pid_inside(record.init.pid)?;
+        let host = Host::detect()?;
+        let place = InContainer::new(&host, pidfd.as_fd(), namespaces(spec));
+        let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
+        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
+    }
+
+    /// A failing hook stops the container.
+    fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+        let state = self.describe(record.clone(), Status::Running);
+        let place = OnHost { directory: record.bundle.clone() };
+        let hooks = Kind::Poststart.of(spec.hooks.as_ref());
+        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
+    }
+
+    fn stop(&self, pidfd: &OwnedFd) {
+        let _ = sys::process::pidfd_send_signal(pidfd, libc::SIGKILL);
+        let _ = sys::process::poll_in(pidfd, 10_000);
+    }
+}
+
+/// The texts that scripts know.
+fn cannot(status: Status) -> Error {
+    let text = match status {
+        Status::Stopped => "cannot start a container that has stopped".to_owned(),
+        Status::Running => "cannot start an already running container".to_owned(),
+        other => format!("cannot start a container in the {other} state"),
+    };
+    Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
+}

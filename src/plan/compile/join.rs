@@ -1,0 +1,132 @@
+//! Processes which join a container that is there: `exec`, and hooks in its namespaces.
+
+use super::super::step::{Line, Origin, Slot, Step};
+use super::{Compiler, Host, Options, Plan};
+use crate::bundle::Bundle;
+use crate::bundle::spec::Hook;
+use crate::namespace::Set;
+use crate::{Error, Problem, Result};
+
+/// What the caller of `exec` wants besides the process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExecOptions {
+    /// The container's id.
+    pub(crate) id: String,
+    /// A socket for the terminal's master will be there.
+    pub(crate) console: bool,
+    /// How many descriptors from 3 on the program keeps.
+    pub(crate) preserve_fds: u32,
+    /// `HOME` of the user, from the container's passwd file.
+    pub(crate) home: Option<String>,
+    /// Through how many files the process joins its cgroup.
+    pub(crate) cgroup_files: usize,
+    /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
+    pub(crate) namespaces: u64,
+    /// Keep the caller's session keyring.
+    pub(crate) no_new_keyring: bool,
+}
+
+const MOUNT: u64 = libc::CLONE_NEWNS as u64;
+const USER: u64 = libc::CLONE_NEWUSER as u64;
+
+/// Compiles `bundle.spec.process` into a process that joins the container made from the rest of the
+/// configuration: with its filter and its rules, whatever the process itself asks for.
+///
+/// # Errors
+/// As [`compile`](super::compile).
+pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) -> Result<Plan> {
+    let general = Options {
+        id: options.id.clone(),
+        console: options.console,
+        preserve_fds: options.preserve_fds,
+        home: options.home.clone(),
+        no_new_keyring: options.no_new_keyring,
+        ..Options::default()
+    };
+    let Some(process) = &bundle.spec.process else {
+        return Err(Error::invalid(vec![Problem {
+            pointer: "/process".into(),
+            message: "there is no process to execute".into(),
+            section: "config.md#process",
+        }]));
+    };
+    let mut compiler = Compiler {
+        bundle,
+        host,
+        options: &general,
+        lines: Vec::with_capacity(32),
+        slots: Vec::new(),
+        namespaces: Set::empty(),
+        spawn_flags: 0,
+        two_stages: true,
+        cgroup: None,
+        warnings: Vec::new(),
+        joining: true,
+    };
+    compiler.check_labels()?;
+    compiler.standard(Step::Spawn { namespaces: 0, into_cgroup: false });
+    compiler.standard(Step::Undumpable);
+    if options.cgroup_files > 0 {
+        let slots = (0..options.cgroup_files).map(|i| compiler.slot(Slot::Tasks(i))).collect();
+        compiler.standard(Step::JoinCgroup { slots });
+    }
+    if let Some(value) = process.oom_score_adj {
+        compiler.asked("/process/oomScoreAdj", Step::OomScoreAdj(value));
+    }
+    let slot = compiler.slot(Slot::Process);
+    enter(&mut compiler.lines, slot, options.namespaces);
+    compiler.open_labels();
+    enter_mounts(&mut compiler.lines, slot, options.namespaces);
+    compiler.terminal()?;
+    compiler.program()?;
+    Ok(compiler.finish())
+}
+
+/// Compiles a hook which runs in the namespaces of a container's process.
+pub(crate) fn compile_hook(hook: &Hook, host: &Host, namespaces: u64) -> Plan {
+    let mut lines = Vec::with_capacity(12);
+    standard(&mut lines, Step::Spawn { namespaces: 0, into_cgroup: false });
+    standard(&mut lines, Step::Undumpable);
+    enter(&mut lines, 0, namespaces);
+    enter_mounts(&mut lines, 0, namespaces);
+    let candidates = vec![hook.path.clone()];
+    standard(&mut lines, Step::FindProgram { name: hook.path.clone(), candidates });
+    standard(&mut lines, Step::CloseDescriptors { preserve: 0 });
+    standard(&mut lines, Step::ResetSignals);
+    let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
+    standard(&mut lines, Step::Execute { args, env: hook.env.clone() });
+    Plan {
+        lines,
+        slots: vec![Slot::Process],
+        namespaces: Set::empty(),
+        spawn_flags: 0,
+        two_stages: true,
+        cgroup: None,
+        preserve_fds: 0,
+        kernel: host.lowering(),
+        warnings: Vec::new(),
+    }
+}
+
+fn standard(lines: &mut Vec<Line>, step: Step) {
+    lines.push(Line { origin: Origin::Standard, step });
+}
+
+/// All namespaces but the mounts, while the host's /proc is in reach; then the final process.
+fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
+    let flags = namespaces & !MOUNT;
+    if flags != 0 {
+        standard(lines, Step::JoinNamespace { slot, kind: "container's", flags });
+    }
+    standard(lines, Step::HandOver { namespaces: 0 });
+    standard(lines, Step::NewSession);
+}
+
+fn enter_mounts(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
+    if namespaces & MOUNT != 0 {
+        standard(lines, Step::JoinNamespace { slot, kind: "mount", flags: MOUNT });
+    }
+    if namespaces & USER != 0 {
+        standard(lines, Step::BecomeRoot);
+    }
+}
