@@ -6,7 +6,7 @@ use super::lock::Lock;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
-use super::{Container, CreateOptions, Runtime, Status, clock, handoff, id, members};
+use super::{Container, CreateOptions, Runtime, Status, clock, handoff, id};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
@@ -35,9 +35,8 @@ pub(super) fn create(
     let host = Host::detect()?;
     let saved = PlanOptions::new(bundle, options);
     let plan = compile(bundle, &host, &saved.compiler(id))?;
-    for warning in plan.warnings() {
-        runtime.warn(&Error::new(ErrorKind::InvalidConfig, Phase::Config, warning.to_string()));
-    }
+    // Those of the bundle, its reader has seen already.
+    runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
@@ -203,8 +202,12 @@ impl Making<'_> {
 
     fn launch(&mut self, join: Option<&Join>) -> Result<Option<OwnedFd>> {
         let (theirs, ours) = console(&self.options.console)?;
-        let sources =
-            Sources { join, console: theirs, directory: Some(&self.container.directory), process: None };
+        let sources = Sources {
+            join,
+            console: theirs.as_ref().map(AsFd::as_fd),
+            directory: Some(&self.container.directory),
+            process: None,
+        };
         let slots = Slots::open(self.plan, sources)?;
         let mut null = None;
         let stub = Launch {
@@ -345,7 +348,7 @@ pub(super) fn pid_inside(pid: i32) -> Result<i32> {
 }
 
 /// The stub's end of the socket over which the terminal's master goes, and ours if we keep it.
-fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+pub(super) fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
     match console {
         Console::None => Ok((None, None)),
         Console::Socket(path) => Ok((Some(handoff::connect(path, "console socket")?), None)),

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod create;
 mod end;
+mod exec;
 mod features;
 mod handoff;
 mod hooks;
@@ -34,7 +35,6 @@ pub use state::{OCI_VERSION, State, Status};
 
 pub use crate::sys::process::Exit;
 
-use crate::bundle::spec::Process;
 use crate::{Error, ErrorKind, Phase, Result};
 use liveness::Presence;
 use std::os::fd::OwnedFd;
@@ -131,15 +131,6 @@ impl Container {
         self.console.lock().ok()?.take()
     }
 
-    /// Runs one more process in the container.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongState`], [`ErrorKind::Exec`].
-    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
-        let _ = (process, options);
-        Err(unfinished("exec"))
-    }
-
     /// What became of the init process.
     fn presence(&self, record: Option<&Record>) -> Result<Presence> {
         record.map_or(Ok(Presence::Gone), Record::presence)
@@ -184,10 +175,6 @@ impl Container {
 /// The text which callers match on.
 fn not_running() -> Error {
     Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
-}
-
-fn unfinished(operation: &'static str) -> Error {
-    Error::unsupported(Phase::Lifecycle, "", format!("{operation} is not part of this build"))
 }
 
 /// A user's name, or the number of one without a name.

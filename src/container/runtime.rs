@@ -4,7 +4,7 @@ use super::store::{Directory, Root};
 use super::{Container, CreateOptions, State};
 use crate::bundle::Bundle;
 use crate::sys;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +48,13 @@ impl Runtime {
     pub(crate) fn warn(&self, warning: &Error) {
         if let Some(sink) = &self.warnings {
             sink(warning);
+        }
+    }
+
+    /// Passes on what the spec wants to be logged as a warning.
+    pub(crate) fn warn_of(&self, problems: &[Problem]) {
+        for problem in problems {
+            self.warn(&Error::new(ErrorKind::InvalidConfig, Phase::Config, problem.to_string()));
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Sources<'a> {
     /// The open files through which the stub joins the cgroup.
     pub(super) join: Option<&'a Join>,
     /// The socket that takes the terminal's master.
-    pub(super) console: Option<OwnedFd>,
+    pub(super) console: Option<BorrowedFd<'a>>,
     /// The container's directory, where the init process is to listen for `start`.
     pub(super) directory: Option<&'a Directory>,
     /// The process whose namespaces are joined.
@@ -38,7 +38,6 @@ impl Slots {
             namespaces = plan.namespaces.open()?;
         }
         let mut slots = Self { numbers: Vec::with_capacity(plan.slots.len()), _owned: Vec::new() };
-        let mut console = sources.console;
         for (number, slot) in plan.slots.iter().enumerate() {
             let opened = match slot {
                 Slot::Tasks(i) => {
@@ -47,8 +46,10 @@ impl Slots {
                     slots.numbers.push(file.map_or(-1, AsRawFd::as_raw_fd));
                     continue;
                 }
-                Slot::Process => {
-                    slots.numbers.push(sources.process.map_or(-1, |fd| fd.as_raw_fd()));
+                Slot::Process | Slot::Console => {
+                    let console = matches!(slot, Slot::Console);
+                    let given = if console { sources.console } else { sources.process };
+                    slots.numbers.push(given.map_or(-1, |fd| fd.as_raw_fd()));
                     continue;
                 }
                 Slot::Namespace(_) => {
@@ -63,7 +64,6 @@ impl Slots {
                     let tree = Detached::clone_path(Path::new(path), *recursive);
                     Some(tree.map_err(|e| at_slot(plan, number, e))?.into_fd())
                 }
-                Slot::Console => console.take(),
                 Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
             };
             slots.numbers.push(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd));

@@ -1,0 +1,195 @@
+//! One more process in a container: derived from the configuration as it was kept, and from the same
+//! rules as the first one.
+
+use super::create::{console, home_in, namespaces};
+use super::liveness::Presence;
+use super::options::Console;
+use super::slots::{self, Slots, Sources};
+use super::store::Record;
+use super::{Container, ExecOptions, ExecProcess, Status, handoff, members};
+use crate::bundle::spec::Process;
+use crate::bundle::{Bundle, validate_process};
+use crate::cgroup::{Cgroup, CgroupPath, Join};
+use crate::init::launch::{Answer, Launch, Stub};
+use crate::plan::{self, Host, Plan, compile_exec};
+use crate::process::env;
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+impl Container {
+    /// Runs one more process in the container; returns once its execve(2) has happened.
+    ///
+    /// It joins the container's namespaces and cgroup and gets its seccomp filter; what else it is
+    /// given, `process` says alone. [`spec`](Self::spec) has the first process's, to begin from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongState`] where the container is stopped or paused; [`ErrorKind::Exec`] with
+    /// the program's name and the errno; [`ErrorKind::InvalidConfig`].
+    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
+        let record = self.directory.read()?.ok_or_else(|| cannot("stopped"))?;
+        let Presence::Alive(init) = record.presence()? else { return Err(cannot("stopped")) };
+        match self.alive_status(&record) {
+            Status::Creating => return Err(cannot("half-made")),
+            Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
+            _ => {}
+        }
+        check(options)?;
+        let (errors, warnings) = validate_process(process);
+        if !errors.is_empty() {
+            return Err(Error::invalid(errors));
+        }
+        self.runtime.warn_of(&warnings);
+        let mut spec = self.spec()?;
+        spec.process = Some(process.clone());
+        let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
+        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
+        let joining = Joining { container: self, record: &record, init: init.as_fd(), bundle, options };
+        joining.launch()
+    }
+}
+
+fn check(options: &ExecOptions) -> Result<()> {
+    let socket = match &options.console {
+        Console::Socket(path) => Some(path.as_path()),
+        _ => None,
+    };
+    let paths = [
+        (options.pid_file.as_deref(), "pid file"),
+        (options.pidfd_socket.as_deref(), "pidfd socket"),
+        (socket, "console socket"),
+    ];
+    paths.into_iter().try_for_each(|(path, what)| path.map_or(Ok(()), |p| handoff::require_absolute(p, what)))
+}
+
+struct Joining<'a> {
+    container: &'a Container,
+    record: &'a Record,
+    init: BorrowedFd<'a>,
+    bundle: Bundle,
+    options: &'a ExecOptions,
+}
+
+impl Joining<'_> {
+    fn launch(&self) -> Result<ExecProcess> {
+        let host = Host::detect()?;
+        let mut join = self.cgroup()?.map(|cgroup| cgroup.join()).transpose()?;
+        let (theirs, ours) = console(&self.options.console)?;
+        let attempt = |join: Option<&Join>| {
+            let plan = self.compile(&host, join)?;
+            self.spawn(&plan, join, theirs.as_ref()).map(|stub| (plan, stub))
+        };
+        let (plan, stub) = match attempt(join.as_ref()) {
+            // A cgroup that the kernel clones nothing into may still be joined.
+            Err(_) if join.as_ref().is_some_and(|j| j.directory().is_some()) => {
+                if let Some(join) = &mut join {
+                    join.use_files()?;
+                }
+                attempt(join.as_ref())?
+            }
+            other => other?,
+        };
+        self.follow(&plan, &stub)
+            .and_then(|()| self.hand_over(&stub, ours))
+            .inspect_err(|_| stub.destroy())
+            .map(|console| ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console })
+    }
+
+    /// The cgroup to join: the container's, or one below it.
+    fn cgroup(&self) -> Result<Option<Cgroup>> {
+        let Some(mut cgroup) = members::cgroup(self.record) else {
+            return match self.options.cgroups.first() {
+                Some(path) => Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "cannot join cgroup")
+                    .on(path.as_str())
+                    .with_detail("the container is in no cgroup")),
+                None => Ok(None),
+            };
+        };
+        for entry in &self.options.cgroups {
+            let (controllers, path) = match entry.split_once(':') {
+                Some((controllers, path)) => (Some(controllers), path),
+                None => (None, entry.as_str()),
+            };
+            cgroup = cgroup.sub(controllers, &CgroupPath::sub(path)?)?;
+        }
+        Ok(Some(cgroup))
+    }
+
+    fn compile(&self, host: &Host, join: Option<&Join>) -> Result<Plan> {
+        let process = self.bundle.spec.process.as_ref();
+        let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
+            let root = PathBuf::from(format!("/proc/{}/root", self.record.init.pid));
+            home_in(&root, p.user.uid)
+        });
+        let options = plan::ExecOptions {
+            id: self.container.id.clone(),
+            console: !matches!(self.options.console, Console::None),
+            preserve_fds: self.options.preserve_fds,
+            home,
+            cgroup_files: join.map_or(0, |join| join.files().len()),
+            namespaces: self.namespaces(),
+            no_new_keyring: self.record.options.no_new_keyring,
+        };
+        compile_exec(&self.bundle, host, &options)
+    }
+
+    /// The namespaces to join. Nobody can join the user namespace that he is in.
+    fn namespaces(&self) -> u64 {
+        let flags = namespaces(&self.bundle.spec);
+        let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
+        let ours = inode("/proc/self/ns/user".into());
+        if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", self.record.init.pid)) {
+            return flags & !(libc::CLONE_NEWUSER as u64);
+        }
+        flags
+    }
+
+    fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
+        let console = console.map(AsFd::as_fd);
+        let sources = Sources { join, console, directory: None, process: Some(self.init) };
+        let slots = Slots::open(plan, sources)?;
+        let mut null = None;
+        Launch {
+            blob: plan.encode(),
+            presets: slots.numbers(),
+            namespaces: plan.spawn_flags,
+            cgroup: join.and_then(Join::directory),
+            stdio: slots::stdio(&self.options.stdio, &mut null)?,
+            preserve: plan.preserve_fds,
+            two_stages: plan.two_stages,
+            fault: None,
+        }
+        .spawn()
+    }
+
+    fn follow(&self, plan: &Plan, stub: &Stub) -> Result<()> {
+        match stub.answer()? {
+            Answer::Executed => Ok(()),
+            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
+            Answer::Died(_) if self.record.presence()?.alive().is_none() => Err(cannot("stopped")),
+            Answer::Died(step) => Err(plan.death(step)),
+            other => {
+                Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
+                    .with_detail(format!("{other:?}")))
+            }
+        }
+    }
+
+    /// Gives what was asked for to those who asked; the terminal's master to the caller.
+    fn hand_over(&self, stub: &Stub, console: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+        if let Some(path) = &self.options.pidfd_socket {
+            handoff::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
+        }
+        if let Some(path) = &self.options.pid_file {
+            handoff::write_pid_file(path, stub.pid)?;
+        }
+        let Some(ours) = console else { return Ok(None) };
+        sys::unix::receive_fd(&ours)
+            .map_err(|e| Error::sys(Phase::Process, "recvmsg", e).on("the terminal's socket"))
+    }
+}
+
+fn cannot(state: &str) -> Error {
+    Error::new(ErrorKind::WrongState, Phase::Lifecycle, format!("cannot exec in a {state} container"))
+}
