@@ -36,6 +36,7 @@ impl Scratch {
             init: Identity::of(child.id() as i32).unwrap(),
             boot: liveness::boot_id().unwrap().to_owned(),
             poststop: !config.is_empty(),
+            hooked: true,
             own_pid_namespace: true,
             bundle: self.path.clone(),
             ..Record::new(id)

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -259,11 +259,6 @@ impl Directory {
     /// The container's id.
     pub(crate) fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The directory itself.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 
     /// Locks the directory for one operation, waiting a little while another one is under way.
