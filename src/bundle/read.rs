@@ -228,6 +228,10 @@ impl Optional for String {
     }
 }
 
+impl<T: Read> Optional for Vec<T> {
+    const SCALAR: bool = false;
+}
+
 impl<T: Read> Read for Vec<T> {
     fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(items) = value.items() else {

@@ -49,7 +49,7 @@ impl Reader {
                 ),
             }
         }
-        let flags = self.flags(&seccomp.flags);
+        let flags = seccomp.flags.as_deref().map(|names| self.flags(names));
         let rules = seccomp.syscalls.iter().enumerate().map(|(i, call)| self.rule(i, call)).collect();
         Profile {
             default_action,
@@ -61,7 +61,7 @@ impl Reader {
         }
     }
 
-    fn flags(&mut self, names: &[String]) -> Option<Vec<Flag>> {
+    fn flags(&mut self, names: &[String]) -> Vec<Flag> {
         let mut flags = Vec::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {
             match Flag::from_name(name) {
@@ -69,7 +69,7 @@ impl Reader {
                 None => self.problem(&format!("/flags/{i}"), format!("unknown seccomp flag {name:?}")),
             }
         }
-        (!names.is_empty()).then_some(flags)
+        flags
     }
 
     fn rule<'a>(&mut self, i: usize, call: &'a spec::Syscall) -> Rule<'a> {

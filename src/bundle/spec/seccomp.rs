@@ -11,8 +11,8 @@ model! {
         pub default_errno_ret: Option<u32> = "defaultErrnoRet",
         /// Architectures such as `SCMP_ARCH_X86_64`, besides the native one.
         pub architectures: Vec<String> = "architectures",
-        /// Flags of seccomp(2), such as `SECCOMP_FILTER_FLAG_LOG`.
-        pub flags: Vec<String> = "flags",
+        /// Flags of seccomp(2), such as `SECCOMP_FILTER_FLAG_LOG`; absent: the runtime's choice.
+        pub flags: Option<Vec<String>> = "flags",
         /// Socket of the agent that gets the notification descriptor; absolute.
         pub listener_path: Option<String> = "listenerPath",
         /// Opaque data for that agent.

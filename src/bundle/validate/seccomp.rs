@@ -19,8 +19,8 @@ pub(super) fn check(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
     }
     errno(profile.default_errno_ret, default, &at.key("defaultErrnoRet"), found);
     for (name, list, allowed) in [
-        ("architectures", &profile.architectures, &SECCOMP_ARCHITECTURES[..]),
-        ("flags", &profile.flags, &SECCOMP_FLAGS[..]),
+        ("architectures", profile.architectures.as_slice(), &SECCOMP_ARCHITECTURES[..]),
+        ("flags", profile.flags.as_deref().unwrap_or_default(), &SECCOMP_FLAGS[..]),
     ] {
         let at = at.key(name);
         for (i, value) in list.iter().enumerate() {

@@ -119,3 +119,14 @@ SCMP_ARCH_AARCH64:
 "
     );
 }
+
+#[test]
+fn absent_flags_are_not_empty_flags() {
+    let flags = |json: &str| Profile::try_from(&parse(json)).unwrap().flags;
+    assert_eq!(flags(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#), None);
+    assert_eq!(flags(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":[]}"#), Some(vec![]));
+    assert_eq!(
+        flags(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_LOG"]}"#),
+        Some(vec![Flag::Log])
+    );
+}
