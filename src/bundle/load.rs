@@ -48,8 +48,13 @@ impl Bundle {
     /// relative to the bundle. Errors are those of [`Bundle::load`].
     pub fn load_config(directory: impl AsRef<Path>, config_file: impl AsRef<Path>) -> Result<Self> {
         let path = open_directory(directory.as_ref())?;
-        let config = read_config(&path.join(config_file.as_ref()))?;
-        let (spec, warnings) = parse(&config)?;
+        let file = path.join(config_file.as_ref());
+        let config = read_config(&file)?;
+        let (spec, warnings) = parse(&config).map_err(|e| match e.problems() {
+            // A syntax error: its line and column are of this file.
+            [] => e.on(file.display().to_string()),
+            _ => e,
+        })?;
         Self::assemble(Some(path), spec, config, warnings)
     }
 

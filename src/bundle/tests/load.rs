@@ -82,6 +82,15 @@ fn problems_of_reading_and_of_meaning_come_together() {
 }
 
 #[test]
+fn a_syntax_error_names_file_line_and_column() {
+    let scratch = Scratch::with_bundle("syntax", b"{\n  \"ociVersion\": \"1.0.0\",\n}");
+    let error = Bundle::load(&scratch.0).unwrap_err();
+    let expected =
+        format!("invalid JSON {}/config.json: trailing comma at line 3 column 1", scratch.0.display());
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn a_warning_does_not_stop() {
     let mut spec = Spec::template(false);
     spec.mounts[0].destination = "proc".into();
