@@ -42,6 +42,8 @@ struct Lower {
     label: Option<Reg>,
     /// Address of the program's path.
     program: Option<Reg>,
+    /// Mounts of the host's are shared with it still.
+    host_hears: bool,
     /// A `struct stat` for whoever needs one.
     stat: Option<Arg>,
     /// The pieces of paths seen so far.
@@ -59,6 +61,7 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
         terminal: None,
         label: None,
         program: None,
+        host_hears: false,
         stat: None,
         empty_text: None,
     };

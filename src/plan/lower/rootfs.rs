@@ -23,6 +23,7 @@ impl Lower {
             Step::HostPropagation { flag, recursive, detach_root } => {
                 let slash = self.text(c"/");
                 self.propagation(CWD.into(), slash, *flag, *recursive, false);
+                self.host_hears = *flag == libc::MS_SHARED || !*recursive;
                 if *detach_root {
                     self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
                 }
@@ -103,6 +104,10 @@ impl Lower {
         } else {
             self.asm.call(libc::SYS_pivot_root, &[dot, dot]);
             // The old root now lies over the new one, where we stand.
+            if self.host_hears {
+                // What is unmounted here must not be unmounted on the host.
+                self.propagation(CWD.into(), dot, libc::MS_SLAVE, true, false);
+            }
             self.asm.call(libc::SYS_umount2, &[dot, libc::MNT_DETACH.into()]);
         }
         let slash = self.text(c"/");
