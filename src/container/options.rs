@@ -30,7 +30,6 @@ pub enum Console {
 
 /// How to create a container. All paths are absolute.
 #[derive(Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own on every OCI command line.
 pub struct CreateOptions {
     /// A file that receives the init process's pid, in decimal, replaced atomically.
     pub pid_file: Option<PathBuf>,

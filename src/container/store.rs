@@ -87,7 +87,6 @@ pub(crate) struct Record {
 /// What a plan is compiled with beside the configuration: with both, it can be made once more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[allow(clippy::struct_excessive_bools)] // As in `CreateOptions`.
 pub(crate) struct PlanOptions {
     pub(crate) console: bool,
     pub(crate) preserve_fds: u32,

@@ -6,7 +6,7 @@ use crate::sys::channel;
 use crate::sys::memfd::{Mapping, memfd_create};
 use crate::sys::process::{self, Exit};
 use crate::sys::spawn::{self, Request};
-use crate::{Error, ErrorKind, Phase, Result};
+use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -88,7 +88,7 @@ impl Memory {
     /// Takes the control page out of a descriptor that the stub has handed over.
     pub(crate) fn adopt(file: OwnedFd) -> Result<Self> {
         let page = Mapping::new(&file, BLOB).map_err(|e| Error::sys(Phase::Launch, "mmap", e))?;
-        Ok(Self { page, file: file })
+        Ok(Self { page, file })
     }
 
     fn word(&self, offset: usize) -> u32 {
@@ -202,14 +202,5 @@ impl Stub {
     pub(crate) fn destroy(&self) {
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
         let _ = process::wait(&self.pidfd, true);
-    }
-
-    /// Waits for its end.
-    pub(crate) fn wait(&self) -> Result<Exit> {
-        match process::wait(&self.pidfd, true) {
-            Ok(Some(exit)) => Ok(exit),
-            Ok(None) => Err(Error::new(ErrorKind::NotRunning, Phase::Launch, "no process to wait for")),
-            Err(errno) => Err(Error::sys(Phase::Launch, "waitid", errno)),
-        }
     }
 }

@@ -6,11 +6,11 @@ use std::ffi::CStr;
 
 /// A register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reg(pub(crate) u8);
+pub(crate) struct Reg(pub(crate) u8);
 
 /// An argument of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arg {
+pub(crate) struct Arg {
     kind: u8,
     value: u64,
 }
@@ -29,15 +29,21 @@ impl From<Reg> for Arg {
 }
 
 macro_rules! immediate {
-    ($($t:ty)*) => {$(
+    ($($t:ty: $convert:expr;)*) => {$(
         impl From<$t> for Arg {
             fn from(value: $t) -> Self {
-                Self { kind: kind::IMMEDIATE, value: value as u64 }
+                Self { kind: kind::IMMEDIATE, value: $convert(value) }
             }
         }
     )*};
 }
-immediate!(i32 u32 i64 u64 usize);
+immediate! {
+    i32: |v| i64::from(v).cast_unsigned();
+    i64: i64::cast_unsigned;
+    u32: u64::from;
+    u64: u64::from;
+    usize: |v| v as u64;
+}
 
 /// A place that jumps lead to.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +51,7 @@ pub(crate) struct Label(usize);
 
 /// Instructions and data under construction.
 #[derive(Clone, Debug, Default)]
-pub struct Assembler {
+pub(crate) struct Assembler {
     insns: Vec<Insn>,
     data: Vec<u8>,
     /// Where in `data` a 64-bit offset into `data` stands which is to become an address.
@@ -69,16 +75,6 @@ impl Assembler {
     /// What follows belongs to this step of the plan.
     pub(crate) fn begin(&mut self, step: u16) {
         self.step = step;
-    }
-
-    /// Number of instructions so far.
-    pub fn len(&self) -> usize {
-        self.insns.len()
-    }
-
-    /// Whether nothing was emitted yet.
-    pub fn is_empty(&self) -> bool {
-        self.insns.is_empty()
     }
 
     /// A free register. A plan never has more open at once than there are: temporaries are given

@@ -40,7 +40,7 @@ impl Line {
 /// `CLONE_NEW*` as the spec's names.
 fn namespaces(flags: u64) -> String {
     let names: Vec<_> =
-        (0..64).map(|bit| flags & (1 << bit)).filter_map(Kind::from_flag).map(|kind| kind.name()).collect();
+        (0..64).map(|bit| flags & (1 << bit)).filter_map(Kind::from_flag).map(Kind::name).collect();
     if names.is_empty() { "none".into() } else { names.join(" ") }
 }
 

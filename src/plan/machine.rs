@@ -30,23 +30,17 @@ pub mod control {
     pub const PID: usize = 16;
     /// A detail of the failure: the index of the candidate, path component, … that failed.
     pub const DETAIL: usize = 20;
-    /// Length of the page's use.
-    pub const LENGTH: usize = 24;
 }
 
-/// Values of the control page's state word.
+/// Values of the control page's state word; zero before the first.
 pub mod state {
     #![allow(missing_docs)]
-    /// Not yet begun.
-    pub const STARTING: u32 = 0;
     /// Everything is done but what `start` asks for.
     pub const CREATED: u32 = 1;
     /// The next thing is the final execve.
     pub const EXECUTING: u32 = 2;
     /// A step failed; the other words say which.
     pub const FAILED: u32 = 3;
-    /// A first-stage process has handed over to the final one, and is gone.
-    pub const HANDED_OVER: u32 = 4;
 }
 
 /// [`control::CALL`] of a failure that no system call reported.

@@ -9,7 +9,7 @@ mod compile;
 mod explain;
 mod failure;
 mod lower;
-pub(crate) mod machine;
+pub mod machine;
 mod names;
 mod step;
 

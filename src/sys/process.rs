@@ -49,7 +49,7 @@ pub fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
     retry(|| call!(libc::SYS_waitid, P_PIDFD, pidfd.as_fd().as_raw_fd(), &raw mut info, flags, null))?;
     // SAFETY: waitid(2) filled the child fields, or left the zeroes.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    Ok((pid != 0).then(|| match info.si_code {
+    Ok((pid != 0).then_some(match info.si_code {
         libc::CLD_EXITED => Exit::Code(status),
         _ => Exit::Signal(status),
     }))

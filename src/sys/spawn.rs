@@ -85,7 +85,9 @@ struct Child {
 const CALLS: [&str; 4] = ["fcntl", "dup3", "close_range", "execveat"];
 
 #[repr(align(16))]
-struct Stack([u8; STACK]);
+struct Stack {
+    _bytes: [u8; STACK],
+}
 
 /// Spawns the program.
 pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {

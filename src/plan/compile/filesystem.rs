@@ -122,7 +122,7 @@ impl Compiler<'_> {
     fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
         let pointer = format!("/mounts/{index}");
         let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
-        self.refuse_mount(&pointer, mount, &options)?;
+        Self::refuse_mount(&pointer, mount, &options)?;
         let kind = mount.kind.clone().unwrap_or_default();
         // `rw` says nothing that is not so; the destination of a relative path is below the root.
         let destination = format!("/{}", mount.destination.trim_start_matches('/'));
@@ -147,7 +147,7 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn refuse_mount(&self, pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
+    fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
         let refuse = |at: String, what: &str| {
             Err(Error::unsupported(Phase::Mount, at, format!("{what} is not built yet")))
         };
@@ -288,7 +288,7 @@ impl Compiler<'_> {
             self.asked(format!("/linux/devices/{i}"), Step::MakeNode(node));
         }
         self.standard(Step::DevLinks { kcore: self.host.kcore });
-        let readonly = self.bundle.spec.mounts.iter().position(|m| is_readonly_dev(m));
+        let readonly = self.bundle.spec.mounts.iter().position(is_readonly_dev);
         if let Some(index) = readonly {
             self.asked(format!("/mounts/{index}"), Step::ReadonlyMount { path: "/dev".into() });
         }

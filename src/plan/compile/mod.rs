@@ -79,7 +79,6 @@ fn in_first_user_namespace() -> bool {
 
 /// What the caller of `create` wants besides the configuration.
 #[derive(Clone, Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own on every OCI command line.
 pub struct Options {
     /// The container's id.
     pub id: String,

@@ -31,7 +31,7 @@ impl Compiler<'_> {
         if identity.uid != 0 && !process.terminal {
             self.asked("/process/user", Step::ChownStdio { uid: identity.uid });
         }
-        self.privileges(process, &identity)?;
+        self.privileges(process, &identity);
         self.asked("/process/user", Step::Umask(identity.umask));
         let environment = self.environment(process)?;
         self.find(process, &environment);
@@ -78,7 +78,7 @@ impl Compiler<'_> {
         !process.no_new_privileges && self.bundle.spec.linux.as_ref().is_some_and(|l| l.seccomp.is_some())
     }
 
-    fn privileges(&mut self, process: &Process, identity: &user::Identity) -> Result<()> {
+    fn privileges(&mut self, process: &Process, identity: &user::Identity) {
         if process.no_new_privileges {
             self.asked("/process/noNewPrivileges", Step::NoNewPrivileges);
         }
@@ -105,7 +105,6 @@ impl Compiler<'_> {
         );
         let extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
         self.asked("/process/capabilities", Step::Capabilities { sets, extra, ambient: sets.ambient.0 });
-        Ok(())
     }
 
     fn environment(&mut self, process: &Process) -> Result<Vec<String>> {
@@ -127,19 +126,19 @@ impl Compiler<'_> {
     /// While the host's /proc is in reach.
     pub(super) fn open_labels(&mut self) {
         let Some(process) = &self.bundle.spec.process else { return };
-        if let Some((pointer, label)) = self.label(process) {
+        if let Some((pointer, label)) = Self::label(process) {
             let files = label.files.iter().map(|f| format!("/proc/thread-self/{f}")).collect();
             self.asked(pointer, Step::OpenLabel { files });
         }
     }
 
     fn write_label(&mut self, process: &Process) {
-        if let Some((pointer, label)) = self.label(process) {
+        if let Some((pointer, label)) = Self::label(process) {
             self.asked(pointer, Step::WriteLabel { text: label.text });
         }
     }
 
-    fn label(&self, process: &Process) -> Option<(&'static str, label::Label)> {
+    fn label(process: &Process) -> Option<(&'static str, label::Label)> {
         let named = |l: &Option<String>| l.clone().filter(|l| !l.is_empty());
         named(&process.apparmor_profile)
             .map(|profile| ("/process/apparmorProfile", label::apparmor(&profile)))

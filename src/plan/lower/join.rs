@@ -89,7 +89,7 @@ impl Lower {
         request[..2].copy_from_slice(b"lo");
         request[16..18].copy_from_slice(&((libc::IFF_UP | libc::IFF_RUNNING) as u16).to_ne_bytes());
         let request = self.asm.bytes(&request);
-        self.asm.call(libc::SYS_ioctl, &[socket.into(), (libc::SIOCSIFFLAGS as u64).into(), request]);
+        self.asm.call(libc::SYS_ioctl, &[socket.into(), libc::SIOCSIFFLAGS.into(), request]);
         self.asm.close(socket);
     }
 }

@@ -36,8 +36,6 @@ struct Lower {
     null: Option<Reg>,
     /// The tmpfs that masks directories; below zero until one was needed.
     empty: Option<Reg>,
-    /// The terminal's slave.
-    terminal: Option<Reg>,
     /// The open label file.
     label: Option<Reg>,
     /// Address of the program's path.
@@ -58,7 +56,6 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
         root: None,
         null: None,
         empty: None,
-        terminal: None,
         label: None,
         program: None,
         host_hears: false,
