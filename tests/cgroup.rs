@@ -1,6 +1,6 @@
 //! The cgroup layer against the real kernel, on whatever layout the host has. What cannot run here
 //! prints *skipped* with the reason.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
 use orlop::bundle::spec::{Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources};
 use orlop::cgroup::{
@@ -551,4 +551,56 @@ fn pressure_is_measured_on_cgroup2() {
         return println!("skipped: the kernel has no pressure stall information");
     }
     assert!(cpu.pressure.is_some());
+}
+
+/// The parent of the host's cgroup, made by hand, with a process in it.
+fn occupied_parent(host: &Host) -> (std::path::PathBuf, Child) {
+    let parent = host.layout.unified_directory(&host.path).unwrap().unwrap();
+    std::fs::create_dir(&parent).unwrap();
+    let child = Command::new("sleep").arg("600").spawn().unwrap();
+    std::fs::write(parent.join("cgroup.procs"), child.id().to_string()).unwrap();
+    (parent, child)
+}
+
+#[test]
+fn a_parent_with_processes_can_have_no_limited_child_on_cgroup2() {
+    let Some(host) = Host::unified("internal") else { return };
+    if !host.has(Controller::HugeTlb) {
+        return;
+    }
+    let (_parent, mut child) = occupied_parent(&host);
+    let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
+    let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
+    let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
+    let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+    assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
+    assert!(e.hint().unwrap().contains("holds processes itself"), "{e}");
+    // Without a limit there is no need for the controller.
+    let (cgroup, join) =
+        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+    assert_eq!(wait(clone_into(&join, || 3)), 3 << 8);
+    cgroup.remove().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn below_a_threaded_cgroup_a_child_is_threaded() {
+    let Some(host) = Host::unified("threaded") else { return };
+    let parent = host.layout.unified_directory(&host.path).unwrap().unwrap();
+    std::fs::create_dir(&parent).unwrap();
+    std::fs::write(parent.join("cgroup.type"), "threaded").unwrap();
+    let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
+    let (cgroup, _join) =
+        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+    let kind =
+        std::fs::read_to_string(cgroup.record().unified.as_ref().unwrap().join("cgroup.type")).unwrap();
+    assert_eq!(kind.trim(), "threaded");
+    if host.has(Controller::HugeTlb) {
+        cgroup.remove().unwrap();
+        let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
+        let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
+        let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+        assert!(e.to_string().contains("domain controller hugetlb"), "{e}");
+    }
 }

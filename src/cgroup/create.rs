@@ -1,20 +1,15 @@
-//! Making, opening and joining a cgroup.
+//! A cgroup as a whole: made, opened, joined, changed.
 
-use super::controller::{Controller, Controllers};
-use super::devices;
-use super::file;
+use super::controller::Controller;
+use super::join::{Join, open, open_unified};
 use super::layout::{self, Layout};
 use super::path::CgroupPath;
 use super::record::{Place, Record};
 use super::settings::{Settings, Side, apply};
-use super::unified;
+use super::{devices, file, make};
 use crate::bundle::spec::Resources;
 use crate::{Error, ErrorKind, Phase, Result};
-use nix::errno::Errno;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-
-const POINTER: &str = "/linux/cgroupsPath";
 
 /// How a cgroup is made.
 #[derive(Clone, Debug)]
@@ -39,62 +34,6 @@ impl Default for Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cgroup {
     pub(super) record: Record,
-}
-
-/// What the creator of a process needs to start it in a cgroup.
-///
-/// First [`Join::directory`], if there is one, for `CLONE_INTO_CGROUP`; then the child, while it has one
-/// thread only, writes `0` to each of [`Join::files`].
-#[derive(Debug, Default)]
-pub struct Join {
-    into: Option<OwnedFd>,
-    files: Vec<OwnedFd>,
-    fallback: Option<PathBuf>,
-}
-
-impl Join {
-    /// The cgroup2 directory for `CLONE_INTO_CGROUP`.
-    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
-        self.into.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Open files into which the child writes `0`: v1 `tasks`, and the cgroup2 `cgroup.procs` where
-    /// the child cannot be cloned into its directory.
-    pub fn files(&self) -> &[OwnedFd] {
-        &self.files
-    }
-
-    /// Gives up `CLONE_INTO_CGROUP` for a write to `cgroup.procs`.
-    ///
-    /// For a clone that the kernel refuses (`EAGAIN` under a `pids.max` of 0, `EOPNOTSUPP`), or
-    /// whose child was killed at birth: the kernel compares the *caller's* count of `cgroup.kill`
-    /// with the target's, so a caller whose own cgroup was once killed cannot clone elsewhere.
-    ///
-    /// # Errors
-    /// That `cgroup.procs` cannot be opened.
-    pub fn use_files(&mut self) -> Result<()> {
-        if self.into.take().is_some()
-            && let Some(directory) = &self.fallback
-        {
-            self.files.push(open(directory, "cgroup.procs", libc::O_WRONLY)?);
-        }
-        Ok(())
-    }
-
-    /// Moves the calling process: only a single-threaded one may call this.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn enter(&self) -> Result<()> {
-        if let (Some(_), Some(directory)) = (&self.into, &self.fallback) {
-            file::write(directory, "cgroup.procs", b"0")
-                .map_err(|e| file::failed("write", directory, "cgroup.procs", e))?;
-        }
-        for fd in &self.files {
-            file::put(fd, b"0").map_err(|e| Error::sys(Phase::Cgroup, "join cgroup", e))?;
-        }
-        Ok(())
-    }
 }
 
 impl Cgroup {
@@ -127,16 +66,8 @@ impl Cgroup {
         settings: &Settings,
         options: &Options,
     ) -> Result<(Self, Join)> {
-        let mut maker = Maker { layout, settings, options, made: Vec::new(), join: Join::default() };
-        match maker.all(record) {
-            Ok(record) => Ok((Self { record }, maker.join)),
-            Err(e) => {
-                for directory in maker.made.iter().rev() {
-                    let _ = file::rmdir(directory);
-                }
-                Err(e)
-            }
-        }
+        let (record, join) = make::make(layout, record, settings, options)?;
+        Ok((Self { record }, join))
     }
 
     /// The cgroup of a record; nothing is looked at.
@@ -288,210 +219,4 @@ impl Cgroup {
         };
         devices::replace(open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?, directory, policy)
     }
-}
-
-fn open(directory: &Path, name: &str, flags: i32) -> Result<OwnedFd> {
-    file::open(directory, name, flags).map_err(|e| file::failed("open", directory, name, e))
-}
-
-fn open_unified(join: &mut Join, directory: &Path, clone_into: bool) -> Result<()> {
-    if clone_into {
-        join.into = Some(open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?);
-        join.fallback = Some(directory.to_owned());
-    } else {
-        join.files.push(open(directory, "cgroup.procs", libc::O_WRONLY)?);
-    }
-    Ok(())
-}
-
-struct Maker<'a> {
-    layout: &'a Layout,
-    settings: &'a Settings,
-    options: &'a Options,
-    made: Vec<PathBuf>,
-    join: Join,
-}
-
-impl Maker<'_> {
-    fn all(&mut self, record: Record) -> Result<Record> {
-        let mut done = Record { v1: Vec::with_capacity(record.v1.len()), ..Record::default() };
-        self.join.files.reserve(record.v1.len() + 1);
-        for place in record.v1 {
-            let controllers = place.controllers();
-            match self.v1(&place.directory, controllers) {
-                Ok(()) => done.v1.push(place),
-                Err(e) if self.may_skip(&e) && !self.settings.touches_v1(controllers) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        if let Some(directory) = record.unified {
-            match self.unified(&directory) {
-                Ok(reused) => {
-                    done.unified = Some(directory);
-                    done.reused = reused;
-                }
-                Err(e) if self.may_skip(&e) && !self.settings.needs_unified() => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(done)
-    }
-
-    fn may_skip(&self, e: &Error) -> bool {
-        self.options.optional && matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
-    }
-
-    fn v1(&mut self, directory: &Path, controllers: Controllers) -> Result<()> {
-        let cpuset = controllers.contains(Controller::CpuSet);
-        let existed = !self.directory(directory)?;
-        if existed {
-            refuse_used_v1(directory, controllers)?;
-        }
-        if cpuset {
-            inherit_cpuset(directory, existed)?;
-        }
-        apply::write_all(directory, self.settings.v1(controllers))?;
-        if controllers.contains(Controller::Devices)
-            && self.settings.devices_on == Some(Side::V1)
-            && let Some(policy) = self.settings.devices()
-        {
-            devices::apply_v1(directory, policy)?;
-        }
-        self.join.files.push(open(directory, "tasks", libc::O_WRONLY)?);
-        Ok(())
-    }
-
-    /// Whether the directory was there before.
-    fn unified(&mut self, directory: &Path) -> Result<bool> {
-        let mut reused = !self.directory(directory)?;
-        if reused {
-            refuse_used_v2(directory)?;
-            // A cgroup that was killed once would kill what is cloned into it: a new one is not.
-            if file::rmdir(directory).is_ok() && self.directory(directory)? {
-                reused = false;
-            }
-        }
-        if let Some(hierarchy) = self.layout.unified() {
-            let wanted = match self.settings.available {
-                Some(known) => known,
-                None if self.layout.is_unified() => self.layout.unified_controllers()?,
-                None => Controllers::NONE,
-            };
-            unified::enable(&hierarchy.mount, directory, wanted, self.settings)?;
-        }
-        apply::write_all(directory, self.settings.v2())?;
-        // With no task allowed nothing can be cloned into the cgroup, but it can be joined.
-        open_unified(&mut self.join, directory, !reused && !self.settings.no_tasks)?;
-        if self.settings.devices_on == Some(Side::V2)
-            && let Some(policy) = self.settings.devices()
-        {
-            match self.join.directory() {
-                Some(fd) if !reused => devices::attach(fd, directory, policy)?,
-                _ => {
-                    let fd = open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?;
-                    devices::replace(fd, directory, policy)?;
-                }
-            }
-        }
-        Ok(reused)
-    }
-
-    /// Makes a directory, and parents where they are missing; `false` if it was there.
-    fn directory(&mut self, directory: &Path) -> Result<bool> {
-        match file::mkdir(directory) {
-            Ok(()) => {
-                self.made.push(directory.to_owned());
-                Ok(true)
-            }
-            Err(Errno::EEXIST) => Ok(false),
-            Err(Errno::ENOENT) if directory.parent().is_some_and(|p| p.parent().is_some()) => {
-                if let Some(parent) = directory.parent() {
-                    self.directory(parent)?;
-                }
-                match file::mkdir(directory) {
-                    Ok(()) => self.made.push(directory.to_owned()),
-                    Err(Errno::EEXIST) => return Ok(false),
-                    Err(e) => return Err(mkdir_failed(directory, e)),
-                }
-                Ok(true)
-            }
-            Err(e) => Err(mkdir_failed(directory, e)),
-        }
-    }
-}
-
-fn mkdir_failed(directory: &Path, errno: Errno) -> Error {
-    let error = file::failed("mkdir", directory, "", errno).with_pointer(POINTER);
-    match errno {
-        Errno::EACCES | Errno::EPERM => error.with_hint("this user may not make cgroups there"),
-        Errno::EROFS => error.with_hint("the cgroup file system is mounted read-only"),
-        Errno::EAGAIN => error.with_hint("cgroup.max.descendants or cgroup.max.depth of a parent is reached"),
-        Errno::ENOSPC => error.with_hint("a cgroup id or a parent's cpuset is used up"),
-        _ => error,
-    }
-}
-
-fn not_empty(directory: &Path, count: usize) -> Error {
-    Error::new(ErrorKind::WrongState, Phase::Cgroup, "container's cgroup is not empty")
-        .with_detail(format!("{count} process(es) found in {}", directory.display()))
-        .with_pointer(POINTER)
-}
-
-fn frozen(directory: &Path) -> Error {
-    Error::new(ErrorKind::WrongState, Phase::Cgroup, "container's cgroup unexpectedly frozen")
-        .with_detail(directory.display().to_string())
-        .with_pointer(POINTER)
-}
-
-fn refuse_used_v1(directory: &Path, controllers: Controllers) -> Result<()> {
-    let pids = super::procs::tree(directory)?;
-    if !pids.is_empty() {
-        return Err(not_empty(directory, pids.len()));
-    }
-    if controllers.contains(Controller::Freezer)
-        && file::text(directory, "freezer.state")?.is_some_and(|s| s.trim() != "THAWED")
-    {
-        return Err(frozen(directory));
-    }
-    Ok(())
-}
-
-fn refuse_used_v2(directory: &Path) -> Result<()> {
-    let events = file::text(directory, "cgroup.events")?.unwrap_or_default();
-    if events.lines().any(|l| l == "populated 1") {
-        return Err(not_empty(directory, super::procs::tree(directory)?.len()));
-    }
-    if events.lines().any(|l| l == "frozen 1") {
-        return Err(frozen(directory));
-    }
-    let asked = file::text(directory, "cgroup.freeze")?;
-    if asked.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
-}
-
-/// A cpuset without CPUs or memory nodes admits nobody: takes the parent's, and gives the parent its
-/// parent's where that has none.
-fn inherit_cpuset(directory: &Path, existed: bool) -> Result<()> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        inherit(directory, file, existed)?;
-    }
-    Ok(())
-}
-
-fn inherit(directory: &Path, name: &str, look: bool) -> Result<Vec<u8>> {
-    if look {
-        match file::read(directory, name) {
-            Ok(value) if !value.trim_ascii().is_empty() => return Ok(value),
-            Ok(_) => {}
-            // Above the hierarchy's root.
-            Err(Errno::ENOENT) => return Ok(Vec::new()),
-            Err(e) => return Err(file::failed("read", directory, name, e)),
-        }
-    }
-    let Some(parent) = directory.parent() else { return Ok(Vec::new()) };
-    let value = inherit(parent, name, true)?;
-    if !value.trim_ascii().is_empty() {
-        file::write(directory, name, value.trim_ascii())
-            .map_err(|e| file::failed("write", directory, name, e).with_pointer("/linux/resources/cpu"))?;
-    }
-    Ok(value)
 }

@@ -72,16 +72,8 @@ pub(super) fn unescape(text: &str) -> String {
         let octal = (first == b'\\').then(|| rest.get(..3)).flatten();
         let code =
             octal.and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| u8::from_str_radix(d, 8).ok());
-        match code {
-            Some(byte) => {
-                out.push(byte);
-                bytes = &rest[3..];
-            }
-            None => {
-                out.push(first);
-                bytes = rest;
-            }
-        }
+        out.push(code.unwrap_or(first));
+        bytes = if code.is_some() { &rest[3..] } else { rest };
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -4,6 +4,7 @@ use super::create::Cgroup;
 use super::{file, procs};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ fn busy(directory: &Path, errno: Errno) -> Error {
 pub(super) fn names(pids: &[i32]) -> String {
     let mut text = pids.iter().take(20).map(i32::to_string).collect::<Vec<_>>().join(", ");
     if pids.len() > 20 {
-        text.push_str(&format!(" and {} more", pids.len() - 20));
+        let _ = write!(text, " and {} more", pids.len() - 20);
     }
     text
 }

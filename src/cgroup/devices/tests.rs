@@ -121,7 +121,9 @@ fn programs_mean_what_the_rules_mean() {
         vec![all(true), all(false), rule(true, "c", 10, 3, "r"), rule(false, "c", 10, 229, "rwm")],
         vec![rule(true, "c", -1, 3, "rw"), rule(true, "b", 8, -1, "rwm")],
     ];
-    cases.iter().for_each(|rules| check_program(rules));
+    for rules in cases {
+        check_program(rules);
+    }
 }
 
 /// All lists of three rules out of a few: every interaction of wildcards, orders and accesses.

@@ -10,7 +10,7 @@ pub(super) fn cpu_weight(shares: u64) -> u64 {
         0..=2 => 1,
         262_144.. => 10_000,
         _ => {
-            let l = (shares as f64).log2();
+            let l = f64::from(shares as u32).log2();
             let exponent = l.mul_add(l, 125.0 * l) / 612.0 - 7.0 / 34.0;
             // Guards whole results (100) against a rounding error upwards.
             (10_f64.powf(exponent) - 1e-9).ceil().clamp(1.0, 10_000.0) as u64

@@ -16,6 +16,7 @@ use crate::bundle::spec::{HugepageLimit, Rdma, Resources};
 use crate::{Error, ErrorKind, Phase, Result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// Which hierarchy has the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,14 +192,12 @@ pub(super) struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn unified_controllers(&mut self) -> Result<Controllers> {
-        match self.unified {
-            Some(known) => Ok(known),
-            None => {
-                let found = self.layout.unified_controllers()?;
-                self.unified = Some(found);
-                Ok(found)
-            }
+        if let Some(known) = self.unified {
+            return Ok(known);
         }
+        let found = self.layout.unified_controllers()?;
+        self.unified = Some(found);
+        Ok(found)
     }
 
     /// Where the controller is.
@@ -221,7 +220,7 @@ impl Compiler<'_> {
         &mut self,
         (side, controller): (Side, Controller),
         file: impl Into<Cow<'static, str>>,
-        value: impl ToString,
+        value: impl std::fmt::Display,
         pointer: impl Into<Cow<'static, str>>,
         rule: Rule,
     ) {
@@ -264,11 +263,11 @@ impl Compiler<'_> {
     fn hugepages(&mut self, limits: &[HugepageLimit]) -> Result<()> {
         for (i, limit) in limits.iter().enumerate() {
             let pointer = format!("/linux/resources/hugepageLimits/{i}");
-            let size = &limit.page_size;
-            if size.is_empty() || !size.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            let page = &limit.page_size;
+            if page.is_empty() || !page.bytes().all(|b| b.is_ascii_alphanumeric()) {
                 return Err(invalid(
                     format!("{pointer}/pageSize"),
-                    format!("{size:?} is not a page size such as 2MB"),
+                    format!("{page:?} is not a page size such as 2MB"),
                 ));
             }
             let side = self.side(Controller::HugeTlb, &pointer)?;
@@ -276,13 +275,13 @@ impl Compiler<'_> {
             let at = (side, Controller::HugeTlb);
             self.push(
                 at,
-                format!("hugetlb.{size}.{last}"),
+                format!("hugetlb.{page}.{last}"),
                 limit.limit,
                 format!("{pointer}/limit"),
                 Rule::Strict,
             );
             // Reservations fail at mmap(2) instead of killing at the fault; kernels since 5.7.
-            let file = format!("hugetlb.{size}.rsvd.{last}");
+            let file = format!("hugetlb.{page}.rsvd.{last}");
             self.push(at, file, limit.limit, format!("{pointer}/limit"), Rule::IfExists);
         }
         Ok(())
@@ -295,7 +294,7 @@ impl Compiler<'_> {
             let mut line = device.clone();
             for (name, value) in [("hca_handle", limit.hca_handles), ("hca_object", limit.hca_objects)] {
                 if let Some(value) = value {
-                    line.push_str(&format!(" {name}={value}"));
+                    let _ = write!(line, " {name}={value}");
                 }
             }
             if line.len() == device.len() {

@@ -3,6 +3,7 @@ use crate::bundle::spec::{
     BlockIo, Cpu, InterfacePriority, Memory, Network, Pids, ThrottleDevice, WeightDevice,
 };
 use crate::cgroup::testing::TempDir;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// A fake host: its mounts, and `cgroup.controllers` of its cgroup2 mount.
@@ -11,7 +12,7 @@ fn host(mounts: &[(&str, &str)], unified: &str) -> (TempDir, Layout) {
     let mut text = String::new();
     for (i, (mount, options)) in mounts.iter().enumerate() {
         let kind = if options.is_empty() { "cgroup2" } else { "cgroup" };
-        text.push_str(&format!("{} 1 0:{i} / {mount} rw - {kind} x rw,{options}\n", i + 10));
+        let _ = writeln!(text, "{} 1 0:{i} / {mount} rw - {kind} x rw,{options}", i + 10);
         std::fs::create_dir_all(dir.path().join(mount.trim_start_matches('/'))).unwrap();
         if kind == "cgroup2" {
             std::fs::write(

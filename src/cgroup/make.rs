@@ -1,0 +1,297 @@
+//! Making a cgroup's directories with their limits: all of it, or nothing.
+
+use super::controller::{Controller, Controllers};
+use super::create::Options;
+use super::join::{Join, open, open_unified};
+use super::layout::Layout;
+use super::record::Record;
+use super::settings::{Settings, Side, apply};
+use super::{devices, file, procs, unified};
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::path::{Path, PathBuf};
+
+const POINTER: &str = "/linux/cgroupsPath";
+
+/// Makes what `record` names; what it is then really made of, and how to get in.
+pub(super) fn make(
+    layout: &Layout,
+    record: Record,
+    settings: &Settings,
+    options: &Options,
+) -> Result<(Record, Join)> {
+    let mut maker = Maker { layout, settings, options, made: Vec::new(), join: Join::default() };
+    match maker.all(record) {
+        Ok(record) => Ok((record, maker.join)),
+        Err(e) => {
+            for directory in maker.made.iter().rev() {
+                let _ = file::rmdir(directory);
+            }
+            Err(e)
+        }
+    }
+}
+
+struct Maker<'a> {
+    layout: &'a Layout,
+    settings: &'a Settings,
+    options: &'a Options,
+    made: Vec<PathBuf>,
+    join: Join,
+}
+
+impl Maker<'_> {
+    fn all(&mut self, record: Record) -> Result<Record> {
+        let mut done = Record { v1: Vec::with_capacity(record.v1.len()), ..Record::default() };
+        self.join.files.reserve(record.v1.len() + 1);
+        for place in record.v1 {
+            let controllers = place.controllers();
+            match self.v1(&place.directory, controllers) {
+                Ok(()) => done.v1.push(place),
+                Err(e) if self.may_skip(&e) && !self.settings.touches_v1(controllers) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if let Some(directory) = record.unified {
+            match self.unified(&directory) {
+                Ok(reused) => {
+                    done.unified = Some(directory);
+                    done.reused = reused;
+                }
+                Err(e) if self.may_skip(&e) && !self.settings.needs_unified() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn may_skip(&self, e: &Error) -> bool {
+        self.options.optional && matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
+    }
+
+    fn v1(&mut self, directory: &Path, controllers: Controllers) -> Result<()> {
+        let cpuset = controllers.contains(Controller::CpuSet);
+        let existed = !self.directory(directory)?;
+        if existed {
+            refuse_used_v1(directory, controllers)?;
+        }
+        if cpuset {
+            inherit_cpuset(directory, existed)?;
+        }
+        apply::write_all(directory, self.settings.v1(controllers))?;
+        if controllers.contains(Controller::Devices)
+            && self.settings.devices_on == Some(Side::V1)
+            && let Some(policy) = self.settings.devices()
+        {
+            devices::apply_v1(directory, policy)?;
+        }
+        self.join.files.push(open(directory, "tasks", libc::O_WRONLY)?);
+        Ok(())
+    }
+
+    /// Whether the directory was there before.
+    fn unified(&mut self, directory: &Path) -> Result<bool> {
+        let mut reused = !self.directory(directory)?;
+        if reused {
+            refuse_used_v2(directory)?;
+            // A cgroup that was killed once would kill what is cloned into it: a new one is not.
+            if file::rmdir(directory).is_ok() && self.directory(directory)? {
+                reused = false;
+            }
+        }
+        if let Some(hierarchy) = self.layout.unified() {
+            let wanted = match self.settings.available {
+                Some(known) => known,
+                None if self.layout.is_unified() => self.layout.unified_controllers()?,
+                None => Controllers::NONE,
+            };
+            unified::enable(&hierarchy.mount, directory, wanted, self.settings)?;
+        }
+        apply::write_all(directory, self.settings.v2())?;
+        // With no task allowed nothing can be cloned into the cgroup, but it can be joined.
+        open_unified(&mut self.join, directory, !reused && !self.settings.no_tasks)?;
+        if self.settings.devices_on == Some(Side::V2)
+            && let Some(policy) = self.settings.devices()
+        {
+            match self.join.directory() {
+                Some(fd) if !reused => devices::attach(fd, directory, policy)?,
+                _ => {
+                    let fd = open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?;
+                    devices::replace(fd, directory, policy)?;
+                }
+            }
+        }
+        Ok(reused)
+    }
+
+    /// Makes a directory, and parents where they are missing; `false` if it was there.
+    fn directory(&mut self, directory: &Path) -> Result<bool> {
+        match file::mkdir(directory) {
+            Ok(()) => {
+                self.made.push(directory.to_owned());
+                Ok(true)
+            }
+            Err(Errno::EEXIST) => Ok(false),
+            Err(Errno::ENOENT) if directory.parent().is_some_and(|p| p.parent().is_some()) => {
+                if let Some(parent) = directory.parent() {
+                    self.directory(parent)?;
+                }
+                match file::mkdir(directory) {
+                    Ok(()) => self.made.push(directory.to_owned()),
+                    Err(Errno::EEXIST) => return Ok(false),
+                    Err(e) => return Err(mkdir_failed(directory, e)),
+                }
+                Ok(true)
+            }
+            Err(e) => Err(mkdir_failed(directory, e)),
+        }
+    }
+}
+
+fn mkdir_failed(directory: &Path, errno: Errno) -> Error {
+    let error = file::failed("mkdir", directory, "", errno).with_pointer(POINTER);
+    match errno {
+        Errno::EACCES | Errno::EPERM => error.with_hint("this user may not make cgroups there"),
+        Errno::EROFS => error.with_hint("the cgroup file system is mounted read-only"),
+        Errno::EAGAIN => error.with_hint("cgroup.max.descendants or cgroup.max.depth of a parent is reached"),
+        Errno::ENOSPC => error.with_hint("a cgroup id or a parent's cpuset is used up"),
+        _ => error,
+    }
+}
+
+fn not_empty(directory: &Path, count: usize) -> Error {
+    Error::new(ErrorKind::WrongState, Phase::Cgroup, "container's cgroup is not empty")
+        .with_detail(format!("{count} process(es) found in {}", directory.display()))
+        .with_pointer(POINTER)
+}
+
+fn frozen(directory: &Path) -> Error {
+    Error::new(ErrorKind::WrongState, Phase::Cgroup, "container's cgroup unexpectedly frozen")
+        .with_detail(directory.display().to_string())
+        .with_pointer(POINTER)
+}
+
+fn refuse_used_v1(directory: &Path, controllers: Controllers) -> Result<()> {
+    let pids = procs::tree(directory)?;
+    if !pids.is_empty() {
+        return Err(not_empty(directory, pids.len()));
+    }
+    if controllers.contains(Controller::Freezer)
+        && file::text(directory, "freezer.state")?.is_some_and(|s| s.trim() != "THAWED")
+    {
+        return Err(frozen(directory));
+    }
+    Ok(())
+}
+
+fn refuse_used_v2(directory: &Path) -> Result<()> {
+    let events = file::text(directory, "cgroup.events")?.unwrap_or_default();
+    if events.lines().any(|l| l == "populated 1") {
+        return Err(not_empty(directory, procs::tree(directory)?.len()));
+    }
+    if events.lines().any(|l| l == "frozen 1") {
+        return Err(frozen(directory));
+    }
+    let asked = file::text(directory, "cgroup.freeze")?;
+    if asked.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
+}
+
+/// A cpuset without CPUs or memory nodes admits nobody: takes the parent's, and gives the parent its
+/// parent's where that has none.
+fn inherit_cpuset(directory: &Path, existed: bool) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        inherit(directory, file, existed)?;
+    }
+    Ok(())
+}
+
+fn inherit(directory: &Path, name: &str, look: bool) -> Result<Vec<u8>> {
+    if look {
+        match file::read(directory, name) {
+            Ok(value) if !value.trim_ascii().is_empty() => return Ok(value),
+            Ok(_) => {}
+            // Above the hierarchy's root.
+            Err(Errno::ENOENT) => return Ok(Vec::new()),
+            Err(e) => return Err(file::failed("read", directory, name, e)),
+        }
+    }
+    let Some(parent) = directory.parent() else { return Ok(Vec::new()) };
+    let value = inherit(parent, name, true)?;
+    if !value.trim_ascii().is_empty() {
+        file::write(directory, name, value.trim_ascii())
+            .map_err(|e| file::failed("write", directory, name, e).with_pointer("/linux/resources/cpu"))?;
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bundle::spec::Resources;
+    use crate::cgroup::testing::TempDir;
+    use crate::cgroup::{Cgroup, CgroupPath, Layout, Options};
+    use std::path::Path;
+
+    fn fake(mounts: &[(&str, &str)]) -> (TempDir, Layout) {
+        let dir = TempDir::new("make");
+        let mut text = String::new();
+        for (i, (mount, kind)) in mounts.iter().enumerate() {
+            text.push_str(&["1".repeat(i + 2), format!(" 0 0:1 / {mount} rw - {kind}\n")].concat());
+            std::fs::create_dir_all(dir.path().join(mount.trim_start_matches('/'))).unwrap();
+        }
+        std::fs::write(dir.path().join("mountinfo"), text).unwrap();
+        let layout = Layout::detect_in(dir.path(), dir.path()).unwrap();
+        (dir, layout)
+    }
+
+    fn create(layout: &Layout) -> crate::Result<(Cgroup, super::Join)> {
+        let options = Options { device_filter: false, ..Options::default() };
+        Cgroup::create(layout, &CgroupPath::new("/a/b").unwrap(), &Resources::default(), &options)
+    }
+
+    #[test]
+    fn a_failure_half_way_leaves_nothing() {
+        // An ordinary directory has no `tasks`: the first hierarchy is prepared to have one.
+        let (dir, layout) = fake(&[("/cg/cpu", "cgroup x rw,cpu"), ("/cg/pids", "cgroup x rw,pids")]);
+        let first = dir.path().join("cg/cpu/a/b");
+        std::fs::create_dir_all(&first).unwrap();
+        for file in ["tasks", "cgroup.procs"] {
+            std::fs::write(first.join(file), "").unwrap();
+        }
+        let e = create(&layout).unwrap_err();
+        assert!(e.to_string().contains("pids/a/b/tasks"), "{e}");
+        assert!(!dir.path().join("cg/pids/a").exists());
+        assert!(first.exists(), "what was there before stays");
+    }
+
+    #[test]
+    fn a_used_cgroup_is_refused() {
+        let (dir, layout) = fake(&[("/cg/pids", "cgroup x rw,pids")]);
+        let inner = dir.path().join("cg/pids/a/b/inner");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::write(inner.join("cgroup.procs"), "7\n8\n").unwrap();
+        std::fs::write(dir.path().join("cg/pids/a/b/cgroup.procs"), "").unwrap();
+        let e = create(&layout).unwrap_err().to_string();
+        assert!(e.contains("container's cgroup is not empty: 2 process(es) found"), "{e}");
+    }
+
+    #[test]
+    fn a_new_cpuset_has_its_parents_cpus() {
+        let (dir, layout) = fake(&[("/cg/cpuset", "cgroup x rw,cpuset")]);
+        let at = |path: &str| dir.path().join("cg/cpuset").join(path);
+        let put = |directory: &Path, text: &str| {
+            for file in ["cpuset.cpus", "cpuset.mems", "cgroup.procs", "tasks"] {
+                std::fs::write(directory.join(file), if file.starts_with("cpuset") { text } else { "" })
+                    .unwrap();
+            }
+        };
+        put(&at(""), "0-3\n");
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        put(&at("a"), "\n");
+        put(&at("a/b"), "\n");
+        let (cgroup, join) = create(&layout).unwrap();
+        assert_eq!((join.files().len(), cgroup.record().v1[0].hierarchy.as_str()), (1, "cpuset"));
+        for path in ["a/cpuset.cpus", "a/b/cpuset.mems"] {
+            assert_eq!(std::fs::read_to_string(at(path)).unwrap(), "0-3", "{path}");
+        }
+    }
+}
