@@ -469,7 +469,6 @@ fn init_that_ends_takes_all_with_it(t: &Test) {
 }
 
 fn default_root(t: &Test) {
-    t.needs_root();
     let bundle = t.bundle().probe("sleep");
     bundle.write();
     let dir = bundle.dir().to_string_lossy().into_owned();

@@ -15,7 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn failing<'t>(t: &'t Test, globals: &[&str]) -> kit::Output {
+fn failing(t: &Test, globals: &[&str]) -> kit::Output {
     let mut call = t.bundle().set("/process/args", json!(["/no/such"])).command("run", &[]);
     for word in globals {
         call = call.global(word);

@@ -120,7 +120,6 @@ fn squeeze(map: &Value) -> Vec<Vec<u32>> {
 }
 
 fn user_namespace_maps_ids(t: &Test) {
-    t.needs_root();
     let container = t.bundle().user_namespace(200_000).probe("report , sleep").start();
     let seen = container.first_line();
     assert_eq!(squeeze(&seen["uid_map"]), [[0, 200_000, 65536]]);
@@ -132,7 +131,6 @@ fn user_namespace_maps_ids(t: &Test) {
 }
 
 fn user_namespace_with_several_ranges(t: &Test) {
-    t.needs_root();
     let maps = json!([
         {"containerID": 0, "hostID": 200_000, "size": 10},
         {"containerID": 10, "hostID": 300_000, "size": 1},
@@ -146,7 +144,6 @@ fn user_namespace_with_several_ranges(t: &Test) {
 }
 
 fn user_namespace_is_joined(t: &Test) {
-    t.needs_root();
     t.only_orlop("it wants maps for a namespace that has them");
     let first = t.bundle().user_namespace(200_000).probe("sleep").start();
     let at = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
@@ -161,7 +158,6 @@ fn user_namespace_is_joined(t: &Test) {
 
 /// A caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
 fn rootless_map_of_the_caller(t: &Test) {
-    t.needs_root();
     let id = 54_321;
     let bundle = t.bundle().user_namespace(id).remove("/linux/cgroupsPath").remove("/linux/resources");
     let bundle = bundle.only_mounts(&["/proc", "/dev"]).set("/process/user", json!({"uid": 0, "gid": 0}));

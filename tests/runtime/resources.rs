@@ -33,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// A container under these resources, waiting for its start, and its cgroup.
-fn with<'t>(t: &'t Test, resources: kit::Value) -> (Bundle<'t>, Container<'t>) {
+fn with(t: &Test, resources: kit::Value) -> (Bundle<'_>, Container<'_>) {
     t.v1("memory", "");
     let bundle = t.bundle().set("/linux/resources", resources);
     let container = bundle.create();

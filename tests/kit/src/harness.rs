@@ -153,6 +153,9 @@ fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch
 }
 
 fn run_one(case: &Case, runtime: &str) -> Outcome {
+    if !nix::unistd::geteuid().is_root() {
+        return Outcome::Skipped("needs root".to_owned());
+    }
     let test = Test::new(&case.name, runtime);
     let result = catch_unwind(AssertUnwindSafe(|| (case.body)(&test)));
     let message = MESSAGE.with(|message| std::mem::take(&mut *message.borrow_mut()));

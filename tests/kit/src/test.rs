@@ -98,13 +98,6 @@ impl Test {
         self.built
     }
 
-    /// Skips unless root of the initial user namespace runs the tests.
-    pub fn needs_root(&self) {
-        if !nix::unistd::geteuid().is_root() {
-            skip("needs root");
-        }
-    }
-
     /// Skips unless this process has the capability of that number.
     pub fn needs_capability(&self, number: u32, name: &str) {
         let status = fs::read_to_string("/proc/self/status").unwrap();

@@ -208,7 +208,7 @@ fn fork(most: usize) -> Value {
         match Command::new(own_path()).args(["sleep"]).stdin(Stdio::null()).spawn() {
             Ok(child) => children.push(child),
             Err(error) => {
-                refused = errno(Err(error)).to_owned();
+                errno(Err(error)).clone_into(&mut refused);
                 break;
             }
         }
