@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
 mod bad_input;
+mod crashes;
 mod hooks;
 mod lifecycle;
 mod logs;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         bad_input::cases(),
         logs::cases(),
         security::cases(),
+        crashes::cases(),
     ];
     kit::main(env!("CARGO_BIN_EXE_orlop"), rooms.into_iter().flatten().collect())
 }

@@ -40,6 +40,12 @@ pub fn reap(pid: i32, within: Duration) -> Option<i32> {
     }
 }
 
+/// waitpid(2) for any child; `false` once there is none.
+pub fn reap_any() -> bool {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) > 0 }
+}
+
 /// sigwait(3) for any signal, the real-time ones too; all must be blocked.
 pub fn wait_for_a_signal() -> i32 {
     let mut signal = 0;

@@ -3,6 +3,9 @@
 //! `fd=PATH` opens a descriptor without close-on-exec; `uid=N` drops to that user and group;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
 //! `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
+//!
+//! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
+//! says so, and ends when no process is left of all that the runtime has made.
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, setrlimit};
@@ -10,6 +13,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 /// The first argument that makes a test program a wrapper.
 pub const NAME: &str = "--as-caller";
@@ -22,6 +26,10 @@ pub fn main(words: &[String]) -> ExitCode {
         apply(name, value);
     }
     let command = &words[split + 1..];
+    let guard = words[..split].iter().find_map(|word| word.strip_prefix("guard="));
+    if let Some(after) = guard {
+        return stand_guard(command, Duration::from_micros(after.parse().unwrap_or(0)));
+    }
     let error = Command::new(&command[0]).args(&command[1..]).exec();
     eprintln!("{}: {error}", command[0]);
     ExitCode::from(127)
@@ -45,6 +53,27 @@ fn apply(name: &str, value: &str) {
             set.add(Signal::try_from(number() as i32).unwrap());
             set.thread_block().unwrap();
         }
+        "guard" => {}
         _ => panic!("no such property of a caller: {name}"),
     }
+}
+
+fn stand_guard(command: &[String], after: Duration) -> ExitCode {
+    crate::sys::become_subreaper();
+    let begun = Instant::now();
+    let child = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
+    let pid = child.id() as i32;
+    if after.is_zero() {
+        crate::sys::reap(pid, Duration::from_secs(30));
+    } else {
+        // A sleep would be longer than the steps that are to be hit.
+        while begun.elapsed() < after {
+            std::hint::spin_loop();
+        }
+        crate::sys::kill(pid, libc::SIGKILL);
+        crate::sys::reap(pid, Duration::from_secs(30));
+    }
+    println!("guard: {} us", begun.elapsed().as_micros());
+    while crate::sys::reap_any() {}
+    ExitCode::SUCCESS
 }

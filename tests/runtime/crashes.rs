@@ -1,0 +1,117 @@
+//! The runtime is killed at many points of each command; `delete --force` cleans up after it.
+
+use kit::{Bundle, Case, Running, Test};
+use std::time::{Duration, Instant};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![create_is_killed, run_is_killed, start_is_killed, delete_is_killed, exec_is_killed]
+}
+
+/// How many points of a command are tried.
+const POINTS: u32 = 24;
+
+/// Starts the command below a guard that kills it, waits for the deed; the guard lives on until no
+/// process of it is left.
+fn killed<'t>(call: kit::Runtime<'t>, after: Duration) -> Running<'t> {
+    let guard = call.wrap(&format!("guard={}", after.as_micros().max(1))).spawn();
+    guard.wait_for("guard:");
+    guard
+}
+
+/// The command's usual time.
+fn usual(call: kit::Runtime<'_>) -> Duration {
+    let begun = Instant::now();
+    let guard = call.wrap("guard=0").spawn();
+    guard.wait_for("guard:");
+    let took = begun.elapsed();
+    drop(guard);
+    took
+}
+
+/// After `delete --force` nothing is left, and every process that the runtime had made has ended.
+fn clean(t: &Test, bundle: &Bundle<'_>, guards: Vec<Running<'_>>, after: Duration) {
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    let left = t.leaks_of(bundle.id());
+    assert!(left.is_empty(), "killed after {after:?}: {left:#?}");
+    for guard in guards {
+        guard.wait().success();
+    }
+    t.runtime(["state", bundle.id()]).output().refused(&["does not exist"]);
+}
+
+fn points(usual: Duration) -> impl Iterator<Item = Duration> {
+    (0..POINTS).map(move |n| usual * n / (POINTS - 2))
+}
+
+fn create_is_killed(t: &Test) {
+    t.only_orlop("it leaves its first steps behind");
+    let bundle = t.bundle().probe("sleep");
+    let time = usual(bundle.command("create", &[]));
+    clean_first(t, &bundle);
+    for after in points(time) {
+        let bundle = t.bundle().probe("sleep");
+        let guard = killed(bundle.command("create", &[]), after);
+        clean(t, &bundle, vec![guard], after);
+    }
+}
+
+fn clean_first(t: &Test, bundle: &Bundle<'_>) {
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+}
+
+fn run_is_killed(t: &Test) {
+    t.only_orlop("it leaves its first steps behind");
+    let bundle = t.bundle().probe("exit 0");
+    let time = usual(bundle.command("run", &[]));
+    for after in points(time) {
+        let bundle = t.bundle().probe("sleep");
+        let guard = killed(bundle.command("run", &[]), after);
+        clean(t, &bundle, vec![guard], after);
+    }
+}
+
+fn start_is_killed(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let created = bundle.create();
+    let time = usual(created.command("start", &[]));
+    for after in points(time) {
+        let bundle = t.bundle().probe("sleep");
+        let created = bundle.create();
+        let guard = killed(created.command("start", &[]), after);
+        let status = created.status();
+        assert!(["created", "running", "stopped"].contains(&status.as_str()), "{status}");
+        // The init is a child of the test: its end is waited for there.
+        t.runtime(["delete", "--force", bundle.id()]).output().success();
+        created.wait();
+        clean(t, &bundle, vec![guard], after);
+    }
+}
+
+fn delete_is_killed(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let created = bundle.start();
+    let time = usual(created.command("delete", &["--force"]));
+    created.wait();
+    for after in points(time) {
+        let bundle = t.bundle().probe("sleep");
+        let created = bundle.start();
+        let guard = killed(created.command("delete", &["--force"]), after);
+        clean(t, &bundle, vec![guard], after);
+        created.wait();
+    }
+}
+
+fn exec_is_killed(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let container = bundle.start();
+    let time = usual(container.command("exec", &["/probe", "exit", "0"]));
+    let mut guards = Vec::new();
+    for after in points(time) {
+        guards.push(killed(container.command("exec", &["/probe", "sleep"]), after));
+        // The container is none the worse.
+        assert_eq!(container.status(), "running", "{after:?}");
+    }
+    container.exec("exit 0").success();
+    clean(t, &bundle, guards, time);
+    assert_eq!(container.wait(), 137);
+}
