@@ -1,0 +1,98 @@
+//! The plans of configurations that real managers wrote, as text, compared with `tests/golden`.
+//!
+//! `ORLOP_UPDATE_GOLDEN=1 cargo test --test golden_plans` writes them anew; the difference is then
+//! read like any other change.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+
+use orlop::bundle::{Bundle, Spec};
+use orlop::cgroup::Layout;
+use orlop::plan::{Host, Options, compile};
+use std::path::{Path, PathBuf};
+
+fn tests() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// A host that does not change with the machine which runs the test.
+fn host(v2: bool) -> Host {
+    let proc = tests().join("fixtures/hosts").join(if v2 { "v2" } else { "v1" });
+    let cgroups = Layout::detect_in(&proc, Path::new("/")).unwrap();
+    Host {
+        kernel: (6, 18),
+        last_cap: 40,
+        kcore: true,
+        privileged: true,
+        apparmor: false,
+        selinux: false,
+        cgroups: Some(cgroups),
+    }
+}
+
+/// The plan of a recording, or why there is none.
+fn plan(name: &str, text: &[u8]) -> String {
+    let spec = Spec::from_json(text).unwrap();
+    let console = spec.process.as_ref().is_some_and(|process| process.terminal);
+    let path = PathBuf::from("/var/lib/manager/bundle");
+    let rootfs = path.join("rootfs");
+    let bundle = Bundle { path, spec, config: text.to_vec(), rootfs, warnings: Vec::new() };
+    let options = Options { id: name.to_owned(), wait_for_start: true, console, ..Options::default() };
+    match compile(&bundle, &host(name.contains("v2")), &options) {
+        Ok(plan) => {
+            assert!(!plan.encode().is_empty(), "{name}");
+            plan.to_string()
+        }
+        Err(error) => format!("refused: {error}\n"),
+    }
+}
+
+#[test]
+fn recorded_configurations_compile_to_the_golden_plans() {
+    let update = std::env::var_os("ORLOP_UPDATE_GOLDEN").is_some();
+    let golden = tests().join("golden");
+    std::fs::create_dir_all(&golden).unwrap();
+    let mut wrong = Vec::new();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(tests().join("fixtures/managers")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ext| ext != "json") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let now = plan(&name, &std::fs::read(&path).unwrap());
+        let file = golden.join(format!("{name}.txt"));
+        if update {
+            std::fs::write(&file, &now).unwrap();
+        } else if let Some(difference) = difference(&std::fs::read_to_string(&file).unwrap_or_default(), &now) {
+            wrong.push(format!("{name}: {difference}"));
+        }
+        names.push(format!("{name}.txt"));
+    }
+    for entry in std::fs::read_dir(&golden).unwrap() {
+        let entry = entry.unwrap();
+        if !names.iter().any(|name| entry.file_name() == name.as_str()) {
+            wrong.push(format!("{} belongs to no recording", entry.path().display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nORLOP_UPDATE_GOLDEN=1 writes the plans anew", wrong.join("\n"));
+}
+
+/// The first line that differs, in both versions.
+fn difference(before: &str, after: &str) -> Option<String> {
+    let (mut old, mut new) = (before.lines(), after.lines());
+    for number in 1.. {
+        match (old.next(), new.next()) {
+            (None, None) => return None,
+            (a, b) if a == b => {}
+            (a, b) => return Some(format!("line {number}\n  - {}\n  + {}", a.unwrap_or("(none)"), b.unwrap_or("(none)"))),
+        }
+    }
+    None
+}
+
+/// The same bundle, host and options give the same plan.
+#[test]
+fn compiling_is_a_function() {
+    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    assert_eq!(plan("docker28-run", &text), plan("docker28-run", &text));
+}
