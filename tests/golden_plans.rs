@@ -63,7 +63,8 @@ fn recorded_configurations_compile_to_the_golden_plans() {
         let file = golden.join(format!("{name}.txt"));
         if update {
             std::fs::write(&file, &now).unwrap();
-        } else if let Some(difference) = difference(&std::fs::read_to_string(&file).unwrap_or_default(), &now) {
+        } else if let Some(difference) = difference(&std::fs::read_to_string(&file).unwrap_or_default(), &now)
+        {
             wrong.push(format!("{name}: {difference}"));
         }
         names.push(format!("{name}.txt"));
@@ -84,7 +85,13 @@ fn difference(before: &str, after: &str) -> Option<String> {
         match (old.next(), new.next()) {
             (None, None) => return None,
             (a, b) if a == b => {}
-            (a, b) => return Some(format!("line {number}\n  - {}\n  + {}", a.unwrap_or("(none)"), b.unwrap_or("(none)"))),
+            (a, b) => {
+                return Some(format!(
+                    "line {number}\n  - {}\n  + {}",
+                    a.unwrap_or("(none)"),
+                    b.unwrap_or("(none)")
+                ));
+            }
         }
     }
     None

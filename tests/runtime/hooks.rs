@@ -140,7 +140,10 @@ fn arguments_and_environment(t: &Test) {
     bundle.command("run", &[]).env("CANARY", "sings").output().success();
     let call = &calls(t, &bundle, "createRuntime")[0];
     assert_eq!(call["args"], args);
-    assert_eq!(call["env"], env);
+    for variable in env.as_array().unwrap() {
+        assert!(call["env"].as_array().unwrap().contains(variable), "{}", call["env"]);
+    }
+    assert_eq!(call["env"].as_array().unwrap().len(), 2, "nothing of the runtime's: {}", call["env"]);
 }
 
 fn failing_hook_stops_creation(t: &Test) {

@@ -416,7 +416,8 @@ fn exec_searches_path(t: &Test) {
 fn two_creates_of_one_id(t: &Test) {
     t.only_orlop("its losers do not say why");
     let bundle = t.bundle().probe("sleep");
-    let calls: Vec<_> = (0..4).map(|_| bundle.command("create", &[]).spawn()).collect();
+    let calls: Vec<_> = (0..4).map(|_| bundle.command("create", &[])).collect();
+    let calls: Vec<_> = calls.into_iter().map(kit::Runtime::spawn).collect();
     let ends: Vec<_> = calls.into_iter().map(kit::Running::wait).collect();
     let good = ends.iter().filter(|end| end.code() == 0).count();
     assert_eq!(good, 1, "one wins: {}", ends.iter().map(ToString::to_string).collect::<String>());

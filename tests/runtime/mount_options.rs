@@ -167,7 +167,7 @@ fn idmap_is_done_or_refused(t: &Test) {
         if output.code() == 0 {
             assert_eq!(output.json()["uid"], 0, "{output}");
         } else {
-            output.refused(&[option]);
+            output.refused(&["idmapped", "/mounts/7"]);
         }
     }
 }

@@ -43,7 +43,7 @@ fn with(t: &Test, resources: kit::Value) -> (Bundle<'_>, Container<'_>) {
 fn process_is_in_its_cgroups(t: &Test) {
     let (bundle, container) = with(t, json!({}));
     let text = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.starts_with("0::")) {
         assert!(line.ends_with(&format!(":/{}", bundle.id())), "{text}");
     }
     assert_eq!(t.v1_value("pids", bundle.id(), "cgroup.procs"), container.pid().to_string());
@@ -278,7 +278,7 @@ fn exec_joins_the_cgroups(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
     let seen = container.exec("report").success().json();
-    for line in seen["cgroup"].as_array().unwrap() {
+    for line in seen["cgroup"].as_array().unwrap().iter().filter(|line| *line != "0::/") {
         assert!(line.as_str().unwrap().ends_with(&format!(":/{}", bundle.id())), "{line}");
     }
 }
