@@ -1,6 +1,6 @@
 //! Creating a container: the host side's column of a plan, and the way back when a line of it fails.
 
-use super::hooks::{self, Kind, OnHost};
+use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::{self, Identity, Presence};
 use super::lock::Lock;
 use super::options::Console;
@@ -284,14 +284,15 @@ impl Making<'_> {
         if hooks.is_empty() {
             return Ok(());
         }
-        let mut state = self.container.describe(self.record.clone(), Status::Creating);
-        if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
-            return hooks::run(kind, hooks, &state, &OnHost { directory: self.bundle.path.clone() });
-        }
         let Some(stub) = &self.stub else { return Err(lost()) };
-        let namespaces = namespaces(&self.bundle.spec);
-        state.pid = pid_inside(stub.pid)?;
-        hooks::run(kind, hooks, &state, &hooks::InContainer::new(self.host, stub.pidfd.as_fd(), namespaces))
+        let mut state = self.container.describe(self.record.clone(), Status::Creating);
+        let place = if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
+            Place::Host(&self.bundle.path)
+        } else {
+            state.pid = pid_inside(stub.pid)?;
+            Place::Container(stub.pidfd.as_fd(), namespaces(&self.bundle.spec))
+        };
+        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place })
     }
 
     /// Gives what was asked for to those who asked.

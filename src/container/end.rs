@@ -1,10 +1,11 @@
 //! The end of a container: signals, waiting, and the removal of all that `create` has made.
 
-use super::hooks::{self, Kind, OnHost};
+use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
 use super::{Container, Exit, Signal, Status, members, not_running};
 use crate::bundle::spec::Spec;
+use crate::plan::Host;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -129,7 +130,8 @@ impl Container {
     fn run_poststop(&self, record: &Record) {
         let done = self.directory.read_config().and_then(|bytes| Spec::from_json(&bytes)).and_then(|spec| {
             let state = self.describe(record.clone(), Status::Stopped);
-            let place = OnHost { directory: record.bundle.clone() };
+            let host = Host::detect()?;
+            let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
             let hooks = Kind::Poststop.of(spec.hooks.as_ref());
             hooks::run_all(Kind::Poststop, hooks, &state, &place, |e| self.runtime.warn(e))
         });

@@ -8,14 +8,13 @@
 use super::State;
 use crate::bundle::spec::{Hook, Hooks};
 use crate::init::launch::{Answer, Launch};
-use crate::plan::{Host, compile_hook};
+use crate::plan::{HookPlace, Host, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How much of each of a hook's outputs is kept.
@@ -74,53 +73,36 @@ pub(crate) trait Spawn {
     fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String>;
 }
 
-/// Starts hooks in the caller's namespaces.
-pub(crate) struct OnHost {
-    /// Their working directory, the bundle; `/` where that is gone.
-    pub(crate) directory: PathBuf,
+/// Starts hooks through the init stub: whatever the caller holds open or has set up stays out of them.
+pub(crate) struct Launcher<'a> {
+    /// What the compiler must know.
+    pub(crate) host: &'a Host,
+    /// Where they run.
+    pub(crate) place: Place<'a>,
 }
 
-impl Spawn for OnHost {
+/// Where hooks run.
+pub(crate) enum Place<'a> {
+    /// On the host, in this directory; in `/` where it is gone.
+    Host(&'a Path),
+    /// In the namespaces (`CLONE_NEW*`) of a container's process.
+    Container(BorrowedFd<'a>, u64),
+}
+
+impl Spawn for Launcher<'_> {
     fn spawn(&self, hook: &Hook, [stdin, stdout, stderr]: [OwnedFd; 3]) -> Result<Started, String> {
-        let mut command = std::process::Command::new(&hook.path);
-        if let Some((name, arguments)) = hook.args.split_first() {
-            command.arg0(name).args(arguments);
-        }
-        command.env_clear();
-        command.envs(hook.env.iter().map(|entry| entry.split_once('=').unwrap_or((entry, ""))));
-        let directory = if self.directory.is_dir() { self.directory.as_path() } else { "/".as_ref() };
-        command.current_dir(directory).process_group(0);
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
-        let child = command.spawn().map_err(|e| {
-            let errno = e.raw_os_error().map_or_else(|| e.to_string(), |n| error_text(Errno::from_raw(n)));
-            format!("{}: {errno}", hook.path)
-        })?;
-        let pid = child.id() as i32;
-        let pidfd = sys::process::pidfd_open(pid).map_err(|e| format!("pidfd_open: {}", error_text(e)))?;
-        Ok(Started { pid, pidfd })
-    }
-}
-
-/// Starts hooks in the namespaces of a container's init process.
-pub(crate) struct InContainer<'a> {
-    host: &'a Host,
-    pidfd: BorrowedFd<'a>,
-    namespaces: u64,
-}
-
-impl<'a> InContainer<'a> {
-    /// `namespaces` are the `CLONE_NEW*` of those which the container does not share with the host.
-    pub(crate) fn new(host: &'a Host, pidfd: BorrowedFd<'a>, namespaces: u64) -> Self {
-        Self { host, pidfd, namespaces }
-    }
-}
-
-impl Spawn for InContainer<'_> {
-    fn spawn(&self, hook: &Hook, [stdin, stdout, stderr]: [OwnedFd; 3]) -> Result<Started, String> {
-        let plan = compile_hook(hook, self.host, self.namespaces);
+        let (plan, presets) = match &self.place {
+            Place::Host(directory) => {
+                let directory = directory.to_string_lossy();
+                (compile_hook(hook, self.host, HookPlace::Host(&directory)), Vec::new())
+            }
+            Place::Container(pidfd, namespaces) => {
+                (compile_hook(hook, self.host, HookPlace::Container(*namespaces)), vec![pidfd.as_raw_fd()])
+            }
+        };
         let stub = Launch {
             blob: plan.encode(),
-            presets: &[self.pidfd.as_raw_fd()],
+            presets: &presets,
             namespaces: plan.spawn_flags,
             cgroup: None,
             stdio: [Some(stdin.as_fd()), Some(stdout.as_fd()), Some(stderr.as_fd())],

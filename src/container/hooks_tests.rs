@@ -20,8 +20,14 @@ fn shell(script: &str) -> Hook {
     Hook { path: "/bin/sh".into(), args: ["sh", "-c", script].map(String::from).to_vec(), ..Hook::default() }
 }
 
+fn on_host(directory: &'static str) -> Launcher<'static> {
+    static HOST: std::sync::OnceLock<Host> = std::sync::OnceLock::new();
+    let host = HOST.get_or_init(|| Host::detect().unwrap());
+    Launcher { host, place: Place::Host(Path::new(directory)) }
+}
+
 fn run_here(kind: Kind, hooks: &[Hook]) -> Result<()> {
-    run(kind, hooks, &state(Status::Creating), &OnHost { directory: "/tmp".into() })
+    run(kind, hooks, &state(Status::Creating), &on_host("/tmp"))
 }
 
 #[test]
@@ -73,9 +79,25 @@ fn environment_and_first_argument_are_as_given() {
     run_here(Kind::Prestart, &[argv0]).unwrap();
     let e = run_here(Kind::Prestart, &[failing]).unwrap_err();
     assert!(e.to_string().contains("stderr: renamed: /does-not-exist"), "{e}");
+    let order = shell("tr '\\0' ' ' < /proc/$$/environ; exit 1");
+    let order = Hook { env: ["Z=1", "A=2", "M=3"].map(String::from).to_vec(), ..order };
+    let e = run_here(Kind::Prestart, &[order]).unwrap_err();
+    assert!(e.to_string().contains("stdout: Z=1 A=2 M=3"), "{e}");
     // No environment at all where none is named: not even what the shell itself does not add.
     let e = run_here(Kind::Prestart, &[shell("cat /proc/self/environ | tr '\\0' ' '; exit 1")]).unwrap_err();
     assert!(!e.to_string().contains("CARGO"), "{e}");
+}
+
+#[test]
+fn nothing_of_the_caller_gets_into_a_hook() {
+    let leak = std::fs::File::open("/etc/hostname").unwrap();
+    nix::fcntl::fcntl(&leak, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    let hook = shell(
+        "test \"$(pwd)\" = /tmp && cd /proc/self/fd && for f in 3 4 5 6 7 8 9; do readlink $f; done; exit 1",
+    );
+    let e = run_here(Kind::Prestart, &[hook]).unwrap_err();
+    assert!(!e.to_string().contains("hostname"), "{e}");
+    drop(leak);
 }
 
 #[test]
@@ -84,7 +106,7 @@ fn a_missing_program() {
     let e = run_here(Kind::Poststop, &[hook]).unwrap_err();
     assert!(
         e.to_string()
-            .starts_with("error running poststop hook #0: /does/not/exist: no such file or directory"),
+            .starts_with("error running poststop hook #0: exec: \"/does/not/exist\": stat /does/not/exist: no such file or directory"),
         "{e}"
     );
 }
@@ -128,7 +150,7 @@ fn run_all_goes_on_after_a_failure() {
     let mark = directory.join("mark");
     let hooks = [shell("exit 1"), shell(&format!("grep -q stopped && touch {}", mark.display()))];
     let mut reports = Vec::new();
-    let place = OnHost { directory: "/does/not/exist".into() };
+    let place = on_host("/does/not/exist");
     run_all(Kind::Poststop, &hooks, &state(Status::Stopped), &place, |e| reports.push(e.to_string()))
         .unwrap();
     assert_eq!(reports.len(), 1, "{reports:?}");
@@ -137,7 +159,7 @@ fn run_all_goes_on_after_a_failure() {
 }
 
 /// Remembers which processes it has started.
-struct Remembering(OnHost, std::cell::RefCell<Vec<i32>>);
+struct Remembering(Launcher<'static>, std::cell::RefCell<Vec<i32>>);
 
 impl Spawn for Remembering {
     fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String> {
@@ -149,7 +171,7 @@ impl Spawn for Remembering {
 
 #[test]
 fn every_hook_is_reaped() {
-    let place = Remembering(OnHost { directory: "/".into() }, Vec::new().into());
+    let place = Remembering(on_host("/"), Vec::new().into());
     let mut slow = shell("sleep 60");
     slow.timeout = Some(1);
     for hook in [shell("exit 0"), shell("exit 1"), slow] {
@@ -162,7 +184,7 @@ fn every_hook_is_reaped() {
     }
 }
 
-fn tempfile_dir(name: &str) -> PathBuf {
+fn tempfile_dir(name: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("orlop-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();
     path

@@ -61,8 +61,12 @@ impl Slots {
                     at.map(|at| namespaces.swap_remove(at).fd)
                 }
                 Slot::Tree { path, recursive } => {
-                    let tree = Detached::clone_path(Path::new(path), *recursive);
-                    Some(tree.map_err(|e| at_slot(plan, number, e))?.into_fd())
+                    // What the host shares it hears of: the copy is to listen only.
+                    let tree = Detached::clone_path(Path::new(path), *recursive).and_then(|tree| {
+                        tree.propagate(libc::MS_SLAVE, true)?;
+                        Ok(tree.into_fd())
+                    });
+                    Some(tree.map_err(|e| at_slot(plan, number, e))?)
                 }
                 Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
             };

@@ -1,7 +1,7 @@
 //! Letting a created container's program run.
 
 use super::create::{namespaces, pid_inside};
-use super::hooks::{self, InContainer, Kind, OnHost};
+use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
 use super::{Container, Status};
@@ -84,7 +84,7 @@ impl Container {
         let mut state = self.describe(record.clone(), Status::Created);
         state.pid = pid_inside(record.init.pid)?;
         let host = Host::detect()?;
-        let place = InContainer::new(&host, pidfd.as_fd(), namespaces(spec));
+        let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)) };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
         hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }
@@ -92,7 +92,8 @@ impl Container {
     /// A failing hook stops the container.
     fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
         let state = self.describe(record.clone(), Status::Running);
-        let place = OnHost { directory: record.bundle.clone() };
+        let host = Host::detect()?;
+        let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }

@@ -218,6 +218,7 @@ impl Step {
             ),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
             Self::WorkingDirectory { path } => write!(f, "working directory {path}"),
+            Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
             Self::FindProgram { name, candidates } => {
                 write!(f, "find {name}")?;
                 if candidates.len() > 1 { write!(f, " in {} places", candidates.len()) } else { Ok(()) }

@@ -297,6 +297,10 @@ pub enum Step {
     WorkingDirectory {
         path: String,
     },
+    /// A hook's working directory; `/` where that is gone.
+    HookDirectory {
+        path: String,
+    },
     /// Find the program in PATH.
     FindProgram {
         name: String,

@@ -599,8 +599,8 @@ fn container_without_process(t: &Test) {
     let bundle = t.bundle().remove("/process");
     let output = bundle.try_create();
     if output.code() == 0 {
-        t.runtime(["start", bundle.id()]).output().refused(&["process"]);
         let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap();
+        t.runtime(["start", bundle.id()]).output().refused(&["process"]);
         t.runtime(["delete", "--force", bundle.id()]).output().success();
         kit::sys::reap(pid as i32, Duration::from_secs(5));
     } else {

@@ -17,7 +17,7 @@ impl Compiler<'_> {
             self.origin("/linux/namespaces"),
             Step::Spawn { namespaces: self.spawn_flags, into_cgroup },
         );
-        if self.two_stages {
+        if self.joins(Kind::Pid) || self.joins(Kind::User) {
             self.standard(Step::Undumpable);
         }
         self.join_cgroup();
@@ -44,11 +44,14 @@ impl Compiler<'_> {
     }
 
     /// setns(2) into a pid namespace is for children only, and into a user namespace it changes what
-    /// may be made after; a new user namespace in turn loses the right to join others.
+    /// may be made after. A new user namespace is without maps at first, and an execve there, such as
+    /// the stub's own, takes all capabilities: the stub has to be there before it.
     fn needs_two_stages(&self) -> bool {
-        let joins = |kind| self.namespaces.has(kind) && !self.namespaces.is_new(kind);
-        let joins_any = self.namespaces.joined().next().is_some();
-        joins(Kind::Pid) || joins(Kind::User) || (joins_any && self.namespaces.is_new(Kind::User))
+        self.joins(Kind::Pid) || self.namespaces.has(Kind::User)
+    }
+
+    fn joins(&self, kind: Kind) -> bool {
+        self.namespaces.has(kind) && !self.namespaces.is_new(kind)
     }
 
     fn cgroup_line(&mut self) {

@@ -82,13 +82,32 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
     Ok(compiler.finish())
 }
 
-/// Compiles a hook which runs in the namespaces of a container's process.
-pub(crate) fn compile_hook(hook: &Hook, host: &Host, namespaces: u64) -> Plan {
+/// Where a hook runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HookPlace<'a> {
+    /// On the host, in this directory.
+    Host(&'a str),
+    /// In the namespaces (`CLONE_NEW*`) of the process in the plan's one slot.
+    Container(u64),
+}
+
+/// Compiles a hook.
+pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Plan {
     let mut lines = Vec::with_capacity(12);
     standard(&mut lines, Step::Spawn { namespaces: 0, into_cgroup: false });
-    standard(&mut lines, Step::Undumpable);
-    enter(&mut lines, 0, namespaces);
-    enter_mounts(&mut lines, 0, namespaces);
+    let two_stages = match place {
+        HookPlace::Host(directory) => {
+            standard(&mut lines, Step::NewSession);
+            standard(&mut lines, Step::HookDirectory { path: directory.to_owned() });
+            false
+        }
+        HookPlace::Container(namespaces) => {
+            standard(&mut lines, Step::Undumpable);
+            enter(&mut lines, 0, namespaces);
+            enter_mounts(&mut lines, 0, namespaces);
+            true
+        }
+    };
     let candidates = vec![hook.path.clone()];
     standard(&mut lines, Step::FindProgram { name: hook.path.clone(), candidates });
     standard(&mut lines, Step::CloseDescriptors { preserve: 0 });
@@ -97,10 +116,10 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, namespaces: u64) -> Plan {
     standard(&mut lines, Step::Execute { args, env: hook.env.clone() });
     Plan {
         lines,
-        slots: vec![Slot::Process],
+        slots: if two_stages { vec![Slot::Process] } else { Vec::new() },
         namespaces: Set::empty(),
         spawn_flags: 0,
-        two_stages: true,
+        two_stages,
         cgroup: None,
         preserve_fds: 0,
         kernel: host.lowering(),

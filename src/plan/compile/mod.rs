@@ -123,7 +123,7 @@ pub(crate) struct CgroupPlan {
     pub(crate) options: cgroup::Options,
 }
 
-pub(crate) use join::{ExecOptions, compile_exec, compile_hook};
+pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 
 impl Plan {
     /// The lines, in order.

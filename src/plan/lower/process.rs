@@ -63,6 +63,12 @@ impl Lower {
                 self.asm.call(libc::SYS_fchdir, &[dir.into()]);
                 self.asm.close(dir);
             }
+            Step::HookDirectory { path } => {
+                for path in ["/", path.as_str()] {
+                    let path = self.string(path);
+                    self.asm.tolerating_all().call(libc::SYS_chdir, &[path]);
+                }
+            }
             _ => self.begin(step),
         }
     }

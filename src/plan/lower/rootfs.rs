@@ -112,6 +112,11 @@ impl Lower {
         }
         let slash = self.text(c"/");
         self.asm.call(libc::SYS_chdir, &[slash]);
+        // From here on the root is where we stand, and nothing of the host's is needed any more.
+        for register in [self.root.take(), self.null.take(), self.empty.take()].into_iter().flatten() {
+            self.asm.tolerating(&[Errno::EBADF]);
+            self.asm.close(register);
+        }
     }
 
     /// The host's null device: it cannot be what an image has put in its place.
