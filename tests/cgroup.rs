@@ -72,7 +72,7 @@ impl Host {
         has
     }
 
-    fn read(&self, cgroup: &Cgroup, controller: Controller, v1: &str, v2: &str) -> String {
+    fn read(cgroup: &Cgroup, controller: Controller, v1: &str, v2: &str) -> String {
         let record = cgroup.record();
         let file = match record.v1_of(controller) {
             Some(directory) => directory.join(v1),
@@ -184,7 +184,7 @@ fn memory_limits_go_up_and_down() {
     }
     let mib = |n: i64| n << 20;
     let (cgroup, _join) = host.create(&limits(Some((mib(64), None)), None)).unwrap();
-    let limit = |c: &Cgroup| host.read(c, Controller::Memory, "memory.limit_in_bytes", "memory.max");
+    let limit = |c: &Cgroup| Host::read(c, Controller::Memory, "memory.limit_in_bytes", "memory.max");
     assert_eq!(limit(&cgroup), mib(64).to_string());
     let swap_file = cgroup
         .record()
@@ -227,7 +227,7 @@ fn a_memory_limit_below_usage_is_explained() {
     small.memory.as_mut().unwrap().check_before_update = None;
     match cgroup.update(&host.layout, &small) {
         Err(e) => {
-            assert!(e.to_string().contains("unable to set memory limit to 1048576 (current usage: "), "{e}")
+            assert!(e.to_string().contains("unable to set memory limit to 1048576 (current usage: "), "{e}");
         }
         Ok(_) => println!("the kernel made room for a limit below usage"),
     }
@@ -257,7 +257,7 @@ fn no_task_allowed_can_still_be_joined() {
     }
     let (cgroup, join) = host.create(&limits(None, Some(0))).unwrap();
     assert!(join.directory().is_none());
-    assert_eq!(host.read(&cgroup, Controller::Pids, "pids.max", "pids.max"), "0");
+    assert_eq!(Host::read(&cgroup, Controller::Pids, "pids.max", "pids.max"), "0");
     let mut child = enter(&join, &cgroup, "/bin/true || exit 7; exit 8");
     assert_ne!(child.wait().unwrap().code(), Some(8), "a fork was possible");
     cgroup.update(&host.layout, &limits(None, Some(-1))).unwrap();
@@ -275,8 +275,8 @@ fn cpu_and_cpuset() {
         ..Resources::default()
     };
     let (cgroup, join) = host.create(&cpu(Some(20_000), Some(50_000), Some(512))).unwrap();
-    assert_eq!(host.read(&cgroup, Controller::CpuSet, "cpuset.cpus", "cpuset.cpus"), "0");
-    let max = |c: &Cgroup| host.read(c, Controller::Cpu, "cpu.cfs_quota_us", "cpu.max");
+    assert_eq!(Host::read(&cgroup, Controller::CpuSet, "cpuset.cpus", "cpuset.cpus"), "0");
+    let max = |c: &Cgroup| Host::read(c, Controller::Cpu, "cpu.cfs_quota_us", "cpu.max");
     assert!(["20000", "20000 50000"].contains(&max(&cgroup).as_str()));
     cgroup.update(&host.layout, &cpu(None, Some(100_000), None)).unwrap();
     assert!(["20000", "20000 100000"].contains(&max(&cgroup).as_str()));

@@ -83,6 +83,7 @@ impl Cgroup {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let text = file::read(&proc, "cgroup").map_err(|e| file::failed("read", &proc, "cgroup", e))?;
         let mine = layout::memberships(&text);
+        let layout = layout.exact()?;
         let directory = |h: &super::Hierarchy, unified| {
             let (_, path) = mine.iter().find(|(label, _)| layout::labelled(h, label, unified))?;
             layout::mounted_at(h, path)

@@ -7,6 +7,7 @@ use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// The sort of host.
@@ -26,7 +27,7 @@ pub struct Hierarchy {
     /// Where it is mounted.
     pub mount: PathBuf,
     /// Which part of the hierarchy is mounted there: `/`, or a cgroup's path where the mount was
-    /// made for (or bound into) a container.
+    /// made for (or bound into) a container. Empty where [`Layout::detect`] had no need to look.
     pub root: String,
     /// Its controllers; empty for a named hierarchy, and on v2 (see [`Layout::unified_controllers`]).
     pub controllers: Controllers,
@@ -160,8 +161,22 @@ impl Layout {
     /// # Errors
     /// As [`Layout::directories`].
     pub fn unified_directory(&self, path: &CgroupPath) -> Result<Option<PathBuf>> {
-        let Some(unified) = &self.unified else { return Ok(None) };
+        if path.is_absolute() {
+            return Ok(self.unified.as_ref().map(|unified| path.below(&unified.mount)));
+        }
+        let layout = self.exact()?;
+        let Some(unified) = &layout.unified else { return Ok(None) };
         anchor(unified, path, &self.own_paths(path)?, true).map(Some)
+    }
+
+    /// The layout with each mount's root known: the quick look at a pure v2 host leaves it out.
+    pub(super) fn exact(&self) -> Result<Cow<'_, Self>> {
+        match &self.unified {
+            Some(unified) if unified.root.is_empty() => {
+                Self::detect_in(&self.own, Path::new("/")).map(Cow::Owned)
+            }
+            _ => Ok(Cow::Borrowed(self)),
+        }
     }
 
     /// `(label, path)` of each line of the caller's `cgroup` file; nothing for an absolute path.

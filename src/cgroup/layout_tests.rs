@@ -26,6 +26,18 @@ fn pure_v2() {
     assert_eq!(at("x"), Path::new("/sys/fs/cgroup/user.slice/x"));
 }
 
+/// The quick look at a v2 host does not know which part of the hierarchy is mounted.
+#[test]
+fn a_relative_path_looks_at_the_mounts_root() {
+    let bound = V2.replace("0:30 / ", "0:30 /docker/c1 ");
+    let (dir, mut layout) = host(&bound, "0::/docker/c1/a/b\n");
+    layout.unified.as_mut().unwrap().root.clear();
+    let at = |p: &str| layout.unified_directory(&CgroupPath::new(p).unwrap()).unwrap().unwrap();
+    assert_eq!(at("x"), Path::new("/sys/fs/cgroup/a/x"));
+    std::fs::remove_file(dir.path().join("mountinfo")).unwrap();
+    assert_eq!(at("/x"), Path::new("/sys/fs/cgroup/x"));
+}
+
 #[test]
 fn v2_with_a_named_v1_hierarchy_is_v2() {
     let named = "27 25 0:25 / /run/systemd rw - cgroup cgroup rw,name=systemd\n";
