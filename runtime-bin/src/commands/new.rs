@@ -60,7 +60,7 @@ fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
         ));
     }
     let runtime = super::runtime(args, log)?;
-    let bundle = bundle(args.bundle.as_deref(), args.config.as_deref(), log)?;
+    let bundle = bundle(args.bundle.as_deref(), args.config.as_deref())?;
     let terminal = bundle.spec.process.as_ref().is_some_and(|p| p.terminal);
     check_passed(listen_fds(), args.preserve_fds)?;
     let options = CreateOptions {
@@ -80,17 +80,13 @@ fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
     Ok(runtime.create(id, &bundle, &options)?)
 }
 
-/// Reads the bundle, and passes on what the spec wants to be said about it.
-pub(super) fn bundle(directory: Option<&Path>, config: Option<&Path>, log: &Log) -> Result<Bundle, Failure> {
+/// Reads the bundle.
+pub(super) fn bundle(directory: Option<&Path>, config: Option<&Path>) -> Result<Bundle, Failure> {
     let directory = absolute(directory.unwrap_or(Path::new(".")))?;
-    let bundle = match config {
+    Ok(match config {
         Some(config) => Bundle::load_config(directory, absolute(config)?)?,
         None => Bundle::load(directory)?,
-    };
-    for warning in &bundle.warnings {
-        log.warning(&format!("config.json: {warning}"));
-    }
-    Ok(bundle)
+    })
 }
 
 /// That the descriptors which the container is to keep were passed to this program: one of its own

@@ -3,10 +3,18 @@
 use super::Outcome;
 use crate::args::Args;
 use crate::log::Log;
+use crate::output;
+use orlop::plan::{Host, Options, compile};
+use std::path::Path;
 
 pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
-    let directory = args.words.first().map(std::path::Path::new);
-    let bundle = super::new::bundle(directory, args.config.as_deref(), log)?;
-    drop(bundle);
-    Err(super::Failure::new("the compiler is not part of this build", 1))
+    let directory = args.words.first().map(Path::new);
+    let bundle = super::new::bundle(directory, args.config.as_deref())?;
+    // What `create` would do, whoever takes the terminal.
+    let options = Options { id: "ID".to_owned(), wait_for_start: true, console: true, ..Options::default() };
+    let plan = compile(&bundle, &Host::detect()?, &options)?;
+    for warning in plan.warnings() {
+        log.warning(&format!("config.json: {warning}"));
+    }
+    output::print(&plan.to_string())
 }
