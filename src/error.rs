@@ -264,7 +264,9 @@ impl fmt::Display for Error {
         let e = &*self.0;
         f.write_str(&e.operation)?;
         if let Some(object) = &e.object {
-            write!(f, " {object}")?;
+            // These operations are sentences that callers look for, and end there.
+            let sentence = matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists);
+            write!(f, "{} {object}", if sentence { ":" } else { "" })?;
         }
         if let Some(detail) = &e.detail {
             write!(f, ": {detail}")?;

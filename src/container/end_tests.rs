@@ -88,7 +88,7 @@ fn a_running_container_is_killed_and_then_deleted() {
         container.kill(Signal::KILL, false).unwrap_err(),
         scratch.runtime.load("run").unwrap_err(),
     ] {
-        assert_eq!((e.kind(), e.to_string()), (ErrorKind::NotFound, "container does not exist run".into()));
+        assert_eq!((e.kind(), e.to_string()), (ErrorKind::NotFound, "container does not exist: run".into()));
     }
     let _ = child.wait();
 }

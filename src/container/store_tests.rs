@@ -84,7 +84,7 @@ fn unknown_ids_do_not_exist() {
         let e = Directory::open(&root.0, id).unwrap_err();
         assert_eq!(
             (e.kind(), e.to_string()),
-            (ErrorKind::NotFound, format!("container does not exist {id}"))
+            (ErrorKind::NotFound, format!("container does not exist: {id}"))
         );
         drop(Directory::create(&root.0, "other"));
         let _ = std::fs::write(root.0.path.join("file"), "");

@@ -10,8 +10,9 @@ use std::path::Path;
 pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
     let directory = args.words.first().map(Path::new);
     let bundle = super::new::bundle(directory, args.config.as_deref())?;
-    // What `create` would do, whoever takes the terminal.
-    let options = Options { id: "ID".to_owned(), wait_for_start: true, console: true, ..Options::default() };
+    // What `create` would do; whoever takes the terminal makes no difference.
+    let console = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
+    let options = Options { id: "ID".to_owned(), wait_for_start: true, console, ..Options::default() };
     let plan = compile(&bundle, &Host::detect()?, &options)?;
     for warning in plan.warnings() {
         log.warning(&format!("config.json: {warning}"));
