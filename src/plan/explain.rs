@@ -125,6 +125,7 @@ impl fmt::Display for Step {
             Self::WriteIdMaps => f.write_str("write the id maps"),
             Self::RunHooks { kind, count } => write!(f, "run {count} {kind} hook(s)"),
             Self::RecordCreated => f.write_str("record the state, write the pid file"),
+            Self::Dumpable => f.write_str("let its user look into it until its ids are mapped"),
             Self::Undumpable => f.write_str("become undumpable"),
             Self::JoinCgroup { slots } => write!(f, "join the cgroup in {} hierarchies", slots.len()),
             Self::JoinNamespace { kind, .. } => write!(f, "join the {kind} namespace"),

@@ -148,6 +148,8 @@ pub enum Step {
     // --- the stub's ------------------------------------------------------
     /// PR_SET_DUMPABLE 0: others in the joined namespaces may not look into this process.
     Undumpable,
+    /// PR_SET_DUMPABLE 1: an unprivileged host side may write this process's id maps.
+    Dumpable,
     /// Write 0 to a v1 hierarchy's `tasks`.
     JoinCgroup {
         slots: Vec<usize>,

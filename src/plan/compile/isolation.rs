@@ -126,8 +126,16 @@ impl Compiler<'_> {
 
     fn users(&mut self) {
         if self.namespaces.is_new(Kind::User) {
+            // The stub's program may not be read, which hides /proc/PID from its own user too.
+            let hidden = !self.host.privileged;
+            if hidden {
+                self.standard(Step::Dumpable);
+            }
             self.asked("/linux/uidMappings", Step::AwaitHost(Turn::IdMaps));
             self.asked("/linux/uidMappings", Step::WriteIdMaps);
+            if hidden {
+                self.standard(Step::Undumpable);
+            }
         }
         if self.in_user_namespace() {
             self.standard(Step::BecomeRoot);

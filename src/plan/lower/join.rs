@@ -11,12 +11,17 @@ impl Lower {
             Step::Undumpable => {
                 self.asm.call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 0.into()]);
             }
+            Step::Dumpable => {
+                self.asm.call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 1.into()]);
+            }
             Step::JoinCgroup { slots } => {
                 let zero = self.text(c"0");
                 for slot in slots {
                     // One that is not there was joined at birth, or could be left out.
                     self.asm.tolerating(&[Errno::EBADF]);
                     self.asm.call(libc::SYS_write, &[Self::slot(*slot).into(), zero, 1.into()]);
+                    self.asm.tolerating(&[Errno::EBADF]);
+                    self.asm.call(libc::SYS_close, &[Self::slot(*slot).into()]);
                 }
             }
             Step::JoinNamespace { slot, flags, .. } => {

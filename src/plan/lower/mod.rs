@@ -78,6 +78,7 @@ impl Lower {
             | Step::RunHooks { .. }
             | Step::RecordCreated => {}
             Step::Undumpable
+            | Step::Dumpable
             | Step::JoinCgroup { .. }
             | Step::JoinNamespace { .. }
             | Step::HandOver { .. }
