@@ -77,13 +77,12 @@ struct Child {
     keep: *const RawFd,
     keep_count: usize,
     preserve: u32,
-    new_user: bool,
     call: u32,
     errno: i32,
 }
 
 /// Names of the calls a child can fail at, by `Child::call`.
-const CALLS: [&str; 6] = ["fcntl", "dup3", "close_range", "execveat", "capset", "prctl"];
+const CALLS: [&str; 4] = ["fcntl", "dup3", "close_range", "execveat"];
 
 #[repr(align(16))]
 struct Stack {
@@ -103,7 +102,6 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         keep: request.keep.as_ptr(),
         keep_count: request.keep.len(),
         preserve: request.preserve,
-        new_user: request.namespaces & libc::CLONE_NEWUSER as u64 != 0,
         call: 0,
         errno: 0,
     };
@@ -215,42 +213,11 @@ unsafe extern "C" fn arrange(child: *mut Child) -> ! {
     if let Err((call, errno)) = descriptors(child) {
         give_up(child, call, errno);
     }
-    if child.new_user
-        && let Err((call, errno)) = keep_capabilities()
-    {
-        give_up(child, call, errno);
-    }
     let (program, argv, envp) = (child.program as u64, child.argv as u64, child.envp as u64);
     let empty = c"".as_ptr() as u64;
     let answer =
         syscall(libc::SYS_execveat as u64, [program, empty, argv, envp, libc::AT_EMPTY_PATH as u64, 0]);
     give_up(child, 3, answer)
-}
-
-/// The first process of a user namespace has every capability in it, but it is nobody there until its
-/// ids are mapped, and execve(2) of nobody leaves none. What is ambient stays.
-fn keep_capabilities() -> Result<(), (u32, i64)> {
-    const VERSION_3: u32 = 0x2008_0522;
-    const LOW: usize = 0;
-    const HIGH: usize = 3;
-    let header = [VERSION_3, 0];
-    // Effective, permitted and inheritable of the capabilities to 31, then of those from 32 on.
-    let mut sets = [0u32; 6];
-    let (at, all) = ((&raw const header) as u64, (&raw mut sets) as u64);
-    checked(4, libc::SYS_capget, [at, all, 0, 0, 0, 0])?;
-    sets[LOW + 2] = sets[LOW + 1];
-    sets[HIGH + 2] = sets[HIGH + 1];
-    checked(4, libc::SYS_capset, [at, all, 0, 0, 0, 0])?;
-    let permitted = u64::from(sets[LOW + 1]) | u64::from(sets[HIGH + 1]) << 32;
-    let mut capability = 0;
-    while capability < 64 {
-        if permitted & 1 << capability != 0 {
-            let (ambient, raise) = (libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64);
-            checked(5, libc::SYS_prctl, [ambient, raise, capability, 0, 0, 0])?;
-        }
-        capability += 1;
-    }
-    Ok(())
 }
 
 fn give_up(child: &mut Child, call: u32, answer: i64) -> ! {

@@ -86,10 +86,6 @@ impl Lower {
             libc::SYS_move_mount,
             &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],
         );
-        if slot.is_some() {
-            // A copy from the host's namespace is of the host's peer group, and nothing shared is pivoted to.
-            self.propagation(root.into(), empty, libc::MS_SLAVE, true, true);
-        }
         self.root = Some(root);
         // For pivot_root, and for relative names meanwhile.
         self.asm.call(libc::SYS_fchdir, &[root.into()]);
