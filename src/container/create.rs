@@ -23,25 +23,35 @@ use std::path::Path;
 /// The annotation that asks for what [`CreateOptions::init`] asks for.
 const INIT_ANNOTATION: &str = "org.orlop.init";
 
+/// Where `create` stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The program waits for `start`.
+    Created,
+    /// The program runs: one process goes all the way, and nobody calls it.
+    Running,
+}
+
 pub(super) fn create(
     runtime: &Runtime,
     id: &str,
     bundle: &Bundle,
     options: &CreateOptions,
+    until: Until,
     fault: Option<u16>,
 ) -> Result<Container> {
     id::validate(id)?;
     check(options)?;
     let host = Host::detect()?;
     let saved = PlanOptions::new(bundle, options);
-    let plan = compile(bundle, &host, &saved.compiler(id))?;
+    let plan = compile(bundle, &host, &saved.compiler(id, until))?;
     // Those of the bundle, its reader has seen already.
     runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
     let mut making =
-        Making { container, record, bundle, plan: &plan, host: &host, options, stub: None, fault };
+        Making { container, record, bundle, plan: &plan, host: &host, options, until, stub: None, fault };
     match making.make() {
         Ok(()) => Ok(making.container),
         Err(error) => Err(making.undo(error, &lock)),
@@ -109,10 +119,10 @@ impl PlanOptions {
     }
 
     /// What the compiler is told.
-    pub(super) fn compiler(&self, id: &str) -> plan::Options {
+    pub(super) fn compiler(&self, id: &str, until: Until) -> plan::Options {
         plan::Options {
             id: id.to_owned(),
-            wait_for_start: true,
+            wait_for_start: until == Until::Created,
             console: self.console,
             preserve_fds: self.preserve_fds,
             extra_env: self.extra_env.clone(),
@@ -146,6 +156,7 @@ struct Making<'a> {
     plan: &'a Plan,
     host: &'a Host,
     options: &'a CreateOptions,
+    until: Until,
     stub: Option<Stub>,
     fault: Option<u16>,
 }
@@ -164,11 +175,36 @@ impl Making<'_> {
         // The host side's own work is done while the stub does its.
         self.container.directory.write_config(&self.bundle.config)?;
         self.identify()?;
-        self.serve()?;
-        self.record.stage = Stage::Created;
-        self.record.hooked = true;
+        match self.until {
+            Until::Created => {
+                self.serve()?;
+                self.record.stage = Stage::Created;
+                self.record.hooked = true;
+                self.container.directory.write(&self.record)?;
+                self.hand_over(console)
+            }
+            Until::Running => self.run(console),
+        }
+    }
+
+    /// The record with the pid is written while the stub works; the one that says that the program
+    /// runs is owed to nobody where it has ended already.
+    fn run(&mut self, console: Option<OwnedFd>) -> Result<()> {
         self.container.directory.write(&self.record)?;
-        self.hand_over(console)
+        self.serve()?;
+        let ended = self.stub.as_ref().is_some_and(|stub| sys::process::poll_in(&stub.pidfd, 0) == Ok(true));
+        self.record.stage = Stage::Started;
+        self.record.hooked = true;
+        if !ended || self.record.poststart {
+            self.container.directory.write(&self.record)?;
+        }
+        self.hand_over(console)?;
+        if self.record.poststart
+            && let Some(pidfd) = self.container.init.get()
+        {
+            self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd)?;
+        }
+        Ok(())
     }
 
     fn make_cgroup(&mut self) -> Result<Option<Join>> {
@@ -285,7 +321,8 @@ impl Making<'_> {
             return Ok(());
         }
         let Some(stub) = &self.stub else { return Err(lost()) };
-        let mut state = self.container.describe(self.record.clone(), Status::Creating);
+        let status = if kind == Kind::StartContainer { Status::Created } else { Status::Creating };
+        let mut state = self.container.describe(self.record.clone(), status);
         let place = if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
             Place::Host(&self.bundle.path)
         } else {

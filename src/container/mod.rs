@@ -126,6 +126,14 @@ impl Container {
         self.presence(self.directory.read()?.as_ref())?.alive().ok_or_else(not_running)
     }
 
+    /// The pidfd of an init process that this value has created, also once it has ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] where another process has created it.
+    pub fn init_pidfd(&self) -> Result<std::os::fd::BorrowedFd<'_>> {
+        self.init.get().map(std::os::fd::AsFd::as_fd).ok_or_else(not_running)
+    }
+
     /// The master of the container's terminal, once, where [`Console::Keep`] was asked for.
     pub fn take_console(&self) -> Option<OwnedFd> {
         self.console.lock().ok()?.take()

@@ -1,6 +1,6 @@
 //! Letting a created container's program run.
 
-use super::create::{namespaces, pid_inside};
+use super::create::{Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
@@ -76,7 +76,7 @@ impl Container {
             rootfs: record.rootfs.clone(),
             warnings: Vec::new(),
         };
-        compile(&bundle, &Host::detect()?, &record.options.compiler(&self.id))
+        compile(&bundle, &Host::detect()?, &record.options.compiler(&self.id, Until::Created))
     }
 
     /// A failing hook stops the container.
@@ -90,7 +90,7 @@ impl Container {
     }
 
     /// A failing hook stops the container.
-    fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+    pub(super) fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
         let state = self.describe(record.clone(), Status::Running);
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Host(&record.bundle) };

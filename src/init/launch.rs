@@ -12,11 +12,6 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::Acquire;
 
-/// Registers preset by every launch: the control socket and the memory that holds the blob.
-pub(crate) const CONTROL: usize = 0;
-/// See [`CONTROL`].
-pub(crate) const MEMORY: usize = 1;
-
 /// What to launch.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {

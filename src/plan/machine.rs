@@ -15,6 +15,13 @@ pub const BLOB: usize = 4096;
 /// Number of registers. The first ones are preset from [`Header::preset`].
 pub const REGISTERS: usize = 96;
 
+/// Register preset with the control socket.
+pub const CONTROL: usize = 0;
+/// Register preset with the memory that holds the blob.
+pub const MEMORY: usize = 1;
+/// The first register preset with a descriptor of the plan's own.
+pub const FIRST_SLOT: usize = 2;
+
 /// Offsets of the control page's 32-bit words, shared between the stub and the host side.
 pub mod control {
     #![allow(missing_docs)]

@@ -6,31 +6,27 @@ use crate::environment::{absolute, absolute_option, listen_fds, notify_socket};
 use crate::foreground::{self, Signals, Terminal};
 use crate::log::Log;
 use orlop::bundle::Bundle;
-use orlop::container::{Console, Container, CreateOptions, Stdio};
+use orlop::container::{Console, Container, CreateOptions, Runtime, Stdio};
 use orlop::sys::stdio::is_inherited;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 /// `create`
 pub(super) fn create(args: &Args, log: &Log) -> Outcome {
-    make(args, log, Watch::Nobody)?;
+    make(args, log, Watch::Nobody, Runtime::create)?;
     Ok(0)
 }
 
 /// `run`
 pub(super) fn run(args: &Args, log: &Log) -> Outcome {
     if args.detach {
-        let container = make(args, log, Watch::Nobody)?;
-        return match container.start() {
-            Ok(()) => Ok(0),
-            Err(e) => Err(abandon(&container, args, log, e.into())),
-        };
+        make(args, log, Watch::Nobody, Runtime::run)?;
+        return Ok(0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     if !args.no_subreaper {
         Signals::adopt_orphans().map_err(|e| Failure::system("become a subreaper", e))?;
     }
-    let container = make(args, log, Watch::Us)?;
+    let container = make(args, log, Watch::Us, Runtime::run)?;
     match serve(&container, &signals) {
         Ok(code) => {
             if !args.keep {
@@ -51,7 +47,10 @@ enum Watch {
     Nobody,
 }
 
-fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
+/// [`Runtime::create`] or [`Runtime::run`].
+type Make = fn(&Runtime, &str, &Bundle, &CreateOptions) -> orlop::Result<Container>;
+
+fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Failure> {
     let id = super::id(args)?;
     if args.cgroup_manager == Some(CgroupManager::Systemd) {
         return Err(Failure::new(
@@ -77,7 +76,7 @@ fn make(args: &Args, log: &Log, watch: Watch) -> Result<Container, Failure> {
         stdio: Stdio::Inherit,
     };
     log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
-    Ok(runtime.create(id, &bundle, &options)?)
+    Ok(how(&runtime, id, &bundle, &options)?)
 }
 
 /// Reads the bundle.
@@ -127,11 +126,9 @@ pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<C
 
 /// Starts the container and serves it until its end.
 fn serve(container: &Container, signals: &Signals) -> Outcome {
-    // Taken while init waits: a program that ends at once cannot be missed.
-    let pidfd = container.pidfd()?;
+    let pidfd = container.init_pidfd()?;
     let mut terminal = join(container.take_console())?;
-    container.start()?;
-    let exit = foreground::serve(pidfd.as_fd(), signals, terminal.as_mut())
+    let exit = foreground::serve(pidfd, signals, terminal.as_mut())
         .map_err(|e| Failure::system("wait for the container", e))?;
     Ok(exit.shell_code() as u8)
 }

@@ -8,14 +8,12 @@ mod rootfs;
 mod terminal;
 
 use super::assemble::{Arg, Assembler, Reg};
+use super::machine::{CONTROL, FIRST_SLOT, MEMORY};
 use super::step::{Line, Step};
-use crate::init::launch::{CONTROL, MEMORY};
 use std::ffi::CStr;
 
 /// `AT_FDCWD` as an argument.
 const CWD: i32 = libc::AT_FDCWD;
-/// Registers before the plan's own slots.
-pub(crate) const FIRST_SLOT: usize = MEMORY + 1;
 /// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`.
 const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
 
