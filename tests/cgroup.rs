@@ -568,13 +568,15 @@ fn a_parent_with_processes_can_have_no_limited_child_on_cgroup2() {
     if !host.has(Controller::HugeTlb) {
         return;
     }
-    let (_parent, mut child) = occupied_parent(&host);
+    let (parent, mut child) = occupied_parent(&host);
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
     let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
     let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
-    assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
+    assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"), "{e}");
     assert!(e.hint().unwrap().contains("holds processes itself"), "{e}");
+    let kind = std::fs::read_to_string(parent.join("cgroup.type")).unwrap();
+    assert_eq!(kind.trim(), "domain", "the parent is left as it was");
     // Without a limit there is no need for the controller.
     let (cgroup, join) =
         Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
@@ -602,5 +604,6 @@ fn below_a_threaded_cgroup_a_child_is_threaded() {
         let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
         let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
         assert!(e.to_string().contains("domain controller hugetlb"), "{e}");
+        assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
     }
 }

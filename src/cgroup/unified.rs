@@ -5,7 +5,7 @@ use super::file;
 use super::settings::Settings;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a resource needs and could not be enabled is an error; what could be enabled besides is.
 ///
@@ -25,12 +25,19 @@ pub(super) fn enable(mount: &Path, directory: &Path, wanted: Controllers, settin
             refusal = refusal.or(Some((at, e)));
         }
     }
-    if thread(directory, needed)? {
-        return Ok(());
+    let asked_by = |controller: Controller| {
+        let setting = settings.v2().find(|s| s.controller == Some(controller));
+        setting.map(|s| s.pointer.clone()).unwrap_or_default()
+    };
+    if let Some(controller) = thread(directory, needed)? {
+        return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the parent cgroup is threaded")
+            .on(directory.display().to_string())
+            .with_detail(format!("it cannot have the domain controller {}", controller.v2_name()))
+            .with_pointer(asked_by(controller))
+            .with_hint("choose another cgroupsPath"));
     }
     let missing = needed.without(offered(directory)?);
     let Some(controller) = missing.iter().next() else { return Ok(()) };
-    let pointer = settings.v2().find(|s| s.controller == Some(controller)).map(|s| s.pointer.clone());
     let name = controller.v2_name();
     let error = match refusal {
         Some((parent, errno)) => explain(&parent, name, errno),
@@ -38,7 +45,7 @@ pub(super) fn enable(mount: &Path, directory: &Path, wanted: Controllers, settin
             .on(directory.display().to_string())
             .with_detail(format!("{name} is not available")),
     };
-    Err(error.with_pointer(pointer.unwrap_or_default()))
+    Err(error.with_pointer(asked_by(controller)))
 }
 
 fn explain(parent: &Path, name: &str, errno: Errno) -> Error {
@@ -69,7 +76,7 @@ fn offered(directory: &Path) -> Result<Controllers> {
 
 /// Enables what the directory has and does not hand on yet: all in one write, or else one by one
 /// (one that is refused must not keep back the others). The inner error is the first refusal.
-fn hand_on(parent: &Path, wanted: Controllers) -> Result<Result<(), (std::path::PathBuf, Errno)>> {
+fn hand_on(parent: &Path, wanted: Controllers) -> Result<Result<(), (PathBuf, Errno)>> {
     const FILE: &str = "cgroup.subtree_control";
     let now = Controllers::parse(&file::text(parent, FILE)?.unwrap_or_default());
     let lacking = wanted.and(offered(parent)?).without(now);
@@ -78,8 +85,12 @@ fn hand_on(parent: &Path, wanted: Controllers) -> Result<Result<(), (std::path::
     }
     let plus = |c: Controller| format!("+{}", c.v2_name());
     let all: Vec<String> = lacking.iter().map(plus).collect();
-    if file::write(parent, FILE, all.join(" ").as_bytes()).is_ok() {
-        return Ok(Ok(()));
+    match file::write(parent, FILE, all.join(" ").as_bytes()) {
+        Ok(()) => return Ok(Ok(())),
+        // The parent holds processes. The threaded controllers alone would be accepted, at the price
+        // of turning it into the root of a threaded subtree: nobody asked for that.
+        Err(Errno::EBUSY) => return Ok(Err((parent.to_owned(), Errno::EBUSY))),
+        Err(_) => {}
     }
     let mut refusal = Ok(());
     for one in all {
@@ -92,21 +103,18 @@ fn hand_on(parent: &Path, wanted: Controllers) -> Result<Result<(), (std::path::
     Ok(refusal)
 }
 
-/// Below a threaded cgroup only a threaded one can have processes; it can have no domain
-/// controller. Whether the directory was made threaded.
-fn thread(directory: &Path, needed: Controllers) -> Result<bool> {
+/// Below a threaded cgroup only a threaded one can have processes, and it can have no domain
+/// controller: makes it threaded, or answers with the domain controller that is needed.
+fn thread(directory: &Path, needed: Controllers) -> Result<Option<Controller>> {
     let threaded = Controllers::parse("cpu cpuset pids perf_event");
-    let Some(kind) = file::text(directory, "cgroup.type")? else { return Ok(false) };
+    let Some(kind) = file::text(directory, "cgroup.type")? else { return Ok(None) };
     if kind.trim() != "domain invalid" {
-        return Ok(false);
+        return Ok(None);
     }
     if let Some(controller) = needed.without(threaded).iter().next() {
-        return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the parent cgroup is threaded")
-            .on(directory.display().to_string())
-            .with_detail(format!("it cannot have the domain controller {}", controller.v2_name()))
-            .with_hint("choose another cgroupsPath"));
+        return Ok(Some(controller));
     }
     file::write(directory, "cgroup.type", b"threaded")
         .map_err(|e| file::failed("write", directory, "cgroup.type", e))?;
-    Ok(needed.without(offered(directory)?).is_empty())
+    Ok(None)
 }
