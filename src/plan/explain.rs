@@ -160,6 +160,7 @@ impl Step {
                 let by = if slot.is_some() { ", opened by the host" } else { "" };
                 write!(f, "root {path}{by}")
             }
+            Self::HostRoot => f.write_str("keep the root"),
             Self::Mount { mount: step, .. } => mount(f, step),
             Self::CgroupMount { destination, options: o, views } => {
                 write!(f, "cgroup hierarchies on {destination}: {}", names(views.iter().map(|v| &*v.name)))?;
@@ -207,7 +208,8 @@ impl Step {
             Self::NoNewPrivileges => f.write_str("no new privileges"),
             Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
             Self::Identity { uid, gid, groups, .. } => {
-                write!(f, "user {uid}, group {gid}, groups {groups:?}")
+                let id = |id: &u32| if *id == u32::MAX { "as it is".into() } else { id.to_string() };
+                write!(f, "user {}, group {}, groups {groups:?}", id(uid), id(gid))
             }
             Self::Capabilities { sets, .. } => write!(
                 f,
@@ -218,7 +220,9 @@ impl Step {
                 capabilities(sets.ambient)
             ),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
-            Self::WorkingDirectory { path } => write!(f, "working directory {path}"),
+            Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
+                write!(f, "working directory {path}")
+            }
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
             Self::FindProgram { name, candidates } => {
                 write!(f, "find {name}")?;

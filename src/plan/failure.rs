@@ -91,6 +91,7 @@ fn phase(step: &Step) -> Phase {
         | Step::Sysctl { .. } => Phase::Namespace,
         Step::HostPropagation { .. }
         | Step::Root { .. }
+        | Step::HostRoot
         | Step::Mount { .. }
         | Step::CgroupMount { .. }
         | Step::MakeNode(_)

@@ -13,6 +13,6 @@ pub mod machine;
 mod names;
 mod step;
 
-pub(crate) use compile::{ExecOptions, HookPlace, compile_exec, compile_hook};
+pub(crate) use compile::{ExecOptions, HookPlace, compile_exec, compile_hook, kernel_version, privileged};
 pub use compile::{Host, Options, Plan, compile};
 pub use step::{CgroupView, Line, MountStep, Node, Origin, Side, Slot, Source, Step, Turn};

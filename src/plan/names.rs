@@ -11,6 +11,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_close_range, "close_range"),
     (libc::SYS_dup3, "dup3"),
     (libc::SYS_execve, "execve"),
+    (libc::SYS_exit_group, "exit_group"),
     (libc::SYS_faccessat2, "faccessat2"),
     (libc::SYS_fchdir, "fchdir"),
     (libc::SYS_fchmodat, "fchmodat"),

@@ -200,6 +200,8 @@ pub enum Step {
         path: String,
         slot: Option<usize>,
     },
+    /// The root is the one that the stub stands in; mounts go below it.
+    HostRoot,
     /// A mount.
     Mount {
         mount: Box<MountStep>,
@@ -301,6 +303,10 @@ pub enum Step {
     },
     /// A hook's working directory; `/` where that is gone.
     HookDirectory {
+        path: String,
+    },
+    /// chdir(2), to what must be there.
+    ChangeDirectory {
         path: String,
     },
     /// Find the program in PATH.

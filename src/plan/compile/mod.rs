@@ -42,18 +42,11 @@ impl Host {
     /// Where the kernel is too old (Linux 5.14 is the floor).
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
-        if kernel < (5, 14) {
-            let why = format!(
-                "Linux {}.{} is too old: 5.14 is the oldest that has all it takes",
-                kernel.0, kernel.1
-            );
-            return Err(Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why));
-        }
         Ok(Self {
             kernel,
             last_cap: crate::process::capability::last_cap(),
             kcore: nix::sys::stat::lstat("/proc/kcore").is_ok(),
-            privileged: nix::unistd::geteuid().is_root() && in_first_user_namespace(),
+            privileged: privileged(),
             apparmor: crate::process::label::apparmor_enabled(),
             selinux: crate::process::label::selinux_enabled(),
             cgroups: Layout::detect().ok(),
@@ -61,15 +54,27 @@ impl Host {
     }
 
     fn lowering(&self) -> Kernel {
-        Kernel { open_tree_attr: self.kernel >= (6, 15) }
+        Kernel::of(self.kernel)
     }
 }
 
-fn kernel_version() -> Result<(u32, u32)> {
+/// Major and minor version of the kernel, if it is new enough.
+pub(crate) fn kernel_version() -> Result<(u32, u32)> {
     let name = nix::sys::utsname::uname().map_err(|e| Error::sys(Phase::Plan, "uname", e))?;
     let release = name.release().to_string_lossy().into_owned();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    Ok((numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
+    let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if kernel < (5, 14) {
+        let why =
+            format!("Linux {}.{} is too old: 5.14 is the oldest that has all it takes", kernel.0, kernel.1);
+        return Err(Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why));
+    }
+    Ok(kernel)
+}
+
+/// Whether the caller may do everything in the first user namespace.
+pub(crate) fn privileged() -> bool {
+    nix::unistd::geteuid().is_root() && in_first_user_namespace()
 }
 
 fn in_first_user_namespace() -> bool {
@@ -126,6 +131,28 @@ pub(crate) struct CgroupPlan {
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 
 impl Plan {
+    /// A plan from lines that no bundle asked for.
+    pub(crate) fn assembled(
+        lines: Vec<Line>,
+        slots: Vec<Slot>,
+        namespaces: (u64, bool),
+        preserve_fds: u32,
+        kernel: (u32, u32),
+    ) -> Self {
+        let (spawn_flags, two_stages) = namespaces;
+        Self {
+            lines,
+            slots,
+            namespaces: Set::empty(),
+            spawn_flags,
+            two_stages,
+            cgroup: None,
+            preserve_fds,
+            kernel: Kernel::of(kernel),
+            warnings: Vec::new(),
+        }
+    }
+
     /// The lines, in order.
     pub fn lines(&self) -> &[Line] {
         &self.lines

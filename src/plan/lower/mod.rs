@@ -24,6 +24,13 @@ pub(crate) struct Kernel {
     pub(crate) open_tree_attr: bool,
 }
 
+impl Kernel {
+    /// What a version has.
+    pub(crate) fn of(version: (u32, u32)) -> Self {
+        Self { open_tree_attr: version >= (6, 15) }
+    }
+}
+
 /// Lowers one plan.
 struct Lower {
     asm: Assembler,
@@ -93,6 +100,7 @@ impl Lower {
             Step::OpenUmask
             | Step::HostPropagation { .. }
             | Step::Root { .. }
+            | Step::HostRoot
             | Step::Mask { .. }
             | Step::ReadonlyPath { .. }
             | Step::ReadonlyMount { .. }

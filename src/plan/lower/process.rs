@@ -69,6 +69,10 @@ impl Lower {
                     self.asm.tolerating_all().call(libc::SYS_chdir, &[path]);
                 }
             }
+            Step::ChangeDirectory { path } => {
+                let path = self.string(path);
+                self.asm.call(libc::SYS_chdir, &[path]);
+            }
             _ => self.begin(step),
         }
     }

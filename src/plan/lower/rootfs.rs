@@ -29,6 +29,11 @@ impl Lower {
                 }
             }
             Step::Root { path, slot } => self.attach_root(path, *slot),
+            Step::HostRoot => {
+                let slash = self.text(c"/");
+                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+                self.root = Some(self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()]));
+            }
             Step::Mask { path } => self.mask(path),
             Step::ReadonlyPath { path } => self.readonly_path(path),
             Step::ReadonlyMount { path } => {

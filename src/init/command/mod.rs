@@ -1,0 +1,346 @@
+//! A program run by the init stub, without a container; in the manner of [`std::process::Command`].
+
+mod child;
+mod lines;
+#[cfg(test)]
+mod tests;
+
+pub use child::Child;
+
+use super::launch::{Answer, Launch, Stub};
+use crate::cgroup::Join;
+use crate::mount::Rootfs;
+use crate::namespace::{self, Set};
+use crate::plan::Plan;
+use crate::process::capability::Sets;
+use crate::seccomp::Program;
+use crate::{Error, ErrorKind, Phase, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// A program to run: in which namespaces, cgroup and root, as whom, and with what.
+///
+/// Any thread of any program may spawn, whatever its size: nothing of the caller is copied, and
+/// nothing of it changes. Nothing of it leaks either: the program gets the arguments and the
+/// environment that are given here and no others, no descriptors but 0 to 2 and those
+/// [preserved](Self::preserve_fds), default signal dispositions, no blocked signals, umask 022 and
+/// the working directory `/` where nothing else is said.
+///
+/// Strings are UTF-8; one with a NUL byte makes [`spawn`](Self::spawn) fail.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of its own.
+pub struct Command<'a> {
+    args: Vec<String>,
+    program: String,
+    env: Vec<(String, String)>,
+    directory: String,
+    umask: u32,
+    stdio: [Option<BorrowedFd<'a>>; 3],
+    preserve: u32,
+    namespaces: Option<&'a Set>,
+    hostname: Option<String>,
+    domainname: Option<String>,
+    cgroup: Option<&'a Join>,
+    root: Root<'a>,
+    proc: bool,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    groups: Option<Vec<u32>>,
+    capabilities: Option<Sets>,
+    no_new_privs: bool,
+    seccomp: Option<&'a Program>,
+    session: bool,
+    init: bool,
+}
+
+/// The root of the program's mount namespace.
+#[derive(Clone, Debug)]
+enum Root<'a> {
+    /// As it is there.
+    Found,
+    /// A mount that is attached nowhere.
+    Mount(&'a Rootfs),
+    /// A directory.
+    Directory(String),
+}
+
+impl<'a> Command<'a> {
+    /// A program: a path, or a name that is looked for in the `PATH` of the environment given here
+    /// (`/bin:/usr/bin` where it has none), as the program's own user, in its own root.
+    pub fn new(program: impl Into<String>) -> Self {
+        let program = program.into();
+        Self {
+            args: vec![program.clone()],
+            program,
+            env: Vec::new(),
+            directory: "/".into(),
+            umask: 0o022,
+            stdio: [None; 3],
+            preserve: 0,
+            namespaces: None,
+            hostname: None,
+            domainname: None,
+            cgroup: None,
+            root: Root::Found,
+            proc: false,
+            uid: None,
+            gid: None,
+            groups: None,
+            capabilities: None,
+            no_new_privs: false,
+            seccomp: None,
+            session: false,
+            init: false,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl Into<String>) -> &mut Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: Into<String>>(&mut self, args: impl IntoIterator<Item = S>) -> &mut Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// What the program sees as its own name, in place of the one it was found by.
+    pub fn arg0(&mut self, name: impl Into<String>) -> &mut Self {
+        self.args[0] = name.into();
+        self
+    }
+
+    /// Sets an environment variable. The caller's own environment is never read.
+    pub fn env(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
+        let name = name.into();
+        self.env.retain(|(other, _)| *other != name);
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Sets environment variables; `envs(std::env::vars())` passes on the caller's.
+    pub fn envs<N: Into<String>, V: Into<String>>(
+        &mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> &mut Self {
+        for (name, value) in variables {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Forgets the environment variables set so far.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.env.clear();
+        self
+    }
+
+    /// The working directory, an absolute path in the program's root, which must be there. `/` by
+    /// default.
+    pub fn current_dir(&mut self, path: impl Into<String>) -> &mut Self {
+        self.directory = path.into();
+        self
+    }
+
+    /// The umask; 022 by default.
+    pub fn umask(&mut self, mask: u32) -> &mut Self {
+        self.umask = mask & 0o777;
+        self
+    }
+
+    /// Standard input; the caller's own by default.
+    pub fn stdin(&mut self, fd: &'a impl AsFd) -> &mut Self {
+        self.stdio[0] = Some(fd.as_fd());
+        self
+    }
+
+    /// Standard output; the caller's own by default.
+    pub fn stdout(&mut self, fd: &'a impl AsFd) -> &mut Self {
+        self.stdio[1] = Some(fd.as_fd());
+        self
+    }
+
+    /// Standard error; the caller's own by default.
+    pub fn stderr(&mut self, fd: &'a impl AsFd) -> &mut Self {
+        self.stdio[2] = Some(fd.as_fd());
+        self
+    }
+
+    /// How many of the caller's descriptors, from 3 on, the program keeps, whether or not they are
+    /// marked close-on-exec.
+    pub fn preserve_fds(&mut self, count: u32) -> &mut Self {
+        self.preserve = count;
+        self
+    }
+
+    /// The namespaces to make and to join. What belongs to them is done: id maps are written, and
+    /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
+    /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
+    /// later, and never the other way round.
+    pub fn namespaces(&mut self, set: &'a Set) -> &mut Self {
+        self.namespaces = Some(set);
+        self
+    }
+
+    /// The host name; needs a UTS namespace of the program's own.
+    pub fn hostname(&mut self, name: impl Into<String>) -> &mut Self {
+        self.hostname = Some(name.into());
+        self
+    }
+
+    /// The NIS domain name; needs a UTS namespace of the program's own.
+    pub fn domainname(&mut self, name: impl Into<String>) -> &mut Self {
+        self.domainname = Some(name.into());
+        self
+    }
+
+    /// The cgroup to begin in.
+    pub fn cgroup(&mut self, join: &'a Join) -> &mut Self {
+        self.cgroup = Some(join);
+        self
+    }
+
+    /// The root: this mount becomes it, and the host's files are gone. Needs a new mount namespace.
+    /// A mount can be attached once, so it serves for one spawn.
+    pub fn root(&mut self, root: &'a Rootfs) -> &mut Self {
+        self.root = Root::Mount(root);
+        self
+    }
+
+    /// The root: a directory with everything mounted below it, an absolute path without symbolic
+    /// links. As [`root`](Self::root), for a caller who has the right to mount in the new namespaces
+    /// only, and for any number of spawns.
+    pub fn root_directory(&mut self, path: impl Into<String>) -> &mut Self {
+        self.root = Root::Directory(path.into());
+        self
+    }
+
+    /// Mounts a procfs of the program's pid namespace on its `/proc`. Needs a new mount namespace.
+    pub fn mount_proc(&mut self) -> &mut Self {
+        self.proc = true;
+        self
+    }
+
+    /// The user id, as the program's user namespace counts. Where it is not root's, all capabilities
+    /// are gone that [`capabilities`](Self::capabilities) does not give.
+    pub fn uid(&mut self, uid: u32) -> &mut Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// The group id, as the program's user namespace counts.
+    pub fn gid(&mut self, gid: u32) -> &mut Self {
+        self.gid = Some(gid);
+        self
+    }
+
+    /// The supplementary groups. Where they are not given, but a user or group is: none, if the
+    /// caller is privileged, else those of the caller.
+    pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
+        self.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Exactly these capabilities; by default what the user id brings.
+    pub fn capabilities(&mut self, sets: Sets) -> &mut Self {
+        self.capabilities = Some(sets);
+        self
+    }
+
+    /// No execve(2) gives privileges any more (`PR_SET_NO_NEW_PRIVS`).
+    pub fn no_new_privs(&mut self) -> &mut Self {
+        self.no_new_privs = true;
+        self
+    }
+
+    /// A seccomp filter, loaded last. It must allow execve(2); without
+    /// [`no_new_privs`](Self::no_new_privs) it takes a privileged caller, or a new user namespace.
+    pub fn seccomp(&mut self, filter: &'a Program) -> &mut Self {
+        self.seccomp = Some(filter);
+        self
+    }
+
+    /// A new session: the program cannot reach the caller's terminal by job control.
+    pub fn new_session(&mut self) -> &mut Self {
+        self.session = true;
+        self
+    }
+
+    /// The stub stays as the program's parent: it reaps orphans, forwards every signal to the
+    /// program, and ends with its exit status, or 128 + the signal's number. Meant for new pid
+    /// namespaces, where it is PID 1.
+    pub fn reaping_init(&mut self) -> &mut Self {
+        self.init = true;
+        self
+    }
+
+    /// What [`spawn`](Self::spawn) would do, step by step: its `Display` explains it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] and [`ErrorKind::Unsupported`] for what cannot be.
+    pub fn plan(&self) -> Result<Plan> {
+        lines::compile(self, &[])
+    }
+
+    /// Runs the program. Returns once it has been executed, or with the step that failed; then no
+    /// process is left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] and [`ErrorKind::Unsupported`] for what cannot be;
+    /// [`ErrorKind::Exec`] where the program is not there or not executable; any refusal of the
+    /// kernel with the step ([`Error::object`]), the system call ([`Error::operation`]) and the errno.
+    pub fn spawn(&self) -> Result<Child> {
+        self.spawn_with_fault(None)
+    }
+
+    fn spawn_with_fault(&self, fault: Option<u16>) -> Result<Child> {
+        let joined = lines::open(self.namespaces)?;
+        let plan = lines::compile(self, &joined)?;
+        let files = self.cgroup.map_or(&[][..], Join::files);
+        let mut presets: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
+        presets.extend(joined.iter().map(|namespace| namespace.fd.as_raw_fd()));
+        if let Root::Mount(root) = self.root {
+            presets.push(root.as_fd().as_raw_fd());
+        }
+        let stub = Launch {
+            blob: plan.encode(),
+            presets: &presets,
+            namespaces: plan.spawn_flags,
+            cgroup: self.cgroup.and_then(Join::directory),
+            stdio: self.stdio,
+            preserve: self.preserve,
+            two_stages: plan.two_stages,
+            fault,
+        }
+        .spawn()?;
+        match self.serve(&plan, &stub) {
+            Ok(()) => Ok(Child::new(stub.pid, stub.pidfd)),
+            Err(error) => {
+                stub.destroy();
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the host side's turns until the program has been executed.
+    fn serve(&self, plan: &Plan, stub: &Stub) -> Result<()> {
+        loop {
+            match stub.answer()? {
+                Answer::Executed => return Ok(()),
+                Answer::Failed(f) => return Err(plan.failure(f.step, f.call, f.errno)),
+                Answer::Died(step) => return Err(plan.death(step)),
+                Answer::Turn => {
+                    if let Some(set) = self.namespaces {
+                        namespace::write_id_maps(stub.pid, set.id_maps())?;
+                    }
+                    stub.go()?;
+                }
+                Answer::Created => {
+                    let what = "the init stub does not follow its plan";
+                    return Err(Error::new(ErrorKind::System, Phase::Launch, what));
+                }
+            }
+        }
+    }
+}
