@@ -156,8 +156,15 @@ impl Compiler<'_> {
         let mut root = self.set.has(Kind::User);
         if self.set.is_new(Kind::User) {
             if !maps.uids.is_empty() || !maps.gids.is_empty() {
+                // The stub's program may not be read, which hides /proc/PID from its own user too.
+                if !self.privileged {
+                    self.step(Step::Dumpable);
+                }
                 self.step(Step::AwaitHost(Turn::IdMaps));
                 self.step(Step::WriteIdMaps);
+                if !self.privileged {
+                    self.step(Step::Undumpable);
+                }
             }
             root = [&maps.uids, &maps.gids].iter().all(|ids| ids.iter().any(|map| map.container == 0));
         }

@@ -6,16 +6,8 @@ use crate::sys::process::{Exit, poll_in};
 use nix::errno::Errno;
 use std::io::Read;
 
-const ALL: [Kind; 8] = [
-    Kind::Cgroup,
-    Kind::Ipc,
-    Kind::Mount,
-    Kind::Network,
-    Kind::Pid,
-    Kind::Time,
-    Kind::User,
-    Kind::Uts,
-];
+const ALL: [Kind; 8] =
+    [Kind::Cgroup, Kind::Ipc, Kind::Mount, Kind::Network, Kind::Pid, Kind::Time, Kind::User, Kind::Uts];
 
 /// Whether namespaces may be made here at all.
 fn may() -> bool {
@@ -51,8 +43,9 @@ fn root_maps(set: Set) -> Set {
 #[test]
 fn a_program_gets_what_it_is_given_and_nothing_else() {
     let script = "echo $0 $1 \"$A\" $(umask) $PWD; env | sort; ls /proc/self/fd | wc -l; exit 3";
-    let (text, exit) = run(sh(script).arg("name").arg("x y").env("A", "1").env("A", "2").current_dir("/usr").umask(0o77))
-    .unwrap();
+    let (text, exit) =
+        run(sh(script).arg("name").arg("x y").env("A", "1").env("A", "2").current_dir("/usr").umask(0o77))
+            .unwrap();
     assert_eq!(exit, Exit::Code(3));
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[0], "name x y 2 0077 /usr");
@@ -101,8 +94,7 @@ fn every_kind_of_namespace_new() {
     let set = root_maps(set).time_offset(Clock::Boottime, 1_000_000, 0);
     let script = "for n in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/$n; done; id -u; \
                   hostname; cat /proc/uptime; echo $$; cat /sys/class/net/lo/flags";
-    let (text, exit) = run(sh(script).namespaces(&set).mount_proc().hostname("inside"))
-    .unwrap();
+    let (text, exit) = run(sh(script).namespaces(&set).mount_proc().hostname("inside")).unwrap();
     assert_eq!(exit, Exit::Code(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     for (name, line) in ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"].iter().zip(&lines) {
@@ -134,8 +126,7 @@ fn join_by_pidfd_and_by_path_and_make_others() {
         .new(Kind::Cgroup);
     let script = "for n in user mnt pid ipc net time uts cgroup; do readlink /proc/self/ns/$n; done; hostname; \
                   id -u; test $$ -gt 1";
-    let (text, exit) = run(sh(script).namespaces(&joined))
-    .unwrap();
+    let (text, exit) = run(sh(script).namespaces(&joined)).unwrap();
     assert_eq!(exit, Exit::Code(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     for (name, line) in ["user", "mnt", "pid", "ipc", "net", "time", "uts"].iter().zip(&lines) {
@@ -158,8 +149,7 @@ fn a_root_of_its_own() {
     let root = Rootfs::directory(std::path::Path::new("/")).unwrap();
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let script = "test -e /etc && readlink /proc/self; cat /proc/self/mountinfo";
-    let (text, exit) = run(sh(script).namespaces(&set).root(&root).mount_proc())
-    .unwrap();
+    let (text, exit) = run(sh(script).namespaces(&set).root(&root).mount_proc()).unwrap();
     assert_eq!(exit, Exit::Code(0), "{text}");
     assert!(text.lines().next().unwrap().parse::<i32>().unwrap() < 10, "pids of the new namespace: {text}");
     let again = Command::new("/bin/true").namespaces(&set).root(&root).spawn().unwrap_err();
@@ -184,17 +174,20 @@ fn identity_capabilities_and_filter() {
         conditions: Vec::new(),
     });
     let filter = profile.compile().unwrap();
-    let script = "id -u; id -g; id -G; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status | cut -f2; mkdir /tmp/x/y";
-    let (text, _) = run(sh(script).uid(33).gid(34).groups([35, 36]).capabilities(sets).no_new_privs().seccomp(&filter))
-    .unwrap();
+    let script =
+        "id -u; id -g; id -G; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status | cut -f2; mkdir /tmp/x/y";
+    let (text, _) =
+        run(sh(script).uid(33).gid(34).groups([35, 36]).capabilities(sets).no_new_privs().seccomp(&filter))
+            .unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines[..3], ["33", "34", "34 35 36"]);
     assert_eq!(lines[3..8], ["0000000000000020"; 5], "{text}");
     assert_eq!(lines[8..10], ["1", "2"]);
     assert!(lines[10].contains("cross-device"), "{text}");
     // A filter by privilege, and nothing left of that in the program.
-    let (text, _) = run(sh("grep -E '^(Cap[EPA]|NoNew|Seccomp:)' /proc/self/status | cut -f2").uid(33).seccomp(&filter))
-    .unwrap();
+    let (text, _) =
+        run(sh("grep -E '^(Cap[EPA]|NoNew|Seccomp:)' /proc/self/status | cut -f2").uid(33).seccomp(&filter))
+            .unwrap();
     let none = "0000000000000000";
     assert_eq!(text.lines().collect::<Vec<_>>(), [none, none, none, "0", "2"]);
 }
@@ -206,8 +199,7 @@ fn an_init_reaps_forwards_and_ends_as_the_program() {
     }
     let set = Set::empty().new(Kind::Pid).new(Kind::Mount);
     let script = "sh -c 'sleep 0.05 & exit 0'; sleep 0.2; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 9";
-    let (text, exit) = run(sh(script).namespaces(&set).mount_proc().reaping_init())
-    .unwrap();
+    let (text, exit) = run(sh(script).namespaces(&set).mount_proc().reaping_init()).unwrap();
     assert_eq!((text.trim(), exit), ("0", Exit::Code(9)));
     let (mut reader, writer) = std::io::pipe().unwrap();
     let script = "trap 'echo got; exit 4' TERM; echo ready; while :; do sleep 0.01; done";
