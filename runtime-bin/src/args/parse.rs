@@ -5,7 +5,7 @@
 //! behind one dash besides.
 
 use super::Args;
-use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, Name};
+use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, Name, digits};
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -186,7 +186,7 @@ impl Words {
             Kind::Switch(_) => {}
             Kind::Path(_) if value.is_empty() => return Err(wrong(&value, "must be a path")),
             Kind::Path(set) => set(args, value.into()),
-            Kind::Number(set) => match value.to_str().and_then(|v| v.parse().ok()) {
+            Kind::Number(set) => match value.to_str().and_then(digits) {
                 Some(number) => set(args, number),
                 None => return Err(wrong(&value, "must be a number")),
             },

@@ -117,6 +117,11 @@ const fn text(
     Flag { long, short, value, repeats: false, doc, kind: Kind::Text(set) }
 }
 
+/// A number of nothing but digits: `+5` and ` 5` are mistakes that nobody should guess about.
+pub(super) fn digits(text: &str) -> Option<u32> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// The flag may be given several times.
 const fn list(mut flag: Flag) -> Flag {
     flag.repeats = true;
@@ -279,7 +284,7 @@ static EXEC: &[Flag] = &[
     })),
     switch("tty", Some('t'), "give the process a terminal", |a, on| a.tty = on),
     text("user", Some('u'), "UID[:GID]", "numeric user, and group, in the container", |a, v| {
-        let number = |s: &str| s.parse::<u32>().map_err(|_| "must be UID or UID:GID, as numbers".to_owned());
+        let number = |s: &str| digits(s).ok_or_else(|| "must be UID or UID:GID, as numbers".to_owned());
         a.user = Some(match v.split_once(':') {
             None => (number(&v)?, None),
             Some((uid, gid)) => (number(uid)?, Some(number(gid)?)),

@@ -211,6 +211,9 @@ fn mistakes() {
         ("create --bundle= y", "invalid value \"\" for flag --bundle: must be a path"),
         ("run --detach=maybe y", "invalid value \"maybe\" for flag --detach: must be true or false"),
         ("exec -u root y", "invalid value \"root\" for flag --user: must be UID or UID:GID, as numbers"),
+        ("exec -u +5 y", "invalid value \"+5\" for flag --user: must be UID or UID:GID, as numbers"),
+        ("exec -u 5: y", "invalid value \"5:\" for flag --user: must be UID or UID:GID, as numbers"),
+        ("exec -g +5 y", "invalid value \"+5\" for flag --additional-gids: must be a number"),
         ("exec -e HOME y", "invalid value \"HOME\" for flag --env: must be NAME=VALUE"),
         ("--log-format xml list", "invalid value \"xml\" for flag --log-format: must be text or json"),
         (

@@ -13,7 +13,11 @@ pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
     // What `create` would do; whoever takes the terminal makes no difference.
     let console = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
     let options = Options { id: "ID".to_owned(), wait_for_start: true, console, ..Options::default() };
-    let plan = compile(&bundle, &Host::detect()?, &options)?;
+    let mut host = Host::detect()?;
+    // Without a user namespace only root can run it, so that is whose plan it is.
+    let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");
+    host.privileged |= !user_namespace;
+    let plan = compile(&bundle, &host, &options)?;
     for warning in plan.warnings() {
         log.warning(&format!("config.json: {warning}"));
     }
