@@ -115,6 +115,7 @@ impl PlanOptions {
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
             init: options.init || asked,
+            optional_cgroup: options.optional_cgroup,
         }
     }
 
@@ -130,6 +131,7 @@ impl PlanOptions {
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             init: self.init,
+            optional_cgroup: self.optional_cgroup,
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct CreateOptions {
     pub init: bool,
     /// `cgroupsPath` is `slice:prefix:name` and systemd makes the cgroup.
     pub systemd_cgroup: bool,
+    /// Whether to go on without the cgroups which the caller is not permitted to make; a limit that
+    /// needs one still fails. Absent: yes for an unprivileged caller without a `cgroupsPath`.
+    pub optional_cgroup: Option<bool>,
     /// Descriptors 0, 1 and 2 of the container's program.
     pub stdio: Stdio,
 }

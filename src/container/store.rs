@@ -95,6 +95,7 @@ pub(crate) struct PlanOptions {
     pub(crate) no_pivot: bool,
     pub(crate) no_new_keyring: bool,
     pub(crate) init: bool,
+    pub(crate) optional_cgroup: Option<bool>,
 }
 
 impl Record {

@@ -191,7 +191,7 @@ pub(crate) static GLOBAL: &[Flag] = &[
         "rootless",
         None,
         "true|false|auto",
-        "whether to go on without the limits which an unprivileged user may not set (default: auto)",
+        "whether to go on without the cgroups which this user may not make (default: auto)",
         |a, v| {
             a.rootless = match v.as_str() {
                 "true" | "1" => Some(true),

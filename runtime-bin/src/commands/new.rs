@@ -73,8 +73,12 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         no_new_keyring: args.no_new_keyring,
         init: args.init,
         systemd_cgroup: false,
+        optional_cgroup: args.rootless,
         stdio: Stdio::Inherit,
     };
+    if options.notify_socket.is_some() {
+        log.warning("NOTIFY_SOCKET is not passed on to the container: not built yet");
+    }
     log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
     Ok(how(&runtime, id, &bundle, &options)?)
 }

@@ -103,6 +103,8 @@ pub struct Options {
     pub no_new_keyring: bool,
     /// Stay as PID 1.
     pub init: bool,
+    /// Go on without the cgroups which may not be made; absent: if unprivileged, and no path is named.
+    pub optional_cgroup: Option<bool>,
 }
 
 /// A compiled bundle.
@@ -250,7 +252,8 @@ impl<'a> Compiler<'a> {
         // foreign ones anyway.
         let options = cgroup::Options {
             device_filter: self.host.privileged,
-            optional: !self.host.privileged && named.is_none(),
+            optional: (self.options.optional_cgroup)
+                .unwrap_or_else(|| !self.host.privileged && named.is_none()),
         };
         let settings = Settings::compile(layout, &resources, &options)?;
         let record = Record::plan(layout, &path, &settings)?;
