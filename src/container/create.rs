@@ -183,7 +183,11 @@ impl Making<'_> {
                 self.record.stage = Stage::Created;
                 self.record.hooked = true;
                 self.container.directory.write(&self.record)?;
-                self.hand_over(console)
+                self.hand_over(console)?;
+                // From here on it may outlive this program.
+                self.stub.as_ref().ok_or_else(lost)?.go()?;
+                self.keep_init();
+                Ok(())
             }
             Until::Running => self.run(console),
         }
@@ -201,12 +205,20 @@ impl Making<'_> {
             self.container.directory.write(&self.record)?;
         }
         self.hand_over(console)?;
+        self.keep_init();
         if self.record.poststart
             && let Some(pidfd) = self.container.init.get()
         {
             self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd)?;
         }
         Ok(())
+    }
+
+    /// The container keeps the pidfd: nobody has to look the process up again.
+    fn keep_init(&mut self) {
+        if let Some(stub) = self.stub.take() {
+            let _ = self.container.init.set(stub.pidfd);
+        }
     }
 
     fn make_cgroup(&mut self) -> Result<Option<Join>> {
@@ -271,17 +283,19 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Takes the host side's turns until the stub waits for `start`.
+    /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
     fn serve(&mut self) -> Result<()> {
         let mut turns = self.plan.turns();
         loop {
             let Some(stub) = &self.stub else { return Err(lost()) };
             match stub.answer()? {
-                Answer::Created | Answer::Executed => return Ok(()),
+                Answer::Executed if self.until == Until::Running => return Ok(()),
+                Answer::Created | Answer::Executed => return Err(lost()),
                 Answer::Failed(f) => return Err(self.plan.failure(f.step, f.call, f.errno)),
                 Answer::Died(step) => return Err(self.plan.death(step)),
                 Answer::Turn => {
-                    let turn = turns.next().ok_or_else(lost)?;
+                    // After the last turn it is created.
+                    let Some(turn) = turns.next() else { return Ok(()) };
                     self.take(turn)?;
                     if let Some(stub) = &self.stub {
                         stub.go()?;
@@ -336,7 +350,7 @@ impl Making<'_> {
 
     /// Gives what was asked for to those who asked.
     fn hand_over(&mut self, console: Option<OwnedFd>) -> Result<()> {
-        let Some(stub) = self.stub.take() else { return Err(lost()) };
+        let Some(stub) = &self.stub else { return Err(lost()) };
         if let Some(path) = &self.options.pidfd_socket {
             handoff::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
         }
@@ -349,7 +363,6 @@ impl Making<'_> {
         if let Some(path) = &self.options.pid_file {
             handoff::write_pid_file(path, stub.pid)?;
         }
-        let _ = self.container.init.set(stub.pidfd);
         Ok(())
     }
 

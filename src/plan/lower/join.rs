@@ -60,7 +60,7 @@ impl Lower {
     }
 
     /// One byte to the host side, and one back.
-    fn await_host(&mut self) {
+    pub(super) fn await_host(&mut self) {
         let byte = self.asm.scratch(8);
         let control = Self::control();
         self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]);

@@ -83,6 +83,8 @@ impl Lower {
             Step::FindProgram { candidates, .. } => self.find_program(candidates),
             Step::Created => {
                 self.asm.state(state::CREATED);
+                // Until the host side has recorded this process, it does not outlive the host side.
+                self.await_host();
                 self.asm.call(libc::SYS_close, &[Self::control().into()]);
             }
             Step::AwaitStart { slot } => self.await_start(*slot),
