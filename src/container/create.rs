@@ -38,7 +38,6 @@ pub(super) fn create(
     bundle: &Bundle,
     options: &CreateOptions,
     until: Until,
-    fault: Option<u16>,
 ) -> Result<Container> {
     id::validate(id)?;
     check(options)?;
@@ -51,7 +50,7 @@ pub(super) fn create(
     let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
     let mut making =
-        Making { container, record, bundle, plan: &plan, host: &host, options, until, stub: None, fault };
+        Making { container, record, bundle, plan: &plan, host: &host, options, until, stub: None };
     match making.make() {
         Ok(()) => Ok(making.container),
         Err(error) => Err(making.undo(error, &lock)),
@@ -160,7 +159,6 @@ struct Making<'a> {
     options: &'a CreateOptions,
     until: Until,
     stub: Option<Stub>,
-    fault: Option<u16>,
 }
 
 impl Making<'_> {
@@ -268,7 +266,7 @@ impl Making<'_> {
             stdio: slots::stdio(&self.options.stdio, &mut null)?,
             preserve: self.plan.preserve_fds,
             two_stages: self.plan.two_stages,
-            fault: self.fault,
+            fault: self.container.runtime.fault(),
         }
         .spawn()?;
         self.stub = Some(stub);

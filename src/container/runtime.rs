@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub struct Runtime {
     root: Arc<Root>,
     warnings: Option<Arc<Sink>>,
+    fault: Option<u16>,
 }
 
 type Sink = dyn Fn(&Error) + Send + Sync;
@@ -35,7 +36,7 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a relative path.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::new(root.into())?), warnings: None })
+        Ok(Self { root: Arc::new(Root::new(root.into())?), warnings: None, fault: None })
     }
 
     /// Sends what goes wrong without making an operation fail (a poststop hook) to `sink`; it is
@@ -44,6 +45,18 @@ impl Runtime {
     pub fn with_warnings(mut self, sink: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.warnings = Some(Arc::new(sink));
         self
+    }
+
+    /// Makes one step of the init stub fail with `EIO`, for tests of what is done about it: the line
+    /// of this number, from 0, of the container's [`Plan`](crate::plan::Plan).
+    #[must_use]
+    pub fn with_fault(mut self, line: u16) -> Self {
+        self.fault = Some(line);
+        self
+    }
+
+    pub(crate) fn fault(&self) -> Option<u16> {
+        self.fault
     }
 
     pub(crate) fn warn(&self, warning: &Error) {
@@ -84,7 +97,7 @@ impl Runtime {
     /// [`ErrorKind::InvalidConfig`], [`ErrorKind::Unsupported`], [`ErrorKind::Hook`], and those of
     /// the system, each with the place in `config.json` that asked for what failed.
     pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
-        create(self, id, bundle, options, Until::Created, None)
+        create(self, id, bundle, options, Until::Created)
     }
 
     /// Creates a container and lets its program run, in one go: as [`create`](Self::create) and
@@ -95,7 +108,7 @@ impl Runtime {
     /// # Errors
     /// Those of [`create`](Self::create) and [`start`](Container::start).
     pub fn run(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
-        create(self, id, bundle, options, Until::Running, None)
+        create(self, id, bundle, options, Until::Running)
     }
 
     /// Finds a container.

@@ -1,6 +1,6 @@
 //! One container at a time.
 
-use crate::{live, lines, load, output_to, runtime};
+use crate::{lines, live, load, output_to, runtime};
 use kit::{Case, Test, json};
 use orlop::ErrorKind;
 use orlop::bundle::Spec;

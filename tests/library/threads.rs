@@ -41,9 +41,8 @@ fn process_state() -> BTreeMap<&'static str, String> {
 fn sixteen_threads(t: &Test) {
     const THREADS: u8 = 16;
     let before = process_state();
-    let bundles: Vec<_> = (0..THREADS)
-        .map(|n| (t.id(), load(&t.bundle().probe(&format!("exit {n}")))))
-        .collect();
+    let bundles: Vec<_> =
+        (0..THREADS).map(|n| (t.id(), load(&t.bundle().probe(&format!("exit {n}"))))).collect();
     let (start, done) = (Barrier::new(usize::from(THREADS) + 2), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..2 {
