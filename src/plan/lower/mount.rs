@@ -7,6 +7,7 @@ use super::{CWD, Lower};
 use crate::mount::options::MountOptions;
 use crate::plan::assemble::Reg;
 use crate::sys::mount::{MountAttr, attr, config};
+use nix::errno::Errno;
 
 /// fspick(2) flags: `FSPICK_CLOEXEC | FSPICK_EMPTY_PATH`.
 const FSPICK: u32 = 1 | 8;
@@ -17,10 +18,7 @@ impl Lower {
             return self.remount(mount);
         }
         let (made, point) = match mount.from {
-            Source::New => {
-                let point = self.mount_point(&mount.destination, mount.no_symlinks);
-                (self.file_system(mount, point), point)
-            }
+            Source::New => self.file_system(mount),
             Source::Path | Source::Slot => self.bind(mount, slot),
         };
         self.attach(made, point);
@@ -36,8 +34,16 @@ impl Lower {
         }
     }
 
-    /// fsopen, fsconfig, fsmount.
-    fn file_system(&mut self, mount: &MountStep, point: Reg) -> Reg {
+    /// fsopen, fsconfig, fsmount: the new mount, and its mount point.
+    fn file_system(&mut self, mount: &MountStep) -> (Reg, Reg) {
+        // A tmpfs without a mode of its own takes that of the directory under it, if there was one.
+        let inherits = mount.kind == "tmpfs" && mount.options.data_value("mode").is_none();
+        let (point, absent) = if inherits {
+            let (point, absent) = self.mount_point_if_there(&mount.destination);
+            (point, Some(absent))
+        } else {
+            (self.mount_point(&mount.destination, mount.no_symlinks), None)
+        };
         let kind = self.string(&mount.kind);
         let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
         if !mount.source.is_empty() {
@@ -54,19 +60,36 @@ impl Lower {
             &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
         );
         let attributes = mount.options.new_mount_attributes();
-        // A tmpfs without a mode of its own takes that of the directory under it.
-        let inherits = mount.kind == "tmpfs" && mount.options.data_value("mode").is_none();
         let first = if inherits { attributes & !attr::RDONLY } else { attributes };
         let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), first.into()]);
-        if inherits {
+        if let Some(absent) = absent {
+            let own = self.asm.label();
+            self.asm.jump_if(compare::EQUAL, absent, 1, own);
             self.inherit_mode(made, point);
+            self.asm.place(own);
+            self.asm.release(absent);
             if first != attributes {
                 let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
                 self.setattr(made.into(), empty, EMPTY, change);
             }
         }
         self.asm.close(context);
-        made
+        (made, point)
+    }
+
+    /// The mount point, made where it is missing, and whether (1) it was.
+    fn mount_point_if_there(&mut self, path: &str) -> (Reg, Reg) {
+        let (found, absent) = (self.asm.label(), self.asm.register());
+        self.asm.set(absent, 0u64);
+        self.asm.tolerating(&[Errno::ENOENT]);
+        let point = self.open_in_root(path, libc::O_PATH, 0);
+        self.asm.jump_if(compare::GREATER_EQUAL, point, 0, found);
+        let made = self.mount_point(path, false);
+        self.asm.set(point, made);
+        self.asm.release(made);
+        self.asm.set(absent, 1u64);
+        self.asm.place(found);
+        (point, absent)
     }
 
     fn inherit_mode(&mut self, made: Reg, point: Reg) {
