@@ -59,9 +59,12 @@ impl Cgroup {
     fn kill_each(&self, directory: &Path, deadline: Instant) -> Result<bool> {
         let mut pause = Duration::from_micros(100);
         for round in 0_u32.. {
-            let held = hold(directory)?;
+            let mut held = hold(directory)?;
             if held.is_empty() && procs::tree(directory)?.is_empty() {
-                return Ok(true);
+                held = self.hold_latecomers()?;
+                if held.is_empty() {
+                    return Ok(true);
+                }
             }
             for (pid, fd) in &held {
                 send(*pid, fd, libc::SIGKILL)?;
@@ -81,6 +84,18 @@ impl Cgroup {
             pause = (pause * 2).min(Duration::from_millis(20));
         }
         Ok(false)
+    }
+
+    /// On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile may
+    /// be in some of them only.
+    fn hold_latecomers(&self) -> Result<Vec<(i32, OwnedFd)>> {
+        for directory in self.paths() {
+            let held = hold(directory)?;
+            if !held.is_empty() {
+                return Ok(held);
+            }
+        }
+        Ok(Vec::new())
     }
 
     fn thaw_v1(&self) {

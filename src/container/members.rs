@@ -4,10 +4,13 @@ use super::store::Record;
 use super::{Container, Signal, Status};
 use crate::cgroup::{Cgroup, FreezerState};
 use crate::{Error, ErrorKind, Phase, Result};
-use std::time::Duration;
+use nix::errno::Errno;
+use std::time::{Duration, Instant};
 
 /// How long the processes of a cgroup may take to die or to stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a cgroup in which nobody was left is waited for before it is looked at again.
+const REJOIN: Duration = Duration::from_millis(100);
 
 impl Container {
     /// The pids of all processes of the container, as the caller's pid namespace numbers them.
@@ -103,6 +106,13 @@ pub(super) fn remove(record: &Record, alone: bool) -> Result<()> {
     if alone && cgroup.remove().is_ok() {
         return Ok(());
     }
-    cgroup.kill(PATIENCE)?;
-    cgroup.remove()
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        cgroup.kill(PATIENCE)?;
+        // A `create` that was killed may have left a process which is only about to join.
+        match cgroup.remove_within(REJOIN) {
+            Err(e) if e.errno() == Some(Errno::EBUSY) && Instant::now() < deadline => {}
+            other => return other,
+        }
+    }
 }

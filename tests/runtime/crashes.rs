@@ -1,7 +1,7 @@
 //! The runtime is killed at many points of each command; `delete --force` cleans up after it.
 
 use kit::{Bundle, Case, Running, Test};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![create_is_killed, run_is_killed, start_is_killed, delete_is_killed, exec_is_killed]
@@ -18,14 +18,13 @@ fn killed<'t>(call: kit::Runtime<'t>, after: Duration) -> Running<'t> {
     guard
 }
 
-/// The command's usual time.
-fn usual(call: kit::Runtime<'_>) -> Duration {
-    let begun = Instant::now();
+/// The command's usual time, and its guard.
+fn usual<'t>(call: kit::Runtime<'t>) -> (Duration, Running<'t>) {
     let guard = call.wrap("guard=0").spawn();
     guard.wait_for("guard:");
-    let took = begun.elapsed();
-    drop(guard);
-    took
+    let words = guard.stdout();
+    let time = words.split("guard: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    (Duration::from_micros(time), guard)
 }
 
 /// After `delete --force` nothing is left, and every process that the runtime had made has ended.
@@ -46,8 +45,8 @@ fn points(usual: Duration) -> impl Iterator<Item = Duration> {
 fn create_is_killed(t: &Test) {
     t.only_orlop("it leaves its first steps behind");
     let bundle = t.bundle().probe("sleep");
-    let time = usual(bundle.command("create", &[]));
-    clean_first(t, &bundle);
+    let (time, guard) = usual(bundle.command("create", &[]));
+    clean(t, &bundle, vec![guard], time);
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
         let guard = killed(bundle.command("create", &[]), after);
@@ -55,14 +54,11 @@ fn create_is_killed(t: &Test) {
     }
 }
 
-fn clean_first(t: &Test, bundle: &Bundle<'_>) {
-    t.runtime(["delete", "--force", bundle.id()]).output().success();
-}
-
 fn run_is_killed(t: &Test) {
     t.only_orlop("it leaves its first steps behind");
     let bundle = t.bundle().probe("exit 0");
-    let time = usual(bundle.command("run", &[]));
+    let (time, guard) = usual(bundle.command("run", &[]));
+    guard.wait().success();
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
         let guard = killed(bundle.command("run", &[]), after);
@@ -73,7 +69,8 @@ fn run_is_killed(t: &Test) {
 fn start_is_killed(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let created = bundle.create();
-    let time = usual(created.command("start", &[]));
+    let (time, guard) = usual(created.command("start", &[]));
+    guard.wait().success();
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
         let created = bundle.create();
@@ -90,7 +87,8 @@ fn start_is_killed(t: &Test) {
 fn delete_is_killed(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let created = bundle.start();
-    let time = usual(created.command("delete", &["--force"]));
+    let (time, guard) = usual(created.command("delete", &["--force"]));
+    guard.wait().success();
     created.wait();
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
@@ -104,8 +102,8 @@ fn delete_is_killed(t: &Test) {
 fn exec_is_killed(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
-    let time = usual(container.command("exec", &["/probe", "exit", "0"]));
-    let mut guards = Vec::new();
+    let (time, guard) = usual(container.command("exec", &["/probe", "exit", "0"]));
+    let mut guards = vec![guard];
     for after in points(time) {
         guards.push(killed(container.command("exec", &["/probe", "sleep"]), after));
         // The container is none the worse.

@@ -27,6 +27,8 @@ pub fn kill(pid: i32, signal: i32) {
 
 /// waitpid(2) on a child until it has ended: its code, 128 + signal, or `None` (not ours, or too late).
 pub fn reap(pid: i32, within: Duration) -> Option<i32> {
+    // Zero and less stand for groups, whose members other tests wait for.
+    assert!(pid > 0, "no process has the number {pid}");
     let begun = Instant::now();
     let mut status = 0;
     loop {
