@@ -190,5 +190,6 @@ fn user_name(uid: u32) -> String {
     if uid == 0 {
         return "root".to_owned();
     }
-    nix::unistd::User::from_uid(uid.into()).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+    let text = crate::sys::fs::read_at(crate::sys::fs::cwd(), c"/etc/passwd").unwrap_or_default();
+    crate::process::passwd::name(&text, uid).map_or_else(|| uid.to_string(), str::to_owned)
 }
