@@ -80,6 +80,8 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         log.warning("NOTIFY_SOCKET is not passed on to the container: not built yet");
     }
     log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
+    // A terminal of ours is made ready, size and mode, before the program sees it.
+    let how = if matches!(options.console, Console::Keep) { Runtime::create } else { how };
     Ok(how(&runtime, id, &bundle, &options)?)
 }
 
@@ -128,10 +130,13 @@ pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<C
     }
 }
 
-/// Starts the container and serves it until its end.
+/// Serves the container until its end; starts it where that waited for the terminal.
 fn serve(container: &Container, signals: &Signals) -> Outcome {
     let pidfd = container.init_pidfd()?;
     let mut terminal = join(container.take_console())?;
+    if terminal.is_some() {
+        container.start()?;
+    }
     let exit = foreground::serve(pidfd, signals, terminal.as_mut())
         .map_err(|e| Failure::system("wait for the container", e))?;
     Ok(exit.shell_code() as u8)
