@@ -108,6 +108,7 @@ impl PlanOptions {
         let asked = bundle.spec.annotations.get(INIT_ANNOTATION).is_some_and(|value| value == "true");
         Self {
             console: !matches!(options.console, Console::None),
+            keep_console: matches!(options.console, Console::Keep),
             preserve_fds: options.preserve_fds + options.listen_fds,
             extra_env,
             home: home(bundle),
@@ -124,6 +125,7 @@ impl PlanOptions {
             id: id.to_owned(),
             wait_for_start: until == Until::Created,
             console: self.console,
+            keep_console: self.keep_console,
             preserve_fds: self.preserve_fds,
             extra_env: self.extra_env.clone(),
             home: self.home.clone(),

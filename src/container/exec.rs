@@ -125,6 +125,7 @@ impl Joining<'_> {
         let options = plan::ExecOptions {
             id: self.container.id.clone(),
             console: !matches!(self.options.console, Console::None),
+            keep_console: matches!(self.options.console, Console::Keep),
             preserve_fds: self.options.preserve_fds,
             home,
             cgroup_files: join.map_or(0, |join| join.files().len()),

@@ -23,7 +23,8 @@ pub enum Console {
     None,
     /// To whoever listens on the AF_UNIX stream socket at this absolute path.
     Socket(PathBuf),
-    /// To the caller, by [`Container::take_console`](super::Container::take_console) or
+    /// To the caller, who relays it to a terminal of his own (it adds no carriage return to a line's
+    /// end; its size is what `process.consoleSize` says), by [`Container::take_console`](super::Container::take_console) or
     /// [`ExecProcess::take_console`](super::ExecProcess::take_console).
     Keep,
 }

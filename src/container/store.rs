@@ -89,6 +89,7 @@ pub(crate) struct Record {
 #[serde(default)]
 pub(crate) struct PlanOptions {
     pub(crate) console: bool,
+    pub(crate) keep_console: bool,
     pub(crate) preserve_fds: u32,
     pub(crate) extra_env: Vec<String>,
     pub(crate) home: Option<String>,

@@ -225,6 +225,8 @@ pub enum Step {
         size: Option<(u16, u16)>,
         uid: u32,
         console: bool,
+        /// The caller relays it to a terminal of his own, which ends the lines.
+        kept: bool,
     },
     Mask {
         path: String,

@@ -21,7 +21,10 @@ pub(super) fn exec(args: &Args, log: &Log) -> Outcome {
 
 fn run(args: &Args, log: &Log) -> Outcome {
     let container = super::container(args, log)?;
-    let process = process(args, &container)?;
+    let mut process = process(args, &container)?;
+    if !args.detach {
+        foreground::fit_console(&mut process);
+    }
     check_passed(0, args.preserve_fds)?;
     let options = ExecOptions {
         pid_file: absolute_option(args.pid_file.as_deref())?,

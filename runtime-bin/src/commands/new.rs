@@ -59,7 +59,12 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         ));
     }
     let runtime = super::runtime(args, log)?;
-    let bundle = bundle(args.bundle.as_deref(), args.config.as_deref())?;
+    let mut bundle = bundle(args.bundle.as_deref(), args.config.as_deref())?;
+    if watch == Watch::Us
+        && let Some(process) = &mut bundle.spec.process
+    {
+        foreground::fit_console(process);
+    }
     let terminal = bundle.spec.process.as_ref().is_some_and(|p| p.terminal);
     check_passed(listen_fds(), args.preserve_fds)?;
     let options = CreateOptions {

@@ -9,8 +9,18 @@ pub(crate) use terminal::Terminal;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use orlop::bundle::spec::{ConsoleSize, Process};
 use orlop::sys::process::{self, Exit};
 use std::os::fd::BorrowedFd;
+
+/// Gives a terminal that is still to be made the size of the user's, where nothing else is asked for:
+/// the program finds it so from its first moment.
+pub(crate) fn fit_console(process: &mut Process) {
+    if process.terminal && process.console_size.is_none() {
+        process.console_size = terminal::users_size()
+            .map(|size| ConsoleSize { height: size.rows.into(), width: size.columns.into() });
+    }
+}
 
 /// Serves the process behind `pidfd` until it has ended, and reaps it.
 ///

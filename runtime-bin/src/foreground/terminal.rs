@@ -6,7 +6,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::PollFlags;
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use orlop::sys::terminal::{set_window_size, window_size};
+use orlop::sys::terminal::{WindowSize, set_window_size, window_size};
 use std::io::{IsTerminal, Stdin, Stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -68,6 +68,16 @@ impl Terminal {
     pub(super) fn drain(&mut self) {
         self.output.drain(self.master.as_fd(), self.stdout.as_fd());
     }
+}
+
+/// The size of the user's terminal, for one that is still to be made.
+pub(crate) fn users_size() -> Option<WindowSize> {
+    let streams = (std::io::stderr(), std::io::stdout(), std::io::stdin());
+    let standard = [streams.0.as_fd(), streams.1.as_fd(), streams.2.as_fd()];
+    standard.into_iter().find_map(|fd| window_size(fd).ok()).or_else(|| {
+        let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+        window_size(tty).ok()
+    })
 }
 
 impl Host {

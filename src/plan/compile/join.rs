@@ -14,6 +14,8 @@ pub(crate) struct ExecOptions {
     pub(crate) id: String,
     /// A socket for the terminal's master will be there.
     pub(crate) console: bool,
+    /// The caller itself relays the terminal.
+    pub(crate) keep_console: bool,
     /// How many descriptors from 3 on the program keeps.
     pub(crate) preserve_fds: u32,
     /// `HOME` of the user, from the container's passwd file.
@@ -38,6 +40,7 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
     let general = Options {
         id: options.id.clone(),
         console: options.console,
+        keep_console: options.keep_console,
         preserve_fds: options.preserve_fds,
         home: options.home.clone(),
         no_new_keyring: options.no_new_keyring,

@@ -91,6 +91,8 @@ pub struct Options {
     pub wait_for_start: bool,
     /// A socket for the terminal's master will be there.
     pub console: bool,
+    /// The caller itself relays the terminal, to one that ends lines its own way.
+    pub keep_console: bool,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
     /// Environment variables to add, `NAME=value`.

@@ -190,7 +190,10 @@ impl Compiler<'_> {
         let size = process.console_size.as_ref().map(|s| (clamp(s.height), clamp(s.width)));
         let uid = process.user.uid;
         let slot = self.slot(Slot::Console);
-        self.asked("/process/terminal", Step::Terminal { slot, size, uid, console: !self.joining });
+        self.asked(
+            "/process/terminal",
+            Step::Terminal { slot, size, uid, console: !self.joining, kept: self.options.keep_console },
+        );
         Ok(())
     }
 

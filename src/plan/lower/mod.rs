@@ -111,7 +111,9 @@ impl Lower {
             Step::CgroupMount { destination, options, views } => self.cgroup_v1(destination, options, views),
             Step::MakeNode(node) => self.node(node),
             Step::DevLinks { kcore } => self.dev_links(*kcore),
-            Step::Terminal { slot, size, uid, console } => self.terminal(*slot, *size, *uid, *console),
+            Step::Terminal { slot, size, uid, console, kept } => {
+                self.terminal(*slot, *size, *uid, *console, *kept);
+            }
             _ => self.process(step),
         }
     }

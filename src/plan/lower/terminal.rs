@@ -10,7 +10,14 @@ use nix::errno::Errno;
 const TIOCGPTPEER: u32 = 0x5441;
 
 impl Lower {
-    pub(super) fn terminal(&mut self, slot: usize, size: Option<(u16, u16)>, uid: u32, console: bool) {
+    pub(super) fn terminal(
+        &mut self,
+        slot: usize,
+        size: Option<(u16, u16)>,
+        uid: u32,
+        console: bool,
+        kept: bool,
+    ) {
         let master = self.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
         let unlocked = self.asm.scratch(8);
         self.ioctl(master, libc::TIOCSPTLCK as u32, unlocked);
@@ -22,6 +29,9 @@ impl Lower {
             winsize[2..4].copy_from_slice(&width.to_ne_bytes());
             let winsize = self.asm.bytes(&winsize);
             self.ioctl(master, libc::TIOCSWINSZ as u32, winsize);
+        }
+        if kept {
+            self.leave_line_ends(slave);
         }
         if uid != 0 {
             self.asm.call(libc::SYS_fchown, &[slave.into(), uid.into(), u32::MAX.into()]);
@@ -37,6 +47,17 @@ impl Lower {
         }
         self.ioctl(slave, libc::TIOCSCTTY as u32, 0.into());
         self.asm.close(slave);
+    }
+
+    /// Whoever relays the output has a terminal that ends lines, or a file that wants them as they are.
+    fn leave_line_ends(&mut self, slave: Reg) {
+        const C_OFLAG: u64 = 4; // behind c_iflag in the kernel's struct termios
+        let modes = self.asm.scratch(64);
+        self.ioctl(slave, libc::TCGETS as u32, modes);
+        let output = self.asm.load(4, modes.plus(C_OFLAG), !u64::from(libc::ONLCR));
+        self.asm.store(4, modes.plus(C_OFLAG), output);
+        self.asm.release(output);
+        self.ioctl(slave, libc::TCSETS as u32, modes);
     }
 
     fn ioctl(&mut self, fd: Reg, request: u32, argument: Arg) {
