@@ -120,6 +120,9 @@ pub struct MountExtensions {
     pub idmap: Enabled,
 }
 
+/// Mount options which are understood and refused: not built yet.
+const REFUSED_OPTIONS: [&str; 3] = ["idmap", "ridmap", "tmpcopyup"];
+
 /// What this library can do.
 pub fn features() -> Features {
     Features {
@@ -133,14 +136,15 @@ pub fn features() -> Features {
             "poststart",
             "poststop",
         ],
-        mount_options: sorted(mount::options::names()),
+        mount_options: sorted(mount::options::names().filter(|name| !REFUSED_OPTIONS.contains(name))),
         linux: LinuxFeatures {
             namespaces: sorted(Kind::ALL.map(Kind::name)),
             capabilities: capability::NAMES.to_vec(),
             cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: seccomp(),
             apparmor: Enabled { enabled: true },
-            selinux: Enabled { enabled: true },
+            // A process's label is set; `mountLabel` is refused.
+            selinux: Enabled { enabled: false },
             intel_rdt: Enabled { enabled: false },
             memory_policy: MemoryPolicyFeatures {
                 modes: memory_policy::MODES.iter().map(|m| m.0).collect(),
@@ -183,7 +187,7 @@ mod tests {
         let has = |pointer: &str, name: &str| {
             features.pointer(pointer).and_then(|v| v.as_array()).unwrap().iter().any(|v| v == name)
         };
-        assert!(has("/mountOptions", "rro") && has("/mountOptions", "tmpcopyup"));
+        assert!(has("/mountOptions", "rro") && !has("/mountOptions", "tmpcopyup"));
         assert!(has("/linux/namespaces", "user") && has("/linux/namespaces", "time"));
         assert!(has("/linux/capabilities", "CAP_CHECKPOINT_RESTORE"));
         assert!(has("/linux/seccomp/archs", "SCMP_ARCH_X86_64"));
@@ -193,6 +197,32 @@ mod tests {
         assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
         assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
         assert_eq!(features["ociVersionMax"], OCI_VERSION);
+    }
+
+    /// What is reported to work compiles, and what is left out is refused.
+    #[test]
+    fn mount_options_are_reported_if_they_compile() {
+        use crate::bundle::{Bundle, Spec, spec::Mount};
+        use crate::plan::{Host, Options, compile};
+        let reported = features().mount_options;
+        for name in mount::options::names() {
+            let mut spec = Spec::template(false);
+            spec.root.get_or_insert_default().path = "/".into();
+            spec.mounts = vec![Mount {
+                destination: "/tmp".into(),
+                kind: Some("tmpfs".into()),
+                source: Some("/tmp".into()),
+                options: vec![name.into()],
+                ..Mount::default()
+            }];
+            spec.process.get_or_insert_default().terminal = false;
+            spec.linux.get_or_insert_default().resources = None;
+            let bundle = Bundle::from_spec(None, spec).unwrap();
+            let host = Host { privileged: true, ..Host::detect().unwrap() };
+            let done = compile(&bundle, &host, &Options { id: "x".into(), ..Options::default() });
+            let unbuilt = done.as_ref().is_err_and(|e| e.to_string().contains("not built"));
+            assert_eq!(reported.contains(&name), !unbuilt, "{name}: {:?}", done.err());
+        }
     }
 
     #[test]
