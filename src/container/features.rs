@@ -202,17 +202,24 @@ mod tests {
     /// What is reported to work compiles, and what is left out is refused.
     #[test]
     fn mount_options_are_reported_if_they_compile() {
-        use crate::bundle::{Bundle, Spec, spec::Mount};
+        use crate::bundle::spec::{IdMapping, Mount};
+        use crate::bundle::{Bundle, Spec};
         use crate::plan::{Host, Options, compile};
         let reported = features().mount_options;
         for name in mount::options::names() {
             let mut spec = Spec::template(false);
+            let maps = vec![
+                IdMapping { container_id: 0, host_id: 0, size: 1 };
+                usize::from(name.ends_with("idmap"))
+            ];
             spec.root.get_or_insert_default().path = "/".into();
             spec.mounts = vec![Mount {
                 destination: "/tmp".into(),
                 kind: Some("tmpfs".into()),
                 source: Some("/tmp".into()),
                 options: vec![name.into()],
+                uid_mappings: maps.clone(),
+                gid_mappings: maps,
                 ..Mount::default()
             }];
             spec.process.get_or_insert_default().terminal = false;
