@@ -43,7 +43,7 @@ fn main() {
 }
 
 fn line(profile: &str, what: &str, length: usize, compile: Duration, load: Duration) {
-    let us = |d: Duration| d.as_nanos() as f64 / 1000.0;
+    let us = |d: Duration| d.as_secs_f64() * 1e6;
     println!(
         "{profile:15} {what:20} {length:5} instructions  compile {:7.1} µs  load {:7.1} µs",
         us(compile),

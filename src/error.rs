@@ -90,7 +90,8 @@ pub enum ErrorKind {
 }
 
 /// One finding of the validator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {message}{}", in_brackets(section))]
 pub struct Problem {
     /// JSON pointer (RFC 6901) of the value in `config.json`.
     pub pointer: String,
@@ -100,11 +101,8 @@ pub struct Problem {
     pub section: &'static str,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.pointer, self.message)?;
-        if self.section.is_empty() { Ok(()) } else { write!(f, " ({})", self.section) }
-    }
+fn in_brackets(section: &str) -> String {
+    if section.is_empty() { String::new() } else { format!(" ({section})") }
 }
 
 /// A failure: which phase, which operation on which object, where `config.json` asked for it, what

@@ -89,6 +89,20 @@ mod tests {
     }
 
     #[test]
+    fn another_reader_sees_the_same() {
+        use procfs::FromRead;
+        let text = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let theirs = procfs::process::MountInfos::from_read(text.as_bytes()).unwrap().0;
+        let ours: Vec<_> = text.lines().map(|line| Entry::parse(line).unwrap()).collect();
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            assert_eq!((ours.id as i32, ours.parent as i32), (theirs.mnt_id, theirs.pid));
+            assert_eq!((ours.kind, ours.root), (theirs.fs_type.as_str(), theirs.root.as_str()));
+            assert_eq!(std::path::Path::new(ours.mount), theirs.mount_point);
+        }
+    }
+
+    #[test]
     fn overmounts_hide() {
         let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\

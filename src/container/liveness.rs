@@ -169,6 +169,13 @@ mod tests {
     }
 
     #[test]
+    fn another_reader_sees_the_same() {
+        let theirs = procfs::process::Process::myself().unwrap().stat().unwrap();
+        let ours = stat(theirs.pid).unwrap().unwrap();
+        assert_eq!(ours.start_time, theirs.starttime);
+    }
+
+    #[test]
     fn the_boot_has_an_id() {
         let id = boot_id().unwrap();
         assert_eq!((id.len(), id.trim_end()), (36, id));

@@ -11,21 +11,14 @@ use std::fmt;
 pub const FSCONFIG_STRING_MAX: usize = 255;
 
 /// An option that cannot be understood, with its place in the list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct OptionError {
     /// Index in the list of options (the last part of the JSON pointer).
     pub index: usize,
     /// What is wrong.
     pub message: String,
 }
-
-impl fmt::Display for OptionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for OptionError {}
 
 /// A change of propagation, to be made after the mount is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

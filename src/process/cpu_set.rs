@@ -1,21 +1,12 @@
 //! Lists of processors or memory nodes (`0-3,7`) as masks of any length.
 
-use std::fmt;
-
 /// The highest number which a list may name: beyond anything that the kernel can be built for.
 pub const MAX_INDEX: u32 = 65_535;
 
 /// A list that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no list such as 0-3,7")]
 pub struct ListError(String);
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no list such as 0-3,7", self.0)
-    }
-}
-
-impl std::error::Error for ListError {}
 
 /// A set of numbers as a bit mask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -52,10 +52,12 @@ pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
         while !header.is_null() {
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
                 let length = (*header).cmsg_len - libc::CMSG_LEN(0) as usize;
-                let data = libc::CMSG_DATA(header).cast::<i32>();
+                let data = libc::CMSG_DATA(header);
                 for i in 0..length / size_of::<i32>() {
+                    let mut number = [0; size_of::<i32>()];
+                    data.add(i * size_of::<i32>()).copy_to_nonoverlapping(number.as_mut_ptr(), number.len());
                     // Every one is owned, so that those which nobody asked for are closed.
-                    let fd = owned(data.add(i).read_unaligned().into());
+                    let fd = owned(i32::from_ne_bytes(number).into());
                     first.get_or_insert(fd);
                 }
             }
