@@ -3,6 +3,7 @@
 use super::controller::{Controller, Controllers};
 use super::mountinfo::{self, Entry};
 use super::path::CgroupPath;
+use super::usual;
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -54,8 +55,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, else one reading of
-    /// its `mountinfo`.
+    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, one a hierarchy where
+    /// they are at the usual places, else one reading of its `mountinfo`.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where no cgroup file system is mounted.
@@ -70,7 +71,11 @@ impl Layout {
             };
             return Ok(Self { v1: Vec::new(), unified: Some(unified), own: "/proc/thread-self".into() });
         }
-        Self::detect_in(Path::new("/proc/thread-self"), Path::new("/"))
+        let own = Path::new("/proc/thread-self");
+        if let Some((v1, unified)) = usual::hierarchies(&read(&own.join("cgroup"))?) {
+            return Ok(Self { v1, unified, own: own.to_owned() });
+        }
+        Self::detect_in(own, Path::new("/"))
     }
 
     /// [`Layout::detect`] from the files `mountinfo` and `cgroup` in the directory `proc`, with

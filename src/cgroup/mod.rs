@@ -44,6 +44,7 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod unified;
+mod usual;
 
 pub use controller::{Controller, Controllers};
 pub use create::{Cgroup, Options};

@@ -3,6 +3,7 @@
 use super::problem;
 use crate::Problem;
 use crate::bundle::spec::Capabilities;
+use crate::sys::process;
 use std::fmt;
 
 /// Every capability of Linux 6.x; the index is the number.
@@ -55,14 +56,18 @@ pub fn number(name: &str) -> Option<u32> {
     NAMES.iter().position(|n| *n == name).map(|n| n as u32)
 }
 
-/// The highest capability which the running kernel knows (`/proc/sys/kernel/cap_last_cap`), which may be
-/// beyond [`NAMES`]: whoever empties a bounding set must go up to here. The last of [`NAMES`] where the file
-/// cannot be read.
+/// The highest capability which the running kernel knows (as `/proc/sys/kernel/cap_last_cap` says, but
+/// asked for with fewer system calls), which may be beyond [`NAMES`]: whoever empties a bounding set must
+/// go up to here.
 pub fn last_cap() -> u32 {
-    std::fs::read_to_string("/proc/sys/kernel/cap_last_cap")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .map_or(NAMES.len() as u32 - 1, |kernel: u32| kernel.min(63))
+    let mut last = NAMES.len() as u32 - 1;
+    while last > 0 && !process::knows_capability(last) {
+        last -= 1;
+    }
+    while last < 63 && process::knows_capability(last + 1) {
+        last += 1;
+    }
+    last
 }
 
 /// A set of capabilities, bit n for the capability of number n.

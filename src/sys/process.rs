@@ -73,3 +73,8 @@ pub fn setns(fd: impl AsFd, flags: i32) -> Result<(), Errno> {
 pub fn unshare(flags: i32) -> Result<(), Errno> {
     call!(libc::SYS_unshare, flags).map(drop)
 }
+
+/// Whether the kernel knows the capability of this number (prctl(2) `PR_CAPBSET_READ`).
+pub fn knows_capability(number: u32) -> bool {
+    call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0).is_ok()
+}

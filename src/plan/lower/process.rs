@@ -9,6 +9,8 @@ use nix::errno::Errno;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 const IOPRIO_WHO_PROCESS: i32 = 1;
+/// From here on nobody ignores signals for his children.
+const FIRST_REAL_TIME: i32 = 32;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 impl Lower {
@@ -264,7 +266,7 @@ impl Lower {
             .tolerating(&[Errno::EINVAL])
             .call(libc::SYS_rt_sigaction, &[signal.into(), default, 0.into(), 8.into()]);
         self.asm.add(signal, 1);
-        self.asm.jump_if(compare::GREATER_EQUAL, signal, 65, next);
+        self.asm.jump_if(compare::GREATER_EQUAL, signal, FIRST_REAL_TIME, next);
         self.asm.jump(again);
         self.asm.place(next);
         let none = self.asm.scratch(8);

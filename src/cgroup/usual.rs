@@ -1,0 +1,73 @@
+//! A quick look at where cgroup hierarchies usually are mounted.
+//!
+//! Reading `mountinfo` makes the kernel print every mount there is. Where each hierarchy that
+//! `/proc/PID/cgroup` lists is mounted at `/sys/fs/cgroup/NAME`, a statfs(2) of each says as much.
+
+use super::controller::Controllers;
+use super::layout::{Hierarchy, memberships};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
+use std::path::{Path, PathBuf};
+
+/// The v1 hierarchies and the cgroup2 one, if every v1 hierarchy is mounted, whole, at its usual
+/// place; `memberships` is the caller's `/proc/PID/cgroup`.
+pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<Hierarchy>)> {
+    let (mut v1, mut unified) = (Vec::new(), None);
+    for (label, path) in memberships(cgroup_file) {
+        if label.is_empty() {
+            // The cgroup2 hierarchy is listed always, mounted or not.
+            unified = at("unified", &path, CGROUP2_SUPER_MAGIC).map(|mount| Hierarchy {
+                mount,
+                root: "/".into(),
+                controllers: Controllers::NONE,
+                name: None,
+            });
+            continue;
+        }
+        let name = label.strip_prefix("name=");
+        let mount = at(name.unwrap_or(&label), &path, CGROUP_SUPER_MAGIC)?;
+        let controllers = if name.is_some() { Controllers::NONE } else { Controllers::parse(&label) };
+        v1.push(Hierarchy { mount, root: "/".into(), controllers, name: name.map(str::to_owned) });
+    }
+    // The kernel lists the newest hierarchy first.
+    v1.reverse();
+    (!v1.is_empty()).then_some((v1, unified))
+}
+
+/// The mount point of a hierarchy of this type which shows its root, so that the caller's own cgroup
+/// is found below it (a mount made for a container shows only a part).
+fn at(name: &str, own: &str, magic: FsType) -> Option<PathBuf> {
+    let mount = Path::new("/sys/fs/cgroup").join(name);
+    if statfs(&mount).ok()?.filesystem_type() != magic {
+        return None;
+    }
+    let own = own.trim_matches('/');
+    (own.is_empty() || mount.join(own).is_dir()).then_some(mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Layout;
+
+    #[test]
+    fn says_what_mountinfo_says() {
+        let file = std::fs::read("/proc/thread-self/cgroup").unwrap();
+        let Some((mut v1, unified)) = hierarchies(&file) else {
+            return println!("skipped: this host's hierarchies are not at the usual places");
+        };
+        let exact = Layout::detect_in(Path::new("/proc/thread-self"), Path::new("/")).unwrap();
+        let mut expected = exact.v1().to_vec();
+        let key = |h: &Hierarchy| h.label();
+        v1.sort_by_key(key);
+        expected.sort_by_key(key);
+        assert_eq!(v1, expected);
+        assert_eq!(unified.as_ref(), exact.unified());
+    }
+
+    #[test]
+    fn an_unmounted_hierarchy_needs_a_closer_look() {
+        assert_eq!(hierarchies(b"7:nosuch:/\n0::/\n"), None);
+        assert_eq!(hierarchies(b"0::/\n"), None);
+        assert_eq!(hierarchies(b""), None);
+    }
+}
