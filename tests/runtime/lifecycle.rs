@@ -555,7 +555,7 @@ fn features(t: &Test) {
     for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
         assert!(contains(&seen["hooks"], kind), "{kind}");
     }
-    for option in ["ro", "rbind", "rro", "nosymfollow", "tmpcopyup"] {
+    for option in ["ro", "rbind", "rro", "nosymfollow"] {
         assert!(contains(&seen["mountOptions"], option), "{option}");
     }
     assert_eq!(seen["linux"]["seccomp"]["enabled"], true);
