@@ -1,6 +1,6 @@
 //! Builds what is run: the bench's own C programs and this project's runtime.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,7 +34,12 @@ impl Programs {
                 .args(files.iter().map(|file| sources.join(file)))
                 .status()
                 .map_err(|error| format!("{compiler}: {error} (a C compiler is needed)"))?;
-            if status.success() { Ok(program) } else { Err(format!("{compiler} could not build {name}")) }
+            if !status.success() {
+                return Err(format!("{compiler} could not build {name}"));
+            }
+            // Pages of a file which is not yet written out would count as the memory of who runs it.
+            File::open(&program).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
+            Ok(program)
         };
         Ok(Self {
             floor: compile("floor", &["floor.c", "base.c", "cgroup.c", "rootfs.c", "process.c"], WITH_LIBC)?,
