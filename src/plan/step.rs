@@ -103,6 +103,8 @@ pub struct CgroupView {
     pub links: Vec<String>,
     /// The container's own cgroup, as a host path.
     pub path: String,
+    /// May be missing: an unprivileged caller makes cgroups where it can.
+    pub optional: bool,
 }
 
 /// A device node.

@@ -215,8 +215,9 @@ impl Compiler<'_> {
             return Err(Error::unsupported(Phase::Mount, pointer, "the container has no cgroup to show"));
         };
         if !cgroup.record.v1.is_empty() && kind == "cgroup" {
-            let views =
-                cgroup.record.v1.iter().map(|place| view(&place.hierarchy, &place.directory)).collect();
+            let optional = cgroup.options.optional;
+            let places = cgroup.record.v1.iter();
+            let views = places.map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
             self.asked(pointer, Step::CgroupMount { destination, options: Box::new(options), views });
             return Ok(());
         }
@@ -359,8 +360,8 @@ fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions)
 }
 
 /// A v1 hierarchy's place below /sys/fs/cgroup: its controllers' names, each also alone as a link.
-fn view(hierarchy: &str, directory: &std::path::Path) -> CgroupView {
+fn view(hierarchy: &str, directory: &std::path::Path, optional: bool) -> CgroupView {
     let name = hierarchy.strip_prefix("name=").unwrap_or(hierarchy).to_owned();
     let links = if name.contains(',') { name.split(',').map(str::to_owned).collect() } else { Vec::new() };
-    CgroupView { name, links, path: directory.display().to_string() }
+    CgroupView { name, links, path: directory.display().to_string(), optional }
 }

@@ -204,14 +204,8 @@ impl Lower {
             }
         }
         self.attach(dir, point);
-        let words = self.asm.words(&[attributes, 0, 0, 0]);
         for view in views {
-            let path = self.string(&view.path);
-            let copy = self.clone_tree(CWD.into(), path, CLONE, Some(words));
-            let (empty, name) = (self.empty(), self.string(&view.name));
-            let flags = crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
-            self.asm.call(libc::SYS_move_mount, &[copy.into(), empty, dir.into(), name, flags.into()]);
-            self.asm.close(copy);
+            self.cgroup_view(dir, view, attributes);
         }
         if writable != attributes {
             let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
@@ -220,5 +214,24 @@ impl Lower {
         self.propagations(dir, options);
         self.asm.close(dir);
         self.asm.close(point);
+    }
+
+    /// One hierarchy's part of the container's cgroup, on its directory.
+    fn cgroup_view(&mut self, dir: Reg, view: &CgroupView, attributes: u64) {
+        let missing = self.asm.label();
+        let path = self.string(&view.path);
+        if view.optional {
+            self.asm.tolerating(&[Errno::ENOENT]);
+            let found = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, libc::O_PATH.into()]);
+            self.asm.jump_if_failed(found, missing);
+            self.asm.close(found);
+        }
+        let words = self.asm.words(&[attributes, 0, 0, 0]);
+        let copy = self.clone_tree(CWD.into(), path, CLONE, Some(words));
+        let (empty, name) = (self.empty(), self.string(&view.name));
+        let flags = crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
+        self.asm.call(libc::SYS_move_mount, &[copy.into(), empty, dir.into(), name, flags.into()]);
+        self.asm.close(copy);
+        self.asm.place(missing);
     }
 }
