@@ -1,6 +1,6 @@
 //! Thin typed system calls, and the only `unsafe` of the library.
 //!
-//! Every function is one system call with typed arguments (descriptors as [`BorrowedFd`], paths as
+//! Every function is one system call with typed arguments (descriptors as [`BorrowedFd`](std::os::fd::BorrowedFd), paths as
 //! [`CStr`](std::ffi::CStr)) and an [`Errno`] for an answer. Nothing here allocates where it can be
 //! helped, retries (but on `EINTR` where the name says so), or knows what a container is.
 //!

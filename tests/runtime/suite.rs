@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
 mod bad_input;
+mod cgroup2;
 mod crashes;
 mod hooks;
 mod lifecycle;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         lifecycle::cases(),
         bad_input::cases(),
         logs::cases(),
+        cgroup2::cases(),
         security::cases(),
         crashes::cases(),
     ];

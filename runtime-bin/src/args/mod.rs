@@ -1,4 +1,4 @@
-//! The command line: one table of flags ([`table`]), from which come the parser ([`parse`]) and the
+//! The command line: one table of flags ([`table`]), from which come the parser ([`mod@parse`]) and the
 //! help text ([`help`]).
 
 pub(crate) mod help;

@@ -116,6 +116,15 @@ impl Test {
         }
     }
 
+    /// The directory of `cgroup` in the cgroup2 hierarchy; skips where there is none.
+    pub fn v2(&self, cgroup: &str) -> PathBuf {
+        let mut all = leak::hierarchies().into_iter();
+        match all.find(|(_, controllers)| controllers.is_empty()) {
+            Some((root, _)) => root.join(cgroup),
+            None => skip("no cgroup2 hierarchy"),
+        }
+    }
+
     /// Reads one value of the container's cgroup on v1.
     pub fn v1_value(&self, controller: &str, cgroup: &str, file: &str) -> String {
         let path = self.v1(controller, cgroup).join(file);

@@ -2,16 +2,20 @@
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec; `uid=N` drops to that user and group;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
 
+use crate::leak::hierarchies;
 use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -54,8 +58,22 @@ fn apply(name: &str, value: &str) {
             set.thread_block().unwrap();
         }
         "guard" => {}
+        "cgroup2" => see_cgroup2_alone(),
         _ => panic!("no such property of a caller: {name}"),
     }
+}
+
+fn see_cgroup2_alone() {
+    let place = Path::new("/sys/fs/cgroup");
+    let found = hierarchies().into_iter().find(|(_, controllers)| controllers.is_empty());
+    let (unified, _) = found.expect("a cgroup2 mount");
+    if unified == place {
+        return;
+    }
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some(&unified), place, none, MsFlags::MS_BIND, none).unwrap();
 }
 
 fn stand_guard(command: &[String], after: Duration) -> ExitCode {

@@ -7,7 +7,7 @@ mod report;
 
 use std::process::ExitCode;
 
-/// A variable that makes the test program the probe whatever its name (a hook may choose argv[0]).
+/// A variable that makes the test program the probe whatever its name (a hook may choose its first argument).
 pub const MARKER: &str = "ORLOP_PROBE";
 
 /// Does the actions in turn.
