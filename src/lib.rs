@@ -17,3 +17,8 @@ pub mod seccomp;
 pub mod sys;
 
 pub use error::{Error, ErrorKind, Phase, Problem, Result};
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -197,3 +197,17 @@ fn no_function_or_file_is_left_half_done() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// The README's second command is what CI runs.
+#[test]
+fn ci_runs_what_the_readme_says() {
+    let read = |name: &str| fs::read_to_string(top().join(name)).unwrap();
+    let readme = read("README.md");
+    let blocks: Vec<&str> =
+        readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().trim()).collect();
+    assert!(blocks.len() >= 2 && blocks.iter().take(2).all(|b| b.lines().count() == 1), "{blocks:?}");
+    let program = blocks[0].split_whitespace().next().unwrap();
+    assert!(top().join(program).is_file(), "{program} is not there");
+    let last = read(".ci/run").lines().last().unwrap().to_owned();
+    assert_eq!(last.strip_prefix("exec "), Some(blocks[1]));
+}
