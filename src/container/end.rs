@@ -3,7 +3,7 @@
 use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
-use super::{Container, Exit, Signal, Status, members, not_running};
+use super::{Container, Exit, Signal, Status, alive_status, members, not_running, presence};
 use crate::bundle::spec::Spec;
 use crate::plan::Host;
 use crate::sys;
@@ -32,7 +32,7 @@ impl Container {
         if let Some(record) = record.as_ref().filter(|_| whole) {
             reached |= members::signal(record, signal)?;
         }
-        match self.presence(record.as_ref())?.alive() {
+        match presence(record.as_ref())?.alive() {
             Some(pidfd) => match sys::process::pidfd_send_signal(pidfd, signal.number()) {
                 Ok(()) => {}
                 Err(Errno::ESRCH) if reached => {}
@@ -60,7 +60,7 @@ impl Container {
         if let Some(pidfd) = self.init.get() {
             return wait(pidfd);
         }
-        match self.presence(self.directory.read()?.as_ref())?.any() {
+        match presence(self.directory.read()?.as_ref())?.any() {
             Some(pidfd) => wait(&pidfd),
             None => Err(not_running()),
         }
@@ -82,15 +82,14 @@ impl Container {
         let Some(record) = record else {
             return self.directory.remove(&lock);
         };
-        let presence = self.presence(Some(&record))?;
-        if matches!(presence, Presence::Alive(_)) && record.stage != Stage::Created && !force {
-            let status = self.alive_status(&record);
-            return Err(Error::new(
-                ErrorKind::WrongState,
-                Phase::Lifecycle,
-                format!("cannot delete container {} that is not stopped: {status}", self.id),
-            )
-            .with_hint("stop it first, or use --force"));
+        let presence = record.presence()?;
+        if matches!(presence, Presence::Alive(_)) && !force {
+            let status = alive_status(&record);
+            if status != Status::Created {
+                let text = format!("cannot delete container {} that is not stopped: {status}", self.id);
+                return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
+                    .with_hint("stop it first, or use --force"));
+            }
         }
         self.tear_down(record, presence)?;
         self.directory.remove(&lock)

@@ -6,7 +6,7 @@ use super::liveness::Presence;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::Record;
-use super::{Container, ExecOptions, ExecProcess, Status, handoff, members};
+use super::{Container, ExecOptions, ExecProcess, Status, alive_status, handoff, members};
 use crate::bundle::spec::Process;
 use crate::bundle::{Bundle, validate_process};
 use crate::cgroup::{Cgroup, CgroupPath, Join};
@@ -30,7 +30,7 @@ impl Container {
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
         let record = self.directory.read()?.ok_or_else(|| cannot("stopped"))?;
         let Presence::Alive(init) = record.presence()? else { return Err(cannot("stopped")) };
-        match self.alive_status(&record) {
+        match alive_status(&record) {
             Status::Creating => return Err(cannot("half-made")),
             Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
             _ => {}

@@ -123,7 +123,7 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::NotRunning`].
     pub fn pidfd(&self) -> Result<OwnedFd> {
-        self.presence(self.directory.read()?.as_ref())?.alive().ok_or_else(not_running)
+        presence(self.directory.read()?.as_ref())?.alive().ok_or_else(not_running)
     }
 
     /// The pidfd of an init process that this value has created, also once it has ended.
@@ -139,29 +139,14 @@ impl Container {
         self.console.lock().ok()?.take()
     }
 
-    /// What became of the init process.
-    fn presence(&self, record: Option<&Record>) -> Result<Presence> {
-        record.map_or(Ok(Presence::Gone), Record::presence)
-    }
-
     /// Where a container with this record is in its life.
     fn status(&self, record: Option<&Record>) -> Result<Status> {
-        let alive = matches!(self.presence(record)?, Presence::Alive(_));
+        let alive = matches!(presence(record)?, Presence::Alive(_));
         match record {
-            Some(record) if alive => Ok(self.alive_status(record)),
+            Some(record) if alive => Ok(alive_status(record)),
             Some(record) if record.stage > Stage::Creating => Ok(Status::Stopped),
             _ if self.directory.is_locked()? => Ok(Status::Creating),
             _ => Ok(Status::Stopped),
-        }
-    }
-
-    /// The status of a container whose init process lives.
-    fn alive_status(&self, record: &Record) -> Status {
-        match record.stage {
-            Stage::Creating => Status::Creating,
-            _ if members::is_frozen(record) => Status::Paused,
-            Stage::Created => Status::Created,
-            Stage::Started | Stage::Deleting => Status::Running,
         }
     }
 
@@ -178,6 +163,29 @@ impl Container {
             owner: user_name(record.owner),
         }
     }
+}
+
+/// What became of a container's init process.
+fn presence(record: Option<&Record>) -> Result<Presence> {
+    record.map_or(Ok(Presence::Gone), Record::presence)
+}
+
+/// The status of a container whose init process lives.
+fn alive_status(record: &Record) -> Status {
+    match record.stage {
+        Stage::Creating => Status::Creating,
+        _ if members::is_frozen(record) => Status::Paused,
+        // `start` may have been cut short after it had let the program go.
+        Stage::Created if record.options.init || is_waiting(record.init.pid) => Status::Created,
+        Stage::Created | Stage::Started | Stage::Deleting => Status::Running,
+    }
+}
+
+/// Whether a process executes the init stub still, which is a file without a name. Where nobody may
+/// look, the record is believed.
+fn is_waiting(pid: i32) -> bool {
+    nix::fcntl::readlink(format!("/proc/{pid}/exe").as_str())
+        .map_or(true, |name| name.as_encoded_bytes().ends_with(b" (deleted)"))
 }
 
 /// The text which callers match on.

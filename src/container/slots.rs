@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// What a descriptor of a plan's slot may come from.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sources<'a> {
     /// The open files through which the stub joins the cgroup.
     pub(super) join: Option<&'a Join>,
@@ -27,7 +27,7 @@ pub(super) struct Sources<'a> {
 #[derive(Debug)]
 pub(super) struct Slots {
     numbers: Vec<RawFd>,
-    _owned: Vec<OwnedFd>,
+    opened: Vec<OwnedFd>,
 }
 
 impl Slots {
@@ -37,7 +37,7 @@ impl Slots {
         if plan.slots.iter().any(|slot| matches!(slot, Slot::Namespace(_))) {
             namespaces = plan.namespaces.open()?;
         }
-        let mut slots = Self { numbers: Vec::with_capacity(plan.slots.len()), _owned: Vec::new() };
+        let mut slots = Self { numbers: Vec::with_capacity(plan.slots.len()), opened: Vec::new() };
         for (number, slot) in plan.slots.iter().enumerate() {
             let opened = match slot {
                 Slot::Tasks(i) => {
@@ -71,7 +71,7 @@ impl Slots {
                 Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
             };
             slots.numbers.push(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd));
-            slots._owned.extend(opened);
+            slots.opened.extend(opened);
         }
         Ok(slots)
     }

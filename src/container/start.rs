@@ -4,7 +4,7 @@ use super::create::{Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
 use super::store::{Record, Stage};
-use super::{Container, Status};
+use super::{Container, Status, alive_status};
 use crate::bundle::{Bundle, Spec};
 use crate::init::launch::{Answer, Memory};
 use crate::plan::{Host, Plan, compile};
@@ -22,9 +22,9 @@ impl Container {
     pub fn start(&self) -> Result<()> {
         let _lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
-        let presence = self.presence(Some(&record))?;
+        let presence = record.presence()?;
         let Presence::Alive(pidfd) = presence else { return Err(cannot(Status::Stopped)) };
-        match self.alive_status(&record) {
+        match alive_status(&record) {
             Status::Created => {}
             other => return Err(cannot(other)),
         }
@@ -86,7 +86,7 @@ impl Container {
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)) };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
-        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
+        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }
 
     /// A failing hook stops the container.
@@ -95,13 +95,14 @@ impl Container {
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
-        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
+        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }
+}
 
-    fn stop(&self, pidfd: &OwnedFd) {
-        let _ = sys::process::pidfd_send_signal(pidfd, libc::SIGKILL);
-        let _ = sys::process::poll_in(pidfd, 10_000);
-    }
+/// Ends a container whose hook has failed.
+fn stop(pidfd: &OwnedFd) {
+    let _ = sys::process::pidfd_send_signal(pidfd, libc::SIGKILL);
+    let _ = sys::process::poll_in(pidfd, 10_000);
 }
 
 /// The texts that scripts know.

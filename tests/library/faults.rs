@@ -40,9 +40,7 @@ fn fail_each(t: &Test, bundle: &orlop::bundle::Bundle) {
                 let error = started.as_ref().err().map(ToString::to_string);
                 container.delete(true).unwrap();
                 failed_at_start += usize::from(error.is_some());
-                if error.is_none() {
-                    panic!("step {number} ({}) cannot fail", line.step);
-                }
+                assert!(error.is_some(), "step {number} ({}) cannot fail", line.step);
                 continue;
             }
         };

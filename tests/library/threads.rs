@@ -33,7 +33,7 @@ fn process_state() -> BTreeMap<&'static str, String> {
         ("blocked", field("SigBlk")),
         ("capabilities", field("CapEff")),
         ("cgroup", fs::read_to_string("/proc/self/cgroup").unwrap()),
-        ("environment", std::env::vars().map(|(k, v)| format!("{k}={v}\n")).collect()),
+        ("environment", format!("{:?}", std::env::vars())),
         ("dumpable", format!("{:?}", nix::sys::prctl::get_dumpable())),
     ])
 }
