@@ -2,11 +2,8 @@
 //!
 //! Arguments, printing and exit codes; everything else is the library's.
 
-#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
-
 mod args;
 mod commands;
-mod entry;
 mod environment;
 mod foreground;
 mod log;
@@ -18,9 +15,12 @@ use log::{Level, Log};
 use std::ffi::OsString;
 use std::path::Path;
 
-#[cfg(any(test, not(target_env = "gnu")))]
 fn main() -> std::process::ExitCode {
-    entry::rust_main()
+    // Not fatal: without /dev/null a command can still kill or delete.
+    let _ = orlop::sys::stdio::fill_stdio();
+    // Rust ignores it, and so may the caller: `list | head` and containers want neither.
+    let _ = orlop::sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
+    run(std::env::args_os()).into()
 }
 
 /// The program: from its words to its exit code.
