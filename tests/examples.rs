@@ -26,7 +26,8 @@ fn every_example_runs() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{name}: {}\n{text}\n{error}", output.status);
         assert!(!text.trim().is_empty(), "{name} prints nothing");
-        let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.is_empty(), "{name} leaves {left:?}");
     }
     std::fs::remove_dir(temporary).unwrap();

@@ -11,8 +11,12 @@ use std::fs::File;
 use std::path::Path;
 
 fn main() -> std::process::ExitCode {
+    kit::main("orlop-as-a-library", cases)
+}
+
+fn cases() -> Vec<kit::Case> {
     let rooms = [lifecycle::cases(), threads::cases(), faults::cases()];
-    kit::main("orlop-as-a-library", rooms.into_iter().flatten().collect())
+    rooms.into_iter().flatten().collect()
 }
 
 /// A runtime with the test's own state root.

@@ -7,6 +7,7 @@ mod crashes;
 mod hooks;
 mod lifecycle;
 mod logs;
+mod managers;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -17,6 +18,10 @@ mod security;
 mod terminal;
 
 fn main() -> std::process::ExitCode {
+    kit::main(env!("CARGO_BIN_EXE_orlop"), cases)
+}
+
+fn cases() -> Vec<kit::Case> {
     let rooms = [
         namespaces::cases(),
         process::cases(),
@@ -30,8 +35,9 @@ fn main() -> std::process::ExitCode {
         bad_input::cases(),
         logs::cases(),
         cgroup2::cases(),
+        managers::cases(),
         security::cases(),
         crashes::cases(),
     ];
-    kit::main(env!("CARGO_BIN_EXE_orlop"), rooms.into_iter().flatten().collect())
+    rooms.into_iter().flatten().collect()
 }

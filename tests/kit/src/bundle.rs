@@ -119,14 +119,20 @@ impl<'t> Bundle<'t> {
         self.without_namespace(kind).push("/linux/namespaces", json!({"type": kind, "path": path}))
     }
 
-    /// A user namespace with uids and gids from `host`, and a root file system that its root may enter.
-    pub fn user_namespace(self, host: u32) -> Self {
+    /// Gives the root file system to a user of the host, and opens the way to it.
+    pub fn owned_by(self, host: u32) -> Self {
         for dir in [std::env::temp_dir(), self.test.dir().to_owned(), self.dir.clone(), self.path("/")] {
             open_up(&dir);
         }
         nix::unistd::chown(&self.path("/"), Some(host.into()), Some(host.into())).unwrap();
+        self
+    }
+
+    /// A user namespace with uids and gids from `host`, and a root file system that its root may enter.
+    pub fn user_namespace(self, host: u32) -> Self {
         let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
-        self.namespace("user").set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+        let bundle = self.owned_by(host).namespace("user");
+        bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     }
 
     /// Adds a hook which is the probe seen from the host, with its words.

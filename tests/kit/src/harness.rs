@@ -73,7 +73,7 @@ thread_local! {
 }
 
 /// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
-pub fn main(runtime: &str, cases: Vec<Case>) -> ExitCode {
+pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     if words.get(1).is_some_and(|first| first == wrap::NAME) {
         return wrap::main(&words[2..]);
@@ -81,6 +81,7 @@ pub fn main(runtime: &str, cases: Vec<Case>) -> ExitCode {
     if words[0].ends_with("probe") || std::env::var_os(probe::MARKER).is_some() {
         return probe::main(&words[1..]);
     }
+    let cases = cases();
     let args = Args::read(words.into_iter().skip(1));
     let all = cases.len();
     let chosen: Vec<Case> = cases.into_iter().filter(|case| args.wants(&case.name)).collect();

@@ -5,6 +5,8 @@
 mod act;
 mod report;
 
+pub use report::capability_names;
+
 use std::process::ExitCode;
 
 /// A variable that makes the test program the probe whatever its name (a hook may choose its first argument).

@@ -132,7 +132,11 @@ const CAPABILITIES: [&str; 41] = [
 ];
 
 fn capabilities(hex: &str) -> Vec<String> {
-    let bits = u64::from_str_radix(hex, 16).unwrap_or(0);
+    capability_names(u64::from_str_radix(hex, 16).unwrap_or(0))
+}
+
+/// The names of a set of capabilities.
+pub fn capability_names(bits: u64) -> Vec<String> {
     let held = CAPABILITIES.iter().enumerate().filter(|(n, _)| bits & (1 << n) != 0);
     held.map(|(_, name)| format!("CAP_{name}")).collect()
 }
