@@ -13,6 +13,7 @@ mod features;
 mod handoff;
 mod hooks;
 mod id;
+mod journal;
 mod liveness;
 mod lock;
 mod members;

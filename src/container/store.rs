@@ -2,14 +2,14 @@
 //!
 //! | file | written | holds |
 //! | --- | --- | --- |
-//! | `state.json` | before the first resource is made, then replaced at each change of phase | [`Record`] |
-//! | `config.json` | while the container is being made | the configuration, byte for byte as it was read |
+//! | `state.json` | before the first resource is made, then extended at each change of phase | [`Record`]s, the last of which counts, and the configuration as it was read |
 //! | `start.sock` | by the launcher | the waiting init process listens here for `start` |
 //!
-//! Every prefix of that sequence means something. No `state.json`, or a part of one: nothing else
-//! was made yet. A record without a process: a `create` is under way as long as somebody holds the
-//! directory's lock, and was cut short if nobody does.
+//! Every prefix of that sequence means something. No `state.json`, or a part of one record: nothing
+//! else was made yet. A record without a process: a `create` is under way as long as somebody holds
+//! the directory's lock, and was cut short if nobody does. See [`journal`].
 
+use super::journal;
 use super::liveness::{Identity, Presence};
 use super::lock::Lock;
 use crate::sys;
@@ -25,7 +25,6 @@ use std::sync::Arc;
 /// The format of `state.json`; another number is refused, naming it.
 const FORMAT: u32 = 1;
 const STATE: &CStr = c"state.json";
-const CONFIG: &CStr = c"config.json";
 const START: &CStr = c"start.sock";
 const START_NAME: &str = "start.sock";
 
@@ -279,12 +278,19 @@ impl Directory {
             .map_err(|e| {
                 if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) }
             })?;
-        sys::fs::write_all(fd, &encode(record)?).map_err(|e| self.error("write state.json", e))
+        let entry = journal::record_entry(encode(record)?);
+        sys::fs::write_all(fd, &entry).map_err(|e| self.error("write state.json", e))
     }
 
-    /// Replaces the record.
+    /// Adds the record that counts from now on.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
-        sys::fs::replace_at(&self.fd, STATE, &encode(record)?, 0o600)
+        self.append(&journal::record_entry(encode(record)?))
+    }
+
+    fn append(&self, entry: &[u8]) -> Result<()> {
+        let flags = libc::O_WRONLY | libc::O_APPEND;
+        sys::fs::openat(&self.fd, STATE, flags, 0)
+            .and_then(|fd| sys::fs::write_all(fd, entry))
             .map_err(|e| self.error("write state.json", e))
     }
 
@@ -304,12 +310,13 @@ impl Directory {
             Err(Errno::ENOENT) => return Ok(None),
             Err(e) => return Err(self.error("read state.json", e)),
         };
-        match serde_json::from_slice::<Record>(&bytes) {
+        let Some(bytes) = journal::read(&bytes).record else { return Ok(None) };
+        match serde_json::from_slice::<Record>(bytes) {
             Ok(record) if record.format == FORMAT => return Ok(Some(record)),
             Err(e) if e.is_eof() => return Ok(None),
             _ => {}
         }
-        let why = match serde_json::from_slice::<Format>(&bytes) {
+        let why = match serde_json::from_slice::<Format>(bytes) {
             Ok(Format { format }) if format != FORMAT => {
                 format!("it has format {format}, this version reads format {FORMAT}")
             }
@@ -337,14 +344,19 @@ impl Directory {
 
     /// Keeps the configuration as it was read, for `exec` and the hooks of later commands.
     pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<()> {
-        let fd = sys::fs::openat(&self.fd, CONFIG, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
-            .map_err(|e| self.error("write config.json", e))?;
-        sys::fs::write_all(fd, bytes).map_err(|e| self.error("write config.json", e))
+        self.append(&journal::config_entry(bytes))
     }
 
     /// The configuration kept by [`write_config`](Self::write_config).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where a `create` that was cut short has kept none.
     pub(crate) fn read_config(&self) -> Result<Vec<u8>> {
-        sys::fs::read_at(&self.fd, CONFIG).map_err(|e| self.error("read config.json", e))
+        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        journal::read(&bytes).config.map(<[u8]>::to_vec).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, Phase::State, "no configuration is kept of container")
+                .on(self.id.as_str())
+        })
     }
 
     /// Removes the directory with all that is in it, the record last.
@@ -354,7 +366,6 @@ impl Directory {
         }
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
         if gone(sys::fs::unlinkat(&self.fd, START, 0))
-            && gone(sys::fs::unlinkat(&self.fd, CONFIG, 0))
             && gone(sys::fs::unlinkat(&self.fd, STATE, 0))
             && gone(sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR))
         {
