@@ -1,6 +1,7 @@
 //! The `orlop` command: an OCI runtime for managers and people.
 //!
 //! Arguments, printing and exit codes; everything else is the library's.
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
 mod args;
 mod commands;
@@ -15,16 +16,19 @@ use log::{Level, Log};
 use std::ffi::OsString;
 use std::path::Path;
 
-fn main() -> std::process::ExitCode {
+orlop::program_entry!(run);
+
+/// The program: from its words to its exit code.
+fn run(words: std::env::ArgsOs) -> u8 {
     // Not fatal: without /dev/null a command can still kill or delete.
     let _ = orlop::sys::stdio::fill_stdio();
     // Rust ignores it, and so may the caller: `list | head` and containers want neither.
     let _ = orlop::sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
-    run(std::env::args_os()).into()
+    answer(words)
 }
 
-/// The program: from its words to its exit code.
-fn run(mut words: std::env::ArgsOs) -> u8 {
+/// Parses, runs, reports.
+fn answer(mut words: std::env::ArgsOs) -> u8 {
     let program = program_name(words.next());
     let mut args = Args::default();
     let request = args::parse(&program, words, &mut args);

@@ -11,6 +11,7 @@
 
 pub mod bpf;
 pub mod channel;
+mod entry;
 pub mod fs;
 pub mod memfd;
 pub mod mount;
