@@ -223,6 +223,8 @@ impl Step {
             Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
                 write!(f, "working directory {path}")
             }
+            Self::CpuAffinity { asked: false, .. } => f.write_str("run on every processor of the cgroup"),
+            Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
             Self::FindProgram { name, candidates } => {
                 write!(f, "find {name}")?;
@@ -263,4 +265,10 @@ fn capabilities(set: CapSet) -> String {
 /// The name of a system call that a plan makes.
 pub(super) fn operation(call: Option<u32>) -> &'static str {
     call.map_or("check", call_name)
+}
+
+/// The numbers in a mask: `0 2 3`.
+fn processors(mask: &[u8]) -> String {
+    let bits = (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 == 1);
+    bits.map(|bit| bit.to_string()).collect::<Vec<_>>().join(" ")
 }

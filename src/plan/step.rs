@@ -265,6 +265,12 @@ pub enum Step {
         attr: [u8; 56],
     },
     IoPriority(u32),
+    /// sched_setaffinity(2). Without `asked` it gives back what the cgroup allows to the process of a
+    /// caller that was itself confined to fewer processors.
+    CpuAffinity {
+        mask: Vec<u8>,
+        asked: bool,
+    },
     Personality(u64),
     MemoryPolicy {
         mode: u32,

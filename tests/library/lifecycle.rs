@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         program_that_is_not_there,
         poststop_warnings,
         wait_tells_the_signal,
+        processors,
     ]
 }
 
@@ -148,6 +149,39 @@ fn wait_tells_the_signal(t: &Test) {
     assert_eq!(container.state().unwrap().status, Status::Stopped);
     assert_eq!(container.wait().unwrap(), Exit::Signal(libc::SIGKILL));
     container.delete(false).unwrap();
+}
+
+/// A caller that is confined to one processor does not confine a container; `execCPUAffinity` does.
+fn processors(t: &Test) {
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let numbers: Vec<usize> = (0..CpuSet::count()).filter(|n| all.is_set(*n).unwrap()).collect();
+    let [first, .., last] = numbers[..] else { kit::skip("needs two processors") };
+    let mut one = CpuSet::new();
+    one.set(first).unwrap();
+    let bundle = load(&t.bundle().probe("report , sleep"));
+    let (out, list) =
+        (t.dir().join("out"), |line: &kit::Value| line["affinity"].as_str().unwrap().to_owned());
+    sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+    let container = runtime(t).create(&t.id(), &bundle, &output_to(&out)).unwrap();
+    container.start().unwrap();
+    t.wait_for("the report", || !lines(&out).is_empty());
+    assert_ne!(list(&lines(&out)[0]), first.to_string());
+    let mut process = container.spec().unwrap().process.unwrap();
+    process.args = ["/probe", "report"].map(String::from).to_vec();
+    for (asked, expected) in [(None, list(&lines(&out)[0])), (Some(last), last.to_string())] {
+        process.exec_cpu_affinity = asked.map(|n| orlop::bundle::spec::ExecCpuAffinity {
+            initial: Some(first.to_string()),
+            r#final: Some(n.to_string()),
+        });
+        let file = t.dir().join(format!("exec-{expected}"));
+        let options = ExecOptions { stdio: output_to(&file).stdio, ..ExecOptions::default() };
+        assert_eq!(container.exec(&process, &options).unwrap().wait().unwrap(), Exit::Code(0));
+        assert_eq!(list(&lines(&file)[0]), expected);
+    }
+    sched_setaffinity(Pid::from_raw(0), &all).unwrap();
+    container.delete(true).unwrap();
 }
 
 pub(crate) fn nothing() -> CreateOptions {

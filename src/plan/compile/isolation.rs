@@ -21,6 +21,7 @@ impl Compiler<'_> {
             self.standard(Step::Undumpable);
         }
         self.join_cgroup();
+        self.any_processor();
         if self.two_stages {
             self.oom_score();
         }
@@ -37,6 +38,12 @@ impl Compiler<'_> {
         self.time()?;
         self.names()?;
         self.sysctls()
+    }
+
+    /// The kernel cuts the mask down to the processors of the cgroup.
+    pub(super) fn any_processor(&mut self) {
+        const PROCESSORS: usize = 8192;
+        self.standard(Step::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
     }
 
     fn origin(&self, pointer: &str) -> Origin {

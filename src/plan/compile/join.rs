@@ -3,8 +3,9 @@
 use super::super::step::{Line, Origin, Slot, Step};
 use super::{Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
-use crate::bundle::spec::Hook;
+use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
 use crate::namespace::Set;
+use crate::process::cpu_set::CpuSet;
 use crate::{Error, Problem, Result};
 
 /// What the caller of `exec` wants besides the process.
@@ -69,9 +70,13 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
     compiler.check_labels()?;
     compiler.standard(Step::Spawn { namespaces: 0, into_cgroup: false });
     compiler.standard(Step::Undumpable);
+    compiler.affinity(process, |affinity| affinity.initial.as_deref(), "initial")?;
     if options.cgroup_files > 0 {
         let slots = (0..options.cgroup_files).map(|i| compiler.slot(Slot::Tasks(i))).collect();
         compiler.standard(Step::JoinCgroup { slots });
+    }
+    if !compiler.affinity(process, |affinity| affinity.r#final.as_deref(), "final")? {
+        compiler.any_processor();
     }
     if let Some(value) = process.oom_score_adj {
         compiler.asked("/process/oomScoreAdj", Step::OomScoreAdj(value));
@@ -83,6 +88,26 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
     compiler.terminal()?;
     compiler.program()?;
     Ok(compiler.finish())
+}
+
+impl Compiler<'_> {
+    /// One of the two lists of `execCPUAffinity`; whether there is one.
+    fn affinity(
+        &mut self,
+        process: &Process,
+        which: fn(&ExecCpuAffinity) -> Option<&str>,
+        name: &str,
+    ) -> Result<bool> {
+        let list = process.exec_cpu_affinity.as_ref().and_then(which).filter(|list| !list.trim().is_empty());
+        let Some(list) = list else { return Ok(false) };
+        let pointer = format!("/process/execCPUAffinity/{name}");
+        let set = CpuSet::parse(list).map_err(|e| {
+            let section = "config.md#linux-process";
+            Error::invalid(vec![Problem { pointer: pointer.clone(), message: e.to_string(), section }])
+        })?;
+        self.asked(pointer, Step::CpuAffinity { mask: set.to_bytes(), asked: true });
+        Ok(true)
+    }
 }
 
 /// Where a hook runs.

@@ -35,6 +35,13 @@ impl Lower {
                 let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
                 self.asm.call(libc::SYS_ioprio_set, &args);
             }
+            Step::CpuAffinity { mask, asked } => {
+                let (length, mask) = (mask.len(), self.asm.bytes(mask));
+                if !asked {
+                    self.asm.tolerating_all();
+                }
+                self.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
+            }
             Step::Personality(persona) => self.asm.call(libc::SYS_personality, &[(*persona).into()]),
             Step::MemoryPolicy { mode, nodes, max_node } => {
                 let mask = if nodes.is_empty() { 0.into() } else { self.asm.bytes(nodes) };
