@@ -5,6 +5,8 @@ use std::path::Path;
 
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
+#[path = "../fuzz/bodies/plan.rs"]
+mod plan;
 #[path = "../fuzz/bodies/seccomp.rs"]
 mod seccomp;
 
@@ -27,4 +29,9 @@ fn config_corpus() {
 #[test]
 fn seccomp_corpus() {
     replay("seccomp", seccomp::run);
+}
+
+#[test]
+fn plan_corpus() {
+    replay("plan", plan::run);
 }

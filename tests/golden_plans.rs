@@ -7,7 +7,7 @@
 
 use orlop::bundle::{Bundle, Spec};
 use orlop::cgroup::Layout;
-use orlop::plan::{Host, Options, compile};
+use orlop::plan::{Host, Listing, Options, Side, compile};
 use std::path::{Path, PathBuf};
 
 fn tests() -> PathBuf {
@@ -39,7 +39,9 @@ fn plan(name: &str, text: &[u8]) -> String {
     let options = Options { id: name.to_owned(), wait_for_start: true, console, ..Options::default() };
     match compile(&bundle, &host(name.contains("v2")), &options) {
         Ok(plan) => {
-            assert!(!plan.encode().is_empty(), "{name}");
+            let listing = Listing::decode(&plan.encode()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let stub = plan.lines().iter().filter(|line| line.step.side() == Side::Stub).count();
+            assert!(listing.instructions().len() >= stub / 2, "{name}: {listing}");
             plan.to_string()
         }
         Err(error) => format!("refused: {error}\n"),

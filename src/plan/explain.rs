@@ -264,7 +264,7 @@ fn capabilities(set: CapSet) -> String {
 
 /// The name of a system call that a plan makes.
 pub(super) fn operation(call: Option<u32>) -> &'static str {
-    call.map_or("check", call_name)
+    call.map_or("check", |call| call_name(call).unwrap_or("system call"))
 }
 
 /// The numbers in a mask: `0 2 3`.

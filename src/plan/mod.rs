@@ -8,6 +8,7 @@ pub(crate) mod assemble;
 mod compile;
 mod explain;
 mod failure;
+mod listing;
 mod lower;
 pub mod machine;
 mod names;
@@ -15,4 +16,5 @@ mod step;
 
 pub(crate) use compile::{ExecOptions, HookPlace, compile_exec, compile_hook, kernel_version, privileged};
 pub use compile::{Host, Options, Plan, compile};
+pub use listing::Listing;
 pub use step::{CgroupView, Line, MountStep, Node, Origin, Side, Slot, Source, Step, Turn};

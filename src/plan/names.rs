@@ -64,7 +64,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (crate::sys::mount::SYS_OPEN_TREE_ATTR, "open_tree_attr"),
 ];
 
-/// The name of a system call.
-pub(super) fn call_name(number: u32) -> &'static str {
-    NAMES.iter().find(|(n, _)| *n == libc::c_long::from(number)).map_or("system call", |(_, name)| name)
+/// The name of a system call that a plan may make.
+pub(super) fn call_name(number: u32) -> Option<&'static str> {
+    NAMES.iter().find(|(n, _)| *n == libc::c_long::from(number)).map(|(_, name)| *name)
 }

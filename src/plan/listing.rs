@@ -1,0 +1,383 @@
+//! A blob read back: checked for what the stub believes of it, and printed as a listing.
+
+use super::machine::{ANY, Header, Insn, MAGIC, REGISTERS, compare, kind, op, state};
+use super::names::call_name;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::fmt;
+
+/// The instructions of a blob ([`Plan::encode`](super::Plan::encode)), all of them checked: known
+/// operations, registers that are there, jumps to instructions, addresses of the blob's data. Its
+/// `Display` is a disassembly.
+///
+/// The stub itself checks nothing but the blob's first word: it gets its blob from this library
+/// alone. This is the proof of what it believes, and the reader for people.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    instructions: Vec<Insn>,
+    preset: Vec<i32>,
+    blob: Vec<u8>,
+    /// Where the data begins.
+    data: usize,
+}
+
+const HEADER: usize = size_of::<Header>();
+const INSN: usize = size_of::<Insn>();
+/// Operands of each operation.
+const OPERANDS: [(u8, usize); 11] = [
+    (op::CALL, 6),
+    (op::MOVE, 1),
+    (op::JUMP, 3),
+    (op::LOAD, 2),
+    (op::STORE, 2),
+    (op::FAIL, 2),
+    (op::MAKE_PATH, 4),
+    (op::STATE, 1),
+    (op::PID, 1),
+    (op::ADD, 1),
+    (op::INIT, 1),
+];
+
+/// The number of operands of a known operation.
+fn operands(op: u8) -> Option<usize> {
+    OPERANDS.iter().find(|(known, _)| *known == op).map(|(_, count)| *count)
+}
+
+fn corrupt(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, Phase::Plan, "read a plan's blob").with_detail(what)
+}
+
+/// The `N` bytes at `at`, which the caller knows to be there; zeros where they are not.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(array(bytes, at))
+}
+
+impl Insn {
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let half = |at| u16::from_ne_bytes(array(bytes, at));
+        let [op, dst] = array(bytes, 0);
+        Self {
+            op,
+            dst,
+            kinds: array(bytes, 2),
+            nr: half(8),
+            step: half(10),
+            tolerate: [half(12), half(14)],
+            args: std::array::from_fn(|i| u64::from_ne_bytes(array(bytes, 16 + 8 * i))),
+        }
+    }
+}
+
+impl Listing {
+    /// Reads a blob.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] with what is wrong, and where.
+    pub fn decode(blob: &[u8]) -> Result<Self> {
+        if blob.len() < HEADER {
+            return Err(corrupt(format!("{} bytes are less than a header", blob.len())));
+        }
+        let (magic, count, length) = (word(blob, 0), word(blob, 4) as usize, word(blob, 8) as usize);
+        if magic != MAGIC {
+            return Err(corrupt(format!("it begins with {magic:#x}, not with {MAGIC:#x}")));
+        }
+        if length != blob.len() {
+            return Err(corrupt(format!("it has {} bytes and says {length}", blob.len())));
+        }
+        if count > (length - HEADER) / INSN {
+            return Err(corrupt(format!("{count} instructions do not fit into {length} bytes")));
+        }
+        let data = HEADER + count * INSN;
+        let instructions: Vec<Insn> = blob[HEADER..data].chunks_exact(INSN).map(Insn::from_bytes).collect();
+        let preset: Vec<i32> = (0..REGISTERS).map(|i| word(blob, 16 + 4 * i) as i32).collect();
+        if let Some(register) = preset.iter().position(|fd| *fd < -1) {
+            return Err(corrupt(format!("register {register} begins as no descriptor")));
+        }
+        let listing = Self { instructions, preset, blob: blob.to_vec(), data };
+        let mut step = 0;
+        for (at, insn) in listing.instructions.iter().enumerate() {
+            listing.check(insn).map_err(|what| corrupt(format!("instruction {at}: {what}")))?;
+            if insn.step < step {
+                return Err(corrupt(format!("instruction {at}: step {} after step {step}", insn.step)));
+            }
+            step = insn.step;
+        }
+        Ok(listing)
+    }
+
+    /// The instructions, in order.
+    pub fn instructions(&self) -> &[Insn] {
+        &self.instructions
+    }
+
+    /// The first values of the registers: descriptors, or -1.
+    pub fn preset(&self) -> &[i32] {
+        &self.preset
+    }
+
+    /// What is wrong with an instruction.
+    fn check(&self, insn: &Insn) -> Result<(), String> {
+        let Some(count) = operands(insn.op) else { return Err(format!("unknown operation {}", insn.op)) };
+        if usize::from(insn.dst) >= REGISTERS {
+            return Err(format!("there is no register {}", insn.dst));
+        }
+        for (i, (kind, value)) in insn.kinds.iter().zip(insn.args).enumerate() {
+            self.check_operand(*kind, value).map_err(|what| format!("operand {i}: {what}"))?;
+            if i >= count && (*kind, value) != (kind::IMMEDIATE, 0) {
+                return Err(format!("operand {i} means nothing"));
+            }
+        }
+        if insn.op != op::CALL && insn.tolerate != [0; 2] {
+            return Err("only a system call has errnos to tolerate".into());
+        }
+        match insn.op {
+            op::CALL if call_name(insn.nr.into()).is_none() => {
+                Err(format!("unknown system call {}", insn.nr))
+            }
+            op::JUMP => self.check_jump(insn),
+            op::LOAD | op::STORE => self.check_access(insn),
+            op::MAKE_PATH => self.check_path(insn),
+            op::STATE if insn.kinds[0] != kind::IMMEDIATE || state_name(insn.args[0]).is_none() => {
+                Err("unknown state".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_operand(&self, kind: u8, value: u64) -> Result<(), String> {
+        match kind {
+            kind::IMMEDIATE => Ok(()),
+            kind::REGISTER if value < REGISTERS as u64 => Ok(()),
+            kind::REGISTER => Err(format!("there is no register {value}")),
+            // An empty thing may lie at the very end.
+            kind::DATA if (self.data as u64..=self.blob.len() as u64).contains(&value) => Ok(()),
+            kind::DATA => Err(format!("{value} lies outside of the data")),
+            _ => Err(format!("unknown kind {kind}")),
+        }
+    }
+
+    fn check_jump(&self, insn: &Insn) -> Result<(), String> {
+        let [.., target, _, _, _] = insn.args;
+        if insn.nr > compare::GREATER_EQUAL {
+            return Err(format!("unknown comparison {}", insn.nr));
+        }
+        // The place behind the last one is the end.
+        if insn.kinds[2] != kind::IMMEDIATE || target > self.instructions.len() as u64 {
+            return Err(format!("there is no instruction {target}"));
+        }
+        Ok(())
+    }
+
+    fn check_access(&self, insn: &Insn) -> Result<(), String> {
+        if !matches!(insn.nr, 1 | 2 | 4 | 8) {
+            return Err(format!("an access of {} bytes", insn.nr));
+        }
+        let end = insn.args[0].checked_add(insn.nr.into());
+        if insn.kinds[0] != kind::DATA || end.is_none_or(|end| end > self.blob.len() as u64) {
+            return Err("the access is not to the data".into());
+        }
+        Ok(())
+    }
+
+    fn check_path(&self, insn: &Insn) -> Result<(), String> {
+        if insn.kinds[1] != kind::DATA || self.text(insn.args[1]).is_none() {
+            return Err("the path is no string".into());
+        }
+        if insn.kinds[2] == kind::IMMEDIATE && insn.args[2] > super::machine::last::NOTHING {
+            return Err(format!("unknown sort of file {}", insn.args[2]));
+        }
+        Ok(())
+    }
+
+    /// The bytes before the zero byte.
+    fn text(&self, at: u64) -> Option<&[u8]> {
+        let rest = self.blob.get(at as usize..)?;
+        rest.iter().position(|b| *b == 0).map(|end| &rest[..end])
+    }
+}
+
+impl fmt::Display for Listing {
+    /// A heading, then one instruction a line with its place, below the step it belongs to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, data) = (self.instructions.len(), self.blob.len() - self.data);
+        writeln!(f, "{count} instructions, {data} bytes of data")?;
+        let mut step = None;
+        for (at, insn) in self.instructions.iter().enumerate() {
+            if step != Some(insn.step) {
+                step = Some(insn.step);
+                writeln!(f, "step {}", insn.step)?;
+            }
+            write!(f, "{at:5}  ")?;
+            self.instruction(f, insn)?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    fn instruction(&self, f: &mut fmt::Formatter<'_>, insn: &Insn) -> fmt::Result {
+        let arg = |i: usize| Operand(self, insn.kinds[i], insn.args[i]);
+        let (a, b, dst) = (arg(0), arg(1), insn.dst);
+        match insn.op {
+            op::CALL => self.call(f, insn),
+            op::MOVE => write!(f, "r{dst} = {a}"),
+            op::ADD => write!(f, "r{dst} = r{dst} + {a}"),
+            op::JUMP => {
+                let how = match insn.nr {
+                    compare::ALWAYS => return write!(f, "go to {}", insn.args[2]),
+                    compare::EQUAL => "==",
+                    compare::NOT_EQUAL => "!=",
+                    compare::LESS => "<",
+                    _ => ">=",
+                };
+                write!(f, "if {a} {how} {b} go to {}", insn.args[2])
+            }
+            op::LOAD => {
+                write!(f, "r{dst} = load {} at data+{:#x}", insn.nr, insn.args[0] - self.data as u64)?;
+                if insn.args[1] == u64::MAX { Ok(()) } else { write!(f, " & {b}") }
+            }
+            op::STORE => write!(f, "store {} at data+{:#x} = {b}", insn.nr, insn.args[0] - self.data as u64),
+            op::FAIL => write!(f, "fail {a}, {b}"),
+            op::MAKE_PATH => {
+                write!(f, "r{dst} = make path {b} below {a}, as {}, mode {:#o}", arg(2), insn.args[3])
+            }
+            op::STATE => write!(f, "state {}", state_name(insn.args[0]).unwrap_or_default()),
+            op::PID => write!(f, "pid {a}"),
+            _ => write!(f, "stay as init of {a}"),
+        }
+    }
+
+    fn call(&self, f: &mut fmt::Formatter<'_>, insn: &Insn) -> fmt::Result {
+        if insn.dst != super::assemble::NOWHERE.0 {
+            write!(f, "r{} = ", insn.dst)?;
+        }
+        write!(f, "{}(", call_name(insn.nr.into()).unwrap_or("system call"))?;
+        let none = |i: &usize| insn.kinds[*i] != kind::IMMEDIATE || insn.args[*i] != 0;
+        let used = (0..6).rev().find(none).map_or(0, |last| last + 1);
+        for i in 0..used {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", Operand(self, insn.kinds[i], insn.args[i]))?;
+        }
+        f.write_str(")")?;
+        for errno in insn.tolerate.iter().filter(|errno| **errno != 0) {
+            match *errno {
+                ANY => f.write_str(" or any errno")?,
+                errno => write!(f, " or {:?}", Errno::from_raw(errno.into()))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of a state that a plan may come to.
+fn state_name(state: u64) -> Option<&'static str> {
+    match u32::try_from(state) {
+        Ok(state::CREATED) => Some("created"),
+        Ok(state::EXECUTING) => Some("executing"),
+        _ => None,
+    }
+}
+
+/// An operand in words.
+struct Operand<'a>(&'a Listing, u8, u64);
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(listing, kind, value) = *self;
+        match kind {
+            kind::REGISTER => write!(f, "r{value}"),
+            kind::DATA => match listing.text(value).map(std::str::from_utf8) {
+                Some(Ok(text)) if !text.is_empty() && text.chars().all(|c| !c.is_control()) => {
+                    write!(f, "{text:?}")
+                }
+                _ => write!(f, "data+{:#x}", value - listing.data as u64),
+            },
+            _ if (value as i64) < 10 => write!(f, "{}", value as i64),
+            _ => write!(f, "{value:#x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assemble::Assembler;
+    use super::*;
+
+    fn small() -> Vec<u8> {
+        let mut asm = Assembler::new(2);
+        asm.begin(3);
+        let path = asm.text(c"/etc");
+        let end = asm.label();
+        asm.tolerating(&[Errno::ENOENT]);
+        let fd = asm.call_to(libc::SYS_openat, &[libc::AT_FDCWD.into(), path, libc::O_PATH.into()]);
+        asm.jump_if_failed(fd, end);
+        let made = asm.make_path(fd, path, 0u64, 0o755);
+        let at = asm.words(&[1, 2]);
+        let loaded = asm.load(4, at, 0xff);
+        asm.store(8, at.plus(8), loaded);
+        asm.begin(4);
+        asm.close(made);
+        asm.state(2);
+        asm.pointers(&[path]);
+        asm.place(end);
+        asm.encode()
+    }
+
+    #[test]
+    fn a_listing() {
+        let text = Listing::decode(&small()).unwrap().to_string();
+        assert_eq!(
+            text,
+            "8 instructions, 40 bytes of data\n\
+             step 0\n    0  store 8 at data+0x18 = \"/etc\"\n\
+             step 3\n    1  r2 = openat(-100, \"/etc\", 0x200000) or ENOENT\n\
+             \x20   2  if r2 < 0 go to 8\n    3  r3 = make path \"/etc\" below r2, as 0, mode 0o755\n\
+             \x20   4  r4 = load 4 at data+0x8 & 0xff\n    5  store 8 at data+0x10 = r4\n\
+             step 4\n    6  close(r3)\n    7  state executing\n"
+        );
+    }
+
+    /// Each of these is one change to a good blob.
+    #[test]
+    fn what_the_stub_would_believe_is_refused() {
+        let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>)| {
+            let mut blob = small();
+            change(&mut blob);
+            let error = Listing::decode(&blob).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(what), "{what}: {error}");
+        };
+        let insn = |n: usize, at: usize| HEADER + n * INSN + at;
+        let word = |n: usize, i: usize| insn(n, 16 + 8 * i);
+        let end = small().len() as u64;
+        let put = |blob: &mut Vec<u8>, at: usize, value: u64| {
+            blob[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+        };
+        refused("less than a header", &|b| b.truncate(HEADER - 1));
+        refused("not with", &|b| b[0] ^= 1);
+        refused("and says", &|b| b.push(0));
+        refused("do not fit", &|b| b[4..8].copy_from_slice(&u32::MAX.to_ne_bytes()));
+        refused("no descriptor", &|b| b[16..20].copy_from_slice(&i32::MIN.to_ne_bytes()));
+        refused("unknown operation", &|b| b[insn(1, 0)] = 200);
+        refused("no register 96", &|b| b[insn(1, 1)] = 96);
+        refused("unknown kind", &|b| b[insn(1, 2)] = 3);
+        refused("unknown system call", &|b| b[insn(1, 8)..insn(1, 10)].copy_from_slice(&[255; 2]));
+        refused("no register 96", &|b| put(b, word(2, 0), 96));
+        refused("outside of the data", &|b| put(b, word(1, 1), end + 1));
+        refused("outside of the data", &|b| put(b, word(1, 1), HEADER as u64));
+        refused("no instruction 9", &|b| put(b, word(2, 2), 9));
+        refused("unknown comparison", &|b| b[insn(2, 8)] = 5);
+        refused("an access of 3", &|b| b[insn(4, 8)] = 3);
+        refused("not to the data", &|b| put(b, word(4, 0), end - 3));
+        refused("unknown sort", &|b| put(b, word(3, 2), 3));
+        refused("operand 3 means nothing", &|b| put(b, word(5, 3), 1));
+        refused("errnos", &|b| b[insn(7, 12)] = 1);
+        refused("unknown state", &|b| put(b, word(7, 0), 5));
+        refused("step 1 after step 3", &|b| b[insn(3, 10)] = 1);
+    }
+}
