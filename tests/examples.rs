@@ -1,9 +1,20 @@
-//! Every example runs to a good end, prints something, and leaves nothing in the temporary directory.
+//! Every example runs to a good end, shows what it promises, and leaves nothing: no file in the
+//! temporary directory, no cgroup.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What some of them say where they can do their work.
+const SHOWN: [(&str, &[&str]); 6] = [
+    ("cgroup", &["processes: [", "removed: true"]),
+    ("container", &["is created", "inside: pid 1, host name example", "Code(7)", "containers left: 0"]),
+    ("init", &["1 (", "[\"ready\", \"HUP\", \"TERM\"]", "ends PID 1 with 137"]),
+    ("namespaces", &["host name new, up for 1000 days", "host name held", "host name mixed", "ENOENT"]),
+    ("overlay_rootfs", &["200 layers: merged"]),
+    ("seccomp", &["in the main thread: mkdir -> Ok"]),
+];
 
 #[test]
 fn every_example_runs() {
@@ -21,14 +32,34 @@ fn every_example_runs() {
         // Through cargo: it knows where the program is, and that it is not an old one.
         let mut command = Command::new(env!("CARGO"));
         command.args(["run", "--quiet", "--package", "orlop", "--example", &name]);
-        let output = command.current_dir(top).env("TMPDIR", &temporary).output().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.current_dir(top).env("TMPDIR", &temporary).spawn().unwrap();
+        // cargo becomes the example.
+        let pid = child.id();
+        let output = child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{name}: {}\n{text}\n{error}", output.status);
         assert!(!text.trim().is_empty(), "{name} prints nothing");
+        let shown = SHOWN.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, shown)| shown);
+        for part in shown.iter().filter(|_| !text.contains("skipped:")) {
+            assert!(text.contains(part), "{name} does not say {part:?}:\n{text}");
+        }
         let left: Vec<_> =
             std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.is_empty(), "{name} leaves {left:?}");
+        assert_eq!(cgroups(pid), [PathBuf::new(); 0], "{name} leaves cgroups");
     }
     std::fs::remove_dir(temporary).unwrap();
+}
+
+/// Cgroups near the top that are named after a process.
+fn cgroups(pid: u32) -> Vec<PathBuf> {
+    let below = |directory: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    };
+    let top = below(Path::new("/sys/fs/cgroup"));
+    let all: Vec<_> = top.iter().flat_map(|directory| below(directory)).chain(top.iter().cloned()).collect();
+    all.into_iter().filter(|path| path.to_string_lossy().ends_with(&format!("-{pid}"))).collect()
 }

@@ -57,6 +57,10 @@ impl Compiler<'_> {
         self.slots.len() - 1
     }
 
+    fn joins(&self, kind: Kind) -> bool {
+        self.set.has(kind) && !self.set.is_new(kind)
+    }
+
     fn check(&self, kernel: (u32, u32)) -> Result<()> {
         let c = self.command;
         let named = [
@@ -106,8 +110,7 @@ impl Compiler<'_> {
     /// new user namespace without maps, such as the stub's own, takes all capabilities.
     fn isolation(&mut self, joined: &[Joined]) -> (u64, bool) {
         let set = self.set;
-        let joins = |kind| set.has(kind) && !set.is_new(kind);
-        let two_stages = joins(Kind::Pid) || set.has(Kind::User);
+        let two_stages = self.joins(Kind::Pid) || set.has(Kind::User);
         let files = self.command.cgroup.map_or(0, |join| join.files().len());
         // A cgroup namespace is rooted where its maker is, a time namespace is for the next execve.
         let mut new = set.new_flags() & !Kind::Time.flag();
@@ -117,7 +120,7 @@ impl Compiler<'_> {
         let flags = if two_stages { 0 } else { new };
         let into_cgroup = self.command.cgroup.is_some_and(|join| join.directory().is_some());
         self.step(Step::Spawn { namespaces: flags, into_cgroup });
-        if joins(Kind::Pid) || joins(Kind::User) {
+        if self.joins(Kind::Pid) || self.joins(Kind::User) {
             self.step(Step::Undumpable);
         }
         if files > 0 {
@@ -176,7 +179,15 @@ impl Compiler<'_> {
     /// What belongs to the namespaces.
     fn belongings(&mut self) {
         if self.set.is_new(Kind::Time) {
+            // As with the id maps; but where others can look into it already, it stays hidden.
+            let shows = !self.privileged && !self.joins(Kind::Pid) && !self.joins(Kind::User);
+            if shows {
+                self.step(Step::Dumpable);
+            }
             self.step(Step::TimeNamespace { offsets: self.set.time_offsets_text() });
+            if shows {
+                self.step(Step::Undumpable);
+            }
         }
         if self.set.is_new(Kind::Network) {
             self.step(Step::Loopback);

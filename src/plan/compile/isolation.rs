@@ -151,7 +151,23 @@ impl Compiler<'_> {
 
     fn oom_score(&mut self) {
         if let Some(value) = self.bundle.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
-            self.asked("/process/oomScoreAdj", Step::OomScoreAdj(value));
+            self.own_file("/process/oomScoreAdj", Step::OomScoreAdj(value));
+        }
+    }
+
+    /// A step that writes below /proc/self, which an unprivileged stub does not own while it is
+    /// hidden. Where others can already look into it, it stays hidden.
+    fn own_file(&mut self, pointer: &str, step: Step) {
+        let seen = self.lines.iter().any(
+            |line| matches!(&line.step, Step::JoinNamespace { kind, .. } if ["pid", "user"].contains(kind)),
+        );
+        let shows = !self.host.privileged && !seen;
+        if shows {
+            self.standard(Step::Dumpable);
+        }
+        self.asked(pointer, step);
+        if shows {
+            self.standard(Step::Undumpable);
         }
     }
 
@@ -173,7 +189,7 @@ impl Compiler<'_> {
         }
         let offsets = self.namespaces.time_offsets_text();
         let pointer = if offsets.is_empty() { pointer } else { "/linux/timeOffsets".into() };
-        self.asked(pointer, Step::TimeNamespace { offsets });
+        self.own_file(&pointer, Step::TimeNamespace { offsets });
         Ok(())
     }
 

@@ -1,0 +1,111 @@
+//! A reaping PID 1 without a container: the stub stays beside the program, takes the orphans,
+//! forwards signals, and ends as the program does. 8 KB of memory, and no other binary.
+//!
+//! Runs as root and as an ordinary user: `cargo run --example init`
+
+use orlop::init::Command;
+use orlop::namespace::{IdMap, Kind, Set};
+use orlop::sys::process::{Exit, poll_in};
+use orlop::{Error, Phase, Result};
+use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
+
+fn main() {
+    if let Err(e) = run() {
+        eprintln!("init: {e}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<()> {
+    let mut set = Set::empty().new(Kind::Pid).new(Kind::Mount);
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if !uid.is_root() {
+        set = set
+            .new(Kind::User)
+            .uid_map(IdMap { container: 0, host: uid.as_raw(), size: 1 })
+            .gid_map(IdMap { container: 0, host: gid.as_raw(), size: 1 });
+    }
+    orphans(&set)?;
+    signals(&set)?;
+    exits(&set)
+}
+
+/// The program leaves children behind whose parents end: they become PID 1's, which reaps them.
+fn orphans(set: &Set) -> Result<()> {
+    let script =
+        "for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done; sleep 0.4; cat /proc/[0-9]*/stat | cut -d' ' -f1-4";
+    let (lines, exit) = talk(&shell(set, script), |_, _| Ok(()))?;
+    println!("after five orphans have ended, these processes are there (pid, name, state, parent):");
+    for line in &lines {
+        println!("  {line}");
+    }
+    check(lines.iter().any(|line| line.starts_with("1 (") && line.ends_with(" 0")), "PID 1 is the stub")?;
+    check(!lines.iter().any(|line| line.contains(" Z ")), "no zombie is left")?;
+    check(exit == Exit::Code(0), "the program ends well")
+}
+
+/// What is sent to PID 1 the program gets.
+fn signals(set: &Set) -> Result<()> {
+    let script =
+        "trap 'echo HUP' HUP; trap 'echo TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut next = [libc::SIGHUP, libc::SIGTERM].into_iter();
+    let (lines, exit) = talk(&shell(set, script), |child, _| next.next().map_or(Ok(()), |s| child.kill(s)))?;
+    println!("signals sent to PID 1 reach the program: {lines:?}, which ends with {exit:?}");
+    check(lines == ["ready", "HUP", "TERM"] && exit == Exit::Code(3), "both arrive")
+}
+
+/// The exit status is the program's own.
+fn exits(set: &Set) -> Result<()> {
+    for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 128 + 9)] {
+        let start = Instant::now();
+        let child = shell(set, script).spawn()?;
+        // The pidfd is what a daemon would poll, beside all the others.
+        check(poll_in(&child, 10_000).map_err(|e| Error::sys(Phase::Lifecycle, "poll", e))?, "it ends")?;
+        let exit = child.wait()?;
+        println!("{script:?} ends PID 1 with {} after {:?}", exit.shell_code(), rounded(start.elapsed()));
+        check(exit == Exit::Code(expected), "PID 1 ends as the program did")?;
+    }
+    Ok(())
+}
+
+fn shell<'a>(set: &'a Set, script: &str) -> Command<'a> {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).env("PATH", "/usr/bin:/bin").namespaces(set).mount_proc().reaping_init();
+    command
+}
+
+/// Runs a command; `answer` is called for each line that it prints.
+fn talk(
+    command: &Command<'_>,
+    mut answer: impl FnMut(&orlop::init::Child, &str) -> Result<()>,
+) -> Result<(Vec<String>, Exit)> {
+    let (reader, writer) = std::io::pipe().map_err(io("make a pipe"))?;
+    let child = command.clone().stdout(&writer).spawn()?;
+    drop(writer);
+    let mut lines = Vec::new();
+    for line in BufReader::new(reader).lines() {
+        let line = line.map_err(io("read from the program"))?;
+        answer(&child, &line)?;
+        lines.push(line);
+    }
+    Ok((lines, child.wait()?))
+}
+
+fn rounded(time: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn check(holds: bool, what: &'static str) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::sys(Phase::Launch, "check", nix::errno::Errno::EINVAL).with_detail(format!("not so: {what}")))
+}
+
+fn io(operation: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |e| {
+        let errno = nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        Error::sys(Phase::Launch, operation, errno)
+    }
+}

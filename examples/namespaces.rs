@@ -1,0 +1,124 @@
+//! Namespaces without a container: a program in new ones of all eight kinds, with id maps and shifted
+//! clocks; another that joins those of the first, by pidfd and by path; a third that joins some and
+//! makes others. Nothing of this program changes: the namespaces are the children's.
+//!
+//! Runs as root and as an ordinary user: `cargo run --example namespaces`
+
+use orlop::init::Command;
+use orlop::namespace::{Clock, IdMap, Kind, Set};
+use orlop::{Error, Phase, Result};
+use std::io::Read;
+use std::path::Path;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some("show") => show(),
+        Some("hold") => std::io::stdin().read_to_end(&mut Vec::new()).map(drop).map_err(io("read")),
+        _ => run(),
+    };
+    if let Err(e) = done {
+        eprintln!("namespaces: {e}");
+        std::process::exit(1);
+    }
+}
+
+/// What the children do: tell where they are.
+fn show() -> Result<()> {
+    let read = |path: &str| std::fs::read_to_string(path).map_err(io("read"));
+    let uptime = read("/proc/uptime")?;
+    println!(
+        "  pid {}, uid {}, host name {}, up for {} days",
+        std::process::id(),
+        nix::unistd::getuid(),
+        read("/proc/sys/kernel/hostname")?.trim(),
+        uptime.split('.').next().and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) / 86_400
+    );
+    for kind in Kind::ALL {
+        print!("  {}", link("self", kind)?);
+    }
+    println!();
+    Ok(())
+}
+
+fn run() -> Result<()> {
+    let program = std::env::current_exe().map_err(io("find this program"))?.display().to_string();
+    println!("this program:");
+    show()?;
+
+    println!("new namespaces of every kind:");
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let every = || {
+        Kind::ALL
+            .into_iter()
+            .fold(Set::empty(), Set::new)
+            .uid_map(IdMap { container: 0, host: uid, size: 1 })
+            .gid_map(IdMap { container: 0, host: gid, size: 1 })
+            .time_offset(Clock::Boottime, 1000 * 86_400, 0)
+    };
+    let new = every();
+    let child = Command::new(&program).arg("show").namespaces(&new).mount_proc().hostname("new").spawn()?;
+    check(child.wait()?.shell_code() == 0, "it ends well")?;
+
+    // One that stays until the pipe is closed, so that others can join it.
+    let (reader, writer) = std::io::pipe().map_err(io("make a pipe"))?;
+    let held = every();
+    let holder = Command::new(&program)
+        .arg("hold")
+        .stdin(&reader)
+        .namespaces(&held)
+        .mount_proc()
+        .hostname("held")
+        .spawn()?;
+    drop(reader);
+
+    println!("those of process {}, by pidfd; uts by path:", holder.pid());
+    let pidfd = || holder.pidfd().try_clone().map_err(io("duplicate a pidfd"));
+    let mut joined = Set::empty().join(Kind::Uts, format!("/proc/{}/ns/uts", holder.pid()));
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Uts) {
+        joined = joined.join_process(kind, pidfd()?);
+    }
+    let child = Command::new(&program).arg("show").namespaces(&joined).spawn()?;
+    check(child.wait()?.shell_code() == 0, "it ends well")?;
+
+    println!("its user, pid and network namespaces, and new uts and mount namespaces:");
+    let mixed = [Kind::User, Kind::Pid, Kind::Network]
+        .into_iter()
+        .try_fold(Set::empty(), |set, kind| Ok::<_, Error>(set.join_process(kind, pidfd()?)))?
+        .new(Kind::Uts)
+        .new(Kind::Mount);
+    let child =
+        Command::new(&program).arg("show").namespaces(&mixed).mount_proc().hostname("mixed").spawn()?;
+    check(child.wait()?.shell_code() == 0, "it ends well")?;
+
+    drop(writer);
+    check(holder.wait()?.shell_code() == 0, "the first one ends well")?;
+
+    println!("a failure names its step:");
+    let gone = Set::empty().new(Kind::Uts).join(Kind::Network, "/proc/self/nowhere");
+    if let Err(e) = Command::new(&program).namespaces(&gone).spawn() {
+        println!("  {e}");
+    }
+    Ok(())
+}
+
+/// `kind:[inode]`
+fn link(process: &str, kind: Kind) -> Result<String> {
+    let path = Path::new("/proc").join(process).join("ns").join(kind.file());
+    Ok(std::fs::read_link(path).map_err(io("read"))?.display().to_string())
+}
+
+fn check(holds: bool, what: &'static str) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::sys(Phase::Namespace, "check", nix::errno::Errno::EINVAL)
+        .with_detail(format!("not so: {what}")))
+}
+
+fn io(operation: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |e| {
+        let errno = nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+        Error::sys(Phase::Namespace, operation, errno)
+    }
+}
