@@ -79,17 +79,17 @@ fn see_cgroup2_alone() {
 fn stand_guard(command: &[String], after: Duration) -> ExitCode {
     crate::sys::become_subreaper();
     let begun = Instant::now();
-    let child = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
+    let mut child = Command::new(&command[0]).args(&command[1..]).spawn().unwrap();
     let pid = child.id() as i32;
     if after.is_zero() {
-        crate::sys::reap(pid, Duration::from_secs(30));
+        child.wait().unwrap();
     } else {
         // A sleep would be longer than the steps that are to be hit.
         while begun.elapsed() < after {
             std::hint::spin_loop();
         }
         crate::sys::kill(pid, libc::SIGKILL);
-        crate::sys::reap(pid, Duration::from_secs(30));
+        child.wait().unwrap();
     }
     println!("guard: {} us", begun.elapsed().as_micros());
     while crate::sys::reap_any() {}
