@@ -1,5 +1,7 @@
 //! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below.
 
+#![allow(clippy::panic, unreachable_pub)] // The bodies are tests, and public where fuzzers use them.
+
 use std::fs;
 use std::path::Path;
 

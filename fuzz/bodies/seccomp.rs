@@ -85,7 +85,7 @@ fn compiles(profile: &Profile<'_>, data: &[u8]) {
                 answers(profile, &program, native, data);
             }
             Err(error) => {
-                assert!(error.pointer().is_some_and(|p| p.starts_with("/linux/seccomp")), "{error}")
+                assert!(error.pointer().is_some_and(|p| p.starts_with("/linux/seccomp")), "{error}");
             }
         }
     }

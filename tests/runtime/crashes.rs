@@ -12,14 +12,14 @@ const POINTS: u32 = 24;
 
 /// Starts the command below a guard that kills it, waits for the deed; the guard lives on until no
 /// process of it is left.
-fn killed<'t>(call: kit::Runtime<'t>, after: Duration) -> Running<'t> {
+fn killed(call: kit::Runtime<'_>, after: Duration) -> Running<'_> {
     let guard = call.wrap(&format!("guard={}", after.as_micros().max(1))).spawn();
     guard.wait_for("guard:");
     guard
 }
 
 /// The command's usual time, and its guard.
-fn usual<'t>(call: kit::Runtime<'t>) -> (Duration, Running<'t>) {
+fn usual(call: kit::Runtime<'_>) -> (Duration, Running<'_>) {
     let guard = call.wrap("guard=0").spawn();
     guard.wait_for("guard:");
     let words = guard.stdout();
