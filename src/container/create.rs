@@ -67,7 +67,6 @@ fn check(options: &CreateOptions) -> Result<()> {
     let paths = [
         (options.pid_file.as_deref(), "pid file"),
         (options.pidfd_socket.as_deref(), "pidfd socket"),
-        (options.notify_socket.as_deref(), "notification socket"),
         (
             match &options.console {
                 Console::Socket(path) => Some(path.as_path()),

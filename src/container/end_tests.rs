@@ -166,6 +166,7 @@ fn whatever_a_crash_leaves_is_stopped_and_can_be_deleted() {
     // Another version's record.
     let (container, mut child) = scratch.make("new", Stage::Started, "");
     std::fs::write(scratch.path.join("new/state.json"), "{\"format\":77}").unwrap();
+    assert_eq!(scratch.ids(), ["new"], "it hides no other one");
     assert_eq!(container.delete(false).unwrap_err().kind(), ErrorKind::Corrupt);
     container.delete(true).unwrap();
     child.kill().unwrap();

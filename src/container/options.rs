@@ -43,8 +43,6 @@ pub struct CreateOptions {
     /// How many descriptors from 3 on were passed by socket activation: kept before the others,
     /// and `LISTEN_FDS` and `LISTEN_PID=1` are set for the container's process.
     pub listen_fds: u32,
-    /// The service manager's notification socket (`NOTIFY_SOCKET` of the caller's environment).
-    pub notify_socket: Option<PathBuf>,
     /// Use `MS_MOVE` and `chroot` where the root file system cannot be pivoted (an initramfs).
     pub no_pivot: bool,
     /// Keep the caller's session keyring.

@@ -1,8 +1,8 @@
 //! The entry: a state root and the containers in it.
 
 use super::create::{Until, create};
-use super::store::{Directory, Root};
-use super::{Container, CreateOptions, State};
+use super::store::{Directory, Record, Root};
+use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
@@ -123,9 +123,15 @@ impl Runtime {
     pub fn list(&self) -> Result<Vec<State>> {
         let mut states = Vec::new();
         for directory in self.root.directories()? {
-            match Container::new(self.clone(), directory).state() {
+            let container = Container::new(self.clone(), directory);
+            match container.state() {
                 Ok(state) => states.push(state),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    // One that cannot be read hides none of the others; delete --force removes it.
+                    self.warn(&e);
+                    states.push(container.describe(Record::new(container.id()), Status::Stopped));
+                }
                 Err(e) => return Err(e),
             }
         }

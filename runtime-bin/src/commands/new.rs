@@ -73,7 +73,6 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         pidfd_socket: absolute_option(args.pidfd_socket.as_deref())?,
         preserve_fds: args.preserve_fds,
         listen_fds: listen_fds(),
-        notify_socket: notify_socket(),
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         init: args.init,
@@ -81,7 +80,7 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         optional_cgroup: args.rootless,
         stdio: Stdio::Inherit,
     };
-    if options.notify_socket.is_some() {
+    if notify_socket().is_some() {
         log.warning("NOTIFY_SOCKET is not passed on to the container: not built yet");
     }
     log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
