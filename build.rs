@@ -16,6 +16,11 @@ fn main() {
     let mut rustc = Command::new(var("RUSTC"));
     rustc.arg(&source).arg("-o").arg(&out).args(["--edition", "2024", "--crate-type", "bin", "--target"]);
     rustc.arg(var("TARGET"));
+    // The largest pages that a kernel for this processor may have.
+    let page_size = match var("CARGO_CFG_TARGET_ARCH").as_str() {
+        "aarch64" => "link-arg=-Wl,-z,max-page-size=65536",
+        _ => "link-arg=-Wl,-z,max-page-size=4096",
+    };
     for option in [
         "panic=abort",
         "opt-level=s",
@@ -30,7 +35,8 @@ fn main() {
         "link-arg=-nostdlib",
         "link-arg=-static",
         "link-arg=-no-pie",
-        "link-arg=-Wl,--build-id=none,-z,norelro,-z,noseparate-code,-z,max-page-size=4096,--no-eh-frame-hdr",
+        "link-arg=-Wl,--build-id=none,-z,norelro,-z,noseparate-code,--no-eh-frame-hdr",
+        page_size,
     ] {
         rustc.args(["-C", option]);
     }

@@ -71,9 +71,10 @@ fn live(container: &orlop::container::Container) -> Result<()> {
 fn configuration(rootfs: &Path) -> Spec {
     let pure = Layout::detect().is_ok_and(|layout| layout.is_unified());
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    let template = match uid.is_root() {
-        true => Spec::template(pure),
-        false => Spec::rootless_template(pure, uid.as_raw(), gid.as_raw()),
+    let template = if uid.is_root() {
+        Spec::template(pure)
+    } else {
+        Spec::rootless_template(pure, uid.as_raw(), gid.as_raw())
     };
     let process = template.process.clone().unwrap_or_default();
     let mut mounts = template.mounts;

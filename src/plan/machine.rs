@@ -10,8 +10,9 @@
 
 /// First word of a blob: format and version in one.
 pub const MAGIC: u32 = 0x4f52_4c01;
-/// Where the blob begins in its file: behind the control page.
-pub const BLOB: usize = 4096;
+/// Where the blob begins in its file: behind the control page. Files are mapped by whole pages, which
+/// some aarch64 kernels have of 64 KiB.
+pub const BLOB: usize = if cfg!(target_arch = "aarch64") { 65536 } else { 4096 };
 /// Number of registers. The first ones are preset from [`Header::preset`].
 pub const REGISTERS: usize = 96;
 
