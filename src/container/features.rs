@@ -220,7 +220,6 @@ mod tests {
                 options: vec![name.into()],
                 uid_mappings: maps.clone(),
                 gid_mappings: maps,
-                ..Mount::default()
             }];
             spec.process.get_or_insert_default().terminal = false;
             spec.linux.get_or_insert_default().resources = None;
