@@ -70,9 +70,10 @@ fn many(directory: &Path, program: &str) {
                 scope.spawn(move || {
                     start.wait();
                     for round in 0..ROUNDS {
-                        match (n + round).is_multiple_of(2) {
-                            true => command(program, set, n),
-                            false => life(directory, &format!("{n}-{round}"), n),
+                        if (n + round).is_multiple_of(2) {
+                            command(program, set, n);
+                        } else {
+                            life(directory, &format!("{n}-{round}"), n);
                         }
                     }
                 })
@@ -155,7 +156,7 @@ fn process_state() -> BTreeMap<&'static str, String> {
         ("filters", field("Seccomp:")),
         ("oom_score_adj", read("/proc/self/oom_score_adj")),
         ("cgroup", read("/proc/self/cgroup")),
-        ("environment", std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect()),
+        ("environment", format!("{:?}", std::env::vars().collect::<Vec<_>>())),
         ("dumpable", format!("{:?}", nix::sys::prctl::get_dumpable())),
     ])
 }

@@ -42,6 +42,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_readlinkat, "readlinkat"),
     (libc::SYS_rt_sigaction, "rt_sigaction"),
     (libc::SYS_rt_sigprocmask, "rt_sigprocmask"),
+    (libc::SYS_sched_setaffinity, "sched_setaffinity"),
     (libc::SYS_sched_setattr, "sched_setattr"),
     (libc::SYS_seccomp, "seccomp"),
     (libc::SYS_sendmsg, "sendmsg"),
