@@ -214,20 +214,3 @@ fn ci_runs_what_the_readme_says() {
     let last = read(".ci/run").lines().last().unwrap().to_owned();
     assert_eq!(last.strip_prefix("exec "), Some(blocks[1]));
 }
-
-/// The README's second command is the one that CI runs.
-#[test]
-fn ci_runs_the_command_of_the_readme() {
-    let Ok(readme) = fs::read_to_string(top().join("README.md")) else {
-        println!("skipped: there is no README yet");
-        return;
-    };
-    let blocks: Vec<&str> =
-        readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(blocks.len() >= 2, "the README begins with two commands");
-    for block in &blocks[..2] {
-        assert_eq!(block.trim().lines().count(), 1, "one command each: {block}");
-    }
-    let ci = fs::read_to_string(top().join(".ci/run")).unwrap();
-    assert!(ci.contains(blocks[1].trim()), ".ci/run does not run {}", blocks[1]);
-}
