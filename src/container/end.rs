@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How long a killed container may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 /// For how long an exiting process may wait for others to be reaped before nobody waits for it.
-const UNREAPED_MS: i32 = 300;
+const UNREAPED_MS: i32 = 1000;
 
 impl Container {
     /// Sends `signal` to the init process, or with `all` to every process of the container.

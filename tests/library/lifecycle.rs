@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         poststop_warnings,
         wait_tells_the_signal,
         processors,
+        nobody_reaps_an_execed_process,
     ]
 }
 
@@ -182,6 +183,24 @@ fn processors(t: &Test) {
     }
     sched_setaffinity(Pid::from_raw(0), &all).unwrap();
     container.delete(true).unwrap();
+}
+
+/// The init of a pid namespace does not finish ending while somebody in it is not reaped. It is deleted
+/// nevertheless: it runs nothing any more.
+fn nobody_reaps_an_execed_process(t: &Test) {
+    let bundle = load(&t.bundle().probe("sleep"));
+    let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
+    container.start().unwrap();
+    let mut process = container.spec().unwrap().process.unwrap();
+    process.args = ["/probe", "sleep"].map(String::from).to_vec();
+    let options = ExecOptions { stdio: Stdio::Null, ..ExecOptions::default() };
+    let child = container.exec(&process, &options).unwrap();
+    container.kill(Signal::KILL, false).unwrap();
+    t.wait_for("the end", || container.state().unwrap().status == Status::Stopped);
+    container.delete(false).unwrap();
+    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
+    assert_eq!(child.wait().unwrap(), Exit::Signal(9));
+    assert_eq!(container.wait().unwrap(), Exit::Signal(9));
 }
 
 pub(crate) fn nothing() -> CreateOptions {
