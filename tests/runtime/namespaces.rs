@@ -16,6 +16,9 @@ pub(crate) fn cases() -> Vec<Case> {
         user_namespace_with_several_ranges,
         user_namespace_is_joined,
         rootless_map_of_the_caller,
+        rootless_life,
+        exec_in_a_user_namespace,
+        hooks_and_terminal_in_a_user_namespace,
         time_offsets,
         host_name,
         domain_name,
@@ -156,22 +159,74 @@ fn user_namespace_is_joined(t: &Test) {
     assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
 }
 
-/// A caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
-fn rootless_map_of_the_caller(t: &Test) {
-    let id = 54_321;
+/// A bundle of a caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
+fn rootless(t: &Test, id: u32) -> kit::Bundle<'_> {
     let bundle = t.bundle().user_namespace(id).remove("/linux/cgroupsPath").remove("/linux/resources");
     let bundle = bundle.only_mounts(&["/proc", "/dev"]).set("/process/user", json!({"uid": 0, "gid": 0}));
     let map = json!([{"containerID": 0, "hostID": id, "size": 1}]);
-    let bundle = bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     for dir in [t.dir().to_owned(), t.root(), t.dir().join("tmp")] {
         std::fs::create_dir_all(&dir).unwrap();
         nix::unistd::chown(&dir, Some(id.into()), Some(id.into())).unwrap();
     }
-    let output = bundle.command("run", &[]).wrap(&format!("uid={id}")).output().success();
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+}
+
+fn rootless_map_of_the_caller(t: &Test) {
+    let id = 54_321;
+    let output = rootless(t, id).command("run", &[]).wrap(&format!("uid={id}")).output().success();
     let seen = output.json();
     assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
     assert_eq!(squeeze(&seen["uid_map"]), [[0, id, 1]]);
     assert_eq!(seen["setgroups"], "deny");
+}
+
+fn rootless_life(t: &Test) {
+    let id = 54_323;
+    let bundle = rootless(t, id).probe("sleep");
+    let caller = format!("uid={id}");
+    let pid_file = t.dir().join("pid");
+    let flags = ["--pid-file", pid_file.to_str().unwrap()];
+    bundle.command("create", &flags).wrap(&caller).output().success();
+    let command = |words: &[&str]| t.runtime(words.iter().copied()).wrap(&caller).output();
+    let status = || command(&["state", bundle.id()]).success().document()["status"].clone();
+    assert_eq!(status(), "created");
+    command(&["start", bundle.id()]).success();
+    assert_eq!(status(), "running");
+    let seen = command(&["exec", bundle.id(), "/probe", "report"]).success().json();
+    assert_eq!((&seen["uid"][0], &seen["hostname"]), (&json!(0), &json!("orlop")));
+    command(&["kill", bundle.id(), "KILL"]).success();
+    let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(137));
+    assert_eq!(status(), "stopped");
+    command(&["delete", bundle.id()]).success();
+    assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
+}
+
+fn exec_in_a_user_namespace(t: &Test) {
+    let container = t.bundle().user_namespace(200_000).probe("sleep").start();
+    let seen = container.exec("report").success().json();
+    for kind in ["user", "pid", "mnt", "net", "ipc", "uts"] {
+        assert_eq!(seen["namespaces"][kind], of(container.pid(), kind), "{kind}");
+    }
+    assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
+    assert_eq!(seen["caps"]["bounding"].as_array().unwrap().len(), 3);
+    let words = ["exec", "--user", "7:8", container.id(), "/probe", "report"];
+    let seen = t.runtime(words).output().success().json();
+    assert_eq!((&seen["uid"][0], &seen["gid"][0]), (&json!(7), &json!(8)));
+}
+
+fn hooks_and_terminal_in_a_user_namespace(t: &Test) {
+    let console = kit::Console::new(t);
+    let log = t.dir().join("hooks");
+    let bundle = t.bundle().user_namespace(200_000).set("/process/terminal", true).probe("terminal , sleep");
+    let bundle = bundle.host_hook("createRuntime", &format!("hook {}", log.display()));
+    let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
+    let (_, mut master) = console.receive();
+    container.start();
+    let said = master.read_until("isatty");
+    assert!(said.contains("\"isatty\":[true,true,true]") && said.contains("\"controlling\":true"), "{said}");
+    let call: Value = std::fs::read_to_string(log).unwrap().trim().parse().unwrap();
+    assert_eq!(call["state"]["pid"], container.pid());
 }
 
 fn time_offsets(t: &Test) {
