@@ -121,7 +121,7 @@ pub struct MountExtensions {
 }
 
 /// Mount options which are understood and refused: not built yet.
-const REFUSED_OPTIONS: [&str; 3] = ["idmap", "ridmap", "tmpcopyup"];
+const REFUSED_OPTIONS: [&str; 2] = ["idmap", "ridmap"];
 
 /// What this library can do.
 pub fn features() -> Features {
@@ -187,7 +187,7 @@ mod tests {
         let has = |pointer: &str, name: &str| {
             features.pointer(pointer).and_then(|v| v.as_array()).unwrap().iter().any(|v| v == name)
         };
-        assert!(has("/mountOptions", "rro") && !has("/mountOptions", "tmpcopyup"));
+        assert!(has("/mountOptions", "rro") && !has("/mountOptions", "idmap"));
         assert!(has("/linux/namespaces", "user") && has("/linux/namespaces", "time"));
         assert!(has("/linux/capabilities", "CAP_CHECKPOINT_RESTORE"));
         assert!(has("/linux/seccomp/archs", "SCMP_ARCH_X86_64"));

@@ -186,6 +186,11 @@ impl Assembler {
         dst
     }
 
+    /// See [`op::COPY_TREE`].
+    pub(crate) fn copy_tree(&mut self, from: Reg, to: Reg) {
+        self.push(op::COPY_TREE, 0, NOWHERE, &[from.into(), to.into()]);
+    }
+
     /// Sets the control page's state.
     pub(crate) fn state(&mut self, state: u32) {
         self.push(op::STATE, 0, NOWHERE, &[state.into()]);

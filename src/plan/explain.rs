@@ -86,6 +86,7 @@ fn options(options: &MountOptions) -> String {
     attributes(&mut words, options.rec_set, options.rec_clear, "r:");
     words.extend(options.superblock.iter().map(|flag| format!("sb:{}", flag.key)));
     words.extend(options.propagation.iter().map(|p| propagation(p.flag, p.recursive)));
+    words.extend(options.tmpcopyup.map(|_| "tmpcopyup".to_owned()));
     words.extend(options.data.iter().map(ToString::to_string));
     if words.is_empty() { String::new() } else { format!(" ({})", words.join(",")) }
 }

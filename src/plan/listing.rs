@@ -24,7 +24,7 @@ pub struct Listing {
 const HEADER: usize = size_of::<Header>();
 const INSN: usize = size_of::<Insn>();
 /// Operands of each operation.
-const OPERANDS: [(u8, usize); 11] = [
+const OPERANDS: [(u8, usize); 12] = [
     (op::CALL, 6),
     (op::MOVE, 1),
     (op::JUMP, 3),
@@ -36,6 +36,7 @@ const OPERANDS: [(u8, usize); 11] = [
     (op::PID, 1),
     (op::ADD, 1),
     (op::INIT, 1),
+    (op::COPY_TREE, 2),
 ];
 
 /// The number of operands of a known operation.
@@ -227,6 +228,7 @@ impl Listing {
             op::CALL => self.call(f, insn),
             op::MOVE => write!(f, "r{dst} = {a}"),
             op::ADD => write!(f, "r{dst} = r{dst} + {a}"),
+            op::COPY_TREE => write!(f, "copy the tree {a} to {b}"),
             op::JUMP => {
                 let how = match insn.nr {
                     compare::ALWAYS => return write!(f, "go to {}", insn.args[2]),

@@ -129,6 +129,8 @@ pub mod op {
     pub const PID: u8 = 8;
     /// `dst = dst + args[0]`.
     pub const ADD: u8 = 10;
+    /// Copies what is in the directory `args[0]` into the directory `args[1]`.
+    pub const COPY_TREE: u8 = 11;
     /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
     pub const INIT: u8 = 9;
 }

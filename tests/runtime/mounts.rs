@@ -27,7 +27,9 @@ pub(crate) fn cases() -> Vec<Case> {
         destination_link_stays_inside,
         tmpfs_data,
         tmpfs_without_mode_takes_the_directorys,
+        tmpcopyup_is_refused_on_a_bind,
         tmpfs_copy_up,
+        tmpfs_copy_up_of_a_tree,
         unknown_option_is_refused_on_a_bind,
         propagation_of_a_mount,
         rootfs_propagation,
@@ -256,15 +258,47 @@ fn tmpfs_without_mode_takes_the_directorys(t: &Test) {
 fn tmpfs_copy_up(t: &Test) {
     let bundle = t.bundle().file("/m/cargo", "tea").mount("tmpfs", "tmpfs", "/m", &["tmpcopyup"]);
     let bundle = bundle.probe("read /m/cargo , write /m/cargo x");
-    let output = bundle.try_run();
-    if output.stderr.contains("not built yet") {
-        output.refused(&["tmpcopyup", "/mounts/7/options/0"]);
-        kit::skip("tmpcopyup is refused as not built yet");
-    }
-    let lines = output.success().lines();
+    let lines = bundle.run().lines();
     assert_eq!(lines[0]["read"], "tea");
     assert_eq!(lines[1]["errno"], "");
     assert_eq!(fs::read_to_string(bundle.path("/m/cargo")).unwrap(), "tea");
+}
+
+/// Everything there is in a directory comes along, also what its user may not read, and more of it than
+/// fits one look into the directory.
+fn tmpfs_copy_up_of_a_tree(t: &Test) {
+    t.only_orlop("what is copied of an inode differs");
+    let bundle = t.bundle().file("/m/a/b/c/deep", "gold").file("/m/secret", "s");
+    for n in 0..300 {
+        fs::write(bundle.path(&format!("/m/a/a-file-with-a-long-name-{n}")), n.to_string()).unwrap();
+    }
+    fs::write(bundle.path("/m/big"), vec![b'x'; 3 << 20]).unwrap();
+    fs::set_permissions(bundle.path("/m/secret"), fs::Permissions::from_mode(0o4400)).unwrap();
+    std::os::unix::fs::lchown(bundle.path("/m/secret"), Some(7), Some(8)).unwrap();
+    fs::set_permissions(bundle.path("/m/secret"), fs::Permissions::from_mode(0o4400)).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", bundle.path("/m/link")).unwrap();
+    fs::set_permissions(bundle.path("/m/a/b"), fs::Permissions::from_mode(0o1711)).unwrap();
+    let bundle = bundle.mount("tmpfs", "tmpfs", "/m", &["tmpcopyup", "ro", "size=8m"]);
+    let bundle = bundle.probe(
+        "read /m/a/b/c/deep , stat /m/secret , stat /m/a/b , read /m/a/a-file-with-a-long-name-299 , \
+         write /m/x x , stat /m/big",
+    );
+    let lines = bundle.run().lines();
+    assert_eq!(lines[0]["read"], "gold");
+    assert_eq!(
+        (&lines[1]["mode"], &lines[1]["uid"], &lines[1]["gid"]),
+        (&"4400".into(), &7.into(), &8.into())
+    );
+    assert_eq!(lines[2]["mode"], "1711");
+    assert_eq!(lines[3]["read"], "299");
+    assert_eq!(lines[4]["errno"], "EROFS");
+    assert_eq!(lines[5]["size"], 3 << 20);
+}
+
+fn tmpcopyup_is_refused_on_a_bind(t: &Test) {
+    t.only_orlop("this runtime drops it");
+    let bundle = t.bundle().mount("bind", hold(t), "/hold", &["bind", "tmpcopyup"]);
+    bundle.try_run().refused(&["tmpcopyup", "/options/1"]);
 }
 
 fn unknown_option_is_refused_on_a_bind(t: &Test) {

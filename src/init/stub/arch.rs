@@ -5,28 +5,50 @@
 pub mod nr {
     pub const CLOSE: u64 = 3;
     pub const EXIT_GROUP: u64 = 231;
+    pub const FCHMODAT: u64 = 268;
+    pub const FCHOWNAT: u64 = 260;
+    pub const FGETXATTR: u64 = 193;
+    pub const FLISTXATTR: u64 = 196;
+    pub const FSETXATTR: u64 = 190;
+    pub const GETDENTS64: u64 = 217;
     pub const KILL: u64 = 62;
     pub const MKDIRAT: u64 = 258;
+    pub const MKNODAT: u64 = 259;
     pub const MMAP: u64 = 9;
     pub const MUNMAP: u64 = 11;
-    pub const OPENAT: u64 = 257;
+    pub const NEWFSTATAT: u64 = 262;
     pub const OPENAT2: u64 = 437;
+    pub const OPENAT: u64 = 257;
     pub const READLINKAT: u64 = 267;
     pub const RT_SIGTIMEDWAIT: u64 = 128;
+    pub const SENDFILE: u64 = 40;
+    pub const SYMLINKAT: u64 = 266;
+    pub const UTIMENSAT: u64 = 280;
     pub const WAIT4: u64 = 61;
 }
 #[cfg(target_arch = "aarch64")]
 pub mod nr {
     pub const CLOSE: u64 = 57;
     pub const EXIT_GROUP: u64 = 94;
+    pub const FCHMODAT: u64 = 53;
+    pub const FCHOWNAT: u64 = 54;
+    pub const FGETXATTR: u64 = 10;
+    pub const FLISTXATTR: u64 = 13;
+    pub const FSETXATTR: u64 = 7;
+    pub const GETDENTS64: u64 = 61;
     pub const KILL: u64 = 129;
     pub const MKDIRAT: u64 = 34;
+    pub const MKNODAT: u64 = 33;
     pub const MMAP: u64 = 222;
     pub const MUNMAP: u64 = 215;
-    pub const OPENAT: u64 = 56;
+    pub const NEWFSTATAT: u64 = 79;
     pub const OPENAT2: u64 = 437;
+    pub const OPENAT: u64 = 56;
     pub const READLINKAT: u64 = 78;
     pub const RT_SIGTIMEDWAIT: u64 = 137;
+    pub const SENDFILE: u64 = 71;
+    pub const SYMLINKAT: u64 = 36;
+    pub const UTIMENSAT: u64 = 88;
     pub const WAIT4: u64 = 260;
 }
 

@@ -13,6 +13,7 @@
 #![allow(unsafe_code)]
 
 mod arch;
+mod copy;
 #[path = "../../plan/machine.rs"]
 #[allow(dead_code)]
 mod machine;
@@ -159,6 +160,11 @@ impl Machine {
                 match path::make(root, name, self.value(insn, 2), self.value(insn, 3) as u32) {
                     Ok(fd) => self.set(insn.dst, fd),
                     Err((call, errno)) => fail(self.control, insn.step, call, errno, 0),
+                }
+            }
+            op::COPY_TREE => {
+                if let Err((call, errno)) = copy::tree(self.value(insn, 0), self.value(insn, 1)) {
+                    fail(self.control, insn.step, call, errno, 0);
                 }
             }
             op::STATE => self.control.set(control::STATE, self.value(insn, 0) as u32),

@@ -157,10 +157,13 @@ impl Compiler<'_> {
         if let Some(depth) = options.idmap {
             return refuse(format!("{pointer}/options/{}", depth.index), "an idmapped mount");
         }
-        if let Some(index) = options.tmpcopyup {
-            return refuse(format!("{pointer}/options/{index}"), "tmpcopyup");
+        match options.tmpcopyup {
+            Some(index) if !mount.kind.as_deref().is_some_and(kind::is_tmpfs) => {
+                let why = "tmpcopyup is for a new tmpfs only";
+                Err(Error::unsupported(Phase::Mount, format!("{pointer}/options/{index}"), why))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn bind(

@@ -60,7 +60,8 @@ impl Lower {
             &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
         );
         let attributes = mount.options.new_mount_attributes();
-        let first = if inherits { attributes & !attr::RDONLY } else { attributes };
+        let copies = mount.options.tmpcopyup.is_some();
+        let first = if inherits || copies { attributes & !attr::RDONLY } else { attributes };
         let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), first.into()]);
         if let Some(absent) = absent {
             let own = self.asm.label();
@@ -68,10 +69,13 @@ impl Lower {
             self.inherit_mode(made, point);
             self.asm.place(own);
             self.asm.release(absent);
-            if first != attributes {
-                let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
-                self.setattr(made.into(), empty, EMPTY, change);
-            }
+        }
+        if copies {
+            self.asm.copy_tree(point, made);
+        }
+        if first != attributes {
+            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+            self.setattr(made.into(), empty, EMPTY, change);
         }
         self.asm.close(context);
         (made, point)
