@@ -33,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         unknown_option_is_refused_on_a_bind,
         propagation_of_a_mount,
         rootfs_propagation,
+        rootfs_on_a_shared_mount,
         mount_of_the_container_stays_in_it,
         cgroup_mount,
         cgroup_mount_in_a_cgroup_namespace,
@@ -337,6 +338,26 @@ fn rootfs_propagation(t: &Test) {
         assert!(!signs.is_empty() || found.is_empty(), "{word}: {found:?}");
     }
     t.bundle().set("/linux/rootfsPropagation", "sideways").try_run().refused(&["sideways"]);
+}
+
+/// The root lies on a mount of its own which is shared, as /var, /tmp or /home often are: no mount of the
+/// container may come out on the host, and the old root can be left.
+fn rootfs_on_a_shared_mount(t: &Test) {
+    let table = || fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let none = None::<&str>;
+    for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
+        let bundle = t.bundle().set("/linux/rootfsPropagation", word);
+        mount(Some(bundle.dir()), bundle.dir(), none, MsFlags::MS_BIND, none).unwrap();
+        mount(none, bundle.dir(), none, MsFlags::MS_SHARED, none).unwrap();
+        let before = table();
+        let output = bundle.try_run();
+        let after = table();
+        for line in after.lines().rev().filter(|line| line.contains(&*bundle.dir().to_string_lossy())) {
+            let _ = umount2(line.split(' ').nth(4).unwrap(), MntFlags::MNT_DETACH);
+        }
+        assert_eq!(before, after, "{word}");
+        output.success();
+    }
 }
 
 fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {

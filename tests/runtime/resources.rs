@@ -161,7 +161,7 @@ fn may_mknod(bundle: Bundle<'_>) -> Bundle<'_> {
 const TRY: &str = "mknod /m/disk b 7 0 , mknod /m/fuse c 10 229 , mknod /m/null c 1 3 , open /m/null rw , open /m/fuse r , open /m/disk r";
 
 fn devices_are_denied(t: &Test) {
-    t.v1("devices", "");
+    t.needs_device_rules();
     for resources in
         [json!({}), json!({"devices": []}), json!({"devices": [{"allow": false, "access": "rwm"}]})]
     {
@@ -174,7 +174,7 @@ fn devices_are_denied(t: &Test) {
 }
 
 fn devices_are_allowed(t: &Test) {
-    t.v1("devices", "");
+    t.needs_device_rules();
     let rules = json!([
         {"allow": false, "access": "rwm"},
         {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
@@ -188,7 +188,7 @@ fn devices_are_allowed(t: &Test) {
 }
 
 fn device_with_any_minor(t: &Test) {
-    t.v1("devices", "");
+    t.needs_device_rules();
     for minor in [json!(-1), json!(null)] {
         let mut rule = json!({"allow": true, "type": "b", "major": 7, "minor": minor, "access": "rmw"});
         if minor.is_null() {
@@ -203,7 +203,7 @@ fn device_with_any_minor(t: &Test) {
 }
 
 fn later_device_rule_wins(t: &Test) {
-    t.v1("devices", "");
+    t.needs_device_rules();
     let rules = json!([
         {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
         {"allow": false, "access": "rwm"},

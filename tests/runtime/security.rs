@@ -173,7 +173,7 @@ fn proc_or_sys_as_a_link(t: &Test) {
 
 /// GHSA-g54h-m393-cpwq: no rule at all is no permission.
 fn devices_are_an_allow_list(t: &Test) {
-    t.v1("devices", "");
+    t.needs_device_rules();
     let all = json!(["CAP_MKNOD"]);
     for resources in [Some(json!({"devices": []})), None] {
         let mut bundle = t
@@ -363,7 +363,6 @@ fn null_as_a_link(t: &Test) {
 
 /// `exec --cgroup`: a path is compared by its parts.
 fn cgroup_of_another_name_with_the_same_start(t: &Test) {
-    t.v1("pids", "");
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
     for path in ["../x", "/../x", "a/../../x", &format!("../{}-evil", bundle.id())] {

@@ -16,6 +16,7 @@ mod resources;
 mod seccomp;
 mod security;
 mod terminal;
+mod unified;
 
 fn main() -> std::process::ExitCode {
     kit::main(env!("CARGO_BIN_EXE_orlop"), cases)
@@ -35,6 +36,7 @@ fn cases() -> Vec<kit::Case> {
         bad_input::cases(),
         logs::cases(),
         cgroup2::cases(),
+        unified::cases(),
         managers::cases(),
         security::cases(),
         crashes::cases(),

@@ -47,6 +47,8 @@ struct Lower {
     program: Option<Reg>,
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
+    /// How the copy of the root leaves the mount that it was taken from, where the host hears.
+    root_leaves: u64,
     /// A `struct stat` for whoever needs one.
     stat: Option<Arg>,
     /// The pieces of paths seen so far.
@@ -64,6 +66,7 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
         label: None,
         program: None,
         host_hears: false,
+        root_leaves: libc::MS_PRIVATE,
         stat: None,
         empty_text: None,
     };

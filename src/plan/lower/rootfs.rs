@@ -24,6 +24,7 @@ impl Lower {
                 let slash = self.text(c"/");
                 self.propagation(CWD.into(), slash, *flag, *recursive, false);
                 self.host_hears = *flag == libc::MS_SHARED || !*recursive;
+                self.root_leaves = if *flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
                 if *detach_root {
                     self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
                 }
@@ -83,10 +84,14 @@ impl Lower {
                 self.asm.call_to(libc::SYS_open_tree, &[CWD.into(), text, flags.into()])
             }
         };
-        // A detached tree of the host's may be attached anywhere; where its own path is out of reach
-        // for this user namespace, over the root.
-        let target = if slot.is_some() { self.text(c"/") } else { text };
         let empty = self.empty();
+        if self.host_hears {
+            // The copy is a peer of the mount that it was taken from, which may be any of the host's.
+            self.propagation(root.into(), empty, self.root_leaves, false, true);
+        }
+        // A detached tree may be attached anywhere: over the root, where its own path is out of reach for
+        // this user namespace, or where the mount that it lies in would pass it on to the host.
+        let target = if slot.is_some() || self.host_hears { self.text(c"/") } else { text };
         self.asm.call(
             libc::SYS_move_mount,
             &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],

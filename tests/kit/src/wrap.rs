@@ -2,7 +2,7 @@
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec; `uid=N` drops to that user and group;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -59,6 +59,7 @@ fn apply(name: &str, value: &str) {
         }
         "guard" => {}
         "cgroup2" => see_cgroup2_alone(),
+        "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),
     }
 }
