@@ -49,8 +49,7 @@ pub(super) fn create(
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
-    let mut making =
-        Making { container, record, bundle, plan: &plan, host: &host, options, until, stub: None };
+    let mut making = Making { container, record, bundle, plan, host: &host, options, until, stub: None };
     match making.make() {
         Ok(()) => Ok(making.container),
         Err(error) => Err(making.undo(error, &lock)),
@@ -155,7 +154,7 @@ struct Making<'a> {
     container: Container,
     record: Record,
     bundle: &'a Bundle,
-    plan: &'a Plan,
+    plan: Plan,
     host: &'a Host,
     options: &'a CreateOptions,
     until: Until,
@@ -250,6 +249,9 @@ impl Making<'_> {
     }
 
     fn launch(&mut self, join: Option<&Join>) -> Result<Option<OwnedFd>> {
+        if join.is_some_and(|join| join.directory().is_none()) {
+            self.plan.join_cgroup_by_file();
+        }
         let (theirs, ours) = console(&self.options.console)?;
         let sources = Sources {
             join,
@@ -257,7 +259,7 @@ impl Making<'_> {
             directory: Some(&self.container.directory),
             process: None,
         };
-        let slots = Slots::open(self.plan, sources)?;
+        let slots = Slots::open(&self.plan, sources)?;
         let mut null = None;
         let stub = Launch {
             blob: self.plan.encode(),
@@ -284,7 +286,7 @@ impl Making<'_> {
 
     /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
     fn serve(&mut self) -> Result<()> {
-        let mut turns = self.plan.turns();
+        let mut turns = self.plan.turns().collect::<Vec<_>>().into_iter();
         loop {
             let Some(stub) = &self.stub else { return Err(lost()) };
             match stub.answer()? {

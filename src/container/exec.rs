@@ -15,6 +15,7 @@ use crate::plan::{self, Host, Plan, compile_exec};
 use crate::process::env;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -74,11 +75,27 @@ struct Joining<'a> {
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
         let host = Host::detect()?;
-        let mut join = self.cgroup()?.map(|cgroup| cgroup.join()).transpose()?;
+        let cgroup = self.cgroup()?;
         let (theirs, ours) = console(&self.options.console)?;
+        let stub = match self.start(&host, cgroup.as_ref(), theirs.as_ref()) {
+            // The container has divided its cgroup among children, and the kernel puts nobody beside them.
+            Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
+                let Some(cgroup) = self.cgroup_of_init(&host) else { return Err(e) };
+                self.start(&host, Some(&cgroup), theirs.as_ref())?
+            }
+            other => other?,
+        };
+        self.hand_over(&stub, ours)
+            .inspect_err(|_| stub.destroy())
+            .map(|console| ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console })
+    }
+
+    /// Starts the process in a cgroup.
+    fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
+        let mut join = cgroup.map(Cgroup::join).transpose()?;
         let attempt = |join: Option<&Join>| {
-            let plan = self.compile(&host, join)?;
-            self.spawn(&plan, join, theirs.as_ref()).map(|stub| (plan, stub))
+            let plan = self.compile(host, join)?;
+            self.spawn(&plan, join, console).map(|stub| (plan, stub))
         };
         let (plan, stub) = match attempt(join.as_ref()) {
             // A cgroup that the kernel clones nothing into may still be joined.
@@ -90,10 +107,16 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        self.follow(&plan, &stub)
-            .and_then(|()| self.hand_over(&stub, ours))
-            .inspect_err(|_| stub.destroy())
-            .map(|console| ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console })
+        self.follow(&plan, &stub).inspect_err(|_| stub.destroy())?;
+        Ok(stub)
+    }
+
+    /// Where below the container's cgroup its first process is, unless the caller has said where to go.
+    fn cgroup_of_init(&self, host: &Host) -> Option<Cgroup> {
+        let ours = self.record.cgroup.unified.as_ref().filter(|_| self.options.cgroups.is_empty())?;
+        let cgroup = Cgroup::of_process(host.cgroups.as_ref()?, self.record.init.pid).ok()?;
+        let below = cgroup.record().unified.as_ref().is_some_and(|at| at != ours && at.starts_with(ours));
+        below.then_some(cgroup)
     }
 
     /// The cgroup to join: the container's, or one below it.

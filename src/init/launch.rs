@@ -151,6 +151,10 @@ impl Launch<'_> {
 fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
     let error = Error::sys(Phase::Launch, failure.call, failure.errno);
     match failure.errno {
+        Errno::ECANCELED if failure.call == "clone3" => error.with_detail("killed before it ran").with_hint(
+            "the caller's own cgroup was killed once, and then the kernel lets no child be born in another: \
+             join it by its files",
+        ),
         Errno::EPERM if failure.call == "clone3" && namespaces & libc::CLONE_NEWUSER as u64 == 0 => error
             .with_hint(
                 "new namespaces need root, or a user namespace of their own (/linux/namespaces, type user)",

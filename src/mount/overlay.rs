@@ -192,7 +192,7 @@ impl Overlay {
 
     /// Makes the file system as a detached mount.
     ///
-    /// Each layer is opened and handed over by itself (Linux 6.13 as a descriptor, Linux 6.5 as a string),
+    /// Each layer is opened and handed over by itself (Linux 6.14 as a descriptor, Linux 6.5 as a string),
     /// so that no limit of a page or of an argument applies. An older kernel gets them joined in one string,
     /// shortened by what their paths have in common.
     ///
@@ -221,8 +221,9 @@ impl Overlay {
         for (i, layer) in self.lower.iter().enumerate() {
             match set_layer(&context, way, "lowerdir+", layer)? {
                 Ok(()) => {}
-                // The first layer tells: a driver without the way does not know the option.
-                Err(Errno::EINVAL) if i == 0 => return Ok(None),
+                // The first layer tells: a driver without the way does not know the option, and a kernel
+                // before 6.14 takes no descriptor that is a mere place (O_PATH).
+                Err(Errno::EINVAL | Errno::EBADF) if i == 0 => return Ok(None),
                 Err(e) => return Err(context.error("fsconfig", e, &format!("lowerdir+={}", layer.name()))),
             }
         }

@@ -15,7 +15,8 @@ pub struct Rootfs {
 }
 
 impl Rootfs {
-    /// From a directory, an absolute path, with everything that is mounted below it.
+    /// From a directory, an absolute path, with everything that is mounted below it. What the host mounts
+    /// there later appears in it, and nothing of it on the host: see [`Rootfs::propagation`].
     ///
     /// # Errors
     /// ENOENT, ENOTDIR with the path.
@@ -27,6 +28,8 @@ impl Rootfs {
             return Err(on("open rootfs", Errno::ENOTDIR));
         }
         let mount = Detached::clone_of(&fd, true).map_err(|e| e.on(path.display().to_string()))?;
+        // A copy of what the host shares is its peer, and cannot even become a root.
+        mount.propagate(libc::MS_SLAVE, true)?;
         Ok(Self { mount })
     }
 

@@ -77,6 +77,7 @@ struct Child {
     keep: *const RawFd,
     keep_count: usize,
     preserve: u32,
+    ran: u32,
     call: u32,
     errno: i32,
 }
@@ -90,6 +91,9 @@ struct Stack {
 }
 
 /// Spawns the program.
+///
+/// # Errors
+/// The call that failed. `clone3` with `ECANCELED`: the child was killed before it ran.
 pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
     let mut argv: Vec<*const libc::c_char> = request.args.iter().map(|a| a.as_ptr()).collect();
     argv.push(std::ptr::null());
@@ -102,6 +106,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         keep: request.keep.as_ptr(),
         keep_count: request.keep.len(),
         preserve: request.preserve,
+        ran: 0,
         call: 0,
         errno: 0,
     };
@@ -131,6 +136,12 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
     }
     // SAFETY: CLONE_PIDFD has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    if child.ran == 0 {
+        // Killed at birth: so the kernel treats a child whose cgroup was killed another number of times
+        // than the caller's own.
+        let _ = super::process::wait(&pidfd, true);
+        return Err(Failure { call: "clone3", errno: Errno::ECANCELED });
+    }
     if child.errno != 0 {
         let _ = super::process::wait(&pidfd, true);
         let call = CALLS.get(child.call as usize).copied().unwrap_or("execveat");
@@ -210,6 +221,7 @@ unsafe fn clone_vm(args: &CloneArgs, run: unsafe extern "C" fn(*mut Child) -> !,
 unsafe extern "C" fn arrange(child: *mut Child) -> ! {
     // SAFETY: the parent is suspended; nobody else uses it.
     let child = unsafe { &mut *child };
+    child.ran = 1;
     if let Err((call, errno)) = descriptors(child) {
         give_up(child, call, errno);
     }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod lifecycle;
+mod roots;
 mod threads;
 
 use kit::{Bundle, Test, Value, json};
@@ -15,7 +16,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [lifecycle::cases(), threads::cases(), faults::cases()];
+    let rooms = [lifecycle::cases(), threads::cases(), faults::cases(), roots::cases()];
     rooms.into_iter().flatten().collect()
 }
 

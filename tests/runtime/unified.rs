@@ -268,6 +268,9 @@ fn caller_whose_cgroup_was_killed(t: &Test) {
     let wrap = format!("cgroup={}", cgroup.display());
     let seen = bundle.command("run", &[]).wrap(&wrap).output().success().json();
     assert_eq!(seen["cgroup"], json!([format!("0::/{}", bundle.id())]));
+    let bundle = t.bundle().namespace("cgroup").probe("report");
+    let seen = bundle.command("run", &[]).wrap(&wrap).output().success().json();
+    assert_eq!(seen["cgroup"], json!(["0::/"]), "its namespace is rooted in its cgroup all the same");
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
     container.command("exec", &["/probe", "exit", "3"]).wrap(&wrap).output().exits(3);
@@ -275,7 +278,7 @@ fn caller_whose_cgroup_was_killed(t: &Test) {
 }
 
 fn cgroup_that_was_killed_is_used_again(t: &Test) {
-    let bundle = t.bundle().probe("report");
+    let bundle = t.bundle().namespace("cgroup").probe("report");
     let cgroup = at(t, "memory", bundle.id());
     fs::create_dir(&cgroup).unwrap();
     fs::write(cgroup.join("cgroup.kill"), "1").unwrap();
@@ -283,7 +286,8 @@ fn cgroup_that_was_killed_is_used_again(t: &Test) {
     // One that cannot be made anew, since it has a child.
     fs::create_dir_all(cgroup.join("child")).unwrap();
     fs::write(cgroup.join("cgroup.kill"), "1").unwrap();
-    bundle.command("run", &[]).output().success();
+    let seen = bundle.command("run", &[]).output().success().json();
+    assert_eq!(seen["cgroup"], json!(["0::/"]));
     let _ = fs::remove_dir(cgroup.join("child"));
     let _ = fs::remove_dir(cgroup);
 }

@@ -172,6 +172,29 @@ impl Plan {
         lower::lower(&self.lines, self.slots.len(), self.kernel)
     }
 
+    /// The process cannot be born in its cgroup and moves there by file: a cgroup namespace is rooted where
+    /// its maker is, and comes after that.
+    pub(crate) fn join_cgroup_by_file(&mut self) {
+        const NEW: u64 = libc::CLONE_NEWCGROUP as u64;
+        // Where there are two stages the second one makes it, in the cgroup already.
+        if self.spawn_flags & NEW == 0 {
+            return;
+        }
+        let Some(join) = self.lines.iter().position(|line| matches!(line.step, Step::JoinCgroup { .. })) else {
+            return;
+        };
+        self.spawn_flags &= !NEW;
+        let mut origin = Origin::Standard;
+        for line in &mut self.lines[..join] {
+            if let Step::Spawn { namespaces, into_cgroup } = &mut line.step {
+                *namespaces &= !NEW;
+                *into_cgroup = false;
+                origin = line.origin.clone();
+            }
+        }
+        self.lines.insert(join + 1, Line { origin, step: Step::Unshare { namespaces: NEW } });
+    }
+
     /// Whether a hook of this turn, or any other host work, is waited for.
     pub(crate) fn turns(&self) -> impl Iterator<Item = super::step::Turn> {
         self.lines.iter().filter_map(|line| match line.step {

@@ -85,6 +85,10 @@ impl Lower {
             }
         };
         let empty = self.empty();
+        if slot.is_some() {
+            // A mount that was handed over may be a peer of the host's.
+            self.propagation(root.into(), empty, libc::MS_SLAVE, true, true);
+        }
         if self.host_hears {
             // The copy is a peer of the mount that it was taken from, which may be any of the host's.
             self.propagation(root.into(), empty, self.root_leaves, false, true);

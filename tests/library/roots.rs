@@ -1,0 +1,41 @@
+//! Programs in a root of their own, made by a caller whose mounts are shared, as they are on most hosts.
+
+use kit::{Case, Test};
+use orlop::init::Command;
+use orlop::mount::Rootfs;
+use orlop::namespace::{Kind, Set};
+use std::fs;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![copy_of_a_shared_mount, directory_on_a_shared_mount]
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+/// A copy of what is shared is its peer: nothing that is mounted in it may come out, and the program's end
+/// must not take the host's mounts along.
+fn copy_of_a_shared_mount(t: &Test) {
+    let bundle = t.bundle().directory("/proc");
+    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let before = mounts();
+    let root = Rootfs::directory(&bundle.path("/")).unwrap();
+    let mut command = Command::new("/probe");
+    command.args(["exit", "5"]).namespaces(&set).root(&root).mount_proc();
+    let exit = command.spawn().and_then(|child| child.wait());
+    assert_eq!(before, mounts());
+    assert_eq!(exit.unwrap(), orlop::container::Exit::Code(5));
+}
+
+fn directory_on_a_shared_mount(t: &Test) {
+    let bundle = t.bundle().directory("/proc");
+    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let before = mounts();
+    let mut command = Command::new("/probe");
+    command.args(["exit", "6"]).namespaces(&set).mount_proc();
+    command.root_directory(bundle.path("/").display().to_string());
+    let exit = command.spawn().and_then(|child| child.wait());
+    assert_eq!(before, mounts());
+    assert_eq!(exit.unwrap(), orlop::container::Exit::Code(6));
+}
