@@ -85,9 +85,11 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        self.hand_over(&stub, ours)
-            .inspect_err(|_| stub.destroy())
-            .map(|console| ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console })
+        self.hand_over(&stub, ours).inspect_err(|_| stub.destroy()).map(|console| ExecProcess {
+            pid: stub.pid,
+            pidfd: stub.pidfd,
+            console,
+        })
     }
 
     /// Starts the process in a cgroup.

@@ -10,8 +10,11 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![copy_of_a_shared_mount, directory_on_a_shared_mount]
 }
 
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap()
+/// The host's mounts below the test's directory: other tests have theirs.
+fn mounts(t: &Test) -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let here = t.dir().display().to_string();
+    table.lines().filter(|line| line.contains(&here)).map(str::to_owned).collect()
 }
 
 /// A copy of what is shared is its peer: nothing that is mounted in it may come out, and the program's end
@@ -19,23 +22,23 @@ fn mounts() -> String {
 fn copy_of_a_shared_mount(t: &Test) {
     let bundle = t.bundle().directory("/proc");
     let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
-    let before = mounts();
+    let before = mounts(t);
     let root = Rootfs::directory(&bundle.path("/")).unwrap();
     let mut command = Command::new("/probe");
     command.args(["exit", "5"]).namespaces(&set).root(&root).mount_proc();
     let exit = command.spawn().and_then(|child| child.wait());
-    assert_eq!(before, mounts());
+    assert_eq!(before, mounts(t));
     assert_eq!(exit.unwrap(), orlop::container::Exit::Code(5));
 }
 
 fn directory_on_a_shared_mount(t: &Test) {
     let bundle = t.bundle().directory("/proc");
     let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
-    let before = mounts();
+    let before = mounts(t);
     let mut command = Command::new("/probe");
     command.args(["exit", "6"]).namespaces(&set).mount_proc();
     command.root_directory(bundle.path("/").display().to_string());
     let exit = command.spawn().and_then(|child| child.wait());
-    assert_eq!(before, mounts());
+    assert_eq!(before, mounts(t));
     assert_eq!(exit.unwrap(), orlop::container::Exit::Code(6));
 }

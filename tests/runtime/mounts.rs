@@ -343,16 +343,20 @@ fn rootfs_propagation(t: &Test) {
 /// The root lies on a mount of its own which is shared, as /var, /tmp or /home often are: no mount of the
 /// container may come out on the host, and the old root can be left.
 fn rootfs_on_a_shared_mount(t: &Test) {
-    let table = || fs::read_to_string("/proc/self/mountinfo").unwrap();
     let none = None::<&str>;
     for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
         let bundle = t.bundle().set("/linux/rootfsPropagation", word);
+        let table = || -> Vec<String> {
+            let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+            let here = bundle.dir().display().to_string();
+            text.lines().filter(|line| line.contains(&here)).map(str::to_owned).collect()
+        };
         mount(Some(bundle.dir()), bundle.dir(), none, MsFlags::MS_BIND, none).unwrap();
         mount(none, bundle.dir(), none, MsFlags::MS_SHARED, none).unwrap();
         let before = table();
         let output = bundle.try_run();
         let after = table();
-        for line in after.lines().rev().filter(|line| line.contains(&*bundle.dir().to_string_lossy())) {
+        for line in after.iter().rev() {
             let _ = umount2(line.split(' ').nth(4).unwrap(), MntFlags::MNT_DETACH);
         }
         assert_eq!(before, after, "{word}");

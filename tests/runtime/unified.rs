@@ -69,7 +69,8 @@ fn process_is_in_its_cgroup(t: &Test) {
 
 fn limits_are_written(t: &Test) {
     let memory = json!({"limit": 67_108_864, "reservation": 33_554_432, "swap": 134_217_728});
-    let cpu = json!({"shares": 512, "quota": 50_000, "period": 200_000, "burst": 10_000, "cpus": "0", "mems": "0"});
+    let cpu =
+        json!({"shares": 512, "quota": 50_000, "period": 200_000, "burst": 10_000, "cpus": "0", "mems": "0"});
     let (bundle, _container) = with(t, json!({"memory": memory, "cpu": cpu, "pids": {"limit": 42}}));
     let files = [
         ("memory.max", "67108864"),
@@ -184,7 +185,9 @@ fn unified_files(t: &Test) {
     assert_eq!(value(t, bundle.id(), "memory.high"), "99999744");
     assert_eq!(value(t, bundle.id(), "cpu.weight"), "77");
     assert_eq!(value(t, bundle.id(), "cgroup.max.descendants"), "5");
-    for (file, wanted) in [("memory.nonsense", "memory.nonsense"), ("../memory.high", "memory.high"), ("x.y", "x.y")] {
+    for (file, wanted) in
+        [("memory.nonsense", "memory.nonsense"), ("../memory.high", "memory.high"), ("x.y", "x.y")]
+    {
         let bundle = t.bundle().set("/linux/resources", json!({"unified": {file: "1"}}));
         bundle.try_run().refused(&[wanted]);
     }
@@ -217,7 +220,10 @@ fn limits_are_there_before_the_process(t: &Test) {
 fn cgroup_namespace_is_rooted_in_the_cgroup(t: &Test) {
     at(t, "pids", "");
     let bundle = t.bundle().namespace("cgroup").set("/linux/resources", json!({"pids": {"limit": 33}}));
-    let lines = bundle.probe("report , read /sys/fs/cgroup/pids.max , read /sys/fs/cgroup/cgroup.procs").run().lines();
+    let lines = bundle
+        .probe("report , read /sys/fs/cgroup/pids.max , read /sys/fs/cgroup/cgroup.procs")
+        .run()
+        .lines();
     assert_eq!(lines[0]["cgroup"], json!(["0::/"]));
     assert_eq!(lines[1]["read"], "33\n");
     assert_eq!(lines[2]["read"], "1\n");
@@ -324,8 +330,9 @@ fn nested_cgroup_path(t: &Test) {
     at(t, "pids", "");
     let bundle = t.bundle();
     let path = format!("{}/deep/er", bundle.id());
-    let bundle =
-        bundle.set("/linux/cgroupsPath", format!("/{path}")).set("/linux/resources", json!({"pids": {"limit": 9}}));
+    let bundle = bundle
+        .set("/linux/cgroupsPath", format!("/{path}"))
+        .set("/linux/resources", json!({"pids": {"limit": 9}}));
     let container = bundle.create();
     assert_eq!(value(t, &path, "pids.max"), "9");
     container.command("delete", &["--force"]).output().success();

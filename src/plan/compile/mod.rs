@@ -180,7 +180,8 @@ impl Plan {
         if self.spawn_flags & NEW == 0 {
             return;
         }
-        let Some(join) = self.lines.iter().position(|line| matches!(line.step, Step::JoinCgroup { .. })) else {
+        let Some(join) = self.lines.iter().position(|line| matches!(line.step, Step::JoinCgroup { .. }))
+        else {
             return;
         };
         self.spawn_flags &= !NEW;

@@ -128,7 +128,8 @@ impl Test {
     /// Skips where neither a v1 hierarchy nor the unified one could keep a container from devices.
     pub fn needs_device_rules(&self) {
         let mut all = leak::hierarchies().into_iter();
-        let rules = |controllers: &[String]| controllers.is_empty() || controllers.iter().any(|c| c == "devices");
+        let rules =
+            |controllers: &[String]| controllers.is_empty() || controllers.iter().any(|c| c == "devices");
         if !all.any(|(_, controllers)| rules(&controllers)) {
             skip("no cgroup hierarchy with device rules");
         }
