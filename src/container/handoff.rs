@@ -158,7 +158,8 @@ mod tests {
         let moved = deep.join("a-socket-with-a-name");
         std::fs::rename(&path, &moved).unwrap();
         round(&moved, &listener);
-        drop(listener);
+        // A child that another test makes just now may hold a copy of it.
+        nix::sys::socket::shutdown(listener.as_raw_fd(), nix::sys::socket::Shutdown::Both).unwrap();
         let e = send_descriptor(&moved, tempfile(), "x", "console socket").unwrap_err();
         assert_eq!(e.errno(), Some(Errno::ECONNREFUSED));
         assert!(e.to_string().starts_with("connect to console socket /"), "{e}");

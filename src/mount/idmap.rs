@@ -61,7 +61,11 @@ mod tests {
                 return;
             }
         };
-        let clone = Detached::clone_of(&tmpfs, true).unwrap();
+        let clone = match Detached::clone_of(&tmpfs, true) {
+            Ok(clone) => clone,
+            // What is detached itself, since Linux 6.15.
+            Err(e) => return println!("skipped: {e}"),
+        };
         match clone.idmap(&namespace, true) {
             Ok(()) => {
                 assert_eq!(nix::sys::stat::fstat(&tmpfs).unwrap().st_uid, 0);

@@ -22,7 +22,7 @@ const MAX_DATA: usize = 4095;
 pub enum Layer {
     /// By absolute path.
     Path(PathBuf),
-    /// By descriptor; also of a detached mount.
+    /// By descriptor; from Linux 6.15 on also in a detached mount.
     Fd(OwnedFd),
 }
 

@@ -41,6 +41,10 @@ fn mounted(result: Result<Detached>) -> Option<Detached> {
             println!("skipped: {e}");
             None
         }
+        Err(e) if e.errno() == Some(Errno::EINVAL) && e.operation() == "fsconfig" => {
+            println!("skipped: before Linux 6.15 layers lie in attached mounts only: {e}");
+            None
+        }
         other => Some(other.unwrap()),
     }
 }
