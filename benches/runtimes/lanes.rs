@@ -208,10 +208,14 @@ impl Bench<'_> {
     /// Everybody holds `count` containers while `list` is timed.
     fn list(&mut self, count: usize, rounds: usize) -> Result<()> {
         eprintln!("runtimes: {} list, {count} containers each", self.layout().name());
-        let mut held: Vec<Vec<Container>> = Vec::new();
-        for index in 0..self.subjects.len() {
-            let wanted = if self.untimed[index].is_some() { 0 } else { count };
-            held.push(self.hold(index, wanted)?);
+        let mut held: Vec<Vec<Container>> = vec![Vec::new(); self.subjects.len()];
+        // In turn, since the kernel walks what was made early and what was made late at different speeds.
+        for number in 0..count {
+            for index in self.shuffled() {
+                if self.untimed[index].is_none() && held[index].len() == number {
+                    held[index].extend(self.hold(index, number)?);
+                }
+            }
         }
         for round in 0..rounds {
             for index in self.shuffled() {
@@ -237,22 +241,21 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn hold(&mut self, index: usize, count: usize) -> Result<Vec<Container>> {
-        let mut held = Vec::new();
-        for number in 0..count {
-            let mut container =
-                self.container(index, Role::Wait, &format!("held-{number}"), &format!("held-{number}"));
-            container.bundle = self.bundle_dir().join(&self.subjects[index].name).join(Role::Wait.name());
-            container.pid_file = container.bundle.join(format!("{number}.pid"));
-            self.bundles.write(&container.bundle, Role::Wait, &container.cgroup)?;
-            let create = self.subjects[index].create(self.layout(), &container);
-            if let Err(reason) = self.stopwatch.run(DONE, &create)? {
+    /// A created container in a cgroup of its own; none, and a note, where that failed.
+    fn hold(&mut self, index: usize, number: usize) -> Result<Option<Container>> {
+        let place = format!("held-{number}");
+        let mut container = self.container(index, Role::Wait, &place, &place);
+        container.bundle = self.bundle_dir().join(&self.subjects[index].name).join(Role::Wait.name());
+        container.pid_file = container.bundle.join(format!("{number}.pid"));
+        self.bundles.write(&container.bundle, Role::Wait, &container.cgroup)?;
+        let create = self.subjects[index].create(self.layout(), &container);
+        Ok(match self.stopwatch.run(DONE, &create)? {
+            Ok(_) => Some(container),
+            Err(reason) => {
                 self.table.note("list", &self.subjects[index].name, &reason);
-                break;
+                None
             }
-            held.push(container);
-        }
-        Ok(held)
+        })
     }
 
     /// The library in a small program and in a large one.
