@@ -6,7 +6,7 @@
 
 mod load;
 mod model;
-mod names;
+pub(crate) mod names;
 mod node;
 #[cfg(feature = "oci-spec")]
 mod oci;

@@ -27,26 +27,11 @@ impl Lower {
                 let limit = self.asm.words(&[*soft, *hard]);
                 self.asm.call(libc::SYS_prlimit64, &[0.into(), (*resource).into(), limit, 0.into()]);
             }
-            Step::Scheduler { attr } => {
-                let attr = self.asm.bytes(attr);
-                self.asm.call(libc::SYS_sched_setattr, &[0.into(), attr, 0.into()]);
-            }
-            Step::IoPriority(value) => {
-                let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
-                self.asm.call(libc::SYS_ioprio_set, &args);
-            }
-            Step::CpuAffinity { mask, asked } => {
-                let (length, mask) = (mask.len(), self.asm.bytes(mask));
-                if !asked {
-                    self.asm.tolerating_all();
-                }
-                self.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
-            }
-            Step::Personality(persona) => self.asm.call(libc::SYS_personality, &[(*persona).into()]),
-            Step::MemoryPolicy { mode, nodes, max_node } => {
-                let mask = if nodes.is_empty() { 0.into() } else { self.asm.bytes(nodes) };
-                self.asm.call(libc::SYS_set_mempolicy, &[(*mode).into(), mask, (*max_node).into()]);
-            }
+            Step::Scheduler { .. }
+            | Step::IoPriority(_)
+            | Step::CpuAffinity { .. }
+            | Step::Personality(_)
+            | Step::MemoryPolicy { .. } => self.scheduling(step),
             Step::OpenLabel { files } => self.open_label(files),
             Step::WriteLabel { text } => {
                 if let Some(label) = self.label.take() {
@@ -83,6 +68,33 @@ impl Lower {
                 self.asm.call(libc::SYS_chdir, &[path]);
             }
             _ => self.begin(step),
+        }
+    }
+
+    /// Where and how the process runs.
+    fn scheduling(&mut self, step: &Step) {
+        match step {
+            Step::Scheduler { attr } => {
+                let attr = self.asm.bytes(attr);
+                self.asm.call(libc::SYS_sched_setattr, &[0.into(), attr, 0.into()]);
+            }
+            Step::IoPriority(value) => {
+                let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
+                self.asm.call(libc::SYS_ioprio_set, &args);
+            }
+            Step::CpuAffinity { mask, asked } => {
+                let (length, mask) = (mask.len(), self.asm.bytes(mask));
+                if !asked {
+                    self.asm.tolerating_all();
+                }
+                self.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
+            }
+            Step::Personality(persona) => self.asm.call(libc::SYS_personality, &[(*persona).into()]),
+            Step::MemoryPolicy { mode, nodes, max_node } => {
+                let mask = if nodes.is_empty() { 0.into() } else { self.asm.bytes(nodes) };
+                self.asm.call(libc::SYS_set_mempolicy, &[(*mode).into(), mask, (*max_node).into()]);
+            }
+            _ => {}
         }
     }
 
