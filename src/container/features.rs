@@ -120,9 +120,6 @@ pub struct MountExtensions {
     pub idmap: Enabled,
 }
 
-/// Mount options which are understood and refused: not built yet.
-const REFUSED_OPTIONS: [&str; 2] = ["idmap", "ridmap"];
-
 /// What this library can do.
 pub fn features() -> Features {
     Features {
@@ -136,7 +133,7 @@ pub fn features() -> Features {
             "poststart",
             "poststop",
         ],
-        mount_options: sorted(mount::options::names().filter(|name| !REFUSED_OPTIONS.contains(name))),
+        mount_options: sorted(mount::options::names()),
         linux: LinuxFeatures {
             namespaces: sorted(Kind::ALL.map(Kind::name)),
             capabilities: capability::NAMES.to_vec(),
@@ -150,7 +147,7 @@ pub fn features() -> Features {
                 modes: memory_policy::MODES.iter().map(|m| m.0).collect(),
                 flags: memory_policy::FLAGS.iter().map(|f| f.0).collect(),
             },
-            mount_extensions: MountExtensions { idmap: Enabled { enabled: false } },
+            mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: false },
         },
         annotations: BTreeMap::from([("org.orlop.version", env!("CARGO_PKG_VERSION"))]),
@@ -187,7 +184,7 @@ mod tests {
         let has = |pointer: &str, name: &str| {
             features.pointer(pointer).and_then(|v| v.as_array()).unwrap().iter().any(|v| v == name)
         };
-        assert!(has("/mountOptions", "rro") && !has("/mountOptions", "idmap"));
+        assert!(has("/mountOptions", "rro") && has("/mountOptions", "idmap"));
         assert!(has("/linux/namespaces", "user") && has("/linux/namespaces", "time"));
         assert!(has("/linux/capabilities", "CAP_CHECKPOINT_RESTORE"));
         assert!(has("/linux/seccomp/archs", "SCMP_ARCH_X86_64"));
@@ -195,7 +192,7 @@ mod tests {
         assert!(!has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY"));
         assert!(has("/linux/seccomp/knownFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
         assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
-        assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
+        assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(features["ociVersionMax"], OCI_VERSION);
     }
 
@@ -217,7 +214,11 @@ mod tests {
                 destination: "/tmp".into(),
                 kind: Some("tmpfs".into()),
                 source: Some("/tmp".into()),
-                options: vec![name.into()],
+                options: [Some("bind").filter(|_| name.ends_with("idmap")), Some(name)]
+                    .into_iter()
+                    .flatten()
+                    .map(str::to_owned)
+                    .collect(),
                 uid_mappings: maps.clone(),
                 gid_mappings: maps,
             }];

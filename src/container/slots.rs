@@ -3,7 +3,7 @@
 use super::options::Stdio;
 use super::store::Directory;
 use crate::cgroup::Join;
-use crate::mount::Detached;
+use crate::mount::{self, Detached};
 use crate::plan::{Plan, Slot, Step};
 use crate::sys;
 use crate::{Error, Phase, Result};
@@ -60,10 +60,15 @@ impl Slots {
                     let at = namespaces.iter().position(|joined| Some(joined.kind.name()) == kind);
                     at.map(|at| namespaces.swap_remove(at).fd)
                 }
-                Slot::Tree { path, recursive } => {
+                Slot::Tree { path, recursive, idmap } => {
                     // What the host shares it hears of: the copy is to listen only.
                     let tree = Detached::clone_path(Path::new(path), *recursive).and_then(|tree| {
                         tree.propagate(libc::MS_SLAVE, true)?;
+                        if let Some(idmap) = idmap {
+                            let maps = &idmap.maps;
+                            let owners = mount::idmap::user_namespace(&maps.uids, &maps.gids)?;
+                            tree.idmap(owners, idmap.recursive)?;
+                        }
                         Ok(tree.into_fd())
                     });
                     Some(tree.map_err(|e| at_slot(plan, number, e))?)

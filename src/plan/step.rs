@@ -1,6 +1,7 @@
 //! The steps of a plan: what is done, by whom, and which place in `config.json` asked for it.
 
 use crate::mount::options::MountOptions;
+use crate::namespace::IdMaps;
 use crate::process::capability::Sets;
 
 /// Who takes a step.
@@ -30,6 +31,15 @@ pub struct Line {
     pub step: Step,
 }
 
+/// The map of an idmapped mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idmap {
+    /// From the file system's ids to the ids of the first user namespace.
+    pub maps: IdMaps,
+    /// For all mounts below it too.
+    pub recursive: bool,
+}
+
 /// A descriptor which the host side opens before the launch, preset in a register of the stub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
@@ -46,6 +56,8 @@ pub enum Slot {
         path: String,
         /// With all mounts below it.
         recursive: bool,
+        /// The owners of its files, mapped.
+        idmap: Option<Box<Idmap>>,
     },
     /// The socket that takes the terminal's master.
     Console,

@@ -1,7 +1,8 @@
 //! The mount options of the specification, each on a file system of its own and on a bind.
 
-use kit::{Case, Test, Value};
+use kit::{Case, Test, Value, json};
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 /// What an option does to the line of /proc/self/mountinfo.
 #[derive(Clone, Copy)]
@@ -104,7 +105,11 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
-    all.extend(kit::cases![idmap_is_done_or_refused]);
+    all.extend(kit::cases![
+        idmap_with_the_map_of_the_container,
+        idmap_with_a_map_of_its_own,
+        idmap_needs_a_map_and_a_bind,
+    ]);
     all
 }
 
@@ -154,20 +159,46 @@ fn words(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// The two options that need a map; `tmpcopyup` is tested with the mounts.
-fn idmap_is_done_or_refused(t: &Test) {
+/// On disk the file is root's; through the map of the container it is the container's root's.
+fn idmap_with_the_map_of_the_container(t: &Test) {
     t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    for option in ["idmap", "ridmap"] {
+        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/m", &["rbind", option]);
+        let seen = bundle.probe("stat /m/file , write /m/new x").run().lines();
+        assert_eq!(seen[0]["uid"], 0, "{option}: {seen:?}");
+        assert_eq!(seen[1]["errno"], "", "{option}");
+        let new = fs::metadata(source.join("new")).unwrap();
+        assert_eq!((new.uid(), new.gid()), (0, 0), "{option}");
+        fs::remove_file(source.join("new")).unwrap();
+    }
+}
+
+/// Without a user namespace too, by a map of the mount's own.
+fn idmap_with_a_map_of_its_own(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let bundle = t.bundle().mount("bind", &source, "/m", &["bind", "ro"]);
+    let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 10 }]);
+    let bundle = bundle.set("/mounts/7/uidMappings", map(3000)).set("/mounts/7/gidMappings", map(4000));
+    let seen = bundle.probe("stat /m/file , write /m/new x").run().lines();
+    assert_eq!((&seen[0]["uid"], &seen[0]["gid"]), (&3000.into(), &4000.into()));
+    assert_eq!(seen[1]["errno"], "EROFS");
+}
+
+fn idmap_needs_a_map_and_a_bind(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let refused = t.bundle().mount("bind", &source, "/m", &["bind", "idmap"]).try_run();
+    refused.refused(&["mapping", "/mounts/7"]);
+    let refused = t.bundle().user_namespace(200_000).mount("tmpfs", "tmpfs", "/m", &["idmap"]).try_run();
+    refused.refused(&["only bind mounts can be idmapped", "/mounts/7"]);
+}
+
+fn owned_by_root(t: &Test) -> std::path::PathBuf {
     let source = t.dir().join("source");
     fs::create_dir(&source).unwrap();
     fs::write(source.join("file"), "x").unwrap();
-    for option in ["idmap", "ridmap"] {
-        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/m", &["rbind", option]);
-        let output = bundle.probe("stat /m/file").try_run();
-        // On disk the file is root's; through the map of the container it is the container's root's.
-        if output.code() == 0 {
-            assert_eq!(output.json()["uid"], 0, "{output}");
-        } else {
-            output.refused(&["idmapped", "/mounts/7"]);
-        }
-    }
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+    source
 }

@@ -209,7 +209,7 @@ impl Compiler<'_> {
             Root::Found if self.command.proc => self.step(Step::HostRoot),
             Root::Found => return Ok(()),
             Root::Mount(_) => {
-                let slot = self.slot(Slot::Tree { path: "a mount".into(), recursive: true });
+                let slot = self.slot(Slot::Tree { path: "a mount".into(), recursive: true, idmap: None });
                 self.step(Step::Root { path: "a mount".into(), slot: Some(slot) });
             }
             Root::Directory(path) => self.step(Step::Root { path: path.clone(), slot: None }),

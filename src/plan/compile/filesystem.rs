@@ -1,11 +1,11 @@
 //! The root file system: mounts, devices, masks, pivot.
 
-use super::super::step::{CgroupView, MountStep, Node, Origin, Slot, Source, Step, Turn};
+use super::super::step::{CgroupView, Idmap, MountStep, Node, Origin, Slot, Source, Step, Turn};
 use super::Compiler;
 use crate::bundle::spec::Mount;
 use crate::mount::kind;
 use crate::mount::options::{self, MountOptions};
-use crate::namespace::Kind;
+use crate::namespace::{IdMap, IdMaps, Kind};
 use crate::{Error, Phase, Problem, Result};
 
 /// What every container has in /dev.
@@ -114,8 +114,9 @@ impl Compiler<'_> {
 
     fn root_line(&mut self) {
         let path = self.rootfs().display().to_string();
-        let slot =
-            self.trees_by_host().then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true }));
+        let slot = self
+            .trees_by_host()
+            .then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true, idmap: None }));
         self.asked("/root/path", Step::Root { path, slot });
     }
 
@@ -128,6 +129,10 @@ impl Compiler<'_> {
         let destination = format!("/{}", mount.destination.trim_start_matches('/'));
         if options.bind.is_some() || kind == "bind" {
             return self.bind(&pointer, mount, options, destination);
+        }
+        if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+            let why = "only bind mounts can be idmapped";
+            return Err(Error::unsupported(Phase::Mount, pointer, why));
         }
         if kind == "cgroup" || kind == "cgroup2" {
             return self.cgroup_mount(&pointer, &kind, options, destination);
@@ -148,15 +153,6 @@ impl Compiler<'_> {
     }
 
     fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
-        let refuse = |at: String, what: &str| {
-            Err(Error::unsupported(Phase::Mount, at, format!("{what} is not built yet")))
-        };
-        if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return refuse(format!("{pointer}/uidMappings"), "an idmapped mount");
-        }
-        if let Some(depth) = options.idmap {
-            return refuse(format!("{pointer}/options/{}", depth.index), "an idmapped mount");
-        }
         match options.tmpcopyup {
             Some(index) if !mount.kind.as_deref().is_some_and(kind::is_tmpfs) => {
                 let why = "tmpcopyup is for a new tmpfs only";
@@ -198,12 +194,48 @@ impl Compiler<'_> {
         // What an earlier mount of this container has put there, only the stub can see.
         let own = path.starts_with(&self.bundle.rootfs);
         let source = path.display().to_string();
-        let slot =
-            (self.trees_by_host() && !own).then(|| self.slot(Slot::Tree { path: source.clone(), recursive }));
+        let idmap = self.idmap(pointer, mount, &options, own)?.map(Box::new);
+        let by_host = (self.trees_by_host() && !own) || idmap.is_some();
+        let slot = by_host.then(|| self.slot(Slot::Tree { path: source.clone(), recursive, idmap }));
         let from = if slot.is_some() { Source::Slot } else { Source::Path };
         let step = MountStep { destination, kind: String::new(), source, from, options, no_symlinks: false };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
         Ok(())
+    }
+
+    /// The map of an idmapped bind mount: its own, or that of the container's user namespace.
+    fn idmap(
+        &self,
+        pointer: &str,
+        mount: &Mount,
+        options: &MountOptions,
+        own: bool,
+    ) -> Result<Option<Idmap>> {
+        let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+        let asked = match options.idmap {
+            _ if !uids.is_empty() || !gids.is_empty() => format!("{pointer}/uidMappings"),
+            Some(depth) => format!("{pointer}/options/{}", depth.index),
+            None => return Ok(None),
+        };
+        let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, asked.as_str(), why));
+        if own {
+            return refuse("an idmapped mount of what another mount of this container has put there");
+        }
+        if !self.host.privileged {
+            return refuse("idmapped mounts need CAP_SYS_ADMIN in the first user namespace");
+        }
+        let maps = match (uids.is_empty(), gids.is_empty()) {
+            (false, false) => IdMaps {
+                uids: uids.iter().map(IdMap::from).collect(),
+                gids: gids.iter().map(IdMap::from).collect(),
+            },
+            (true, true) if self.namespaces.is_new(Kind::User) => self.namespaces.id_maps().clone(),
+            (true, true) => {
+                return refuse("an idmapped mount needs mappings, or a new user namespace to take them from");
+            }
+            _ => return refuse("an idmapped mount needs both uidMappings and gidMappings"),
+        };
+        Ok(Some(Idmap { maps, recursive: options.idmap.is_some_and(|depth| depth.recursive) }))
     }
 
     /// The container's own cgroup, bound: the same tree that a cgroup namespace would show.
