@@ -190,7 +190,7 @@ fn idmap_needs_a_map_and_a_bind(t: &Test) {
     t.only_orlop("it has no such option");
     let source = owned_by_root(t);
     let refused = t.bundle().mount("bind", &source, "/m", &["bind", "idmap"]).try_run();
-    refused.refused(&["mapping", "/mounts/7"]);
+    refused.refused(&["idmap needs uidMappings", "/mounts/7"]);
     let refused = t.bundle().user_namespace(200_000).mount("tmpfs", "tmpfs", "/m", &["idmap"]).try_run();
     refused.refused(&["only bind mounts can be idmapped", "/mounts/7"]);
 }
