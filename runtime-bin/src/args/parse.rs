@@ -241,7 +241,7 @@ pub(crate) fn parse(
 }
 
 fn find(word: &OsStr) -> Result<&'static Command, Usage> {
-    COMMANDS.iter().find(|c| word == c.word).ok_or_else(|| Usage::no_topic(word))
+    COMMANDS.iter().copied().find(|c| word == c.word).ok_or_else(|| Usage::no_topic(word))
 }
 
 fn check_count(program: &str, command: &Command, count: usize) -> Result<(), Usage> {

@@ -1,0 +1,79 @@
+//! Flags before the command.
+
+use super::{CgroupManager, Flag, Format, Level, path, switch, text};
+
+/// Flags before the command.
+pub(crate) static GLOBAL: &[Flag] = &[
+    path(
+        "root",
+        None,
+        "DIR",
+        "directory of the containers' state (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop when not really root)",
+        |a, v| a.root = Some(v),
+    ),
+    path("log", None, "FILE", "append log records to FILE instead of writing them to stderr", |a, v| {
+        a.log = Some(v);
+    }),
+    text("log-format", None, "text|json", "form of a log record (default: text)", |a, v| {
+        a.log_format = Some(match v.as_str() {
+            "text" => Format::Text,
+            "json" => Format::Json,
+            _ => return Err("must be text or json".into()),
+        });
+        Ok(())
+    }),
+    text(
+        "log-level",
+        None,
+        "error|warning|info|debug",
+        "least severity that is logged (default: info)",
+        |a, v| {
+            a.log_level = Some(match v.as_str() {
+                "error" => Level::Error,
+                "warning" | "warn" => Level::Warning,
+                "info" => Level::Info,
+                "debug" => Level::Debug,
+                _ => return Err("must be error, warning, info or debug".into()),
+            });
+            Ok(())
+        },
+    ),
+    switch("debug", None, "log at level debug", |a, on| {
+        a.log_level = if on { Some(Level::Debug) } else { a.log_level.filter(|l| *l != Level::Debug) };
+    }),
+    switch("systemd-cgroup", None, "the same as --cgroup-manager systemd", |a, on| {
+        a.cgroup_manager = Some(if on { CgroupManager::Systemd } else { CgroupManager::Cgroupfs });
+    }),
+    text(
+        "cgroup-manager",
+        None,
+        "cgroupfs|systemd",
+        "who makes the container's cgroup; a new container can have cgroupfs only (default: cgroupfs)",
+        |a, v| {
+            a.cgroup_manager = Some(match v.as_str() {
+                "cgroupfs" => CgroupManager::Cgroupfs,
+                "systemd" => CgroupManager::Systemd,
+                "disabled" => {
+                    return Err("a container without a cgroup is not supported yet; use cgroupfs".into());
+                }
+                _ => return Err("must be cgroupfs or systemd".into()),
+            });
+            Ok(())
+        },
+    ),
+    text(
+        "rootless",
+        None,
+        "true|false|auto",
+        "whether to go on without the cgroups which this user may not make (default: auto)",
+        |a, v| {
+            a.rootless = match v.as_str() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                "auto" => None,
+                _ => return Err("must be true, false or auto".into()),
+            };
+            Ok(())
+        },
+    ),
+];
