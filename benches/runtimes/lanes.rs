@@ -9,7 +9,7 @@ use crate::Result;
 use crate::bench::{Bench, CREATORS, DONE, KILLED, LEFT, Step, attempt};
 use crate::bundle::Role;
 use crate::creator::Creator;
-use crate::subject::{Container, Subject};
+use crate::subject::{Container, Kind, Subject};
 use crate::table::Unit;
 
 /// Containers a sample of the parallel lane.
@@ -123,6 +123,11 @@ impl Bench<'_> {
         attempt!(self.stopwatch.run(DONE, &subject.simple(layout, container, "start")));
         let state = attempt!(self.stopwatch.run(DONE, &subject.simple(layout, container, "state")));
         self.table.add("state", Unit::Milliseconds, index, round, state);
+        // Nothing stands for the floor of `ps`: the kernel's part of it is one file to read.
+        if subject.kind == Kind::Runtime {
+            let ps = attempt!(self.stopwatch.run(DONE, &subject.ps(layout, container)));
+            self.table.add("ps", Unit::Milliseconds, index, round, ps);
+        }
         match self.no_exec[index].clone() {
             Some(reason) if round == 0 => self.table.note("exec", &subject.name, &reason),
             Some(_) => {}
@@ -233,12 +238,63 @@ impl Bench<'_> {
                 }
             }
         }
+        self.beside(&held, count, rounds)?;
         for (index, containers) in held.into_iter().enumerate() {
             for container in containers {
                 self.dispose(index, &container);
             }
         }
         Ok(())
+    }
+
+    /// `create` and `state` in the state directory of all those containers, and in one with nothing else.
+    fn beside(&mut self, held: &[Vec<Container>], count: usize, rounds: usize) -> Result<()> {
+        for round in 0..rounds {
+            for index in self.shuffled() {
+                if held[index].len() != count {
+                    continue;
+                }
+                let alone_first = self.random().is_multiple_of(2);
+                let mut taken = [[0.0; 2]; 2];
+                let mut failed = None;
+                for alone in [alone_first, !alone_first] {
+                    self.settle();
+                    match self.create_and_state(index, alone)? {
+                        Ok(both) => taken[usize::from(alone)] = both,
+                        Err(reason) => failed = Some(reason),
+                    }
+                }
+                if let Some(reason) = failed {
+                    self.table.note("list", &self.subjects[index].name, &reason);
+                    continue;
+                }
+                for (at, what) in ["create", "state"].into_iter().enumerate() {
+                    let (beside, alone) = (taken[0][at], taken[1][at]);
+                    let row = format!("{what} beside {count}");
+                    self.table.add(&row, Unit::Milliseconds, index, round, beside);
+                    let row = format!("- {what}, which they add");
+                    self.table.add(&row, Unit::MillisecondsAdded, index, round, beside - alone);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How long one more container takes to make, and to ask for.
+    fn create_and_state(
+        &mut self,
+        index: usize,
+        alone: bool,
+    ) -> Result<std::result::Result<[f64; 2], String>> {
+        let mut container = self.next(index, Role::Wait);
+        if alone {
+            container.root.as_mut_os_string().push("-alone");
+        }
+        let subject = &self.subjects[index];
+        let create = self.stopwatch.run(DONE, &subject.create(self.layout(), &container))?;
+        let state = self.stopwatch.run(DONE, &subject.simple(self.layout(), &container, "state"))?;
+        self.dispose(index, &container);
+        Ok(create.and_then(|create| Ok([create, state?])))
     }
 
     /// A created container in a cgroup of its own; none, and a note, where that failed.

@@ -115,6 +115,10 @@ impl Subject {
         command
     }
 
+    pub(crate) fn ps(&self, layout: &Layout, container: &Container) -> Vec<String> {
+        self.command(layout, container, &["ps", "--format", "json", &container.id])
+    }
+
     pub(crate) fn list(&self, layout: &Layout, container: &Container) -> Vec<String> {
         self.command(layout, container, &["list"])
     }
