@@ -82,8 +82,9 @@ impl Presence {
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, PartialEq, Eq)]
-struct Stat {
+pub(super) struct Stat {
     state: u8,
+    pub(super) parent: i32,
     flags: u64,
     threads: u64,
     start_time: u64,
@@ -103,7 +104,7 @@ impl Stat {
 }
 
 /// Reads `/proc/PID/stat`; `None` where there is no such process.
-fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
+pub(super) fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
     let path = sys::fs::cstring(format!("/proc/{pid}/stat"))?;
     match sys::fs::read_at(sys::fs::cwd(), &path) {
         Ok(text) => parse_stat(&text).map(Some).ok_or(Errno::EPROTO),
@@ -118,9 +119,10 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
     // proc_pid_stat(5) numbers from 1, and the state is field 3.
-    let number = |field: usize| fields.get(field - 3)?.parse().ok();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
     Some(Stat {
         state: *fields.first()?.as_bytes().first()?,
+        parent: number(4)? as i32,
         flags: number(9)?,
         threads: number(20)?,
         start_time: number(22)?,
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
         let text = b"42 (a) S 1 (b)) R 1 2 3 4 5 64 7 8 9 10 11 12 13 14 15 16 7 18 4711 20 21\n";
-        let expected = Stat { state: b'R', flags: 64, threads: 7, start_time: 4711 };
+        let expected = Stat { state: b'R', parent: 1, flags: 64, threads: 7, start_time: 4711 };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat(b"42 (x"), None);
         assert_eq!(parse_stat(b"42 (x) S 1 2"), None);

@@ -1,7 +1,7 @@
 //! The container's processes, as its cgroup knows them.
 
 use super::store::Record;
-use super::{Container, Signal, Status};
+use super::{Container, Signal, Status, population};
 use crate::cgroup::{Cgroup, FreezerState};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -13,13 +13,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REJOIN: Duration = Duration::from_millis(100);
 
 impl Container {
-    /// The pids of all processes of the container, as the caller's pid namespace numbers them.
+    /// The pids of all processes of the container, as the caller's pid namespace numbers them, sorted;
+    /// none where it is stopped and nobody has outlived its init.
+    ///
+    /// They are those of its cgroup; where it was made without one, those of its pid namespace.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where it has neither of its own.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        let record = self.directory.read()?;
-        let Some(record) = record else { return Ok(Vec::new()) };
-        match cgroup(&record) {
-            Some(cgroup) => cgroup.processes(),
-            None => Ok(record.presence()?.alive().map(|_| record.init.pid).into_iter().collect()),
+        let Some(record) = self.directory.read()? else { return Ok(Vec::new()) };
+        if let Some(cgroup) = cgroup(&record) {
+            return cgroup.processes();
+        }
+        match record.presence()?.alive() {
+            None => Ok(Vec::new()),
+            Some(_) if record.own_pid_namespace => population::of_namespace(record.init.pid),
+            Some(_) => Err(Error::new(
+                ErrorKind::Unsupported,
+                Phase::Cgroup,
+                "cannot tell the processes of container",
+            )
+            .on(self.id.as_str())
+            .with_detail("it has neither a cgroup nor a pid namespace of its own")),
         }
     }
 

@@ -18,6 +18,7 @@ mod liveness;
 mod lock;
 mod members;
 mod options;
+mod population;
 mod runtime;
 mod signal;
 mod slots;

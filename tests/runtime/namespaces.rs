@@ -194,8 +194,10 @@ fn rootless_life(t: &Test) {
     assert_eq!(status(), "running");
     let seen = command(&["exec", bundle.id(), "/probe", "report"]).success().json();
     assert_eq!((&seen["uid"][0], &seen["hostname"]), (&json!(0), &json!("orlop")));
-    command(&["kill", bundle.id(), "KILL"]).success();
     let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    // It is in no cgroup of its own: its pid namespace tells.
+    assert_eq!(command(&["ps", "--format", "json", bundle.id()]).success().json(), json!([pid]));
+    command(&["kill", bundle.id(), "KILL"]).success();
     assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(137));
     assert_eq!(status(), "stopped");
     command(&["delete", bundle.id()]).success();

@@ -12,6 +12,7 @@ mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
+mod query;
 mod resources;
 mod seccomp;
 mod security;
@@ -26,6 +27,7 @@ fn cases() -> Vec<kit::Case> {
     let rooms = [
         namespaces::cases(),
         process::cases(),
+        query::cases(),
         mounts::cases(),
         mount_options::cases(),
         hooks::cases(),

@@ -23,7 +23,7 @@ pub(crate) enum CgroupManager {
     Systemd,
 }
 
-/// How `list` prints.
+/// How `list` and `ps` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ListFormat {
     /// Aligned columns under a headline.
@@ -105,13 +105,13 @@ pub(crate) struct Args {
     pub(crate) all: bool,
     /// `delete --force`
     pub(crate) force: bool,
-    /// `list --format`
+    /// `list --format`, `ps --format`
     pub(crate) list_format: Option<ListFormat>,
     /// `list --quiet`
     pub(crate) quiet: bool,
     /// `spec --rootless`
     pub(crate) spec_rootless: bool,
 
-    /// What is not a flag: the container id, a signal, the command of `exec`.
+    /// What is not a flag: the container id, a signal, the command of `exec`, the options of `ps`.
     pub(crate) words: Vec<OsString>,
 }

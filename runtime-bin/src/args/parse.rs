@@ -5,7 +5,7 @@
 //! behind one dash besides.
 
 use super::Args;
-use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, Name, digits};
+use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, digits};
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -230,7 +230,7 @@ pub(crate) fn parse(
             Token::End => break,
             Token::Word(word) => {
                 args.words.push(word);
-                if command.name == Name::Exec && args.words.len() == 2 {
+                if command.own_words() == Some(args.words.len()) {
                     args.words.extend(words.rest());
                 }
             }

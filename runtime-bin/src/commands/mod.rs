@@ -7,6 +7,7 @@ mod kill;
 mod list;
 mod new;
 mod plan;
+mod ps;
 mod spec;
 mod start;
 mod state;
@@ -76,6 +77,7 @@ pub(crate) fn dispatch(name: Name, args: &Args, log: &Log) -> Outcome {
         Name::Kill => kill::kill(args, log),
         Name::List => list::list(args, log),
         Name::Plan => plan::plan(args, log),
+        Name::Ps => ps::ps(args, log),
         Name::Run => new::run(args, log),
         Name::Spec => spec::spec(args),
         Name::Start => start::start(args, log),

@@ -1,8 +1,6 @@
 //! `exec`
 
-use super::{Command, Flag, Name, digits, list, number, path, switch, text};
-
-const ANY: usize = usize::MAX;
+use super::{ANY, Command, Flag, Name, digits, list, number, path, switch, text};
 
 static EXEC_FLAGS: &[Flag] = &[
     path(

@@ -60,6 +60,8 @@ pub(crate) enum Name {
     Exec,
     /// `list`
     List,
+    /// `ps`
+    Ps,
     /// `spec`
     Spec,
     /// `features`
@@ -125,6 +127,9 @@ const fn text(
     Flag { long, short, value, repeats: false, doc, kind: Kind::Text(set) }
 }
 
+/// No bound on the number of words.
+const ANY: usize = usize::MAX;
+
 /// A number of nothing but digits: `+5` and ` 5` are mistakes that nobody should guess about.
 pub(super) fn digits(text: &str) -> Option<u32> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -145,6 +150,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &lifecycle::KILL,
     &query::LIST,
     &config::PLAN,
+    &query::PS,
     &lifecycle::RUN,
     &config::SPEC,
     &lifecycle::START,
@@ -152,6 +158,15 @@ pub(crate) static COMMANDS: &[&Command] = &[
 ];
 
 impl Command {
+    /// How many words come before another program's, in which no flags are looked for.
+    pub(crate) fn own_words(&self) -> Option<usize> {
+        match self.name {
+            Name::Exec => Some(2),
+            Name::Ps => Some(1),
+            _ => None,
+        }
+    }
+
     /// All its flags.
     pub(crate) fn flags(&self) -> impl Iterator<Item = &'static Flag> {
         self.flags.iter().flat_map(|list| list.iter())

@@ -1,0 +1,80 @@
+//! `ps`
+
+use super::{Failure, Outcome};
+use crate::args::{Args, ListFormat};
+use crate::log::Log;
+use crate::output;
+use std::process::{Command, Stdio};
+
+pub(super) fn ps(args: &Args, log: &Log) -> Outcome {
+    let pids = super::container(args, log)?.processes()?;
+    let options = &args.words[1..];
+    match args.list_format.unwrap_or(ListFormat::Table) {
+        ListFormat::Json if options.is_empty() => output::json_line(&pids),
+        ListFormat::Json => Err(Failure::new("ps: options of ps(1) are for --format table", 1)),
+        ListFormat::Table if pids.is_empty() => Ok(0),
+        ListFormat::Table => {
+            let mut command = Command::new("ps");
+            if options.is_empty() {
+                command.arg("-ef");
+            }
+            output::print(&table(&run(command.args(options))?, &pids)?)
+        }
+    }
+}
+
+/// What the host's ps prints; what it says on stderr goes to ours.
+fn run(command: &mut Command) -> Result<String, Failure> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| Failure::io("run", "ps".as_ref(), &e))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("ps: {}", output.status), 1));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The head, and the lines of these processes.
+fn table(text: &str, pids: &[i32]) -> Result<String, Failure> {
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default();
+    let column = head
+        .split_ascii_whitespace()
+        .position(|name| name == "PID")
+        .ok_or_else(|| Failure::new("couldn't find PID field in ps output", 1))?;
+    let ours = |line: &&str| {
+        let field = line.split_ascii_whitespace().nth(column).and_then(|field| field.parse().ok());
+        field.is_some_and(|pid| pids.contains(&pid))
+    };
+    let mut out = String::with_capacity(text.len());
+    for line in std::iter::once(head).chain(lines.filter(ours)) {
+        out.push_str(line);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_and_the_lines_of_the_container() {
+        let text =
+            "UID   PID  PPID CMD\nroot    1     0 init 22\nroot   22     1 sleep 1\n 7    221    22 x\n";
+        assert_eq!(
+            table(text, &[22, 221]).unwrap(),
+            "UID   PID  PPID CMD\nroot   22     1 sleep 1\n 7    221    22 x\n"
+        );
+        assert_eq!(table("  PID\n    5\n", &[5]).unwrap(), "  PID\n    5\n");
+    }
+
+    #[test]
+    fn an_output_without_process_ids_is_refused() {
+        for text in ["", "UID CMD\nroot 22\n"] {
+            assert!(table(text, &[22]).unwrap_err().message.contains("PID"));
+        }
+    }
+}
