@@ -4,7 +4,7 @@ use super::options::Stdio;
 use super::store::Directory;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached};
-use crate::plan::{Plan, Slot, Step};
+use crate::plan::{Owners, Plan, Slot, Step};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -60,18 +60,8 @@ impl Slots {
                     let at = namespaces.iter().position(|joined| Some(joined.kind.name()) == kind);
                     at.map(|at| namespaces.swap_remove(at).fd)
                 }
-                Slot::Tree { path, recursive, idmap } => {
-                    // What the host shares it hears of: the copy is to listen only.
-                    let tree = Detached::clone_path(Path::new(path), *recursive).and_then(|tree| {
-                        tree.propagate(libc::MS_SLAVE, true)?;
-                        if let Some(idmap) = idmap {
-                            let maps = &idmap.maps;
-                            let owners = mount::idmap::user_namespace(&maps.uids, &maps.gids)?;
-                            tree.idmap(owners, idmap.recursive)?;
-                        }
-                        Ok(tree.into_fd())
-                    });
-                    Some(tree.map_err(|e| at_slot(plan, number, e))?)
+                Slot::Tree { .. } | Slot::FileSystem { .. } => {
+                    Some(detached(slot).map_err(|e| at_slot(plan, number, e))?)
                 }
                 Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
             };
@@ -84,6 +74,41 @@ impl Slots {
     /// The descriptors' numbers; -1 where a slot has none.
     pub(super) fn numbers(&self) -> &[RawFd] {
         &self.numbers
+    }
+}
+
+/// A mount that only the host side can make.
+fn detached(slot: &Slot) -> Result<OwnedFd> {
+    match slot {
+        Slot::Tree { path, recursive, idmap } => {
+            let tree = Detached::clone_path(Path::new(path), *recursive)?;
+            // What the host shares it hears of: the copy is to listen only.
+            tree.propagate(libc::MS_SLAVE, true)?;
+            if let Some(idmap) = idmap {
+                tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
+            }
+            Ok(tree.into_fd())
+        }
+        Slot::FileSystem { kind, source, options, idmap } => {
+            let made = Detached::filesystem(kind, Some(source), options)?;
+            made.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(kind.as_str()))?;
+            Ok(made.into_fd())
+        }
+        _ => Err(Error::sys(Phase::Mount, "make a detached mount", nix::errno::Errno::EINVAL)),
+    }
+}
+
+/// A user namespace that maps as an idmapped mount is to.
+fn owners(owners: &Owners) -> Result<OwnedFd> {
+    match owners {
+        Owners::Maps(maps) => mount::idmap::user_namespace(&maps.uids, &maps.gids),
+        Owners::Namespace(path) => {
+            let name = sys::fs::cstring(path);
+            let opened = name.and_then(|name| {
+                sys::fs::openat(sys::fs::cwd(), &name, libc::O_RDONLY | libc::O_NONBLOCK, 0)
+            });
+            opened.map_err(|e| Error::sys(Phase::Namespace, "open namespace", e).on(path.as_str()))
+        }
     }
 }
 

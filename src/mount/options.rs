@@ -4,6 +4,7 @@
 //! the superblock, propagation and what the runtime itself does; any other word belongs to the file
 //! system's driver. [`parse`] sorts a list into these, in the terms of the fd-based mount API.
 
+use super::idmap::{Ranges, parse_ranges};
 use crate::sys::mount::{MountAttr, attr};
 use std::fmt;
 
@@ -101,6 +102,8 @@ pub struct MountOptions {
     pub tmpcopyup: Option<usize>,
     /// `idmap`, `ridmap`.
     pub idmap: Option<Depth>,
+    /// The map that `idmap=` or `ridmap=` brings.
+    pub idmap_ranges: Option<Ranges>,
     /// Options which today's kernels have no use for (`silent`, `loud`: a driver's messages go to
     /// the configuration context, never to the kernel's log; `iversion`, `noiversion`: each file
     /// system that has a change counter keeps it always), by index.
@@ -285,7 +288,7 @@ pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
 /// that is quoted, or escaped by a backslash, divides nothing.
 ///
 /// # Errors
-/// Only for what no driver could take either: a NUL byte, a value without a key, a value for `idmap`.
+/// Only for what no driver could take either: a NUL byte, a value without a key, an `idmap=` that is no map.
 pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
     let mut result = MountOptions::default();
     let mut modes = [None, None];
@@ -296,6 +299,7 @@ pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
         for option in split(text) {
             match lookup(option) {
                 Some(effect) => result.apply(effect, index, &mut modes),
+                None if idmap_value(option).is_some() => result.idmap_with_ranges(option, index)?,
                 None => result.data.push(data_option(option, index)?),
             }
         }
@@ -336,16 +340,26 @@ fn data_option(option: &str, index: usize) -> Result<DataOption, OptionError> {
     if key.is_empty() {
         return Err(OptionError { index, message: format!("mount option {option:?} has no name") });
     }
-    if matches!(key, "idmap" | "ridmap") {
-        let message = format!("mount option {key:?} takes no value; use uidMappings and gidMappings");
-        return Err(OptionError { index, message });
-    }
     // Quotes protect commas in a comma-separated list; the value itself has none.
     let unquoted = value.map(|v| v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v));
     Ok(DataOption { key: key.to_owned(), value: unquoted.map(str::to_owned), index })
 }
 
+/// Whether the map is for mounts below too, and its text, of `idmap=` and `ridmap=`.
+fn idmap_value(option: &str) -> Option<(bool, &str)> {
+    let (key, value) = option.split_once('=')?;
+    matches!(key, "idmap" | "ridmap").then_some((key == "ridmap", value))
+}
+
 impl MountOptions {
+    fn idmap_with_ranges(&mut self, option: &str, index: usize) -> Result<(), OptionError> {
+        let Some((recursive, text)) = idmap_value(option) else { return Ok(()) };
+        let wrong = |why| OptionError { index, message: format!("mount option {option:?}: {why}") };
+        self.idmap_ranges = Some(parse_ranges(text).map_err(wrong)?);
+        self.idmap = Some(Depth { recursive, index });
+        Ok(())
+    }
+
     fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<u64>; 2]) {
         match effect {
             Attr { bit, set, recursive } => self.attr(bit, set, recursive),
@@ -369,7 +383,10 @@ impl MountOptions {
                 self.propagation.push(Propagation { flag, recursive, index });
             }
             Bind(recursive) => self.bind = Some(Depth { recursive, index }),
-            Idmap(recursive) => self.idmap = Some(Depth { recursive, index }),
+            Idmap(recursive) => {
+                self.idmap = Some(Depth { recursive, index });
+                self.idmap_ranges = None;
+            }
             Remount => self.remount = Some(index),
             CopyUp => self.tmpcopyup = Some(index),
             Defaults => {}
@@ -487,6 +504,9 @@ mod tests {
         );
         assert_eq!(o.idmap, Some(Depth { recursive: true, index: 3 }));
         assert_eq!((o.tmpcopyup, o.remount), (Some(4), Some(5)));
+        let o = of(&["bind", "ridmap=uids=0-5-1;gids=0-6-1"]);
+        assert_eq!((o.idmap, o.data.len()), (Some(Depth { recursive: true, index: 1 }), 0));
+        assert_eq!(o.idmap_ranges.unwrap().gids[0].to, 6);
         assert_eq!(of(&["bind", "rw"]).bind, Some(Depth { recursive: false, index: 0 }));
     }
 
@@ -508,7 +528,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_option() {
-        for (bad, index) in [(&["ro", "a\0b"][..], 1), (&["=x"], 0), (&["idmap=uids=0"], 0)] {
+        for (bad, index) in
+            [(&["ro", "a\0b"][..], 1), (&["=x"], 0), (&["idmap=uids=0"], 0), (&["ro", "ridmap=x"], 1)]
+        {
             let list: Vec<String> = bad.iter().map(|&o| o.to_owned()).collect();
             assert_eq!(parse(&list).unwrap_err().index, index);
         }

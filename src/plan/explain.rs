@@ -97,6 +97,9 @@ fn mount(f: &mut fmt::Formatter<'_>, mount: &MountStep) -> fmt::Result {
         return write!(f, "remount {destination}{options}");
     }
     match mount.from {
+        Source::Slot if !mount.kind.is_empty() => {
+            write!(f, "mount {} on {destination}{options}, idmapped, made by the host", mount.kind)
+        }
         Source::New => write!(f, "mount {} on {destination}{options}", mount.kind),
         Source::Path | Source::Slot => {
             let rec = if mount.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };

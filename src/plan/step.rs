@@ -34,10 +34,19 @@ pub struct Line {
 /// The map of an idmapped mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idmap {
-    /// From the file system's ids to the ids of the first user namespace.
-    pub maps: IdMaps,
+    /// Whose files appear as whose.
+    pub owners: Owners,
     /// For all mounts below it too.
     pub recursive: bool,
+}
+
+/// What the owners of an idmapped mount's files are mapped by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owners {
+    /// From the file system's ids to the ids of the first user namespace.
+    Maps(IdMaps),
+    /// As the user namespace behind this file maps its ids.
+    Namespace(String),
 }
 
 /// A descriptor which the host side opens before the launch, preset in a register of the stub.
@@ -58,6 +67,17 @@ pub enum Slot {
         recursive: bool,
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
+    },
+    /// A new file system of the first user namespace, detached, the owners of its files mapped.
+    FileSystem {
+        /// Its type.
+        kind: String,
+        /// Its `source` string.
+        source: String,
+        /// Its options.
+        options: Box<MountOptions>,
+        /// The owners of its files, mapped.
+        idmap: Box<Idmap>,
     },
     /// The socket that takes the terminal's master.
     Console,
@@ -85,7 +105,7 @@ pub enum Source {
     New,
     /// The tree at a path of the stub's own mount namespace.
     Path,
-    /// The tree in a slot.
+    /// The tree (or, with a type, the new file system) in a slot.
     Slot,
 }
 

@@ -108,7 +108,13 @@ pub(crate) fn cases() -> Vec<Case> {
     all.extend(kit::cases![
         idmap_with_the_map_of_the_container,
         idmap_with_a_map_of_its_own,
-        idmap_needs_a_map_and_a_bind,
+        idmap_with_a_map_in_the_option,
+        idmap_with_the_map_of_a_joined_namespace,
+        idmap_of_what_is_mounted_below,
+        idmap_of_a_new_tmpfs,
+        idmap_needs_a_map_and_files_with_owners,
+        idmap_says_which_file_system_cannot,
+        idmap_is_not_for_the_rootless,
     ]);
     all
 }
@@ -186,13 +192,106 @@ fn idmap_with_a_map_of_its_own(t: &Test) {
     assert_eq!(seen[1]["errno"], "EROFS");
 }
 
-fn idmap_needs_a_map_and_a_bind(t: &Test) {
+fn idmap_with_a_map_in_the_option(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let option = "idmap=uids=0-3000-1#1-9-1;gids=0-4000-1";
+    let seen = t.bundle().mount("bind", &source, "/m", &["bind", option]).probe("stat /m/file").run().json();
+    assert_eq!((&seen["uid"], &seen["gid"]), (&3000.into(), &4000.into()));
+    // Counted in the container.
+    let bundle = t.bundle().user_namespace(200_000);
+    let option = "idmap=uids=@0-7-1;gids=@0-8-1";
+    let seen = bundle.mount("bind", &source, "/m", &["bind", option]).probe("stat /m/file").run().json();
+    assert_eq!((&seen["uid"], &seen["gid"]), (&7.into(), &8.into()));
+    let refused = t.bundle().mount("bind", &source, "/m", &["bind", "idmap=uids=0-1;gids=0-0-1"]).try_run();
+    refused.refused(&["FROM-TO-SIZE", "/mounts/7/options/1"]);
+}
+
+/// As in a pod: the container joins the user namespace of another one.
+fn idmap_with_the_map_of_a_joined_namespace(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let first = t.bundle().user_namespace(200_000).probe("sleep").start();
+    let path = format!("/proc/{}/ns/user", first.pid());
+    let bundle =
+        t.bundle().owned_by(200_000).join("user", &path).mount("bind", &source, "/m", &["bind", "idmap"]);
+    let seen = bundle.probe("stat /m/file , write /m/new x").run().lines();
+    assert_eq!((&seen[0]["uid"], &seen[1]["errno"]), (&0.into(), &"".into()), "{seen:?}");
+    assert_eq!(fs::metadata(source.join("new")).unwrap().uid(), 0);
+    let map = json!([{ "containerID": 0, "hostID": 200_005, "size": 10 }]);
+    let bundle = t.bundle().owned_by(200_000).join("user", &path).mount("bind", &source, "/m", &["bind"]);
+    let bundle = bundle.set("/mounts/7/uidMappings", map.clone()).set("/mounts/7/gidMappings", map);
+    assert_eq!(bundle.probe("stat /m/file").run().json()["uid"], 5);
+}
+
+fn idmap_of_what_is_mounted_below(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let below = source.join("below");
+    fs::create_dir(&below).unwrap();
+    nix::mount::mount(Some("tmpfs"), &below, Some("tmpfs"), nix::mount::MsFlags::empty(), None::<&str>)
+        .unwrap();
+    fs::write(below.join("file"), "x").unwrap();
+    let seen: Vec<Vec<Value>> = ["ridmap", "idmap"]
+        .map(|option| {
+            let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/m", &["rbind", option]);
+            bundle.probe("stat /m/file , stat /m/below/file").run().lines()
+        })
+        .into();
+    nix::mount::umount2(&below, nix::mount::MntFlags::MNT_DETACH).unwrap();
+    assert_eq!((&seen[0][0]["uid"], &seen[0][1]["uid"]), (&0.into(), &0.into()));
+    assert_eq!((&seen[1][0]["uid"], &seen[1][1]["uid"]), (&0.into(), &65534.into()));
+}
+
+/// The file system belongs to the host, and its files to the container's root.
+fn idmap_of_a_new_tmpfs(t: &Test) {
+    t.only_orlop("only bind mounts can be idmapped there");
+    let bundle = t.bundle().user_namespace(200_000).directory("/m");
+    fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o751)).unwrap();
+    nix::unistd::chown(&bundle.path("/m"), Some(200_000.into()), Some(200_000.into())).unwrap();
+    let options = ["idmap", "size=64k", "nosuid", "ro", "tmpcopyup"];
+    let bundle = bundle.file("/m/there", "x").mount("tmpfs", "tmpfs", "/m", &options);
+    let seen = bundle.probe("stat /m , stat /m/there , write /m/new x , report").run().lines();
+    assert_eq!((&seen[0]["uid"], &seen[0]["mode"]), (&0.into(), &"0751".into()), "{seen:?}");
+    assert_eq!((&seen[1]["kind"], &seen[2]["errno"]), (&"file".into(), &"EROFS".into()));
+    let found = seen[3]["mounts"].as_array().unwrap().iter().find(|one| one["point"] == "/m").unwrap();
+    assert!(words(&found["options"]).contains(&"nosuid") && words(&found["super"]).contains(&"size=64k"));
+    // Without a user namespace, and to whom the map says.
+    let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
+    let bundle = t.bundle().mount("tmpfs", "tmpfs", "/m", &["mode=700"]);
+    let bundle = bundle.set("/mounts/7/uidMappings", map(3000)).set("/mounts/7/gidMappings", map(4000));
+    let seen = bundle.probe("stat /m").run().json();
+    assert_eq!((&seen["uid"], &seen["gid"], &seen["mode"]), (&3000.into(), &4000.into(), &"0700".into()));
+}
+
+fn idmap_needs_a_map_and_files_with_owners(t: &Test) {
     t.only_orlop("it has no such option");
     let source = owned_by_root(t);
     let refused = t.bundle().mount("bind", &source, "/m", &["bind", "idmap"]).try_run();
     refused.refused(&["idmap needs uidMappings", "/mounts/7"]);
-    let refused = t.bundle().user_namespace(200_000).mount("tmpfs", "tmpfs", "/m", &["idmap"]).try_run();
-    refused.refused(&["only bind mounts can be idmapped", "/mounts/7"]);
+    let refused = t.bundle().user_namespace(200_000).mount("proc", "proc", "/m", &["idmap"]).try_run();
+    refused.refused(&["proc shows a namespace", "/mounts/7/type"]);
+    let refused = t.bundle().user_namespace(200_000).mount("cgroup", "cgroup", "/m", &["idmap"]).try_run();
+    refused.refused(&["can be idmapped", "/mounts/7"]);
+}
+
+fn idmap_says_which_file_system_cannot(t: &Test) {
+    t.only_orlop("it has no such option");
+    let bundle = t.bundle().user_namespace(200_000).mount("bind", "/proc/sys", "/m", &["bind", "idmap"]);
+    bundle.try_run().refused(&["/proc/sys", "file system proc, Linux ", "/mounts/7", "EINVAL"]);
+    let bundle = t.bundle().user_namespace(200_000).mount("ramfs", "ramfs", "/m", &["idmap"]);
+    bundle.try_run().refused(&["file system ramfs, Linux ", "/mounts/7", "EINVAL"]);
+}
+
+fn idmap_is_not_for_the_rootless(t: &Test) {
+    t.only_orlop("it has no such option");
+    let source = owned_by_root(t);
+    let bundle = t.bundle().owned_by(1000).namespace("user").mount("bind", &source, "/m", &["bind", "idmap"]);
+    let map = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
+    let bundle = bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let bundle = bundle.remove("/linux/cgroupsPath").remove("/linux/resources");
+    let output = bundle.command("run", &[]).wrap("uid=1000").output();
+    output.refused(&["need CAP_SYS_ADMIN in the first user namespace", "rootless", "/mounts/7/options/1"]);
 }
 
 fn owned_by_root(t: &Test) -> std::path::PathBuf {

@@ -1,11 +1,11 @@
 //! The root file system: mounts, devices, masks, pivot.
 
-use super::super::step::{CgroupView, Idmap, MountStep, Node, Origin, Slot, Source, Step, Turn};
-use super::Compiler;
+use super::super::step::{CgroupView, MountStep, Node, Origin, Slot, Source, Step, Turn};
+use super::{Compiler, idmap};
 use crate::bundle::spec::Mount;
 use crate::mount::kind;
 use crate::mount::options::{self, MountOptions};
-use crate::namespace::{IdMap, IdMaps, Kind};
+use crate::namespace::Kind;
 use crate::{Error, Phase, Problem, Result};
 
 /// What every container has in /dev.
@@ -130,10 +130,6 @@ impl Compiler<'_> {
         if options.bind.is_some() || kind == "bind" {
             return self.bind(&pointer, mount, options, destination);
         }
-        if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            let why = "only bind mounts can be idmapped";
-            return Err(Error::unsupported(Phase::Mount, pointer, why));
-        }
         if kind == "cgroup" || kind == "cgroup2" {
             return self.cgroup_mount(&pointer, &kind, options, destination);
         }
@@ -147,12 +143,24 @@ impl Compiler<'_> {
         let no_symlinks = matches!(kind.as_str(), "proc" | "sysfs");
         let options = for_new_file_system(&kind, &destination, options);
         let source = mount.source.clone().unwrap_or_default();
-        let step = MountStep { destination, kind, source, from: Source::New, options, no_symlinks };
-        self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+        let idmap = self.idmap(&pointer, mount, &options, false)?;
+        let slot = match idmap {
+            Some(idmap) => Some(self.idmapped_file_system(&pointer, &kind, &source, &options, idmap)?),
+            None => None,
+        };
+        let from = if slot.is_some() { Source::Slot } else { Source::New };
+        let step = MountStep { destination, kind, source, from, options, no_symlinks };
+        self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
         Ok(())
     }
 
     fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
+        if idmap::is_asked(mount, options)
+            && (options.remount.is_some() || matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2")))
+        {
+            let why = "only a new mount of files which have owners can be idmapped";
+            return Err(Error::unsupported(Phase::Mount, pointer, why));
+        }
         match options.tmpcopyup {
             Some(index) if !mount.kind.as_deref().is_some_and(kind::is_tmpfs) => {
                 let why = "tmpcopyup is for a new tmpfs only";
@@ -201,41 +209,6 @@ impl Compiler<'_> {
         let step = MountStep { destination, kind: String::new(), source, from, options, no_symlinks: false };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
         Ok(())
-    }
-
-    /// The map of an idmapped bind mount: its own, or that of the container's user namespace.
-    fn idmap(
-        &self,
-        pointer: &str,
-        mount: &Mount,
-        options: &MountOptions,
-        own: bool,
-    ) -> Result<Option<Idmap>> {
-        let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
-        let asked = match options.idmap {
-            _ if !uids.is_empty() || !gids.is_empty() => format!("{pointer}/uidMappings"),
-            Some(depth) => format!("{pointer}/options/{}", depth.index),
-            None => return Ok(None),
-        };
-        let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, asked.as_str(), why));
-        if own {
-            return refuse("an idmapped mount of what another mount of this container has put there");
-        }
-        if !self.host.privileged {
-            return refuse("idmapped mounts need CAP_SYS_ADMIN in the first user namespace");
-        }
-        let maps = match (uids.is_empty(), gids.is_empty()) {
-            (false, false) => IdMaps {
-                uids: uids.iter().map(IdMap::from).collect(),
-                gids: gids.iter().map(IdMap::from).collect(),
-            },
-            (true, true) if self.namespaces.is_new(Kind::User) => self.namespaces.id_maps().clone(),
-            (true, true) => {
-                return refuse("an idmapped mount needs mappings, or a new user namespace to take them from");
-            }
-            _ => return refuse("an idmapped mount needs both uidMappings and gidMappings"),
-        };
-        Ok(Some(Idmap { maps, recursive: options.idmap.is_some_and(|depth| depth.recursive) }))
     }
 
     /// The container's own cgroup, bound: the same tree that a cgroup namespace would show.

@@ -4,6 +4,7 @@
 //! same plan, on any machine. What cannot be enforced is refused, with its JSON pointer.
 
 mod filesystem;
+mod idmap;
 mod isolation;
 mod join;
 mod program;

@@ -18,7 +18,8 @@ impl Lower {
             return self.remount(mount);
         }
         let (made, point) = match mount.from {
-            Source::New => self.file_system(mount),
+            Source::New => self.file_system(mount, None),
+            Source::Slot if !mount.kind.is_empty() => self.file_system(mount, slot),
             Source::Path | Source::Slot => self.bind(mount, slot),
         };
         self.attach(made, point);
@@ -34,8 +35,8 @@ impl Lower {
         }
     }
 
-    /// fsopen, fsconfig, fsmount: the new mount, and its mount point.
-    fn file_system(&mut self, mount: &MountStep) -> (Reg, Reg) {
+    /// The new mount, which a slot may hold already, and its mount point.
+    fn file_system(&mut self, mount: &MountStep, slot: Option<usize>) -> (Reg, Reg) {
         // A tmpfs without a mode of its own takes that of the directory under it, if there was one.
         let inherits = mount.kind == "tmpfs" && mount.options.data_value("mode").is_none();
         let (point, absent) = if inherits {
@@ -44,6 +45,34 @@ impl Lower {
         } else {
             (self.mount_point(&mount.destination, mount.no_symlinks), None)
         };
+        let attributes = mount.options.new_mount_attributes();
+        let copies = mount.options.tmpcopyup.is_some();
+        let first =
+            if inherits || copies || slot.is_some() { attributes & !attr::RDONLY } else { attributes };
+        let made = match slot {
+            // It came with all its attributes but that one.
+            Some(slot) => Self::slot(slot),
+            None => self.new_file_system(mount, first),
+        };
+        if let Some(absent) = absent {
+            let own = self.asm.label();
+            self.asm.jump_if(compare::EQUAL, absent, 1, own);
+            self.inherit_mode(made, point, slot.is_some());
+            self.asm.place(own);
+            self.asm.release(absent);
+        }
+        if copies {
+            self.asm.copy_tree(point, made);
+        }
+        if first != attributes {
+            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+            self.setattr(made.into(), empty, EMPTY, change);
+        }
+        (made, point)
+    }
+
+    /// fsopen, fsconfig, fsmount.
+    fn new_file_system(&mut self, mount: &MountStep, attributes: u64) -> Reg {
         let kind = self.string(&mount.kind);
         let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
         if !mount.source.is_empty() {
@@ -59,26 +88,9 @@ impl Lower {
             libc::SYS_fsconfig,
             &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
         );
-        let attributes = mount.options.new_mount_attributes();
-        let copies = mount.options.tmpcopyup.is_some();
-        let first = if inherits || copies { attributes & !attr::RDONLY } else { attributes };
-        let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), first.into()]);
-        if let Some(absent) = absent {
-            let own = self.asm.label();
-            self.asm.jump_if(compare::EQUAL, absent, 1, own);
-            self.inherit_mode(made, point);
-            self.asm.place(own);
-            self.asm.release(absent);
-        }
-        if copies {
-            self.asm.copy_tree(point, made);
-        }
-        if first != attributes {
-            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
-            self.setattr(made.into(), empty, EMPTY, change);
-        }
+        let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attributes.into()]);
         self.asm.close(context);
-        (made, point)
+        made
     }
 
     /// The mount point, made where it is missing, and whether (1) it was.
@@ -96,11 +108,15 @@ impl Lower {
         (point, absent)
     }
 
-    fn inherit_mode(&mut self, made: Reg, point: Reg) {
+    /// An idmapped root directory may belong to nobody of the container's (`idmapped`); its mode stays then.
+    fn inherit_mode(&mut self, made: Reg, point: Reg, idmapped: bool) {
         let stat = self.stat(point);
         let at = std::mem::offset_of!(libc::stat, st_mode) as u64;
         let mode = self.asm.load(4, stat.plus(at), 0o7777);
         let dot = self.text(c".");
+        if idmapped {
+            self.asm.tolerating(&[Errno::EPERM, Errno::EOVERFLOW]);
+        }
         self.asm.call(libc::SYS_fchmodat, &[made.into(), dot, mode.into()]);
         self.asm.release(mode);
     }
