@@ -13,7 +13,7 @@ macro_rules! model {
         )* }
     )*) => { $(
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct $name { $( $(#[$field_meta])* pub $field: $ty, )* }
 
         impl $name {

@@ -26,17 +26,22 @@ impl Cgroup {
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`] where some process does not stop within `timeout` (it hangs in the
-    /// kernel); the cgroup is thawed again.
+    /// kernel), or the kernel's refusal; on either the cgroup is thawed again.
     pub fn freeze(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
         let done = match self.freezer()? {
-            Freezer::V2(directory) => freeze_v2(directory, deadline)?,
-            Freezer::V1(directory) => freeze_v1(directory, deadline)?,
+            Freezer::V2(directory) => freeze_v2(directory, deadline),
+            Freezer::V1(directory) => freeze_v1(directory, deadline),
         };
-        if done {
-            return Ok(());
+        match done {
+            Ok(true) => return Ok(()),
+            Ok(false) => self.thaw()?,
+            // Half frozen helps nobody; why it could not be frozen is what the caller wants to know.
+            Err(e) => {
+                let _ = self.thaw();
+                return Err(e);
+            }
         }
-        self.thaw()?;
         Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "freeze cgroup")
             .on(self.freezer()?.directory().display().to_string())
             .with_detail(format!("a process did not stop within {} ms", timeout.as_millis())))

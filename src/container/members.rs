@@ -59,8 +59,9 @@ impl Container {
     /// [`ErrorKind::WrongState`] where it is not paused.
     pub fn resume(&self) -> Result<()> {
         let _lock = self.directory.lock()?;
-        match self.alive_record()? {
-            (record, Status::Paused) => require(&record, "cannot be resumed")?.thaw(),
+        match self.alive_record() {
+            Ok((record, Status::Paused)) => require(&record, "cannot be resumed")?.thaw(),
+            Err(e) if e.kind() != ErrorKind::NotRunning => Err(e),
             _ => Err(wrong_state("container not paused")),
         }
     }

@@ -25,6 +25,7 @@ mod slots;
 mod start;
 mod state;
 mod store;
+mod update;
 
 pub use features::{
     CgroupFeatures, Enabled, Features, LinuxFeatures, MemoryPolicyFeatures, MountExtensions, SeccompFeatures,

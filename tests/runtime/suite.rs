@@ -11,6 +11,7 @@ mod managers;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod pause;
 mod process;
 mod query;
 mod resources;
@@ -18,6 +19,7 @@ mod seccomp;
 mod security;
 mod terminal;
 mod unified;
+mod update;
 
 fn main() -> std::process::ExitCode {
     kit::main(env!("CARGO_BIN_EXE_orlop"), cases)
@@ -42,6 +44,8 @@ fn cases() -> Vec<kit::Case> {
         managers::cases(),
         security::cases(),
         crashes::cases(),
+        pause::cases(),
+        update::cases(),
     ];
     rooms.into_iter().flatten().collect()
 }

@@ -8,7 +8,7 @@ mod table;
 mod tests;
 
 pub(crate) use parse::{Request, parse};
-pub(crate) use table::Name;
+pub(crate) use table::{Name, UpdateArgs};
 
 use crate::log::{Format, Level};
 use std::ffi::OsString;
@@ -111,6 +111,9 @@ pub(crate) struct Args {
     pub(crate) quiet: bool,
     /// `spec --rootless`
     pub(crate) spec_rootless: bool,
+
+    /// The flags of `update`
+    pub(crate) update: UpdateArgs,
 
     /// What is not a flag: the container id, a signal, the command of `exec`, the options of `ps`.
     pub(crate) words: Vec<OsString>,

@@ -3,14 +3,12 @@
 use super::new::{check_passed, console, join};
 use super::{Failure, Outcome};
 use crate::args::Args;
-use crate::environment::{absolute, absolute_option};
+use crate::environment::absolute_option;
 use crate::foreground::{self, Signals};
 use crate::log::Log;
 use orlop::bundle::spec::{Capabilities, Process};
 use orlop::container::{Container, ExecOptions, Stdio};
-use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 /// What `exec` ends with where the process has not run.
 const FAILED: u8 = 255;
@@ -56,7 +54,7 @@ fn process(args: &Args, container: &Container) -> Result<Process, Failure> {
         Some(_) if !command.is_empty() => {
             return Err(Failure::new("exec takes a command or --process, not both", FAILED));
         }
-        Some(file) => Process::from_json(&read(file)?)?,
+        Some(file) => Process::from_json(&super::read_input("process", file)?)?,
         None if command.is_empty() => {
             return Err(Failure::new(
                 "exec: process args cannot be empty: give a command, or --process FILE",
@@ -103,19 +101,6 @@ fn overridden(mut process: Process, command: Vec<String>, args: &Args) -> Proces
 fn add_capabilities(sets: &mut Capabilities, more: &[String]) {
     for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
         set.extend(more.iter().filter(|c| !set.contains(c)).cloned().collect::<Vec<_>>());
-    }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    let done = if file == Path::new("-") {
-        std::io::stdin().read_to_end(&mut text).map(drop)
-    } else {
-        std::fs::read(absolute(file)?).map(|read| text = read)
-    };
-    match done {
-        Ok(()) => Ok(text),
-        Err(e) => Err(Failure::io("read process file", file, &e)),
     }
 }
 

@@ -6,11 +6,13 @@ mod features;
 mod kill;
 mod list;
 mod new;
+mod pause;
 mod plan;
 mod ps;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use crate::args::{Args, Name};
 use crate::environment;
@@ -18,6 +20,7 @@ use crate::log::Log;
 use nix::errno::Errno;
 use orlop::container::{Container, Runtime};
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::Path;
 
 /// The exit code, or why there is none of the command's own.
@@ -76,12 +79,15 @@ pub(crate) fn dispatch(name: Name, args: &Args, log: &Log) -> Outcome {
         Name::Features => features::features(),
         Name::Kill => kill::kill(args, log),
         Name::List => list::list(args, log),
+        Name::Pause => pause::pause(args, log),
         Name::Plan => plan::plan(args, log),
         Name::Ps => ps::ps(args, log),
+        Name::Resume => pause::resume(args, log),
         Name::Run => new::run(args, log),
         Name::Spec => spec::spec(args),
         Name::Start => start::start(args, log),
         Name::State => state::state(args, log),
+        Name::Update => update::update(args, log),
     }
 }
 
@@ -106,4 +112,18 @@ fn id(args: &Args) -> Result<&str, Failure> {
 fn text<'a>(word: Option<&'a OsString>, what: &str) -> Result<&'a str, Failure> {
     let word = word.map(OsString::as_os_str).unwrap_or_default();
     word.to_str().ok_or_else(|| Failure::new(format!("{what} {} is not UTF-8", word.display()), 1))
+}
+
+/// What a file holds, or what comes from stdin where its name is `-`.
+fn read_input(what: &str, file: &Path) -> Result<Vec<u8>, Failure> {
+    let mut text = Vec::new();
+    let done = if file == Path::new("-") {
+        std::io::stdin().read_to_end(&mut text).map(drop)
+    } else {
+        std::fs::read(environment::absolute(file)?).map(|read| text = read)
+    };
+    match done {
+        Ok(()) => Ok(text),
+        Err(e) => Err(Failure::io(&format!("read {what} file"), file, &e)),
+    }
 }

@@ -135,6 +135,14 @@ impl Test {
         }
     }
 
+    /// Skips where no hierarchy could freeze a container.
+    pub fn needs_freezer(&self) {
+        let freezes = |all: &[String]| all.is_empty() || all.iter().any(|c| c == "freezer");
+        if !leak::hierarchies().iter().any(|(_, controllers)| freezes(controllers)) {
+            skip("no cgroup hierarchy with a freezer");
+        }
+    }
+
     /// Reads one value of the container's cgroup on v1.
     pub fn v1_value(&self, controller: &str, cgroup: &str, file: &str) -> String {
         let path = self.v1(controller, cgroup).join(file);

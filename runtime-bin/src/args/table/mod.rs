@@ -4,9 +4,11 @@ mod config;
 mod exec;
 mod global;
 mod lifecycle;
+mod limits;
 mod query;
 
 pub(crate) use global::GLOBAL;
+pub(crate) use limits::UpdateArgs;
 
 use super::{Args, CgroupManager, ListFormat};
 use crate::log::{Format, Level};
@@ -68,6 +70,12 @@ pub(crate) enum Name {
     Features,
     /// `plan`
     Plan,
+    /// `pause`
+    Pause,
+    /// `resume`
+    Resume,
+    /// `update`
+    Update,
 }
 
 /// One command.
@@ -149,12 +157,15 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &query::FEATURES,
     &lifecycle::KILL,
     &query::LIST,
+    &limits::PAUSE,
     &config::PLAN,
     &query::PS,
+    &limits::RESUME,
     &lifecycle::RUN,
     &config::SPEC,
     &lifecycle::START,
     &query::STATE,
+    &limits::UPDATE,
 ];
 
 impl Command {

@@ -1,0 +1,105 @@
+//! `pause` and `resume`, on whichever freezer the container has.
+
+use kit::{Case, Container, Test};
+use std::fs;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        a_paused_container_stands_still,
+        a_created_container_can_be_paused,
+        twice_is_refused,
+        stopped_and_unknown_containers,
+        kill_ends_a_paused_container,
+        a_soft_signal_waits_for_resume,
+        delete_ends_a_paused_container,
+        exec_waits_for_nobody,
+    ]
+}
+
+/// Ticks of the processor that a process has used.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// A container whose process never rests.
+fn busy(t: &Test) -> Container<'_> {
+    t.needs_freezer();
+    t.bundle().probe("burn 600000").start()
+}
+
+fn a_paused_container_stands_still(t: &Test) {
+    let container = busy(t);
+    container.command("pause", &[]).output().success();
+    assert_eq!(container.status(), "paused");
+    let before = ticks(container.pid());
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(ticks(container.pid()), before, "it runs on");
+    container.command("resume", &[]).output().success();
+    assert_eq!(container.status(), "running");
+    t.wait_for("the process goes on", || ticks(container.pid()) > before);
+}
+
+fn a_created_container_can_be_paused(t: &Test) {
+    t.needs_freezer();
+    let container = t.bundle().create();
+    container.command("pause", &[]).output().success();
+    assert_eq!(container.status(), "paused");
+    container.command("resume", &[]).output().success();
+    assert_eq!(container.status(), "created");
+    container.start();
+    assert_eq!(container.wait(), 0);
+}
+
+fn twice_is_refused(t: &Test) {
+    let container = busy(t);
+    container.command("resume", &[]).output().refused(&["container not paused"]);
+    container.command("pause", &[]).output().success();
+    container.command("pause", &[]).output().refused(&["paused"]);
+    assert_eq!(container.status(), "paused");
+}
+
+fn stopped_and_unknown_containers(t: &Test) {
+    t.needs_freezer();
+    let container = t.bundle().start();
+    container.wait();
+    container.command("pause", &[]).output().refused(&["container not running"]);
+    container.command("resume", &[]).output().refused(&["container not paused"]);
+    for command in ["pause", "resume"] {
+        t.runtime([command, "nobody"]).output().refused(&["container does not exist"]);
+        t.runtime([command]).output().refused(&[command, "exactly 1 argument"]);
+    }
+}
+
+fn kill_ends_a_paused_container(t: &Test) {
+    let container = busy(t);
+    container.command("pause", &[]).output().success();
+    container.kill("KILL");
+    assert_eq!(container.wait(), 137);
+    assert_eq!(container.status(), "stopped");
+}
+
+fn a_soft_signal_waits_for_resume(t: &Test) {
+    t.needs_freezer();
+    let container = t.bundle().without_namespace("pid").probe("sleep 600").start();
+    container.command("pause", &[]).output().success();
+    container.kill("TERM");
+    assert_eq!(container.status(), "paused", "only KILL thaws");
+    container.command("resume", &[]).output().success();
+    assert_eq!(container.wait(), 143);
+}
+
+fn delete_ends_a_paused_container(t: &Test) {
+    let container = busy(t);
+    container.command("pause", &[]).output().success();
+    container.command("delete", &[]).output().refused(&["not stopped", "paused"]);
+    container.command("delete", &["--force"]).output().success();
+    assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
+}
+
+fn exec_waits_for_nobody(t: &Test) {
+    let container = busy(t);
+    container.command("pause", &[]).output().success();
+    container.exec("report").fails_with(255, &["cannot exec in a paused container"]);
+}

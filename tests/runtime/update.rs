@@ -1,0 +1,213 @@
+//! `update`, read back from the files of cgroup v1; `unified.rs` has the same for v2.
+
+use kit::{Bundle, Case, Container, Test, json};
+use std::fs;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        every_limit_by_flag,
+        limits_from_a_file_and_from_stdin,
+        zeros_leave_what_is_there,
+        devices_are_left_alone,
+        usage_errors,
+        malformed_resources,
+        refused_values,
+        stopped_and_unknown_containers,
+    ]
+}
+
+/// A running container with limits to be changed, and its id.
+fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
+    t.v1("memory", "");
+    let bundle = t.bundle().probe("sleep 600").set(
+        "/linux/resources",
+        json!({
+            "memory": {"limit": 33_554_432, "reservation": 25_165_824},
+            "cpu": {"shares": 100, "quota": 500_000, "period": 1_000_000},
+            "pids": {"limit": 20}
+        }),
+    );
+    let container = bundle.start();
+    (bundle, container)
+}
+
+/// Whether the container's files hold these values.
+fn hold(t: &Test, id: &str, wanted: &[(&str, &str, &str)]) {
+    for (controller, file, value) in wanted {
+        assert_eq!(t.v1_value(controller, id, file), *value, "{file}");
+    }
+}
+
+fn every_limit_by_flag(t: &Test) {
+    let (bundle, container) = limited(t);
+    let id = bundle.id();
+    let update = |flags: &str, wanted: &[(&str, &str, &str)]| {
+        let flags: Vec<&str> = flags.split(' ').collect();
+        container.command("update", &flags).output().success();
+        hold(t, id, wanted);
+    };
+    update("--memory 50M", &[("memory", "memory.limit_in_bytes", "52428800")]);
+    update("--memory-reservation=32m", &[("memory", "memory.soft_limit_in_bytes", "33554432")]);
+    if t.v1("memory", id).join("memory.memsw.limit_in_bytes").exists() {
+        update("--memory-swap 96468992", &[("memory", "memory.memsw.limit_in_bytes", "96468992")]);
+        let both = [
+            ("memory", "memory.limit_in_bytes", "31457280"),
+            ("memory", "memory.memsw.limit_in_bytes", "52428800"),
+        ];
+        update("--memory 30M --memory-swap 50M", &both);
+        let raised = [
+            ("memory", "memory.limit_in_bytes", "62914560"),
+            ("memory", "memory.memsw.limit_in_bytes", "83886080"),
+        ];
+        update("--memory 60M --memory-swap 80M", &raised);
+    }
+    update(
+        "--cpu-period 900000",
+        &[("cpu", "cpu.cfs_period_us", "900000"), ("cpu", "cpu.cfs_quota_us", "500000")],
+    );
+    update(
+        "--cpu-quota 600000",
+        &[("cpu", "cpu.cfs_period_us", "900000"), ("cpu", "cpu.cfs_quota_us", "600000")],
+    );
+    update("-cpu-quota -1", &[("cpu", "cpu.cfs_period_us", "900000"), ("cpu", "cpu.cfs_quota_us", "-1")]);
+    update("--cpu-share 200", &[("cpu", "cpu.shares", "200")]);
+    update(
+        "--cpuset-cpus 0 --cpuset-mems 0",
+        &[("cpuset", "cpuset.cpus", "0"), ("cpuset", "cpuset.mems", "0")],
+    );
+    update("--pids-limit 10", &[("pids", "pids.max", "10")]);
+    update("--pids-limit -1", &[("pids", "pids.max", "max")]);
+    update(
+        "--cpu-period 100000 --cpu-quota 50000 --pids-limit=7 --memory 70M",
+        &[
+            ("cpu", "cpu.cfs_period_us", "100000"),
+            ("cpu", "cpu.cfs_quota_us", "50000"),
+            ("pids", "pids.max", "7"),
+            ("memory", "memory.limit_in_bytes", "73400320"),
+        ],
+    );
+    container.command("update", &["--memory", "-1"]).output().success();
+    assert!(t.v1_value("memory", id, "memory.limit_in_bytes").len() > 15);
+    assert_eq!(container.status(), "running");
+}
+
+fn limits_from_a_file_and_from_stdin(t: &Test) {
+    let (bundle, container) = limited(t);
+    let file = t.dir().join("resources.json");
+    let resources = |pids: u32| json!({"pids": {"limit": pids}, "cpu": {"shares": 300}}).to_string();
+    fs::write(&file, resources(30)).unwrap();
+    let path = file.to_str().unwrap();
+    let equals = format!("--resources={path}");
+    for flags in [vec!["-r", path], vec!["--resources", path], vec![equals.as_str()]] {
+        container.command("update", &["--pids-limit", "20"]).output().success();
+        container.command("update", &flags).output().success();
+        hold(t, bundle.id(), &[("pids", "pids.max", "30"), ("cpu", "cpu.shares", "300")]);
+    }
+    for (n, flags) in [&["--resources=-"][..], &["--resources", "-"], &["-r", "-"]].into_iter().enumerate() {
+        let pids = 40 + n as u32;
+        let before_the_id = [&["update"][..], flags, &[bundle.id()]].concat();
+        t.runtime(before_the_id).input(&resources(pids)).output().success();
+        hold(t, bundle.id(), &[("pids", "pids.max", &pids.to_string())]);
+    }
+    // A flag counts before what the file says.
+    container.command("update", &["-r", path, "--pids-limit", "9"]).output().success();
+    hold(t, bundle.id(), &[("pids", "pids.max", "9"), ("cpu", "cpu.shares", "300")]);
+}
+
+/// What container engines send where nothing is to change.
+fn zeros_leave_what_is_there(t: &Test) {
+    let (bundle, container) = limited(t);
+    let zeros = json!({
+        "blockIO": {"weight": 0},
+        "cpu": {"shares": 0, "quota": 0, "period": 0, "realtimePeriod": 0, "cpus": "", "mems": ""},
+        "memory": {"limit": 0, "reservation": 0, "swap": 0, "kernel": 0}
+    });
+    container.command("update", &["--resources=-"]).input(&zeros.to_string()).output().success();
+    hold(
+        t,
+        bundle.id(),
+        &[
+            ("memory", "memory.limit_in_bytes", "33554432"),
+            ("memory", "memory.soft_limit_in_bytes", "25165824"),
+            ("cpu", "cpu.shares", "100"),
+            ("cpu", "cpu.cfs_quota_us", "500000"),
+            ("cpu", "cpu.cfs_period_us", "1000000"),
+            ("pids", "pids.max", "20"),
+        ],
+    );
+}
+
+fn devices_are_left_alone(t: &Test) {
+    let (bundle, container) = limited(t);
+    let before = t.v1_value("devices", bundle.id(), "devices.list");
+    let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "pids": {"limit": 50}});
+    container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
+    hold(t, bundle.id(), &[("pids", "pids.max", "50"), ("devices", "devices.list", &before)]);
+    assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
+}
+
+fn usage_errors(t: &Test) {
+    let (_bundle, container) = limited(t);
+    for (flags, fragments) in [
+        (&["--memory", "much"][..], &["much", "for flag --memory"][..]),
+        (&["--memory", "1X"], &["--memory"]),
+        (&["--memory=9999999P"], &["--memory", "too large"]),
+        (&["--pids-limit", "1.5"], &["--pids-limit"]),
+        (&["--cpu-quota", "half"], &["--cpu-quota"]),
+        (&["--cpu-period", "-1"], &["--cpu-period"]),
+        (&["--cpu-idle", "2"], &["--cpu-idle", "0 or 1"]),
+        (&["--blkio-weight", "70000"], &["--blkio-weight"]),
+        (&["--pids-limit"], &["flag needs an argument: --pids-limit"]),
+        (&["--no-such-limit", "1"], &["flag provided but not defined: -no-such-limit"]),
+        (&["--l3-cache-schema", "L3:0=f"], &["--l3-cache-schema", "not supported"]),
+        (&["--mem-bw-schema", "MB:0=20"], &["--mem-bw-schema", "not supported"]),
+    ] {
+        container.command("update", flags).output().refused(fragments);
+    }
+}
+
+fn malformed_resources(t: &Test) {
+    let (bundle, container) = limited(t);
+    let file = t.dir().join("resources.json");
+    let path = file.to_str().unwrap().to_owned();
+    for (text, fragments) in [
+        ("{\n  \"pids\": {\"limit\": }\n}", &["line 2", "column"][..]),
+        ("", &["line 1", "column 0"]),
+        ("{\"pids\": {\"limit\": 5}", &["line 1"]),
+        ("[]", &["must be an object"]),
+        ("{\"memory\": {\"limit\": \"50M\"}}", &["/memory/limit", "must be an integer"]),
+        ("{\"pids\": {\"limit\": -2}}", &["/pids/limit"]),
+        ("{\"cpu\": {\"cpus\": \"a-b\"}}", &["/cpu/cpus"]),
+    ] {
+        container.command("update", &["-r", "-"]).input(text).output().refused(fragments);
+        fs::write(&file, text).unwrap();
+        container.command("update", &["-r", &path]).output().refused(fragments);
+    }
+    container
+        .command("update", &["-r", "/no/such/file"])
+        .output()
+        .refused(&["/no/such/file", "no such file"]);
+    hold(t, bundle.id(), &[("pids", "pids.max", "20")]);
+}
+
+fn refused_values(t: &Test) {
+    let (bundle, container) = limited(t);
+    for (flags, fragments) in [
+        (&["--cpu-share", "1"][..], &["cpu-shares", "2"][..]),
+        (&["--cpu-share", "262145"], &["cpu-shares", "262144"]),
+        (&["--cpuset-cpus", "4000"], &["cpuset.cpus", "4000"]),
+        (&["--cpu-period", "1"], &["cpu.cfs_period_us"]),
+        (&["--memory", "64M", "--memory-swap", "32M"], &["swap"]),
+    ] {
+        container.command("update", flags).output().refused(fragments);
+    }
+    hold(t, bundle.id(), &[("cpu", "cpu.shares", "100"), ("memory", "memory.limit_in_bytes", "33554432")]);
+}
+
+fn stopped_and_unknown_containers(t: &Test) {
+    let container = t.bundle().start();
+    container.wait();
+    container.command("update", &["--pids-limit", "5"]).output().refused(&["container not running"]);
+    t.runtime(["update", "nobody", "--pids-limit", "5"]).output().refused(&["container does not exist"]);
+    t.runtime(["update"]).output().refused(&["exactly 1 argument"]);
+}
