@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
 use orlop::bundle::{Bundle, Spec};
-use orlop::cgroup::Layout;
+use orlop::cgroup::{Layout, Manager};
 use orlop::plan::{Host, Listing, Options, Side, compile};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,10 @@ fn plan(name: &str, text: &[u8]) -> String {
     let path = PathBuf::from("/var/lib/manager/bundle");
     let rootfs = path.join("rootfs");
     let bundle = Bundle { path, spec, config: text.to_vec(), rootfs, warnings: Vec::new() };
-    let options = Options { id: name.to_owned(), wait_for_start: true, console, ..Options::default() };
+    let cgroup_manager =
+        if name.ends_with("cgroups-disabled") { Manager::Disabled } else { Manager::Cgroupfs };
+    let id = name.to_owned();
+    let options = Options { id, wait_for_start: true, console, cgroup_manager, ..Options::default() };
     match compile(&bundle, &host(name.contains("v2")), &options) {
         Ok(plan) => {
             let listing = Listing::decode(&plan.encode()).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -2,9 +2,9 @@
 
 use super::controller::Controller;
 use super::join::{Join, open, open_unified};
-use super::layout::{self, Layout};
+use super::layout::Layout;
 use super::path::CgroupPath;
-use super::record::{Place, Record};
+use super::record::Record;
 use super::settings::{Settings, Side, apply};
 use super::{devices, file, make};
 use crate::bundle::spec::Resources;
@@ -82,17 +82,7 @@ impl Cgroup {
     pub fn of_process(layout: &Layout, pid: i32) -> Result<Self> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let text = file::read(&proc, "cgroup").map_err(|e| file::failed("read", &proc, "cgroup", e))?;
-        let mine = layout::memberships(&text);
-        let layout = layout.exact()?;
-        let directory = |h: &super::Hierarchy, unified| {
-            let (_, path) = mine.iter().find(|(label, _)| layout::labelled(h, label, unified))?;
-            layout::mounted_at(h, path)
-        };
-        let place =
-            |h: &super::Hierarchy| Some(Place { hierarchy: h.label(), directory: directory(h, false)? });
-        let v1 = layout.v1().iter().filter_map(place).collect();
-        let unified = layout.unified().and_then(|h| directory(h, true));
-        Ok(Self { record: Record { v1, unified, reused: true } })
+        Ok(Self { record: layout.located(&text)? })
     }
 
     /// What another process needs to [`Cgroup::open`] it.

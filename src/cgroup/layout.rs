@@ -3,6 +3,7 @@
 use super::controller::{Controller, Controllers};
 use super::mountinfo::{self, Entry};
 use super::path::CgroupPath;
+use super::record::{Place, Record};
 use super::usual;
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -172,6 +173,28 @@ impl Layout {
         let layout = self.exact()?;
         let Some(unified) = &layout.unified else { return Ok(None) };
         anchor(unified, path, &self.own_paths(path)?, true).map(Some)
+    }
+
+    /// The cgroup which the caller is in; hierarchies which do not show it are left out.
+    ///
+    /// # Errors
+    /// That the caller's `cgroup` file cannot be read.
+    pub fn own(&self) -> Result<Record> {
+        self.located(&read(&self.own.join("cgroup"))?)
+    }
+
+    /// The cgroup that a `/proc/PID/cgroup` names, in every hierarchy that shows it.
+    pub(super) fn located(&self, cgroup_file: &[u8]) -> Result<Record> {
+        let mine = memberships(cgroup_file);
+        let layout = self.exact()?;
+        let directory = |h: &Hierarchy, unified| {
+            let (_, path) = mine.iter().find(|(label, _)| labelled(h, label, unified))?;
+            mounted_at(h, path)
+        };
+        let place = |h: &Hierarchy| Some(Place { hierarchy: h.label(), directory: directory(h, false)? });
+        let v1 = layout.v1.iter().filter_map(place).collect();
+        let unified = layout.unified.as_ref().and_then(|h| directory(h, true));
+        Ok(Record { v1, unified, reused: true })
     }
 
     /// The layout with each mount's root known: the quick look at a pure v2 host leaves it out.

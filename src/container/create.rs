@@ -6,7 +6,7 @@ use super::lock::Lock;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
-use super::{Container, CreateOptions, Runtime, Status, clock, handoff, id};
+use super::{CgroupManager, Container, CreateOptions, Runtime, Status, clock, handoff, id};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
@@ -60,7 +60,7 @@ pub(super) fn create(
 fn check(options: &CreateOptions) -> Result<()> {
     let unsupported =
         |what: &str| Error::new(ErrorKind::Unsupported, Phase::Plan, format!("{what} is not built yet"));
-    if options.systemd_cgroup {
+    if options.cgroup_manager == CgroupManager::Systemd {
         return Err(unsupported("systemd as manager of cgroups"));
     }
     let paths = [
@@ -114,6 +114,7 @@ impl PlanOptions {
             no_new_keyring: options.no_new_keyring,
             init: options.init || asked,
             optional_cgroup: options.optional_cgroup,
+            cgroup_manager: options.cgroup_manager,
         }
     }
 
@@ -131,6 +132,7 @@ impl PlanOptions {
             no_new_keyring: self.no_new_keyring,
             init: self.init,
             optional_cgroup: self.optional_cgroup,
+            cgroup_manager: self.cgroup_manager,
         }
     }
 }

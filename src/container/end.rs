@@ -31,6 +31,9 @@ impl Container {
         let mut reached = all;
         if let Some(record) = record.as_ref().filter(|_| whole) {
             reached |= members::signal(record, signal)?;
+            if let Some(warning) = members::untold(record).filter(|_| all) {
+                self.runtime.warn(&warning);
+            }
         }
         match presence(record.as_ref())?.alive() {
             Some(pidfd) => match sys::process::pidfd_send_signal(pidfd, signal.number()) {
@@ -106,6 +109,9 @@ impl Container {
                 }
             }
             members::thaw(&record);
+            if let Some(warning) = members::untold(&record) {
+                self.runtime.warn(&warning);
+            }
         }
         if let Presence::Alive(pidfd) | Presence::Ended(pidfd) = &presence {
             self.wait_for_end(&record, pidfd)?;

@@ -3,8 +3,10 @@
 use super::store::Record;
 use super::{Container, Signal, Status, population};
 use crate::cgroup::{Cgroup, FreezerState};
+use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 /// How long the processes of a cgroup may take to die or to stand still.
@@ -96,7 +98,40 @@ fn wrong_state(text: &'static str) -> Error {
 
 /// Sends a signal to every process in the cgroup; whether there was anybody.
 pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
-    cgroup(record).map_or(Ok(false), |cgroup| Ok(cgroup.signal(signal.number())? > 0))
+    match cgroup(record) {
+        Some(cgroup) => Ok(cgroup.signal(signal.number())? > 0),
+        None => signal_without_cgroup(record, signal),
+    }
+}
+
+/// All but init, which the caller signals itself.
+fn signal_without_cgroup(record: &Record, signal: Signal) -> Result<bool> {
+    if !record.own_pid_namespace || record.presence()?.alive().is_none() {
+        return Ok(false);
+    }
+    let held: Vec<(i32, OwnedFd)> = population::of_namespace(record.init.pid)?
+        .into_iter()
+        .filter(|pid| *pid != record.init.pid)
+        .filter_map(|pid| Some((pid, sys::process::pidfd_open(pid).ok()?)))
+        .collect();
+    // A pid counts only if it is there still (or again) after its pidfd was opened.
+    let now = if held.is_empty() { Vec::new() } else { population::of_namespace(record.init.pid)? };
+    for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
+        match sys::process::pidfd_send_signal(pidfd, signal.number()) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(e) => return Err(Error::sys(Phase::Lifecycle, "signal process", e).on(pid.to_string())),
+        }
+    }
+    Ok(!held.is_empty())
+}
+
+/// What is to be said where processes are signalled or killed that nobody can find.
+pub(super) fn untold(record: &Record) -> Option<Error> {
+    (record.cgroup.is_empty() && !record.own_pid_namespace && record.init.pid != 0).then(|| {
+        let why = "only the first process of the container is reached";
+        Error::new(ErrorKind::Unsupported, Phase::Lifecycle, why)
+            .with_detail("it has neither a cgroup nor a pid namespace of its own to find the others by")
+    })
 }
 
 /// Whether the container stands still. Who cannot be frozen does not.

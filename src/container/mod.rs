@@ -36,6 +36,7 @@ pub use runtime::Runtime;
 pub use signal::Signal;
 pub use state::{OCI_VERSION, State, Status};
 
+pub use crate::cgroup::Manager as CgroupManager;
 pub use crate::sys::process::Exit;
 
 use crate::{Error, ErrorKind, Phase, Result};

@@ -1,5 +1,6 @@
 //! What the caller of `create` and `exec` may ask for beside the configuration.
 
+use crate::cgroup::Manager as CgroupManager;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -49,8 +50,9 @@ pub struct CreateOptions {
     pub no_new_keyring: bool,
     /// Stay as PID 1: reap, forward signals, end as the container's program did.
     pub init: bool,
-    /// `cgroupsPath` is `slice:prefix:name` and systemd makes the cgroup.
-    pub systemd_cgroup: bool,
+    /// Who makes the cgroup; recorded, so that nothing which is done to the container later needs to
+    /// be told.
+    pub cgroup_manager: CgroupManager,
     /// Whether to go on without the cgroups which the caller is not permitted to make; a limit that
     /// needs one still fails. Absent: yes for an unprivileged caller without a `cgroupsPath`.
     pub optional_cgroup: Option<bool>,

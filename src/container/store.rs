@@ -96,6 +96,7 @@ pub(crate) struct PlanOptions {
     pub(crate) no_new_keyring: bool,
     pub(crate) init: bool,
     pub(crate) optional_cgroup: Option<bool>,
+    pub(crate) cgroup_manager: crate::cgroup::Manager,
 }
 
 impl Record {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod cgroup2;
+mod cgroup_manager;
 mod crashes;
 mod hooks;
 mod lifecycle;
@@ -40,6 +41,7 @@ fn cases() -> Vec<kit::Case> {
         bad_input::cases(),
         logs::cases(),
         cgroup2::cases(),
+        cgroup_manager::cases(),
         unified::cases(),
         managers::cases(),
         security::cases(),

@@ -11,17 +11,9 @@ pub(crate) use parse::{Request, parse};
 pub(crate) use table::{Name, UpdateArgs};
 
 use crate::log::{Format, Level};
+use orlop::container::CgroupManager;
 use std::ffi::OsString;
 use std::path::PathBuf;
-
-/// Who writes the container's limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CgroupManager {
-    /// Files of the cgroup file systems.
-    Cgroupfs,
-    /// Systemd's D-Bus interface.
-    Systemd,
-}
 
 /// How `list` and `ps` print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

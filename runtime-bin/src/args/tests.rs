@@ -228,9 +228,8 @@ fn mistakes() {
         ("exec -e HOME y", "invalid value \"HOME\" for flag --env: must be NAME=VALUE"),
         ("--log-format xml list", "invalid value \"xml\" for flag --log-format: must be text or json"),
         (
-            "--cgroup-manager disabled create x",
-            "invalid value \"disabled\" for flag --cgroup-manager: a container without a cgroup is not \
-             supported yet; use cgroupfs",
+            "--cgroup-manager none create x",
+            "invalid value \"none\" for flag --cgroup-manager: must be cgroupfs, systemd or disabled",
         ),
     ] {
         assert_eq!(refused(line).0, message, "{line}");

@@ -1,12 +1,12 @@
 //! `create` and `run`: what makes a container.
 
 use super::{Failure, Outcome};
-use crate::args::{Args, CgroupManager};
+use crate::args::Args;
 use crate::environment::{absolute, absolute_option, listen_fds, notify_socket};
 use crate::foreground::{self, Signals, Terminal};
 use crate::log::Log;
 use orlop::bundle::Bundle;
-use orlop::container::{Console, Container, CreateOptions, Runtime, Stdio};
+use orlop::container::{CgroupManager, Console, Container, CreateOptions, Runtime, Stdio};
 use orlop::sys::stdio::is_inherited;
 use std::path::Path;
 
@@ -76,7 +76,7 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         no_pivot: args.no_pivot,
         no_new_keyring: args.no_new_keyring,
         init: args.init,
-        systemd_cgroup: false,
+        cgroup_manager: args.cgroup_manager.unwrap_or_default(),
         optional_cgroup: args.rootless,
         stdio: Stdio::Inherit,
     };

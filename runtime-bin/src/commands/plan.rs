@@ -12,7 +12,13 @@ pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
     let bundle = super::new::bundle(directory, args.config.as_deref())?;
     // What `create` would do; whoever takes the terminal makes no difference.
     let console = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
-    let options = Options { id: "ID".to_owned(), wait_for_start: true, console, ..Options::default() };
+    let options = Options {
+        id: "ID".to_owned(),
+        wait_for_start: true,
+        console,
+        cgroup_manager: args.cgroup_manager.unwrap_or_default(),
+        ..Options::default()
+    };
     let mut host = Host::detect()?;
     // Without a user namespace only root can run it, so that is whose plan it is.
     let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");

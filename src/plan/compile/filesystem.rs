@@ -3,10 +3,13 @@
 use super::super::step::{CgroupView, MountStep, Node, Origin, Slot, Source, Step, Turn};
 use super::{Compiler, idmap};
 use crate::bundle::spec::Mount;
+use crate::cgroup;
 use crate::mount::kind;
 use crate::mount::options::{self, MountOptions};
 use crate::namespace::Kind;
+use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
+use std::borrow::Cow;
 
 /// What every container has in /dev.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -219,22 +222,32 @@ impl Compiler<'_> {
         options: MountOptions,
         destination: String,
     ) -> Result<()> {
-        let Some(cgroup) = &self.cgroup else {
-            return Err(Error::unsupported(Phase::Mount, pointer, "the container has no cgroup to show"));
+        let mut options = options;
+        let (record, optional) = match (&self.cgroup, &self.host.cgroups) {
+            (Some(cgroup), _) => (Cow::Borrowed(&cgroup.record), cgroup.options.optional),
+            (None, Some(layout)) if self.options.cgroup_manager == cgroup::Manager::Disabled => {
+                // The cgroup is the creator's: there to be looked at.
+                options.attr_set |= attr::RDONLY;
+                options.attr_clear &= !attr::RDONLY;
+                options.rec_clear &= !attr::RDONLY;
+                (Cow::Owned(layout.own()?), true)
+            }
+            _ => {
+                let why = "the container has no cgroup to show";
+                return Err(Error::unsupported(Phase::Mount, pointer, why));
+            }
         };
-        if !cgroup.record.v1.is_empty() && kind == "cgroup" {
-            let optional = cgroup.options.optional;
-            let places = cgroup.record.v1.iter();
+        if !record.v1.is_empty() && kind == "cgroup" {
+            let places = record.v1.iter();
             let views = places.map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
             self.asked(pointer, Step::CgroupMount { destination, options: Box::new(options), views });
             return Ok(());
         }
-        let unified = cgroup.record.unified.as_ref().map(|p| p.display().to_string());
+        let unified = record.unified.as_ref().map(|p| p.display().to_string());
         let Some(source) = unified else {
             let why = "no cgroup2 hierarchy has the container's cgroup";
             return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
         };
-        let mut options = options;
         // nsdelegate, memory_recursiveprot: of the host's superblock, which is as the host wants it.
         options.data.clear();
         options.superblock.clear();

@@ -108,6 +108,8 @@ pub struct Options {
     pub init: bool,
     /// Go on without the cgroups which may not be made; absent: if unprivileged, and no path is named.
     pub optional_cgroup: Option<bool>,
+    /// Who makes the cgroup.
+    pub cgroup_manager: cgroup::Manager,
 }
 
 /// A compiled bundle.
@@ -266,6 +268,9 @@ impl<'a> Compiler<'a> {
     fn plan_cgroup(&self) -> Result<Option<CgroupPlan>> {
         let linux = self.bundle.spec.linux.as_ref();
         let resources = linux.and_then(|l| l.resources.clone()).unwrap_or_default();
+        if self.options.cgroup_manager == cgroup::Manager::Disabled {
+            return cgroup::refuse_limits(&resources).map(|()| None);
+        }
         let named = linux.and_then(|l| l.cgroups_path.as_deref()).filter(|p| !p.is_empty());
         let Some(layout) = &self.host.cgroups else {
             return if named.is_none() && resources == crate::bundle::spec::Resources::default() {

@@ -13,6 +13,7 @@ pub struct Bundle<'t> {
     id: String,
     dir: PathBuf,
     spec: Value,
+    globals: Vec<String>,
 }
 
 impl<'t> Bundle<'t> {
@@ -22,7 +23,7 @@ impl<'t> Bundle<'t> {
         fs::create_dir_all(dir.join("rootfs")).unwrap();
         fs::hard_link(probe(), dir.join("rootfs/probe")).unwrap();
         let spec = template(&id);
-        Self { test, id, dir, spec }
+        Self { test, id, dir, spec, globals: Vec::new() }
     }
 
     /// The container's id, which is also the name of its cgroup.
@@ -53,6 +54,12 @@ impl<'t> Bundle<'t> {
     /// Another container of this bundle's kind under a name that the test chooses.
     pub fn named(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
+        self
+    }
+
+    /// A word before the verb of every command on this bundle.
+    pub fn global(mut self, word: &str) -> Self {
+        self.globals.push(word.to_owned());
         self
     }
 
@@ -177,7 +184,8 @@ impl<'t> Bundle<'t> {
         self.test.containers.lock().unwrap().push(self.id.clone());
         let dir = self.dir.to_string_lossy().into_owned();
         let head = [verb.to_owned(), "--bundle".to_owned(), dir];
-        self.test.runtime(head).args(args.iter().copied()).arg(&self.id)
+        let runtime = self.test.runtime(head).args(args.iter().copied()).arg(&self.id);
+        self.globals.iter().fold(runtime, |runtime, word| runtime.global(word))
     }
 
     /// `run` in the foreground, whatever comes of it; nothing of the container may be left after it.

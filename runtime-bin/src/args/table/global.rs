@@ -47,16 +47,14 @@ pub(crate) static GLOBAL: &[Flag] = &[
     text(
         "cgroup-manager",
         None,
-        "cgroupfs|systemd",
-        "who makes the container's cgroup; a new container can have cgroupfs only (default: cgroupfs)",
+        "cgroupfs|systemd|disabled",
+        "who makes the container's cgroup; disabled: it has none of its own (default: cgroupfs)",
         |a, v| {
             a.cgroup_manager = Some(match v.as_str() {
                 "cgroupfs" => CgroupManager::Cgroupfs,
                 "systemd" => CgroupManager::Systemd,
-                "disabled" => {
-                    return Err("a container without a cgroup is not supported yet; use cgroupfs".into());
-                }
-                _ => return Err("must be cgroupfs or systemd".into()),
+                "disabled" => CgroupManager::Disabled,
+                _ => return Err("must be cgroupfs, systemd or disabled".into()),
             });
             Ok(())
         },
