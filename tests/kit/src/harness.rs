@@ -72,6 +72,12 @@ thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// Whether the command line wants the case of that name to run: for what prepares many cases at once.
+pub fn chosen(name: &str) -> bool {
+    let args = Args::read(std::env::args().skip(1));
+    !args.list && !args.only_ignored && args.wants(name)
+}
+
 /// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
 pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();

@@ -19,7 +19,7 @@ pub mod wrap;
 
 pub use bundle::Bundle;
 pub use console::{Console, Pty};
-pub use harness::{Case, main};
+pub use harness::{Case, chosen, main};
 pub use runtime::{Container, Output, Running, Runtime};
 pub use serde_json::{Value, json};
 pub use test::{Test, skip};

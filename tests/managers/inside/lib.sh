@@ -1,0 +1,72 @@
+# What scenarios are written with. A scenario is a function t_NAME of scenarios/MANAGER.sh; it runs in a shell of its own under
+# `set -e`, in a new directory ($dir), with a name for its container that nobody else uses ($name), and fails with the first
+# command that does. The file also has `start` and `stop` for the manager (run once, with files in /lane/state), and may
+# have `cleanup`, which runs after each scenario, and `limits[NAME]=SECONDS` (60 otherwise; NAME with hyphens).
+#
+#   same WANT GOT          two texts are equal
+#   has PART TEXT          a text contains another
+#   lacks PART TEXT        a text does not
+#   status CODE COMMAND…   the command ends with CODE; what it says, on both streams, is in $said
+#   until_true SECONDS COMMAND…   the command succeeds within that time
+#   terminal COMMAND…      the command at a terminal of its own; carriage returns removed
+#   skip REASON            this machine cannot do that
+#   $MANAGER $RUNTIME $RUNTIME_PATH    who is at work; $state is /lane/state; $image the image, of busybox
+
+# shellcheck shell=bash disable=SC2034
+declare -A limits=()
+state=/lane/state
+image=localhost/box:1
+
+complain() { echo "EXPECTED $*" >&2; return 1; }
+same() { [ "$1" = "$2" ] || complain "«$1» and not «$2»"; }
+has() { case $2 in *"$1"*) ;; *) complain "«$1» in «$2»" ;; esac; }
+lacks() { case $2 in *"$1"*) complain "no «$1» in «$2»" ;; esac; }
+status() {
+	local want=$1 got=0
+	shift
+	said=$("$@" 2>&1) || got=$?
+	echo "$said"
+	[ "$want" = "$got" ] || complain "status $want and not $got of: $*"
+}
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || { complain "within the time: $*"; return 1; }
+		sleep 0.1
+	done
+}
+terminal() {
+	local command
+	printf -v command '%q ' "$@"
+	# The pipe keeps the terminal open until the command itself ends.
+	sleep infinity | script --quiet --return --echo never --command "$command" /dev/null | tr -d '\r'
+}
+skip() { echo "skip: $*"; exit 77; }
+
+# Where a process is in a hierarchy of cgroups: cgroup_of PID CONTROLLER
+cgroup_of() {
+	local path
+	if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+		path=$(sed -n 's/^0:://p' "/proc/$1/cgroup")
+		echo "/sys/fs/cgroup$path"
+	else
+		path=$(awk -F: -v name="$2" '{n = split($2, all, ","); for (i = 1; i <= n; i++) if (all[i] == name) print $3}' "/proc/$1/cgroup")
+		echo "/sys/fs/cgroup/$2$path"
+	fi
+}
+# The value of a file there, by its name in either version: cgroup_value PID CONTROLLER V1-FILE V2-FILE
+cgroup_value() {
+	local place
+	place=$(cgroup_of "$1" "$2")
+	if [ -f /sys/fs/cgroup/cgroup.controllers ]; then cat "$place/$4"; else cat "$place/$3"; fi
+}
+
+# All that scenarios may leave by mistake: containers' cgroups, states of runtimes, mounts, processes.
+things() {
+	find /sys/fs/cgroup -mindepth 3 -type d 2>/dev/null | sed 's/^/cgroup /'
+	find /run/"$RUNTIME" /run/runc /run/containerd/runc/* /run/docker/runtime-*/* -mindepth 1 -type d 2>/dev/null | sed 's/^/state /'
+	awk '$5 !~ "^/(proc|sys|dev|lane|tmp/one)" {print "mount " $5}' /proc/self/mountinfo
+	# Shells of this script come and go.
+	ps -e -o pid=,ppid=,comm= | awk '$3 !~ /^(ps|awk|bash|sed|find|diff|sort|sleep)$/ {print "process " $3}' | sort
+}
