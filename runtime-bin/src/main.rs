@@ -47,7 +47,7 @@ fn answer(mut words: std::env::ArgsOs) -> u8 {
         Ok(Request::Help(None)) => output::print(&args::help::program(&program, &version_lines())),
         Ok(Request::Help(Some(command))) => output::print(&args::help::command(&program, command)),
         Ok(Request::Version) => output::print(&format!("{program} version {}", version_lines())),
-        Ok(Request::Command(command)) => commands::dispatch(command.name, &args, &log),
+        Ok(Request::Command(command)) => commands::dispatch(command.name, &program, &args, &log),
     };
     match done {
         Ok(code) => code,

@@ -5,6 +5,7 @@ mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
 mod crashes;
+mod generated;
 mod hooks;
 mod lifecycle;
 mod logs;
@@ -48,6 +49,7 @@ fn cases() -> Vec<kit::Case> {
         crashes::cases(),
         pause::cases(),
         update::cases(),
+        generated::cases(),
     ];
     rooms.into_iter().flatten().collect()
 }

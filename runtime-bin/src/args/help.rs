@@ -3,7 +3,7 @@
 use super::table::{COMMANDS, Command, Flag, GLOBAL};
 use std::fmt::Write;
 
-const INTRODUCTION: &str = "\
+pub(super) const INTRODUCTION: &str = "\
 {name} runs containers from OCI bundles. A bundle is a directory with a config.json and a root
 file system; \"{name} spec\" writes a config.json to start from. To run one:
 

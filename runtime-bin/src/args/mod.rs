@@ -1,14 +1,15 @@
-//! The command line: one table of flags ([`table`]), from which come the parser ([`mod@parse`]) and the
-//! help text ([`help`]).
+//! The command line: one table of flags ([`table`]), from which come the parser ([`mod@parse`]), the
+//! help text ([`help`]), the man pages and the completions ([`generate`]).
 
+pub(crate) mod generate;
 pub(crate) mod help;
 mod parse;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parse::{Request, parse};
-pub(crate) use table::{Name, UpdateArgs};
+pub(crate) use parse::{Request, find, parse};
+pub(crate) use table::{COMMANDS, Command, Name, UpdateArgs};
 
 use crate::log::{Format, Level};
 use orlop::container::CgroupManager;
@@ -106,6 +107,9 @@ pub(crate) struct Args {
 
     /// The flags of `update`
     pub(crate) update: UpdateArgs,
+
+    /// `man --directory`
+    pub(crate) man_directory: Option<PathBuf>,
 
     /// What is not a flag: the container id, a signal, the command of `exec`, the options of `ps`.
     pub(crate) words: Vec<OsString>,

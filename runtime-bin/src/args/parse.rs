@@ -240,7 +240,8 @@ pub(crate) fn parse(
     Ok(Request::Command(command))
 }
 
-fn find(word: &OsStr) -> Result<&'static Command, Usage> {
+/// The command of that name.
+pub(crate) fn find(word: &OsStr) -> Result<&'static Command, Usage> {
     COMMANDS.iter().copied().find(|c| word == c.word).ok_or_else(|| Usage::no_topic(word))
 }
 

@@ -1,10 +1,12 @@
 //! The commands: from [`Args`] to a call of the library, and its answer to an exit code.
 
+mod completion;
 mod delete;
 mod exec;
 mod features;
 mod kill;
 mod list;
+mod man;
 mod new;
 mod pause;
 mod plan;
@@ -70,15 +72,17 @@ fn lower(text: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }
 
-/// Does the command.
-pub(crate) fn dispatch(name: Name, args: &Args, log: &Log) -> Outcome {
+/// Does the command; `program` is what this one was called as.
+pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Outcome {
     match name {
+        Name::Completion => completion::completion(program, args),
         Name::Create => new::create(args, log),
         Name::Delete => delete::delete(args, log),
         Name::Exec => exec::exec(args, log),
         Name::Features => features::features(),
         Name::Kill => kill::kill(args, log),
         Name::List => list::list(args, log),
+        Name::Man => man::man(program, args),
         Name::Pause => pause::pause(args, log),
         Name::Plan => plan::plan(args, log),
         Name::Ps => ps::ps(args, log),

@@ -60,6 +60,11 @@ impl Test {
         &self.name
     }
 
+    /// The program under test.
+    pub fn program(&self) -> &Path {
+        &self.runtime
+    }
+
     /// The state root that every [`Runtime`] of this test is told.
     pub fn root(&self) -> PathBuf {
         self.dir.join("state")

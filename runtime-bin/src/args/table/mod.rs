@@ -1,14 +1,21 @@
 //! The table: every command and every flag, once. The files below have the entries.
+//!
+//! From it come the parser, `--help`, the man pages and the completions; nothing else has to be told of a
+//! new flag but the tests: `tests/runtime/flags.rs` wants one observable effect of each (command, flag).
+//! How help names a value says how shells complete it, see [`Flag::takes`].
 
 mod config;
 mod exec;
+mod generate;
 mod global;
 mod lifecycle;
 mod limits;
 mod query;
+mod takes;
 
 pub(crate) use global::GLOBAL;
 pub(crate) use limits::UpdateArgs;
+pub(crate) use takes::Takes;
 
 use super::{Args, CgroupManager, ListFormat};
 use crate::log::{Format, Level};
@@ -46,6 +53,10 @@ pub(crate) struct Flag {
 /// A command's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
+    /// `completion`
+    Completion,
+    /// `man`
+    Man,
     /// `create`
     Create,
     /// `start`
@@ -151,12 +162,14 @@ const fn list(mut flag: Flag) -> Flag {
 
 /// All commands, in the order of help.
 pub(crate) static COMMANDS: &[&Command] = &[
+    &generate::COMPLETION,
     &lifecycle::CREATE,
     &lifecycle::DELETE,
     &exec::EXEC,
     &query::FEATURES,
     &lifecycle::KILL,
     &query::LIST,
+    &generate::MAN,
     &limits::PAUSE,
     &config::PLAN,
     &query::PS,
