@@ -1,6 +1,7 @@
 //! Creating a container: the host side's column of a plan, and the way back when a line of it fails.
 
 use super::hooks::{self, Kind, Launcher, Place};
+use super::listener::{self, Agent};
 use super::liveness::{self, Identity, Presence};
 use super::lock::Lock;
 use super::options::Console;
@@ -49,7 +50,8 @@ pub(super) fn create(
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
-    let mut making = Making { container, record, bundle, plan, host: &host, options, until, stub: None };
+    let mut making =
+        Making { container, record, bundle, plan, host: &host, options, until, stub: None, agent: None };
     match making.make() {
         Ok(()) => Ok(making.container),
         Err(error) => Err(making.undo(error, &lock)),
@@ -91,6 +93,7 @@ fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Recor
         start_container: !Kind::StartContainer.of(hooks).is_empty(),
         poststart: !Kind::Poststart.of(hooks).is_empty(),
         poststop: !Kind::Poststop.of(hooks).is_empty(),
+        notifies: listener::notifies(&bundle.spec),
         own_pid_namespace: plan.namespaces.is_new(namespace::Kind::Pid),
         options,
         ..Record::new(id)
@@ -161,6 +164,7 @@ struct Making<'a> {
     options: &'a CreateOptions,
     until: Until,
     stub: Option<Stub>,
+    agent: Option<Agent>,
 }
 
 impl Making<'_> {
@@ -172,6 +176,9 @@ impl Making<'_> {
             self.record.cgroup = cgroup.record.clone();
         }
         self.container.directory.write_first(&self.record)?;
+        if self.until == Until::Running {
+            self.agent = Agent::connect(&self.bundle.spec)?;
+        }
         let join = self.make_cgroup()?;
         let console = self.spawn(join)?;
         // The host side's own work is done while the stub does its.
@@ -288,10 +295,14 @@ impl Making<'_> {
 
     /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
     fn serve(&mut self) -> Result<()> {
-        let mut turns = self.plan.turns().collect::<Vec<_>>().into_iter();
+        // The filter of a program that waits for `start` is loaded after that.
+        let last = self.until == Until::Created;
+        let turns = self.plan.turns().filter(|turn| !last || *turn != Turn::Listener);
+        let mut turns = turns.collect::<Vec<_>>().into_iter();
         loop {
             let Some(stub) = &self.stub else { return Err(lost()) };
-            match stub.answer()? {
+            let (answer, descriptor) = stub.answer_with_descriptor()?;
+            match answer {
                 Answer::Executed if self.until == Until::Running => return Ok(()),
                 Answer::Created | Answer::Executed => return Err(lost()),
                 Answer::Failed(f) => return Err(self.plan.failure(f.step, f.call, f.errno)),
@@ -299,6 +310,10 @@ impl Making<'_> {
                 Answer::Turn => {
                     // After the last turn it is created.
                     let Some(turn) = turns.next() else { return Ok(()) };
+                    if turn == Turn::Listener {
+                        self.listener(&descriptor.ok_or_else(lost)?)?;
+                        continue;
+                    }
                     self.take(turn)?;
                     if let Some(stub) = &self.stub {
                         stub.go()?;
@@ -321,7 +336,14 @@ impl Making<'_> {
                 self.run_hooks(Kind::CreateContainer)
             }
             Turn::StartHooks => self.run_hooks(Kind::StartContainer),
+            Turn::Listener => Err(lost()),
         }
+    }
+
+    fn listener(&mut self, listener: &OwnedFd) -> Result<()> {
+        let agent = self.agent.take().ok_or_else(lost)?;
+        let state = self.container.describe(self.record.clone(), Status::Created);
+        agent.send(listener, self.record.init.pid, &state)
     }
 
     /// A hook may ask for the container's state, and what it does is to be undone by poststop hooks

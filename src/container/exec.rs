@@ -2,6 +2,7 @@
 //! rules as the first one.
 
 use super::create::{console, home_in, namespaces};
+use super::listener::Agent;
 use super::liveness::Presence;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
@@ -94,6 +95,7 @@ impl Joining<'_> {
 
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
+        let agent = Agent::connect(&self.bundle.spec)?;
         let mut join = cgroup.map(Cgroup::join).transpose()?;
         let attempt = |join: Option<&Join>| {
             let plan = self.compile(host, join)?;
@@ -109,7 +111,7 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        self.follow(&plan, &stub).inspect_err(|_| stub.destroy())?;
+        self.follow(&plan, &stub, agent).inspect_err(|_| stub.destroy())?;
         Ok(stub)
     }
 
@@ -189,8 +191,15 @@ impl Joining<'_> {
         .spawn()
     }
 
-    fn follow(&self, plan: &Plan, stub: &Stub) -> Result<()> {
-        match stub.answer()? {
+    /// Until the program is executed; the listener of its filter comes before, if there is one.
+    fn follow(&self, plan: &Plan, stub: &Stub, agent: Option<Agent>) -> Result<()> {
+        let (mut answer, listener) = stub.answer_with_descriptor()?;
+        if let (Answer::Turn, Some(listener), Some(agent)) = (answer, listener, agent) {
+            let state = self.container.describe(self.record.clone(), Status::Running);
+            agent.send(&listener, stub.pid, &state)?;
+            answer = stub.answer()?;
+        }
+        match answer {
             Answer::Executed => Ok(()),
             Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
             Answer::Died(_) if self.record.presence()?.alive().is_none() => Err(cannot("stopped")),

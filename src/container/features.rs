@@ -158,12 +158,11 @@ fn seccomp() -> SeccompFeatures {
     let names = |all: &mut dyn Iterator<Item = Flag>| all.map(Flag::name).collect();
     SeccompFeatures {
         enabled: true,
-        // A profile which notifies is refused, which leaves nothing to wait for its supervisor.
-        actions: Action::NAMES.into_iter().filter(|name| *name != Action::Notify.name()).collect(),
+        actions: Action::NAMES.to_vec(),
         operators: Operator::ALL.iter().map(|operator| operator.name()).collect(),
         archs: sorted(Arch::ALL.iter().filter(|arch| arch.number("read").is_some()).map(|arch| arch.name())),
         known_flags: names(&mut Flag::ALL.into_iter()),
-        supported_flags: names(&mut Flag::ALL.into_iter().filter(|flag| *flag != Flag::WaitKillableRecv)),
+        supported_flags: names(&mut Flag::ALL.into_iter()),
     }
 }
 
@@ -189,7 +188,8 @@ mod tests {
         assert!(has("/linux/capabilities", "CAP_CHECKPOINT_RESTORE"));
         assert!(has("/linux/seccomp/archs", "SCMP_ARCH_X86_64"));
         assert!(has("/linux/seccomp/operators", "SCMP_CMP_MASKED_EQ"));
-        assert!(!has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY"));
+        assert!(has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY"));
+        assert!(has("/linux/seccomp/supportedFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
         assert!(has("/linux/seccomp/knownFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
         assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
         assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);

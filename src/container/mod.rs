@@ -14,6 +14,7 @@ mod handoff;
 mod hooks;
 mod id;
 mod journal;
+mod listener;
 mod liveness;
 mod lock;
 mod members;

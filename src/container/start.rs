@@ -2,6 +2,7 @@
 
 use super::create::{Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
+use super::listener::Agent;
 use super::liveness::Presence;
 use super::store::{Record, Stage};
 use super::{Container, Status, alive_status};
@@ -10,6 +11,7 @@ use crate::init::launch::{Answer, Memory};
 use crate::plan::{Host, Plan, compile};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
 impl Container {
@@ -28,11 +30,17 @@ impl Container {
             Status::Created => {}
             other => return Err(cannot(other)),
         }
-        let spec = if record.start_container || record.poststart { Some(self.spec()?) } else { None };
+        let needed = record.start_container || record.poststart || record.notifies;
+        let spec = if needed { Some(self.spec()?) } else { None };
+        // While it can still be started another time.
+        let agent = match spec.as_ref().filter(|_| record.notifies) {
+            Some(spec) => Agent::connect(spec)?,
+            None => None,
+        };
         if let Some(spec) = spec.as_ref().filter(|_| record.start_container) {
             self.start_container_hooks(&record, spec, &pidfd)?;
         }
-        if !self.release(&record)? {
+        if !self.release(&record, agent, &pidfd)? {
             // Another `start` was cut short after it had let the program go.
             record.stage = Stage::Started;
             self.directory.write(&record)?;
@@ -47,7 +55,7 @@ impl Container {
     }
 
     /// Calls the waiting init process and hears what becomes of it; `false` where it waits no more.
-    fn release(&self, record: &Record) -> Result<bool> {
+    fn release(&self, record: &Record, mut agent: Option<Agent>, pidfd: &OwnedFd) -> Result<bool> {
         let failed = |call: &'static str| {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
@@ -57,7 +65,18 @@ impl Container {
                 .with_detail("its init process died while it was to be started"));
         };
         let memory = Memory::adopt(file)?;
-        while sys::channel::receive(&sock).map_err(failed("read"))? {}
+        loop {
+            match sys::unix::receive(&sock) {
+                Ok((0, _)) | Err(Errno::ECONNRESET) => break,
+                Ok((_, Some(listener))) => {
+                    let Some(agent) = agent.take() else { continue };
+                    let state = self.describe(record.clone(), Status::Created);
+                    agent.send(&listener, record.init.pid, &state).inspect_err(|_| stop(pidfd))?;
+                }
+                Ok((_, None)) => {}
+                Err(e) => return Err(failed("recvmsg")(e)),
+            }
+        }
         match memory.verdict() {
             Answer::Executed => Ok(true),
             Answer::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),

@@ -69,6 +69,9 @@ pub(crate) struct Record {
     pub(crate) poststart: bool,
     #[serde(default)]
     pub(crate) poststop: bool,
+    /// Whether the filter asks an agent, who gets its listener at `start`.
+    #[serde(default)]
+    pub(crate) notifies: bool,
     /// Whether hooks may have run, whose effect those of poststop undo.
     #[serde(default)]
     pub(crate) hooked: bool,

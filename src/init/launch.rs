@@ -6,6 +6,7 @@ use crate::sys::channel;
 use crate::sys::memfd::{Mapping, memfd_create};
 use crate::sys::process::{self, Exit};
 use crate::sys::spawn::{self, Request};
+use crate::sys::unix;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -187,6 +188,15 @@ impl Stub {
         match channel::receive(&self.control) {
             Ok(true) => Ok(Answer::Turn),
             Ok(false) => Ok(self.memory.verdict()),
+            Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
+        }
+    }
+
+    /// The same, with the descriptor that comes with a turn.
+    pub(crate) fn answer_with_descriptor(&self) -> Result<(Answer, Option<OwnedFd>)> {
+        match unix::receive(&self.control) {
+            Ok((0, _)) | Err(Errno::ECONNRESET) => Ok((self.memory.verdict(), None)),
+            Ok((_, fd)) => Ok((Answer::Turn, fd)),
             Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
         }
     }

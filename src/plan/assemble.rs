@@ -1,6 +1,6 @@
 //! The assembler: instructions, the data they point at, and the registers they use.
 
-use super::machine::{ANY, Header, Insn, MAGIC, REGISTERS, compare, kind, op};
+use super::machine::{ANY, ASIDE_STACK, Header, Insn, MAGIC, REGISTERS, compare, kind, op};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -189,6 +189,12 @@ impl Assembler {
     /// See [`op::COPY_TREE`].
     pub(crate) fn copy_tree(&mut self, from: Reg, to: Reg) {
         self.push(op::COPY_TREE, 0, NOWHERE, &[from.into(), to.into()]);
+    }
+
+    /// See [`op::LISTENER`].
+    pub(crate) fn listener(&mut self, flags: u64, program: Arg, place: Arg, socket: Reg, header: Arg) {
+        let stack = self.scratch(ASIDE_STACK);
+        self.push(op::LISTENER, 0, NOWHERE, &[flags.into(), program, place, socket.into(), header, stack]);
     }
 
     /// Sets the control page's state.

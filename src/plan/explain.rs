@@ -2,7 +2,7 @@
 
 use super::compile::Plan;
 use super::names::call_name;
-use super::step::{Line, MountStep, Origin, Side, Source, Step, Turn};
+use super::step::{Line, MountStep, Origin, Sender, Side, Source, Step, Turn};
 use crate::mount::options::MountOptions;
 use crate::namespace::Kind;
 use crate::process::capability::CapSet;
@@ -115,6 +115,7 @@ fn turn(turn: Turn) -> &'static str {
         Turn::RuntimeHooks => "the hooks outside",
         Turn::ContainerHooks => "the createContainer hooks",
         Turn::StartHooks => "the startContainer hooks",
+        Turn::Listener => "the listener's way to the agent",
     }
 }
 
@@ -242,8 +243,13 @@ impl Step {
             }
             Self::ResetSignals => f.write_str("signals to default"),
             Self::StayAsInit { .. } => f.write_str("stay as PID 1; the program is a child"),
-            Self::Seccomp { filter, flags } => {
-                write!(f, "seccomp filter of {} instructions, flags {flags:#x}", filter.len() / 8)
+            Self::Seccomp { filter, flags, listener } => {
+                write!(f, "seccomp filter of {} instructions, flags {flags:#x}", filter.len() / 8)?;
+                f.write_str(match listener {
+                    None => "",
+                    Some(Sender::Itself) => "; its listener to the agent",
+                    Some(Sender::Aside) => "; its listener to the agent, by a thread aside",
+                })
             }
             Self::Execute { args, .. } => write!(f, "execute {args:?}"),
             Self::NoProgram => f.write_str("there is no program: start fails"),

@@ -137,6 +137,12 @@ fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::Pivot { .. }, Errno::EINVAL) => "is the host's root an initramfs? then use --no-pivot",
         (Step::Capabilities { .. }, Errno::EPERM) => "a capability that the caller does not have itself",
         (Step::JoinCgroup { .. }, Errno::ENOSPC) => "the cgroup's cpuset has no cpus or mems",
+        (Step::Seccomp { listener: Some(_), .. }, Errno::EAGAIN) => {
+            "a thread has to send the listener, as the profile does not allow sendmsg(2): is pids.limit too small?"
+        }
+        (Step::Seccomp { listener: Some(_), .. }, Errno::EBUSY) => {
+            "the caller is itself under a filter with a listener, and a process can only have one"
+        }
         (Step::WriteLabel { .. }, Errno::ENOENT) => "is the AppArmor profile loaded?",
         _ => return None,
     })

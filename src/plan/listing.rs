@@ -24,7 +24,7 @@ pub struct Listing {
 const HEADER: usize = size_of::<Header>();
 const INSN: usize = size_of::<Insn>();
 /// Operands of each operation.
-const OPERANDS: [(u8, usize); 12] = [
+const OPERANDS: [(u8, usize); 13] = [
     (op::CALL, 6),
     (op::MOVE, 1),
     (op::JUMP, 3),
@@ -37,6 +37,7 @@ const OPERANDS: [(u8, usize); 12] = [
     (op::ADD, 1),
     (op::INIT, 1),
     (op::COPY_TREE, 2),
+    (op::LISTENER, 6),
 ];
 
 /// The number of operands of a known operation.
@@ -228,6 +229,9 @@ impl Listing {
             op::CALL => self.call(f, insn),
             op::MOVE => write!(f, "r{dst} = {a}"),
             op::ADD => write!(f, "r{dst} = r{dst} + {a}"),
+            op::LISTENER => {
+                write!(f, "seccomp flags {a}, program {b}; a thread sends the listener to {}", arg(3))
+            }
             op::COPY_TREE => write!(f, "copy the tree {a} to {b}"),
             op::JUMP => {
                 let how = match insn.nr {

@@ -90,6 +90,9 @@ pub struct Insn {
     pub args: [u64; 6],
 }
 
+/// Room for the stack of the thread of [`op::LISTENER`], in bytes.
+pub const ASIDE_STACK: usize = 4096;
+
 /// In [`Insn::tolerate`]: every errno.
 pub const ANY: u16 = u16::MAX;
 
@@ -131,6 +134,10 @@ pub mod op {
     pub const ADD: u8 = 10;
     /// Copies what is in the directory `args[0]` into the directory `args[1]`.
     pub const COPY_TREE: u8 = 11;
+    /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, and lets a
+    /// thread which is not under it send the listener: it stores the descriptor at `args[2]` and makes
+    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`super::ASIDE_STACK`] bytes for that thread.
+    pub const LISTENER: u8 = 12;
     /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
     pub const INIT: u8 = 9;
 }

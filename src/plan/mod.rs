@@ -17,4 +17,6 @@ mod step;
 pub(crate) use compile::{ExecOptions, HookPlace, compile_exec, compile_hook, kernel_version, privileged};
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;
-pub use step::{CgroupView, Idmap, Line, MountStep, Node, Origin, Owners, Side, Slot, Source, Step, Turn};
+pub use step::{
+    CgroupView, Idmap, Line, MountStep, Node, Origin, Owners, Sender, Side, Slot, Source, Step, Turn,
+};

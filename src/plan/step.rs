@@ -96,6 +96,17 @@ pub enum Turn {
     ContainerHooks,
     /// Hooks `startContainer` are to run, inside the container (`run` only: otherwise `start` does).
     StartHooks,
+    /// The listener of the filter has come, and goes to the agent; nobody waits for an answer.
+    Listener,
+}
+
+/// Who sends a filter's listener to the host side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The process itself: its filter lets sendmsg(2) pass.
+    Itself,
+    /// A thread which is not under the filter.
+    Aside,
 }
 
 /// What a mount point is to be.
@@ -375,6 +386,7 @@ pub enum Step {
     Seccomp {
         filter: Vec<u8>,
         flags: u64,
+        listener: Option<Sender>,
     },
     Execute {
         args: Vec<String>,

@@ -7,7 +7,7 @@ use super::dispatch::{self, Fate, Ranges};
 use super::multiplex::Multiplexer;
 use super::program::Section;
 use super::table::{self, NONE, PRIVATE, SLOTS};
-use super::{Action, Arch, Condition, Flag, Profile, Program};
+use super::{Action, Arch, Condition, Profile, Program};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The kernel's BPF_MAXINSNS.
@@ -86,30 +86,12 @@ impl Profile<'_> {
             );
         }
         for (i, rule) in self.rules.iter().enumerate() {
-            // Who hands the listener over needs write(2) to say that it is there.
-            if rule.action == Action::Notify
-                && let Some(j) = rule.names.iter().position(|n| n == "write")
-            {
-                return refuse(
-                    format!("/linux/seccomp/syscalls/{i}/names/{j}"),
-                    "SCMP_ACT_NOTIFY cannot be used for the write syscall",
-                );
-            }
             if let Some(j) = rule.conditions.iter().position(|c| c.argument > 5) {
                 return refuse(
                     format!("/linux/seccomp/syscalls/{i}/args/{j}/index"),
                     "a system call has arguments 0 to 5",
                 );
             }
-        }
-        let waits = |f: &Vec<Flag>| f.iter().position(|&f| f == Flag::WaitKillableRecv);
-        if let Some(i) = self.flags.as_ref().and_then(waits)
-            && !self.notifies()
-        {
-            return refuse(
-                format!("/linux/seccomp/flags/{i}"),
-                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a rule with SCMP_ACT_NOTIFY",
-            );
         }
         Ok(())
     }

@@ -48,7 +48,8 @@ impl Support {
 
     /// The flag word for a program on this kernel, without `NEW_LISTENER`. A flag which the
     /// profile asks for and the kernel lacks is an error; where the profile leaves them to us it
-    /// is `SPEC_ALLOW` if there is such a flag.
+    /// is `SPEC_ALLOW` if there is such a flag. `WAIT_KILLABLE_RECV` means notifications, and is left out
+    /// where there are none.
     pub fn flag_word(&self, program: &Program) -> Result<u32> {
         let Some(flags) = program.flags() else {
             let default = self.flags.contains(&Flag::SpecAllow);
@@ -60,9 +61,16 @@ impl Support {
                 let why = format!("this kernel does not know the seccomp flag {}", flag.name());
                 return Err(Error::unsupported(Phase::Seccomp, format!("/linux/seccomp/flags/{i}"), why));
             }
-            word |= flag.bit();
+            if *flag != Flag::WaitKillableRecv || program.notifies {
+                word |= flag.bit();
+            }
         }
         Ok(word)
+    }
+
+    /// The same with `NEW_LISTENER`, for a process of one thread: `TSYNC` says nothing to it.
+    pub(crate) fn flag_word_with_listener(&self, program: &Program) -> Result<u32> {
+        Ok((self.flag_word(program)? & !Flag::Tsync.bit()) | sys::NEW_LISTENER)
     }
 
     /// An error naming the first action of the program that this kernel lacks.

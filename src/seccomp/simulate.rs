@@ -1,12 +1,23 @@
 //! What a program decides, without loading it.
 
 use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::{Action, Arch, Program};
+use super::{Action, Arch, Profile, Program, Rule};
 
 impl Program {
     /// What the kernel would do with a call: `number` as the architecture has it (with x32's bit).
     pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
         self.trace(arch, number, arguments).0
+    }
+
+    /// Whether the native system call of this name passes whatever its arguments are.
+    pub(crate) fn lets_pass(&self, profile: &Profile<'_>, name: &str) -> bool {
+        let conditional =
+            |rule: &&Rule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
+        let Some((arch, number)) = Arch::native().and_then(|arch| Some((arch, arch.number(name)?))) else {
+            return false;
+        };
+        profile.rules.iter().find(conditional).is_none()
+            && matches!(self.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
     }
 
     /// The same, and how many instructions it takes.

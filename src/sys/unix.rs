@@ -32,6 +32,12 @@ fn address(dir: impl AsFd, name: &str) -> Result<UnixAddr, Errno> {
 /// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
 /// stream, and where the message has no descriptor.
 pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
+    receive(sock).map(|(_, fd)| fd)
+}
+
+/// Receives some bytes, and the descriptor that came with them (close-on-exec), if any; no bytes: the end of
+/// the stream.
+pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
     #[repr(C, align(8))]
     struct Control([u8; 64]);
     let (mut byte, mut control) = ([0_u8; 64], Control([0; 64]));
@@ -64,7 +70,18 @@ pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok(first.filter(|_| n > 0))
+    Ok((n as usize, first.filter(|_| n > 0)))
+}
+
+/// Sends all of `data`; a peer that is gone is `EPIPE`, and raises no signal.
+pub fn send_all(sock: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
+    let (fd, null) = (sock.as_fd().as_raw_fd(), std::ptr::null::<u8>());
+    while !data.is_empty() {
+        let n =
+            retry(|| call!(libc::SYS_sendto, fd, data.as_ptr(), data.len(), libc::MSG_NOSIGNAL, null, 0))?;
+        data = &data[n as usize..];
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ pub(crate) fn cases() -> Vec<Case> {
         exec_has_the_filter,
         calls_newer_than_the_profile_do_not_exist,
         recorded_profile,
-        notify_is_refused,
     ]
 }
 
@@ -197,11 +196,4 @@ fn recorded_profile(t: &Test) {
 fn recorded() -> Value {
     let text = include_str!("../fixtures/managers/docker28-run.json");
     serde_json::from_str::<Value>(text).unwrap()["linux"]["seccomp"].clone()
-}
-
-fn notify_is_refused(t: &Test) {
-    t.only_orlop("this runtime wants a listener path instead");
-    filtered(t, &json!([rule("personality", "SCMP_ACT_NOTIFY")]))
-        .try_run()
-        .refused(&["/linux/seccomp", "SCMP_ACT_NOTIFY"]);
 }

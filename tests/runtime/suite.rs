@@ -18,6 +18,7 @@ mod process;
 mod query;
 mod resources;
 mod seccomp;
+mod seccomp_notify;
 mod security;
 mod terminal;
 mod unified;
@@ -37,6 +38,7 @@ fn cases() -> Vec<kit::Case> {
         hooks::cases(),
         resources::cases(),
         seccomp::cases(),
+        seccomp_notify::cases(),
         terminal::cases(),
         lifecycle::cases(),
         bad_input::cases(),

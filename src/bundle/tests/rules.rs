@@ -388,8 +388,8 @@ fn seccomp() {
         (
             s,
             rule(json!({"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"})),
-            "/linux/seccomp/syscalls/0/names/1",
-            "write syscall",
+            "/linux/seccomp/listenerPath",
+            "required by SCMP_ACT_NOTIFY",
         ),
         (s, argument(6, "SCMP_CMP_EQ"), "/linux/seccomp/syscalls/0/args/0/index", "0 to 5"),
         (s, argument(5, "=="), "/linux/seccomp/syscalls/0/args/0/op", "not one of"),

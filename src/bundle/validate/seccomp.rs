@@ -51,9 +51,6 @@ fn rules(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
         for (j, name) in rule.names.iter().enumerate() {
             if name.is_empty() {
                 found.error(&names.index(j), SECTION, "must not be empty");
-            } else if name == "write" && rule.action == NOTIFY {
-                let message = "SCMP_ACT_NOTIFY cannot be used for the write syscall";
-                found.error(&names.index(j), SECTION, message);
             }
         }
         one_of(&rule.action, &SECCOMP_ACTIONS, &at.key("action"), SECTION, found);

@@ -292,7 +292,7 @@ impl Compiler<'_> {
     fn filter(&self) -> Result<Option<Line>> {
         let Some(filter) = self.command.seccomp else { return Ok(None) };
         let flags = seccomp::Support::probe().flag_word(filter)?;
-        let step = Step::Seccomp { filter: filter.to_bytes(), flags: flags.into() };
+        let step = Step::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None };
         Ok(Some(Line { origin: Origin::Standard, step }))
     }
 }

@@ -3,7 +3,9 @@
 /// Numbers of the system calls that the stub itself makes (those of a plan come with it).
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
+    pub const CLONE: u64 = 56;
     pub const CLOSE: u64 = 3;
+    pub const EXIT: u64 = 60;
     pub const EXIT_GROUP: u64 = 231;
     pub const FCHMODAT: u64 = 268;
     pub const FCHOWNAT: u64 = 260;
@@ -21,14 +23,19 @@ pub mod nr {
     pub const OPENAT: u64 = 257;
     pub const READLINKAT: u64 = 267;
     pub const RT_SIGTIMEDWAIT: u64 = 128;
+    pub const SCHED_YIELD: u64 = 24;
+    pub const SECCOMP: u64 = 317;
     pub const SENDFILE: u64 = 40;
+    pub const SENDMSG: u64 = 46;
     pub const SYMLINKAT: u64 = 266;
     pub const UTIMENSAT: u64 = 280;
     pub const WAIT4: u64 = 61;
 }
 #[cfg(target_arch = "aarch64")]
 pub mod nr {
+    pub const CLONE: u64 = 220;
     pub const CLOSE: u64 = 57;
+    pub const EXIT: u64 = 93;
     pub const EXIT_GROUP: u64 = 94;
     pub const FCHMODAT: u64 = 53;
     pub const FCHOWNAT: u64 = 54;
@@ -46,7 +53,10 @@ pub mod nr {
     pub const OPENAT: u64 = 56;
     pub const READLINKAT: u64 = 78;
     pub const RT_SIGTIMEDWAIT: u64 = 137;
+    pub const SCHED_YIELD: u64 = 124;
+    pub const SECCOMP: u64 = 277;
     pub const SENDFILE: u64 = 71;
+    pub const SENDMSG: u64 = 211;
     pub const SYMLINKAT: u64 = 36;
     pub const UTIMENSAT: u64 = 88;
     pub const WAIT4: u64 = 260;
@@ -68,6 +78,58 @@ core::arch::global_asm!(".globl _start", "_start:", "mov x29, #0", "mov x30, #0"
 #[path = "../../sys/raw.rs"]
 mod raw;
 pub use raw::syscall;
+
+/// Ends the process by an instruction that no processor knows.
+pub fn trap() {
+    // SAFETY: raises SIGILL (or SIGTRAP), which nobody here handles.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!("ud2");
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!("udf #0");
+    }
+}
+
+/// clone(2) of a thread of this process, which calls `run(argument)` on the stack that ends at `stack`; its
+/// number, or an errno.
+///
+/// # Safety
+/// `stack` is aligned to 16 bytes, and what is below it is the thread's for good; `run` does not return.
+pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64) -> !, argument: u64) -> i64 {
+    /// `CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM`
+    const FLAGS: u64 = 0x5_0f00;
+    let answer: i64;
+    // SAFETY: the caller sees an ordinary system call; the thread has the same registers but the answer's
+    // and the stack pointer.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call r8",
+            "ud2",
+            "2:",
+            inlateout("rax") nr::CLONE => answer, in("rdi") FLAGS, in("rsi") stack, in("rdx") 0, in("r10") 0,
+            in("r8") run, in("r9") argument, lateout("rcx") _, lateout("r11") _,
+        );
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, #0",
+            "mov x0, x10",
+            "blr x9",
+            "udf #0",
+            "2:",
+            inlateout("x0") FLAGS => answer, in("x1") stack, in("x2") 0, in("x3") 0, in("x4") 0,
+            in("x8") nr::CLONE, in("x9") run, in("x10") argument, lateout("x30") _,
+        );
+    }
+    answer
+}
 
 /// The compiler calls these for copies and fills; without a C library they are ours.
 mod memory {

@@ -203,6 +203,7 @@ impl Plan {
     pub(crate) fn turns(&self) -> impl Iterator<Item = super::step::Turn> {
         self.lines.iter().filter_map(|line| match line.step {
             Step::AwaitHost(turn) => Some(turn),
+            Step::Seccomp { listener: Some(_), .. } => Some(super::step::Turn::Listener),
             _ => None,
         })
     }
@@ -332,11 +333,6 @@ impl<'a> Compiler<'a> {
             }
             if linux.mount_label.as_deref().is_some_and(|l| !l.is_empty()) {
                 return not_yet("/linux/mountLabel", "labelling mounts");
-            }
-            if let Some(seccomp) = &linux.seccomp
-                && seccomp.listener_path.as_deref().is_some_and(|p| !p.is_empty())
-            {
-                return not_yet("/linux/seccomp/listenerPath", "seccomp notification");
             }
         }
         Ok(())

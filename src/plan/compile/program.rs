@@ -1,6 +1,6 @@
 //! The process: limits, identity, capabilities, filter, program.
 
-use super::super::step::{Slot, Step, Turn};
+use super::super::step::{Sender, Slot, Step, Turn};
 use super::Compiler;
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
@@ -241,12 +241,20 @@ impl Compiler<'_> {
             return Ok(None);
         };
         let profile = Profile::try_from(spec)?;
-        if profile.notifies() {
-            let why = "SCMP_ACT_NOTIFY is not built yet";
-            return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp", why));
-        }
         let program = profile.compile()?;
-        let flags = seccomp::Support::probe().flag_word(&program)?;
-        Ok(Some(Step::Seccomp { filter: program.to_bytes(), flags: flags.into() }))
+        let support = seccomp::Support::probe();
+        let listener = program.notifies().then(|| {
+            // The stub's own call: once the filter is there, its agent would have to answer for it.
+            let passes = program.lets_pass(&profile, "sendmsg");
+            if passes { Sender::Itself } else { Sender::Aside }
+        });
+        let flags = match listener {
+            None => support.flag_word(&program)?,
+            Some(_) => {
+                support.check_actions(&program)?;
+                support.flag_word_with_listener(&program)?
+            }
+        };
+        Ok(Some(Step::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
     }
 }

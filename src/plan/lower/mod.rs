@@ -45,6 +45,8 @@ struct Lower {
     label: Option<Reg>,
     /// Address of the program's path.
     program: Option<Reg>,
+    /// The connection of who has called `start`.
+    caller: Option<Reg>,
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
     /// How the copy of the root leaves the mount that it was taken from, where the host hears.
@@ -65,6 +67,7 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
         empty: None,
         label: None,
         program: None,
+        caller: None,
         host_hears: false,
         root_leaves: libc::MS_PRIVATE,
         stat: None,

@@ -1,7 +1,7 @@
 //! What the process is given, and how it begins.
 
 use super::super::machine::{compare, last, state};
-use super::super::step::Step;
+use super::super::step::{Sender, Step};
 use super::{CWD, Lower};
 use crate::plan::assemble::Arg;
 use crate::process::capability::{CapSet, Sets};
@@ -116,14 +116,7 @@ impl Lower {
             }
             Step::ResetSignals => self.reset_signals(),
             Step::StayAsInit { foreground } => self.stay_as_init(*foreground),
-            Step::Seccomp { filter, flags } => {
-                let instructions = self.asm.bytes(filter);
-                let mut program = [0u8; 16];
-                program[..2].copy_from_slice(&((filter.len() / 8) as u16).to_ne_bytes());
-                let program = self.asm.structure(&program, &[(8, instructions)]);
-                let set = libc::SECCOMP_SET_MODE_FILTER;
-                self.asm.call(libc::SYS_seccomp, &[set.into(), (*flags).into(), program]);
-            }
+            Step::Seccomp { filter, flags, listener } => self.seccomp(filter, *flags, *listener),
             Step::Execute { args, env } => {
                 let mut strings =
                     |list: &[String]| -> Vec<Arg> { list.iter().map(|s| self.asm.string(s)).collect() };
@@ -135,6 +128,28 @@ impl Lower {
             }
             Step::NoProgram => self.asm.fail(Errno::EINVAL, 0),
             _ => {}
+        }
+    }
+
+    fn seccomp(&mut self, filter: &[u8], flags: u64, listener: Option<Sender>) {
+        let instructions = self.asm.bytes(filter);
+        let mut program = [0u8; 16];
+        program[..2].copy_from_slice(&((filter.len() / 8) as u16).to_ne_bytes());
+        let program = self.asm.structure(&program, &[(8, instructions)]);
+        let set = libc::SECCOMP_SET_MODE_FILTER;
+        // Whoever called `start` is who listens, if somebody has.
+        let socket = self.caller.unwrap_or_else(Self::control);
+        match listener {
+            None => self.asm.call(libc::SYS_seccomp, &[set.into(), flags.into(), program]),
+            Some(Sender::Itself) => {
+                let fd = self.asm.call_to(libc::SYS_seccomp, &[set.into(), flags.into(), program]);
+                self.send(socket, fd, "l", false);
+                self.asm.release(fd);
+            }
+            Some(Sender::Aside) => {
+                let (header, place) = self.message("l");
+                self.asm.listener(flags, program, place, socket, header);
+            }
         }
     }
 
@@ -271,6 +286,7 @@ impl Lower {
         self.asm.place(called);
         self.asm.call(libc::SYS_close, &[listener.into()]);
         // `caller` stays open until execve, or the end.
+        self.caller = Some(caller);
     }
 
     fn reset_signals(&mut self) {

@@ -94,6 +94,19 @@ impl Lower {
 
     /// One descriptor and a few bytes over a socket; the answer's register where a dead peer is one.
     pub(super) fn send(&mut self, socket: Reg, fd: Reg, text: &str, dead_peer: bool) -> Option<Reg> {
+        let (header, place) = self.message(text);
+        self.asm.store(4, place, fd);
+        let args = [socket.into(), header, libc::MSG_NOSIGNAL.into()];
+        if !dead_peer {
+            self.asm.call(libc::SYS_sendmsg, &args);
+            return None;
+        }
+        self.asm.tolerating(&[Errno::EPIPE, Errno::ECONNRESET]);
+        Some(self.asm.call_to(libc::SYS_sendmsg, &args))
+    }
+
+    /// A message of a few bytes with one descriptor, and the place where that is to be stored.
+    pub(super) fn message(&mut self, text: &str) -> (Arg, Arg) {
         let data = self.string(text);
         let mut iov = [0u8; 16];
         iov[8..].copy_from_slice(&(text.len() as u64).to_ne_bytes());
@@ -103,18 +116,11 @@ impl Lower {
         control[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
         control[12..16].copy_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
         let control = self.asm.bytes(&control);
-        self.asm.store(4, control.plus(16), fd);
         // struct msghdr: one iovec, one control message.
         let mut header = [0u8; 56];
         header[24..32].copy_from_slice(&1u64.to_ne_bytes());
         header[40..48].copy_from_slice(&24u64.to_ne_bytes());
         let header = self.asm.structure(&header, &[(16, iov), (32, control)]);
-        let args = [socket.into(), header, libc::MSG_NOSIGNAL.into()];
-        if !dead_peer {
-            self.asm.call(libc::SYS_sendmsg, &args);
-            return None;
-        }
-        self.asm.tolerating(&[Errno::EPIPE, Errno::ECONNRESET]);
-        Some(self.asm.call_to(libc::SYS_sendmsg, &args))
+        (header, control.plus(16))
     }
 }

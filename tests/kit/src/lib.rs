@@ -7,6 +7,7 @@
 //! Each test has a temporary directory, a state root and a cgroup of its own. What is left of them
 //! when it ends is a failure of that test; what the whole run leaves (processes, mounts) fails the run.
 
+pub mod agent;
 mod bundle;
 mod console;
 mod harness;

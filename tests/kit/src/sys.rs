@@ -130,3 +130,28 @@ pub fn set_handler(signal: nix::sys::signal::Signal, handler: nix::sys::signal::
     // SAFETY: the kit passes no handler that would run.
     let _ = unsafe { nix::sys::signal::signal(signal, handler) };
 }
+
+/// `SECCOMP_IOCTL_NOTIF_RECV`: the id of a notification, whose process it is and which call it wants.
+pub fn notification(listener: impl AsFd) -> Result<(u64, u32, i32), Errno> {
+    const RECEIVE: libc::c_ulong = 0xc050_2100;
+    // struct seccomp_notif: id, pid and flags, then struct seccomp_data.
+    let mut words = [0u64; 10];
+    // SAFETY: the kernel writes the 80 bytes of that structure.
+    Errno::result(unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), RECEIVE as _, words.as_mut_ptr()) })?;
+    let low = |word: u64| (word & 0xffff_ffff) as u32;
+    Ok((words[0], low(words[1]), low(words[2]) as i32))
+}
+
+/// `SECCOMP_IOCTL_NOTIF_SEND`: an errno, or the call goes on.
+pub fn answer_notification(listener: impl AsFd, id: u64, errno: Option<Errno>) {
+    const SEND: libc::c_ulong = 0xc018_2101;
+    const CONTINUE: u64 = 1;
+    let last = match errno {
+        Some(errno) => u64::from(-(errno as i32) as u32),
+        None => CONTINUE << 32,
+    };
+    // struct seccomp_notif_resp: id, value, error and flags.
+    let mut words = [id, 0, last];
+    // SAFETY: the kernel reads the 24 bytes of that structure. A caller that is gone is no failure.
+    unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SEND as _, words.as_mut_ptr()) };
+}

@@ -1,0 +1,92 @@
+//! `SCMP_ACT_NOTIFY`: the filter's listener goes to the agent that answers for the kernel
+//! (`config-linux.md#seccomp`, `#containerprocessstate`; seccomp_unotify(2)).
+
+use super::handoff;
+use super::state::{OCI_VERSION, State};
+use crate::bundle::Spec;
+use crate::sys;
+use crate::{Error, Phase, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use serde::Serialize;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const NOTIFY: &str = "SCMP_ACT_NOTIFY";
+
+/// Whether a configuration's filter asks an agent.
+pub(super) fn notifies(spec: &Spec) -> bool {
+    let seccomp = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    seccomp.is_some_and(|profile| profile.syscalls.iter().any(|rule| rule.action == NOTIFY))
+}
+
+/// A connection to the agent, for one message.
+#[derive(Debug)]
+pub(super) struct Agent {
+    path: PathBuf,
+    metadata: String,
+    sock: OwnedFd,
+}
+
+/// `containerProcessState`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessState<'a> {
+    oci_version: &'static str,
+    /// The names of the descriptors, in their order.
+    fds: [&'static str; 1],
+    pid: i32,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    metadata: &'a str,
+    state: &'a State,
+}
+
+impl Agent {
+    /// Connects to the agent of a configuration whose filter asks one.
+    ///
+    /// # Errors
+    /// Where nobody listens there.
+    pub(super) fn connect(spec: &Spec) -> Result<Option<Self>> {
+        let Some(profile) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
+            return Ok(None);
+        };
+        if !notifies(spec) {
+            return Ok(None);
+        }
+        let path = PathBuf::from(profile.listener_path.clone().unwrap_or_default());
+        let sock = handoff::connect(&path, "seccomp agent").map_err(|e| match e.errno() {
+            Some(errno) => failed("failed to connect with seccomp agent", errno, &path),
+            None => e.with_pointer("/linux/seccomp/listenerPath"),
+        })?;
+        Ok(Some(Self { path, metadata: profile.listener_metadata.clone().unwrap_or_default(), sock }))
+    }
+
+    /// Gives it the listener of a process's filter, and hangs up.
+    pub(super) fn send(self, listener: &OwnedFd, pid: i32, state: &State) -> Result<()> {
+        const WHAT: &str = "failed to send the listener to the seccomp agent";
+        let message = ProcessState {
+            oci_version: OCI_VERSION,
+            fds: ["seccompFd"],
+            pid,
+            metadata: &self.metadata,
+            state,
+        };
+        let text = serde_json::to_vec(&message).map_err(|_| failed(WHAT, Errno::EINVAL, &self.path))?;
+        let (data, fds) = ([IoSlice::new(&text)], [listener.as_fd().as_raw_fd()]);
+        let control = [ControlMessage::ScmRights(&fds)];
+        let sent = sys::retry(|| {
+            sendmsg::<()>(self.sock.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None)
+        })
+        .map_err(|e| failed(WHAT, e, &self.path))?;
+        // A long state may not fit into the socket at once.
+        let rest = &text[sent.min(text.len())..];
+        sys::unix::send_all(&self.sock, rest).map_err(|e| failed(WHAT, e, &self.path))
+    }
+}
+
+fn failed(what: &'static str, errno: Errno, path: &Path) -> Error {
+    Error::sys(Phase::Seccomp, what, errno)
+        .on(path.display().to_string())
+        .with_pointer("/linux/seccomp/listenerPath")
+}
