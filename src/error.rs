@@ -117,6 +117,8 @@ struct Inner {
     object: Option<String>,
     detail: Option<String>,
     pointer: Option<String>,
+    /// What the pointer points into.
+    document: &'static str,
     errno: Option<Errno>,
     /// The errno's text is part of the sentence already.
     plain: bool,
@@ -134,6 +136,7 @@ impl Error {
             object: None,
             detail: None,
             pointer: None,
+            document: "config.json",
             errno: None,
             plain: false,
             hint: None,
@@ -177,6 +180,24 @@ impl Error {
     #[must_use]
     pub fn with_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.0.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Says that the pointers point into another text than `config.json`, where the text stands for the
+    /// value at `base`: that is taken off them.
+    #[must_use]
+    pub fn in_document(mut self, name: &'static str, base: &str) -> Self {
+        self.0.document = name;
+        if self.0.kind == ErrorKind::InvalidConfig && !self.0.problems.is_empty() {
+            self.0.operation = format!("invalid {name}").into();
+        }
+        let shorten = |pointer: &mut String| {
+            if let Some(rest) = pointer.strip_prefix(base) {
+                *pointer = rest.to_owned();
+            }
+        };
+        self.0.pointer.iter_mut().for_each(shorten);
+        self.0.problems.iter_mut().map(|problem| &mut problem.pointer).for_each(shorten);
         self
     }
 
@@ -270,9 +291,9 @@ impl fmt::Display for Error {
             write!(f, ": {detail}")?;
         }
         match (e.errno.filter(|_| !e.plain), &e.pointer) {
-            (Some(n), Some(p)) => write!(f, ": {} ({n:?}, config.json {p})", errno_text(n))?,
+            (Some(n), Some(p)) => write!(f, ": {} ({n:?}, {} {p})", errno_text(n), e.document)?,
             (Some(n), None) => write!(f, ": {} ({n:?})", errno_text(n))?,
-            (None, Some(p)) if e.problems.is_empty() => write!(f, " (config.json {p})")?,
+            (None, Some(p)) if e.problems.is_empty() => write!(f, " ({} {p})", e.document)?,
             _ => {}
         }
         for (i, problem) in e.problems.iter().enumerate() {

@@ -5,7 +5,7 @@ use super::join::{Join, open, open_unified};
 use super::layout::Layout;
 use super::path::CgroupPath;
 use super::record::Record;
-use super::settings::{Settings, Side, apply};
+use super::settings::Settings;
 use super::{devices, file, make};
 use crate::bundle::spec::Resources;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -159,41 +159,6 @@ impl Cgroup {
             })?;
         }
         Ok(())
-    }
-
-    /// Writes other limits. Devices are left as they are: see [`Cgroup::set_devices`].
-    ///
-    /// # Errors
-    /// As [`Cgroup::create`]; on one the limits written before it stay.
-    pub fn update(&self, layout: &Layout, resources: &Resources) -> Result<Vec<String>> {
-        let options = Options { device_filter: false, optional: false };
-        let settings = Settings::compile(layout, resources, &options)?;
-        for setting in settings.entries() {
-            let missing = match (setting.side, setting.controller) {
-                (Side::V2, _) => self.record.unified.is_none(),
-                (Side::V1, Some(c)) => self.record.v1_of(c).is_none(),
-                (Side::V1, None) => true,
-            };
-            if missing {
-                return Err(Error::unsupported(
-                    Phase::Cgroup,
-                    setting.pointer.clone(),
-                    format!("the cgroup is not in the hierarchy of {}", setting.file),
-                ));
-            }
-        }
-        for place in &self.record.v1 {
-            let controllers = place.controllers();
-            if controllers.contains(Controller::Memory) {
-                settings.check_usage(&place.directory, Side::V1)?;
-            }
-            apply::write_all(&place.directory, settings.v1(controllers))?;
-        }
-        if let Some(directory) = &self.record.unified {
-            settings.check_usage(directory, Side::V2)?;
-            apply::write_all(directory, settings.v2())?;
-        }
-        Ok(settings.warnings().to_vec())
     }
 
     /// Replaces the device rules. On v2 the exchange of the filter is atomic.

@@ -35,6 +35,7 @@ mod kill;
 mod layout;
 mod make;
 mod manager;
+mod merge;
 mod mountinfo;
 mod path;
 mod procs;
@@ -45,6 +46,7 @@ mod stats;
 #[cfg(test)]
 mod testing;
 mod unified;
+mod update;
 mod usual;
 
 pub use controller::{Controller, Controllers};
@@ -55,6 +57,7 @@ pub use join::Join;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use manager::Manager;
 pub(crate) use manager::refuse_limits;
+pub(crate) use merge::merged;
 pub use path::CgroupPath;
 pub use record::{Place, Record};
 pub use settings::{Setting, Settings, Side};

@@ -6,11 +6,12 @@ use crate::bundle::Spec;
 
 impl Container {
     /// The configuration as it was when the container was created, whatever has become of the
-    /// bundle since: what a process of [`exec`](Container::exec) is derived from.
+    /// bundle since, with the limits that [`update`](Container::update) has changed: what a process of
+    /// [`exec`](Container::exec) is derived from.
     ///
     /// # Errors
     /// A system error where it cannot be read any more.
     pub fn spec(&self) -> Result<Spec> {
-        Spec::from_json(&self.directory.read_config()?)
+        self.directory.read_spec()
     }
 }

@@ -1,12 +1,15 @@
 //! `state.json`: records one after the other, of which the last complete one counts.
 //!
-//! An entry is a record's JSON on a line of its own, or `#config N`, a line's end, the N bytes of the
-//! configuration and a line's end. Each is appended by one write(2), so that whoever reads sees it
+//! An entry is a record's JSON on a line of its own; or `#config N`, a line's end, the N bytes of the
+//! configuration and a line's end; or `#limits`, a blank, and the JSON of the limits that an update has
+//! made of the configuration's, to the line's end. Each is appended by one write(2), so that whoever reads sees it
 //! whole or not at all, and nothing is ever taken back. (Renaming a new file over the old one says the
 //! same, but makes disk file systems start writing at once: it costs several times as much.)
 
 /// How the entry of the configuration begins.
 const CONFIG: &[u8] = b"#config ";
+/// How the entry of updated limits begins.
+const LIMITS: &[u8] = b"#limits ";
 
 /// What a journal holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub(super) struct Journal<'a> {
     pub(super) record: Option<&'a [u8]>,
     /// The configuration.
     pub(super) config: Option<&'a [u8]>,
+    /// The limits which count instead of the configuration's.
+    pub(super) limits: Option<&'a [u8]>,
 }
 
 /// Takes a journal apart; an entry that was cut short ends it.
@@ -27,8 +32,13 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
             journal.config = Some(config);
             rest = behind;
         } else if let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            journal.record = Some(&rest[..end]);
+            match rest[..end].strip_prefix(LIMITS) {
+                Some(limits) => journal.limits = Some(limits),
+                None => journal.record = Some(&rest[..end]),
+            }
             rest = &rest[end + 1..];
+        } else if rest[0] == b'#' {
+            break;
         } else {
             journal.record = journal.record.or(Some(rest));
             break;
@@ -62,6 +72,11 @@ pub(super) fn config_entry(config: &[u8]) -> Vec<u8> {
     entry
 }
 
+/// The entry of updated limits.
+pub(super) fn limits_entry(json: &[u8]) -> Vec<u8> {
+    [LIMITS, json, b"\n"].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +99,23 @@ mod tests {
             };
             assert_eq!(journal.record, expected, "{length}");
             assert_eq!(journal.config, (length >= second).then_some(&config[..]), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_last_complete_limits_count() {
+        let mut whole = record_entry(b"{}".to_vec());
+        whole.extend(limits_entry(b"1"));
+        let first = whole.len();
+        whole.extend(limits_entry(b"2"));
+        for length in first - 1..=whole.len() {
+            let journal = read(&whole[..length]);
+            let expected: Option<&[u8]> = match length {
+                _ if length < first => None,
+                _ if length < whole.len() => Some(b"1"),
+                _ => Some(b"2"),
+            };
+            assert_eq!((journal.limits, journal.record), (expected, Some(&b"{}"[..])), "{length}");
         }
     }
 

@@ -12,6 +12,7 @@
 use super::journal;
 use super::liveness::{Identity, Presence};
 use super::lock::Lock;
+use crate::bundle::spec::{Resources, Spec};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 /// The format of `state.json`; another number is refused, naming it.
 const FORMAT: u32 = 1;
 const STATE: &CStr = c"state.json";
+/// How long `state.json` may get beyond the configuration before updates that no longer count go.
+const ROOM_FOR_UPDATES: usize = 64 * 1024;
 const START: &CStr = c"start.sock";
 const START_NAME: &str = "start.sock";
 
@@ -293,9 +296,14 @@ impl Directory {
 
     fn append(&self, entry: &[u8]) -> Result<()> {
         let flags = libc::O_WRONLY | libc::O_APPEND;
-        sys::fs::openat(&self.fd, STATE, flags, 0)
-            .and_then(|fd| sys::fs::write_all(fd, entry))
-            .map_err(|e| self.error("write state.json", e))
+        let written = sys::fs::openat(&self.fd, STATE, flags, 0).and_then(|fd| {
+            let length = nix::sys::stat::fstat(&fd)?.st_size;
+            sys::fs::write_all(&fd, entry).inspect_err(|_| {
+                // A part of an entry would spoil the next one.
+                let _ = nix::unistd::ftruncate(&fd, length);
+            })
+        });
+        written.map_err(|e| self.error("write state.json", e))
     }
 
     /// Reads the record; `None` where there is none yet, or a part of the first one.
@@ -357,10 +365,40 @@ impl Directory {
     /// [`ErrorKind::Corrupt`] where a `create` that was cut short has kept none.
     pub(crate) fn read_config(&self) -> Result<Vec<u8>> {
         let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
-        journal::read(&bytes).config.map(<[u8]>::to_vec).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, Phase::State, "no configuration is kept of container")
-                .on(self.id.as_str())
-        })
+        journal::read(&bytes).config.map(<[u8]>::to_vec).ok_or_else(|| self.no_config())
+    }
+
+    /// Keeps the limits that an update has made of the configuration's.
+    pub(crate) fn write_resources(&self, resources: &Resources) -> Result<()> {
+        let json = serde_json::to_vec(resources).map_err(|e| cannot_encode(&e))?;
+        let entry = journal::limits_entry(&json);
+        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        let held = journal::read(&bytes);
+        let (Some(record), Some(config)) = (held.record, held.config) else { return self.append(&entry) };
+        if bytes.len() < config.len() + ROOM_FOR_UPDATES {
+            return self.append(&entry);
+        }
+        // After very many updates: the same without those that no longer count.
+        let mut all = journal::record_entry(record.to_vec());
+        all.extend(journal::config_entry(config));
+        all.extend(entry);
+        sys::fs::replace_at(&self.fd, STATE, &all, 0o600).map_err(|e| self.error("write state.json", e))
+    }
+
+    /// The limits kept by [`write_resources`](Self::write_resources), with the configuration.
+    pub(crate) fn read_spec(&self) -> Result<Spec> {
+        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        let held = journal::read(&bytes);
+        let mut spec = Spec::from_json(held.config.ok_or_else(|| self.no_config())?)?;
+        if let Some(limits) = held.limits {
+            spec.linux.get_or_insert_default().resources = Some(Resources::from_json(limits)?);
+        }
+        Ok(spec)
+    }
+
+    fn no_config(&self) -> Error {
+        Error::new(ErrorKind::Corrupt, Phase::State, "no configuration is kept of container")
+            .on(self.id.as_str())
     }
 
     /// Removes the directory with all that is in it, the record last.
@@ -403,9 +441,11 @@ impl Directory {
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>> {
-    serde_json::to_vec(record).map_err(|e| {
-        Error::new(ErrorKind::System, Phase::State, "encode state.json").with_detail(e.to_string())
-    })
+    serde_json::to_vec(record).map_err(|e| cannot_encode(&e))
+}
+
+fn cannot_encode(e: &serde_json::Error) -> Error {
+    Error::new(ErrorKind::System, Phase::State, "encode state.json").with_detail(e.to_string())
 }
 
 /// The names in a directory, but `.` and `..`.

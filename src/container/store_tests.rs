@@ -167,3 +167,28 @@ fn a_record_of_another_boot_is_of_no_living_process() {
     assert!(record("another").presence().unwrap().alive().is_none());
     assert!(record("").presence().unwrap().alive().is_none());
 }
+
+#[test]
+fn limits_of_updates_take_the_place_of_the_configurations() {
+    let root = Scratch::new();
+    let (directory, _lock) = Directory::create(&root.0, "a").unwrap();
+    let record = Record::new("a");
+    directory.write_first(&record).unwrap();
+    let config = br#"{"ociVersion": "1.0.0", "linux": {"resources": {"pids": {"limit": 1}}}}"#;
+    directory.write_config(config).unwrap();
+    let limits = || directory.read_spec().unwrap().linux.unwrap().resources.unwrap();
+    assert_eq!(limits().pids.unwrap().limit, Some(1));
+    let mut resources = Resources::default();
+    resources.unified.insert("memory.high".into(), "1".repeat(9000));
+    for n in 2..40 {
+        resources.pids.get_or_insert_default().limit = Some(n);
+        directory.write_resources(&resources).unwrap();
+        assert_eq!(limits(), resources);
+    }
+    let size = std::fs::metadata(root.0.path.join("a/state.json")).unwrap().len();
+    assert!(size < 80_000, "what no longer counts goes: {size}");
+    assert_eq!(
+        (directory.read().unwrap(), directory.read_config().unwrap()),
+        (Some(record), config.to_vec())
+    );
+}

@@ -1,13 +1,17 @@
 //! Other limits for a container that exists.
 
 use super::{Container, Status, members};
-use crate::bundle::spec::Resources;
+use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
-use crate::cgroup::Layout;
+use crate::cgroup::{Layout, merged};
 use crate::{Error, ErrorKind, Phase, Result};
 
+/// What errors call the text that an update is read from.
+const DOCUMENT: &str = "resources";
+
 impl Container {
-    /// Changes the container's limits: those that `resources` names, whatever it leaves out stays.
+    /// Changes the container's limits: those that `resources` names; whatever it leaves out stays.
+    /// [`spec`](Self::spec) has the new ones from then on.
     ///
     /// Zero is "leave it" where the runtime-spec gives zero no meaning of its own (memory, shares,
     /// quota, period, weights), as callers send it. `devices` is never looked at: access to devices
@@ -17,7 +21,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`] where the container is stopped or being made,
     /// [`ErrorKind::InvalidConfig`] with the place in `resources`, [`ErrorKind::Unsupported`] for
     /// a field that cannot be enforced here and for a container without a cgroup; refusals of the
-    /// kernel.
+    /// kernel. No limit has changed then; see [`Cgroup::update`](crate::cgroup::Cgroup::update).
     pub fn update(&self, resources: &Resources) -> Result<()> {
         let _lock = self.directory.lock()?;
         let (record, status) = self.alive_record()?;
@@ -26,16 +30,39 @@ impl Container {
         }
         let (errors, warnings) = validate_resources(resources);
         if !errors.is_empty() {
-            return Err(Error::invalid(errors));
+            return Err(Error::invalid(errors).in_document(DOCUMENT, ""));
         }
         self.runtime.warn_of(&warnings);
         let Some(cgroup) = members::cgroup(&record) else {
             return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "container cannot be updated")
-                .with_detail("it was made without a cgroup"));
+                .with_detail("it is in no cgroup"));
         };
-        for warning in cgroup.update(&Layout::detect()?, resources)? {
-            self.runtime.warn(&Error::new(ErrorKind::Unsupported, Phase::Cgroup, warning));
-        }
-        Ok(())
+        let current = self.spec().map(current)?;
+        let wanted = with_swap(&current, resources);
+        cgroup
+            .update(&Layout::detect()?, &wanted)
+            .map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))?;
+        let after = merged(&current, resources);
+        if after == current { Ok(()) } else { self.directory.write_resources(&after) }
     }
+}
+
+/// The limits of a configuration.
+fn current(spec: Spec) -> Resources {
+    spec.linux.and_then(|linux| linux.resources).unwrap_or_default()
+}
+
+/// A limit of memory and swap together stays what it is when the one of memory changes; on cgroup v2,
+/// where the kernel knows of swap alone, that one must change for it.
+fn with_swap(current: &Resources, update: &Resources) -> Resources {
+    let mut update = update.clone();
+    let set = |value: Option<i64>| value.filter(|n| *n != 0);
+    if let (Some(Memory { swap: Some(swap), .. }), Some(memory)) = (&current.memory, &mut update.memory)
+        && *swap > 0
+        && memory.limit.is_some_and(|n| n > 0)
+        && set(memory.swap).is_none()
+    {
+        memory.swap = Some(*swap);
+    }
+    update
 }

@@ -12,6 +12,12 @@ pub(crate) fn cases() -> Vec<Case> {
         usage_errors,
         malformed_resources,
         refused_values,
+        a_refused_update_changes_nothing,
+        memory_below_usage,
+        kernel_memory_warns,
+        swap_stays_what_it_is,
+        a_paused_and_a_created_container,
+        very_many_updates,
         stopped_and_unknown_containers,
     ]
 }
@@ -210,4 +216,98 @@ fn stopped_and_unknown_containers(t: &Test) {
     container.command("update", &["--pids-limit", "5"]).output().refused(&["container not running"]);
     t.runtime(["update", "nobody", "--pids-limit", "5"]).output().refused(&["container does not exist"]);
     t.runtime(["update"]).output().refused(&["exactly 1 argument"]);
+}
+
+fn a_refused_update_changes_nothing(t: &Test) {
+    let (bundle, container) = limited(t);
+    let resources = json!({
+        "memory": {"limit": 67_108_864}, "pids": {"limit": 7}, "cpu": {"shares": 300, "quota": 1000, "cpus": "4000"}
+    });
+    container
+        .command("update", &["-r", "-"])
+        .input(&resources.to_string())
+        .output()
+        .refused(&["cpuset.cpus"]);
+    hold(
+        t,
+        bundle.id(),
+        &[
+            ("memory", "memory.limit_in_bytes", "33554432"),
+            ("cpu", "cpu.shares", "100"),
+            ("cpu", "cpu.cfs_quota_us", "500000"),
+            ("pids", "pids.max", "20"),
+        ],
+    );
+}
+
+fn memory_below_usage(t: &Test) {
+    t.v1("memory", "");
+    let bundle =
+        t.bundle().probe("keep 40 , sleep 600").set("/linux/resources", json!({"pids": {"limit": 20}}));
+    let container = bundle.start();
+    container.first_line();
+    let told = ["unable to set memory limit to 8388608", "current usage: ", "peak usage: "];
+    container.command("update", &["--memory", "8M"]).output().refused(&told);
+    let check = json!({"memory": {"limit": 8_388_608, "checkBeforeUpdate": true}}).to_string();
+    let told = ["rejecting memory limit 8388608", "below current usage"];
+    container.command("update", &["-r", "-"]).input(&check).output().refused(&told);
+    assert!(t.v1_value("memory", bundle.id(), "memory.limit_in_bytes").len() > 15, "nothing has changed");
+    assert_eq!(container.status(), "running");
+}
+
+fn kernel_memory_warns(t: &Test) {
+    let (bundle, container) = limited(t);
+    for flag in ["--kernel-memory", "--kernel-memory-tcp"] {
+        let output = container.command("update", &[flag, "50M", "--pids-limit", "30"]).output().success();
+        assert!(output.stderr.contains("warning") && output.stderr.contains("deprecated"), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "said once: {output}");
+    }
+    hold(t, bundle.id(), &[("pids", "pids.max", "30")]);
+}
+
+/// The limit of memory and swap together is one of its own: another limit of memory does not change it.
+fn swap_stays_what_it_is(t: &Test) {
+    let memory = json!({"limit": 67_108_864, "swap": 100_663_296});
+    let bundle = t.bundle().probe("sleep 600").set("/linux/resources", json!({"memory": memory}));
+    if !t.v1("memory", "").join("memory.memsw.limit_in_bytes").exists() {
+        kit::skip("this kernel does not account for swap");
+    }
+    let container = bundle.start();
+    container.command("update", &["--memory", "50M"]).output().success();
+    hold(t, bundle.id(), &[("memory", "memory.memsw.limit_in_bytes", "100663296")]);
+    container.command("update", &["--memory", "128M"]).output().refused(&["memory+swap limit should be >="]);
+    hold(t, bundle.id(), &[("memory", "memory.limit_in_bytes", "52428800")]);
+    container.command("update", &["--memory", "-1"]).output().success();
+    assert!(t.v1_value("memory", bundle.id(), "memory.memsw.limit_in_bytes").len() > 15);
+    container.command("update", &["--memory", "128M"]).output().success();
+}
+
+fn a_paused_and_a_created_container(t: &Test) {
+    t.v1("freezer", "");
+    let bundle = t.bundle().probe("sleep 600");
+    let container = bundle.create();
+    container.command("update", &["--pids-limit", "31"]).output().success();
+    hold(t, bundle.id(), &[("pids", "pids.max", "31")]);
+    container.start();
+    container.command("pause", &[]).output().success();
+    container.command("update", &["--pids-limit", "32"]).output().success();
+    hold(t, bundle.id(), &[("pids", "pids.max", "32")]);
+    assert_eq!(container.status(), "paused");
+}
+
+/// The state does not grow without end.
+fn very_many_updates(t: &Test) {
+    t.only_orlop("its state has a form of its own");
+    let (_bundle, container) = limited(t);
+    let state = t.root().join(container.id()).join("state.json");
+    let long = "x".repeat(20_000);
+    let mut sizes = Vec::new();
+    for n in 0..8 {
+        // An unknown property is ignored; what counts is how often.
+        let resources = json!({"pids": {"limit": 20 + n}, "remark": long}).to_string();
+        container.command("update", &["-r", "-"]).input(&resources).output().success();
+        sizes.push(fs::metadata(&state).unwrap().len());
+    }
+    assert!(sizes[7] - sizes[0] < 8 * 1000, "{sizes:?}");
+    assert_eq!(container.status(), "running");
 }

@@ -21,7 +21,8 @@ pub(super) fn update(args: &Args, log: &Log) -> Outcome {
         }
     }
     let mut resources = match &flags.resources {
-        Some(file) => Resources::from_json(&super::read_input("resources", file)?)?,
+        Some(file) => Resources::from_json(&super::read_input("resources", file)?)
+            .map_err(|e| e.in_document("resources", "").on(file.display().to_string()))?,
         None => Resources::default(),
     };
     flags.limits.over(&mut resources);

@@ -104,7 +104,7 @@ fn memory(limits: &Memory, at: &At<'_>, found: &mut Findings) {
             found.error(&at, MEMORY, format!("{value} must be -1 (unlimited) or more"));
         }
         if name.starts_with("kernel") && value != 0 {
-            found.warn(&at, MEMORY, "is deprecated");
+            found.warn(&at, MEMORY, "is deprecated, and ignored: kernels have no such limit any more");
         }
     }
     if let Some(n) = limits.swappiness.filter(|n| *n > 100) {

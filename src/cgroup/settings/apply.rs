@@ -17,11 +17,12 @@ pub(in crate::cgroup) fn write_all<'a>(
     for setting in settings {
         match write(directory, setting) {
             Err(Errno::EINVAL) if setting.rule == Rule::Retry => again.push(setting),
-            other => other.map_err(|e| explain(directory, setting, e))?,
+            other => other.map_err(|e| explain(directory, &setting.file, &setting.value, setting, e))?,
         }
     }
     for setting in again {
-        write(directory, setting).map_err(|e| explain(directory, setting, e))?;
+        write(directory, setting)
+            .map_err(|e| explain(directory, &setting.file, &setting.value, setting, e))?;
     }
     Ok(())
 }
@@ -48,30 +49,40 @@ fn write(directory: &Path, setting: &Setting) -> Result<(), Errno> {
     }
 }
 
-fn explain(directory: &Path, setting: &Setting, errno: Errno) -> Error {
-    let file = setting.file.as_ref();
-    if errno == Errno::EBUSY && file == "memory.limit_in_bytes" {
-        let number = |f| file::number(directory, f).ok().flatten().unwrap_or(0);
-        let (usage, peak) = (number("memory.usage_in_bytes"), number("memory.max_usage_in_bytes"));
-        let sentence = format!(
-            "unable to set memory limit to {} (current usage: {usage}, peak usage: {peak})",
-            setting.value
-        );
+/// Why the kernel has refused `value` in `file`.
+pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setting, errno: Errno) -> Error {
+    let below_usage = [
+        ("memory.limit_in_bytes", "memory", "memory limit"),
+        ("memory.memsw.limit_in_bytes", "memory.memsw", "memory+swap limit"),
+    ];
+    if errno == Errno::EBUSY
+        && let Some((_, prefix, what)) = below_usage.iter().find(|(name, ..)| *name == file)
+    {
+        let number = |f: &str| file::number(directory, &format!("{prefix}.{f}")).ok().flatten().unwrap_or(0);
+        let (usage, peak) = (number("usage_in_bytes"), number("max_usage_in_bytes"));
+        let sentence =
+            format!("unable to set {what} to {value} (current usage: {usage}, peak usage: {peak})");
         return Error::new(ErrorKind::System, Phase::Cgroup, sentence)
             .with_errno(errno)
             .with_pointer(setting.pointer.clone());
     }
     let error = file::failed("write", directory, file, errno)
-        .with_detail(format!("{:?}", setting.value))
+        .with_detail(format!("{value:?}"))
         .with_pointer(setting.pointer.clone());
     match (errno, file) {
         (Errno::ENOENT, "memory.memsw.limit_in_bytes" | "memory.swap.max") => {
             error.with_hint("this kernel does not account for swap (boot with swapaccount=1)")
         }
-        (Errno::EINVAL, "memory.memsw.limit_in_bytes") => {
+        (Errno::EINVAL, "memory.memsw.limit_in_bytes" | "memory.limit_in_bytes") => {
             error.with_hint("memory+swap limit should be >= memory limit")
         }
+        (Errno::EINVAL, "cpu.cfs_period_us" | "cpu.cfs_quota_us" | "cpu.cfs_burst_us" | "cpu.max" | "cpu.max.burst") => {
+            error.with_hint("a period is 1000 to 1000000, a quota 1000 or more, within the parent's share, and a burst no more than the quota")
+        }
         (Errno::ENOENT, _) => error.with_hint("this kernel's controller has no such file"),
+        (Errno::EBUSY, f) if f.starts_with("cpuset.") => {
+            error.with_hint("a cgroup below uses what would be taken away")
+        }
         (Errno::ERANGE | Errno::EINVAL, f) if f.starts_with("cpuset.") => {
             error.with_hint("no more than the parent cgroup's CPUs and memory nodes can be given")
         }

@@ -2,7 +2,9 @@
 //! cgroup.
 
 pub(super) mod apply;
+pub(super) mod change;
 mod convert;
+mod held;
 #[cfg(test)]
 mod tests;
 mod v1;

@@ -329,3 +329,52 @@ fn defaults_are_complete() {
     let settings = Settings::compile(&v2, &resources, &Options::default()).unwrap();
     assert!(settings.entries().is_empty() && settings.needs_unified());
 }
+
+/// The files of a fake cgroup, with an update of it.
+fn update(files: &[(&str, &str)], json: &str) -> (TempDir, Result<()>) {
+    let (_host, layout) = v1();
+    let settings = compile(&layout, json).unwrap();
+    let dir = TempDir::new("update");
+    for (file, text) in files {
+        std::fs::write(dir.path().join(file), text).unwrap();
+    }
+    let mut change = change::Change::default();
+    let done = change.write(dir.path(), settings.entries().iter()).and_then(|()| change.check());
+    let done = done.map_err(|e| change.undo(e));
+    (dir, done)
+}
+
+fn text(dir: &TempDir, file: &str) -> String {
+    std::fs::read_to_string(dir.path().join(file)).unwrap()
+}
+
+#[test]
+fn an_update_writes_only_what_changes() {
+    let files = [("memory.limit_in_bytes", "999424\n"), ("pids.max", "6\n")];
+    let (dir, done) = update(&files, r#"{"memory": {"limit": 1000000}, "pids": {"limit": 7}}"#);
+    done.unwrap();
+    assert_eq!(text(&dir, "memory.limit_in_bytes"), "999424\n", "the same pages");
+    assert_eq!(text(&dir, "pids.max"), "7\n");
+}
+
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    let files = [("memory.limit_in_bytes", "8192"), ("cpu.shares", "300")];
+    let (dir, done) =
+        update(&files, r#"{"memory": {"limit": 4096}, "cpu": {"shares": 400}, "pids": {"limit": 7}}"#);
+    let error = done.unwrap_err();
+    assert!(error.to_string().contains("pids.max"), "{error}");
+    assert_eq!(
+        (text(&dir, "memory.limit_in_bytes"), text(&dir, "cpu.shares")),
+        ("8192".into(), "300".into())
+    );
+}
+
+#[test]
+fn an_update_is_read_back() {
+    // What is written over a longer text is not what is there then.
+    let (_dir, done) = update(&[("pids.max", "100\n")], r#"{"pids": {"limit": 5}}"#);
+    let error = done.unwrap_err().to_string();
+    assert!(error.contains(r#"wanted "5", the kernel has "500""#), "{error}");
+    assert!(error.contains("pids.max"), "{error}");
+}

@@ -40,6 +40,11 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
         }
         "hook" => return Some(hook(arg(0), args.get(1).map_or(0, |_| number(1) as u8))),
         "alloc" => allocate(number(0) as usize),
+        "keep" => {
+            // As `alloc`, for good.
+            std::mem::forget(vec![1u8; (number(0) as usize) << 20]);
+            json!({"kept": number(0)})
+        }
         "fork" => fork(number(0) as usize),
         "spawn" => {
             let child = Command::new(own_path()).args(args).stdin(Stdio::null()).spawn();
