@@ -13,7 +13,7 @@ use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::mount::in_root;
 use crate::namespace;
-use crate::plan::{self, Host, Plan, Turn, compile};
+use crate::plan::{self, Filter, Host, Plan, Policy, Turn, compile};
 use crate::process::{env, passwd};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -182,7 +182,8 @@ impl Making<'_> {
         let join = self.make_cgroup()?;
         let console = self.spawn(join)?;
         // The host side's own work is done while the stub does its.
-        self.container.directory.write_config(&self.bundle.config)?;
+        let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines())).encode()?;
+        self.container.directory.write_config(&self.bundle.config, &policy)?;
         self.identify()?;
         match self.until {
             Until::Created => {

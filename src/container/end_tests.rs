@@ -42,7 +42,7 @@ impl Scratch {
             ..Record::new(id)
         };
         directory.write_first(&record).unwrap();
-        directory.write_config(config.as_bytes()).unwrap();
+        directory.write_config(config.as_bytes(), b"").unwrap();
         (self.runtime.load(id).unwrap(), child)
     }
 

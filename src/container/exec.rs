@@ -1,5 +1,4 @@
-//! One more process in a container: derived from the configuration as it was kept, and from the same
-//! rules as the first one.
+//! One more process in a container, under the policy that was kept when it was made.
 
 use super::create::{console, home_in, namespaces};
 use super::listener::Agent;
@@ -9,10 +8,10 @@ use super::slots::{self, Slots, Sources};
 use super::store::Record;
 use super::{Container, ExecOptions, ExecProcess, Status, alive_status, handoff, members};
 use crate::bundle::spec::Process;
-use crate::bundle::{Bundle, validate_process};
-use crate::cgroup::{Cgroup, CgroupPath, Join};
+use crate::bundle::validate_process;
+use crate::cgroup::{Cgroup, CgroupPath, Join, Layout};
 use crate::init::launch::{Answer, Launch, Stub};
-use crate::plan::{self, Host, Plan, compile_exec};
+use crate::plan::{self, Bound, Host, Plan, Policy, compile_exec};
 use crate::process::env;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -23,14 +22,19 @@ use std::path::PathBuf;
 impl Container {
     /// Runs one more process in the container; returns once its execve(2) has happened.
     ///
-    /// It joins the container's namespaces and cgroup and gets its seccomp filter; what else it is
-    /// given, `process` says alone. [`spec`](Self::spec) has the first process's, to begin from.
+    /// It joins all the container's namespaces, and its cgroup or one below. It has, whatever `process`
+    /// says, the container's seccomp filter, personality and memory policy, and `noNewPrivileges` if the
+    /// container's first process was made with it. What `process` does not mention it has as that one:
+    /// capabilities, resource limits, the label of AppArmor or SELinux, `oomScoreAdj`, umask, scheduler, I/O
+    /// priority, `execCPUAffinity`. Program, environment, working directory, user and terminal are
+    /// `process`'s own; [`spec`](Self::spec) has the first process's, to begin from. It may use every
+    /// processor that its cgroup has, whatever its caller is bound to.
     ///
     /// # Errors
     /// [`ErrorKind::WrongState`] where the container is stopped or paused; [`ErrorKind::Exec`] with
     /// the program's name and the errno; [`ErrorKind::InvalidConfig`].
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
-        let record = self.directory.read()?.ok_or_else(|| cannot("stopped"))?;
+        let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
         let Presence::Alive(init) = record.presence()? else { return Err(cannot("stopped")) };
         match alive_status(&record) {
             Status::Creating => return Err(cannot("half-made")),
@@ -43,12 +47,14 @@ impl Container {
             return Err(Error::invalid(errors));
         }
         self.runtime.warn_of(&warnings);
-        let mut spec = self.spec()?;
-        spec.process = Some(process.clone());
-        let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
-        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
-        let joining = Joining { container: self, record: &record, init: init.as_fd(), bundle, options };
-        joining.launch()
+        let policy = match kept.policy().and_then(Policy::decode) {
+            Some(policy) => policy,
+            None => Policy::of(&self.spec()?, None),
+        };
+        let namespaces = namespaces(policy.spec());
+        let bound = policy.bind(process);
+        let init = init.as_fd();
+        Joining { container: self, record: &record, init, bound, namespaces, options }.launch()
     }
 }
 
@@ -69,19 +75,24 @@ struct Joining<'a> {
     container: &'a Container,
     record: &'a Record,
     init: BorrowedFd<'a>,
-    bundle: Bundle,
+    bound: Bound,
+    /// Those which the container does not share with the host.
+    namespaces: u64,
     options: &'a ExecOptions,
 }
 
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let host = Host::detect()?;
+        let host = match self.bound.process() {
+            Some(process) => Host::for_joining(process)?,
+            None => Host::detect()?,
+        };
         let cgroup = self.cgroup()?;
         let (theirs, ours) = console(&self.options.console)?;
         let stub = match self.start(&host, cgroup.as_ref(), theirs.as_ref()) {
             // The container has divided its cgroup among children, and the kernel puts nobody beside them.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
-                let Some(cgroup) = self.cgroup_of_init(&host) else { return Err(e) };
+                let Some(cgroup) = self.cgroup_of_init() else { return Err(e) };
                 self.start(&host, Some(&cgroup), theirs.as_ref())?
             }
             other => other?,
@@ -95,8 +106,8 @@ impl Joining<'_> {
 
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let agent = Agent::connect(&self.bundle.spec)?;
-        let mut join = cgroup.map(Cgroup::join).transpose()?;
+        let agent = Agent::connect(self.bound.spec())?;
+        let mut join = cgroup.map(|cgroup| self.join(cgroup)).transpose()?;
         let attempt = |join: Option<&Join>| {
             let plan = self.compile(host, join)?;
             self.spawn(&plan, join, console).map(|stub| (plan, stub))
@@ -115,10 +126,23 @@ impl Joining<'_> {
         Ok(stub)
     }
 
+    /// What the process needs to be started in a cgroup.
+    fn join(&self, cgroup: &Cgroup) -> Result<Join> {
+        cgroup.join().map_err(|e| match e.errno() {
+            // The text which scripts know; 0 is what the process writes to say that it means itself.
+            Some(errno @ (Errno::ENOENT | Errno::ENODEV)) if !self.options.cgroups.is_empty() => {
+                let wanted = cgroup.record().paths().map(|p| p.display().to_string());
+                let missing = wanted.filter(|path| !std::path::Path::new(path).exists()).collect::<Vec<_>>();
+                Error::sys(Phase::Cgroup, "exec: adding pid 0 to cgroups", errno).on(missing.join(" "))
+            }
+            _ => e,
+        })
+    }
+
     /// Where below the container's cgroup its first process is, unless the caller has said where to go.
-    fn cgroup_of_init(&self, host: &Host) -> Option<Cgroup> {
+    fn cgroup_of_init(&self) -> Option<Cgroup> {
         let ours = self.record.cgroup.unified.as_ref().filter(|_| self.options.cgroups.is_empty())?;
-        let cgroup = Cgroup::of_process(host.cgroups.as_ref()?, self.record.init.pid).ok()?;
+        let cgroup = Cgroup::of_process(&Layout::detect().ok()?, self.record.init.pid).ok()?;
         let below = cgroup.record().unified.as_ref().is_some_and(|at| at != ours && at.starts_with(ours));
         below.then_some(cgroup)
     }
@@ -144,7 +168,7 @@ impl Joining<'_> {
     }
 
     fn compile(&self, host: &Host, join: Option<&Join>) -> Result<Plan> {
-        let process = self.bundle.spec.process.as_ref();
+        let process = self.bound.process();
         let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
             let root = PathBuf::from(format!("/proc/{}/root", self.record.init.pid));
             home_in(&root, p.user.uid)
@@ -159,12 +183,12 @@ impl Joining<'_> {
             namespaces: self.namespaces(),
             no_new_keyring: self.record.options.no_new_keyring,
         };
-        compile_exec(&self.bundle, host, &options)
+        compile_exec(&self.bound, host, &options)
     }
 
     /// The namespaces to join. Nobody can join the user namespace that he is in.
     fn namespaces(&self) -> u64 {
-        let flags = namespaces(&self.bundle.spec);
+        let flags = self.namespaces;
         let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
         let ours = inode("/proc/self/ns/user".into());
         if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", self.record.init.pid)) {

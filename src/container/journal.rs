@@ -1,8 +1,9 @@
 //! `state.json`: records one after the other, of which the last complete one counts.
 //!
 //! An entry is a record's JSON on a line of its own; or `#config N`, a line's end, the N bytes of the
-//! configuration and a line's end; or `#limits`, a blank, and the JSON of the limits that an update has
-//! made of the configuration's, to the line's end. Each is appended by one write(2), so that whoever reads sees it
+//! configuration and a line's end; or the same with `#policy` for what `exec` needs of it; or `#limits`, a
+//! blank, and the JSON of the limits that an update has made of the configuration's, to the line's end. Each
+//! is appended by one write(2), so that whoever reads sees it
 //! whole or not at all, and nothing is ever taken back. (Renaming a new file over the old one says the
 //! same, but makes disk file systems start writing at once: it costs several times as much.)
 
@@ -10,6 +11,8 @@
 const CONFIG: &[u8] = b"#config ";
 /// How the entry of updated limits begins.
 const LIMITS: &[u8] = b"#limits ";
+/// How the entry of the policy begins.
+const POLICY: &[u8] = b"#policy ";
 
 /// What a journal holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(super) struct Journal<'a> {
     pub(super) config: Option<&'a [u8]>,
     /// The limits which count instead of the configuration's.
     pub(super) limits: Option<&'a [u8]>,
+    /// What of it binds every process, compiled.
+    pub(super) policy: Option<&'a [u8]>,
 }
 
 /// Takes a journal apart; an entry that was cut short ends it.
@@ -28,8 +33,12 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
     let mut rest = bytes;
     while !rest.is_empty() {
         if rest.starts_with(CONFIG) {
-            let Some((config, behind)) = config(&rest[CONFIG.len()..]) else { break };
+            let Some((config, behind)) = sized(&rest[CONFIG.len()..]) else { break };
             journal.config = Some(config);
+            rest = behind;
+        } else if rest.starts_with(POLICY) {
+            let Some((policy, behind)) = sized(&rest[POLICY.len()..]) else { break };
+            journal.policy = Some(policy);
             rest = behind;
         } else if let Some(end) = rest.iter().position(|b| *b == b'\n') {
             match rest[..end].strip_prefix(LIMITS) {
@@ -48,7 +57,7 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
 }
 
 /// `N`, line's end, N bytes, line's end; and what follows.
-fn config(text: &[u8]) -> Option<(&[u8], &[u8])> {
+fn sized(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let digits = text.iter().position(|b| *b == b'\n')?;
     let length: usize = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
     let body = &text[digits + 1..];
@@ -61,15 +70,21 @@ pub(super) fn record_entry(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
-/// The entry of the configuration.
-pub(super) fn config_entry(config: &[u8]) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(config.len() + 24);
-    entry.extend_from_slice(CONFIG);
-    entry.extend_from_slice(config.len().to_string().as_bytes());
-    entry.push(b'\n');
-    entry.extend_from_slice(config);
-    entry.push(b'\n');
-    entry
+/// The entries of the configuration and, unless it is empty, of the policy: in this order, as whoever finds
+/// the second may need the first.
+pub(super) fn config_entries(config: &[u8], policy: &[u8]) -> Vec<u8> {
+    let mut entries = Vec::with_capacity(config.len() + policy.len() + 48);
+    for (head, body) in [(CONFIG, config), (POLICY, policy)] {
+        if head == POLICY && body.is_empty() {
+            break;
+        }
+        entries.extend_from_slice(head);
+        entries.extend_from_slice(body.len().to_string().as_bytes());
+        entries.push(b'\n');
+        entries.extend_from_slice(body);
+        entries.push(b'\n');
+    }
+    entries
 }
 
 /// The entry of updated limits.
@@ -86,8 +101,10 @@ mod tests {
         let config = b"{\n}\n#config 3\n{}\n";
         let mut whole = record_entry(b"{\"n\":1}".to_vec());
         let first = whole.len();
-        whole.extend(config_entry(config));
+        whole.extend(config_entries(config, b""));
         let second = whole.len();
+        whole.extend_from_slice(&config_entries(b"", b"{\n")[b"#config 0\n\n".len()..]);
+        let third = whole.len();
         whole.extend(record_entry(b"{\"n\":2}".to_vec()));
         for length in 0..=whole.len() {
             let journal = read(&whole[..length]);
@@ -99,6 +116,7 @@ mod tests {
             };
             assert_eq!(journal.record, expected, "{length}");
             assert_eq!(journal.config, (length >= second).then_some(&config[..]), "{length}");
+            assert_eq!(journal.policy, (length >= third).then_some(&b"{\n"[..]), "{length}");
         }
     }
 

@@ -203,6 +203,19 @@ impl Root {
     }
 }
 
+/// A journal as it was read.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// The policy, encoded.
+    pub(crate) fn policy(&self) -> Option<&[u8]> {
+        journal::read(&self.bytes).policy
+    }
+}
+
 /// A container's state directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -312,17 +325,32 @@ impl Directory {
     /// [`ErrorKind::NotFound`] where the container was deleted meanwhile, [`ErrorKind::Corrupt`]
     /// where the record is of another format.
     pub(crate) fn read(&self) -> Result<Option<Record>> {
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
+        Ok(self.read_kept()?.map(|(record, _)| record))
+    }
+
+    /// The record, and all that is kept with it.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub(crate) fn read_kept(&self) -> Result<Option<(Record, Kept)>> {
         let bytes = match sys::fs::read_at(&self.fd, STATE) {
             Ok(bytes) => bytes,
             Err(Errno::ENOENT) if self.is_removed() => return Err(not_found(&self.id)),
             Err(Errno::ENOENT) => return Ok(None),
             Err(e) => return Err(self.error("read state.json", e)),
         };
-        let Some(bytes) = journal::read(&bytes).record else { return Ok(None) };
+        let record = match journal::read(&bytes).record {
+            Some(record) => self.decode(record)?,
+            None => None,
+        };
+        Ok(record.map(|record| (record, Kept { bytes })))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Option<Record>> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
         match serde_json::from_slice::<Record>(bytes) {
             Ok(record) if record.format == FORMAT => return Ok(Some(record)),
             Err(e) if e.is_eof() => return Ok(None),
@@ -355,8 +383,9 @@ impl Directory {
     }
 
     /// Keeps the configuration as it was read, for `exec` and the hooks of later commands.
-    pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<()> {
-        self.append(&journal::config_entry(bytes))
+    /// `policy` is what [`exec`](super::Container::exec) needs of it, encoded; empty where that is not known.
+    pub(crate) fn write_config(&self, bytes: &[u8], policy: &[u8]) -> Result<()> {
+        self.append(&journal::config_entries(bytes, policy))
     }
 
     /// The configuration kept by [`write_config`](Self::write_config).
@@ -375,12 +404,12 @@ impl Directory {
         let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
         let held = journal::read(&bytes);
         let (Some(record), Some(config)) = (held.record, held.config) else { return self.append(&entry) };
-        if bytes.len() < config.len() + ROOM_FOR_UPDATES {
+        if bytes.len() < config.len() + held.policy.map_or(0, <[u8]>::len) + ROOM_FOR_UPDATES {
             return self.append(&entry);
         }
         // After very many updates: the same without those that no longer count.
         let mut all = journal::record_entry(record.to_vec());
-        all.extend(journal::config_entry(config));
+        all.extend(journal::config_entries(config, held.policy.unwrap_or_default()));
         all.extend(entry);
         sys::fs::replace_at(&self.fd, STATE, &all, 0o600).map_err(|e| self.error("write state.json", e))
     }

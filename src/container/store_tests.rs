@@ -41,7 +41,7 @@ fn what_is_written_is_read() {
     record.stage = Stage::Created;
     record.init = Identity { pid: 7, start_time: 9 };
     directory.write(&record).unwrap();
-    directory.write_config(b"{ }").unwrap();
+    directory.write_config(b"{ }", b"").unwrap();
     drop(lock);
 
     let other = Directory::open(&root.0, "b").unwrap();
@@ -175,7 +175,7 @@ fn limits_of_updates_take_the_place_of_the_configurations() {
     let record = Record::new("a");
     directory.write_first(&record).unwrap();
     let config = br#"{"ociVersion": "1.0.0", "linux": {"resources": {"pids": {"limit": 1}}}}"#;
-    directory.write_config(config).unwrap();
+    directory.write_config(config, b"").unwrap();
     let limits = || directory.read_spec().unwrap().linux.unwrap().resources.unwrap();
     assert_eq!(limits().pids.unwrap().limit, Some(1));
     let mut resources = Resources::default();

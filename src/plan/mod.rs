@@ -14,7 +14,9 @@ pub mod machine;
 mod names;
 mod step;
 
-pub(crate) use compile::{ExecOptions, HookPlace, compile_exec, compile_hook, kernel_version, privileged};
+pub(crate) use compile::{
+    Bound, ExecOptions, Filter, HookPlace, Policy, compile_exec, compile_hook, kernel_version, privileged,
+};
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;
 pub use step::{

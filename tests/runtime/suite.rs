@@ -5,6 +5,7 @@ mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
 mod crashes;
+mod exec;
 mod generated;
 mod hooks;
 mod lifecycle;
@@ -35,6 +36,7 @@ fn cases() -> Vec<kit::Case> {
         query::cases(),
         mounts::cases(),
         mount_options::cases(),
+        exec::cases(),
         hooks::cases(),
         resources::cases(),
         seccomp::cases(),

@@ -54,14 +54,16 @@ fn process(args: &Args, container: &Container) -> Result<Process, Failure> {
         Some(_) if !command.is_empty() => {
             return Err(Failure::new("exec takes a command or --process, not both", FAILED));
         }
-        Some(file) => Process::from_json(&super::read_input("process", file)?)?,
+        Some(file) => Process::from_json(&super::read_input("process", file)?)
+            .map_err(|e| Failure::new(format!("process file {}: {e}", file.display()), FAILED))?,
         None if command.is_empty() => {
             return Err(Failure::new(
                 "exec: process args cannot be empty: give a command, or --process FILE",
                 FAILED,
             ));
         }
-        None => container.spec()?.process.unwrap_or_default(),
+        // Whether there is a terminal, --tty alone says.
+        None => Process { terminal: false, ..container.spec()?.process.unwrap_or_default() },
     };
     let words = command.iter().map(|w| super::text(Some(w), "argument").map(str::to_owned));
     Ok(overridden(base, words.collect::<Result<_, _>>()?, args))

@@ -1,12 +1,13 @@
 //! Processes which join a container that is there: `exec`, and hooks in its namespaces.
 
 use super::super::step::{Line, Origin, Slot, Step};
-use super::{Compiler, Host, Options, Plan};
+use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
 use crate::namespace::Set;
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, Problem, Result};
+use std::path::PathBuf;
 
 /// What the caller of `exec` wants besides the process.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +33,19 @@ pub(crate) struct ExecOptions {
 const MOUNT: u64 = libc::CLONE_NEWNS as u64;
 const USER: u64 = libc::CLONE_NEWUSER as u64;
 
-/// Compiles `bundle.spec.process` into a process that joins the container made from the rest of the
-/// configuration: with its filter and its rules, whatever the process itself asks for.
+/// Compiles a process that joins a container under its policy.
 ///
 /// # Errors
 /// As [`compile`](super::compile).
-pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) -> Result<Plan> {
+pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) -> Result<Plan> {
+    let policy = bound.policy();
+    let bundle = Bundle {
+        path: PathBuf::new(),
+        spec: policy.spec().clone(),
+        config: Vec::new(),
+        rootfs: PathBuf::new(),
+        warnings: Vec::new(),
+    };
     let general = Options {
         id: options.id.clone(),
         console: options.console,
@@ -55,7 +63,7 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
         }]));
     };
     let mut compiler = Compiler {
-        bundle,
+        bundle: &bundle,
         host,
         options: &general,
         lines: Vec::with_capacity(32),
@@ -65,7 +73,7 @@ pub(crate) fn compile_exec(bundle: &Bundle, host: &Host, options: &ExecOptions) 
         two_stages: true,
         cgroup: None,
         warnings: Vec::new(),
-        joining: true,
+        joining: Some(policy),
     };
     compiler.check_labels()?;
     compiler.standard(Step::Spawn { namespaces: 0, into_cgroup: false });

@@ -7,11 +7,13 @@ mod filesystem;
 mod idmap;
 mod isolation;
 mod join;
+mod policy;
 mod program;
 
 use super::lower::{self, Kernel};
 use super::step::{Line, Origin, Slot, Step};
 use crate::bundle::Bundle;
+use crate::bundle::spec::Process;
 use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
 use crate::namespace::{Kind, Set};
 use crate::{Error, Phase, Problem, Result};
@@ -51,6 +53,24 @@ impl Host {
             apparmor: crate::process::label::apparmor_enabled(),
             selinux: crate::process::label::selinux_enabled(),
             cgroups: Layout::detect().ok(),
+        })
+    }
+
+    /// The facts that a process which joins a container is compiled with: no more is asked than that
+    /// needs, and not for modules whose label nobody wants.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub(crate) fn for_joining(process: &Process) -> Result<Self> {
+        let named = |l: &Option<String>| l.as_ref().is_some_and(|l| !l.is_empty());
+        Ok(Self {
+            kernel: kernel_version()?,
+            last_cap: crate::process::capability::last_cap(),
+            kcore: false,
+            privileged: privileged(),
+            apparmor: named(&process.apparmor_profile) && crate::process::label::apparmor_enabled(),
+            selinux: named(&process.selinux_label) && crate::process::label::selinux_enabled(),
+            cgroups: None,
         })
     }
 
@@ -136,6 +156,7 @@ pub(crate) struct CgroupPlan {
 }
 
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
+pub(crate) use policy::{Bound, Filter, Policy};
 
 impl Plan {
     /// A plan from lines that no bundle asked for.
@@ -240,8 +261,8 @@ struct Compiler<'a> {
     two_stages: bool,
     cgroup: Option<CgroupPlan>,
     warnings: Vec<Problem>,
-    /// The process joins a container, which has everything but it.
-    joining: bool,
+    /// The process joins a container, which has everything but it, under that one's policy.
+    joining: Option<&'a Policy>,
 }
 
 impl<'a> Compiler<'a> {
@@ -260,7 +281,7 @@ impl<'a> Compiler<'a> {
             two_stages: false,
             cgroup: None,
             warnings: bundle.warnings.clone(),
-            joining: false,
+            joining: None,
         };
         compiler.cgroup = compiler.plan_cgroup()?;
         Ok(compiler)

@@ -1,7 +1,7 @@
 //! The process: limits, identity, capabilities, filter, program.
 
 use super::super::step::{Sender, Slot, Step, Turn};
-use super::Compiler;
+use super::{Compiler, Filter, Policy};
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
@@ -75,7 +75,8 @@ impl Compiler<'_> {
 
     /// Whether a filter is loaded by privilege and not under no_new_privs.
     fn filter_needs_privilege(&self, process: &Process) -> bool {
-        !process.no_new_privileges && self.bundle.spec.linux.as_ref().is_some_and(|l| l.seccomp.is_some())
+        let profile = self.bundle.spec.linux.as_ref().is_some_and(|l| l.seccomp.is_some());
+        !process.no_new_privileges && (profile || self.compiled_filter().is_some())
     }
 
     fn privileges(&mut self, process: &Process, identity: &user::Identity) {
@@ -192,13 +193,19 @@ impl Compiler<'_> {
         let slot = self.slot(Slot::Console);
         self.asked(
             "/process/terminal",
-            Step::Terminal { slot, size, uid, console: !self.joining, kept: self.options.keep_console },
+            Step::Terminal {
+                slot,
+                size,
+                uid,
+                console: self.joining.is_none(),
+                kept: self.options.keep_console,
+            },
         );
         Ok(())
     }
 
     fn created(&mut self) {
-        if self.joining {
+        if self.joining.is_some() {
             return;
         }
         if self.options.wait_for_start {
@@ -236,7 +243,15 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// The filter of the container that is joined, as it was compiled once.
+    fn compiled_filter(&self) -> Option<Step> {
+        self.joining.and_then(Policy::filter).map(Filter::step)
+    }
+
     fn filter(&self) -> Result<Option<Step>> {
+        if let Some(filter) = self.compiled_filter() {
+            return Ok(Some(filter));
+        }
         let Some(spec) = self.bundle.spec.linux.as_ref().and_then(|l| l.seccomp.as_ref()) else {
             return Ok(None);
         };

@@ -155,3 +155,27 @@ pub fn answer_notification(listener: impl AsFd, id: u64, errno: Option<Errno>) {
     // SAFETY: the kernel reads the 24 bytes of that structure. A caller that is gone is no failure.
     unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SEND as _, words.as_mut_ptr()) };
 }
+
+/// The one descriptor that comes over a socket.
+pub fn receive_fd(socket: RawFd) -> OwnedFd {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut text = [0; 256];
+    let mut parts = [std::io::IoSliceMut::new(&mut text)];
+    let mut space = nix::cmsg_space!([RawFd; 4]);
+    let message = recvmsg::<()>(socket, &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).unwrap();
+    let mut fds = Vec::new();
+    for part in message.cmsgs().unwrap() {
+        if let ControlMessageOwned::ScmRights(received) = part {
+            fds.extend(received.into_iter().map(own));
+        }
+    }
+    assert_eq!(fds.len(), 1, "one descriptor");
+    fds.remove(0)
+}
+
+/// Binds this process to one processor.
+pub fn bind_to_processor(number: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(number).unwrap();
+    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).unwrap();
+}

@@ -2,7 +2,7 @@
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec; `uid=N` drops to that user and group;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -50,6 +50,7 @@ fn apply(name: &str, value: &str) {
         }
         "nofile" => setrlimit(Resource::RLIMIT_NOFILE, number().into(), number().into()).unwrap(),
         "terminal" => crate::sys::take_terminal(),
+        "processor" => crate::sys::bind_to_processor(number() as usize),
         "umask" => drop(umask(Mode::from_bits_truncate(u32::from_str_radix(value, 8).unwrap()))),
         "ignore" => crate::sys::set_handler(Signal::try_from(number() as i32).unwrap(), SigHandler::SigIgn),
         "block" => {

@@ -1,0 +1,447 @@
+//! `exec`: a process under the container's own policy, and what its caller may say.
+
+use kit::{Case, Console, Container, Output, Test, Value, json};
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        process_file_inherits_the_policy,
+        process_file_may_ask_for_other_things,
+        new_privileges_stay_away,
+        the_filter_is_the_containers,
+        a_container_without_a_kept_policy,
+        process_file_from_stdin,
+        process_file_that_cannot_be_used,
+        command_or_process_file,
+        processors_of_the_cgroup,
+        wanted_processors,
+        cgroups_below,
+        cgroups_of_controllers,
+        cgroups_that_are_refused,
+        descriptors_passed,
+        descriptors_not_there,
+        paused_container,
+        pidfd_socket,
+        console_of_a_process_file,
+        a_terminal_only_where_it_is_asked_for,
+        console_socket_mistakes,
+        pid_file,
+        failures_are_255,
+        child_of_the_nearest_subreaper,
+    ]
+}
+
+/// `exec --process` of what is minimal but for `more`.
+fn run(container: &Container<'_>, t: &Test, more: &Value, flags: &[&str]) -> Output {
+    let mut process = json!({"args": ["/probe", "report"], "cwd": "/", "user": {"uid": 0, "gid": 0}});
+    for (name, value) in more.as_object().unwrap() {
+        process[name.as_str()] = value.clone();
+    }
+    let file = t.dir().join("process.json");
+    fs::write(&file, process.to_string()).unwrap();
+    let words = ["exec", "--process", file.to_str().unwrap()];
+    t.runtime(words).args(flags.iter().copied()).arg(container.id()).output()
+}
+
+fn process_file_inherits_the_policy(t: &Test) {
+    let bundle = t.bundle().set("/process/oomScoreAdj", 321).set("/process/user/umask", 0o57);
+    let bundle = bundle
+        .set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6}))
+        .set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 3}))
+        .set("/linux/personality", json!({"domain": "LINUX32"}));
+    let container = bundle.probe("report , sleep").start();
+    let (first, seen) = (container.first_line(), run(&container, t, &json!({}), &[]).success().json());
+    let mut names =
+        vec!["caps", "rlimits", "no_new_privileges", "personality", "machine", "namespaces", "cwd"];
+    if t.is_orlop() {
+        names.extend(["umask", "oom_score_adj", "nice", "seccomp", "groups"]);
+    }
+    for name in names {
+        assert_eq!(seen[name], first[name], "{name}");
+    }
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([1024, 1024]));
+    assert_eq!(seen["no_new_privileges"], true);
+    assert_eq!(seen["personality"], 8);
+    if t.is_orlop() {
+        assert_eq!((&seen["umask"], &seen["oom_score_adj"]), (&json!("0057"), &json!(321)));
+        assert_eq!(seen["nice"], 3);
+        for (call, args, result) in [
+            (libc::SYS_ioprio_get, "1 0", (2 << 13) | 6),
+            (libc::SYS_sched_getscheduler, "0", libc::SCHED_BATCH),
+        ] {
+            let words = format!("/probe syscall {call} {args}");
+            let args: Vec<&str> = words.split(' ').collect();
+            let said = run(&container, t, &json!({"args": args}), &[]).success().json();
+            assert_eq!(said["result"], result, "{said}");
+        }
+    }
+}
+
+fn process_file_may_ask_for_other_things(t: &Test) {
+    let container = t.bundle().set("/process/oomScoreAdj", 321).probe("sleep").start();
+    let more = json!({
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}], "oomScoreAdj": 400,
+        "capabilities": {"bounding": ["CAP_KILL"]}, "user": {"uid": 5, "gid": 6, "umask": 1, "additionalGids": [9]},
+    });
+    let seen = run(&container, t, &more, &[]).success().json();
+    assert_eq!(seen["rlimits"]["RLIMIT_NOFILE"], json!([50, 60]));
+    assert_eq!(seen["caps"]["bounding"], json!(["CAP_KILL"]));
+    assert_eq!((&seen["uid"][0], &seen["gid"][0], &seen["groups"]), (&json!(5), &json!(6), &json!([9])));
+    if t.is_orlop() {
+        assert_eq!((&seen["umask"], &seen["oom_score_adj"]), (&json!("0001"), &json!(400)));
+    }
+}
+
+/// `noNewPrivileges` of the container holds for every process, whatever the file says.
+fn new_privileges_stay_away(t: &Test) {
+    t.only_orlop("it believes the file");
+    let container = t.bundle().probe("sleep").start();
+    let seen = run(&container, t, &json!({"noNewPrivileges": false}), &[]).success().json();
+    assert_eq!(seen["no_new_privileges"], true);
+    let without = t.bundle().set("/process/noNewPrivileges", false).probe("sleep").start();
+    assert_eq!(run(&without, t, &json!({}), &[]).success().json()["no_new_privileges"], false);
+    let asked = run(&without, t, &json!({"noNewPrivileges": true}), &[]).success().json();
+    assert_eq!(asked["no_new_privileges"], true);
+}
+
+fn filter() -> Value {
+    json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [],
+        "syscalls": [{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77}]})
+}
+
+fn the_filter_is_the_containers(t: &Test) {
+    for nnp in [true, false] {
+        let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/noNewPrivileges", nnp);
+        let container = bundle.probe("sleep").start();
+        let call = format!("syscall {} 0 0", libc::SYS_getpriority);
+        let args: Vec<&str> = std::iter::once("/probe").chain(call.split(' ')).collect();
+        let seen = run(&container, t, &json!({"args": args}), &[]).success().json();
+        assert_ne!(seen["errno"], "", "{seen}");
+        let seen = run(&container, t, &json!({}), &[]).success().json();
+        assert_eq!(seen["caps"]["effective"], container.exec("report").success().json()["caps"]["effective"]);
+    }
+}
+
+/// One that was made before policies were kept has the configuration alone.
+fn a_container_without_a_kept_policy(t: &Test) {
+    t.only_orlop("its state is another");
+    let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/oomScoreAdj", 99);
+    let container = bundle.probe("sleep").start();
+    let file = t.root().join(container.id()).join("state.json");
+    let text = fs::read(&file).unwrap();
+    let at = text.windows(9).position(|w| w == b"\n#policy ").expect("a policy is kept") + 1;
+    let line_end = at + text[at..].iter().position(|b| *b == b'\n').unwrap();
+    let length: usize = std::str::from_utf8(&text[at + 8..line_end]).unwrap().parse().unwrap();
+    let rest = &text[line_end + 1 + length + 1..];
+    fs::write(&file, [&text[..at], rest].concat()).unwrap();
+    let words = format!("syscall {} 0 0", libc::SYS_getpriority);
+    assert_ne!(container.exec(&words).success().json()["errno"], "");
+    assert_eq!(run(&container, t, &json!({}), &[]).success().json()["oom_score_adj"], 99);
+}
+
+fn process_file_from_stdin(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let text = json!({"args": ["/probe", "exit", "6"], "cwd": "/"}).to_string();
+    t.runtime(["exec", "--process", "-", container.id()]).input(&text).output().exits(6);
+    t.runtime(["exec", "-p=-", container.id()]).input(&text).output().exits(6);
+}
+
+fn process_file_that_cannot_be_used(t: &Test) {
+    t.only_orlop("its words are others");
+    let container = t.bundle().probe("sleep").start();
+    let file = t.dir().join("bad.json");
+    let path = file.to_str().unwrap();
+    let call = || t.runtime(["exec", "--process", path, container.id()]).output();
+    call().fails_with(255, &[path, "no such file or directory"]);
+    for (text, fragments) in [
+        ("{\"cwd\": \"/\",\n  \"args\": [oops]}", &["line 2", "column 12"][..]),
+        ("", &["line 1", "column 0"]),
+        ("{\"cwd\": \"/\", \"args\": \"sh\"}", &["/args"]),
+        ("{\"args\": [\"sh\"], \"cwd\": \"relative\"}", &["/cwd"]),
+        ("{\"args\": [], \"cwd\": \"/\"}", &["/args"]),
+        ("{\"args\": [\"sh\"]}", &["/cwd"]),
+    ] {
+        fs::write(&file, text).unwrap();
+        call().fails_with(255, fragments);
+    }
+    t.runtime(["exec", "--process", t.dir().to_str().unwrap(), container.id()])
+        .output()
+        .fails_with(255, &["is a directory"]);
+}
+
+fn command_or_process_file(t: &Test) {
+    t.only_orlop("it takes the file");
+    let container = t.bundle().probe("sleep").start();
+    t.runtime(["exec", "-p", "x", container.id(), "sh"]).output().fails_with(255, &["--process"]);
+    t.runtime(["exec", container.id()]).output().fails_with(255, &["process args cannot be empty"]);
+}
+
+/// The first processor that this process may use, where there is another one too.
+fn one_processor() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned();
+    if !list.contains([',', '-']) {
+        kit::skip("one processor only");
+    }
+    list.chars().take_while(char::is_ascii_digit).collect()
+}
+
+fn processors_of_the_cgroup(t: &Test) {
+    let one = one_processor();
+    let container = t.bundle().probe("report , sleep").start();
+    let all = container.first_line()["affinity"].clone();
+    let call = t.runtime(["exec", container.id(), "/probe", "report"]).wrap(&format!("processor={one}"));
+    assert_eq!(call.output().success().json()["affinity"], all, "not the caller's one");
+}
+
+fn wanted_processors(t: &Test) {
+    t.only_orlop("it does not know execCPUAffinity");
+    let one = one_processor();
+    let container = t.bundle().set("/process/execCPUAffinity", json!({"final": one})).probe("sleep").start();
+    for seen in [run(&container, t, &json!({}), &[]), container.exec("report")] {
+        assert_eq!(seen.success().json()["affinity"], json!(one));
+    }
+}
+
+fn needs_v1(t: &Test) {
+    t.v1("pids", "x");
+    t.v1("memory", "x");
+}
+
+fn cgroups_below(t: &Test) {
+    t.only_orlop("its cgroup flag is newer than the installed one");
+    needs_v1(t);
+    let container = t.bundle().probe("sleep").start();
+    let made: Vec<PathBuf> = cgroup_directories(t, &container).into_iter().map(|d| d.join("side")).collect();
+    for dir in &made {
+        make_below(dir);
+    }
+    for path in ["side", "/side", "./side"] {
+        let output = t.runtime(["exec", "--cgroup", path, container.id(), "/probe", "report"]).output();
+        let seen = output.success().json()["cgroup"].clone();
+        let seen = seen.to_string();
+        assert!(seen.contains("/side"), "{path}: {seen}");
+    }
+    remove_all(&made);
+}
+
+/// The container's directories in the v1 hierarchies.
+fn cgroup_directories(t: &Test, container: &Container<'_>) -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let (left, right) = line.split_once(" - ").unwrap();
+        let dir = Path::new(left.split(' ').nth(4).unwrap()).join(container.id());
+        if right.starts_with("cgroup ") && dir.is_dir() && !found.contains(&dir) {
+            found.push(dir);
+        }
+    }
+    assert!(!found.is_empty(), "{}: no directory of {}", t.name(), container.id());
+    found
+}
+
+fn remove_all(directories: &[PathBuf]) {
+    for dir in directories {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
+fn make_below(dir: &Path) {
+    fs::create_dir(dir).unwrap();
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if let Ok(value) = fs::read_to_string(dir.parent().unwrap().join(file)) {
+            fs::write(dir.join(file), value).unwrap();
+        }
+    }
+}
+
+fn cgroups_of_controllers(t: &Test) {
+    t.only_orlop("its cgroup flag is newer than the installed one");
+    needs_v1(t);
+    let container = t.bundle().probe("sleep").start();
+    let made = [("pids", "one"), ("memory", "two")].map(|(controller, name)| {
+        let dir = t.v1(controller, container.id()).join(name);
+        make_below(&dir);
+        dir
+    });
+    let flags = ["exec", "--cgroup", "pids:one", "--cgroup", "memory:/two"];
+    let pid_file = t.dir().join("pid");
+    let call = t.runtime(flags).args(["-d", "--pid-file", pid_file.to_str().unwrap()]);
+    call.args([container.id(), "/probe", "sleep"]).output().success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let at = |controller: &str| {
+        let line = text.lines().find(|l| l.split(':').nth(1).unwrap().split(',').any(|c| c == controller));
+        line.unwrap().rsplit(':').next().unwrap().to_owned()
+    };
+    assert!(at("pids").ends_with(&format!("/{}/one", container.id())), "{text}");
+    assert!(at("memory").ends_with(&format!("/{}/two", container.id())), "{text}");
+    assert!(at("freezer").ends_with(&format!("/{}", container.id())), "{text}");
+    kit::sys::kill(pid, libc::SIGKILL);
+    kit::sys::reap(pid, Duration::from_secs(5));
+    remove_all(&made);
+}
+
+fn cgroups_that_are_refused(t: &Test) {
+    t.only_orlop("its words are others");
+    needs_v1(t);
+    let container = t.bundle().probe("sleep").start();
+    let call = |cgroup: &str| {
+        t.runtime(["exec", "--cgroup", cgroup, container.id(), "/probe", "exit", "0"]).output()
+    };
+    let evil = format!("../{}-evil", container.id());
+    for bad in ["../x", "a/../../x", "pids:../x", "pids:a/../..", evil.as_str(), "", "pids:"] {
+        call(bad).fails_with(255, &["bad sub cgroup path"]);
+    }
+    call("sails:x").fails_with(255, &["unknown controller", "sails"]);
+    call("pids,sails:x").fails_with(255, &["unknown controller", "sails"]);
+    for missing in ["missing", "pids:missing"] {
+        let output = call(missing);
+        let said = output.stderr.clone();
+        output.fails_with(255, &[" adding pid ", " to cgroups ", "/missing: no such file or directory"]);
+        assert!(said.contains(&format!("/{}/missing", container.id())), "{said}");
+    }
+}
+
+fn descriptors_passed(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    for (count, expected) in [("0", 3), ("1", 4), ("2", 5)] {
+        let words = ["exec", "--preserve-fds", count, container.id(), "/probe", "report"];
+        let mut call = t.runtime(words);
+        for _ in 0..3 {
+            call = call.wrap("fd=/etc/hostname");
+        }
+        let seen = call.output().success().json();
+        assert_eq!(seen["fds"].as_object().unwrap().len(), expected, "{count}: {}", seen["fds"]);
+    }
+}
+
+fn descriptors_not_there(t: &Test) {
+    t.only_orlop("it passes what there is");
+    let container = t.bundle().probe("sleep").start();
+    let words = ["exec", "--preserve-fds", "2", container.id(), "/probe", "report"];
+    t.runtime(words).wrap("fd=/etc/hostname").output().fails_with(255, &["--preserve-fds 2", "descriptor 4"]);
+}
+
+fn paused_container(t: &Test) {
+    t.only_orlop("its flag is newer than the installed one");
+    needs_v1(t);
+    let container = t.bundle().probe("sleep").start();
+    t.runtime(["pause", container.id()]).output().success();
+    container.exec("exit 0").fails_with(255, &["cannot exec in a paused container"]);
+    let words = ["exec", "--ignore-paused", container.id(), "/probe", "exit", "4"];
+    let running = t.runtime(words).spawn();
+    std::thread::sleep(Duration::from_millis(50));
+    t.runtime(["resume", container.id()]).output().success();
+    running.wait().exits(4);
+}
+
+fn pidfd_socket(t: &Test) {
+    t.only_orlop("its flag is newer than the installed one");
+    let container = t.bundle().probe("sleep").start();
+    let path = t.dir().join("pidfd.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let pid_file = t.dir().join("pid");
+    let words = ["exec", "-d", "--pidfd-socket", path.to_str().unwrap()];
+    let call = t.runtime(words).args(["--pid-file", pid_file.to_str().unwrap()]);
+    call.args([container.id(), "/probe", "sleep"]).output().success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let pidfd = kit::sys::receive_fd(stream.as_raw_fd());
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).unwrap();
+    assert!(info.lines().any(|l| l.split_whitespace().eq(["Pid:", &pid.to_string()])), "{info}");
+    kit::sys::kill(pid, libc::SIGKILL);
+    kit::sys::reap(pid, Duration::from_secs(5));
+    let words = ["exec", "--pidfd-socket", "/nobody/listens", container.id(), "/probe", "exit", "0"];
+    t.runtime(words).output().fails_with(255, &["/nobody/listens"]);
+}
+
+fn console_of_a_process_file(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let console = Console::new(t);
+    let pid_file = t.dir().join("exec.pid");
+    let more = json!({
+        "args": ["/probe", "terminal", ",", "exit", "2"], "terminal": true,
+        "consoleSize": {"height": 21, "width": 67},
+    });
+    let flags = ["-d", "--console-socket", console.path().to_str().unwrap()];
+    let flags = [&flags[..], &["--pid-file", pid_file.to_str().unwrap()]].concat();
+    run(&container, t, &more, &flags).success();
+    let (text, mut master) = console.receive();
+    assert!((1..4096).contains(&text.len()));
+    let said = master.read_until("isatty");
+    assert!(said.contains("\"isatty\":[true,true,true]"), "{said}");
+    assert!(said.contains("\"rows\":21") && said.contains("\"columns\":67"), "{said}");
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(2));
+}
+
+/// That the container's own process has one is nothing to a command beside it.
+fn a_terminal_only_where_it_is_asked_for(t: &Test) {
+    let console = Console::new(t);
+    let bundle = t.bundle().set("/process/terminal", true).probe("sleep");
+    let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
+    let _master = console.receive();
+    container.start();
+    let seen = container.exec("terminal").success().json();
+    assert_eq!(seen["isatty"], json!([false, false, false]));
+}
+
+fn console_socket_mistakes(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let console = Console::new(t);
+    let path = console.path().to_str().unwrap();
+    for flags in [&["--console-socket", path][..], &["-d", "--console-socket", path], &["-d", "-t"]] {
+        let call = t.runtime(["exec"]).args(flags.iter().copied());
+        call.args([container.id(), "/probe", "exit", "0"]).output().fails_with(255, &["console"]);
+    }
+    let words = ["exec", "-d", "-t", "--console-socket", "/nobody/listens", container.id(), "/probe"];
+    t.runtime(words).args(["exit", "0"]).output().fails_with(255, &["/nobody/listens"]);
+}
+
+fn pid_file(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let file = t.dir().join("exec.pid");
+    fs::write(&file, "an old one").unwrap();
+    let before = fs::File::open(&file).unwrap();
+    // Relative to the caller's directory.
+    let call = t.runtime(["exec", "--pid-file", "exec.pid", container.id(), "/probe", "exit", "0"]);
+    call.cwd(t.dir()).output().success();
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()), "{text:?}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
+    let old = fs::read_to_string(format!("/proc/self/fd/{}", before.as_raw_fd())).unwrap();
+    assert_eq!(old, "an old one", "it is replaced, not written over");
+    let words = ["exec", "--pid-file", "/no/such/dir/pid", container.id(), "/probe", "sleep"];
+    t.runtime(words).output().fails_with(255, &["/no/such/dir"]);
+}
+
+fn failures_are_255(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    t.runtime(["exec", "no-such-container", "/probe"]).output().fails_with(255, &["does not exist"]);
+    container.command("exec", &["/no/program"]).output().fails_with(255, &["/no/program"]);
+    let words = ["exec", "--cwd", "/no/directory", container.id(), "/no/program"];
+    assert_eq!(t.runtime(words).output().code(), 255);
+    container.exec("exit 255").exits(255);
+    container.exec("exit 1").exits(1);
+    container.exec("signal 9").exits(137);
+}
+
+fn child_of_the_nearest_subreaper(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let pid_file = t.dir().join("exec.pid");
+    let flags = ["-d", "--pid-file", pid_file.to_str().unwrap()];
+    run(&container, t, &json!({"args": ["/probe", "sleep"]}), &flags).success();
+    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    assert_eq!(fields[1], std::process::id().to_string(), "its parent is the subreaper: {stat}");
+    assert_eq!((fields[2], fields[3]), (fields[2], fields[2]), "it leads its session: {stat}");
+    kit::sys::kill(pid, libc::SIGKILL);
+    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(137));
+}
