@@ -34,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         propagation_of_a_mount,
         rootfs_propagation,
         rootfs_on_a_shared_mount,
+        shared_volume_is_seen_on_both_sides,
         mount_of_the_container_stays_in_it,
         cgroup_mount,
         cgroup_mount_in_a_cgroup_namespace,
@@ -362,6 +363,33 @@ fn rootfs_on_a_shared_mount(t: &Test) {
         assert_eq!(before, after, "{word}");
         output.success();
     }
+}
+
+/// What the container mounts in a shared volume comes out on the host, and what the host has mounted below a shared
+/// mount stays there when the container leaves its old root.
+fn shared_volume_is_seen_on_both_sides(t: &Test) {
+    let none = None::<&str>;
+    let volume = t.dir().join("volume");
+    fs::create_dir_all(&volume).unwrap();
+    mount(Some("tmpfs"), &volume, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    mount(none, &volume, none, MsFlags::MS_SHARED, none).unwrap();
+    for name in ["own", "hosts"] {
+        fs::create_dir(volume.join(name)).unwrap();
+    }
+    mount(Some("tmpfs"), &volume.join("hosts"), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    let bundle = may_mount(t.bundle().mount("bind", &volume, "/volume", &["rbind", "rshared"]))
+        .set("/linux/rootfsPropagation", "shared")
+        .probe("mount /volume/own tmpfs , report");
+    let lines = bundle.run().lines();
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let is_mounted = |name: &str| table.contains(&format!(" {} ", volume.join(name).display()));
+    let (own, hosts) = (is_mounted("own"), is_mounted("hosts"));
+    umount2(&volume, MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(lines[0]["errno"], "");
+    let found = mounted(&lines[1], "/volume")["propagation"].to_string();
+    assert!(found.contains("shared:"), "{found}");
+    assert!(own, "the container's mount is not seen here");
+    assert!(hosts, "a mount of the host's has gone");
 }
 
 fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {

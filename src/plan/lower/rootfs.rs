@@ -116,11 +116,18 @@ impl Lower {
             self.asm.call(libc::SYS_fchdir, &[root]);
             self.asm.call(libc::SYS_chroot, &[dot]);
         } else {
+            // After pivot_root(2) the old root lies over the new one, where we stand; of these calls only
+            // umount2(2) looks up from there, so the other one needs a descriptor.
+            let old = self.host_hears.then(|| {
+                let (slash, flags) = (self.text(c"/"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+                self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()])
+            });
             self.asm.call(libc::SYS_pivot_root, &[dot, dot]);
-            // The old root now lies over the new one, where we stand.
-            if self.host_hears {
+            if let Some(old) = old {
                 // What is unmounted here must not be unmounted on the host.
-                self.propagation(CWD.into(), dot, libc::MS_SLAVE, true, false);
+                let empty = self.empty();
+                self.propagation(old.into(), empty, libc::MS_SLAVE, true, true);
+                self.asm.close(old);
             }
             self.asm.call(libc::SYS_umount2, &[dot, libc::MNT_DETACH.into()]);
         }

@@ -39,8 +39,9 @@ until_true() {
 terminal() {
 	local command
 	printf -v command '%q ' "$@"
-	# The pipe keeps the terminal open until the command itself ends.
-	sleep infinity | script --quiet --return --echo never --command "$command" /dev/null | tr -d '\r'
+	# What is never written to keeps the terminal open until the command itself ends.
+	[ -p "$dir/hold" ] || mkfifo "$dir/hold"
+	script --quiet --return --echo never --command "$command" /dev/null <>"$dir/hold" | tr -d '\r'
 }
 skip() { echo "skip: $*"; exit 77; }
 
@@ -64,9 +65,10 @@ cgroup_value() {
 
 # All that scenarios may leave by mistake: containers' cgroups, states of runtimes, mounts, processes.
 things() {
-	find /sys/fs/cgroup -mindepth 3 -type d 2>/dev/null | sed 's/^/cgroup /'
+	# The parents which managers choose stay.
+	find /sys/fs/cgroup -mindepth 3 -type d ! -name buildkit 2>/dev/null | sed 's/^/cgroup /'
 	find /run/"$RUNTIME" /run/runc /run/containerd/runc/* /run/docker/runtime-*/* -mindepth 1 -type d 2>/dev/null | sed 's/^/state /'
-	awk '$5 !~ "^/(proc|sys|dev|lane|tmp/one)" {print "mount " $5}' /proc/self/mountinfo
+	awk '$5 !~ "^/(proc|sys|dev|lane|run/[a-z]*/netns/default)" {print "mount " $5}' /proc/self/mountinfo
 	# Shells of this script come and go.
 	ps -e -o pid=,ppid=,comm= | awk '$3 !~ /^(ps|awk|bash|sed|find|diff|sort|sleep)$/ {print "process " $3}' | sort
 }
