@@ -70,7 +70,7 @@ fn ordinary(line: &Line, call: Option<u32>, errno: Errno) -> Error {
     if let Some(pointer) = line.pointer() {
         error = error.with_pointer(pointer);
     }
-    match hint(&line.step, errno) {
+    match hint(&line.step, call, errno) {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
@@ -109,7 +109,7 @@ fn phase(step: &Step) -> Phase {
     }
 }
 
-fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
+fn hint(step: &Step, call: Option<u32>, errno: Errno) -> Option<&'static str> {
     Some(match (step, errno) {
         (Step::Mount { mount, .. }, Errno::ELOOP) if mount.no_symlinks => {
             "proc and sysfs must be mounted on ordinary directories, not through symbolic links"
@@ -117,6 +117,13 @@ fn hint(step: &Step, errno: Errno) -> Option<&'static str> {
         (Step::Mount { mount, .. }, Errno::ENOTDIR) if mount.options.bind.is_some() => {
             "are you trying to mount a directory onto a file (or vice-versa)? check if the specified host \
              path exists and is the expected type"
+        }
+        // What move_mount(2) says of the same: the tree attached is a directory, the mount point is none, or the reverse.
+        (Step::Mount { mount, .. }, Errno::EINVAL)
+            if mount.options.bind.is_some() && call == Some(libc::SYS_move_mount as u32) =>
+        {
+            "not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the \
+             specified host path exists and is the expected type"
         }
         (Step::Mount { .. }, Errno::ENODEV) => "the kernel does not know this file system type",
         (Step::Mount { mount, .. }, Errno::EPERM) if mount.kind == "proc" || mount.kind == "sysfs" => {

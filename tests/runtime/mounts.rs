@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         bind_source_is_relative_to_the_bundle,
         bind_without_source_is_refused,
         bind_of_a_missing_source_is_refused,
+        bind_of_a_file_on_a_directory_is_refused,
         mount_points_are_made,
         mounts_stack_in_order,
         destination_link_stays_inside,
@@ -209,6 +210,16 @@ fn bind_of_a_missing_source_is_refused(t: &Test) {
     let fragments = [source.to_string_lossy().into_owned(), "no such file or directory".to_owned()];
     let output = t.bundle().mount("bind", source, "/hold", &["bind"]).try_run();
     output.refused(&[&fragments[0], &fragments[1]]);
+}
+
+/// Engines look for these words.
+fn bind_of_a_file_on_a_directory_is_refused(t: &Test) {
+    for (source, destination) in [(hold(t).join("cargo"), "/there"), (hold(t), "/there/file")] {
+        let bundle = t.bundle().directory("/there");
+        fs::write(bundle.dir().join("rootfs/there/file"), "").unwrap();
+        let output = bundle.mount("bind", source, destination, &["bind"]).try_run();
+        output.refused(&["not a directory", destination]);
+    }
 }
 
 fn mount_points_are_made(t: &Test) {
