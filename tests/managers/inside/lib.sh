@@ -8,6 +8,7 @@
 #   lacks PART TEXT        a text does not
 #   status CODE COMMAND…   the command ends with CODE; what it says, on both streams, is in $said
 #   until_true SECONDS COMMAND…   the command succeeds within that time
+#   lives COMMAND-LINE     a process with exactly this command line is there; `dead` says the opposite
 #   terminal COMMAND…      the command at a terminal of its own; carriage returns removed
 #   skip REASON            this machine cannot do that
 #   $MANAGER $RUNTIME $RUNTIME_PATH    who is at work; $state is /lane/state; $image the image, of busybox
@@ -36,6 +37,8 @@ until_true() {
 		sleep 0.1
 	done
 }
+lives() { ps -e -o args= | grep -Fxq -- "$1"; }
+dead() { ! lives "$1"; }
 terminal() {
 	local command
 	printf -v command '%q ' "$@"

@@ -423,9 +423,10 @@ t_pid() {
 }
 t_pid_host_stops() {
 	docker run --detach --name "$name" --network none --pid host "$image" sh -c 'sleep 1234 & sleep 1235'
-	sleep 0.3
+	until_true 5 lives "sleep 1234"
 	docker rm --force "$name"
-	until_true 5 sh -c '! grep -qs sleep.123[45] /proc/[0-9]*/cmdline'
+	until_true 5 dead "sleep 1234"
+	dead "sleep 1235"
 }
 t_net() {
 	same "$(readlink /proc/self/ns/net)" "$(docker run --rm --network host "$image" readlink /proc/self/ns/net)"
