@@ -238,7 +238,6 @@ pub enum Step {
     HostPropagation {
         flag: u64,
         recursive: bool,
-        detach_root: bool,
     },
     /// The root file system, attached.
     Root {

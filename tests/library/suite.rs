@@ -49,5 +49,7 @@ fn live(container: &Container) -> Exit {
 /// The lines of a file as JSON.
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line))).collect()
+    // The last one may be half written.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line))).collect()
 }

@@ -36,6 +36,9 @@ pub(crate) fn cases() -> Vec<Case> {
         rootfs_propagation,
         rootfs_on_a_shared_mount,
         shared_volume_is_seen_on_both_sides,
+        shared_volumes_are_the_hosts_peers,
+        source_that_an_earlier_mount_covers,
+        shared_volume_under_a_private_root,
         mount_of_the_container_stays_in_it,
         cgroup_mount,
         cgroup_mount_in_a_cgroup_namespace,
@@ -401,6 +404,65 @@ fn shared_volume_is_seen_on_both_sides(t: &Test) {
     assert!(found.contains("shared:"), "{found}");
     assert!(own, "the container's mount is not seen here");
     assert!(hosts, "a mount of the host's has gone");
+}
+
+/// What engines do for `rshared` volumes: the root is a mount of its own, the volume a directory of the
+/// host's root, whose mounts go both ways. Nothing else of the host changes.
+fn shared_volumes_are_the_hosts_peers(t: &Test) {
+    let none = None::<&str>;
+    let points = || -> Vec<String> {
+        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let own = t.dir().display().to_string();
+        let mut all: Vec<String> = text.lines().map(|l| l.split(' ').nth(4).unwrap().to_owned()).collect();
+        // Other tests come and go.
+        all.retain(|point| point.starts_with(&own) || !point.contains("orlop-test"));
+        all
+    };
+    for word in ["shared", "rshared", "slave", "private"] {
+        let bundle = may_mount(t.bundle()).set("/linux/rootfsPropagation", word);
+        let root = bundle.path("/");
+        mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
+        let volume = t.dir().join(format!("volume-{word}"));
+        fs::create_dir_all(volume.join("below")).unwrap();
+        let before = points();
+        let bundle = bundle.mount("bind", &volume, "/volume", &["rbind", "rshared"]);
+        let output = bundle.probe("mount /volume/below tmpfs").try_run();
+        let after = points();
+        let _ = umount2(&volume.join("below"), MntFlags::MNT_DETACH);
+        let _ = umount2(&root, MntFlags::MNT_DETACH);
+        assert_eq!(output.success().json()["errno"], "");
+        let mut expected = before;
+        if word.ends_with("shared") {
+            expected.push(volume.join("below").display().to_string());
+        }
+        assert_eq!(after, expected, "{word}");
+    }
+}
+
+/// With a root that hears nothing the host says, and with one whose neighbours do.
+fn source_that_an_earlier_mount_covers(t: &Test) {
+    t.only_orlop("a source is on the host there");
+    for word in ["rslave", "shared", "private"] {
+        let bundle = t.bundle().set("/linux/rootfsPropagation", word).directory("/first");
+        let source = bundle.path("/first");
+        let bundle = bundle.mount("tmpfs", "tmpfs", "/first", &["size=64k"]).mount(
+            "bind",
+            source,
+            "/second",
+            &["rbind"],
+        );
+        let seen = bundle.report();
+        assert_eq!(mounted(&seen, "/second")["type"], "tmpfs", "{word}");
+    }
+}
+
+/// A volume keeps what was asked of it under a private root.
+fn shared_volume_under_a_private_root(t: &Test) {
+    let bundle = t.bundle().set("/linux/rootfsPropagation", "rprivate");
+    let seen = bundle.mount("bind", hold(t), "/hold", &["rbind", "rshared"]).report();
+    let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
+    assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with("shared:")), "{found:?}");
+    assert_eq!(mounted(&seen, "/")["propagation"], json!([]));
 }
 
 fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {

@@ -204,7 +204,7 @@ impl Compiler<'_> {
         if !self.set.is_new(Kind::Mount) {
             return Ok(());
         }
-        self.step(Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true, detach_root: false });
+        self.step(Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true });
         match &self.command.root {
             Root::Found if self.command.proc => self.step(Step::HostRoot),
             Root::Found => return Ok(()),

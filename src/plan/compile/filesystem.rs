@@ -27,15 +27,15 @@ impl Compiler<'_> {
         let propagation = self.propagation()?;
         let (flag, recursive) = match propagation {
             // What is unbindable could not be cloned from; it is for the container's root alone.
-            None | Some((libc::MS_UNBINDABLE, _)) => (libc::MS_SLAVE, true),
+            None | Some((libc::MS_UNBINDABLE, true)) => (libc::MS_SLAVE, true),
+            Some((libc::MS_UNBINDABLE, false)) => (libc::MS_PRIVATE, false),
             Some(given) => given,
         };
         self.open_labels();
         self.standard(Step::OpenUmask);
         let origin =
             propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
-        let detach_root = flag == libc::MS_SHARED;
-        self.line(origin.clone(), Step::HostPropagation { flag, recursive, detach_root });
+        self.line(origin.clone(), Step::HostPropagation { flag, recursive });
         self.root_line();
         for (i, mount) in self.bundle.spec.mounts.iter().enumerate() {
             self.mount(i, mount)?;
@@ -49,6 +49,8 @@ impl Compiler<'_> {
         }
         self.standard(Step::Pivot { move_mount: self.options.no_pivot });
         if let Some((flag, recursive)) = propagation {
+            // What was the host's is private already; a volume may be shared with others of its own.
+            let recursive = recursive && flag != libc::MS_PRIVATE;
             self.line(origin, Step::RootPropagation { flag, recursive });
         }
         Ok(())

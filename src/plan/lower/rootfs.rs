@@ -16,18 +16,18 @@ pub(super) const EMPTY: u32 = libc::AT_EMPTY_PATH as u32;
 /// `AT_RECURSIVE` as an unsigned flag.
 pub(super) const RECURSIVE: u32 = libc::AT_RECURSIVE as u32;
 
+/// More directories than a path can have.
+const DEEPEST: i32 = 2048;
+
 impl Lower {
     pub(super) fn rootfs(&mut self, step: &Step) {
         match step {
             Step::OpenUmask => self.asm.call(libc::SYS_umask, &[0.into()]),
-            Step::HostPropagation { flag, recursive, detach_root } => {
+            Step::HostPropagation { flag, recursive } => {
                 let slash = self.text(c"/");
                 self.propagation(CWD.into(), slash, *flag, *recursive, false);
                 self.host_hears = *flag == libc::MS_SHARED || !*recursive;
                 self.root_leaves = if *flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-                if *detach_root {
-                    self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
-                }
             }
             Step::Root { path, slot } => self.attach_root(path, *slot),
             Step::HostRoot => {
@@ -93,9 +93,12 @@ impl Lower {
             // The copy is a peer of the mount that it was taken from, which may be any of the host's.
             self.propagation(root.into(), empty, self.root_leaves, false, true);
         }
+        if self.host_hears && slot.is_none() {
+            self.keep_to_itself(text);
+        }
         // A detached tree may be attached anywhere: over the root, where its own path is out of reach for
-        // this user namespace, or where the mount that it lies in would pass it on to the host.
-        let target = if slot.is_some() || self.host_hears { self.text(c"/") } else { text };
+        // this user namespace.
+        let target = if slot.is_some() { self.text(c"/") } else { text };
         self.asm.call(
             libc::SYS_move_mount,
             &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],
@@ -105,9 +108,42 @@ impl Lower {
         self.asm.call(libc::SYS_fchdir, &[root.into()]);
     }
 
+    /// The mount in which a directory lies passes nothing on: that of the nearest directory above which is a
+    /// mount's root. Volumes of other mounts of the host's stay its peers.
+    fn keep_to_itself(&mut self, path: Arg) {
+        let (again, done) = (self.asm.label(), self.asm.label());
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let above = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+        let attributes = self.asm.words(&[0, 0, libc::MS_PRIVATE, 0]);
+        let (empty, parent) = (self.empty(), self.text(c".."));
+        let (answer, left) = (self.asm.register(), self.asm.register());
+        self.asm.set(left, DEEPEST);
+        self.asm.place(again);
+        self.asm.tolerating(&[Errno::EINVAL]);
+        let args = [above.into(), empty, EMPTY.into(), attributes, 32.into()];
+        self.asm.call_into(answer, libc::SYS_mount_setattr, &args);
+        self.asm.jump_if(compare::EQUAL, answer, 0, done);
+        self.asm.call_into(answer, libc::SYS_openat, &[above.into(), parent, flags.into()]);
+        self.asm.call(libc::SYS_dup3, &[answer.into(), above.into(), libc::O_CLOEXEC.into()]);
+        self.asm.call(libc::SYS_close, &[answer.into()]);
+        self.asm.add(left, -1);
+        self.asm.jump_if(compare::GREATER_EQUAL, left, 0, again);
+        // In a chroot(2) that is no mount's root there is none above.
+        self.asm.fail(Errno::EINVAL, 0);
+        self.asm.place(done);
+        self.asm.close(above);
+        self.asm.release(answer);
+        self.asm.release(left);
+    }
+
     fn pivot(&mut self, move_mount: bool) {
         let dot = self.text(c".");
         if move_mount {
+            if self.host_hears {
+                // What is moved onto it would come to the host.
+                let slash = self.text(c"/");
+                self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
+            }
             let (slash, empty, root) = (self.text(c"/"), self.empty(), self.root());
             self.asm.call(
                 libc::SYS_move_mount,
