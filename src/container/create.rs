@@ -82,7 +82,7 @@ fn check(options: &CreateOptions) -> Result<()> {
         .try_for_each(|(path, what)| handoff::require_absolute(path, what))
 }
 
-fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
+pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
     let hooks = bundle.spec.hooks.as_ref();
     Record {
         bundle: bundle.path.clone(),
@@ -169,17 +169,12 @@ struct Making<'a> {
 
 impl Making<'_> {
     fn make(&mut self) -> Result<()> {
-        // What is in the way is not the container's: it is neither recorded nor ever removed.
-        if let Some(cgroup) = &self.plan.cgroup
-            && Cgroup::open(cgroup.record.clone()).processes()?.is_empty()
-        {
-            self.record.cgroup = cgroup.record.clone();
-        }
+        record_cgroup(&self.plan, &mut self.record)?;
         self.container.directory.write_first(&self.record)?;
         if self.until == Until::Running {
             self.agent = Agent::connect(&self.bundle.spec)?;
         }
-        let join = self.make_cgroup()?;
+        let join = make_cgroup(&self.plan, self.host, &mut self.record)?;
         let console = self.spawn(join)?;
         // The host side's own work is done while the stub does its.
         let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines())).encode()?;
@@ -226,21 +221,6 @@ impl Making<'_> {
     fn keep_init(&mut self) {
         if let Some(stub) = self.stub.take() {
             let _ = self.container.init.set(stub.pidfd);
-        }
-    }
-
-    fn make_cgroup(&mut self) -> Result<Option<Join>> {
-        let (Some(planned), Some(layout)) = (&self.plan.cgroup, &self.host.cgroups) else { return Ok(None) };
-        match Cgroup::make(layout, planned.record.clone(), &planned.settings, &planned.options) {
-            Ok((cgroup, join)) => {
-                self.record.cgroup = cgroup.record().clone();
-                Ok(Some(join))
-            }
-            Err(e) => {
-                // It has removed what it had made.
-                self.record.cgroup = cgroup::Record::default();
-                Err(e)
-            }
         }
     }
 
@@ -406,6 +386,33 @@ impl Making<'_> {
             self.container.runtime.warn(&e);
         }
         error
+    }
+}
+
+/// Records the cgroup that is about to be made. What is in the way is not the container's: it is
+/// neither recorded nor ever removed.
+pub(super) fn record_cgroup(plan: &Plan, record: &mut Record) -> Result<()> {
+    if let Some(cgroup) = &plan.cgroup
+        && Cgroup::open(cgroup.record.clone()).processes()?.is_empty()
+    {
+        record.cgroup = cgroup.record.clone();
+    }
+    Ok(())
+}
+
+/// Makes the cgroup, and records what it is really made of.
+pub(super) fn make_cgroup(plan: &Plan, host: &Host, record: &mut Record) -> Result<Option<Join>> {
+    let (Some(planned), Some(layout)) = (&plan.cgroup, &host.cgroups) else { return Ok(None) };
+    match Cgroup::make(layout, planned.record.clone(), &planned.settings, &planned.options) {
+        Ok((cgroup, join)) => {
+            record.cgroup = cgroup.record().clone();
+            Ok(Some(join))
+        }
+        Err(e) => {
+            // It has removed what it had made.
+            record.cgroup = cgroup::Record::default();
+            Err(e)
+        }
     }
 }
 

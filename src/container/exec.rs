@@ -188,8 +188,12 @@ impl Joining<'_> {
 
     /// The namespaces to join. Nobody can join the user namespace that he is in.
     fn namespaces(&self) -> u64 {
-        let flags = self.namespaces;
+        let mut flags = self.namespaces;
         let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
+        let time = format!("/proc/{}/ns/time", self.record.init.pid);
+        if self.record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
+            flags |= libc::CLONE_NEWTIME as u64;
+        }
         let ours = inode("/proc/self/ns/user".into());
         if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", self.record.init.pid)) {
             return flags & !(libc::CLONE_NEWUSER as u64);

@@ -7,6 +7,7 @@
 mod clock;
 mod config;
 mod create;
+mod criu;
 mod end;
 mod exec;
 mod features;
@@ -28,6 +29,7 @@ mod state;
 mod store;
 mod update;
 
+pub use criu::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};
 pub use features::{
     CgroupFeatures, Enabled, Features, LinuxFeatures, MemoryPolicyFeatures, MountExtensions, SeccompFeatures,
     features,

@@ -1,6 +1,7 @@
 //! The entry: a state root and the containers in it.
 
 use super::create::{Until, create};
+use super::criu::{RestoreOptions, restore};
 use super::store::{Directory, Record, Root};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
@@ -109,6 +110,22 @@ impl Runtime {
     /// Those of [`create`](Self::create) and [`start`](Container::start).
     pub fn run(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
         create(self, id, bundle, options, Until::Running)
+    }
+
+    /// Makes a container whose processes come from the images of
+    /// [`Container::checkpoint`], by criu(8); returns once they go on.
+    ///
+    /// The bundle says what criu does not know: which directories of the host are mounted, which
+    /// namespaces are joined, the cgroup and its limits. Its `prestart` and `createRuntime` hooks run once
+    /// there are namespaces; other hooks but `poststop` have had their time. The init process is a child
+    /// of the calling process, as after [`create`](Self::create); criu is one meanwhile. Where it fails,
+    /// nothing is left behind.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create); [`ErrorKind::Unsupported`] where there is no criu, or one that
+    /// is too old; [`ErrorKind::System`] with what criu has said.
+    pub fn restore(&self, id: &str, bundle: &Bundle, options: &RestoreOptions) -> Result<Container> {
+        restore(self, id, bundle, options)
     }
 
     /// Finds a container.

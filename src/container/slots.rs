@@ -46,6 +46,10 @@ impl Slots {
                     slots.numbers.push(file.map_or(-1, AsRawFd::as_raw_fd));
                     continue;
                 }
+                Slot::Given => {
+                    slots.numbers.push(-1);
+                    continue;
+                }
                 Slot::Process | Slot::Console => {
                     let console = matches!(slot, Slot::Console);
                     let given = if console { sources.console } else { sources.process };

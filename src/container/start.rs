@@ -86,7 +86,7 @@ impl Container {
     }
 
     /// The plan that the container was made from, for its words: compiled once more.
-    fn plan(&self, record: &Record) -> Result<Plan> {
+    pub(super) fn plan(&self, record: &Record) -> Result<Plan> {
         let config = self.directory.read_config()?;
         let bundle = Bundle {
             path: record.bundle.clone(),

@@ -84,6 +84,10 @@ pub(crate) struct Record {
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,
+    /// Whether its processes were restored from a checkpoint: they are in a time namespace which no
+    /// configuration names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) restored: bool,
     /// What the plan was compiled with.
     #[serde(default)]
     pub(crate) options: PlanOptions,

@@ -165,6 +165,8 @@ impl Step {
                 let by = if slot.is_some() { ", opened by the host" } else { "" };
                 write!(f, "root {path}{by}")
             }
+            Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
+            Self::MountPoint { path } => write!(f, "make the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
             Self::Mount { mount: step, .. } => mount(f, step),
             Self::CgroupMount { destination, options: o, views } => {
@@ -241,6 +243,7 @@ impl Step {
             Self::CloseDescriptors { preserve } => {
                 write!(f, "close all descriptors but 0 to {}", 2 + preserve)
             }
+            Self::KeepDescriptors { slots } => write!(f, "but keep {} descriptor(s)", slots.len()),
             Self::ResetSignals => f.write_str("signals to default"),
             Self::StayAsInit { .. } => f.write_str("stay as PID 1; the program is a child"),
             Self::Seccomp { filter, flags, listener } => {
@@ -253,6 +256,7 @@ impl Step {
             }
             Self::Execute { args, .. } => write!(f, "execute {args:?}"),
             Self::NoProgram => f.write_str("there is no program: start fails"),
+            Self::Finish => f.write_str("end"),
             _ => Ok(()),
         }
     }

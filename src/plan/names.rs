@@ -17,6 +17,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_fchmodat, "fchmodat"),
     (libc::SYS_fchown, "fchown"),
     (libc::SYS_fchownat, "fchownat"),
+    (libc::SYS_fcntl, "fcntl"),
     (libc::SYS_fsconfig, "fsconfig"),
     (libc::SYS_fsmount, "fsmount"),
     (libc::SYS_fsopen, "fsopen"),

@@ -79,6 +79,8 @@ pub enum Slot {
         /// The owners of its files, mapped.
         idmap: Box<Idmap>,
     },
+    /// A descriptor of the caller's.
+    Given,
     /// The socket that takes the terminal's master.
     Console,
     /// The listening socket on which `start` calls.
@@ -244,6 +246,15 @@ pub enum Step {
         path: String,
         slot: Option<usize>,
     },
+    /// The tree in a slot, attached at a path of the stub's own mount namespace.
+    AttachTree {
+        slot: usize,
+        path: String,
+    },
+    /// A directory for a mount that somebody else will make.
+    MountPoint {
+        path: String,
+    },
     /// The root is the one that the stub stands in; mounts go below it.
     HostRoot,
     /// A mount.
@@ -376,6 +387,10 @@ pub enum Step {
     CloseDescriptors {
         preserve: u32,
     },
+    /// So do these.
+    KeepDescriptors {
+        slots: Vec<usize>,
+    },
     /// All signals to default, none blocked.
     ResetSignals,
     /// Stay as PID 1, the program becomes a child.
@@ -393,6 +408,8 @@ pub enum Step {
     },
     /// There is no program to execute.
     NoProgram,
+    /// Nothing is left to do: the process ends.
+    Finish,
 }
 
 impl Step {

@@ -6,8 +6,17 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// socketpair(2): two connected AF_UNIX stream sockets, close-on-exec.
 pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(libc::SOCK_STREAM)
+}
+
+/// socketpair(2): two connected AF_UNIX sockets that keep messages apart, close-on-exec.
+pub fn packets() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(libc::SOCK_SEQPACKET)
+}
+
+fn socketpair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut fds = [0i32; 2];
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    let kind = kind | libc::SOCK_CLOEXEC;
     call!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, fds.as_mut_ptr())?;
     Ok((owned(fds[0].into()), owned(fds[1].into())))
 }
@@ -31,6 +40,12 @@ pub fn send(socket: impl AsFd) -> Result<(), Errno> {
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// Sends one packet; raises no SIGPIPE.
+pub fn send_packet(socket: impl AsFd, data: &[u8]) -> Result<(), Errno> {
+    let (fd, null) = (socket.as_fd().as_raw_fd(), std::ptr::null::<u8>());
+    retry(|| call!(libc::SYS_sendto, fd, data.as_ptr(), data.len(), libc::MSG_NOSIGNAL, null, 0)).map(drop)
 }
 
 /// Writes `data` at `offset` of a file, and makes the file whole pages long.

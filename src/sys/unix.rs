@@ -38,17 +38,31 @@ pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
 /// Receives some bytes, and the descriptor that came with them (close-on-exec), if any; no bytes: the end of
 /// the stream.
 pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
+    message(sock, &mut [0; 64], 0)
+}
+
+/// Receives one packet of a SOCK_SEQPACKET socket, and the descriptor that came with it: how many
+/// bytes of the buffer it has filled, 0 at the end.
+///
+/// # Errors
+/// `EMSGSIZE` where the buffer is too small; the packet is lost.
+pub fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+    let (n, fd) = message(sock, buffer, libc::MSG_TRUNC)?;
+    if n > buffer.len() { Err(Errno::EMSGSIZE) } else { Ok((n, fd)) }
+}
+
+fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Option<OwnedFd>), Errno> {
     #[repr(C, align(8))]
     struct Control([u8; 64]);
-    let (mut byte, mut control) = ([0_u8; 64], Control([0; 64]));
-    let mut iov = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: byte.len() };
+    let mut control = Control([0; 64]);
+    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero is a valid msghdr: no name, no vector, no control data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = &raw mut iov;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control.0);
-    let flags = libc::MSG_CMSG_CLOEXEC;
+    let flags = flags | libc::MSG_CMSG_CLOEXEC;
     let n = retry(|| call!(libc::SYS_recvmsg, sock.as_fd().as_raw_fd(), &raw mut message, flags))?;
     let mut first = None;
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;

@@ -6,7 +6,6 @@ mod cgroup2;
 mod cgroup_manager;
 mod crashes;
 mod exec;
-mod flags;
 mod generated;
 mod hooks;
 mod lifecycle;
@@ -54,7 +53,6 @@ fn cases() -> Vec<kit::Case> {
         crashes::cases(),
         pause::cases(),
         update::cases(),
-        flags::cases(),
         generated::cases(),
     ];
     rooms.into_iter().flatten().collect()

@@ -9,7 +9,7 @@ mod table;
 mod tests;
 
 pub(crate) use parse::{Request, find, parse};
-pub(crate) use table::{COMMANDS, Command, Name, UpdateArgs};
+pub(crate) use table::{COMMANDS, Command, CriuArgs, Name, UpdateArgs};
 
 use crate::log::{Format, Level};
 use orlop::container::CgroupManager;
@@ -107,6 +107,9 @@ pub(crate) struct Args {
 
     /// The flags of `update`
     pub(crate) update: UpdateArgs,
+
+    /// The flags of `checkpoint` and `restore`
+    pub(crate) criu: CriuArgs,
 
     /// `man --directory`
     pub(crate) man_directory: Option<PathBuf>,

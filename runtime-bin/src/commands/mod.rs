@@ -1,6 +1,7 @@
 //! The commands: from [`Args`] to a call of the library, and its answer to an exit code.
 
 mod completion;
+mod criu;
 mod delete;
 mod exec;
 mod features;
@@ -76,6 +77,8 @@ fn lower(text: &str) -> String {
 pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Outcome {
     match name {
         Name::Completion => completion::completion(program, args),
+        Name::Checkpoint => criu::checkpoint(program, args, log),
+        Name::Restore => criu::restore(program, args, log),
         Name::Create => new::create(args, log),
         Name::Delete => delete::delete(args, log),
         Name::Exec => exec::exec(args, log),

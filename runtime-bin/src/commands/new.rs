@@ -6,7 +6,7 @@ use crate::environment::{absolute, absolute_option, listen_fds, notify_socket};
 use crate::foreground::{self, Signals, Terminal};
 use crate::log::Log;
 use orlop::bundle::Bundle;
-use orlop::container::{CgroupManager, Console, Container, CreateOptions, Runtime, Stdio};
+use orlop::container::{CgroupManager, Console, Container, CreateOptions, Runtime, Status, Stdio};
 use orlop::sys::stdio::is_inherited;
 use std::path::Path;
 
@@ -18,15 +18,25 @@ pub(super) fn create(args: &Args, log: &Log) -> Outcome {
 
 /// `run`
 pub(super) fn run(args: &Args, log: &Log) -> Outcome {
-    if args.detach {
-        make(args, log, Watch::Nobody, Runtime::run)?;
-        return Ok(0);
+    let watch = if args.detach { Watch::Nobody } else { Watch::Us };
+    keep(args, log, watch, || make(args, log, watch, Runtime::run))
+}
+
+/// Makes a container, and is there while it runs.
+pub(super) fn keep(
+    args: &Args,
+    log: &Log,
+    watch: Watch,
+    make: impl FnOnce() -> Result<Container, Failure>,
+) -> Outcome {
+    if watch == Watch::Nobody {
+        return make().map(|_| 0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     if !args.no_subreaper {
         Signals::adopt_orphans().map_err(|e| Failure::system("become a subreaper", e))?;
     }
-    let container = make(args, log, Watch::Us, Runtime::run)?;
+    let container = make()?;
     match serve(&container, &signals) {
         Ok(code) => {
             if !args.keep {
@@ -40,7 +50,7 @@ pub(super) fn run(args: &Args, log: &Log) -> Outcome {
 
 /// Who is there while the container runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Watch {
+pub(super) enum Watch {
     /// This program.
     Us,
     /// Whoever called it.
@@ -138,7 +148,7 @@ pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<C
 fn serve(container: &Container, signals: &Signals) -> Outcome {
     let pidfd = container.init_pidfd()?;
     let mut terminal = join(container.take_console())?;
-    if terminal.is_some() {
+    if terminal.is_some() && container.state()?.status == Status::Created {
         container.start()?;
     }
     let exit = foreground::serve(pidfd, signals, terminal.as_mut())

@@ -9,6 +9,7 @@ mod isolation;
 mod join;
 mod policy;
 mod program;
+mod service;
 
 use super::lower::{self, Kernel};
 use super::step::{Line, Origin, Slot, Step};
@@ -157,6 +158,7 @@ pub(crate) struct CgroupPlan {
 
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 pub(crate) use policy::{Bound, Filter, Policy};
+pub(crate) use service::{Service, compile_loopback, compile_mount_points, compile_service};
 
 impl Plan {
     /// A plan from lines that no bundle asked for.

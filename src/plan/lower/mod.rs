@@ -106,6 +106,8 @@ impl Lower {
             Step::OpenUmask
             | Step::HostPropagation { .. }
             | Step::Root { .. }
+            | Step::AttachTree { .. }
+            | Step::MountPoint { .. }
             | Step::HostRoot
             | Step::Mask { .. }
             | Step::ReadonlyPath { .. }

@@ -114,6 +114,12 @@ impl Lower {
                 let flags = libc::CLOSE_RANGE_CLOEXEC;
                 self.asm.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), flags.into()]);
             }
+            Step::KeepDescriptors { slots } => {
+                for slot in slots {
+                    let set = libc::F_SETFD;
+                    self.asm.call(libc::SYS_fcntl, &[Self::slot(*slot).into(), set.into(), 0.into()]);
+                }
+            }
             Step::ResetSignals => self.reset_signals(),
             Step::StayAsInit { foreground } => self.stay_as_init(*foreground),
             Step::Seccomp { filter, flags, listener } => self.seccomp(filter, *flags, *listener),
@@ -127,6 +133,10 @@ impl Lower {
                 self.asm.call(libc::SYS_execve, &[program, argv, envp]);
             }
             Step::NoProgram => self.asm.fail(Errno::EINVAL, 0),
+            Step::Finish => {
+                self.asm.state(state::CREATED);
+                self.asm.call(libc::SYS_exit_group, &[0.into()]);
+            }
             _ => {}
         }
     }

@@ -30,6 +30,15 @@ impl Lower {
                 self.root_leaves = if *flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
             }
             Step::Root { path, slot } => self.attach_root(path, *slot),
+            Step::AttachTree { slot, path } => {
+                let (tree, empty, path) = (Self::slot(*slot), self.empty(), self.string(path));
+                let flags = MOVE_MOUNT_F_EMPTY_PATH;
+                self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, CWD.into(), path, flags.into()]);
+            }
+            Step::MountPoint { path } => {
+                let point = self.mount_point(path, false);
+                self.asm.close(point);
+            }
             Step::HostRoot => {
                 let slash = self.text(c"/");
                 let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;

@@ -1,10 +1,11 @@
 //! The table: every command and every flag, once. The files below have the entries.
 //!
 //! From it come the parser, `--help`, the man pages and the completions; nothing else has to be told of a
-//! new flag but the tests: `tests/runtime/flags/` wants one observable effect of each (command, flag).
+//! new flag but the tests: `tests/runtime/flags.rs` wants one observable effect of each (command, flag).
 //! How help names a value says how shells complete it, see [`Flag::takes`].
 
 mod config;
+mod criu;
 mod exec;
 mod generate;
 mod global;
@@ -13,6 +14,7 @@ mod limits;
 mod query;
 mod takes;
 
+pub(crate) use criu::CriuArgs;
 pub(crate) use global::GLOBAL;
 pub(crate) use limits::UpdateArgs;
 pub(crate) use takes::Takes;
@@ -53,6 +55,10 @@ pub(crate) struct Flag {
 /// A command's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Name {
+    /// `checkpoint`
+    Checkpoint,
+    /// `restore`
+    Restore,
     /// `completion`
     Completion,
     /// `man`
@@ -162,6 +168,7 @@ const fn list(mut flag: Flag) -> Flag {
 
 /// All commands, in the order of help.
 pub(crate) static COMMANDS: &[&Command] = &[
+    &criu::CHECKPOINT,
     &generate::COMPLETION,
     &lifecycle::CREATE,
     &lifecycle::DELETE,
@@ -173,6 +180,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &limits::PAUSE,
     &config::PLAN,
     &query::PS,
+    &criu::RESTORE,
     &limits::RESUME,
     &lifecycle::RUN,
     &config::SPEC,

@@ -1,0 +1,62 @@
+//! What criu's own log says about a failure.
+
+use crate::sys;
+use nix::errno::Errno;
+use nix::unistd::Whence;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+
+/// How many lines are quoted.
+const LINES: usize = 4;
+/// How much of a log's end is looked at.
+const TAIL: i64 = 256 << 10;
+
+/// The last errors of a log, without criu's clock, joined to one line; `None` where there are none.
+pub(super) fn last_errors(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let found: Vec<&str> = text.lines().filter(|line| line.contains("Error (")).map(message).collect();
+    let last = &found[found.len().saturating_sub(LINES)..];
+    (!last.is_empty()).then(|| last.join("; "))
+}
+
+/// `(00.012345) Error (criu/mount.c:1): text` without the clock, and without the process's number.
+fn message(line: &str) -> &str {
+    line.find("Error (").map_or(line, |at| &line[at..]).trim_end()
+}
+
+/// The last errors of the log with this name in a directory.
+pub(super) fn of(directory: impl AsFd, name: &CStr) -> Option<String> {
+    let file = sys::fs::openat(directory, name, libc::O_RDONLY | libc::O_NOFOLLOW, 0).ok()?;
+    last_errors(&tail(&file).ok()?)
+}
+
+/// The last lines of what criu has printed before it had a log.
+pub(super) fn last_lines(file: impl AsFd) -> Option<String> {
+    let text = tail(&file).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let last = &lines[lines.len().saturating_sub(LINES)..];
+    (!last.is_empty()).then(|| last.join("; "))
+}
+
+fn tail(file: &impl AsFd) -> Result<Vec<u8>, Errno> {
+    let size = nix::sys::stat::fstat(file.as_fd())?.st_size;
+    nix::unistd::lseek(file.as_fd(), (size - TAIL).max(0), Whence::SeekSet)?;
+    sys::fs::read_all(file, 2 * TAIL as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_errors_are_quoted() {
+        let log = b"(00.000011) Version: 4.1.1\n(00.1) Error (criu/a.c:1): one\n(00.2)    42: Error (criu/b.c:2): two\n\
+            (00.3) Warn  (criu/c.c:3): no\n(00.4) Error (criu/d.c:4): three\n(00.5) Error (criu/e.c:5): four\n";
+        assert_eq!(
+            last_errors(log).unwrap(),
+            "Error (criu/a.c:1): one; Error (criu/b.c:2): two; Error (criu/d.c:4): three; Error (criu/e.c:5): four"
+        );
+        assert_eq!(last_errors(b"(00.1) Dumping finished successfully\n"), None);
+    }
+}

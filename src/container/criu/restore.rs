@@ -1,0 +1,364 @@
+//! Restore: a new container whose processes come from files.
+
+use super::dump::{DESCRIPTORS, Directories, HAS_NETWORK_LOCK, REMARKS, Remarks};
+use super::message::{Kind as Request, Opts, switch};
+use super::options::{CgroupsMode, NetworkLock, RestoreOptions};
+use super::service::{Notice, Service, Setup, explain, require};
+use super::{config_file, external};
+use crate::bundle::Bundle;
+use crate::cgroup::Join;
+use crate::container::create::{self, Until};
+use crate::container::hooks::{self, Kind, Launcher, Place};
+use crate::container::liveness::{self, Identity, Presence};
+use crate::container::lock::Lock;
+use crate::container::options::{Console, Stdio};
+use crate::container::store::{Directory, PlanOptions, Record, Stage};
+use crate::container::{Container, Runtime, Status, handoff, id, slots};
+use crate::init::launch::{Answer, Launch};
+use crate::mount::{Detached, in_root};
+use crate::namespace;
+use crate::plan::{Filter, Host, Plan, Policy, compile, compile_loopback, compile_mount_points};
+use crate::sys;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use serde::de::DeserializeOwned;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+
+const LOG: &str = "restore.log";
+/// Where criu finds the root file system, in the container's state directory.
+const ROOT: &str = "criu-root";
+/// The first criu which gives processes other labels.
+const HAS_LSM: u32 = 31600;
+
+/// [`Runtime::restore`].
+pub(in super::super) fn restore(
+    runtime: &Runtime,
+    id: &str,
+    bundle: &Bundle,
+    options: &RestoreOptions,
+) -> Result<Container> {
+    id::validate(id)?;
+    check(options)?;
+    let host = Host::detect()?;
+    let directories = Directories::open(&options.image_path, options.work_path.as_deref(), false)?;
+    let saved = PlanOptions {
+        console: !matches!(options.console, Console::None),
+        keep_console: matches!(options.console, Console::Keep),
+        optional_cgroup: options.optional_cgroup,
+        cgroup_manager: options.cgroup_manager,
+        ..PlanOptions::default()
+    };
+    let plan = compile(bundle, &host, &saved.compiler(id, Until::Running))?;
+    let (directory, lock) = Directory::create(runtime.state_root(), id)?;
+    let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
+    let container = Container::new(runtime.clone(), directory);
+    let mut restoring =
+        Restoring { container, record, bundle, plan, host: &host, options, directories, init: None };
+    match restoring.make() {
+        Ok(()) => Ok(restoring.container),
+        Err(error) => Err(restoring.undo(error, &lock)),
+    }
+}
+
+fn check(options: &RestoreOptions) -> Result<()> {
+    let socket = match &options.console {
+        Console::Socket(path) => Some(path.as_path()),
+        _ => None,
+    };
+    [(options.pid_file.as_deref(), "pid file"), (socket, "console socket")]
+        .into_iter()
+        .try_for_each(|(path, what)| path.map_or(Ok(()), |p| handoff::require_absolute(p, what)))
+}
+
+/// A container that criu is making.
+struct Restoring<'a> {
+    container: Container,
+    record: Record,
+    bundle: &'a Bundle,
+    plan: Plan,
+    host: &'a Host,
+    options: &'a RestoreOptions,
+    directories: Directories,
+    /// The init process, once there is one: a child of ours.
+    init: Option<OwnedFd>,
+}
+
+impl Restoring<'_> {
+    fn make(&mut self) -> Result<()> {
+        create::record_cgroup(&self.plan, &mut self.record)?;
+        self.container.directory.write_first(&self.record)?;
+        let mut join = create::make_cgroup(&self.plan, self.host, &mut self.record)?;
+        if let Some(join) = &mut join {
+            join.use_files()?;
+        }
+        self.container.directory.write(&self.record)?;
+        let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines())).encode()?;
+        self.container.directory.write_config(&self.bundle.config, &policy)?;
+        self.make_mount_points()?;
+        let root = self.root_directory()?;
+        let done = self.run(join.as_ref(), &root.display().to_string());
+        // It was a mount point in criu's own mount namespace only.
+        let _ = std::fs::remove_dir(&root);
+        done?;
+        self.record.stage = Stage::Started;
+        self.container.directory.write(&self.record)?;
+        if let Some(path) = &self.options.pid_file {
+            handoff::write_pid_file(path, self.record.init.pid)?;
+        }
+        if let Some(pidfd) = self.init.take() {
+            let _ = self.container.init.set(pidfd);
+        }
+        Ok(())
+    }
+
+    /// A detached copy of the root file system, which hears of the host's mounts and never speaks.
+    fn tree(&self) -> Result<Detached> {
+        let tree = Detached::clone_path(&self.bundle.rootfs, true)?;
+        tree.propagate(libc::MS_SLAVE, true)?;
+        Ok(tree)
+    }
+
+    /// What creation would have left in the root file system.
+    fn make_mount_points(&self) -> Result<()> {
+        let root = self.bundle.rootfs.display().to_string();
+        let plan = compile_mount_points(&self.plan, &root, self.host);
+        let tree = self.tree()?;
+        self.helper(&plan, tree.as_fd().as_raw_fd())
+    }
+
+    /// criu wants a root that is a mount of its own: this becomes one, in criu's mount namespace.
+    fn root_directory(&self) -> Result<PathBuf> {
+        let path = self.container.runtime.root().join(&self.container.id).join(ROOT);
+        std::fs::create_dir(&path).map_err(|e| {
+            let errno = nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            Error::sys(Phase::State, "mkdir", errno).on(path.display().to_string())
+        })?;
+        Ok(path)
+    }
+
+    /// The conversation with criu.
+    fn run(&mut self, join: Option<&Join>, root: &str) -> Result<()> {
+        let joined = external::restored_namespaces(&self.plan)?;
+        let tree = self.tree()?;
+        let keep: Vec<i32> = joined.files.iter().map(|(_, file)| file.as_raw_fd()).collect();
+        let mut null = None;
+        let options = self.options;
+        let setup = Setup {
+            criu: &options.criu,
+            stdio: slots::stdio(&options.stdio, &mut null)?,
+            keep: &keep,
+            join,
+            session: !options.shell_job,
+            root: Some((tree.as_fd(), root)),
+        };
+        let mut criu = Service::start(&setup, self.host)?;
+        drop(tree);
+        let log = self.directories.log(LOG);
+        let work = self.directories.work.try_clone();
+        let said = |e: Error| match &work {
+            Ok(work) if e.kind() == ErrorKind::System => explain(e, work, &log, None),
+            _ => e,
+        };
+        self.check_version(&mut criu).map_err(said)?;
+        let work_dir = seen_by(criu.pid(), &self.directories.work)?;
+        let mut request = self.request(criu.pid(), root)?;
+        request.work_dir_fd = Some(work_dir.as_raw_fd());
+        request.join_ns = joined.paths;
+        request
+            .inherit_fd
+            .extend(joined.files.iter().map(|(key, file)| ((*key).to_owned(), file.as_raw_fd())));
+        let answer = criu.run(Request::Restore, &request, |notice| self.notified(notice)).map_err(said)?;
+        if self.init.is_none() {
+            self.adopt(answer.pid.unwrap_or_default())?;
+        }
+        criu.finish().map(drop)
+    }
+
+    fn check_version(&self, criu: &mut Service) -> Result<()> {
+        let version = criu.version()?;
+        let options = self.options;
+        if options.lsm_profile.is_some() || options.lsm_mount_context.is_some() {
+            require(version, HAS_LSM, "another LSM profile or mount context")?;
+        }
+        if options.network_lock.is_some() {
+            require(version, HAS_NETWORK_LOCK, "a method of locking the network")?;
+        }
+        Ok(())
+    }
+
+    /// What criu is asked for. It is in the container's cgroup already.
+    fn request(&self, criu: i32, root: &str) -> Result<Opts> {
+        let options = self.options;
+        let switches = [
+            (true, switch::NOTIFY_SCRIPTS),
+            (true, switch::ORPHAN_PTS_MASTER),
+            (true, switch::RST_SIBLING),
+            (true, switch::EVASIVE_DEVICES),
+            (options.manage_cgroups != Some(CgroupsMode::Ignore), switch::MANAGE_CGROUPS),
+            (options.tcp_established, switch::TCP_ESTABLISHED),
+            (options.tcp_close, switch::TCP_CLOSE),
+            (options.ext_unix_sk, switch::EXT_UNIX_SK),
+            (options.shell_job, switch::SHELL_JOB),
+            (options.file_locks, switch::FILE_LOCKS),
+            (options.lazy_pages, switch::LAZY_PAGES),
+            (options.auto_dedup, switch::AUTO_DEDUP),
+        ];
+        Ok(Opts {
+            images_dir_fd: self.directories.images.as_raw_fd(),
+            log_file: LOG,
+            root: root.to_owned(),
+            config_file: config_file(&options.criu, &self.record.annotations),
+            lsm_profile: options.lsm_profile.clone(),
+            lsm_mount_context: options.lsm_mount_context.clone(),
+            manage_cgroups_mode: CgroupsMode::number(options.manage_cgroups),
+            network_lock: options.network_lock.map(NetworkLock::number),
+            empty_ns: libc::CLONE_NEWNET as u64,
+            switches: switches.into_iter().filter_map(|(on, number)| on.then_some(number)).collect(),
+            ext_mnt: external::restored_mounts(&self.plan)?,
+            inherit_fd: external::inherited(&self.descriptors()?),
+            cg_root: if self.plan.cgroup.is_some() { external::cgroups(criu)? } else { Vec::new() },
+            ..Opts::default()
+        })
+    }
+
+    /// What a file of the images says that `checkpoint` has written; `None` where there is none.
+    fn said<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let path = self.options.image_path.join(name).display().to_string();
+        let text =
+            match sys::fs::cstring(name).and_then(|name| sys::fs::read_at(&self.directories.images, &name)) {
+                Ok(text) => text,
+                Err(Errno::ENOENT) => return Ok(None),
+                Err(e) => return Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
+            };
+        serde_json::from_slice(&text).map(Some).map_err(|e| {
+            Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, "cannot read")
+                .on(path)
+                .with_detail(e.to_string())
+        })
+    }
+
+    /// What the standard descriptors were.
+    fn descriptors(&self) -> Result<Vec<String>> {
+        self.said(DESCRIPTORS)?.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, "these are no images of a container")
+                .on(self.options.image_path.display().to_string())
+                .with_detail(format!("there is no {DESCRIPTORS}"))
+        })
+    }
+
+    /// `lo` of a new network namespace is up, unless that was to be left alone.
+    fn loopback(&self) -> Result<()> {
+        let asked = self.options.empty_network;
+        if asked || !self.plan.namespaces.is_new(namespace::Kind::Network) {
+            return Ok(());
+        }
+        if self.said::<Remarks>(REMARKS)?.unwrap_or_default().empty_network {
+            return Ok(());
+        }
+        let Some(pidfd) = &self.init else { return Ok(()) };
+        self.helper(&compile_loopback(self.host), pidfd.as_raw_fd())
+    }
+
+    /// Runs a plan that ends by itself, with one descriptor.
+    fn helper(&self, plan: &Plan, slot: RawFd) -> Result<()> {
+        let mut null = None;
+        let stub = Launch {
+            blob: plan.encode(),
+            presets: &[slot],
+            namespaces: plan.spawn_flags,
+            cgroup: None,
+            stdio: slots::stdio(&Stdio::Null, &mut null)?,
+            preserve: 0,
+            two_stages: plan.two_stages,
+            fault: self.container.runtime.fault(),
+        }
+        .spawn()?;
+        let done = match stub.answer()? {
+            Answer::Created => Ok(()),
+            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
+            Answer::Died(step) => Err(plan.death(step)),
+            _ => Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")),
+        };
+        stub.destroy();
+        done
+    }
+
+    fn notified(&mut self, notice: Notice<'_>) -> Result<()> {
+        match notice.script {
+            "setup-namespaces" => {
+                self.adopt(notice.pid)?;
+                self.record.hooked = true;
+                self.container.directory.write(&self.record)?;
+                self.loopback()?;
+                self.run_hooks(Kind::Prestart)?;
+                self.run_hooks(Kind::CreateRuntime)
+            }
+            "post-restore" if self.init.is_none() => self.adopt(notice.pid),
+            "orphan-pts-master" => match notice.fd {
+                Some(master) => self.hand_over(master),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes who the init process is: a child of ours that nobody else waits for.
+    fn adopt(&mut self, pid: i32) -> Result<()> {
+        let pidfd = sys::process::pidfd_open(pid)
+            .map_err(|e| Error::sys(Phase::Lifecycle, "pidfd_open", e).on(pid.to_string()))?;
+        self.record.init = Identity::of(pid)?;
+        liveness::boot_id()?.clone_into(&mut self.record.boot);
+        self.init = Some(pidfd);
+        Ok(())
+    }
+
+    fn run_hooks(&self, kind: Kind) -> Result<()> {
+        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let state = self.container.describe(self.record.clone(), Status::Creating);
+        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place: Place::Host(&self.bundle.path) })
+    }
+
+    /// The master of the terminal that the container had.
+    fn hand_over(&self, master: OwnedFd) -> Result<()> {
+        match &self.options.console {
+            Console::Socket(path) => handoff::send_descriptor(path, &master, "/dev/ptmx", "console socket"),
+            Console::Keep => {
+                if let Ok(mut place) = self.container.console.lock() {
+                    *place = Some(master);
+                }
+                Ok(())
+            }
+            Console::None => Ok(()),
+        }
+    }
+
+    /// Leaves nothing behind. The error stays the first one.
+    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+        let presence = self.init.take().map_or(Presence::Gone, Presence::Alive);
+        let done = self
+            .container
+            .tear_down(self.record, presence)
+            .and_then(|()| self.container.directory.remove(lock));
+        if let Err(e) = done {
+            self.container.runtime.warn(&e);
+        }
+        error
+    }
+}
+
+/// A directory of ours in the mount namespace of another process: criu mounts below its working
+/// directory, which the kernel allows in criu's own mount namespace only.
+fn seen_by(pid: i32, directory: &OwnedFd) -> Result<OwnedFd> {
+    let root = format!("/proc/{pid}/root");
+    let failed = |e| Error::sys(Phase::Lifecycle, "open the work path below", e).on(root.as_str());
+    let ours = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let path = nix::fcntl::readlink(ours.as_str()).map_err(failed)?;
+    let root = sys::fs::cstring(&root)
+        .and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_PATH | libc::O_DIRECTORY, 0))
+        .map_err(failed)?;
+    in_root::open(root, path, libc::O_RDONLY | libc::O_DIRECTORY)
+}

@@ -1,0 +1,137 @@
+//! A program of the host which makes containers itself (criu), and what it needs to find.
+
+use super::super::step::{Line, MountStep, Origin, Slot, Source, Step};
+use super::{Host, Plan};
+use crate::mount::options::MountOptions;
+use crate::namespace::Kind;
+
+/// A program that is not the container's, but works on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Service<'a> {
+    /// Its path on the host.
+    pub(crate) program: &'a str,
+    /// Its arguments, from its own name on.
+    pub(crate) args: &'a [String],
+    /// Its environment, `NAME=VALUE`.
+    pub(crate) env: &'a [String],
+    /// Through how many files it joins the container's cgroup.
+    pub(crate) cgroup_files: usize,
+    /// Where it finds the root file system: attached there in a mount namespace of its own.
+    pub(crate) root: Option<&'a str>,
+    /// In a session of its own, as the leader of a process group.
+    pub(crate) session: bool,
+    /// How many descriptors it keeps, with the caller's numbers.
+    pub(crate) kept: usize,
+}
+
+/// Compiles the program's start. Slots: files of cgroups, the root's tree, the descriptors kept.
+pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Plan {
+    let namespaces = service.root.map_or(0, |_| Kind::Mount.flag());
+    let mut slots: Vec<Slot> = (0..service.cgroup_files).map(Slot::Tasks).collect();
+    let mut steps = vec![Step::Spawn { namespaces, into_cgroup: false }];
+    if !slots.is_empty() {
+        steps.push(Step::JoinCgroup { slots: (0..slots.len()).collect() });
+    }
+    if let Some(path) = service.root {
+        steps.push(Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true });
+        steps.push(Step::AttachTree { slot: slots.len(), path: path.to_owned() });
+        slots.push(Slot::Given);
+    }
+    if service.session {
+        steps.push(Step::NewSession);
+    }
+    let kept = slots.len()..slots.len() + service.kept;
+    slots.extend(kept.clone().map(|_| Slot::Given));
+    let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
+    steps.extend([
+        Step::FindProgram { name, candidates },
+        Step::CloseDescriptors { preserve: 0 },
+        Step::KeepDescriptors { slots: kept.collect() },
+        Step::ResetSignals,
+        Step::Execute { args: service.args.to_vec(), env: service.env.to_vec() },
+    ]);
+    plan(steps, slots, namespaces, host)
+}
+
+/// Compiles what makes the mount points of a container in its root file system, and ends: the same
+/// that its creation would have left there. The binds among its mounts are made too, in a mount
+/// namespace that goes with the process, as mount points may lie in them. The root's tree is in the
+/// only slot.
+pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) -> Plan {
+    let namespaces = Kind::Mount.flag();
+    let mut steps = vec![
+        Step::Spawn { namespaces, into_cgroup: false },
+        Step::OpenUmask,
+        Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true },
+        Step::Root { path: root.to_owned(), slot: Some(0) },
+    ];
+    let mut made: Vec<&str> = Vec::new();
+    for line in container.lines() {
+        let (destination, bind) = match &line.step {
+            Step::Mount { mount, .. } if mount.options.remount.is_some() => continue,
+            Step::Mount { mount, .. } => (&mount.destination, mount.from != Source::New),
+            Step::CgroupMount { destination, .. } => (destination, false),
+            _ => continue,
+        };
+        // What lies in a new file system comes back with it.
+        if made.iter().any(|above| is_below(destination, above)) {
+            continue;
+        }
+        match &line.step {
+            Step::Mount { mount, .. } if bind => {
+                let bind = mount.options.bind;
+                let options = MountOptions { bind, ..MountOptions::default() };
+                let mount = MountStep { from: Source::Path, options, ..(**mount).clone() };
+                steps.push(Step::Mount { mount: Box::new(mount), slot: None });
+            }
+            _ => {
+                steps.push(Step::MountPoint { path: destination.clone() });
+                made.push(destination);
+            }
+        }
+    }
+    steps.push(Step::Finish);
+    plan(steps, vec![Slot::Given], namespaces, host)
+}
+
+/// Compiles what brings `lo` up in the network namespace of the process in the only slot, and ends.
+pub(crate) fn compile_loopback(host: &Host) -> Plan {
+    let flags = Kind::Network.flag();
+    let steps = vec![
+        Step::Spawn { namespaces: 0, into_cgroup: false },
+        Step::Undumpable,
+        Step::JoinNamespace { slot: 0, kind: Kind::Network.name(), flags },
+        Step::Loopback,
+        Step::Finish,
+    ];
+    plan(steps, vec![Slot::Process], 0, host)
+}
+
+/// Whether a path lies below another one, by their text.
+fn is_below(path: &str, above: &str) -> bool {
+    let above = above.trim_end_matches('/');
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
+}
+
+fn plan(steps: Vec<Step>, slots: Vec<Slot>, spawn_flags: u64, host: &Host) -> Plan {
+    let lines = steps.into_iter().map(|step| Line { origin: Origin::Standard, step }).collect();
+    Plan { kernel: host.lowering(), ..Plan::assembled(lines, slots, (spawn_flags, false), 0, host.kernel) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn below_means_by_whole_names() {
+        for (path, above, below) in [
+            ("/dev/pts", "/dev", true),
+            ("/dev/pts", "/dev/", true),
+            ("/dev", "/dev", false),
+            ("/dev/", "/dev", false),
+            ("/device", "/dev", false),
+        ] {
+            assert_eq!(is_below(path, above), below, "{path} {above}");
+        }
+    }
+}
