@@ -6,6 +6,7 @@ mod cgroup2;
 mod cgroup_manager;
 mod crashes;
 mod exec;
+mod flags;
 mod generated;
 mod hooks;
 mod lifecycle;
@@ -53,6 +54,7 @@ fn cases() -> Vec<kit::Case> {
         crashes::cases(),
         pause::cases(),
         update::cases(),
+        flags::cases(),
         generated::cases(),
     ];
     rooms.into_iter().flatten().collect()

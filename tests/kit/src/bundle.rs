@@ -223,11 +223,25 @@ impl<'t> Bundle<'t> {
 
     /// `create` with further flags, which must succeed.
     pub fn create_with(&self, flags: &[&str]) -> Container<'t> {
+        self.make("create", flags)
+    }
+
+    /// A started container by `create` and `start` or by `run --detach`, with further flags.
+    pub fn start_by(&self, verb: &str, flags: &[&str]) -> Container<'t> {
+        if verb == "run" {
+            return self.make(verb, &[&["--detach"], flags].concat());
+        }
+        let container = self.make(verb, flags);
+        container.start();
+        container
+    }
+
+    fn make(&self, verb: &str, flags: &[&str]) -> Container<'t> {
         let pid_file = self.test.dir().join(format!("{}.pid", self.id));
         let pid_flag = format!("--pid-file={}", pid_file.display());
         let mut all = vec![pid_flag.as_str()];
         all.extend(flags);
-        let output = self.command("create", &all).output().success();
+        let output = self.command(verb, &all).output().success();
         let text = fs::read_to_string(&pid_file).unwrap();
         let pid = text.parse().unwrap_or_else(|_| panic!("pid file holds {text:?}"));
         self.test.inits.lock().unwrap().push(pid);

@@ -29,8 +29,14 @@ impl Console {
         &self.path
     }
 
-    /// Takes the one message that was sent: its text and its one descriptor.
+    /// Takes the one message that was sent: its text and the terminal.
     pub fn receive(&self) -> (String, Pty) {
+        let (text, fd) = self.receive_fd();
+        (text, Pty { master: File::from(fd) })
+    }
+
+    /// Takes the one message that was sent: its text and its one descriptor.
+    pub fn receive_fd(&self) -> (String, OwnedFd) {
         let (stream, _) = self.listener.accept().unwrap();
         let mut text = [0; 4096];
         let mut space = nix::cmsg_space!([std::os::fd::RawFd; 4]);
@@ -47,7 +53,7 @@ impl Console {
         let length = message.bytes;
         assert_eq!(fds.len(), 1, "a console socket gets one descriptor");
         let text = String::from_utf8_lossy(&text[..length]).into_owned();
-        (text, Pty { master: File::from(fds.remove(0)) })
+        (text, fds.remove(0))
     }
 }
 
