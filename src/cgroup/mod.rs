@@ -37,6 +37,7 @@ mod make;
 mod manager;
 mod merge;
 mod mountinfo;
+mod oom;
 mod path;
 mod procs;
 mod record;
@@ -58,10 +59,11 @@ pub use layout::{Hierarchy, Layout, Mode};
 pub use manager::Manager;
 pub(crate) use manager::refuse_limits;
 pub(crate) use merge::merged;
+pub use oom::OomWatch;
 pub use path::CgroupPath;
 pub use record::{Place, Record};
 pub use settings::{Setting, Settings, Side};
 pub use stats::{
-    Counter, CpuStats, HugeTlbStats, IoDevice, IoStats, MemoryStats, PidsStats, Pressure, RdmaStats, Stall,
-    Stats, Throttling,
+    Counter, CpuSetStats, CpuStats, HugeTlbStats, IoDevice, IoEntry, IoStats, IoTables, MemoryStats,
+    PidsStats, Pressure, RdmaStats, Stall, Stats, Throttling,
 };

@@ -85,7 +85,8 @@ pub(super) fn cgroup(record: &Record) -> Option<Cgroup> {
     (!record.cgroup.is_empty()).then(|| Cgroup::open(record.cgroup.clone()))
 }
 
-fn require(record: &Record, consequence: &'static str) -> Result<Cgroup> {
+/// The cgroup of a container which something needs that is impossible without.
+pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgroup> {
     cgroup(record).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, Phase::Cgroup, format!("container {consequence}"))
             .with_detail("it is in no cgroup")

@@ -9,6 +9,7 @@ mod config;
 mod create;
 mod criu;
 mod end;
+mod events;
 mod exec;
 mod features;
 mod handoff;
@@ -30,6 +31,7 @@ mod store;
 mod update;
 
 pub use criu::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};
+pub use events::{Event, Events};
 pub use features::{
     CgroupFeatures, Enabled, Features, LinuxFeatures, MemoryPolicyFeatures, MountExtensions, SeccompFeatures,
     features,

@@ -4,7 +4,7 @@ use super::{Container, Status, members};
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
 use crate::cgroup::{Layout, merged};
-use crate::{Error, ErrorKind, Phase, Result};
+use crate::{Error, Result};
 
 /// What errors call the text that an update is read from.
 const DOCUMENT: &str = "resources";
@@ -18,8 +18,8 @@ impl Container {
     /// stays as it is.
     ///
     /// # Errors
-    /// [`ErrorKind::NotRunning`] where the container is stopped or being made,
-    /// [`ErrorKind::InvalidConfig`] with the place in `resources`, [`ErrorKind::Unsupported`] for
+    /// [`crate::ErrorKind::NotRunning`] where the container is stopped or being made,
+    /// [`crate::ErrorKind::InvalidConfig`] with the place in `resources`, [`crate::ErrorKind::Unsupported`] for
     /// a field that cannot be enforced here and for a container without a cgroup; refusals of the
     /// kernel. No limit has changed then; see [`Cgroup::update`](crate::cgroup::Cgroup::update).
     pub fn update(&self, resources: &Resources) -> Result<()> {
@@ -33,10 +33,7 @@ impl Container {
             return Err(Error::invalid(errors).in_document(DOCUMENT, ""));
         }
         self.runtime.warn_of(&warnings);
-        let Some(cgroup) = members::cgroup(&record) else {
-            return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "container cannot be updated")
-                .with_detail("it is in no cgroup"));
-        };
+        let cgroup = members::require(&record, "cannot be updated")?;
         let current = self.spec().map(current)?;
         let wanted = with_swap(&current, resources);
         cgroup

@@ -5,6 +5,7 @@ mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
 mod crashes;
+mod events;
 mod exec;
 mod flags;
 mod generated;
@@ -54,6 +55,7 @@ fn cases() -> Vec<kit::Case> {
         crashes::cases(),
         pause::cases(),
         update::cases(),
+        events::cases(),
         flags::cases(),
         generated::cases(),
     ];

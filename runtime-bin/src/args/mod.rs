@@ -10,6 +10,7 @@ mod tests;
 
 pub(crate) use parse::{Request, find, parse};
 pub(crate) use table::{COMMANDS, Command, CriuArgs, Name, UpdateArgs};
+pub(crate) use table::{COMMANDS, Command, EventsArgs, Name, UpdateArgs};
 
 use crate::log::{Format, Level};
 use orlop::container::CgroupManager;
@@ -105,6 +106,8 @@ pub(crate) struct Args {
     /// `spec --rootless`
     pub(crate) spec_rootless: bool,
 
+    /// The flags of `events`
+    pub(crate) events: EventsArgs,
     /// The flags of `update`
     pub(crate) update: UpdateArgs,
 

@@ -40,6 +40,7 @@ fn sample(flag: &Flag) -> &'static str {
         ("user", _) => "1:2",
         ("memory" | "memory-reservation" | "memory-swap" | "kernel-memory" | "kernel-memory-tcp", _) => "50M",
         ("cpu-idle", _) => "1",
+        ("interval", _) => "100ms",
         ("cpuset-cpus" | "cpuset-mems" | "l3-cache-schema" | "mem-bw-schema", _) => "0-1",
         (name, _) if name.starts_with("cpu-") || name == "blkio-weight" || name == "pids-limit" => "100",
         _ => "text",

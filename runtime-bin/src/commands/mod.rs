@@ -3,6 +3,7 @@
 mod completion;
 mod criu;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -81,6 +82,7 @@ pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Out
         Name::Restore => criu::restore(program, args, log),
         Name::Create => new::create(args, log),
         Name::Delete => delete::delete(args, log),
+        Name::Events => events::events(args, log),
         Name::Exec => exec::exec(args, log),
         Name::Features => features::features(),
         Name::Kill => kill::kill(args, log),

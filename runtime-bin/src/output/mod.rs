@@ -1,8 +1,10 @@
 //! What is printed on stdout.
 
 mod list;
+mod stats;
 
 pub(crate) use list::table;
+pub(crate) use stats::{Event, Stats};
 
 use crate::commands::{Failure, Outcome};
 use serde::Serialize;

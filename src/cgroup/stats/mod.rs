@@ -1,5 +1,6 @@
 //! What the processes of a cgroup use.
 
+mod cpuset;
 mod parse;
 mod read;
 #[cfg(test)]
@@ -15,6 +16,8 @@ use std::collections::BTreeMap;
 pub struct Stats {
     /// Processor time.
     pub cpu: Option<CpuStats>,
+    /// Processors and memory nodes which may be used.
+    pub cpuset: Option<CpuSetStats>,
     /// Memory.
     pub memory: Option<MemoryStats>,
     /// Tasks.
@@ -39,6 +42,10 @@ pub struct CpuStats {
     pub system: u64,
     /// All of it, by processor (v1 only).
     pub per_cpu: Vec<u64>,
+    /// That in user mode, by processor (v1 only).
+    pub per_cpu_user: Vec<u64>,
+    /// That in the kernel, by processor (v1 only).
+    pub per_cpu_system: Vec<u64>,
     /// What the quota did, where there is a cpu controller.
     pub throttling: Option<Throttling>,
     /// Pressure (cgroup2 with PSI).
@@ -59,6 +66,34 @@ pub struct Throttling {
     pub bursts: u64,
     /// Time beyond the quota that bursts gave.
     pub burst: u64,
+}
+
+/// Processors and memory nodes. The switches exist on v1 only: cgroups(7), cpuset(7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CpuSetStats {
+    /// The processors' numbers.
+    pub cpus: Vec<u32>,
+    /// The memory nodes' numbers.
+    pub mems: Vec<u32>,
+    /// `cpuset.cpu_exclusive`
+    pub cpu_exclusive: u64,
+    /// `cpuset.mem_hardwall`
+    pub mem_hardwall: u64,
+    /// `cpuset.mem_exclusive`
+    pub mem_exclusive: u64,
+    /// `cpuset.memory_migrate`
+    pub memory_migrate: u64,
+    /// `cpuset.memory_spread_page`
+    pub memory_spread_page: u64,
+    /// `cpuset.memory_spread_slab`
+    pub memory_spread_slab: u64,
+    /// `cpuset.memory_pressure`
+    pub memory_pressure: u64,
+    /// `cpuset.sched_load_balance`
+    pub sched_load_balance: u64,
+    /// `cpuset.sched_relax_domain_level`
+    pub sched_relax_domain_level: i64,
 }
 
 /// A counter with a limit.
@@ -93,7 +128,7 @@ pub struct MemoryStats {
     pub cache: u64,
     /// Processes which the OOM killer ended, where the kernel tells.
     pub oom_kills: Option<u64>,
-    /// `memory.events` (cgroup2): low, high, max, oom, oom_kill, oom_group_kill.
+    /// `memory.events` (cgroup2; empty on v1): low, high, max, oom, oom_kill, oom_group_kill.
     pub events: BTreeMap<String, u64>,
     /// `memory.stat`, as the kernel names its lines.
     pub stat: BTreeMap<String, u64>,
@@ -117,6 +152,8 @@ pub struct PidsStats {
 pub struct IoStats {
     /// By device, sorted by number.
     pub devices: Vec<IoDevice>,
+    /// The tables of v1, as the kernel has them.
+    pub tables: IoTables,
     /// Pressure (cgroup2 with PSI).
     pub pressure: Option<Pressure>,
 }
@@ -141,6 +178,43 @@ pub struct IoDevice {
     pub writes: u64,
     /// Discards.
     pub discards: u64,
+}
+
+/// The recursive tables of the v1 `blkio` controller: those of the BFQ scheduler where it is at work,
+/// otherwise those of the throttling layer, which has the first two only. Empty on cgroup2.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IoTables {
+    /// Bytes.
+    pub service_bytes: Vec<IoEntry>,
+    /// Operations.
+    pub serviced: Vec<IoEntry>,
+    /// Operations which wait.
+    pub queued: Vec<IoEntry>,
+    /// Time between dispatch and completion.
+    pub service_time: Vec<IoEntry>,
+    /// Time in queues.
+    pub wait_time: Vec<IoEntry>,
+    /// Operations merged with others.
+    pub merged: Vec<IoEntry>,
+    /// Time at the disk, in milliseconds.
+    pub time: Vec<IoEntry>,
+    /// Sectors.
+    pub sectors: Vec<IoEntry>,
+}
+
+/// A line of a v1 `blkio` table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IoEntry {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// `Read`, `Write`, `Sync`, `Async`, `Discard`, `Total`; empty where the table has none.
+    pub operation: String,
+    /// How much.
+    pub value: u64,
 }
 
 /// Huge pages of one size.

@@ -1,6 +1,6 @@
 //! The formats of cgroup statistics files.
 
-use super::{IoDevice, Pressure, Stall};
+use super::{IoDevice, IoEntry, Pressure, Stall};
 use crate::cgroup::file::parse_number;
 use std::collections::BTreeMap;
 
@@ -28,26 +28,49 @@ fn split_pair(word: &str) -> Option<(&str, u64)> {
     Some((key, parse_number(value)?))
 }
 
-/// Lines of `major:minor Operation number`, into the fields of the devices.
-pub(super) fn blkio(text: &str, devices: &mut BTreeMap<(u32, u32), IoDevice>, bytes: bool) {
-    for line in text.lines() {
+/// Lines of `major:minor Operation number` or `major:minor number`; sums are left out.
+pub(super) fn blkio(text: &str) -> Vec<IoEntry> {
+    let entry = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        let (Some(device), Some(operation), Some(value)) = (words.next(), words.next(), words.next()) else {
-            continue;
+        let (major, minor) = numbers(words.next()?)?;
+        let (operation, value) = match (words.next()?, words.next()) {
+            (operation, Some(value)) => (operation, value),
+            (value, None) => ("", value),
         };
-        let (Some((major, minor)), Ok(value)) = (numbers(device), value.parse()) else { continue };
+        Some(IoEntry { major, minor, operation: operation.to_owned(), value: value.parse().ok()? })
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// The fields of the devices in tables of bytes and of operations.
+pub(super) fn devices(bytes: &[IoEntry], operations: &[IoEntry]) -> Vec<IoDevice> {
+    let mut devices: BTreeMap<(u32, u32), IoDevice> = BTreeMap::new();
+    let entries = bytes.iter().map(|e| (e, true)).chain(operations.iter().map(|e| (e, false)));
+    for (entry, bytes) in entries {
+        let (major, minor) = (entry.major, entry.minor);
         let device =
             devices.entry((major, minor)).or_insert(IoDevice { major, minor, ..IoDevice::default() });
-        match (operation, bytes) {
-            ("Read", true) => device.read_bytes = value,
-            ("Write", true) => device.write_bytes = value,
-            ("Discard", true) => device.discard_bytes = value,
-            ("Read", false) => device.reads = value,
-            ("Write", false) => device.writes = value,
-            ("Discard", false) => device.discards = value,
-            _ => {}
-        }
+        let place = match (entry.operation.as_str(), bytes) {
+            ("Read", true) => &mut device.read_bytes,
+            ("Write", true) => &mut device.write_bytes,
+            ("Discard", true) => &mut device.discard_bytes,
+            ("Read", false) => &mut device.reads,
+            ("Write", false) => &mut device.writes,
+            ("Discard", false) => &mut device.discards,
+            _ => continue,
+        };
+        *place = entry.value;
     }
+    devices.into_values().collect()
+}
+
+/// `cpuacct.usage_all`: user and system time by processor, below a headline.
+pub(super) fn usage_all(text: &str) -> (Vec<u64>, Vec<u64>) {
+    let pair = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        Some((words.next()?.parse::<u64>().ok()?, words.next()?.parse::<u64>().ok()?))
+    };
+    text.lines().filter_map(pair).unzip()
 }
 
 /// `io.stat`.

@@ -1,8 +1,10 @@
 //! Reading the statistics from the files of either version.
 
-use super::parse::{blkio, flat, io_stat, nested, pressure};
+use super::cpuset::{cpuset_v1, cpuset_v2};
+use super::parse::{blkio, devices, flat, io_stat, nested, pressure, usage_all};
 use super::{
-    Counter, CpuStats, HugeTlbStats, IoStats, MemoryStats, PidsStats, Pressure, RdmaStats, Stats, Throttling,
+    Counter, CpuStats, HugeTlbStats, IoStats, IoTables, MemoryStats, PidsStats, Pressure, RdmaStats, Stats,
+    Throttling,
 };
 use crate::cgroup::controller::Controller;
 use crate::cgroup::create::Cgroup;
@@ -27,6 +29,11 @@ impl Cgroup {
             cpu: match (v1(Controller::CpuAcct), v2) {
                 (Some(acct), _) => Some(cpu_v1(acct, v1(Controller::Cpu))?),
                 (None, Some(d)) => cpu_v2(d)?,
+                (None, None) => None,
+            },
+            cpuset: match (v1(Controller::CpuSet), v2) {
+                (Some(d), _) => Some(cpuset_v1(d)?),
+                (None, Some(d)) => cpuset_v2(d)?,
                 (None, None) => None,
             },
             memory: match (v1(Controller::Memory), v2) {
@@ -86,6 +93,8 @@ fn limit(value: Option<u64>) -> Option<u64> {
 fn cpu_v1(acct: &Path, cpu: Option<&Path>) -> Result<CpuStats> {
     let get = |file| Ok::<_, Error>(number(acct, file)?.unwrap_or(0));
     let per_cpu = text(acct, "cpuacct.usage_percpu")?.unwrap_or_default();
+    let all = text(acct, "cpuacct.usage_all")?.unwrap_or_default();
+    let (per_cpu_user, per_cpu_system) = usage_all(&all);
     let throttling = match cpu {
         Some(directory) => {
             map(directory, "cpu.stat")?.map(|s| throttling(&s, "throttled_time", "burst_time", 1))
@@ -97,6 +106,8 @@ fn cpu_v1(acct: &Path, cpu: Option<&Path>) -> Result<CpuStats> {
         user: get("cpuacct.usage_user")?,
         system: get("cpuacct.usage_sys")?,
         per_cpu: per_cpu.split_ascii_whitespace().filter_map(parse_number).collect(),
+        per_cpu_user,
+        per_cpu_system,
         throttling,
         pressure: None,
     })
@@ -121,6 +132,8 @@ fn cpu_v2(directory: &Path) -> Result<Option<CpuStats>> {
         user: get("user_usec"),
         system: get("system_usec"),
         per_cpu: Vec::new(),
+        per_cpu_user: Vec::new(),
+        per_cpu_system: Vec::new(),
         throttling: stat
             .contains_key("nr_periods")
             .then(|| throttling(&stat, "throttled_usec", "burst_usec", 1000)),
@@ -194,18 +207,41 @@ fn pids(directory: &Path) -> Result<Option<PidsStats>> {
 }
 
 fn io_v1(directory: &Path) -> Result<IoStats> {
-    let mut devices = BTreeMap::new();
-    for (file, bytes) in
-        [("blkio.throttle.io_service_bytes_recursive", true), ("blkio.throttle.io_serviced_recursive", false)]
-    {
-        blkio(&text(directory, file)?.unwrap_or_default(), &mut devices, bytes);
+    let mut tables = IoTables::default();
+    for scheduler in ["blkio.bfq.", "blkio.", "blkio.throttle."] {
+        let table = |name: &str| {
+            let file = format!("{scheduler}{name}_recursive");
+            Ok::<_, Error>(blkio(&text(directory, &file)?.unwrap_or_default()))
+        };
+        tables = IoTables {
+            service_bytes: table("io_service_bytes")?,
+            serviced: table("io_serviced")?,
+            ..IoTables::default()
+        };
+        if tables.serviced.is_empty() {
+            continue;
+        }
+        if scheduler != "blkio.throttle." {
+            tables.queued = table("io_queued")?;
+            tables.service_time = table("io_service_time")?;
+            tables.wait_time = table("io_wait_time")?;
+            tables.merged = table("io_merged")?;
+            tables.time = table("time")?;
+            tables.sectors = table("sectors")?;
+        }
+        break;
     }
-    Ok(IoStats { devices: devices.into_values().collect(), pressure: None })
+    let devices = devices(&tables.service_bytes, &tables.serviced);
+    Ok(IoStats { devices, tables, pressure: None })
 }
 
 fn io_v2(directory: &Path) -> Result<Option<IoStats>> {
     let Some(stat) = text(directory, "io.stat")? else { return Ok(None) };
-    Ok(Some(IoStats { devices: io_stat(&stat), pressure: pressure_of(directory, "io.pressure")? }))
+    Ok(Some(IoStats {
+        devices: io_stat(&stat),
+        tables: IoTables::default(),
+        pressure: pressure_of(directory, "io.pressure")?,
+    }))
 }
 
 fn hugetlb(directory: &Path) -> Result<BTreeMap<String, HugeTlbStats>> {

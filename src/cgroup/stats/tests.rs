@@ -75,6 +75,11 @@ fn v1_files() {
             ("cpuacct.usage_user", "20\n"),
             ("cpuacct.usage_sys", "10\n"),
             ("cpuacct.usage_percpu", "10 20 \n"),
+            ("cpuacct.usage_all", "cpu user system\n0 6 4\n1 14 6\n"),
+            ("cpuset.cpus", "0-2,5\n"),
+            ("cpuset.mems", "0\n"),
+            ("cpuset.sched_load_balance", "1\n"),
+            ("cpuset.sched_relax_domain_level", "-1\n"),
             ("cpu.stat", "nr_periods 5\nnr_throttled 2\nthrottled_time 7\n"),
             ("memory.usage_in_bytes", "4096\n"),
             ("memory.max_usage_in_bytes", "5000\n"),
@@ -89,15 +94,22 @@ fn v1_files() {
             ("blkio.throttle.io_serviced_recursive", "8:0 Read 1\n8:0 Write 2\nTotal 3\n"),
         ],
     );
-    let hierarchy = "cpu,cpuacct,memory,blkio".to_owned();
+    let hierarchy = "cpu,cpuacct,cpuset,memory,blkio".to_owned();
     let place = Place { hierarchy, directory: dir.path().to_owned() };
     let cgroup = Cgroup::open(Record { v1: vec![place], ..Record::default() });
     let stats = cgroup.stats().unwrap();
     let cpu = stats.cpu.unwrap();
     assert_eq!((cpu.usage, cpu.per_cpu, cpu.throttling.unwrap().throttled), (30, vec![10, 20], 7));
+    assert_eq!((cpu.per_cpu_user, cpu.per_cpu_system), (vec![6, 14], vec![4, 6]));
+    let cpuset = stats.cpuset.unwrap();
+    assert_eq!((cpuset.cpus, cpuset.mems), (vec![0, 1, 2, 5], vec![0]));
+    assert_eq!((cpuset.sched_load_balance, cpuset.sched_relax_domain_level), (1, -1));
     let memory = stats.memory.unwrap();
     assert_eq!((memory.memory.limit, memory.cache, memory.memory_and_swap), (None, 2, None));
-    let device = stats.io.unwrap().devices[0];
+    let io = stats.io.unwrap();
+    let total = IoEntry { major: 8, minor: 0, operation: "Total".into(), value: 30 };
+    assert_eq!((io.tables.service_bytes.len(), &io.tables.service_bytes[2]), (3, &total));
+    let device = io.devices[0];
     assert_eq!((device.read_bytes, device.writes), (10, 2));
     assert_eq!(stats.pids, None);
     assert!(cgroup.out_of_memory().unwrap().is_none());

@@ -1,8 +1,18 @@
-//! What changes a container that runs: `pause`, `resume`, `update`.
+//! What changes a container that runs, and tells of it: `pause`, `resume`, `update`, `events`.
 
-use super::{Command, Flag, Name, path, text};
+use super::{Command, Flag, Name, path, switch, text};
 use orlop::bundle::spec::Resources;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// The flags of `events`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventsArgs {
+    /// `--interval`
+    pub(crate) interval: Option<Duration>,
+    /// `--stats`
+    pub(crate) stats: bool,
+}
 
 /// The flags of `update`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -101,6 +111,58 @@ fn unsigned(text: &str) -> Result<u64, String> {
     let good = text.bytes().all(|b| b.is_ascii_digit());
     good.then(|| text.parse().ok()).flatten().ok_or_else(|| "must be a whole number from 0".into())
 }
+
+/// `100ms`, `1.5s`, `1m30s`: numbers with units, as Go writes them.
+fn duration(text: &str) -> Result<Duration, String> {
+    const MISTAKE: &str = "must be a time such as 100ms, 5s or 1m30s";
+    let mut rest = text;
+    let mut nanos: u128 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(MISTAKE)?;
+        let (number, tail) = rest.split_at(digits);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let scale: u128 = match unit {
+            "ns" => 1,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return Err(MISTAKE.into()),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let part = |digits: &str| if digits.is_empty() { Ok(0) } else { digits.parse::<u64>() };
+        if (whole.is_empty() && fraction.is_empty()) || fraction.len() > 18 {
+            return Err(MISTAKE.into());
+        }
+        let (whole, part) = (part(whole).map_err(|_| MISTAKE)?, part(fraction).map_err(|_| MISTAKE)?);
+        nanos += u128::from(whole) * scale + u128::from(part) * scale / 10_u128.pow(fraction.len() as u32);
+        rest = tail;
+    }
+    if text.is_empty() {
+        return Err(MISTAKE.into());
+    }
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| "is too long".into())
+}
+
+static EVENTS_FLAGS: &[Flag] = &[
+    text(
+        "interval",
+        None,
+        "TIME",
+        "how often statistics are printed, such as 100ms (default: 5s)",
+        |a, v| {
+            let interval = if v == "0" || v.starts_with('-') { Duration::ZERO } else { duration(&v)? };
+            if interval.is_zero() {
+                return Err("duration interval must be greater than 0".into());
+            }
+            a.events.interval = Some(interval);
+            Ok(())
+        },
+    ),
+    switch("stats", None, "print the statistics once, and end", |a, on| a.events.stats = on),
+];
 
 static UPDATE_FLAGS: &[Flag] = &[
     path(
@@ -245,6 +307,18 @@ pub(super) static RESUME: Command = Command {
     flags: &[],
 };
 
+pub(super) static EVENTS: Command = Command {
+    word: "events",
+    name: Name::Events,
+    summary: "print what a container uses, and when it runs out of memory",
+    usage: "<container-id>",
+    text: "Prints a JSON object a line: {\"type\":\"stats\",...} at each interval, and {\"type\":\"oom\",...}\n\
+        when the container has run out of memory. Ends with the container.\n\n\
+        EXAMPLE:\n    {name} events --interval 1s box",
+    words: (1, 1),
+    flags: &[EVENTS_FLAGS],
+};
+
 pub(super) static UPDATE: Command = Command {
     word: "update",
     name: Name::Update,
@@ -258,3 +332,61 @@ pub(super) static UPDATE: Command = Command {
     words: (1, 1),
     flags: &[UPDATE_FLAGS],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("-1", -1),
+            ("1048576", 1 << 20),
+            ("50M", 50 << 20),
+            ("50m", 50 << 20),
+            ("1.5G", 3 << 29),
+            ("2KiB", 2048),
+            ("3 kb", 3072),
+            ("7b", 7),
+            ("1T", 1 << 40),
+            ("8191P", 8191 << 50),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "-2", "M", "1X", "1.M", ".5M", "1..5M", "1M5", "+5", "8192P", "0x10", "1e3", "50MM"]
+        {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, nanos) in [
+            ("100ms", 100_000_000),
+            ("5s", 5_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("2us", 2000),
+            ("2\u{b5}s", 2000),
+            ("7ns", 7),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+        for text in ["", "5", "s", "5 s", "5x", "-5s", ".s", "1s5", "99999999999h", "1.2.3s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_count_before_the_file() {
+        let mut resources = Resources::from_json(br#"{"memory": {"limit": 1, "swap": 2}}"#).unwrap();
+        let mut limits = Limits::default();
+        limits.0.memory.get_or_insert_default().limit = Some(5);
+        limits.0.pids.get_or_insert_default().limit = Some(-1);
+        limits.over(&mut resources);
+        let expected = br#"{"memory": {"limit": 5, "swap": 2}, "pids": {"limit": -1}}"#;
+        assert_eq!(resources, Resources::from_json(expected).unwrap());
+    }
+}

@@ -16,7 +16,7 @@ mod takes;
 
 pub(crate) use criu::CriuArgs;
 pub(crate) use global::GLOBAL;
-pub(crate) use limits::UpdateArgs;
+pub(crate) use limits::{EventsArgs, UpdateArgs};
 pub(crate) use takes::Takes;
 
 use super::{Args, CgroupManager, ListFormat};
@@ -93,6 +93,8 @@ pub(crate) enum Name {
     Resume,
     /// `update`
     Update,
+    /// `events`
+    Events,
 }
 
 /// One command.
@@ -172,6 +174,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &generate::COMPLETION,
     &lifecycle::CREATE,
     &lifecycle::DELETE,
+    &limits::EVENTS,
     &exec::EXEC,
     &query::FEATURES,
     &lifecycle::KILL,

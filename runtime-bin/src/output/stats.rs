@@ -1,0 +1,340 @@
+//! Statistics in the form which readers of `events` know: names and nesting, what is left out where it
+//! is zero, and "unlimited" as a number.
+
+use orlop::cgroup::{self, Counter, IoEntry, Pressure, Stall};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// One line of `events`.
+#[derive(Serialize)]
+pub(crate) struct Event<'a> {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    pub(crate) id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Stats>,
+}
+
+/// What a container uses.
+#[derive(Serialize)]
+pub(crate) struct Stats {
+    cpu: Cpu,
+    cpuset: CpuSet,
+    memory: Memory,
+    pids: Pids,
+    blkio: Blkio,
+    hugetlb: BTreeMap<String, Hugetlb>,
+    /// Nothing is measured; readers look for the key.
+    intel_rdt: Empty,
+    /// Interfaces are made by engines, not by this runtime.
+    network_interfaces: Option<()>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Cpu {
+    usage: CpuUsage,
+    throttling: Throttling,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Serialize)]
+struct CpuUsage {
+    #[serde(skip_serializing_if = "is_zero")]
+    total: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    percpu: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    percpu_kernel: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    percpu_user: Vec<u64>,
+    kernel: u64,
+    user: u64,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Throttling {
+    #[serde(skip_serializing_if = "is_zero")]
+    periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    throttled_periods: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    throttled_time: u64,
+}
+
+#[derive(Serialize)]
+struct CpuSet {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cpus: Vec<u32>,
+    cpu_exclusive: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mems: Vec<u32>,
+    mem_hardwall: u64,
+    mem_exclusive: u64,
+    memory_migrate: u64,
+    memory_spread_page: u64,
+    memory_spread_slab: u64,
+    memory_pressure: u64,
+    sched_load_balance: u64,
+    sched_relax_domain_level: i64,
+}
+
+#[derive(Default, Serialize)]
+struct Memory {
+    #[serde(skip_serializing_if = "is_zero")]
+    cache: u64,
+    usage: MemoryEntry,
+    swap: MemoryEntry,
+    kernel: MemoryEntry,
+    #[serde(rename = "kernelTCP")]
+    kernel_tcp: MemoryEntry,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    raw: BTreeMap<String, u64>,
+    /// `memory.events` of cgroup v2.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    events: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Default, Serialize)]
+struct MemoryEntry {
+    limit: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    max: u64,
+    failcnt: u64,
+}
+
+#[derive(Default, Serialize)]
+struct Pids {
+    #[serde(skip_serializing_if = "is_zero")]
+    current: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    limit: u64,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blkio {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_service_bytes_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_serviced_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_queue_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_service_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_wait_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_merged_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    io_time_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sectors_recursive: Vec<BlkioEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psi: Option<Psi>,
+}
+
+#[derive(Serialize)]
+struct BlkioEntry {
+    #[serde(skip_serializing_if = "is_zero")]
+    major: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    minor: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    op: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    value: u64,
+}
+
+#[derive(Serialize)]
+struct Hugetlb {
+    #[serde(skip_serializing_if = "is_zero")]
+    usage: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    max: u64,
+    failcnt: u64,
+}
+
+#[derive(Serialize)]
+struct Psi {
+    some: PsiData,
+    full: PsiData,
+}
+
+#[derive(Serialize)]
+struct PsiData {
+    #[serde(serialize_with = "short")]
+    avg10: f64,
+    #[serde(serialize_with = "short")]
+    avg60: f64,
+    #[serde(serialize_with = "short")]
+    avg300: f64,
+    total: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A whole number without a fraction.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn short<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if number.fract() == 0.0 {
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
+impl From<&cgroup::Stats> for Stats {
+    fn from(stats: &cgroup::Stats) -> Self {
+        Self {
+            cpu: cpu(stats.cpu.as_ref()),
+            cpuset: cpuset(stats.cpuset.as_ref()),
+            memory: stats.memory.as_ref().map(memory).unwrap_or_default(),
+            pids: stats.pids.map_or_else(Pids::default, |pids| Pids {
+                current: pids.current,
+                limit: pids.limit.unwrap_or(0),
+            }),
+            blkio: stats.io.as_ref().map(blkio).unwrap_or_default(),
+            hugetlb: stats.hugetlb.iter().map(|(size, pages)| (size.clone(), hugetlb(pages))).collect(),
+            intel_rdt: Empty {},
+            network_interfaces: None,
+        }
+    }
+}
+
+fn cpu(stats: Option<&cgroup::CpuStats>) -> Cpu {
+    let stats = stats.cloned().unwrap_or_default();
+    let throttling = stats.throttling.unwrap_or_default();
+    Cpu {
+        usage: CpuUsage {
+            total: stats.usage,
+            percpu: stats.per_cpu,
+            percpu_kernel: stats.per_cpu_system,
+            percpu_user: stats.per_cpu_user,
+            kernel: stats.system,
+            user: stats.user,
+        },
+        throttling: Throttling {
+            periods: throttling.periods,
+            throttled_periods: throttling.throttled_periods,
+            throttled_time: throttling.throttled,
+        },
+        psi: stats.pressure.map(psi),
+    }
+}
+
+fn cpuset(stats: Option<&cgroup::CpuSetStats>) -> CpuSet {
+    let stats = stats.cloned().unwrap_or_default();
+    CpuSet {
+        cpus: stats.cpus,
+        cpu_exclusive: stats.cpu_exclusive,
+        mems: stats.mems,
+        mem_hardwall: stats.mem_hardwall,
+        mem_exclusive: stats.mem_exclusive,
+        memory_migrate: stats.memory_migrate,
+        memory_spread_page: stats.memory_spread_page,
+        memory_spread_slab: stats.memory_spread_slab,
+        memory_pressure: stats.memory_pressure,
+        sched_load_balance: stats.sched_load_balance,
+        sched_relax_domain_level: stats.sched_relax_domain_level,
+    }
+}
+
+fn memory(stats: &cgroup::MemoryStats) -> Memory {
+    // Only cgroup v2 counts swap alone. Each version has a number of its own for "unlimited".
+    let is_v2 = stats.memory_and_swap.is_none() && !stats.events.is_empty();
+    let unlimited = if is_v2 { u64::MAX } else { v1_unlimited() };
+    let entry = |counter: Counter| MemoryEntry {
+        limit: counter.limit.unwrap_or(unlimited),
+        usage: counter.usage,
+        max: counter.peak.unwrap_or(0),
+        failcnt: counter.failures,
+    };
+    let some = |counter: Option<Counter>| counter.map(entry).unwrap_or_default();
+    // As on v1, together with memory.
+    let both = stats.swap.map(|mut both| {
+        both.usage += stats.memory.usage;
+        both.limit = both.limit.zip(stats.memory.limit).map(|(swap, memory)| swap + memory);
+        both.peak = None;
+        both
+    });
+    Memory {
+        cache: stats.cache,
+        usage: entry(stats.memory),
+        swap: some(stats.memory_and_swap.or(both)),
+        kernel: some(stats.kernel),
+        kernel_tcp: some(stats.kernel_tcp),
+        raw: stats.stat.clone(),
+        events: stats.events.clone(),
+        psi: stats.pressure.map(psi),
+    }
+}
+
+/// The largest number of whole pages.
+fn v1_unlimited() -> u64 {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+    let most = i64::MAX;
+    (most - most % page.max(1)) as u64
+}
+
+fn blkio(stats: &cgroup::IoStats) -> Blkio {
+    let table = |entries: &[IoEntry]| -> Vec<BlkioEntry> {
+        let entry = |e: &IoEntry| BlkioEntry {
+            major: e.major.into(),
+            minor: e.minor.into(),
+            op: e.operation.clone(),
+            value: e.value,
+        };
+        entries.iter().map(entry).collect()
+    };
+    let tables = &stats.tables;
+    let mut blkio = Blkio {
+        io_service_bytes_recursive: table(&tables.service_bytes),
+        io_serviced_recursive: table(&tables.serviced),
+        io_queue_recursive: table(&tables.queued),
+        io_service_time_recursive: table(&tables.service_time),
+        io_wait_time_recursive: table(&tables.wait_time),
+        io_merged_recursive: table(&tables.merged),
+        io_time_recursive: table(&tables.time),
+        sectors_recursive: table(&tables.sectors),
+        psi: stats.pressure.map(psi),
+    };
+    if tables.serviced.is_empty() {
+        // cgroup v2 has one line for a device; readers know v1's tables.
+        for device in &stats.devices {
+            let entry = |op: &str, value| BlkioEntry {
+                major: device.major.into(),
+                minor: device.minor.into(),
+                op: op.to_owned(),
+                value,
+            };
+            blkio.io_service_bytes_recursive.push(entry("Read", device.read_bytes));
+            blkio.io_service_bytes_recursive.push(entry("Write", device.write_bytes));
+            blkio.io_serviced_recursive.push(entry("Read", device.reads));
+            blkio.io_serviced_recursive.push(entry("Write", device.writes));
+        }
+    }
+    blkio
+}
+
+fn hugetlb(pages: &cgroup::HugeTlbStats) -> Hugetlb {
+    // Reservations are what a limit refuses, where the kernel counts them.
+    let counter = pages.reserved.unwrap_or(pages.used);
+    Hugetlb { usage: counter.usage, max: counter.peak.unwrap_or(0), failcnt: counter.failures }
+}
+
+fn psi(pressure: Pressure) -> Psi {
+    let data = |s: Stall| PsiData { avg10: s.avg10, avg60: s.avg60, avg300: s.avg300, total: s.total };
+    Psi { some: data(pressure.some), full: data(pressure.full.unwrap_or_default()) }
+}

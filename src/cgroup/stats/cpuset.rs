@@ -1,0 +1,38 @@
+//! The processors and memory nodes of a cgroup.
+
+use super::CpuSetStats;
+use crate::Result;
+use crate::bundle::parse_id_list;
+use crate::cgroup::file::{number, text};
+use std::path::Path;
+
+pub(super) fn cpuset_v1(directory: &Path) -> Result<CpuSetStats> {
+    let switch =
+        |name: &str| Ok::<_, crate::Error>(number(directory, &format!("cpuset.{name}"))?.unwrap_or(0));
+    let level = text(directory, "cpuset.sched_relax_domain_level")?;
+    Ok(CpuSetStats {
+        cpus: ids(directory, "cpuset.cpus")?.unwrap_or_default(),
+        mems: ids(directory, "cpuset.mems")?.unwrap_or_default(),
+        cpu_exclusive: switch("cpu_exclusive")?,
+        mem_hardwall: switch("mem_hardwall")?,
+        mem_exclusive: switch("mem_exclusive")?,
+        memory_migrate: switch("memory_migrate")?,
+        memory_spread_page: switch("memory_spread_page")?,
+        memory_spread_slab: switch("memory_spread_slab")?,
+        memory_pressure: switch("memory_pressure")?,
+        sched_load_balance: switch("sched_load_balance")?,
+        sched_relax_domain_level: level.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+    })
+}
+
+pub(super) fn cpuset_v2(directory: &Path) -> Result<Option<CpuSetStats>> {
+    let Some(cpus) = ids(directory, "cpuset.cpus.effective")? else { return Ok(None) };
+    let mems = ids(directory, "cpuset.mems.effective")?.unwrap_or_default();
+    Ok(Some(CpuSetStats { cpus, mems, ..CpuSetStats::default() }))
+}
+
+/// The numbers of a list such as `0-3,7`; `None` where there is no such file.
+fn ids(directory: &Path, file: &str) -> Result<Option<Vec<u32>>> {
+    let Some(text) = text(directory, file)? else { return Ok(None) };
+    Ok(Some(parse_id_list(text.trim()).unwrap_or_default().into_iter().flatten().collect()))
+}
