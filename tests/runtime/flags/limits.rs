@@ -1,10 +1,19 @@
-//! `update`
+//! `events`, `update`
 
 use super::Effect;
 use kit::{Container, Test, json};
 use std::fs;
 
 pub(super) const EFFECTS: &[Effect] = &[
+    ("events", "interval", |t| {
+        let events = container(t).command("events", &["--interval", "10ms"]).spawn();
+        t.wait_for("lines long before the usual time", || events.stdout().lines().count() > 2);
+        events.signal(15);
+        events.wait();
+    }),
+    ("events", "stats", |t| {
+        assert_eq!(container(t).command("events", &["--stats"]).output().success().lines().len(), 1);
+    }),
     ("update", "resources", resources),
     ("update", "blkio-weight", blkio_weight),
     ("update", "cpu-period", |t| {
