@@ -9,8 +9,7 @@ mod table;
 mod tests;
 
 pub(crate) use parse::{Request, find, parse};
-pub(crate) use table::{COMMANDS, Command, CriuArgs, Name, UpdateArgs};
-pub(crate) use table::{COMMANDS, Command, EventsArgs, Name, UpdateArgs};
+pub(crate) use table::{COMMANDS, Command, CriuArgs, EventsArgs, Name, UpdateArgs};
 
 use crate::log::{Format, Level};
 use orlop::container::CgroupManager;
