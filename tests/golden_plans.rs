@@ -108,3 +108,39 @@ fn compiling_is_a_function() {
     let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
     assert_eq!(plan("docker28-run", &text), plan("docker28-run", &text));
 }
+
+/// A label of the mounts is given to each new file system in the way it takes one.
+#[test]
+fn mounts_are_labelled_where_selinux_is() {
+    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    let label = "system_u:object_r:container_file_t:s0:c1,c2";
+    let compiled = |selinux: bool, kind: Option<&str>| {
+        let mut spec = Spec::from_json(&text).unwrap();
+        spec.linux.as_mut().unwrap().mount_label = Some(label.into());
+        if let Some(kind) = kind {
+            spec.annotations.insert("run.oci.mount_context_type".into(), kind.into());
+        }
+        let path = PathBuf::from("/var/lib/manager/bundle");
+        let rootfs = path.join("rootfs");
+        let bundle = Bundle { path, spec, config: text.clone(), rootfs, warnings: Vec::new() };
+        let options = Options { id: "x".into(), wait_for_start: true, ..Options::default() };
+        let plan = compile(&bundle, &Host { selinux, ..host(false) }, &options);
+        plan.map(|plan| (plan.to_string(), plan.encode()))
+    };
+    let (plan, blob) = compiled(true, None).unwrap();
+    let line = |word: &str| plan.lines().find(|line| line.contains(word)).unwrap().to_owned();
+    for word in ["mount tmpfs on /dev ", "mount devpts on /dev/pts ", "mount tmpfs on /dev/shm "] {
+        assert!(line(word).contains(&format!("context={label}")), "{plan}");
+    }
+    assert!(line("mount mqueue").contains(&format!(", labelled {label}")), "{plan}");
+    assert!(!line("mount proc").contains(label) && !line("mount sysfs").contains(label), "{plan}");
+    let listing = Listing::decode(&blob).unwrap().to_string();
+    assert_eq!(listing.matches("fsetxattr").count(), 1, "{listing}");
+    let (plan, _) = compiled(true, Some("rootcontext")).unwrap();
+    assert!(plan.contains(&format!("rootcontext={label}")) && !plan.contains("(context="), "{plan}");
+    let error = compiled(true, Some("kontext")).unwrap_err();
+    assert_eq!(error.pointer(), Some("/annotations/run.oci.mount_context_type"));
+    let error = compiled(false, None).unwrap_err();
+    assert_eq!(error.pointer(), Some("/linux/mountLabel"));
+    assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
+}

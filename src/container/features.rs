@@ -140,8 +140,7 @@ pub fn features() -> Features {
             cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: seccomp(),
             apparmor: Enabled { enabled: true },
-            // A process's label is set; `mountLabel` is refused.
-            selinux: Enabled { enabled: false },
+            selinux: Enabled { enabled: true },
             intel_rdt: Enabled { enabled: false },
             memory_policy: MemoryPolicyFeatures {
                 modes: memory_policy::MODES.iter().map(|m| m.0).collect(),

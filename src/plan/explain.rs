@@ -100,7 +100,10 @@ fn mount(f: &mut fmt::Formatter<'_>, mount: &MountStep) -> fmt::Result {
         Source::Slot if !mount.kind.is_empty() => {
             write!(f, "mount {} on {destination}{options}, idmapped, made by the host", mount.kind)
         }
-        Source::New => write!(f, "mount {} on {destination}{options}", mount.kind),
+        Source::New => {
+            let label = mount.label.as_ref().map_or_else(String::new, |label| format!(", labelled {label}"));
+            write!(f, "mount {} on {destination}{options}{label}", mount.kind)
+        }
         Source::Path | Source::Slot => {
             let rec = if mount.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
             let by = if mount.from == Source::Slot { ", opened by the host" } else { "" };
@@ -169,7 +172,7 @@ impl Step {
             Self::MountPoint { path } => write!(f, "make the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
             Self::Mount { mount: step, .. } => mount(f, step),
-            Self::CgroupMount { destination, options: o, views } => {
+            Self::CgroupMount { destination, options: o, views, .. } => {
                 write!(f, "cgroup hierarchies on {destination}: {}", names(views.iter().map(|v| &*v.name)))?;
                 f.write_str(&options(o))
             }
@@ -188,7 +191,7 @@ impl Step {
                 f.write_str("open the terminal, send its master")?;
                 size.map_or(Ok(()), |(height, width)| write!(f, " ({width}x{height})"))
             }
-            Self::Mask { path } => write!(f, "mask {path}"),
+            Self::Mask { path, .. } => write!(f, "mask {path}"),
             Self::ReadonlyPath { path } => write!(f, "read-only {path}"),
             Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),
             Self::Pivot { move_mount: false } => f.write_str("pivot root"),

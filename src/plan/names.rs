@@ -21,6 +21,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_fsconfig, "fsconfig"),
     (libc::SYS_fsmount, "fsmount"),
     (libc::SYS_fsopen, "fsopen"),
+    (libc::SYS_fsetxattr, "fsetxattr"),
     (libc::SYS_fspick, "fspick"),
     (libc::SYS_fstat, "fstat"),
     (libc::SYS_getpid, "getpid"),

@@ -1,6 +1,6 @@
 //! The steps of a plan: what is done, by whom, and which place in `config.json` asked for it.
 
-use crate::mount::options::MountOptions;
+use crate::mount::options::{DataOption, MountOptions};
 use crate::namespace::IdMaps;
 use crate::process::capability::Sets;
 
@@ -137,6 +137,8 @@ pub struct MountStep {
     pub options: MountOptions,
     /// /proc and /sys: no symbolic link may lead there.
     pub no_symlinks: bool,
+    /// The SELinux context of its root directory, where the file system takes none by an option.
+    pub label: Option<String>,
 }
 
 /// One cgroup v1 hierarchy to show.
@@ -267,6 +269,8 @@ pub enum Step {
         destination: String,
         options: Box<MountOptions>,
         views: Vec<CgroupView>,
+        /// The driver's option with the SELinux context.
+        context: Option<DataOption>,
     },
     /// A device node.
     MakeNode(Node),
@@ -285,6 +289,8 @@ pub enum Step {
     },
     Mask {
         path: String,
+        /// The driver's option with the SELinux context.
+        context: Option<DataOption>,
     },
     ReadonlyPath {
         path: String,

@@ -27,11 +27,12 @@ pub fn selinux_key(context: &str) -> Label {
     Label { files: &["attr/keycreate"], text: context.to_owned() }
 }
 
-/// The driver's option which gives a new file system an SELinux context (`linux.mountLabel`); `None` for
-/// types that do not take it.
-pub fn mount_option(kind: &str, context: &str) -> Option<(&'static str, String)> {
-    let takes = !matches!(kind, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "bind");
-    takes.then(|| ("context", context.to_owned()))
+/// The driver's options of which one gives a new file system an SELinux context; mount(8).
+pub const MOUNT_CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
+
+/// Whether a new file system of this type takes one of [`MOUNT_CONTEXTS`] (`linux.mountLabel`).
+pub fn takes_mount_context(kind: &str) -> bool {
+    !matches!(kind, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "bind")
 }
 
 /// Whether the kernel enforces AppArmor profiles.
@@ -55,8 +56,9 @@ mod tests {
         assert_eq!(apparmor("acme").text, "exec acme");
         assert_eq!(apparmor("unconfined").files[0], "attr/apparmor/exec");
         assert_eq!(selinux("a:b:c:s0").text, "a:b:c:s0");
-        assert_eq!(mount_option("tmpfs", "a:b:c:s0:c1,c2"), Some(("context", "a:b:c:s0:c1,c2".into())));
-        assert_eq!(mount_option("proc", "a"), None);
+        assert!(
+            takes_mount_context("tmpfs") && takes_mount_context("devpts") && !takes_mount_context("proc")
+        );
         let _ = (apparmor_enabled(), selinux_enabled());
     }
 }

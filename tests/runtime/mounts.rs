@@ -39,6 +39,7 @@ pub(crate) fn cases() -> Vec<Case> {
         shared_volumes_are_the_hosts_peers,
         source_that_an_earlier_mount_covers,
         shared_volume_under_a_private_root,
+        label_of_mounts_needs_selinux,
         mount_of_the_container_stays_in_it,
         cgroup_mount,
         cgroup_mount_in_a_cgroup_namespace,
@@ -463,6 +464,18 @@ fn shared_volume_under_a_private_root(t: &Test) {
     let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
     assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with("shared:")), "{found:?}");
     assert_eq!(mounted(&seen, "/")["propagation"], json!([]));
+}
+
+/// A label that nothing would enforce; with SELinux the golden plans show where it goes.
+fn label_of_mounts_needs_selinux(t: &Test) {
+    if fs::metadata("/sys/fs/selinux/enforce").is_ok() {
+        kit::skip("SELinux is on");
+    }
+    let bundle = t.bundle().set("/linux/mountLabel", "system_u:object_r:container_file_t:s0");
+    bundle.try_run().refused(&[]);
+    if t.is_orlop() {
+        bundle.try_run().refused(&["SELinux is not enabled", "/linux/mountLabel"]);
+    }
 }
 
 fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {

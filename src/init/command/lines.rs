@@ -225,6 +225,7 @@ impl Compiler<'_> {
                 from: Source::New,
                 options,
                 no_symlinks: true,
+                label: None,
             };
             self.step(Step::Mount { mount: Box::new(mount), slot: None });
         }

@@ -146,7 +146,9 @@ impl Compiler<'_> {
             }]));
         }
         let no_symlinks = matches!(kind.as_str(), "proc" | "sysfs");
-        let options = for_new_file_system(&kind, &destination, options);
+        let mut options = for_new_file_system(&kind, &destination, options);
+        self.label_new(&kind, &mut options);
+        let label = if kind == "mqueue" { self.mount_label().map(str::to_owned) } else { None };
         let source = mount.source.clone().unwrap_or_default();
         let idmap = self.idmap(&pointer, mount, &options, false)?;
         let slot = match idmap {
@@ -154,7 +156,7 @@ impl Compiler<'_> {
             None => None,
         };
         let from = if slot.is_some() { Source::Slot } else { Source::New };
-        let step = MountStep { destination, kind, source, from, options, no_symlinks };
+        let step = MountStep { destination, kind, source, from, options, no_symlinks, label };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
         Ok(())
     }
@@ -191,6 +193,7 @@ impl Compiler<'_> {
                 from: Source::Path,
                 options,
                 no_symlinks: false,
+                label: None,
             };
             self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
             return Ok(());
@@ -211,7 +214,15 @@ impl Compiler<'_> {
         let by_host = (self.trees_by_host() && !own) || idmap.is_some();
         let slot = by_host.then(|| self.slot(Slot::Tree { path: source.clone(), recursive, idmap }));
         let from = if slot.is_some() { Source::Slot } else { Source::Path };
-        let step = MountStep { destination, kind: String::new(), source, from, options, no_symlinks: false };
+        let step = MountStep {
+            destination,
+            kind: String::new(),
+            source,
+            from,
+            options,
+            no_symlinks: false,
+            label: None,
+        };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
         Ok(())
     }
@@ -242,7 +253,11 @@ impl Compiler<'_> {
         if !record.v1.is_empty() && kind == "cgroup" {
             let places = record.v1.iter();
             let views = places.map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
-            self.asked(pointer, Step::CgroupMount { destination, options: Box::new(options), views });
+            let context = self.mount_context();
+            self.asked(
+                pointer,
+                Step::CgroupMount { destination, options: Box::new(options), views, context },
+            );
             return Ok(());
         }
         let unified = record.unified.as_ref().map(|p| p.display().to_string());
@@ -260,6 +275,7 @@ impl Compiler<'_> {
             from: Source::Path,
             options,
             no_symlinks: false,
+            label: None,
         };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
         Ok(())
@@ -344,7 +360,8 @@ impl Compiler<'_> {
     fn masks(&mut self) {
         let Some(linux) = &self.bundle.spec.linux else { return };
         for (i, path) in linux.masked_paths.iter().enumerate() {
-            self.asked(format!("/linux/maskedPaths/{i}"), Step::Mask { path: path.clone() });
+            let step = Step::Mask { path: path.clone(), context: self.mount_context() };
+            self.asked(format!("/linux/maskedPaths/{i}"), step);
         }
         for (i, path) in linux.readonly_paths.iter().enumerate() {
             self.asked(format!("/linux/readonlyPaths/{i}"), Step::ReadonlyPath { path: path.clone() });

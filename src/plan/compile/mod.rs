@@ -7,6 +7,7 @@ mod filesystem;
 mod idmap;
 mod isolation;
 mod join;
+mod label;
 mod policy;
 mod program;
 mod service;
@@ -241,6 +242,7 @@ pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> 
     let mut compiler = Compiler::new(bundle, host, options)?;
     compiler.refuse()?;
     compiler.check_labels()?;
+    compiler.check_mount_label()?;
     compiler.isolation()?;
     if compiler.namespaces.is_new(Kind::Mount) {
         compiler.filesystem()?;
@@ -353,9 +355,6 @@ impl<'a> Compiler<'a> {
             }
             if linux.intel_rdt.is_some() {
                 return not_yet("/linux/intelRdt", "resource director technology");
-            }
-            if linux.mount_label.as_deref().is_some_and(|l| !l.is_empty()) {
-                return not_yet("/linux/mountLabel", "labelling mounts");
             }
         }
         Ok(())

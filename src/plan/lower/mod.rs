@@ -116,7 +116,9 @@ impl Lower {
             | Step::ReadonlyRoot
             | Step::RootPropagation { .. } => self.rootfs(step),
             Step::Mount { mount, slot } => self.mount(mount, *slot),
-            Step::CgroupMount { destination, options, views } => self.cgroup_v1(destination, options, views),
+            Step::CgroupMount { destination, options, views, context } => {
+                self.cgroup_v1(destination, options, views, context.as_ref());
+            }
             Step::MakeNode(node) => self.node(node),
             Step::DevLinks { kcore } => self.dev_links(*kcore),
             Step::Terminal { slot, size, uid, console, kept } => {

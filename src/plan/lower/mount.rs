@@ -4,7 +4,7 @@ use super::super::machine::{compare, last};
 use super::super::step::{CgroupView, MountStep, Source};
 use super::rootfs::{CLONE, EMPTY, RECURSIVE};
 use super::{CWD, Lower};
-use crate::mount::options::MountOptions;
+use crate::mount::options::{DataOption, MountOptions};
 use crate::plan::assemble::Reg;
 use crate::sys::mount::{MountAttr, attr, config};
 use nix::errno::Errno;
@@ -23,9 +23,21 @@ impl Lower {
             Source::Path | Source::Slot => self.bind(mount, slot),
         };
         self.attach(made, point);
+        if let Some(label) = &mount.label {
+            self.label(made, label);
+        }
         self.propagations(made, &mount.options);
         self.asm.close(point);
         self.asm.close(made);
+    }
+
+    /// Gives the root directory of a mount an SELinux context.
+    fn label(&mut self, mount: Reg, context: &str) {
+        let (dot, flags) = (self.text(c"."), libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        let root = self.asm.call_to(libc::SYS_openat, &[mount.into(), dot, flags.into()]);
+        let (name, value) = (self.text(c"security.selinux"), self.string(context));
+        self.asm.call(libc::SYS_fsetxattr, &[root.into(), name, value, context.len().into(), 0.into()]);
+        self.asm.close(root);
     }
 
     fn propagations(&mut self, mount: Reg, options: &MountOptions) {
@@ -121,7 +133,7 @@ impl Lower {
         self.asm.release(mode);
     }
 
-    fn configure(&mut self, context: Reg, key: &str, value: Option<&str>) {
+    pub(super) fn configure(&mut self, context: Reg, key: &str, value: Option<&str>) {
         let key = self.string(key);
         let (command, value) = match value {
             Some(value) => (config::SET_STRING, self.string(value)),
@@ -204,11 +216,20 @@ impl Lower {
     }
 
     /// cgroup v1: a tmpfs with a directory for each hierarchy, on it the container's own cgroup.
-    pub(super) fn cgroup_v1(&mut self, destination: &str, options: &MountOptions, views: &[CgroupView]) {
+    pub(super) fn cgroup_v1(
+        &mut self,
+        destination: &str,
+        options: &MountOptions,
+        views: &[CgroupView],
+        label: Option<&DataOption>,
+    ) {
         let point = self.mount_point(destination, false);
         let kind = self.text(c"tmpfs");
         let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
         self.configure(context, "mode", Some("755"));
+        if let Some(label) = label {
+            self.configure(context, &label.key, label.value.as_deref());
+        }
         let create = config::CMD_CREATE;
         self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
         let attributes = options.new_mount_attributes();

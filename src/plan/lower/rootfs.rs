@@ -3,6 +3,7 @@
 use super::super::machine::{compare, last};
 use super::super::step::Step;
 use super::{CWD, IN_ROOT, Lower};
+use crate::mount::options::DataOption;
 use crate::plan::assemble::{Arg, Reg};
 use crate::sys::mount::{
     MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr,
@@ -44,7 +45,7 @@ impl Lower {
                 let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
                 self.root = Some(self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()]));
             }
-            Step::Mask { path } => self.mask(path),
+            Step::Mask { path, context } => self.mask(path, context.as_ref()),
             Step::ReadonlyPath { path } => self.readonly_path(path),
             Step::ReadonlyMount { path } => {
                 let mount = self.open_in_root(path, libc::O_PATH, 0);
@@ -198,7 +199,7 @@ impl Lower {
     }
 
     /// A directory disappears under an empty read-only tmpfs (one for all), a file under /dev/null.
-    fn mask(&mut self, path: &str) {
+    fn mask(&mut self, path: &str, context: Option<&DataOption>) {
         let null = self.host_null();
         let empty_dir = match self.empty {
             Some(register) => register,
@@ -218,7 +219,7 @@ impl Lower {
         let copy = self.asm.register();
         let clone = self.asm.label();
         self.asm.jump_if(compare::GREATER_EQUAL, empty_dir, 0, clone);
-        self.make_empty(empty_dir);
+        self.make_empty(empty_dir, context);
         self.attach(empty_dir, target);
         let close = self.asm.label();
         self.asm.jump(close);
@@ -240,9 +241,12 @@ impl Lower {
     }
 
     /// The tmpfs which masks directories.
-    fn make_empty(&mut self, into: Reg) {
+    fn make_empty(&mut self, into: Reg, label: Option<&DataOption>) {
         let kind = self.text(c"tmpfs");
         let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+        if let Some(label) = label {
+            self.configure(context, &label.key, label.value.as_deref());
+        }
         let create = crate::sys::mount::config::CMD_CREATE;
         self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
         self.asm.call_into(into, libc::SYS_fsmount, &[context.into(), 1.into(), attr::RDONLY.into()]);
