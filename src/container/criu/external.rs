@@ -51,7 +51,7 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
                     .map(|view| Mount::new(&format!("{destination}/{}", view.name), &view.path, false)),
             ),
             Step::MakeNode(node) if node.bind => found.push(Mount::new(&node.path, &node.path, false)),
-            Step::Mask { path } => {
+            Step::Mask { path, .. } => {
                 let mount = Mount::new(path, NULL, false);
                 found.push(Mount { key: NULL.to_owned(), mask: true, ..mount });
             }
