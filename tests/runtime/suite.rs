@@ -1,6 +1,7 @@
 //! The runtime against the real kernel: bundles in, containers out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod argv;
 mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
@@ -56,6 +57,7 @@ fn cases() -> Vec<kit::Case> {
         pause::cases(),
         update::cases(),
         events::cases(),
+        argv::cases(),
         flags::cases(),
         generated::cases(),
     ];

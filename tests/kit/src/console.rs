@@ -51,8 +51,12 @@ impl Console {
             }
         }
         let length = message.bytes;
+        // What go-runc and conmon insist on.
         assert_eq!(fds.len(), 1, "a console socket gets one descriptor");
+        assert!((1..4096).contains(&length), "a console socket gets 1 to 4095 bytes, not {length}");
+        assert!(!message.flags.contains(MsgFlags::MSG_CTRUNC), "more control data than one descriptor");
         let text = String::from_utf8_lossy(&text[..length]).into_owned();
+        assert_eq!((&stream).read(&mut [0; 16]).unwrap(), 0, "one message, then the end");
         (text, fds.remove(0))
     }
 }

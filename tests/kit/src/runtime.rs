@@ -70,6 +70,12 @@ impl<'t> Runtime<'t> {
         self
     }
 
+    /// Nothing but these variables in the runtime's environment.
+    pub fn only_env(mut self, variables: &[(&str, &str)]) -> Self {
+        self.env.clear();
+        variables.iter().fold(self, |call, (name, value)| call.env(name, value))
+    }
+
     /// The runtime's working directory.
     pub fn cwd(mut self, dir: &Path) -> Self {
         dir.clone_into(&mut self.cwd);

@@ -1,6 +1,6 @@
 //! A peculiar caller: this program changes what the words say of itself, then becomes the runtime.
 //!
-//! `fd=PATH` opens a descriptor without close-on-exec; `uid=N` drops to that user and group;
+//! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
 //! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
 //!
@@ -43,6 +43,7 @@ fn apply(name: &str, value: &str) {
     let number = || value.parse::<u32>().unwrap_or_else(|_| panic!("{name}={value}"));
     match name {
         "fd" => std::mem::forget(open(value, OFlag::O_RDONLY, Mode::empty()).unwrap()),
+        "wfd" => std::mem::forget(open(value, OFlag::O_WRONLY, Mode::empty()).unwrap()),
         "uid" => {
             nix::unistd::setgroups(&[]).unwrap();
             nix::unistd::setgid(number().into()).unwrap();

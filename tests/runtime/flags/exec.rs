@@ -110,6 +110,8 @@ fn pid_file(t: &Test) {
     let running =
         call(t, container.id(), &["--pid-file", file.to_str().unwrap()], "say here , sleep").spawn();
     running.wait_for("here");
+    // It is written before exec ends, not before the process begins.
+    t.wait_for("the pid file", || file.exists());
     let pid = read_pid(&file);
     let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
     assert_eq!(words, "/probe\0say\0here\0,\0sleep\0");

@@ -1,0 +1,595 @@
+//! The calls of real managers, word for word: every shape of command line which containerd's shim, dockerd,
+//! BuildKit, conmon, podman and buildah were seen to use, each in the situation in which they use it.
+
+use Before::{Created, Fresh, Gone, Paused, Running, Stopped, Terminal};
+use kit::{Bundle, Case, Console, Test, Value, json};
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::Duration;
+
+/// What there is of the container when the call is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A bundle.
+    Fresh,
+    /// A bundle whose process has a terminal.
+    Terminal,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+    /// It has been deleted.
+    Gone,
+}
+
+/// What must have come of it.
+#[derive(Clone, Copy)]
+enum After {
+    /// Success, and this status.
+    Status(&'static str),
+    /// Success, and no such container any more.
+    Deleted,
+    /// Success; the pid file names a process which ends with 7, in the container.
+    Exec,
+    /// Success; the limit of tasks is 44.
+    Updated,
+    /// Success; its init's pid in a JSON array.
+    Pids,
+    /// The exit code of the container's program, 7, and then this status ("" for none).
+    Ran(&'static str),
+    /// Success, and a text with this in it.
+    Prints(&'static str),
+    /// Success where criu can do it; one error about criu otherwise.
+    Criu,
+    /// Failure in these words.
+    Fails(&'static str),
+}
+use After::{Criu, Deleted, Exec, Fails, Pids, Prints, Ran, Status, Updated};
+
+/// Manager, command line, and what it is about.
+type Shape = (&'static str, &'static str, Before, After);
+
+const SHAPES: &[Shape] = &[
+    ("buildah", "state {id}", Running, Prints("\"status\": \"running\"")),
+    ("buildah", "state {id}", Stopped, Prints("\"status\": \"stopped\"")),
+    ("buildah", "start {id}", Created, Status("running")),
+    ("buildah", "delete {id}", Stopped, Deleted),
+    ("buildah", "create --bundle {bundle} --pid-file {pid} {id}", Fresh, Status("created")),
+    ("buildah", "create --bundle {bundle} --pid-file {pid} --no-new-keyring {id}", Fresh, Status("created")),
+    ("buildah", "kill {id} SIGKILL", Running, Status("stopped")),
+    ("buildah", "kill {id}", Running, Status("stopped")),
+    (
+        "buildah",
+        "create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
+        Terminal,
+        Status("created"),
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Status("created"),
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach {id}",
+        Running,
+        Exec,
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --preserve-fds 1 {id}",
+        Running,
+        Exec,
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
+        Terminal,
+        Status("created"),
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --console-socket {console} {id}",
+        Running,
+        Exec,
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} --cgroup-manager disabled create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Status("created"),
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} restore --bundle {bundle} --pid-file {pid} --detach --image-path {image} --work-path {work} {id}",
+        Gone,
+        Criu,
+    ),
+    (
+        "conmon",
+        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --tty --console-socket {console} {id}",
+        Running,
+        Exec,
+    ),
+    (
+        "conmon",
+        "--systemd-cgroup --log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Fails("systemd"),
+    ),
+    (
+        "conmon",
+        "--debug --root={root} --log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Status("created"),
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Status("created"),
+    ),
+    ("containerd", "--root {root} --log {log} --log-format json delete {id}", Stopped, Deleted),
+    ("containerd", "--root {root} --log {log} --log-format json delete {id}", Gone, Fails("does not exist")),
+    ("containerd", "--root {root} --log {log} --log-format json start {id}", Created, Status("running")),
+    ("containerd", "--root {root} --log {log} --log-format json delete --force {id}", Gone, Deleted),
+    ("containerd", "--root {root} --log {log} --log-format json delete --force {id}", Running, Deleted),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json kill --all {id} 9",
+        Running,
+        Status("stopped"),
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json kill --all {id} 9",
+        Stopped,
+        Status("stopped"),
+    ),
+    ("containerd", "--root {root} --log {log} --log-format json kill {id} 15", Running, Status("stopped")),
+    ("containerd", "--root {root} --log {log} --log-format json kill {id} 9", Created, Status("stopped")),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json kill {id} 9",
+        Stopped,
+        Fails("container not running"),
+    ),
+    ("containerd", "--root {root} --log {log} --log-format json kill {id} 9", Gone, Fails("does not exist")),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json exec --process {process} --detach --pid-file {pid} {id}",
+        Running,
+        Exec,
+    ),
+    ("containerd", "--root {root} --log {log} --log-format json resume {id}", Paused, Status("running")),
+    ("containerd", "--root {root} --log {log} --log-format json resume {id}", Gone, Fails("does not exist")),
+    ("containerd", "--root {root} --log {log} --log-format json pause {id}", Running, Status("paused")),
+    ("containerd", "--root {root} --log {log} --log-format json ps --format json {id}", Running, Pids),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
+        Terminal,
+        Status("created"),
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json exec --process {process} --console-socket {console} --detach --pid-file {pid} {id}",
+        Running,
+        Exec,
+    ),
+    ("containerd", "--root {root} --log {log} --log-format json update --resources=- {id}", Running, Updated),
+    ("containerd", "--root {root} --log {log} --log-format json update --resources - {id}", Running, Updated),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} --leave-running {id}",
+        Running,
+        Criu,
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} --file-locks --leave-running {id}",
+        Running,
+        Criu,
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} {id}",
+        Running,
+        Criu,
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json restore --image-path {image} --work-path {work} --detach --pid-file {pid} -no-subreaper --bundle {bundle} {id}",
+        Gone,
+        Criu,
+    ),
+    ("containerd", "features", Fresh, Prints("\"rro\"")),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json --systemd-cgroup create --bundle {bundle} --pid-file {pid} {id}",
+        Fresh,
+        Fails("systemd"),
+    ),
+    (
+        "containerd",
+        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} --no-pivot {id}",
+        Fresh,
+        Status("created"),
+    ),
+    ("dockerd", "--version", Fresh, Prints(" version ")),
+    ("dockerd", "features", Fresh, Prints("\"mountOptions\"")),
+    ("BuildKit", "--log {log} --log-format json run --bundle {bundle} --keep {id}", Fresh, Ran("stopped")),
+    ("BuildKit", "--log {log} --log-format json delete {id}", Stopped, Deleted),
+    ("BuildKit", "--log {log} --log-format json run --bundle {bundle} {id}", Fresh, Ran("")),
+    ("podman", "delete --force {id}", Gone, Deleted),
+    ("podman", "delete --force {id}", Created, Deleted),
+    ("podman", "start {id}", Created, Status("running")),
+    ("podman", "start {id}", Gone, Fails("does not exist")),
+    ("podman", "kill {id} 15", Running, Status("stopped")),
+    ("podman", "checkpoint --help", Fresh, Prints("checkpoint")),
+    ("podman", "resume {id}", Paused, Status("running")),
+    ("podman", "pause {id}", Running, Status("paused")),
+    ("podman", "--version", Fresh, Prints(" version ")),
+    ("podman", "checkpoint --image-path {image} --work-path {work} {id}", Running, Criu),
+    (
+        "podman",
+        "checkpoint --image-path {image} --work-path {work} --leave-running --leave-running {id}",
+        Running,
+        Criu,
+    ),
+    ("podman", "checkpoint --image-path {image} --work-path {work} --pre-dump {id}", Running, Criu),
+    ("podman", "restore --lsm-mount-context", Fresh, Fails("flag needs an argument")),
+    ("podman", "update --resources={resources} {id}", Running, Updated),
+    ("podman", "kill --all {id} 9", Running, Status("stopped")),
+    ("podman", "--debug --root={root} start {id}", Created, Status("running")),
+    ("podman", "--debug --root={root} delete --force {id}", Created, Deleted),
+];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let word = |before: Before| match before {
+        Fresh => "fresh",
+        Terminal => "terminal",
+        Created => "created",
+        Running => "running",
+        Paused => "paused",
+        Stopped => "stopped",
+        Gone => "gone",
+    };
+    let shapes = SHAPES.iter().map(|shape| {
+        let name = format!("runtime::argv::{}: {} ({})", shape.0, shape.1, word(shape.2));
+        Case::new(name, move |t| check(t, shape))
+    });
+    let others = kit::cases![
+        every_failure_is_one_line_and_the_same_on_stderr,
+        three_environments_find_the_same_containers,
+        leaked_descriptors_keep_no_pipe_open,
+        create_leaves_one_process_and_it_leads_a_session,
+        pid_file_appears_whole,
+    ];
+    shapes.chain(others).collect()
+}
+
+/// A call as that manager makes it: what `--root` it gives, where it stands, what environment it has.
+struct Call<'t> {
+    t: &'t Test,
+    manager: &'static str,
+    bundle: Bundle<'t>,
+    log: std::path::PathBuf,
+    pid: std::path::PathBuf,
+}
+
+impl<'t> Call<'t> {
+    fn new(t: &'t Test, manager: &'static str, before: Before) -> Self {
+        let end = if manager == "BuildKit" && before == Fresh { "exit 7" } else { "sleep" };
+        // A cgroup of no limits: the calls with and without one are alike.
+        let bundle = t.bundle().probe(end).remove("/linux/resources");
+        let bundle = bundle.set("/process/terminal", before == Terminal);
+        // The init of a pid namespace is deaf to SIGTERM.
+        let bundle = if before == Running { bundle.without_namespace("pid") } else { bundle };
+        let (log, pid) = (t.dir().join("log.json"), t.dir().join("the-pid-file"));
+        Self { t, manager, bundle, log, pid }
+    }
+
+    /// The words of a template with this container's paths.
+    fn words(&self, template: &str) -> Vec<String> {
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        let file = |name: &str| path(&self.t.dir().join(name));
+        let fill = |word: &str| {
+            let word = word.replace("{id}", self.bundle.id()).replace("{log}", &path(&self.log));
+            let word = word.replace("{pid}", &path(&self.pid)).replace("{bundle}", &path(self.bundle.dir()));
+            let word =
+                word.replace("{root}", &path(&self.t.root())).replace("{console}", &file("console.sock"));
+            let word = word.replace("{process}", &file("process.json")).replace("{image}", &file("image"));
+            word.replace("{work}", &file("work")).replace("{resources}", &file("resources.json"))
+        };
+        template.split(' ').map(fill).collect()
+    }
+
+    fn call(&self, words: Vec<String>) -> kit::Runtime<'t> {
+        let call = self.t.bare(words).cwd(self.bundle.dir());
+        match self.manager {
+            // Not even PATH.
+            "podman" => call.only_env(&[("XDG_RUNTIME_DIR", "")]),
+            "conmon" => {
+                call.only_env(&[("XDG_RUNTIME_DIR", ""), ("_OCI_SYNCPIPE", "3"), ("_OCI_STARTPIPE", "4")])
+            }
+            "containerd" => call.env("GOMAXPROCS", "4").env("LD_LIBRARY_PATH", "/opt/containerd/lib:"),
+            _ => call,
+        }
+    }
+
+    /// One more call about the same container, below the same state root.
+    fn ask(&self, template: &str, command: &str) -> kit::Output {
+        let root = if template.contains("{root}") { "--root={root} " } else { "" };
+        self.call(self.words(&format!("{root}{command}"))).output()
+    }
+
+    fn pid(&self) -> i32 {
+        fs::read_to_string(self.t.dir().join("init.pid")).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Call<'_> {
+    /// A failed test leaves nothing in the default state directory, which the kit does not clean.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.t.bare(["delete", "--force", self.bundle.id()]).output();
+        }
+    }
+}
+
+fn check(t: &Test, shape: &'static Shape) {
+    t.only_orlop("the shapes are those of the managers' runtime");
+    let (manager, template, before, after) = *shape;
+    let call = Call::new(t, manager, before);
+    for name in ["image", "work"] {
+        fs::create_dir(t.dir().join(name)).unwrap();
+    }
+    let terminal = template.contains("exec") && template.contains("{console}");
+    let process = json!({"args": ["/probe", "exit", "7"], "cwd": "/", "terminal": terminal, "user": {"uid": 0, "gid": 0}});
+    fs::write(t.dir().join("process.json"), process.to_string()).unwrap();
+    let resources =
+        json!({"pids": {"limit": 44}, "devices": [{"allow": false, "access": "rwm"}]}).to_string();
+    fs::write(t.dir().join("resources.json"), &resources).unwrap();
+    let console = Console::new(t);
+    call.bundle.write();
+    let ok = |command: &str| drop(call.ask(template, command).success());
+    let made = !matches!(before, Fresh | Terminal | Gone);
+    if made {
+        ok(&format!("create --bundle {{bundle}} --pid-file {} {{id}}", t.dir().join("init.pid").display()));
+    }
+    if made && before != Created {
+        ok("start {id}");
+    }
+    match before {
+        Paused => ok("pause {id}"),
+        Stopped => {
+            ok("kill {id} KILL");
+            kit::sys::reap(call.pid(), Duration::from_secs(5));
+        }
+        _ => {}
+    }
+    let mut runtime = call.call(call.words(template));
+    if template.contains("resources") {
+        runtime = runtime.input(&resources);
+    }
+    if template.contains("--preserve-fds") {
+        runtime = runtime.wrap("fd=/etc/hostname");
+    }
+    let output = runtime.output();
+    if template.contains("{console}") {
+        console.receive();
+    }
+    let failed = output.code() != 0;
+    judge(&call, template, after, output);
+    if let Ok(text) = fs::read_to_string(&call.log) {
+        let lines: Vec<Value> = text.lines().map(|line| line.parse().unwrap()).collect();
+        let errors = lines.iter().filter(|line| line["level"] == "error").count();
+        assert!(matches!(after, Ran(_)) || errors == usize::from(failed), "{text}");
+    }
+    call.ask(template, "delete --force {id}").success();
+    for file in [t.dir().join("init.pid"), call.pid.clone()] {
+        if let Ok(pid) = fs::read_to_string(file) {
+            kit::sys::reap(pid.parse().unwrap(), Duration::from_secs(5));
+        }
+    }
+}
+
+fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
+    let state = || call.ask(template, "state {id}");
+    let status = || state().success().document()["status"].clone();
+    match after {
+        Status(wanted) => {
+            output.success();
+            if wanted == "stopped" {
+                kit::sys::reap(call.pid(), Duration::from_secs(5));
+            }
+            assert_eq!(status(), wanted);
+            if wanted == "created" {
+                let text = fs::read_to_string(&call.pid).unwrap();
+                assert_eq!(state().document()["pid"].to_string(), text, "the bare number");
+            }
+            if wanted == "stopped" {
+                // containerd's shim does it once more when it cleans up.
+                call.ask(template, "kill --all {id} 9").success();
+            }
+        }
+        Deleted => {
+            output.success();
+            state().refused(&["does not exist"]);
+        }
+        Exec => {
+            output.success();
+            let pid = fs::read_to_string(&call.pid).unwrap().parse().unwrap();
+            assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(7));
+        }
+        Updated => {
+            output.success();
+            let value = call.t.v1_value("pids", call.bundle.id(), "pids.max");
+            assert_eq!(value, "44");
+            // The deny-all rule of the same document is no new rule.
+            call.ask(template, "exec {id} /probe open /dev/null rw").success();
+        }
+        Pids => assert_eq!(output.success().json(), json!([call.pid()])),
+        Ran(wanted) => {
+            output.exits(7);
+            match wanted {
+                "" => drop(state().refused(&["does not exist"])),
+                wanted => assert_eq!(status(), wanted),
+            }
+        }
+        Prints(text) => {
+            let output = output.success();
+            assert!(output.stdout.contains(text), "{output}");
+        }
+        Criu if output.code() == 0 => {}
+        Criu => drop(output.refused(&["criu"])),
+        Fails(text) => {
+            let output = output.refused(&[text]);
+            if let Ok(log) = fs::read_to_string(&call.log) {
+                let last: Value = log.lines().last().unwrap().parse().unwrap();
+                assert_eq!(last["msg"].as_str().unwrap(), output.stderr.trim_end());
+            }
+        }
+    }
+}
+
+/// Whatever the command, a failure is one JSON line in the log, and its words on stderr.
+fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
+    t.only_orlop("its words are others");
+    let lines = [
+        "create --bundle /nowhere x",
+        "run --bundle /nowhere x",
+        "start x",
+        "state x",
+        "kill x 9",
+        "kill x NOSUCH",
+        "delete x",
+        "exec x sh",
+        "exec --process /nowhere x",
+        "pause x",
+        "resume x",
+        "ps x",
+        "ps --format json x",
+        "update --pids-limit 1 x",
+        "update --resources /nowhere x",
+        "no-such-command",
+        "state",
+        "state --bogus x",
+        "create --preserve-fds many x",
+        "--bogus",
+        "plan /nowhere",
+        "man no-such-command",
+        "completion csh",
+        "spec --bundle /nowhere",
+        "kill --all x 9",
+    ];
+    for (n, line) in lines.into_iter().enumerate() {
+        let log = t.dir().join(format!("log-{n}"));
+        let call = t.runtime(line.split(' ')).global("--log").global(log.to_str().unwrap());
+        let output = call.global("--log-format=json").output();
+        assert_ne!(output.code(), 0, "{output}");
+        let text = fs::read_to_string(log).unwrap();
+        let record: Value = text.parse().unwrap_or_else(|e| panic!("{line}: {e}: {text}"));
+        assert!(text.ends_with('\n') && text.lines().count() == 1, "{line}: {text}");
+        assert_eq!(record["level"], "error", "{line}");
+        assert_eq!(format!("{}\n", record["msg"].as_str().unwrap()), output.stderr, "{line}");
+        assert_eq!(
+            record.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["level", "msg", "time"],
+            "{line}"
+        );
+    }
+}
+
+/// Really root: whatever XDG_RUNTIME_DIR says, and if it says nothing.
+fn three_environments_find_the_same_containers(t: &Test) {
+    t.only_orlop("its default directory has another name");
+    let call = Call::new(t, "podman", Fresh);
+    call.bundle.write();
+    let words = |line: &str| call.words(line);
+    t.bare(words("create --bundle {bundle} --pid-file {pid} {id}")).only_env(&[]).output().success();
+    let elsewhere = t.dir().to_str().unwrap();
+    for env in [&[][..], &[("XDG_RUNTIME_DIR", "")], &[("XDG_RUNTIME_DIR", elsewhere)]] {
+        let state = t.bare(words("state {id}")).only_env(env).output().success().document();
+        assert_eq!(state["status"], "created");
+        let listed = t.bare(["list", "-q"]).only_env(env).output().success().stdout;
+        assert!(listed.lines().any(|id| id == call.bundle.id()), "{listed}");
+    }
+    t.bare(words("delete --force {id}")).only_env(&[("XDG_RUNTIME_DIR", "")]).output().success();
+    kit::sys::reap(fs::read_to_string(&call.pid).unwrap().parse().unwrap(), Duration::from_secs(5));
+}
+
+/// buildah leaks fourteen descriptors into `create`, the write ends of the container's own pipes among them.
+fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let bundle = t.bundle().probe("stdin");
+    let pid_file = t.dir().join("pid");
+    let out = t.dir().join("said");
+    let file = || File::create(&out).unwrap();
+    let write_end = {
+        use std::os::fd::AsRawFd;
+        format!("wfd=/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd())
+    };
+    let mut call = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]);
+    for n in 0..14 {
+        call = call.wrap(if n % 7 == 0 { &write_end } else { "fd=/etc/hostname" });
+    }
+    call.stdio(reader, file(), file()).output().exits(0);
+    t.runtime(["start", bundle.id()]).output().success();
+    std::io::Write::write_all(&mut writer, b"all of it").unwrap();
+    drop(writer);
+    t.wait_for("the end of its input", || fs::read_to_string(&out).unwrap().ends_with('\n'));
+    let said: Value = fs::read_to_string(&out).unwrap().parse().unwrap();
+    assert_eq!(said["stdin"], "all of it");
+    let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(0));
+    t.runtime(["delete", bundle.id()]).output().success();
+}
+
+/// No monitor stays, and the nearest subreaper, here the caller, is the parent.
+fn create_leaves_one_process_and_it_leads_a_session(t: &Test) {
+    let bundle = t.bundle().probe("sleep");
+    let pid_file = t.dir().join("pid");
+    let call = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]).wrap("guard=0");
+    let guard = call.spawn();
+    guard.wait_for("guard:");
+    let pid = fs::read_to_string(&pid_file).unwrap();
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", guard.pid())).unwrap();
+    assert_eq!(children.split_whitespace().collect::<Vec<_>>(), [pid.as_str()]);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // State, parent, process group, session.
+    assert_eq!(fields[1..4], [guard.pid().to_string().as_str(), &pid, &pid]);
+    let other = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    assert_eq!(other, "");
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    guard.wait();
+}
+
+/// Who polls for the pid file never reads half of it, and finds nothing else beside it.
+fn pid_file_appears_whole(t: &Test) {
+    let dir = t.dir().join("pids");
+    fs::create_dir(&dir).unwrap();
+    for _ in 0..8 {
+        let bundle = t.bundle().probe("exit 0");
+        let path = dir.join("pid");
+        let flag = format!("--pid-file={}", path.display());
+        let running = bundle.command("run", &["-d", &flag]).spawn();
+        let mut first = None;
+        t.wait_for("the pid file", || {
+            let names: Vec<_> = fs::read_dir(&dir).unwrap().flatten().map(|e| e.file_name()).collect();
+            assert!(names.len() <= 2, "{names:?}");
+            first = fs::read_to_string(&path).ok();
+            first.is_some()
+        });
+        running.wait().success();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(first.as_deref(), Some(text.as_str()));
+        kit::sys::reap(text.parse().unwrap(), Duration::from_secs(5));
+        t.runtime(["delete", "--force", bundle.id()]).output().success();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "a temporary file is left");
+        fs::remove_file(path).unwrap();
+    }
+}
