@@ -1,7 +1,7 @@
 //! Runs the cases in parallel and prints what `cargo test` prints; a case may skip itself.
 
 use crate::test::{Skip, Test};
-use crate::{leak, probe, wrap};
+use crate::{criu, leak, probe, wrap};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -86,6 +86,9 @@ pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
     }
     if words[0].ends_with("probe") || std::env::var_os(probe::MARKER).is_some() {
         return probe::main(&words[1..]);
+    }
+    if words[0] == "criu" {
+        return criu::main(&words[1..]);
     }
     let cases = cases();
     let args = Args::read(words.into_iter().skip(1));

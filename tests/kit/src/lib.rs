@@ -10,6 +10,7 @@
 pub mod agent;
 mod bundle;
 mod console;
+pub mod criu;
 mod harness;
 mod leak;
 pub mod probe;

@@ -19,6 +19,14 @@ pub fn become_subreaper() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
+/// A child of this process's own parent (`CLONE_PARENT`): its pid here, `None` in it. Only for a
+/// process with one thread.
+pub fn clone_sibling() -> Option<u64> {
+    let flags = i64::from(libc::CLONE_PARENT | libc::SIGCHLD);
+    let pid = syscall(libc::SYS_clone, [flags, 0, 0, 0, 0, 0]).unwrap();
+    (pid != 0).then_some(pid as u64)
+}
+
 /// kill(2), whatever comes of it.
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill with numbers only.

@@ -3,6 +3,7 @@
 //! The flags are those which `--help` names, and that is written from the table; a flag without an
 //! effect here fails [`every_flag_has_an_effect`]. A new flag's effect goes into the file of its command.
 
+mod criu;
 mod exec;
 mod global;
 mod limits;
@@ -16,7 +17,9 @@ use std::collections::BTreeSet;
 type Effect = (&'static str, &'static str, fn(&Test));
 
 fn effects() -> impl Iterator<Item = &'static Effect> {
-    [global::EFFECTS, new::EFFECTS, exec::EFFECTS, limits::EFFECTS, others::EFFECTS].into_iter().flatten()
+    [global::EFFECTS, new::EFFECTS, exec::EFFECTS, limits::EFFECTS, criu::EFFECTS, others::EFFECTS]
+        .into_iter()
+        .flatten()
 }
 
 pub(crate) fn cases() -> Vec<Case> {

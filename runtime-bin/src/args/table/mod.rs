@@ -1,7 +1,7 @@
 //! The table: every command and every flag, once. The files below have the entries.
 //!
 //! From it come the parser, `--help`, the man pages and the completions; nothing else has to be told of a
-//! new flag but the tests: `tests/runtime/flags.rs` wants one observable effect of each (command, flag).
+//! new flag but the tests: `tests/runtime/flags/` wants one observable effect of each (command, flag).
 //! How help names a value says how shells complete it, see [`Flag::takes`].
 
 mod config;

@@ -1,0 +1,269 @@
+//! A criu that dumps and restores nothing: it notes what it is asked for, and answers as criu does. A
+//! "restored" process is the probe, a child of criu's own parent as a real one would be.
+
+use crate::{Runtime, Test, bundle, sys};
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, send, sendmsg};
+use std::fs;
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The variable that says where requests are noted and answers are found.
+const DIRECTORY: &str = "ORLOP_TEST_CRIU";
+
+/// A criu in a directory of the test's.
+pub struct Criu {
+    dir: PathBuf,
+}
+
+impl Criu {
+    /// Puts it there.
+    pub fn new(test: &Test) -> Self {
+        let dir = test.dir().join("criu");
+        fs::create_dir_all(dir.join("bin")).unwrap();
+        for program in ["bin/criu", "bin/probe"].map(|name| dir.join(name)) {
+            if !program.exists() {
+                fs::hard_link(bundle::probe(), program).unwrap();
+            }
+        }
+        Self { dir }
+    }
+
+    /// Lets a call of the runtime find it.
+    pub fn found_by<'t>(&self, call: Runtime<'t>) -> Runtime<'t> {
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.dir.join("bin").display());
+        call.env("PATH", &path).env(DIRECTORY, self.dir.to_str().unwrap())
+    }
+
+    /// Something that it is to do, see [`main`].
+    pub fn with(self, name: &str, text: &str) -> Self {
+        fs::write(self.dir.join(name), text).unwrap();
+        self
+    }
+
+    /// What it was asked for: `dump`, `restore` or `pre-dump`.
+    pub fn request(&self, kind: &str) -> Message {
+        Message(fs::read(self.dir.join(kind)).unwrap_or_else(|error| panic!("no {kind}: {error}")))
+    }
+}
+
+/// A message of criu's protocol.
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// Every value of a field, raw: the bytes of a text or message, those of a number little-endian.
+    pub fn all(&self, field: u64) -> Vec<Vec<u8>> {
+        let mut rest = &self.0[..];
+        let mut found = Vec::new();
+        while !rest.is_empty() {
+            let key = number(&mut rest);
+            let value = number(&mut rest);
+            let bytes = match key & 7 {
+                0 => value.to_le_bytes().to_vec(),
+                _ => rest.split_off(..value as usize).unwrap().to_vec(),
+            };
+            if key >> 3 == field {
+                found.push(bytes);
+            }
+        }
+        found
+    }
+
+    /// A number; `None` where there is none.
+    pub fn number(&self, field: u64) -> Option<u64> {
+        self.all(field).pop().map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+    }
+
+    /// A text; `None` where there is none.
+    pub fn text(&self, field: u64) -> Option<String> {
+        self.all(field).pop().map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    /// Messages.
+    pub fn messages(&self, field: u64) -> Vec<Self> {
+        self.all(field).into_iter().map(Self).collect()
+    }
+
+    /// Pairs of texts: mounts, cgroups, namespaces.
+    pub fn pairs(&self, field: u64) -> Vec<(String, String)> {
+        let text = |m: &Self, field| m.text(field).unwrap_or_default();
+        self.messages(field).iter().map(|pair| (text(pair, 1), text(pair, 2))).collect()
+    }
+}
+
+fn number(rest: &mut &[u8]) -> u64 {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, tail) = rest.split_first().unwrap();
+        *rest = tail;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    value
+}
+
+fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
+    put(out, field << 3);
+    put(out, value);
+}
+
+fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+    put(out, field << 3 | 2);
+    put(out, value.len() as u64);
+    out.extend_from_slice(value);
+}
+
+const DUMP: u64 = 1;
+const RESTORE: u64 = 2;
+const PRE_DUMP: u64 = 4;
+const NOTIFY: u64 = 6;
+const FEATURES: u64 = 9;
+const VERSION: u64 = 10;
+
+/// `criu swrk FD`. Files of [`Criu::with`]: `version` (three numbers), `missing` (features are), `fail`
+/// (with this message), `init` (the probe's words), `terminal` (is sent), `die` (at the first request).
+pub fn main(words: &[String]) -> ExitCode {
+    let directory = PathBuf::from(std::env::var_os(DIRECTORY).unwrap());
+    let said = |name: &str| fs::read_to_string(directory.join(name)).ok();
+    let socket: RawFd = words[1].parse().unwrap();
+    while let Some(request) = receive(socket) {
+        let kind = request.number(1).unwrap();
+        let mut answer = Vec::new();
+        put_number(&mut answer, 1, kind);
+        match kind {
+            _ if said("die").is_some() => return ExitCode::FAILURE,
+            VERSION => {
+                put_number(&mut answer, 2, 1);
+                let version = said("version").unwrap_or_else(|| "4 1 1".into());
+                let mut inner = Vec::new();
+                for (field, word) in [1, 2, 4].into_iter().zip(version.split(' ')) {
+                    put_number(&mut inner, field, word.parse().unwrap());
+                }
+                put_bytes(&mut answer, 10, &inner);
+            }
+            FEATURES => {
+                put_number(&mut answer, 2, 1);
+                let mut inner = Vec::new();
+                for field in [1, 2] {
+                    put_number(&mut inner, field, said("missing").is_none().into());
+                }
+                put_bytes(&mut answer, 8, &inner);
+            }
+            _ => {
+                let done = work(&directory, socket, kind, &request, &said);
+                put_number(&mut answer, 2, done.is_ok().into());
+                match done {
+                    Ok(Some(pid)) => {
+                        let mut inner = Vec::new();
+                        put_number(&mut inner, 1, pid);
+                        put_bytes(&mut answer, 4, &inner);
+                    }
+                    Ok(None) => {}
+                    Err(text) => put_bytes(&mut answer, 9, text.as_bytes()),
+                }
+            }
+        }
+        send(socket, &answer, MsgFlags::MSG_NOSIGNAL).unwrap();
+        if kind != VERSION && kind != FEATURES {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn receive(socket: RawFd) -> Option<Message> {
+    let mut buffer = vec![0; 1 << 16];
+    let n = recv(socket, &mut buffer, MsgFlags::empty()).unwrap();
+    buffer.truncate(n);
+    (n > 0).then_some(Message(buffer))
+}
+
+/// Dumps or restores; the process that was restored, or what went wrong.
+fn work(
+    directory: &Path,
+    socket: RawFd,
+    kind: u64,
+    request: &Message,
+    said: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<u64>, String> {
+    let options = request.messages(2).pop().unwrap();
+    let name = match kind {
+        DUMP => "dump",
+        RESTORE => "restore",
+        PRE_DUMP => "pre-dump",
+        other => return Err(format!("request {other}")),
+    };
+    fs::write(directory.join(name), &options.0).unwrap();
+    if let Some(text) = said("fail").filter(|_| kind != RESTORE) {
+        return Err(text);
+    }
+    let notified = |script: &str, pid: u64, fd: Option<RawFd>| notify(socket, script, pid, fd);
+    if kind != RESTORE {
+        if options.number(48).is_some() {
+            notified("status-ready", 0, None)?;
+        }
+        if kind == DUMP && options.number(3).is_none() {
+            sys::kill(options.number(2).unwrap() as i32, 9);
+        }
+        return Ok(None);
+    }
+    let words = said("init").unwrap_or_else(|| "sleep".into());
+    // What is restored stands still until all is done.
+    // Its name from the first moment: a test may end before it has executed anything.
+    fs::write("/proc/self/comm", "probe").unwrap();
+    let (gate, open) = nix::unistd::pipe().unwrap();
+    let Some(pid) = sys::clone_sibling() else {
+        use std::os::unix::process::CommandExt;
+        drop(open);
+        let _ = nix::unistd::read(&gate, &mut [0]);
+        drop(gate);
+        let error = Command::new(directory.join("bin/probe")).args(words.split_whitespace()).exec();
+        panic!("{error}");
+    };
+    let serve = || {
+        if let Some(text) = said("fail") {
+            return Err(text);
+        }
+        notified("setup-namespaces", pid, None)?;
+        if said("terminal").is_some() {
+            let (master, _slave) = sys::open_pty();
+            notified("orphan-pts-master", 0, Some(master.as_raw_fd()))?;
+        }
+        notified("post-restore", pid, None)
+    };
+    match serve() {
+        Ok(()) => Ok(Some(pid)),
+        Err(text) => {
+            sys::kill(pid as i32, 9);
+            Err(text)
+        }
+    }
+}
+
+fn notify(socket: RawFd, script: &str, pid: u64, fd: Option<RawFd>) -> Result<(), String> {
+    let (mut notice, mut message) = (Vec::new(), Vec::new());
+    put_bytes(&mut notice, 1, script.as_bytes());
+    if pid != 0 {
+        put_number(&mut notice, 2, pid);
+    }
+    put_number(&mut message, 1, NOTIFY);
+    put_number(&mut message, 2, 1);
+    put_bytes(&mut message, 5, &notice);
+    let fds: Vec<RawFd> = fd.into_iter().collect();
+    let control = [ControlMessage::ScmRights(&fds)];
+    let control = if fds.is_empty() { &[][..] } else { &control };
+    sendmsg::<()>(socket, &[IoSlice::new(&message)], control, MsgFlags::MSG_NOSIGNAL, None).unwrap();
+    let answer = receive(socket).ok_or("the caller is gone")?;
+    if answer.number(3) == Some(1) { Ok(()) } else { Err(format!("{script} was refused")) }
+}
