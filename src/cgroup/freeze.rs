@@ -176,3 +176,40 @@ fn freeze_v1(directory: &Path, deadline: Instant) -> Result<bool> {
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::testing::TempDir;
+    use crate::cgroup::{Place, Record};
+
+    fn text(dir: &TempDir, file: &str) -> String {
+        std::fs::read_to_string(dir.path().join(file)).unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_frozen_runs_on() {
+        let dir = TempDir::new("freeze");
+        std::fs::write(dir.path().join("cgroup.freeze"), "0").unwrap();
+        std::fs::write(dir.path().join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        let cgroup = Cgroup::open(Record { unified: Some(dir.path().to_owned()), ..Record::default() });
+        let error = cgroup.freeze(Duration::from_millis(5)).unwrap_err();
+        assert_eq!((error.kind(), text(&dir, "cgroup.freeze").as_str()), (ErrorKind::TimedOut, "0"));
+        // Nor what cannot be seen to stand still.
+        std::fs::remove_file(dir.path().join("cgroup.events")).unwrap();
+        std::fs::create_dir(dir.path().join("cgroup.events")).unwrap();
+        let error = cgroup.freeze(Duration::from_millis(5)).unwrap_err();
+        assert_eq!((error.kind(), text(&dir, "cgroup.freeze").as_str()), (ErrorKind::System, "0"));
+    }
+
+    #[test]
+    fn what_cannot_be_frozen_on_v1_runs_on() {
+        let dir = TempDir::new("freeze1");
+        // The text stays longer than what is written over it, and so is not what is waited for.
+        std::fs::write(dir.path().join("freezer.state"), "FREEZING AND FREEZING").unwrap();
+        let place = Place { hierarchy: "freezer".into(), directory: dir.path().to_owned() };
+        let cgroup = Cgroup::open(Record { v1: vec![place], ..Record::default() });
+        assert_eq!(cgroup.freeze(Duration::from_millis(5)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(text(&dir, "freezer.state").starts_with("THAWED"));
+    }
+}

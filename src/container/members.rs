@@ -49,7 +49,17 @@ impl Container {
         let _lock = self.directory.lock()?;
         let (record, status) = self.alive_record()?;
         match status {
-            Status::Created | Status::Running => require(&record, "cannot be paused")?.freeze(PATIENCE),
+            Status::Created | Status::Running => {
+                let cgroup = require(&record, "cannot be paused")?;
+                cgroup.freeze(PATIENCE)?;
+                // Killed meanwhile, it would stand there for ever: `kill` thaws, but that may have been
+                // before the freezer was done.
+                if is_dying(record.init.pid) {
+                    cgroup.thaw()?;
+                    return Err(super::not_running());
+                }
+                Ok(())
+            }
             Status::Paused => Err(wrong_state("container is paused already")),
             _ => Err(super::not_running()),
         }
@@ -91,6 +101,23 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
         Error::new(ErrorKind::Unsupported, Phase::Cgroup, format!("container {consequence}"))
             .with_detail("it is in no cgroup")
     })
+}
+
+/// Whether a process has been sent SIGKILL and could not die of it yet.
+fn is_dying(pid: i32) -> bool {
+    let path = sys::fs::cstring(format!("/proc/{pid}/status"));
+    let text = path.and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)).unwrap_or_default();
+    has_kill_pending(&String::from_utf8_lossy(&text))
+}
+
+/// proc_pid_status(5).
+fn has_kill_pending(status: &str) -> bool {
+    const KILL: u64 = 1 << (libc::SIGKILL - 1);
+    let pending = |name| {
+        let digits = status.lines().find_map(|line| line.strip_prefix(name))?.trim();
+        u64::from_str_radix(digits, 16).ok()
+    };
+    ["SigPnd:", "ShdPnd:"].into_iter().filter_map(pending).any(|set| set & KILL != 0)
 }
 
 fn wrong_state(text: &'static str) -> Error {
@@ -166,5 +193,20 @@ pub(super) fn remove(record: &Record, alone: bool) -> Result<()> {
             Err(e) if e.errno() == Some(Errno::EBUSY) && Instant::now() < deadline => {}
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pending_kill_is_seen() {
+        let status =
+            |private: &str, shared: &str| format!("Name:\tx\nSigPnd:\t{private}\nShdPnd:\t{shared}\n");
+        let (none, kill, others) = ("0000000000000000", "0000000000000100", "ffffffff00004e02");
+        assert!(has_kill_pending(&status(none, kill)) && has_kill_pending(&status(kill, none)));
+        assert!(!has_kill_pending(&status(none, others)) && !has_kill_pending(""));
+        assert!(!is_dying(std::process::id() as i32));
     }
 }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod lifecycle;
+mod limits;
 mod roots;
 mod threads;
 
@@ -16,7 +17,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [lifecycle::cases(), threads::cases(), faults::cases(), roots::cases()];
+    let rooms = [lifecycle::cases(), threads::cases(), faults::cases(), roots::cases(), limits::cases()];
     rooms.into_iter().flatten().collect()
 }
 

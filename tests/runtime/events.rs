@@ -166,7 +166,9 @@ fn out_of_memory_in_a_child(t: &Test) {
     events.wait_for("stats");
     for n in 1..=2 {
         assert_eq!(container.exec("alloc 200").code(), 137);
-        t.wait_for("an oom line", || events.stdout().lines().filter(|l| l.contains("\"oom\"")).count() >= n);
+        t.wait_for("an oom line", || {
+            events.stdout().lines().filter(|l| l.starts_with("{\"type\":\"oom\"")).count() >= n
+        });
     }
     assert!(!events.has_ended(), "the container lives");
     container.kill("KILL");

@@ -10,7 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
         twice_is_refused,
         stopped_and_unknown_containers,
         kill_ends_a_paused_container,
-        a_soft_signal_waits_for_resume,
+        a_soft_signal_does_not_thaw,
         delete_ends_a_paused_container,
         exec_waits_for_nobody,
     ]
@@ -80,13 +80,16 @@ fn kill_ends_a_paused_container(t: &Test) {
     assert_eq!(container.status(), "stopped");
 }
 
-fn a_soft_signal_waits_for_resume(t: &Test) {
+fn a_soft_signal_does_not_thaw(t: &Test) {
     t.needs_freezer();
     let container = t.bundle().without_namespace("pid").probe("sleep 600").start();
     container.command("pause", &[]).output().success();
     container.kill("TERM");
-    assert_eq!(container.status(), "paused", "only KILL thaws");
-    container.command("resume", &[]).output().success();
+    // On cgroup v2 the frozen die of what they do not handle.
+    if t.has_v1("freezer") {
+        assert_eq!(container.status(), "paused", "only KILL thaws");
+        container.command("resume", &[]).output().success();
+    }
     assert_eq!(container.wait(), 143);
 }
 

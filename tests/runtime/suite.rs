@@ -26,6 +26,7 @@ mod seccomp_notify;
 mod security;
 mod terminal;
 mod unified;
+mod unified_limits;
 mod update;
 
 fn main() -> std::process::ExitCode {
@@ -56,6 +57,7 @@ fn cases() -> Vec<kit::Case> {
         crashes::cases(),
         pause::cases(),
         update::cases(),
+        unified_limits::cases(),
         events::cases(),
         argv::cases(),
         flags::cases(),

@@ -4,6 +4,12 @@ use super::{Failure, Outcome};
 use crate::args::Args;
 use crate::log::Log;
 use orlop::bundle::spec::Resources;
+use std::path::Path;
+
+/// Where a text was read, for errors about it.
+fn place(file: &Path) -> String {
+    if file == Path::new("-") { "on standard input".to_owned() } else { format!("in {}", file.display()) }
+}
 
 pub(super) fn update(args: &Args, log: &Log) -> Outcome {
     let container = super::container(args, log)?;
@@ -22,7 +28,7 @@ pub(super) fn update(args: &Args, log: &Log) -> Outcome {
     }
     let mut resources = match &flags.resources {
         Some(file) => Resources::from_json(&super::read_input("resources", file)?)
-            .map_err(|e| e.in_document("resources", "").on(file.display().to_string()))?,
+            .map_err(|e| e.in_document("resources", "").on(place(file)))?,
         None => Resources::default(),
     };
     flags.limits.over(&mut resources);

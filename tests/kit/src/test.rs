@@ -112,6 +112,11 @@ impl Test {
         }
     }
 
+    /// Whether there is a v1 hierarchy with the controller.
+    pub fn has_v1(&self, controller: &str) -> bool {
+        leak::hierarchies().iter().any(|(_, controllers)| controllers.iter().any(|name| name == controller))
+    }
+
     /// The directory of `cgroup` below a v1 controller; skips where there is no such hierarchy.
     pub fn v1(&self, controller: &str, cgroup: &str) -> PathBuf {
         let mut all = leak::hierarchies().into_iter();
@@ -137,6 +142,17 @@ impl Test {
             |controllers: &[String]| controllers.is_empty() || controllers.iter().any(|c| c == "devices");
         if !all.any(|(_, controllers)| rules(&controllers)) {
             skip("no cgroup hierarchy with device rules");
+        }
+    }
+
+    /// Skips where no hierarchy, of either version, has the controller.
+    pub fn needs_limits(&self, controller: &str) {
+        let has = |(root, controllers): &(PathBuf, Vec<String>)| {
+            let unified = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+            controllers.iter().any(|c| c == controller) || unified.split_whitespace().any(|c| c == controller)
+        };
+        if !leak::hierarchies().iter().any(has) {
+            skip(format!("no cgroup hierarchy with {controller}"));
         }
     }
 
