@@ -33,6 +33,8 @@ pub(crate) fn cases() -> Vec<Case> {
         too_many_arguments,
         not_root_without_user_namespace,
         missing_console_socket,
+        console_socket_that_nobody_listens_on,
+        malformed_process,
         detached_terminal_without_console_socket,
         bad_preserve_fds,
         bad_log_format,
@@ -265,6 +267,59 @@ fn missing_console_socket(t: &Test) {
     let bundle = t.bundle().set("/process/terminal", true);
     bundle.command("create", &["--console-socket", "/no/such/socket"]).output().refused(&["/no/such/socket"]);
     assert!(t.leaks_of(bundle.id()).is_empty());
+}
+
+/// A manager that has died leaves its socket's file.
+fn console_socket_that_nobody_listens_on(t: &Test) {
+    let socket = t.dir().join("console.sock");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let socket = socket.to_str().unwrap();
+    let bundle = t.bundle().set("/process/terminal", true).probe("sleep");
+    let fragments = [socket, "connection refused"];
+    for verb in [&["create"][..], &["run", "-d"]] {
+        bundle
+            .command(verb[0], &[&verb[1..], &["--console-socket", socket]].concat())
+            .output()
+            .refused(&fragments);
+        assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
+    }
+    let container = t.bundle().probe("sleep").start();
+    let words = ["exec", "-t", "-d", "--console-socket", socket, container.id(), "/probe", "sleep"];
+    t.runtime(words).output().fails_with(255, &fragments);
+    let processes = t.runtime(["ps", "-f", "json", container.id()]).output();
+    assert!(!t.is_orlop() || processes.success().json() == json!([container.pid()]), "the process is left");
+    assert_eq!(container.status(), "running");
+}
+
+/// What `exec --process` reads: where it is wrong is said by line and column, or by the field.
+fn malformed_process(t: &Test) {
+    t.only_orlop("its words are others");
+    let container = t.bundle().probe("sleep").start();
+    let file = t.dir().join("process.json");
+    let path = file.to_str().unwrap().to_owned();
+    for (text, fragments) in [
+        ("{\n  \"args\": [\"/probe\",]\n}", &["line 2", "column"][..]),
+        ("", &["line 1", "column 0"]),
+        ("{\"args\": [\"/probe\"], \"cwd\": \"/\"", &["line 1", "column"]),
+        ("[]", &["must be an object"]),
+        ("{\"cwd\": \"/\"}", &["args"]),
+        ("{\"args\": \"/probe\", \"cwd\": \"/\"}", &["/args", "must be an array"]),
+        ("{\"args\": [\"/probe\", 5], \"cwd\": \"/\"}", &["/args/1", "must be a string"]),
+        ("{\"args\": [\"/probe\"], \"cwd\": \"relative\"}", &["/cwd"]),
+        ("{\"args\": [\"/probe\"], \"cwd\": \"/\", \"user\": {\"uid\": -1}}", &["/user/uid"]),
+    ] {
+        t.runtime(["exec", "--process", "-", container.id()]).input(text).output().fails_with(255, fragments);
+        fs::write(&file, text).unwrap();
+        let output = t.runtime(["exec", "--process", &path, container.id()]).output();
+        let output = output.fails_with(255, fragments);
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    }
+    for missing in ["/no/such/file", "/"] {
+        t.runtime(["exec", "--process", missing, container.id()])
+            .output()
+            .fails_with(255, &[missing, "process"]);
+    }
+    assert_eq!(container.status(), "running");
 }
 
 fn detached_terminal_without_console_socket(t: &Test) {

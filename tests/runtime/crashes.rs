@@ -4,7 +4,14 @@ use kit::{Bundle, Case, Running, Test};
 use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![create_is_killed, run_is_killed, start_is_killed, delete_is_killed, exec_is_killed]
+    kit::cases![
+        create_is_killed,
+        run_is_killed,
+        start_is_killed,
+        delete_is_killed,
+        exec_is_killed,
+        manager_dies_between_create_and_start,
+    ]
 }
 
 /// How many points of a command are tried.
@@ -112,4 +119,27 @@ fn exec_is_killed(t: &Test) {
     container.exec("exit 0").success();
     clean(t, &bundle, guards, time);
     assert_eq!(container.wait(), 137);
+}
+
+/// The container waits on, whoever has asked for it; another caller starts or deletes it.
+fn manager_dies_between_create_and_start(t: &Test) {
+    for start in [true, false] {
+        let bundle = t.bundle().probe("sleep");
+        let pid_file = t.dir().join("pid");
+        let call = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]);
+        let manager = call.wrap("guard=0").spawn();
+        manager.wait_for("guard:");
+        manager.signal(libc::SIGKILL);
+        manager.wait().exits(137);
+        let state = || t.runtime(["state", bundle.id()]).output().success().document()["status"].clone();
+        assert_eq!(state(), "created");
+        if start {
+            t.runtime(["start", bundle.id()]).output().success();
+            assert_eq!(state(), "running");
+        }
+        t.runtime(["delete", "--force", bundle.id()]).output().success();
+        assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
+        let pid = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+        assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(137));
+    }
 }

@@ -9,6 +9,7 @@ mod crashes;
 mod events;
 mod exec;
 mod flags;
+mod full_disk;
 mod generated;
 mod hooks;
 mod lifecycle;
@@ -61,6 +62,7 @@ fn cases() -> Vec<kit::Case> {
         events::cases(),
         argv::cases(),
         flags::cases(),
+        full_disk::cases(),
         generated::cases(),
     ];
     rooms.into_iter().flatten().collect()

@@ -150,8 +150,50 @@ fn a_missing_value_is_named() {
     }
 }
 
+/// Every misuse of every flag is refused in a sentence that names the flag.
+#[test]
+fn a_wrong_value_is_named_with_its_flag() {
+    use super::table::Takes;
+    use std::os::unix::ffi::OsStringExt;
+    let commands = COMMANDS.iter().flat_map(|c| c.flags().map(move |f| (c.word, f)));
+    for (command, flag) in GLOBAL.iter().map(|f| ("", f)).chain(commands) {
+        let refusal = |value: OsString| {
+            let mut word = OsString::from(format!("--{}=", flag.long));
+            word.push(value);
+            let line = [command.into(), word].into_iter().filter(|word| !word.is_empty());
+            parse("orlop", line, &mut Args::default()).expect_err(flag.long).0
+        };
+        let name = flag.long;
+        let wrong = |value: &str, why: &str| format!("invalid value \"{value}\" for flag --{name}: {why}");
+        match &flag.kind {
+            Kind::Switch(_) => assert_eq!(refusal("maybe".into()), wrong("maybe", "must be true or false")),
+            Kind::Path(_) => assert_eq!(refusal("".into()), wrong("", "must be a path")),
+            Kind::Number(_) => {
+                for value in ["x", "", "-1", "+1", "1.5", " 1", "99999999999"] {
+                    assert_eq!(refusal(value.into()), wrong(value, "must be a number"));
+                }
+            }
+            Kind::Text(_) => {
+                let odd = refusal(OsString::from_vec(vec![b'x', 0xff]));
+                assert!(odd.ends_with(&format!("for flag --{name}: must be UTF-8")), "{odd}");
+                if let Takes::OneOf(_) = flag.takes() {
+                    assert!(refusal("nonsense".into()).starts_with(&wrong("nonsense", "")));
+                }
+            }
+        }
+    }
+    for place in COMMANDS.iter().map(|c| c.word).chain([""]) {
+        for word in ["--no-such-flag", "-no-such-flag", "--no-such-flag=x", "-no-such-flag=x"] {
+            let message = refused(&format!("{place} {word}")).0;
+            assert_eq!(message, "flag provided but not defined: -no-such-flag", "{place} {word}");
+        }
+    }
+}
+
 #[test]
 fn the_table_is_sound() {
+    let words: Vec<&str> = COMMANDS.iter().map(|c| c.word).collect();
+    assert!(words.is_sorted(), "help lists the commands in this order: {words:?}");
     for command in COMMANDS {
         let mut names: Vec<&str> = command.flags().map(|f| f.long).collect();
         let mut letters: Vec<char> = command.flags().filter_map(|f| f.short).collect();
