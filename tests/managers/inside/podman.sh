@@ -1,0 +1,61 @@
+# What the files of scenarios for podman share: the configuration, the image, short words for long commands.
+# shellcheck shell=bash disable=SC2154
+
+# As docs/MANAGERS.md tells a person to do it; the limits are those of a process without CAP_SYS_RESOURCE.
+containers_conf() {
+	cat <<-END
+		[containers]
+		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+		[network]
+		firewall_driver = "iptables"
+		[engine]
+		cgroup_manager = "cgroupfs"
+		events_logger = "file"
+		env = ["PODMAN_IGNORE_CGROUPSV1_WARNING=1"]
+		runtime = "$RUNTIME"
+		runtime_supports_json = ["crun", "runc", "orlop"]
+		runtime_supports_nocgroup = ["crun", "orlop"]
+		[engine.runtimes]
+		$RUNTIME = ["$RUNTIME_PATH"]
+	END
+}
+podman_configuration() { # DIRECTORY
+	mkdir -p "$1" "$state"
+	containers_conf >"$1/containers.conf"
+	echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$1/policy.json"
+	[ -f "$state/box.tar" ] || /lane/scripts/inside/image "$state/box.tar"
+}
+podman_cleanup() {
+	podman pod rm --all --force --time 0
+	podman rm --all --force --time 0
+	podman volume rm --all --force
+	podman secret rm --all
+}
+export PODMAN_IGNORE_CGROUPSV1_WARNING=1
+
+differ() { [ "$1" != "$2" ] || complain "anything but «$1»"; }
+soon() { until_true 20 eval "$1"; }
+fails() { ! "$@" || complain "failure of: $*"; }
+
+run() { podman run --rm --network none "$@"; }
+# A container NAME that stays: up NAME [FLAG...] -- COMMAND...
+up() {
+	local name=$1 flags=()
+	shift
+	while [ "$1" != -- ]; do flags+=("$1") && shift; done
+	shift
+	podman run --detach --network none --name "$name" "${flags[@]}" "$image" "$@" >/dev/null
+}
+gone() { podman rm --force --time 0 "$@" >/dev/null; }
+inspect() { podman inspect --format "$@"; }
+pid_of() { inspect '{{.State.Pid}}' "$1"; }
+# The namespace of a kind that a process is in: ns KIND PID
+ns() { readlink "/proc/$2/ns/$1"; }
+# What a program sees of one line of its own status: status_line WORD [FLAG...]
+status_line() {
+	local word=$1
+	shift
+	run "$@" "$image" sh -c "grep '^$word:' /proc/self/status | cut -f2"
+}
+# What a file of a container's cgroup says: limit_of CONTAINER CONTROLLER/FILE [FILE-OF-V2]
+limit_of() { cgroup_value "$(pid_of "$1")" "${2%/*}" "${2#*/}" "${3:-}"; }
