@@ -30,6 +30,9 @@ podman_cleanup() {
 	podman rm --all --force --time 0
 	podman volume rm --all --force
 	podman secret rm --all
+	# Of a pod's cgroup podman forgets the hierarchies that have no controller.
+	find /sys/fs/cgroup/*/libpod_parent -mindepth 1 -maxdepth 1 -type d -name '????????????????????????????????*' ! -name 'libpod-*' \
+		-exec rmdir {} + 2>/dev/null
 }
 export PODMAN_IGNORE_CGROUPSV1_WARNING=1
 

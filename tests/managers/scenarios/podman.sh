@@ -502,6 +502,7 @@ t_kube() {
 		metadata: {name: fleet}
 		spec:
 		  restartPolicy: Never
+		  terminationGracePeriodSeconds: 0
 		  initContainers:
 		  - {name: first, image: "$image", command: [sh, -c, "echo laid >/shared/keel"], volumeMounts: [{name: shared, mountPath: /shared}]}
 		  containers:
