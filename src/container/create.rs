@@ -13,7 +13,7 @@ use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::mount::in_root;
 use crate::namespace;
-use crate::plan::{self, Filter, Host, Plan, Policy, Turn, compile};
+use crate::plan::{self, Filter, Host, Plan, Policy, Step, Turn, compile};
 use crate::process::{env, passwd};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -307,6 +307,7 @@ impl Making<'_> {
     fn take(&mut self, turn: Turn) -> Result<()> {
         match turn {
             Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
+            Turn::NetDevices => self.move_net_devices(),
             Turn::RuntimeHooks => {
                 self.write_before_hooks()?;
                 self.run_hooks(Kind::Prestart)?;
@@ -319,6 +320,23 @@ impl Making<'_> {
             Turn::StartHooks => self.run_hooks(Kind::StartContainer),
             Turn::Listener => Err(lost()),
         }
+    }
+
+    fn move_net_devices(&self) -> Result<()> {
+        let Some(line) = self.plan.lines().iter().find(|l| matches!(l.step, Step::MoveNetDevices { .. }))
+        else {
+            return Err(lost());
+        };
+        let Step::MoveNetDevices { devices } = &line.step else { return Err(lost()) };
+        let path = format!("/proc/{}/ns/net", self.record.init.pid);
+        let namespace = sys::fs::cstring(&path)
+            .and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_RDONLY, 0))
+            .map_err(|e| Error::sys(Phase::Namespace, "open namespace", e).on(path))?;
+        let names = devices.iter().map(|(name, new)| (name.as_str(), new.as_str()));
+        namespace::move_devices(names, namespace).map_err(|e| match line.pointer() {
+            Some(pointer) => e.with_pointer(pointer),
+            None => e,
+        })
     }
 
     fn listener(&mut self, listener: &OwnedFd) -> Result<()> {

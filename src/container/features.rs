@@ -147,7 +147,7 @@ pub fn features() -> Features {
                 flags: memory_policy::FLAGS.iter().map(|f| f.0).collect(),
             },
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
-            net_devices: Enabled { enabled: false },
+            net_devices: Enabled { enabled: true },
         },
         annotations: BTreeMap::from([("org.orlop.version", env!("CARGO_PKG_VERSION"))]),
     }

@@ -115,6 +115,7 @@ fn mount(f: &mut fmt::Formatter<'_>, mount: &MountStep) -> fmt::Result {
 fn turn(turn: Turn) -> &'static str {
     match turn {
         Turn::IdMaps => "the id maps",
+        Turn::NetDevices => "the network devices",
         Turn::RuntimeHooks => "the hooks outside",
         Turn::ContainerHooks => "the createContainer hooks",
         Turn::StartHooks => "the startContainer hooks",
@@ -131,6 +132,13 @@ impl fmt::Display for Step {
                 write!(f, "spawn the stub{cgroup}; new namespaces: {}", namespaces(*n))
             }
             Self::WriteIdMaps => f.write_str("write the id maps"),
+            Self::MoveNetDevices { devices } => {
+                f.write_str("move network devices:")?;
+                devices.iter().try_for_each(|(name, new)| {
+                    write!(f, " {name}")?;
+                    if name == new { Ok(()) } else { write!(f, " as {new}") }
+                })
+            }
             Self::RunHooks { kind, count } => write!(f, "run {count} {kind} hook(s)"),
             Self::RecordCreated => f.write_str("record the state, write the pid file"),
             Self::Dumpable => f.write_str("let its user look into it until its ids are mapped"),

@@ -81,6 +81,7 @@ fn phase(step: &Step) -> Phase {
         Step::MakeCgroup { .. } | Step::JoinCgroup { .. } => Phase::Cgroup,
         Step::Spawn { .. } | Step::Undumpable | Step::HandOver { .. } | Step::AwaitHost(_) => Phase::Launch,
         Step::WriteIdMaps
+        | Step::MoveNetDevices { .. }
         | Step::JoinNamespace { .. }
         | Step::Unshare { .. }
         | Step::BecomeRoot

@@ -92,6 +92,8 @@ pub enum Slot {
 pub enum Turn {
     /// uid_map and gid_map are to be written.
     IdMaps,
+    /// Network devices of the host are to be moved into the container's network namespace.
+    NetDevices,
     /// Hooks `prestart` and `createRuntime` are to run.
     RuntimeHooks,
     /// Hooks `createContainer` are to run, in the container's namespaces.
@@ -187,6 +189,10 @@ pub enum Step {
     },
     /// Write uid_map and gid_map.
     WriteIdMaps,
+    /// Move network devices, from a name to a name.
+    MoveNetDevices {
+        devices: Vec<(String, String)>,
+    },
     /// Run hooks.
     RunHooks {
         kind: &'static str,
@@ -425,6 +431,7 @@ impl Step {
             Self::MakeCgroup { .. }
             | Self::Spawn { .. }
             | Self::WriteIdMaps
+            | Self::MoveNetDevices { .. }
             | Self::RunHooks { .. }
             | Self::RecordCreated => Side::Host,
             _ => Side::Stub,

@@ -15,6 +15,7 @@ mod entry;
 pub mod fs;
 pub mod memfd;
 pub mod mount;
+pub mod netlink;
 pub mod process;
 pub mod raw;
 pub mod seccomp;

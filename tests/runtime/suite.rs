@@ -18,6 +18,7 @@ mod managers;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod pause;
 mod process;
 mod query;
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
 fn cases() -> Vec<kit::Case> {
     let rooms = [
         namespaces::cases(),
+        net_devices::cases(),
         process::cases(),
         query::cases(),
         mounts::cases(),

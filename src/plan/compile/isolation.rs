@@ -197,6 +197,7 @@ impl Compiler<'_> {
         if self.namespaces.is_new(Kind::Network) {
             self.standard(Step::Loopback);
         }
+        self.net_devices()?;
         let spec = &self.bundle.spec;
         let names = [
             ("/hostname", spec.hostname.clone(), Step::HostName as fn(String) -> Step),
@@ -210,6 +211,31 @@ impl Compiler<'_> {
             }
             self.asked(pointer, step(name));
         }
+        Ok(())
+    }
+
+    /// From the host side, which is in the devices' namespace still.
+    fn net_devices(&mut self) -> Result<()> {
+        const POINTER: &str = "/linux/netDevices";
+        let Some(linux) = self.bundle.spec.linux.as_ref().filter(|l| !l.net_devices.is_empty()) else {
+            return Ok(());
+        };
+        let refuse = |why: &str| Err(Error::unsupported(Phase::Namespace, POINTER, why));
+        if !self.namespaces.has(Kind::Network) {
+            return refuse("unable to move network devices without a private network namespace");
+        }
+        if !self.host.privileged {
+            return refuse(
+                "network devices of the host are moved by who has CAP_NET_ADMIN there: not rootless",
+            );
+        }
+        let devices = linux.net_devices.iter().map(|(name, device)| {
+            let new = device.name.as_ref().filter(|new| !new.is_empty()).unwrap_or(name);
+            (name.clone(), new.clone())
+        });
+        let step = Step::MoveNetDevices { devices: devices.collect() };
+        self.asked(POINTER, Step::AwaitHost(Turn::NetDevices));
+        self.asked(POINTER, step);
         Ok(())
     }
 

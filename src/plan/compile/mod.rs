@@ -349,15 +349,12 @@ impl<'a> Compiler<'a> {
         let not_yet = |pointer: &str, what: &str| {
             Err(Error::unsupported(Phase::Plan, pointer, format!("{what} is not built yet")))
         };
-        if let Some(linux) = &self.bundle.spec.linux {
-            if !linux.net_devices.is_empty() {
-                return not_yet("/linux/netDevices", "moving network devices");
+        match &self.bundle.spec.linux {
+            Some(linux) if linux.intel_rdt.is_some() => {
+                not_yet("/linux/intelRdt", "resource director technology")
             }
-            if linux.intel_rdt.is_some() {
-                return not_yet("/linux/intelRdt", "resource director technology");
-            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn finish(self) -> Plan {

@@ -86,6 +86,7 @@ impl Lower {
             Step::MakeCgroup { .. }
             | Step::Spawn { .. }
             | Step::WriteIdMaps
+            | Step::MoveNetDevices { .. }
             | Step::RunHooks { .. }
             | Step::RecordCreated => {}
             Step::Undumpable

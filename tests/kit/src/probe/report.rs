@@ -52,7 +52,7 @@ pub(super) fn report() -> Value {
     let world = json!({
         "mounts": mounts(), "dev": listing(Path::new("/dev")), "fds": descriptors(),
         "cgroup": read("/proc/self/cgroup").lines().collect::<Vec<_>>(),
-        "namespaces": namespaces(), "interfaces": interfaces(),
+        "namespaces": namespaces(), "interfaces": interfaces(), "addresses": addresses(),
         "time_offsets": read("/proc/self/timens_offsets").lines().collect::<Vec<_>>(),
         "boottime": boot, "monotonic": monotonic,
         "oom_score_adj": read("/proc/self/oom_score_adj").parse::<i32>().ok(),
@@ -248,6 +248,27 @@ fn interfaces() -> Value {
     let mut found = json!({});
     for one in nix::ifaddrs::getifaddrs().into_iter().flatten() {
         found[one.interface_name.as_str()] = json!(one.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP));
+    }
+    found
+}
+
+/// Addresses of the network interfaces: name to a list of `ADDRESS/PREFIX`.
+fn addresses() -> Value {
+    let mut found = json!({});
+    for one in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        let (Some(address), Some(mask)) = (one.address, one.netmask) else { continue };
+        let text = if let (Some(v4), Some(mask)) = (address.as_sockaddr_in(), mask.as_sockaddr_in()) {
+            format!("{}/{}", v4.ip(), mask.ip().to_bits().count_ones())
+        } else if let (Some(v6), Some(mask)) = (address.as_sockaddr_in6(), mask.as_sockaddr_in6()) {
+            format!("{}/{}", v6.ip(), mask.ip().to_bits().count_ones())
+        } else {
+            continue;
+        };
+        let list = &mut found[one.interface_name.as_str()];
+        if list.is_null() {
+            *list = json!([]);
+        }
+        list.as_array_mut().unwrap().push(json!(text));
     }
     found
 }

@@ -1,0 +1,172 @@
+//! rtnetlink(7): requests about network devices, one at a time.
+
+use super::{call, owned, retry};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Length of `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// No message of a dump is longer (`NLMSG_GOODSIZE` is at most 8 KiB, a dump's skb 32 KiB).
+const LONGEST: usize = 64 << 10;
+
+/// `NLM_F_*` flags of a request, besides those which every one has.
+pub mod flag {
+    #![allow(missing_docs)]
+    pub const DUMP: u16 = libc::NLM_F_DUMP as u16;
+    pub const CREATE_NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+}
+
+/// A request under construction, or a part of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// A request of this kind (`RTM_*`) with its fixed part.
+    pub fn new(kind: u16, flags: u16, fixed: &[u8]) -> Self {
+        let ack = if flags & flag::DUMP == flag::DUMP { 0 } else { libc::NLM_F_ACK as u16 };
+        let mut bytes = Vec::with_capacity(128);
+        bytes.extend_from_slice(&0u32.to_ne_bytes());
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&(flags | ack | libc::NLM_F_REQUEST as u16).to_ne_bytes());
+        // Sequence number and port: one request at a time, to the kernel.
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(fixed);
+        Self(bytes)
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.0.extend_from_slice(&((4 + value.len()) as u16).to_ne_bytes());
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self
+    }
+}
+
+/// One message of an answer: its fixed part and its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer(Vec<u8>);
+
+impl Answer {
+    /// `N` bytes of the fixed part; zeros where it is shorter.
+    pub fn fixed<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+    }
+
+    /// The value of an attribute behind a fixed part of this length.
+    pub fn attribute(&self, length: usize, kind: u16) -> Option<&[u8]> {
+        let mut rest = self.0.get(length..)?;
+        while rest.len() >= 4 {
+            let size = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
+            let found = u16::from_ne_bytes([rest[2], rest[3]]);
+            if size < 4 {
+                return None;
+            }
+            if found == kind {
+                return rest.get(4..size);
+            }
+            rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+        }
+        None
+    }
+}
+
+/// A socket for requests about the devices of one network namespace: that in which it was made.
+#[derive(Debug)]
+pub struct Netlink(OwnedFd);
+
+impl Netlink {
+    /// For the network namespace of the calling thread.
+    pub fn open() -> Result<Self, Errno> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        call!(libc::SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE).map(|fd| Self(owned(fd)))
+    }
+
+    /// For the network namespace behind a file: a thread which ends at once goes there.
+    pub fn open_in(namespace: impl AsFd) -> Result<Self, Errno> {
+        let namespace = namespace.as_fd();
+        std::thread::scope(|scope| {
+            let there = scope.spawn(|| {
+                call!(libc::SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWNET)?;
+                Self::open()
+            });
+            there.join().unwrap_or(Err(Errno::EIO))
+        })
+    }
+
+    /// Sends a request and takes its whole answer.
+    pub fn request(&self, message: &Message) -> Result<Vec<Answer>, Errno> {
+        // A dump that a change has interrupted is asked for again.
+        let mut left = 10;
+        loop {
+            match self.attempt(message) {
+                Err(Errno::EINTR) if left > 0 => left -= 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn attempt(&self, message: &Message) -> Result<Vec<Answer>, Errno> {
+        let mut bytes = message.0.clone();
+        let length = bytes.len() as u32;
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        let (fd, null) = (self.0.as_raw_fd(), std::ptr::null::<u8>());
+        retry(|| call!(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), 0, null, 0))?;
+        let (mut answers, mut buffer) = (Vec::new(), vec![0u8; LONGEST]);
+        let mut interrupted = false;
+        loop {
+            let n =
+                retry(|| call!(libc::SYS_recvfrom, fd, buffer.as_mut_ptr(), buffer.len(), 0, null, null))?;
+            let mut rest = &buffer[..n as usize];
+            while rest.len() >= HEADER {
+                let size = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+                let (kind, flags) =
+                    (u16::from_ne_bytes([rest[4], rest[5]]), u16::from_ne_bytes([rest[6], rest[7]]));
+                let Some(payload) = rest.get(HEADER..size) else { return Err(Errno::EBADMSG) };
+                interrupted |= i32::from(flags) & libc::NLM_F_DUMP_INTR != 0;
+                match i32::from(kind) {
+                    libc::NLMSG_ERROR | libc::NLMSG_DONE => {
+                        let code =
+                            payload.get(..4).map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+                        return match code {
+                            0 if interrupted => Err(Errno::EINTR),
+                            0 => Ok(answers),
+                            code => Err(Errno::from_raw(-code)),
+                        };
+                    }
+                    libc::NLMSG_NOOP => {}
+                    _ => answers.push(Answer(payload.to_vec())),
+                }
+                rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_device() {
+        let netlink = Netlink::open().unwrap();
+        let ask = Message::new(libc::RTM_GETLINK, 0, &[0; 16]).attribute(libc::IFLA_IFNAME, b"lo\0");
+        let answers = netlink.request(&ask).unwrap();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].attribute(16, libc::IFLA_IFNAME), Some(&b"lo\0"[..]));
+        let none = Message::new(libc::RTM_GETLINK, 0, &[0; 16]).attribute(libc::IFLA_IFNAME, b"no-such\0");
+        assert_eq!(netlink.request(&none).unwrap_err(), Errno::ENODEV);
+        let all = netlink.request(&Message::new(libc::RTM_GETLINK, flag::DUMP, &[0; 16])).unwrap();
+        assert!(all.contains(&answers[0]) || all.iter().any(|one| one.fixed::<4>(4) == answers[0].fixed(4)));
+    }
+
+    #[test]
+    fn nonsense_is_no_attribute() {
+        assert_eq!(Answer(vec![0; 20]).attribute(16, 0), None);
+        assert_eq!(Answer(vec![1, 2, 3]).attribute(16, 0), None);
+        assert_eq!(Answer(vec![9, 0, 3, 0]).attribute(0, 3), None);
+        assert_eq!(Answer(vec![1]).fixed::<4>(0), [0; 4]);
+    }
+}
