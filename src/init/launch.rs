@@ -116,14 +116,15 @@ impl Launch<'_> {
         self.preset(theirs.as_raw_fd(), file.as_raw_fd());
         channel::fill(&file, BLOB, &self.blob).map_err(|e| error("write the plan", e))?;
         let memory = Memory::adopt(file)?;
-        let number = CString::new(memory.file.as_raw_fd().to_string()).unwrap_or_default();
+        let number = |n: usize| CString::new(n.to_string()).unwrap_or_default();
+        let (fd, length) = (number(memory.file.as_raw_fd() as usize), number(self.blob.len()));
         let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
         keep.extend([theirs.as_raw_fd(), memory.file.as_raw_fd()]);
         let spawned = spawn::spawn(&Request {
             namespaces: self.namespaces,
             cgroup: self.cgroup,
             program: program()?,
-            args: &[c"orlop-init", &number],
+            args: &[c"orlop-init", &fd, &length],
             stdio: self.stdio,
             keep: &keep,
             preserve: self.preserve,

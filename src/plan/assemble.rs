@@ -202,9 +202,9 @@ impl Assembler {
         self.push(op::STATE, 0, NOWHERE, &[state.into()]);
     }
 
-    /// Sets the control page's pid.
-    pub(crate) fn pid(&mut self, pid: Reg) {
-        self.push(op::PID, 0, NOWHERE, &[pid.into()]);
+    /// See [`op::HAND_OVER`].
+    pub(crate) fn hand_over(&mut self, flags: u64) {
+        self.push(op::HAND_OVER, 0, NOWHERE, &[flags.into()]);
     }
 
     /// Stays as PID 1.

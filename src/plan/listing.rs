@@ -33,7 +33,7 @@ const OPERANDS: [(u8, usize); 13] = [
     (op::FAIL, 2),
     (op::MAKE_PATH, 4),
     (op::STATE, 1),
-    (op::PID, 1),
+    (op::HAND_OVER, 1),
     (op::ADD, 1),
     (op::INIT, 1),
     (op::COPY_TREE, 2),
@@ -253,7 +253,7 @@ impl Listing {
                 write!(f, "r{dst} = make path {b} below {a}, as {}, mode {:#o}", arg(2), insn.args[3])
             }
             op::STATE => write!(f, "state {}", state_name(insn.args[0]).unwrap_or_default()),
-            op::PID => write!(f, "pid {a}"),
+            op::HAND_OVER => write!(f, "hand over {a}"),
             _ => write!(f, "stay as init of {a}"),
         }
     }

@@ -1,8 +1,8 @@
 //! The init stub: executes an encoded plan inside the new namespaces, then becomes the container's
 //! process.
 //!
-//! Freestanding: no standard library, no heap, no strings. It is started as `orlop-init FD`, where
-//! FD holds the control page and the blob (see `machine.rs`).
+//! Freestanding: no standard library, no heap, no strings. It is started as `orlop-init FD LENGTH`,
+//! where FD holds the control page and a blob of that length (see `machine.rs`).
 //!
 //! # Safety
 //! The blob comes from the host side of the same version of the same library through a descriptor
@@ -52,6 +52,26 @@ fn exit(status: i32) -> ! {
         syscall(nr::EXIT_GROUP, [status as u64, 0, 0, 0, 0, 0]);
         // Under a filter that does not even allow this.
         arch::trap();
+    }
+}
+
+/// Goes on as a new process; see [`op::HAND_OVER`].
+fn hand_over(control: Control, step: u16, flags: u64) {
+    const CLONE_VM: u64 = 0x100;
+    const CLONE_PARENT_SETTID: u64 = 0x10_0000;
+    const EINVAL: i64 = 22;
+    // SAFETY: the word lies in the mapped page.
+    let place = unsafe { control.0.add(control::PID) } as u64;
+    let flags = flags | CLONE_PARENT_SETTID;
+    // SAFETY: this process touches its memory no more once there is another one to go on in it.
+    let mut answer = unsafe { arch::hand_over(flags | CLONE_VM, place) };
+    if answer == -EINVAL {
+        // Nobody shares memory across time namespaces.
+        // SAFETY: as above; the child has a copy.
+        answer = unsafe { arch::hand_over(flags, place) };
+    }
+    if answer < 0 {
+        fail(control, step, nr::CLONE as u32, -answer as u32, 0);
     }
 }
 
@@ -184,7 +204,7 @@ impl Machine {
                 }
             }
             op::STATE => self.control.set(control::STATE, self.value(insn, 0) as u32),
-            op::PID => self.control.set(control::PID, self.value(insn, 0) as u32),
+            op::HAND_OVER => hand_over(self.control, insn.step, self.value(insn, 0)),
             op::INIT => exit(reap::stay(self.value(insn, 0) as i32)),
             _ => fail(self.control, insn.step, NO_CALL, 38, 0),
         }
@@ -199,11 +219,11 @@ fn map(fd: u64, length: u64, shared: bool, offset: u64) -> *mut u8 {
     answer as *mut u8
 }
 
-/// The descriptor's number: the second argument's digits.
-fn descriptor(stack: *const u64) -> u64 {
+/// The digits of argument `index`.
+fn number(stack: *const u64, index: usize) -> u64 {
     // SAFETY: the kernel puts argc, then argv, on the stack of a new program; the launcher gives
-    // two arguments.
-    let mut digits = unsafe { *stack.add(2) } as *const u8;
+    // three arguments.
+    let mut digits = unsafe { *stack.add(1 + index) } as *const u8;
     let mut n = 0;
     loop {
         // SAFETY: the string ends with a zero byte.
@@ -223,18 +243,10 @@ fn descriptor(stack: *const u64) -> u64 {
 /// `stack` is the process's first stack pointer.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn body(stack: *const u64) -> ! {
-    let fd = descriptor(stack);
+    let fd = number(stack, 1);
     let control = Control(map(fd, BLOB as u64, true, 0));
-    let first = map(fd, 4096, false, BLOB as u64);
+    let base = map(fd, number(stack, 2), false, BLOB as u64);
     // SAFETY: a blob begins with its header, and its file is padded to whole pages.
-    let length = u64::from(unsafe { (*first.cast::<Header>()).length });
-    let base = if length > 4096 {
-        syscall(nr::MUNMAP, [first as u64, 4096, 0, 0, 0, 0]);
-        map(fd, length, false, BLOB as u64)
-    } else {
-        first
-    };
-    // SAFETY: as above.
     let header = unsafe { &*base.cast::<Header>() };
     if header.magic != machine::MAGIC {
         exit(126);

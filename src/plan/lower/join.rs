@@ -75,17 +75,7 @@ impl Lower {
 
     /// A sibling (`CLONE_PARENT`: the caller's child) in the joined pid namespace goes on.
     fn hand_over(&mut self, namespaces: u64) {
-        let flags = namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64;
-        let zero = 0u64;
-        let pid = self
-            .asm
-            .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
-        let child = self.asm.label();
-        self.asm.jump_if(compare::EQUAL, pid, 0, child);
-        self.asm.pid(pid);
-        self.asm.call(libc::SYS_exit_group, &[0.into()]);
-        self.asm.place(child);
-        self.asm.release(pid);
+        self.asm.hand_over(namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64);
     }
 
     fn loopback(&mut self) {
