@@ -3,6 +3,7 @@
 use super::controller::Controller;
 use super::create::Cgroup;
 use super::file;
+use super::record::Record;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -66,6 +67,20 @@ impl Cgroup {
     /// # Errors
     /// That there is no freezer, or that it cannot be read.
     pub fn freezer_state(&self) -> Result<FreezerState> {
+        self.record.freezer_state()
+    }
+
+    pub(super) fn freezer(&self) -> Result<Freezer<'_>> {
+        self.record.freezer()
+    }
+}
+
+impl Record {
+    /// What the freezer of the cgroup is doing.
+    ///
+    /// # Errors
+    /// That there is no freezer, or that it cannot be read.
+    pub fn freezer_state(&self) -> Result<FreezerState> {
         match self.freezer()? {
             Freezer::V2(directory) => {
                 if event(directory, "frozen 1")? {
@@ -85,11 +100,11 @@ impl Cgroup {
         }
     }
 
-    pub(super) fn freezer(&self) -> Result<Freezer<'_>> {
-        if let Some(directory) = self.record.v1_of(Controller::Freezer) {
+    fn freezer(&self) -> Result<Freezer<'_>> {
+        if let Some(directory) = self.v1_of(Controller::Freezer) {
             return Ok(Freezer::V1(directory));
         }
-        self.record.unified.as_deref().map(Freezer::V2).ok_or_else(|| {
+        self.unified.as_deref().map(Freezer::V2).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the cgroup cannot be frozen")
                 .with_detail("it is in no hierarchy that has a freezer")
         })

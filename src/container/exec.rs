@@ -194,6 +194,9 @@ impl Joining<'_> {
         if self.record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
             flags |= libc::CLONE_NEWTIME as u64;
         }
+        if flags & libc::CLONE_NEWUSER as u64 == 0 {
+            return flags;
+        }
         let ours = inode("/proc/self/ns/user".into());
         if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", self.record.init.pid)) {
             return flags & !(libc::CLONE_NEWUSER as u64);

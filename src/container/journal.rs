@@ -1,8 +1,9 @@
 //! `state.json`: records one after the other, of which the last complete one counts.
 //!
-//! An entry is a record's JSON on a line of its own; or `#config N`, a line's end, the N bytes of the
-//! configuration and a line's end; or the same with `#policy` for what `exec` needs of it; or `#limits`, a
-//! blank, and the JSON of the limits that an update has made of the configuration's, to the line's end. Each
+//! An entry is a record's JSON on a line of its own; or `#config N M`, a line's end, the N bytes of the
+//! configuration, a line's end, the M bytes of what `exec` needs of it (see [`Policy`](crate::plan::Policy)) and a
+//! line's end; or `#limits`, a blank, and the JSON of the limits that an update has made of the
+//! configuration's, to the line's end. Each
 //! is appended by one write(2), so that whoever reads sees it
 //! whole or not at all, and nothing is ever taken back. (Renaming a new file over the old one says the
 //! same, but makes disk file systems start writing at once: it costs several times as much.)
@@ -11,8 +12,6 @@
 const CONFIG: &[u8] = b"#config ";
 /// How the entry of updated limits begins.
 const LIMITS: &[u8] = b"#limits ";
-/// How the entry of the policy begins.
-const POLICY: &[u8] = b"#policy ";
 
 /// What a journal holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,13 +31,10 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
     let mut journal = Journal::default();
     let mut rest = bytes;
     while !rest.is_empty() {
-        if rest.starts_with(CONFIG) {
-            let Some((config, behind)) = sized(&rest[CONFIG.len()..]) else { break };
+        if let Some(head) = rest.strip_prefix(CONFIG) {
+            let Some((config, policy, behind)) = config(head) else { break };
             journal.config = Some(config);
-            rest = behind;
-        } else if rest.starts_with(POLICY) {
-            let Some((policy, behind)) = sized(&rest[POLICY.len()..]) else { break };
-            journal.policy = Some(policy);
+            journal.policy = Some(policy).filter(|policy| !policy.is_empty());
             rest = behind;
         } else if let Some(end) = rest.iter().position(|b| *b == b'\n') {
             match rest[..end].strip_prefix(LIMITS) {
@@ -56,12 +52,40 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
     journal
 }
 
-/// `N`, line's end, N bytes, line's end; and what follows.
-fn sized(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let digits = text.iter().position(|b| *b == b'\n')?;
-    let length: usize = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
-    let body = &text[digits + 1..];
-    (body.len() > length).then(|| (&body[..length], &body[length + 1..]))
+/// `N M`, line's end, N bytes, line's end, M bytes, line's end; and what follows.
+fn config(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (start, length, more) = sizes(text)?;
+    let body = &text[start..];
+    let whole = length.checked_add(more)?.checked_add(2)?;
+    (body.len() >= whole).then(|| (&body[..length], &body[length + 1..whole - 1], &body[whole..]))
+}
+
+/// How long the line of sizes is, and both sizes.
+fn sizes(text: &[u8]) -> Option<(usize, usize, usize)> {
+    let end = text.iter().position(|b| *b == b'\n')?;
+    let (length, more) = std::str::from_utf8(&text[..end]).ok()?.split_once(' ')?;
+    Some((end + 1, length.parse().ok()?, more.parse().ok()?))
+}
+
+/// Where the entries after the configuration begin, by the journal's beginning; what comes before it is
+/// the second half of the answer. `None` where the configuration does not begin here.
+pub(super) fn behind_config(beginning: &[u8]) -> Option<(usize, &[u8])> {
+    let mut at = 0;
+    loop {
+        let rest = &beginning[at..];
+        if let Some(head) = rest.strip_prefix(CONFIG) {
+            let (start, length, more) = sizes(head)?;
+            let whole = length.checked_add(more)?.checked_add(2)?;
+            return Some(((at + CONFIG.len() + start).checked_add(whole)?, &beginning[..at]));
+        }
+        at += rest.iter().position(|b| *b == b'\n')? + 1;
+    }
+}
+
+/// The last complete record among the entries behind the configuration, if there is one.
+pub(super) fn last_record(entries: &[u8]) -> Option<&[u8]> {
+    let complete = entries.iter().rposition(|b| *b == b'\n')?;
+    read(&entries[..=complete]).record
 }
 
 /// The entry of a record.
@@ -70,21 +94,16 @@ pub(super) fn record_entry(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
-/// The entries of the configuration and, unless it is empty, of the policy: in this order, as whoever finds
-/// the second may need the first.
-pub(super) fn config_entries(config: &[u8], policy: &[u8]) -> Vec<u8> {
-    let mut entries = Vec::with_capacity(config.len() + policy.len() + 48);
-    for (head, body) in [(CONFIG, config), (POLICY, policy)] {
-        if head == POLICY && body.is_empty() {
-            break;
-        }
-        entries.extend_from_slice(head);
-        entries.extend_from_slice(body.len().to_string().as_bytes());
-        entries.push(b'\n');
-        entries.extend_from_slice(body);
-        entries.push(b'\n');
+/// The entry of the configuration and, unless that is empty, of the policy.
+pub(super) fn config_entry(config: &[u8], policy: &[u8]) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(config.len() + policy.len() + 48);
+    entry.extend_from_slice(CONFIG);
+    entry.extend_from_slice(format!("{} {}\n", config.len(), policy.len()).as_bytes());
+    for part in [config, policy] {
+        entry.extend_from_slice(part);
+        entry.push(b'\n');
     }
-    entries
+    entry
 }
 
 /// The entry of updated limits.
@@ -96,27 +115,42 @@ pub(super) fn limits_entry(json: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    /// What [`read`] finds of the record, by the two readings of a long journal.
+    fn in_two(bytes: &[u8], first: usize) -> Option<&[u8]> {
+        let beginning = &bytes[..first.min(bytes.len())];
+        let (behind, before) = behind_config(beginning)?;
+        bytes.get(behind..).and_then(last_record).or_else(|| read(before).record)
+    }
+
     #[test]
     fn the_last_complete_entry_counts() {
-        let config = b"{\n}\n#config 3\n{}\n";
-        let mut whole = record_entry(b"{\"n\":1}".to_vec());
-        let first = whole.len();
-        whole.extend(config_entries(config, b""));
-        let second = whole.len();
-        whole.extend_from_slice(&config_entries(b"", b"{\n")[b"#config 0\n\n".len()..]);
-        let third = whole.len();
-        whole.extend(record_entry(b"{\"n\":2}".to_vec()));
-        for length in 0..=whole.len() {
-            let journal = read(&whole[..length]);
-            let expected: Option<&[u8]> = match length {
-                0 => None,
-                _ if length < first => Some(&whole[..length]),
-                _ if length < whole.len() => Some(b"{\"n\":1}"),
-                _ => Some(b"{\"n\":2}"),
-            };
-            assert_eq!(journal.record, expected, "{length}");
-            assert_eq!(journal.config, (length >= second).then_some(&config[..]), "{length}");
-            assert_eq!(journal.policy, (length >= third).then_some(&b"{\n"[..]), "{length}");
+        let config = b"{\n}\n#config 3 0\n{}\n";
+        for policy in [&b""[..], b"{\n\n"] {
+            let mut whole = record_entry(b"{\"n\":1}".to_vec());
+            let first = whole.len();
+            whole.extend(config_entry(config, policy));
+            let second = whole.len();
+            whole.extend(record_entry(b"{\"n\":2}".to_vec()));
+            for length in 0..=whole.len() {
+                let journal = read(&whole[..length]);
+                let expected: Option<&[u8]> = match length {
+                    0 => None,
+                    _ if length < first => Some(&whole[..length]),
+                    _ if length < whole.len() => Some(b"{\"n\":1}"),
+                    _ => Some(b"{\"n\":2}"),
+                };
+                assert_eq!(journal.record, expected, "{length}");
+                let there = length >= second;
+                assert_eq!(journal.config, there.then_some(&config[..]), "{length}");
+                assert_eq!(journal.policy, Some(policy).filter(|p| there && !p.is_empty()), "{length}");
+                for reading in 0..=length {
+                    if let Some(found) = in_two(&whole[..length], reading) {
+                        assert_eq!(Some(found), expected, "{length} {reading}");
+                    } else {
+                        assert!(behind_config(&whole[..reading]).is_none(), "{length} {reading}");
+                    }
+                }
+            }
         }
     }
 
@@ -139,7 +173,13 @@ mod tests {
 
     #[test]
     fn a_length_that_lies_ends_the_journal() {
-        for bytes in [&b"#config 9\n{}\n{}\n"[..], b"#config x\n{}\n", b"#config "] {
+        for bytes in [
+            &b"#config 9 0\n{}\n{}\n"[..],
+            b"#config 2 9\n{}\n{}\n",
+            b"#config x 0\n{}\n",
+            b"#config 2\n{}\n",
+            b"#config ",
+        ] {
             assert_eq!(read(bytes), Journal::default());
         }
     }

@@ -27,6 +27,23 @@ impl Identity {
         }
     }
 
+    /// Whether the process lives, and then the letter of its state. Without a descriptor of it, so that the
+    /// answer is of this instant only.
+    pub(crate) fn look(self) -> Result<Option<u8>> {
+        if self.pid <= 0 {
+            return Ok(None);
+        }
+        let found = stat(self.pid)
+            .map_err(|e| Error::sys(Phase::State, "read", e).on(format!("/proc/{}/stat", self.pid)))?;
+        match found {
+            Some(stat) if stat.start_time != self.start_time => Ok(None),
+            // Its other threads may go on: only a pidfd tells.
+            Some(Stat { state: state @ (b'Z' | b'X' | b'x'), .. }) => Ok(self.find()?.alive().map(|_| state)),
+            Some(stat) => Ok((!stat.is_exiting()).then_some(stat.state)),
+            None => Ok(None),
+        }
+    }
+
     /// Finds the process.
     pub(crate) fn find(self) -> Result<Presence> {
         if self.pid <= 0 {
@@ -95,19 +112,24 @@ impl Stat {
     /// process still run: the pidfd is what knows. The init of a pid namespace stays in its exit
     /// until everybody in the namespace has been reaped, by whomever: it runs nothing any more.
     fn has_ended(&self, pidfd: &OwnedFd) -> bool {
-        const PF_EXITING: u64 = 0x4;
         match self.state {
             b'Z' | b'X' | b'x' => sys::process::poll_in(pidfd, 0).unwrap_or(true),
-            _ => self.flags & PF_EXITING != 0 && self.threads <= 1,
+            _ => self.is_exiting(),
         }
+    }
+
+    fn is_exiting(&self) -> bool {
+        const PF_EXITING: u64 = 0x4;
+        self.flags & PF_EXITING != 0 && self.threads <= 1
     }
 }
 
 /// Reads `/proc/PID/stat`; `None` where there is no such process.
 pub(super) fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
     let path = sys::fs::cstring(format!("/proc/{pid}/stat"))?;
-    match sys::fs::read_at(sys::fs::cwd(), &path) {
-        Ok(text) => parse_stat(&text).map(Some).ok_or(Errno::EPROTO),
+    // Fifty numbers of twenty digits at most, and a name of sixty-four bytes.
+    match sys::fs::read_once(sys::fs::cwd(), &path, &mut [0; 2048]) {
+        Ok(text) => parse_stat(text).map(Some).ok_or(Errno::EPROTO),
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
         Err(e) => Err(e),
     }
@@ -116,17 +138,15 @@ pub(super) fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
 /// The program's name may hold anything, parentheses too: fields are counted from the last one.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end = text.iter().rposition(|&b| b == b')')?;
-    let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
-    let fields: Vec<&str> = text.split_ascii_whitespace().collect();
+    let mut fields = std::str::from_utf8(text.get(end + 1..)?).ok()?.split_ascii_whitespace();
     // proc_pid_stat(5) numbers from 1, and the state is field 3.
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    Some(Stat {
-        state: *fields.first()?.as_bytes().first()?,
-        parent: number(4)? as i32,
-        flags: number(9)?,
-        threads: number(20)?,
-        start_time: number(22)?,
-    })
+    let state = *fields.next()?.as_bytes().first()?;
+    let mut number = |further: usize| fields.nth(further).and_then(|field| field.parse::<u64>().ok());
+    let parent = number(0)? as i32;
+    let flags = number(9 - 5)?;
+    let threads = number(20 - 10)?;
+    let start_time = number(22 - 21)?;
+    Some(Stat { state, parent, flags, threads, start_time })
 }
 
 /// The boot's id, without the line's end; read once, as no process outlives its boot.
@@ -136,7 +156,8 @@ pub(crate) fn boot_id() -> Result<&'static str> {
         return Ok(id);
     }
     let path = c"/proc/sys/kernel/random/boot_id";
-    let bytes = sys::fs::read_at(sys::fs::cwd(), path)
+    let mut buffer = [0; 64];
+    let bytes = sys::fs::read_once(sys::fs::cwd(), path, &mut buffer)
         .map_err(|e| Error::sys(Phase::State, "read", e).on("/proc/sys/kernel/random/boot_id"))?;
     Ok(ID.get_or_init(|| String::from_utf8_lossy(bytes.trim_ascii_end()).into_owned()))
 }

@@ -2,11 +2,13 @@
 
 use super::store::Record;
 use super::{Container, Signal, Status, population};
-use crate::cgroup::{Cgroup, FreezerState};
+use crate::cgroup::{Cgroup, Controller, FreezerState};
+use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long the processes of a cgroup may take to die or to stand still.
@@ -162,11 +164,21 @@ pub(super) fn untold(record: &Record) -> Option<Error> {
     })
 }
 
+/// Whether a container can be frozen whose init process is in the state of this letter, of `/proc/PID/stat`.
+///
+/// By the freezer of cgroup v1 a process stands still as `D`. Before Linux 6.1 one that slept already was left
+/// to sleep, and the freezer of cgroup2 is a sleep of its own.
+pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    let by_v1 = || record.cgroup.v1_of(Controller::Freezer).is_some();
+    let tells = || *TELLS.get_or_init(|| kernel_version().is_ok_and(|version| version >= (6, 1)));
+    !(matches!(letter, b'R' | b'S') && by_v1() && tells())
+}
+
 /// Whether the container stands still. Who cannot be frozen does not.
 pub(super) fn is_frozen(record: &Record) -> bool {
-    cgroup(record).is_some_and(|cgroup| {
-        matches!(cgroup.freezer_state(), Ok(FreezerState::Frozen | FreezerState::Freezing))
-    })
+    !record.cgroup.is_empty()
+        && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Frozen | FreezerState::Freezing))
 }
 
 /// Lets what was killed while it was frozen die.

@@ -150,27 +150,33 @@ impl Container {
 
     /// Where a container with this record is in its life.
     fn status(&self, record: Option<&Record>) -> Result<Status> {
-        let alive = matches!(presence(record)?, Presence::Alive(_));
-        match record {
-            Some(record) if alive => Ok(alive_status(record)),
-            Some(record) if record.stage > Stage::Creating => Ok(Status::Stopped),
-            _ if self.directory.is_locked()? => Ok(Status::Creating),
-            _ => Ok(Status::Stopped),
+        if let Some(record) = record {
+            match record.look()? {
+                Some(letter) => return Ok(alive_status_by(record, letter)),
+                None if record.stage > Stage::Creating => return Ok(Status::Stopped),
+                None => {}
+            }
         }
+        if self.directory.is_locked()? { Ok(Status::Creating) } else { Ok(Status::Stopped) }
     }
 
     fn describe(&self, record: Record, status: Status) -> State {
-        State {
-            oci_version: OCI_VERSION.to_owned(),
-            id: self.id.clone(),
-            pid: if status.is_alive() { record.init.pid } else { 0 },
-            status,
-            bundle: record.bundle,
-            rootfs: record.rootfs,
-            created: record.created,
-            annotations: record.annotations,
-            owner: user_name(record.owner),
-        }
+        describe(&self.id, record, status)
+    }
+}
+
+/// What others see of a container.
+fn describe(id: &str, record: Record, status: Status) -> State {
+    State {
+        oci_version: OCI_VERSION.to_owned(),
+        id: id.to_owned(),
+        pid: if status.is_alive() { record.init.pid } else { 0 },
+        status,
+        bundle: record.bundle,
+        rootfs: record.rootfs,
+        created: record.created,
+        annotations: record.annotations,
+        owner: user_name(record.owner),
     }
 }
 
@@ -181,9 +187,18 @@ fn presence(record: Option<&Record>) -> Result<Presence> {
 
 /// The status of a container whose init process lives.
 fn alive_status(record: &Record) -> Status {
+    status_of(record, members::is_frozen)
+}
+
+/// The same where the letter of the init process's state is known, which may say that it is not frozen.
+fn alive_status_by(record: &Record, letter: u8) -> Status {
+    status_of(record, |record| members::may_be_frozen(record, letter) && members::is_frozen(record))
+}
+
+fn status_of(record: &Record, is_frozen: impl FnOnce(&Record) -> bool) -> Status {
     match record.stage {
         Stage::Creating => Status::Creating,
-        _ if members::is_frozen(record) => Status::Paused,
+        _ if is_frozen(record) => Status::Paused,
         // `start` may have been cut short after it had let the program go.
         Stage::Created if record.options.init || is_waiting(record.init.pid) => Status::Created,
         Stage::Created | Stage::Started | Stage::Deleting => Status::Running,

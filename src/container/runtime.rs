@@ -2,12 +2,13 @@
 
 use super::create::{Until, create};
 use super::criu::{RestoreOptions, restore};
-use super::store::{Directory, Record, Root};
+use super::store::{Directory, Record, Root, Stage};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -138,8 +139,14 @@ impl Runtime {
 
     /// The state of every container, sorted by id. One that is deleted meanwhile is left out.
     pub fn list(&self) -> Result<Vec<State>> {
-        let mut states = Vec::new();
-        for directory in self.root.directories()? {
+        let Some((root, ids)) = self.root.scan()? else { return Ok(Vec::new()) };
+        let mut states = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(state) = glance(&root, &id) {
+                states.push(state);
+                continue;
+            }
+            let Some(directory) = Root::directory(&root, &id)? else { continue };
             let container = Container::new(self.clone(), directory);
             match container.state() {
                 Ok(state) => states.push(state),
@@ -166,6 +173,17 @@ impl Runtime {
     pub(crate) fn state_root(&self) -> &Root {
         &self.root
     }
+}
+
+/// The state of a container about which nothing is peculiar.
+fn glance(root: &OwnedFd, id: &str) -> Option<State> {
+    let record = Root::glance(root, id)?;
+    let status = match record.look().ok()? {
+        Some(letter) => super::alive_status_by(&record, letter),
+        None if record.stage > Stage::Creating => Status::Stopped,
+        None => return None,
+    };
+    Some(super::describe(id, record, status))
 }
 
 /// Whether the caller is root, and of no user namespace but the first.

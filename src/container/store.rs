@@ -16,6 +16,7 @@ use crate::bundle::spec::{Resources, Spec};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::sys::uio::pread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -24,10 +25,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The format of `state.json`; another number is refused, naming it.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATE: &CStr = c"state.json";
 /// How long `state.json` may get beyond the configuration before updates that no longer count go.
 const ROOM_FOR_UPDATES: usize = 64 * 1024;
+/// How much of a journal is read at once, in bytes, where only its record is wanted.
+const READING: usize = 4096;
 const START: &CStr = c"start.sock";
 const START_NAME: &str = "start.sock";
 
@@ -60,7 +63,7 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
     /// The init process; pid 0 before it exists.
-    #[serde(flatten)]
+    #[serde(default)]
     pub(crate) init: Identity,
     /// The boot in which the init process was started; empty before that.
     #[serde(default)]
@@ -113,6 +116,14 @@ impl Record {
     /// A record of a container about to be made.
     pub(crate) fn new(id: &str) -> Self {
         Self { format: FORMAT, id: id.to_owned(), ..Self::default() }
+    }
+
+    /// Whether the init process lives, and then the letter of its state in `/proc/PID/stat`.
+    pub(crate) fn look(&self) -> Result<Option<u8>> {
+        if self.init.pid == 0 || self.boot != super::liveness::boot_id()? {
+            return Ok(None);
+        }
+        self.init.look()
     }
 
     /// What became of the init process.
@@ -176,19 +187,24 @@ impl Root {
         self.open()?.ok_or_else(|| self.error("open", Errno::ENOENT))
     }
 
-    /// Every container's directory, sorted by id; those removed meanwhile are left out.
-    pub(crate) fn directories(&self) -> Result<Vec<Directory>> {
-        let Some((root, ids)) = self.scan()? else { return Ok(Vec::new()) };
-        let mut directories = Vec::with_capacity(ids.len());
-        for id in ids {
-            let name = CString::new(id.as_str()).map_err(|_| state_error("open", Errno::EINVAL, &id))?;
-            directories.extend(Directory::at(Arc::clone(&root), name, &id)?);
-        }
-        Ok(directories)
+    /// The record of a container by its id below the opened root, where nothing is peculiar about it: it
+    /// was neither removed meanwhile nor is it being made, and can be read.
+    pub(crate) fn glance(root: &OwnedFd, id: &str) -> Option<Record> {
+        let path = CString::new(format!("{id}/state.json")).ok()?;
+        let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+        let journal = sys::fs::openat2(root, &path, libc::O_RDONLY, 0, resolve).ok()?;
+        let bytes = record_bytes(journal).ok()??;
+        serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.format == FORMAT)
+    }
+
+    /// Opens the directory of a container that [`scan`](Self::scan) has found, if it is one and still there.
+    pub(crate) fn directory(root: &Arc<OwnedFd>, id: &str) -> Result<Option<Directory>> {
+        let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
+        Directory::at(Arc::clone(root), name, id)
     }
 
     /// The ids of all containers, sorted, with the directory that they are in.
-    fn scan(&self) -> Result<Option<(Arc<OwnedFd>, Vec<String>)>> {
+    pub(crate) fn scan(&self) -> Result<Option<(Arc<OwnedFd>, Vec<String>)>> {
         let Some(root) = self.open()? else { return Ok(None) };
         let again = sys::fs::openat(&root, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
             .map_err(|e| self.error("open", e))?;
@@ -329,7 +345,11 @@ impl Directory {
     /// [`ErrorKind::NotFound`] where the container was deleted meanwhile, [`ErrorKind::Corrupt`]
     /// where the record is of another format.
     pub(crate) fn read(&self) -> Result<Option<Record>> {
-        Ok(self.read_kept()?.map(|(record, _)| record))
+        let found = sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0).and_then(record_bytes);
+        match self.found(found)?.flatten() {
+            Some(bytes) => self.decode(&bytes),
+            None => Ok(None),
+        }
     }
 
     /// The record, and all that is kept with it.
@@ -337,17 +357,26 @@ impl Directory {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub(crate) fn read_kept(&self) -> Result<Option<(Record, Kept)>> {
-        let bytes = match sys::fs::read_at(&self.fd, STATE) {
-            Ok(bytes) => bytes,
-            Err(Errno::ENOENT) if self.is_removed() => return Err(not_found(&self.id)),
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(e) => return Err(self.error("read state.json", e)),
-        };
+        let Some(bytes) = self.found(self.journal())? else { return Ok(None) };
         let record = match journal::read(&bytes).record {
             Some(record) => self.decode(record)?,
             None => None,
         };
         Ok(record.map(|record| (record, Kept { bytes })))
+    }
+
+    fn journal(&self) -> Result<Vec<u8>, Errno> {
+        sys::fs::read_regular(sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0)?)
+    }
+
+    /// What was read of the journal; `None` where there is none yet.
+    fn found<T>(&self, read: Result<T, Errno>) -> Result<Option<T>> {
+        match read {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::ENOENT) if self.is_removed() => Err(not_found(&self.id)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(self.error("read state.json", e)),
+        }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Option<Record>> {
@@ -389,7 +418,7 @@ impl Directory {
     /// Keeps the configuration as it was read, for `exec` and the hooks of later commands.
     /// `policy` is what [`exec`](super::Container::exec) needs of it, encoded; empty where that is not known.
     pub(crate) fn write_config(&self, bytes: &[u8], policy: &[u8]) -> Result<()> {
-        self.append(&journal::config_entries(bytes, policy))
+        self.append(&journal::config_entry(bytes, policy))
     }
 
     /// The configuration kept by [`write_config`](Self::write_config).
@@ -397,7 +426,7 @@ impl Directory {
     /// # Errors
     /// [`ErrorKind::Corrupt`] where a `create` that was cut short has kept none.
     pub(crate) fn read_config(&self) -> Result<Vec<u8>> {
-        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        let bytes = self.journal().map_err(|e| self.error("read state.json", e))?;
         journal::read(&bytes).config.map(<[u8]>::to_vec).ok_or_else(|| self.no_config())
     }
 
@@ -405,7 +434,7 @@ impl Directory {
     pub(crate) fn write_resources(&self, resources: &Resources) -> Result<()> {
         let json = serde_json::to_vec(resources).map_err(|e| cannot_encode(&e))?;
         let entry = journal::limits_entry(&json);
-        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        let bytes = self.journal().map_err(|e| self.error("read state.json", e))?;
         let held = journal::read(&bytes);
         let (Some(record), Some(config)) = (held.record, held.config) else { return self.append(&entry) };
         if bytes.len() < config.len() + held.policy.map_or(0, <[u8]>::len) + ROOM_FOR_UPDATES {
@@ -413,14 +442,14 @@ impl Directory {
         }
         // After very many updates: the same without those that no longer count.
         let mut all = journal::record_entry(record.to_vec());
-        all.extend(journal::config_entries(config, held.policy.unwrap_or_default()));
+        all.extend(journal::config_entry(config, held.policy.unwrap_or_default()));
         all.extend(entry);
         sys::fs::replace_at(&self.fd, STATE, &all, 0o600).map_err(|e| self.error("write state.json", e))
     }
 
     /// The limits kept by [`write_resources`](Self::write_resources), with the configuration.
     pub(crate) fn read_spec(&self) -> Result<Spec> {
-        let bytes = sys::fs::read_at(&self.fd, STATE).map_err(|e| self.error("read state.json", e))?;
+        let bytes = self.journal().map_err(|e| self.error("read state.json", e))?;
         let held = journal::read(&bytes);
         let mut spec = Spec::from_json(held.config.ok_or_else(|| self.no_config())?)?;
         if let Some(limits) = held.limits {
@@ -471,6 +500,27 @@ impl Directory {
     fn error(&self, operation: &'static str, errno: Errno) -> Error {
         state_error(operation, errno, &self.id)
     }
+}
+
+/// The record that counts in a journal, of which no more is read than it takes: the configuration may be
+/// long, and stands before it.
+fn record_bytes(journal: OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
+    let mut beginning = [0; READING];
+    let length = pread(&journal, &mut beginning, 0)?;
+    let beginning = &beginning[..length];
+    if length < READING {
+        return Ok(journal::read(beginning).record.map(<[u8]>::to_vec));
+    }
+    if let Some((behind, before)) = journal::behind_config(beginning) {
+        let mut entries = [0; READING];
+        let length = pread(&journal, &mut entries, i64::try_from(behind).map_err(|_| Errno::EFBIG)?)?;
+        if length < READING {
+            let last = journal::last_record(&entries[..length]);
+            return Ok(last.or_else(|| journal::read(before).record).map(<[u8]>::to_vec));
+        }
+    }
+    let all = sys::fs::read_regular(journal)?;
+    Ok(journal::read(&all).record.map(<[u8]>::to_vec))
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>> {

@@ -12,7 +12,7 @@ pub const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// Entries without `=`, without a name, or with a NUL byte.
 pub fn compose(env: &[String], at: &str) -> Result<Vec<String>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut seen = std::collections::HashSet::with_capacity(env.len());
+    let mut seen = std::collections::BTreeSet::new();
     let mut result = Vec::with_capacity(env.len());
     for (i, entry) in env.iter().enumerate().rev() {
         let wrong = match entry.split_once('=') {

@@ -60,6 +60,34 @@ pub fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// Reads a regular file (64 MiB at most) from where it stands to its end, which a short read tells.
+pub fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
+    const LIMIT: usize = 64 << 20;
+    let mut out: Vec<u8> = Vec::with_capacity(16 << 10);
+    loop {
+        let room = out.capacity() - out.len();
+        let n = retry(|| {
+            call!(libc::SYS_read, fd.as_fd().as_raw_fd(), out.as_mut_ptr().wrapping_add(out.len()), room)
+        })? as usize;
+        // SAFETY: read(2) filled `n` bytes of the spare capacity.
+        unsafe { out.set_len(out.len() + n) };
+        if n < room {
+            return Ok(out);
+        }
+        if out.len() > LIMIT {
+            return Err(Errno::EFBIG);
+        }
+        out.reserve(out.len());
+    }
+}
+
+/// Reads a small file below `dir` into `buffer` by one read(2), as files of procfs can be; what was read.
+pub fn read_once<'b>(dir: impl AsFd, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let fd = openat(dir, path, libc::O_RDONLY, 0)?;
+    let n = retry(|| call!(libc::SYS_read, fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()))?;
+    Ok(&buffer[..n as usize])
+}
+
 /// Reads a small file below `dir` (64 MiB at most).
 pub fn read_at(dir: impl AsFd, path: &CStr) -> Result<Vec<u8>, Errno> {
     read_all(openat(dir, path, libc::O_RDONLY, 0)?, 64 << 20)

@@ -10,7 +10,8 @@ const SIZE: usize = 4096;
 
 /// Bytes on their way from one descriptor to another.
 pub(super) struct Relay {
-    buffer: [u8; SIZE],
+    /// Not on the stack: most commands have no terminal to relay, and would touch its pages.
+    buffer: Box<[u8]>,
     /// The bytes in `start..end` are read and not yet written.
     start: usize,
     end: usize,
@@ -22,7 +23,7 @@ pub(super) struct Relay {
 
 impl Relay {
     pub(super) fn new() -> Self {
-        Self { buffer: [0; SIZE], start: 0, end: 0, ended: false, deaf: false }
+        Self { buffer: vec![0; SIZE].into_boxed_slice(), start: 0, end: 0, ended: false, deaf: false }
     }
 
     /// What to wait for: something to read, or room to write what has been read.
