@@ -288,7 +288,8 @@ pub(super) fn descriptors(pid: i32) -> Result<Vec<String>> {
     Ok((0..3).map(|number| descriptor(pid, number, &table).unwrap_or_default()).collect())
 }
 
-/// A file that lies on no mount of the container's is external to it: the host's /dev/null.
+/// A file that lies on no mount of the container's is external to it: the host's /dev/null. The name of a device
+/// follows the key.
 fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Option<String> {
     let path = format!("/proc/{pid}/fd/{number}");
     let name = nix::fcntl::readlink(path.as_str()).ok()?.to_string_lossy().into_owned();
@@ -297,15 +298,28 @@ fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Option<String> 
     let plain = matches!(stat.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFCHR) && !terminal;
     let mount = mount_id(&format!("/proc/{pid}/fdinfo/{number}")).ok()?;
     if plain && table.iter().all(|entry| entry.0 != mount) {
-        return Some(format!("file[{mount:x}:{:x}]", stat.st_ino));
+        let key = format!("file[{mount:x}:{:x}]", stat.st_ino);
+        let device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR;
+        return Some(if device { format!("{key} {name}") } else { key });
     }
     Some(name)
 }
 
 /// Those which stay outside the image.
 pub(super) fn external_files(descriptors: &[String]) -> impl Iterator<Item = String> {
-    let files: BTreeSet<&String> = descriptors.iter().filter(|name| name.starts_with("file[")).collect();
-    files.into_iter().cloned().collect::<Vec<_>>().into_iter()
+    let files: BTreeSet<&str> =
+        descriptors.iter().filter(|name| name.starts_with("file[")).map(|name| key(name)).collect();
+    files.into_iter().map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
+/// How criu calls a descriptor which stays outside the image.
+fn key(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
+}
+
+/// Whether a descriptor of the image was the host's null device.
+pub(super) fn was_null(name: &str) -> bool {
+    name.starts_with("file[") && name.ends_with(" /dev/null")
 }
 
 /// The descriptors which take the place of those in the image, with the numbers 0, 1 and 2 of criu's.
@@ -313,8 +327,9 @@ pub(super) fn inherited(descriptors: &[String]) -> Vec<Pair<i32>> {
     let mut pairs: Vec<Pair<i32>> = Vec::new();
     for (number, name) in descriptors.iter().enumerate().take(3) {
         let outside = name.starts_with("pipe:[") || name.starts_with("file[");
+        let name = key(name);
         if outside && pairs.iter().all(|(key, _)| key != name) {
-            pairs.push((name.clone(), number as i32));
+            pairs.push((name.to_owned(), number as i32));
         }
     }
     pairs
@@ -375,6 +390,10 @@ mod tests {
         assert_eq!(inherited(&names), expected);
         assert_eq!(external_files(&names).collect::<Vec<_>>(), ["file[1a:5]"]);
         assert!(inherited(&["/dev/pts/0".to_owned()]).is_empty());
+        let null = ["file[1a:5] /dev/null".to_owned()];
+        assert_eq!(inherited(&null), [("file[1a:5]".to_owned(), 0)]);
+        assert_eq!(external_files(&null).collect::<Vec<_>>(), ["file[1a:5]"]);
+        assert_eq!((was_null(&null[0]), was_null("/dev/null"), was_null(&names[0])), (true, false, false));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use serde::de::DeserializeOwned;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 const LOG: &str = "restore.log";
@@ -69,6 +69,38 @@ fn check(options: &RestoreOptions) -> Result<()> {
     [(options.pid_file.as_deref(), "pid file"), (socket, "console socket")]
         .into_iter()
         .try_for_each(|(path, what)| path.map_or(Ok(()), |p| handoff::require_absolute(p, what)))
+}
+
+/// What was the null device stays it where a pipe would come in its place: criu sets the position in what it takes
+/// for a device, and a pipe has none. `kept` keeps open what `stdio` borrows then.
+fn keep_null<'a>(
+    descriptors: &[String],
+    stdio: &mut [Option<BorrowedFd<'a>>; 3],
+    kept: &'a mut Option<OwnedFd>,
+) -> Result<()> {
+    let has_position = |number: usize, given: Option<BorrowedFd<'_>>| {
+        let tell = |fd: BorrowedFd<'_>| nix::unistd::lseek(fd, 0, nix::unistd::Whence::SeekCur).is_ok();
+        match (given, number) {
+            (Some(fd), _) => tell(fd),
+            (None, 0) => tell(std::io::stdin().as_fd()),
+            (None, 1) => tell(std::io::stdout().as_fd()),
+            (None, _) => tell(std::io::stderr().as_fd()),
+        }
+    };
+    let lost: Vec<usize> = (0..3)
+        .filter(|&n| descriptors.get(n).is_some_and(|name| external::was_null(name)))
+        .filter(|&n| !has_position(n, stdio[n]))
+        .collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let opened = sys::fs::openat(sys::fs::cwd(), c"/dev/null", libc::O_RDWR, 0)
+        .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on("/dev/null"))?;
+    let opened: &'a OwnedFd = kept.insert(opened);
+    for number in lost {
+        stdio[number] = Some(opened.as_fd());
+    }
+    Ok(())
 }
 
 /// A container that criu is making.
@@ -142,11 +174,14 @@ impl Restoring<'_> {
         let joined = external::restored_namespaces(&self.plan)?;
         let tree = self.tree()?;
         let keep: Vec<i32> = joined.files.iter().map(|(_, file)| file.as_raw_fd()).collect();
-        let mut null = None;
+        let (mut null, mut kept) = (None, None);
         let options = self.options;
+        let descriptors = self.descriptors()?;
+        let mut stdio = slots::stdio(&options.stdio, &mut null)?;
+        keep_null(&descriptors, &mut stdio, &mut kept)?;
         let setup = Setup {
             criu: &options.criu,
-            stdio: slots::stdio(&options.stdio, &mut null)?,
+            stdio,
             keep: &keep,
             join,
             session: !options.shell_job,
@@ -163,6 +198,7 @@ impl Restoring<'_> {
         self.check_version(&mut criu).map_err(said)?;
         let work_dir = seen_by(criu.pid(), &self.directories.work)?;
         let mut request = self.request(criu.pid(), root)?;
+        request.inherit_fd = external::inherited(&descriptors);
         request.work_dir_fd = Some(work_dir.as_raw_fd());
         request.join_ns = joined.paths;
         request
@@ -216,7 +252,6 @@ impl Restoring<'_> {
             empty_ns: libc::CLONE_NEWNET as u64,
             switches: switches.into_iter().filter_map(|(on, number)| on.then_some(number)).collect(),
             ext_mnt: external::restored_mounts(&self.plan)?,
-            inherit_fd: external::inherited(&self.descriptors()?),
             cg_root: if self.plan.cgroup.is_some() { external::cgroups(criu)? } else { Vec::new() },
             ..Opts::default()
         })
