@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The annotation that asks for what [`CreateOptions::init`] asks for.
-const INIT_ANNOTATION: &str = "org.orlop.init";
+pub(super) const INIT_ANNOTATION: &str = "org.orlop.init";
 
 /// Where `create` stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 //! Every list comes from the table that the work itself uses, so it cannot promise more than is
 //! done; what is not built yet says so with `false`.
 
-use super::OCI_VERSION;
+use super::{OCI_VERSION, create, criu};
+use crate::container::hooks::Kind;
 use crate::mount;
-use crate::namespace::Kind;
+use crate::namespace;
 use crate::process::{capability, memory_policy};
 use crate::seccomp::{Action, Arch, Flag, Operator};
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct Features {
     pub linux: LinuxFeatures,
     /// Facts of this implementation, named as annotations are.
     pub annotations: BTreeMap<&'static str, &'static str>,
+    /// Annotations of `config.json` which change what is done; one that ends in a dot is a prefix.
+    pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
 /// `linux` of [`Features`].
@@ -48,7 +51,7 @@ pub struct LinuxFeatures {
     /// SELinux labels.
     pub selinux: Enabled,
     /// Intel's resource director.
-    pub intel_rdt: Enabled,
+    pub intel_rdt: IntelRdtFeatures,
     /// NUMA memory policies.
     pub memory_policy: MemoryPolicyFeatures,
     /// Further abilities of mounts.
@@ -63,6 +66,18 @@ pub struct LinuxFeatures {
 pub struct Enabled {
     /// It can.
     pub enabled: bool,
+}
+
+/// `linux.intelRdt` of [`Features`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IntelRdtFeatures {
+    /// Classes of service are made and joined.
+    pub enabled: bool,
+    /// The field `schemata`.
+    pub schemata: bool,
+    /// The field `enableMonitoring`.
+    pub monitoring: bool,
 }
 
 /// `linux.cgroup` of [`Features`].
@@ -125,23 +140,16 @@ pub fn features() -> Features {
     Features {
         oci_version_min: "1.0.0",
         oci_version_max: OCI_VERSION,
-        hooks: vec![
-            "prestart",
-            "createRuntime",
-            "createContainer",
-            "startContainer",
-            "poststart",
-            "poststop",
-        ],
+        hooks: Kind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options: sorted(mount::options::names()),
         linux: LinuxFeatures {
-            namespaces: sorted(Kind::ALL.map(Kind::name)),
+            namespaces: sorted(namespace::Kind::ALL.map(namespace::Kind::name)),
             capabilities: capability::NAMES.to_vec(),
             cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
             seccomp: seccomp(),
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
-            intel_rdt: Enabled { enabled: false },
+            intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
             memory_policy: MemoryPolicyFeatures {
                 modes: memory_policy::MODES.iter().map(|m| m.0).collect(),
                 flags: memory_policy::FLAGS.iter().map(|f| f.0).collect(),
@@ -150,6 +158,11 @@ pub fn features() -> Features {
             net_devices: Enabled { enabled: true },
         },
         annotations: BTreeMap::from([("org.orlop.version", env!("CARGO_PKG_VERSION"))]),
+        potentially_unsafe_config_annotations: sorted([
+            create::INIT_ANNOTATION,
+            criu::CONFIG_ANNOTATION,
+            crate::plan::TYPE_ANNOTATION,
+        ]),
     }
 }
 
@@ -239,3 +252,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "features_tests.rs"]
+mod claims;

@@ -34,6 +34,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// All, in the order of a container's life.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
     /// The property's name.
     pub(crate) const fn name(self) -> &'static str {
         match self {

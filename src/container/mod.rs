@@ -33,8 +33,8 @@ mod update;
 pub use criu::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};
 pub use events::{Event, Events};
 pub use features::{
-    CgroupFeatures, Enabled, Features, LinuxFeatures, MemoryPolicyFeatures, MountExtensions, SeccompFeatures,
-    features,
+    CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
+    MountExtensions, SeccompFeatures, features,
 };
 pub use options::{Console, CreateOptions, ExecOptions, Stdio};
 pub use runtime::Runtime;

@@ -15,8 +15,8 @@ mod names;
 mod step;
 
 pub(crate) use compile::{
-    Bound, ExecOptions, Filter, HookPlace, Policy, Service, compile_exec, compile_hook, compile_loopback,
-    compile_mount_points, compile_service, kernel_version, privileged,
+    Bound, ExecOptions, Filter, HookPlace, Policy, Service, TYPE_ANNOTATION, compile_exec, compile_hook,
+    compile_loopback, compile_mount_points, compile_service, kernel_version, privileged,
 };
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;

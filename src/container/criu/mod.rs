@@ -25,7 +25,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// The annotation which names a file of criu's options for one container; empty for none.
-const CONFIG_ANNOTATION: &str = "org.criu.config";
+pub(super) const CONFIG_ANNOTATION: &str = "org.criu.config";
 
 /// The file of criu's options, which win over those of a request.
 fn config_file(criu: &Criu, annotations: &BTreeMap<String, String>) -> Option<String> {

@@ -6,7 +6,7 @@ use crate::process::label::{MOUNT_CONTEXTS, takes_mount_context};
 use crate::{Error, Phase, Result};
 
 /// The annotation that names another one of [`MOUNT_CONTEXTS`] than `context`.
-const TYPE_ANNOTATION: &str = "run.oci.mount_context_type";
+pub(crate) const TYPE_ANNOTATION: &str = "run.oci.mount_context_type";
 
 impl Compiler<'_> {
     /// Refuses a label which no module would enforce, or whose option there is not.

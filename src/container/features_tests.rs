@@ -1,0 +1,316 @@
+//! What `features` claims, held against what compiles: a claim is true, and nothing that works is kept quiet.
+
+use super::*;
+use crate::bundle::spec::IdMapping;
+use crate::bundle::{Bundle, Spec};
+use crate::plan::{Host, Options, compile};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// `config.json` with this value at a pointer, whose parents are there.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut spec = serde_json::to_value(Spec::template(false)).unwrap();
+    spec["root"]["path"] = json!("/usr");
+    spec["process"]["terminal"] = json!(false);
+    spec["process"]["capabilities"] = json!({});
+    spec["linux"]["resources"] = json!({});
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    spec.pointer_mut(parent).unwrap()[name] = value;
+    spec
+}
+
+/// A host which has everything, so that only this library can be in the way.
+fn host() -> Host {
+    let mut host = Host { privileged: true, apparmor: true, selinux: true, ..Host::detect().unwrap() };
+    host.kernel = (7, 0);
+    host
+}
+
+/// Whether it compiles without a warning, or why not.
+fn compiles(spec: &Value) -> Result<(), String> {
+    let spec = Spec::from_json(spec.to_string().as_bytes()).map_err(|e| e.to_string())?;
+    let bundle = Bundle::from_spec(None, spec).map_err(|e| e.to_string())?;
+    let options = Options { id: "x".into(), ..Options::default() };
+    let plan = compile(&bundle, &host(), &options).map_err(|e| e.to_string())?;
+    match plan.warnings().first() {
+        None => Ok(()),
+        Some(warning) => Err(warning.to_string()),
+    }
+}
+
+/// All of these, and nothing but these, are claimed; each compiles if claimed, and only then.
+fn agree(what: &str, claimed: &[&str], known: &[&str], spec_with: impl Fn(&str) -> Value) {
+    for name in known {
+        let done = compiles(&spec_with(name));
+        assert_eq!(claimed.contains(name), done.is_ok(), "{what} {name}: {done:?}");
+    }
+    for name in claimed {
+        assert!(known.contains(name), "{what}: the runtime-spec has no {name}");
+    }
+    assert!(compiles(&spec_with("nonsense")).is_err(), "{what}: nonsense compiles");
+}
+
+/// The words of the runtime-spec's schema (schema/defs-linux.json of 1.3.0).
+mod words {
+    pub(super) const NAMESPACES: &[&str] =
+        &["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"];
+    pub(super) const HOOKS: &[&str] =
+        &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+    pub(super) const ACTIONS: &[&str] = &[
+        "SCMP_ACT_KILL",
+        "SCMP_ACT_KILL_PROCESS",
+        "SCMP_ACT_KILL_THREAD",
+        "SCMP_ACT_TRAP",
+        "SCMP_ACT_ERRNO",
+        "SCMP_ACT_TRACE",
+        "SCMP_ACT_ALLOW",
+        "SCMP_ACT_LOG",
+        "SCMP_ACT_NOTIFY",
+    ];
+    pub(super) const ARCHS: &[&str] = &[
+        "SCMP_ARCH_X86",
+        "SCMP_ARCH_X86_64",
+        "SCMP_ARCH_X32",
+        "SCMP_ARCH_ARM",
+        "SCMP_ARCH_AARCH64",
+        "SCMP_ARCH_LOONGARCH64",
+        "SCMP_ARCH_M68K",
+        "SCMP_ARCH_MIPS",
+        "SCMP_ARCH_MIPS64",
+        "SCMP_ARCH_MIPS64N32",
+        "SCMP_ARCH_MIPSEL",
+        "SCMP_ARCH_MIPSEL64",
+        "SCMP_ARCH_MIPSEL64N32",
+        "SCMP_ARCH_PPC",
+        "SCMP_ARCH_PPC64",
+        "SCMP_ARCH_PPC64LE",
+        "SCMP_ARCH_S390",
+        "SCMP_ARCH_S390X",
+        "SCMP_ARCH_SH",
+        "SCMP_ARCH_SHEB",
+        "SCMP_ARCH_PARISC",
+        "SCMP_ARCH_PARISC64",
+        "SCMP_ARCH_RISCV64",
+    ];
+    pub(super) const FLAGS: &[&str] = &[
+        "SECCOMP_FILTER_FLAG_TSYNC",
+        "SECCOMP_FILTER_FLAG_LOG",
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    ];
+    pub(super) const OPERATORS: &[&str] = &[
+        "SCMP_CMP_NE",
+        "SCMP_CMP_LT",
+        "SCMP_CMP_LE",
+        "SCMP_CMP_EQ",
+        "SCMP_CMP_GE",
+        "SCMP_CMP_GT",
+        "SCMP_CMP_MASKED_EQ",
+    ];
+    pub(super) const MODES: &[&str] = &[
+        "MPOL_DEFAULT",
+        "MPOL_BIND",
+        "MPOL_INTERLEAVE",
+        "MPOL_WEIGHTED_INTERLEAVE",
+        "MPOL_PREFERRED",
+        "MPOL_PREFERRED_MANY",
+        "MPOL_LOCAL",
+    ];
+    pub(super) const MODE_FLAGS: &[&str] =
+        &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+}
+
+#[test]
+fn namespaces_and_hooks() {
+    let features = features();
+    agree("namespace", &features.linux.namespaces, words::NAMESPACES, |name| {
+        let mut spec = with("/linux/namespaces", json!([{"type": "mount"}]));
+        if name != "mount" {
+            spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": name}));
+        }
+        if name == "user" {
+            let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+            spec["linux"]["uidMappings"] = map.clone();
+            spec["linux"]["gidMappings"] = map;
+        }
+        // What needs namespaces of its own is not the point.
+        spec.as_object_mut().unwrap().remove("hostname");
+        spec["mounts"] = json!([]);
+        spec
+    });
+    // An unknown key of config.json is ignored, so that nonsense would compile: the plan tells.
+    let runs = |name: &str| {
+        let spec = with("/hooks", json!({name: [{"path": "/bin/true"}]}));
+        let bundle = Bundle::from_spec(None, Spec::from_json(spec.to_string().as_bytes()).unwrap()).unwrap();
+        let hooks = bundle.spec.hooks.unwrap_or_default();
+        Kind::ALL
+            .iter()
+            .filter(|kind| !kind.of(Some(&hooks)).is_empty())
+            .map(|k| k.name())
+            .collect::<Vec<_>>()
+    };
+    for name in words::HOOKS {
+        assert_eq!(runs(name), [*name]);
+    }
+    assert_eq!(features.hooks, words::HOOKS);
+}
+
+#[test]
+fn capabilities() {
+    let claimed = features().linux.capabilities;
+    let with_capability = |name: &str| with("/process/capabilities", json!({"bounding": [name]}));
+    agree("capability", &claimed, &capability::NAMES, with_capability);
+    // linux/capability.h up to 6.18.
+    assert_eq!(claimed.len(), 41);
+}
+
+#[test]
+fn seccomp_words() {
+    let claimed = features().linux.seccomp;
+    assert!(claimed.enabled);
+    let rule = |action: &str| json!([{"names": ["getcwd"], "action": action}]);
+    agree("action", &claimed.actions, words::ACTIONS, |name| {
+        let mut seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rule(name)});
+        if name == "SCMP_ACT_NOTIFY" {
+            seccomp["listenerPath"] = json!("/run/agent");
+        }
+        with("/linux/seccomp", seccomp)
+    });
+    agree("operator", &claimed.operators, words::OPERATORS, |name| {
+        let arg = json!({"index": 0, "value": 1, "valueTwo": 1, "op": name});
+        let rules = json!([{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO", "args": [arg]}]);
+        with("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}))
+    });
+    agree("arch", &claimed.archs, words::ARCHS, |name| {
+        let rules = rule("SCMP_ACT_ERRNO");
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [name], "syscalls": rules});
+        with("/linux/seccomp", profile)
+    });
+    let with_flag = |name: &str| {
+        let rules = rule(if name.ends_with("RECV") { "SCMP_ACT_NOTIFY" } else { "SCMP_ACT_ERRNO" });
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": [name], "syscalls": rules});
+        let mut spec = with("/linux/seccomp", profile);
+        if name.ends_with("RECV") {
+            spec["linux"]["seccomp"]["listenerPath"] = json!("/run/agent");
+        }
+        spec
+    };
+    agree("flag", &claimed.supported_flags, words::FLAGS, with_flag);
+    assert!(claimed.supported_flags.iter().all(|flag| claimed.known_flags.contains(flag)));
+    let mut known = claimed.known_flags;
+    known.sort_unstable();
+    assert_eq!(known, sorted(words::FLAGS.iter().copied()));
+}
+
+#[test]
+fn memory_policies() {
+    let claimed = features().linux.memory_policy;
+    agree("mode", &claimed.modes, words::MODES, |name| {
+        let nodes = if ["MPOL_DEFAULT", "MPOL_LOCAL"].contains(&name) { "" } else { "0" };
+        with("/linux/memoryPolicy", json!({"mode": name, "nodes": nodes}))
+    });
+    agree("flag", &claimed.flags, words::MODE_FLAGS, |name| {
+        with("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0", "flags": [name]}))
+    });
+}
+
+/// The switches: each is on if its field compiles on a host that has the thing.
+#[test]
+fn switches() {
+    let linux = features().linux;
+    let map = serde_json::to_value([IdMapping { container_id: 0, host_id: 1000, size: 1 }]).unwrap();
+    let idmapped = json!([{"destination": "/mnt", "type": "bind", "source": "/tmp", "options": ["bind"],
+        "uidMappings": map, "gidMappings": map}]);
+    for (what, claimed, spec) in [
+        ("apparmor", linux.apparmor.enabled, with("/process/apparmorProfile", json!("a-profile"))),
+        ("selinux", linux.selinux.enabled, with("/process/selinuxLabel", json!("a:b:c:s0"))),
+        ("selinux", linux.selinux.enabled, with("/linux/mountLabel", json!("a:b:c:s0"))),
+        ("idmap", linux.mount_extensions.idmap.enabled, with("/mounts", idmapped)),
+        ("net_devices", linux.net_devices.enabled, with("/linux/netDevices", json!({"eth0": {}}))),
+        ("rdt", linux.intel_rdt.enabled, with("/linux/intelRdt", json!({"closID": "a"}))),
+        ("schemata", linux.intel_rdt.schemata, with("/linux/intelRdt", json!({"schemata": ["L3:0=f"]}))),
+        (
+            "monitoring",
+            linux.intel_rdt.monitoring,
+            with("/linux/intelRdt", json!({"enableMonitoring": true})),
+        ),
+    ] {
+        let done = compiles(&spec);
+        assert_eq!(claimed, done.is_ok(), "{what}: {done:?}");
+    }
+}
+
+/// The form is that of features.md and of the schema: these keys, and each with something in it.
+#[test]
+fn form() {
+    let told = serde_json::to_value(features()).unwrap();
+    let keys = |pointer: &str| -> Vec<String> {
+        told.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect()
+    };
+    let top = [
+        "ociVersionMin",
+        "ociVersionMax",
+        "hooks",
+        "mountOptions",
+        "linux",
+        "annotations",
+        "potentiallyUnsafeConfigAnnotations",
+    ];
+    assert_eq!(sorted_keys(keys("")), sorted(top));
+    let linux = [
+        "namespaces",
+        "capabilities",
+        "cgroup",
+        "seccomp",
+        "apparmor",
+        "selinux",
+        "intelRdt",
+        "memoryPolicy",
+        "mountExtensions",
+        "netDevices",
+    ];
+    assert_eq!(sorted_keys(keys("/linux")), sorted(linux));
+    for (pointer, wanted) in [
+        ("/linux/cgroup", &["v1", "v2", "systemd", "systemdUser", "rdma"][..]),
+        ("/linux/seccomp", &["enabled", "actions", "operators", "archs", "knownFlags", "supportedFlags"]),
+        ("/linux/apparmor", &["enabled"]),
+        ("/linux/selinux", &["enabled"]),
+        ("/linux/intelRdt", &["enabled", "schemata", "monitoring"]),
+        ("/linux/memoryPolicy", &["modes", "flags"]),
+        ("/linux/mountExtensions", &["idmap"]),
+        ("/linux/mountExtensions/idmap", &["enabled"]),
+        ("/linux/netDevices", &["enabled"]),
+    ] {
+        assert_eq!(sorted_keys(keys(pointer)), sorted(wanted.iter().copied()), "{pointer}");
+    }
+    for (name, value) in told["annotations"].as_object().unwrap() {
+        assert!(name.contains('.') && value.is_string(), "{name}: {value}");
+    }
+}
+
+fn sorted_keys(mut keys: Vec<String>) -> Vec<String> {
+    keys.sort_unstable();
+    keys
+}
+
+/// Every annotation that the source looks for is told: a constant with such a name, here and in all rooms.
+#[test]
+fn annotations_of_the_source_are_told() {
+    fn walk(dir: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|ext| ext == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let lines = text.lines().filter(|line| line.contains("ANNOTATION: &str = \""));
+                found.extend(lines.map(|line| line.split('"').nth(1).unwrap().to_owned()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found.sort_unstable();
+    assert_eq!(found, features().potentially_unsafe_config_annotations);
+    assert!(found.len() > 2);
+}
