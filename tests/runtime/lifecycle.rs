@@ -23,6 +23,8 @@ pub(crate) fn cases() -> Vec<Case> {
         delete_of_a_running_container,
         delete_of_a_created_container,
         delete_of_an_unknown_container,
+        kill_and_delete_by_regular_expression,
+        regular_expressions_that_are_refused,
         start_twice,
         zombie_is_stopped,
         pid_file,
@@ -240,6 +242,42 @@ fn delete_of_a_created_container(t: &Test) {
 fn delete_of_an_unknown_container(t: &Test) {
     t.runtime(["delete", "no-such-container"]).output().refused(&["does not exist"]);
     t.runtime(["delete", "--force", "no-such-container"]).output().success();
+}
+
+fn kill_and_delete_by_regular_expression(t: &Test) {
+    let bundles = ["red-one", "red-two", "blue-one"].map(|name| {
+        let bundle = t.bundle();
+        let id = format!("{}-{name}", bundle.id());
+        bundle.named(&id).probe("sleep")
+    });
+    let containers: Vec<_> = bundles.iter().map(kit::Bundle::start).collect();
+    t.runtime(["kill", "--regex", "nobody.*", "KILL"]).output().success();
+    assert!(containers.iter().all(|c| c.status() == "running"));
+    // Found anywhere, not only as the whole.
+    t.runtime(["kill", "-r", "red-", "KILL"]).output().success();
+    assert_eq!([containers[0].wait(), containers[1].wait()], [137, 137]);
+    assert_eq!(containers[2].status(), "running");
+    if t.is_orlop() {
+        let refused = t.runtime(["delete", "--regex", "(one|two)$"]).output();
+        refused.refused(&["blue-one", "cannot delete 1 of 3 containers"]);
+    } else {
+        t.runtime(["delete", "--regex", "red-"]).output().success();
+    }
+    t.runtime(["state", containers[0].id()]).output().refused(&["does not exist"]);
+    t.runtime(["state", containers[1].id()]).output().refused(&["does not exist"]);
+    assert_eq!(containers[2].status(), "running");
+    t.runtime(["delete", "--force", "--regex", "^orlop-.*-blue-.ne$"]).output().success();
+    assert_eq!(containers[2].wait(), 137);
+    t.runtime(["state", containers[2].id()]).output().refused(&["does not exist"]);
+    t.runtime(["delete", "--regex", "."]).output().success();
+}
+
+fn regular_expressions_that_are_refused(t: &Test) {
+    t.only_orlop("it says nothing");
+    t.runtime(["delete", "--regex", "x("]).output().refused(&["--regex", "x("]);
+    t.runtime(["kill", "--regex", "*", "KILL"]).output().refused(&["--regex"]);
+    t.runtime(["kill", "--regex", "--all", "x", "KILL"]).output().refused(&["--regex", "--all"]);
+    t.runtime(["kill", "--regex", "x", "SIGSING"]).output().refused(&["SIGSING"]);
 }
 
 fn start_twice(t: &Test) {

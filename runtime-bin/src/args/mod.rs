@@ -94,6 +94,8 @@ pub(crate) struct Args {
     /// `--cgroup`
     pub(crate) cgroups: Vec<String>,
 
+    /// `kill --regex`, `delete --regex`
+    pub(crate) regex: bool,
     /// `kill --all`
     pub(crate) all: bool,
     /// `delete --force`

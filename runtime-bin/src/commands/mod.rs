@@ -10,6 +10,7 @@ mod kill;
 mod list;
 mod man;
 mod new;
+mod pattern;
 mod pause;
 mod plan;
 mod ps;

@@ -6,7 +6,9 @@ use std::fs;
 
 pub(super) const EFFECTS: &[Effect] = &[
     ("kill", "all", kill_all),
+    ("kill", "regex", kill_regex),
     ("delete", "force", delete_force),
+    ("delete", "regex", delete_regex),
     ("list", "format", list_format),
     ("list", "quiet", list_quiet),
     ("ps", "format", ps_format),
@@ -84,4 +86,18 @@ fn plan_config(t: &Test) {
 fn man_directory(t: &Test) {
     t.runtime(["man", "--directory", t.dir().to_str().unwrap()]).output().success();
     assert!(t.dir().join("orlop-run.8").exists());
+}
+
+fn kill_regex(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    t.runtime(["kill", ".*", "KILL"]).output().refused(&[]);
+    t.runtime(["kill", "--regex", ".*", "KILL"]).output().success();
+    assert_eq!(container.wait(), 137);
+}
+
+fn delete_regex(t: &Test) {
+    let container = t.bundle().create();
+    t.runtime(["delete", "^orlop"]).output().refused(&[]);
+    t.runtime(["delete", "--regex", "^orlop"]).output().success();
+    container.command("state", &[]).output().refused(&["does not exist"]);
 }

@@ -58,6 +58,13 @@ static RUN_FLAGS: &[Flag] = &[
     switch("keep", None, "keep the container's state after its end", |a, on| a.keep = on),
 ];
 
+static REGEX_FLAGS: &[Flag] = &[switch(
+    "regex",
+    Some('r'),
+    "the container id is a regular expression: do it to every container in whose id it is found",
+    |a, on| a.regex = on,
+)];
+
 static KILL_FLAGS: &[Flag] =
     &[switch("all", Some('a'), "send the signal to all processes of the container", |a, on| a.all = on)];
 
@@ -110,7 +117,7 @@ pub(super) static KILL: Command = Command {
     text: "The signal is a number or a name, with or without SIG (default: SIGTERM).\n\n\
         EXAMPLE:\n    {name} kill box KILL",
     words: (1, 2),
-    flags: &[KILL_FLAGS],
+    flags: &[KILL_FLAGS, REGEX_FLAGS],
 };
 
 pub(super) static DELETE: Command = Command {
@@ -121,5 +128,5 @@ pub(super) static DELETE: Command = Command {
     text: "Removes what is left of a stopped container, or of a created one: its cgroup and its state.\n\
         It also cleans up after a {name} that was killed half-way.",
     words: (1, 1),
-    flags: &[DELETE_FLAGS],
+    flags: &[DELETE_FLAGS, REGEX_FLAGS],
 };
