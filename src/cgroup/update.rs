@@ -49,6 +49,15 @@ impl Cgroup {
         }
     }
 
+    /// Whether the kernel limits the cgroup's swap.
+    pub(crate) fn counts_swap(&self) -> bool {
+        match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref()) {
+            (Some(directory), _) => file::exists(directory, "memory.memsw.limit_in_bytes"),
+            (None, Some(directory)) => file::exists(directory, "memory.swap.max"),
+            (None, None) => false,
+        }
+    }
+
     fn change<'a>(&'a self, change: &mut Change<'a>, settings: &'a Settings) -> Result<()> {
         for place in &self.record.v1 {
             let controllers = place.controllers();

@@ -102,6 +102,7 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
     cgroup(record).ok_or_else(|| {
         Error::new(ErrorKind::Unsupported, Phase::Cgroup, format!("container {consequence}"))
             .with_detail("it is in no cgroup")
+            .with_hint("it was made without one, or by a user to whom none was delegated")
     })
 }
 

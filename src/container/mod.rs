@@ -1,4 +1,4 @@
-//! The life of a container: create, start, kill, delete, exec.
+//! The life of a container: create, start, pause, update, kill, delete, exec.
 //!
 //! A [`Runtime`] is a state root; a [`Container`] is one directory in it together with the process
 //! that it describes. Both may be used from any thread, and any number of processes may work on the

@@ -35,7 +35,7 @@ impl Container {
         self.runtime.warn_of(&warnings);
         let cgroup = members::require(&record, "cannot be updated")?;
         let current = self.spec().map(current)?;
-        let wanted = with_swap(&current, resources);
+        let wanted = if cgroup.counts_swap() { with_swap(&current, resources) } else { resources.clone() };
         cgroup
             .update(&Layout::detect()?, &wanted)
             .map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))?;

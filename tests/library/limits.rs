@@ -22,7 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn resources(json: kit::Value) -> Resources {
+fn resources(json: &kit::Value) -> Resources {
     Resources::from_json(json.to_string().as_bytes()).unwrap()
 }
 
@@ -46,15 +46,15 @@ fn updates_are_remembered(t: &Test) {
         sleeper(t, json!({"devices": devices, "pids": {"limit": 30}, "memory": {"limit": 67_108_864}}));
     let kept = |container: &Container| container.spec().unwrap().linux.unwrap().resources.unwrap();
     let first = kept(&container);
-    container.update(&resources(json!({"pids": {"limit": 31}, "devices": []}))).unwrap();
-    container.update(&resources(json!({"memory": {"limit": 0, "reservation": 33_554_432}}))).unwrap();
+    container.update(&resources(&json!({"pids": {"limit": 31}, "devices": []}))).unwrap();
+    container.update(&resources(&json!({"memory": {"limit": 0, "reservation": 33_554_432}}))).unwrap();
     // Another process would see the same.
     let again = runtime(t).load(container.id()).unwrap();
     let expected = json!({
         "devices": devices, "pids": {"limit": 31},
         "memory": {"limit": 67_108_864, "reservation": 33_554_432}
     });
-    assert_eq!(kept(&again), resources(expected));
+    assert_eq!(kept(&again), resources(&expected));
     assert_ne!(kept(&again), first);
     assert_eq!(again.state().unwrap().status, Status::Running, "the rest of the state is what it was");
     assert_eq!(again.stats().unwrap().pids.unwrap().limit, Some(31));
@@ -72,7 +72,7 @@ fn a_refused_update_is_not_remembered(t: &Test) {
             ErrorKind::System,
         ),
     ] {
-        let error = container.update(&resources(update)).unwrap_err();
+        let error = container.update(&resources(&update)).unwrap_err();
         assert!(error.kind() == kind || error.kind() == ErrorKind::Unsupported, "{error:?}");
         assert!(!error.to_string().contains("config.json"), "{error}");
         assert_eq!(container.spec().unwrap(), before);
@@ -153,7 +153,7 @@ fn two_updates_at_once(t: &Test) {
     std::thread::scope(|scope| {
         for limits in [json!({"pids": {"limit": 31}}), json!({"memory": {"limit": 50_331_648}})] {
             let container = &container;
-            scope.spawn(move || (0..5).for_each(|_| container.update(&resources(limits.clone())).unwrap()));
+            scope.spawn(move || (0..5).for_each(|_| container.update(&resources(&limits)).unwrap()));
         }
     });
     let kept = container.spec().unwrap().linux.unwrap().resources.unwrap();

@@ -13,6 +13,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_soft_signal_does_not_thaw,
         delete_ends_a_paused_container,
         exec_waits_for_nobody,
+        who_forks_can_be_paused,
+        a_kill_during_a_pause,
     ]
 }
 
@@ -105,4 +107,27 @@ fn exec_waits_for_nobody(t: &Test) {
     let container = busy(t);
     container.command("pause", &[]).output().success();
     container.exec("report").fails_with(255, &["cannot exec in a paused container"]);
+}
+
+fn who_forks_can_be_paused(t: &Test) {
+    t.needs_freezer();
+    let words = ["spawn sleep"; 40].join(" , ");
+    let container = t.bundle().probe(&format!("{words} , burn 600000")).start();
+    for _ in 0..5 {
+        container.command("pause", &[]).output().success();
+        container.command("resume", &[]).output().success();
+    }
+    assert_eq!(container.status(), "running");
+}
+
+/// Whoever comes first: who was killed does not stand in the freezer for ever.
+fn a_kill_during_a_pause(t: &Test) {
+    t.needs_freezer();
+    for _ in 0..5 {
+        let container = t.bundle().probe("burn 600000").start();
+        let pause = container.command("pause", &[]).spawn();
+        container.kill("KILL");
+        pause.wait();
+        assert_eq!(container.wait(), 137);
+    }
 }

@@ -49,6 +49,10 @@ fn write(directory: &Path, setting: &Setting) -> Result<(), Errno> {
     }
 }
 
+/// sched-bwc.rst, "Management".
+const BANDWIDTH: &str = "a period is 1000 to 1000000, a quota 1000 or more and within the parent's share, \
+    a burst no more than the quota";
+
 /// Why the kernel has refused `value` in `file`.
 pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setting, errno: Errno) -> Error {
     let below_usage = [
@@ -76,10 +80,15 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
         (Errno::EINVAL, "memory.memsw.limit_in_bytes" | "memory.limit_in_bytes") => {
             error.with_hint("memory+swap limit should be >= memory limit")
         }
-        (Errno::EINVAL, "cpu.cfs_period_us" | "cpu.cfs_quota_us" | "cpu.cfs_burst_us" | "cpu.max" | "cpu.max.burst") => {
-            error.with_hint("a period is 1000 to 1000000, a quota 1000 or more, within the parent's share, and a burst no more than the quota")
+        (Errno::EINVAL, f) if f.starts_with("cpu.cfs_") || f.starts_with("cpu.max") => {
+            error.with_hint(BANDWIDTH)
         }
-        (Errno::ENOENT, _) => error.with_hint("this kernel's controller has no such file"),
+        (Errno::ENOENT, _) => match setting.controller.filter(|c| is_disabled(directory, setting.side, *c)) {
+            Some(c) => {
+                error.with_hint(format!("the {} controller is not enabled for this cgroup", c.v2_name()))
+            }
+            None => error.with_hint("this kernel's controller has no such file"),
+        },
         (Errno::EBUSY, f) if f.starts_with("cpuset.") => {
             error.with_hint("a cgroup below uses what would be taken away")
         }
@@ -88,6 +97,13 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
         }
         _ => error,
     }
+}
+
+/// Whether a cgroup2 directory lacks the controller, as one that was delegated without it.
+fn is_disabled(directory: &Path, side: Side, controller: Controller) -> bool {
+    let enabled = file::text(directory, "cgroup.controllers").ok().flatten();
+    side == Side::V2
+        && enabled.is_some_and(|text| !text.split_ascii_whitespace().any(|name| name == controller.v2_name()))
 }
 
 impl Settings {
