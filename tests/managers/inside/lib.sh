@@ -10,6 +10,7 @@
 #   until_true SECONDS COMMAND…   the command succeeds within that time
 #   lives COMMAND-LINE     a process with exactly this command line is there; `dead` says the opposite
 #   terminal COMMAND…      the command at a terminal of its own; carriage returns removed
+#   documented NAME        a block of docs/MANAGERS.md, marked `tried: NAME` there, with the tested runtime's path in it
 #   skip REASON            this machine cannot do that
 #   $MANAGER $RUNTIME $RUNTIME_PATH    who is at work; $state is /lane/state; $image the image, of busybox
 
@@ -45,6 +46,9 @@ terminal() {
 	# What is never written to keeps the terminal open until the command itself ends.
 	[ -p "$dir/hold" ] || mkfifo "$dir/hold"
 	script --quiet --return --echo never --command "$command" /dev/null <>"$dir/hold" | tr -d '\r'
+}
+documented() {
+	sed -n "/^<!-- tried: $1 -->/,/^\`\`\`$/{/^<!--/d;/^\`\`\`/d;s|/usr/local/bin/orlop|$RUNTIME_PATH|;p}" /lane/MANAGERS.md | grep .
 }
 skip() { echo "skip: $*"; exit 77; }
 

@@ -41,6 +41,10 @@ state_of() { ctr tasks list | awk -v id="$1" '$1 == id {print $3}'; }
 is() { [ "$(state_of "$1")" = "$2" ]; }
 sleeper() { run -d "$@" "$image" "$name" sleep 300; }
 
+t_as_documented() {
+	documented ctr-run >run.sh
+	same hello "$(bash run.sh)"
+}
 t_run() {
 	same "hello 1" "$(run --rm "$image" "$name" sh -c 'echo hello $$')"
 }

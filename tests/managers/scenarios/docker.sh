@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 
 limits[userns-remap]=120
+limits[as-documented]=120
 limits[many]=120
 export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=/lane/state/docker DOCKER_CLI_HINTS=false
 
@@ -9,7 +10,7 @@ export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=/lane/state/docker DOCK
 daemon() {
 	local of=$1
 	shift
-	PATH=$state/path:$PATH DOCKER_BUILDKIT_RUNC_COMMAND=$state/path/runc dockerd --config-file "$state/daemon.json" \
+	PATH=$state/path:$PATH DOCKER_BUILDKIT_RUNC_COMMAND=$state/path/runc dockerd --config-file "${configuration:-$state/daemon.json}" \
 		--host "unix:///run/$of.sock" --pidfile "/run/$of.pid" --data-root "/var/lib/$of" --exec-root "/run/$of" "$@" \
 		>"/lane/out/dockerd-$of.log" 2>&1 9>&- &
 	until_true 40 docker --host "unix:///run/$of.sock" version
@@ -102,7 +103,7 @@ t_tty_detached() {
 t_environment() {
 	same "b /home/user" "$(run --env A=b --workdir /home/user "$image" sh -c 'echo $A $(pwd)')"
 	same "by entrypoint" "$(run --entrypoint echo "$image" by entrypoint)"
-	has "10.9.8.7	far" "$(run --network bridge --add-host far:10.9.8.7 "$image" cat /etc/hosts)"
+	has "10.9.8.7	far" "$(docker run --rm --add-host far:10.9.8.7 "$image" cat /etc/hosts)"
 }
 t_logs() {
 	docker run --name "$name" --network none "$image" sh -c 'echo one; echo two >&2'
@@ -571,6 +572,20 @@ t_many() {
 	done
 	for n in "${pids[@]}"; do wait "$n"; done
 	same "1 2 3 4 5 6 7 8 9 10 11 12" "$(cat out-* | sort -n | xargs)"
+}
+t_as_documented() {
+	documented docker-daemon >daemon.json
+	configuration=$dir/daemon.json daemon documented --bridge none --iptables=false --ip6tables=false
+	(
+		export DOCKER_HOST=unix:///run/documented.sock
+		docker load --input "$state/box.tar"
+		documented docker-run >run.sh
+		same hello "$(bash run.sh)"
+		run --detach --name "$name" --runtime orlop "$image" sleep 300
+		same orlop "$(inspect '{{.HostConfig.Runtime}}')"
+		docker rm --force "$name"
+	)
+	undaemon documented
 }
 t_userns_remap() {
 	grep -q ^mapped: /etc/passwd || useradd --system mapped
