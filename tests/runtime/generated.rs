@@ -1,4 +1,4 @@
-//! Completions and man pages: what the shells and roff themselves say of them.
+//! Help, version, completions and man pages: what managers, shells and roff themselves make of them.
 
 use kit::{Case, Test};
 use std::fs;
@@ -7,6 +7,9 @@ use std::process::{Command, Stdio};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
+        version_as_managers_read_it,
+        help_of_every_command,
+        usage_errors_say_where_help_is,
         bash_reads_the_script,
         bash_completes,
         zsh_reads_the_script,
@@ -17,6 +20,51 @@ pub(crate) fn cases() -> Vec<Case> {
         man_page_of_an_unknown_command,
         man_directory_gets_all_pages,
     ]
+}
+
+/// What go-runc and dockerd take out of it, under whatever name the program is called.
+fn version_as_managers_read_it(t: &Test) {
+    t.only_orlop("its name is another");
+    let runc = t.dir().join("runc");
+    std::os::unix::fs::symlink(t.program(), &runc).unwrap();
+    for (program, name) in [(t.program(), "orlop"), (&runc, "runc")] {
+        let texts = ["--version", "-v", "-version"].map(|flag| silent(t, program.to_str().unwrap(), &[flag]));
+        assert!(texts.iter().all(|text| *text == texts[0]));
+        let lines: Vec<&str> = texts[0].lines().collect();
+        let version = lines[0].strip_prefix(&format!("{name} version ")).unwrap();
+        let is_version = |text: &str| {
+            let numbers = text.split(['-', '+']).next().unwrap().split('.');
+            numbers.map(|number| number.parse::<u32>().is_ok()).collect::<Vec<_>>() == [true; 3]
+        };
+        assert!(is_version(version), "{version}");
+        assert!(lines[1].strip_prefix("commit: ").is_some_and(|commit| !commit.is_empty()), "{lines:?}");
+        assert!(lines[2].strip_prefix("spec: ").is_some_and(is_version), "{lines:?}");
+        assert!(lines[1..].iter().all(|line| !line.contains("version")), "dockerd takes the last such line");
+    }
+}
+
+fn help_of_every_command(t: &Test) {
+    t.only_orlop("its help is another");
+    for command in commands(t) {
+        let help = t.bare([command.as_str(), "--help"]).output().success();
+        assert_eq!(help.stderr, "");
+        assert!(help.stdout.starts_with(&format!("NAME:\n   orlop {command} - ")), "{help}");
+        for words in [["help", &command], ["h", &command], [&command, "-h"], [&command, "-help"]] {
+            assert_eq!(t.bare(words).output().success().stdout, help.stdout, "{words:?}");
+        }
+        // Help counts before what is wrong behind it, as with `checkpoint --help ID`.
+        let all = t.bare([command.as_str(), "--help", "--no-such-flag"]).output().success();
+        assert_eq!(all.stdout, help.stdout);
+    }
+    for words in [vec!["help", "sail"], vec!["sail"], vec!["sail", "--help"], vec!["h", "sail"]] {
+        t.bare(words).output().refused(&["No help topic for 'sail'"]);
+    }
+}
+
+fn usage_errors_say_where_help_is(t: &Test) {
+    t.only_orlop("its words are others");
+    let output = t.bare(["start"]).output().refused(&["requires exactly 1 argument", "orlop start --help"]);
+    assert_eq!(output.stdout, "");
 }
 
 /// Whether that program is there; the test is skipped if not.
