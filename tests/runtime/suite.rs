@@ -5,6 +5,7 @@ mod argv;
 mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
+mod checkpoint;
 mod crashes;
 mod events;
 mod exec;
@@ -58,6 +59,7 @@ fn cases() -> Vec<kit::Case> {
         managers::cases(),
         security::cases(),
         crashes::cases(),
+        checkpoint::cases(),
         pause::cases(),
         update::cases(),
         unified_limits::cases(),

@@ -15,9 +15,11 @@ use crate::container::options::{Console, Stdio};
 use crate::container::store::{Directory, PlanOptions, Record, Stage};
 use crate::container::{Container, Runtime, Status, handoff, id, slots};
 use crate::init::launch::{Answer, Launch};
-use crate::mount::{Detached, in_root};
+use crate::mount::{Detached, idmap, in_root};
 use crate::namespace;
-use crate::plan::{Filter, Host, Plan, Policy, compile, compile_loopback, compile_mount_points};
+use crate::plan::{
+    Filter, Host, Plan, Policy, Step, compile, compile_loopback, compile_mount_points, compile_readonly_root,
+};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -169,6 +171,19 @@ impl Restoring<'_> {
         Ok(path)
     }
 
+    /// The images as the root of a new user namespace may read them, who is somebody else on the host;
+    /// `None` where nothing is in the way, or their file system knows no such mounts.
+    fn images_for_user(&self) -> Option<OwnedFd> {
+        if !self.plan.namespaces.is_new(namespace::Kind::User) {
+            return None;
+        }
+        let maps = self.plan.namespaces.id_maps();
+        let owners = idmap::user_namespace(&maps.uids, &maps.gids).ok()?;
+        let tree = Detached::clone_of(&self.directories.images, false).ok()?;
+        tree.idmap(owners, false).ok()?;
+        Some(tree.into_fd())
+    }
+
     /// The conversation with criu.
     fn run(&mut self, join: Option<&Join>, root: &str) -> Result<()> {
         let joined = external::restored_namespaces(&self.plan)?;
@@ -200,6 +215,8 @@ impl Restoring<'_> {
         let mut request = self.request(criu.pid(), root)?;
         request.inherit_fd = external::inherited(&descriptors);
         request.work_dir_fd = Some(work_dir.as_raw_fd());
+        let images = self.images_for_user();
+        request.images_dir_fd = images.as_ref().unwrap_or(&self.directories.images).as_raw_fd();
         request.join_ns = joined.paths;
         request
             .inherit_fd
@@ -241,7 +258,6 @@ impl Restoring<'_> {
             (options.auto_dedup, switch::AUTO_DEDUP),
         ];
         Ok(Opts {
-            images_dir_fd: self.directories.images.as_raw_fd(),
             log_file: LOG,
             root: root.to_owned(),
             config_file: config_file(&options.criu, &self.record.annotations),
@@ -295,6 +311,15 @@ impl Restoring<'_> {
         self.helper(&compile_loopback(self.host), pidfd.as_raw_fd())
     }
 
+    /// criu needs a root to write to, and leaves it so: before anything runs in it, it is read-only again.
+    fn readonly_root(&self) -> Result<()> {
+        let asked = self.plan.lines().iter().any(|line| line.step == Step::ReadonlyRoot);
+        match &self.init {
+            Some(pidfd) if asked => self.helper(&compile_readonly_root(self.host), pidfd.as_raw_fd()),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs a plan that ends by itself, with one descriptor.
     fn helper(&self, plan: &Plan, slot: RawFd) -> Result<()> {
         let mut null = None;
@@ -329,7 +354,12 @@ impl Restoring<'_> {
                 self.run_hooks(Kind::Prestart)?;
                 self.run_hooks(Kind::CreateRuntime)
             }
-            "post-restore" if self.init.is_none() => self.adopt(notice.pid),
+            "post-restore" => {
+                if self.init.is_none() {
+                    self.adopt(notice.pid)?;
+                }
+                self.readonly_root()
+            }
             "orphan-pts-master" => match notice.fd {
                 Some(master) => self.hand_over(master),
                 None => Ok(()),

@@ -160,7 +160,9 @@ pub(crate) struct CgroupPlan {
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 pub(crate) use label::TYPE_ANNOTATION;
 pub(crate) use policy::{Bound, Filter, Policy};
-pub(crate) use service::{Service, compile_loopback, compile_mount_points, compile_service};
+pub(crate) use service::{
+    Service, compile_loopback, compile_mount_points, compile_readonly_root, compile_service,
+};
 
 impl Plan {
     /// A plan from lines that no bundle asked for.

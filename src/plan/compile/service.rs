@@ -107,6 +107,21 @@ pub(crate) fn compile_loopback(host: &Host) -> Plan {
     plan(steps, vec![Slot::Process], 0, host)
 }
 
+/// Compiles what makes the root read-only in the mount namespace of the process in the only slot, and
+/// ends.
+pub(crate) fn compile_readonly_root(host: &Host) -> Plan {
+    let flags = Kind::Mount.flag();
+    let steps = vec![
+        Step::Spawn { namespaces: 0, into_cgroup: false },
+        Step::Undumpable,
+        Step::JoinNamespace { slot: 0, kind: Kind::Mount.name(), flags },
+        Step::HostRoot,
+        Step::ReadonlyRoot,
+        Step::Finish,
+    ];
+    plan(steps, vec![Slot::Process], 0, host)
+}
+
 /// Whether a path lies below another one, by their text.
 fn is_below(path: &str, above: &str) -> bool {
     let above = above.trim_end_matches('/');
