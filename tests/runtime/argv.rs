@@ -41,10 +41,12 @@ enum After {
     Prints(&'static str),
     /// Success; the pid file names the container's process, a child of the caller.
     Restored,
+    /// Success in a scope of systemd's, where there is one; failure which says that there is none.
+    Systemd,
     /// Failure in these words.
     Fails(&'static str),
 }
-use After::{Deleted, Exec, Fails, Pids, Prints, Ran, Restored, Status, Updated};
+use After::{Deleted, Exec, Fails, Pids, Prints, Ran, Restored, Status, Systemd, Updated};
 
 /// Manager, command line, and what it is about.
 type Shape = (&'static str, &'static str, Before, After);
@@ -116,7 +118,7 @@ const SHAPES: &[Shape] = &[
         "conmon",
         "--systemd-cgroup --log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
         Fresh,
-        Fails("systemd"),
+        Systemd,
     ),
     (
         "conmon",
@@ -209,7 +211,7 @@ const SHAPES: &[Shape] = &[
         "containerd",
         "--root {root} --log {log} --log-format json --systemd-cgroup create --bundle {bundle} --pid-file {pid} {id}",
         Fresh,
-        Fails("systemd"),
+        Systemd,
     ),
     (
         "containerd",
@@ -285,11 +287,17 @@ struct Call<'t> {
 }
 
 impl<'t> Call<'t> {
-    fn new(t: &'t Test, manager: &'static str, before: Before) -> Self {
+    fn new(t: &'t Test, manager: &'static str, template: &str, before: Before) -> Self {
         let end = if manager == "BuildKit" && before == Fresh { "exit 7" } else { "sleep" };
         // A cgroup of no limits: the calls with and without one are alike.
         let bundle = t.bundle().probe(end).remove("/linux/resources");
         let bundle = bundle.set("/process/terminal", before == Terminal);
+        let bundle = if template.contains("--systemd-cgroup") {
+            let path = format!("system.slice:orlop:{}", bundle.id());
+            bundle.set("/linux/cgroupsPath", path)
+        } else {
+            bundle
+        };
         // The init of a pid namespace is deaf to SIGTERM.
         let bundle = if before == Running { bundle.without_namespace("pid") } else { bundle };
         let (log, pid) = (t.dir().join("log.json"), t.dir().join("the-pid-file"));
@@ -347,7 +355,7 @@ impl Drop for Call<'_> {
 fn check(t: &Test, shape: &'static Shape) {
     t.only_orlop("the shapes are those of the managers' runtime");
     let (manager, template, before, after) = *shape;
-    let call = Call::new(t, manager, before);
+    let call = Call::new(t, manager, template, before);
     for name in ["image", "work"] {
         fs::create_dir(t.dir().join(name)).unwrap();
     }
@@ -461,7 +469,16 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
             let about = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
             assert!(about.contains(&format!("PPid:\t{}\n", std::process::id())), "{about}");
         }
-        Fails(text) => {
+        Systemd if Path::new("/run/systemd/system").exists() => {
+            output.success();
+            assert_eq!(status(), "created");
+            let pid = fs::read_to_string(&call.pid).unwrap();
+            let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+            let scope = format!("/system.slice/orlop-{}.scope", call.bundle.id());
+            assert!(cgroup.contains(&scope), "{cgroup}");
+        }
+        Systemd | Fails(_) => {
+            let text = if let Fails(text) = after { text } else { "systemd" };
             let output = output.refused(&[text]);
             if let Ok(log) = fs::read_to_string(&call.log) {
                 let last: Value = log.lines().last().unwrap().parse().unwrap();
@@ -522,7 +539,7 @@ fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
 /// Really root: whatever XDG_RUNTIME_DIR says, and if it says nothing.
 fn three_environments_find_the_same_containers(t: &Test) {
     t.only_orlop("its default directory has another name");
-    let call = Call::new(t, "podman", Fresh);
+    let call = Call::new(t, "podman", "", Fresh);
     call.bundle.write();
     let words = |line: &str| call.words(line);
     t.bare(words("create --bundle {bundle} --pid-file {pid} {id}")).only_env(&[]).output().success();

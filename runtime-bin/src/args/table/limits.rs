@@ -324,9 +324,9 @@ pub(super) static UPDATE: Command = Command {
     name: Name::Update,
     summary: "change the limits of a container",
     usage: "<container-id>",
-    text: "What is not named stays as it is. The file has the form of linux.resources in config.json:\n\
-        {\"memory\": {\"limit\": 67108864}, \"cpu\": {\"quota\": 50000, \"period\": 100000}, \"pids\": {\"limit\": 100}}\n\
-        where zeros stand for \"leave it\", but for pids, burst and idle. Its devices are left aside:\n\
+    text: "What is not named stays as it is. The file has the form of linux.resources in config.json:\n\n    \
+        {\"memory\": {\"limit\": 67108864}, \"cpu\": {\"quota\": 50000, \"period\": 100000}, \"pids\": {\"limit\": 100}}\n\n\
+        Zeros stand for \"leave it\", but for pids, burst and idle. Its devices are left aside:\n\
         access to devices does not change.\n\n\
         EXAMPLE:\n    {name} update box --memory 64M --pids-limit 100",
     words: (1, 1),
