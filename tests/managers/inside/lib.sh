@@ -1,7 +1,7 @@
 # What scenarios are written with. A scenario is a function t_NAME of scenarios/MANAGER.sh; it runs in a shell of its own under
 # `set -e`, in a new directory ($dir), with a name for its container that nobody else uses ($name), and fails with the first
 # command that does. The file also has `start` and `stop` for the manager (run once, with files in /lane/state), and may
-# have `cleanup`, which runs after each scenario, and `limits[NAME]=SECONDS` (60 otherwise; NAME with hyphens).
+# have `cleanup`, which runs after each scenario, and `limits[NAME]=SECONDS` (120 otherwise; NAME with hyphens).
 #
 #   same WANT GOT          two texts are equal
 #   has PART TEXT          a text contains another
@@ -31,7 +31,8 @@ status() {
 	[ "$want" = "$got" ] || complain "status $want and not $got of: $*"
 }
 until_true() {
-	local end=$((SECONDS + $1))
+	# Three times as long where the machine is busy with other things.
+	local end=$((SECONDS + 3 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || { complain "within the time: $*"; return 1; }

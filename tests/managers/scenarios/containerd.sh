@@ -1,7 +1,6 @@
 # containerd through ctr.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 
-limits[many]=120
 
 daemon() {
 	containerd --config "$state/config.toml" >>/lane/out/containerd.log 2>&1 9>&- &

@@ -1,9 +1,6 @@
 # Docker: dockerd with the runtime under test as its default one, and BuildKit in it.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 
-limits[userns-remap]=120
-limits[as-documented]=120
-limits[many]=120
 export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=/lane/state/docker DOCKER_CLI_HINTS=false
 
 # daemon NAME OPTION…: a dockerd with its own directories
