@@ -1,7 +1,7 @@
 //! A bundle: directory, validated configuration, root file system.
 
 use super::read::{self, Findings};
-use super::spec::Spec;
+use super::spec::{Mount, Mounts, Spec};
 use super::validate;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use nix::errno::Errno;
@@ -165,4 +165,14 @@ fn read_config(path: &Path) -> Result<Vec<u8>> {
 fn system(operation: &str, path: &Path, e: &std::io::Error) -> Error {
     let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     Error::sys(Phase::Config, operation.to_owned(), errno).on(path.display().to_string())
+}
+/// Reads mounts alone: the array that a configuration has as `mounts`, or an object with that one member.
+///
+/// # Errors
+/// A syntax error with line and column, or every problem found, each with its JSON pointer.
+pub fn mounts_from_json(text: &[u8]) -> Result<Vec<Mount>> {
+    if text.trim_ascii_start().starts_with(b"[") {
+        return read::document(text);
+    }
+    Mounts::from_json(text).map(|section| section.mounts)
 }

@@ -17,7 +17,7 @@ mod template;
 mod tests;
 mod validate;
 
-pub use load::{Bundle, CONFIG};
+pub use load::{Bundle, CONFIG, mounts_from_json};
 pub use names::{parse_id_list, sysctl_path};
 pub use spec::Spec;
 pub use validate::{validate, validate_process, validate_resources};

@@ -180,28 +180,10 @@ impl Joining<'_> {
             preserve_fds: self.options.preserve_fds,
             home,
             cgroup_files: join.map_or(0, |join| join.files().len()),
-            namespaces: self.namespaces(),
+            namespaces: members::namespaces(self.record, self.namespaces),
             no_new_keyring: self.record.options.no_new_keyring,
         };
         compile_exec(&self.bound, host, &options)
-    }
-
-    /// The namespaces to join. Nobody can join the user namespace that he is in.
-    fn namespaces(&self) -> u64 {
-        let mut flags = self.namespaces;
-        let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
-        let time = format!("/proc/{}/ns/time", self.record.init.pid);
-        if self.record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
-            flags |= libc::CLONE_NEWTIME as u64;
-        }
-        if flags & libc::CLONE_NEWUSER as u64 == 0 {
-            return flags;
-        }
-        let ours = inode("/proc/self/ns/user".into());
-        if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", self.record.init.pid)) {
-            return flags & !(libc::CLONE_NEWUSER as u64);
-        }
-        flags
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {

@@ -92,6 +92,24 @@ impl Container {
     }
 }
 
+/// Of the namespaces which a container does not share with the host (`CLONE_NEW*`) those which the caller can
+/// join: nobody can join the user namespace that he is in.
+pub(super) fn namespaces(record: &Record, mut flags: u64) -> u64 {
+    let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
+    let time = format!("/proc/{}/ns/time", record.init.pid);
+    if record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
+        flags |= libc::CLONE_NEWTIME as u64;
+    }
+    if flags & libc::CLONE_NEWUSER as u64 == 0 {
+        return flags;
+    }
+    let ours = inode("/proc/self/ns/user".into());
+    if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", record.init.pid)) {
+        return flags & !(libc::CLONE_NEWUSER as u64);
+    }
+    flags
+}
+
 /// The cgroup of a container, unless it was made without.
 pub(super) fn cgroup(record: &Record) -> Option<Cgroup> {
     (!record.cgroup.is_empty()).then(|| Cgroup::open(record.cgroup.clone()))

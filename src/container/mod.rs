@@ -20,6 +20,7 @@ mod listener;
 mod liveness;
 mod lock;
 mod members;
+mod mounts;
 mod options;
 mod population;
 mod runtime;

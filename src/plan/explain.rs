@@ -266,6 +266,8 @@ impl Step {
                 })
             }
             Self::Execute { args, .. } => write!(f, "execute {args:?}"),
+            Self::Unmount { directory, name } => write!(f, "unmount {directory}{name}"),
+            Self::Done => f.write_str("done"),
             Self::NoProgram => f.write_str("there is no program: start fails"),
             Self::Finish => f.write_str("end"),
             _ => Ok(()),

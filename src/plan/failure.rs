@@ -102,6 +102,7 @@ fn phase(step: &Step) -> Phase {
         | Step::ReadonlyMount { .. }
         | Step::Pivot { .. }
         | Step::ReadonlyRoot
+        | Step::Unmount { .. }
         | Step::RootPropagation { .. } => Phase::Mount,
         Step::Seccomp { .. } => Phase::Seccomp,
         Step::RunHooks { .. } => Phase::Hook,
@@ -114,6 +115,10 @@ fn hint(step: &Step, call: Option<u32>, errno: Errno) -> Option<&'static str> {
     Some(match (step, errno) {
         (Step::Mount { mount, .. }, Errno::ELOOP) if mount.no_symlinks => {
             "proc and sysfs must be mounted on ordinary directories, not through symbolic links"
+        }
+        (Step::Unmount { .. }, Errno::EINVAL) => "nothing is mounted there, or not for this container alone",
+        (Step::Unmount { .. }, Errno::ELOOP) => {
+            "name the mount point itself, not a symbolic link that leads there"
         }
         (Step::Mount { mount, .. }, Errno::ENOTDIR) if mount.options.bind.is_some() => {
             "are you trying to mount a directory onto a file (or vice-versa)? check if the specified host \

@@ -420,6 +420,14 @@ pub enum Step {
     },
     /// There is no program to execute.
     NoProgram,
+    /// umount2(2) of what is mounted on `name` in a directory of the container's, to which no symbolic link
+    /// leads, with all that is mounted below.
+    Unmount {
+        directory: String,
+        name: String,
+    },
+    /// Everything is done, and no program comes after it.
+    Done,
     /// Nothing is left to do: the process ends.
     Finish,
 }

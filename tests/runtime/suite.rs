@@ -13,6 +13,7 @@ mod flags;
 mod full_disk;
 mod generated;
 mod hooks;
+mod hot_mounts;
 mod lifecycle;
 mod logs;
 mod managers;
@@ -46,6 +47,7 @@ fn cases() -> Vec<kit::Case> {
         mount_options::cases(),
         exec::cases(),
         hooks::cases(),
+        hot_mounts::cases(),
         resources::cases(),
         seccomp::cases(),
         seccomp_notify::cases(),

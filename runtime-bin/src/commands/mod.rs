@@ -9,6 +9,7 @@ mod features;
 mod kill;
 mod list;
 mod man;
+mod mounts;
 mod new;
 mod pattern;
 mod pause;
@@ -91,6 +92,7 @@ pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Out
         Name::Man => man::man(program, args),
         Name::Pause => pause::pause(args, log),
         Name::Plan => plan::plan(args, log),
+        Name::Mounts => mounts::mounts(args, log),
         Name::Ps => ps::ps(args, log),
         Name::Resume => pause::resume(args, log),
         Name::Run => new::run(args, log),

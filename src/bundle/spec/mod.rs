@@ -24,4 +24,4 @@ pub use resources::{
     ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Seccomp, SeccompArg, Syscall};
-pub use top::{Hook, Hooks, Mount, Root, Spec};
+pub use top::{Hook, Hooks, Mount, Mounts, Root, Spec};

@@ -51,6 +51,12 @@ model! {
         pub gid_mappings: Vec<IdMapping> = "gidMappings",
     }
 
+    /// Mounts alone, under their name.
+    pub struct Mounts ["config.md#mounts"] {
+        /// In the order in which they are made.
+        pub mounts: Vec<Mount> = "mounts" required,
+    }
+
     /// Programs to run at points of the container's life, in the order listed.
     pub struct Hooks ["config.md#posix-platform-hooks"] {
         /// Deprecated: as `createRuntime`, called before it.

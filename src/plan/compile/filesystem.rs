@@ -125,7 +125,7 @@ impl Compiler<'_> {
         self.asked("/root/path", Step::Root { path, slot });
     }
 
-    fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
+    pub(super) fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
         let pointer = format!("/mounts/{index}");
         let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
         Self::refuse_mount(&pointer, mount, &options)?;
@@ -211,7 +211,8 @@ impl Compiler<'_> {
         let own = path.starts_with(&self.bundle.rootfs);
         let source = path.display().to_string();
         let idmap = self.idmap(pointer, mount, &options, own)?.map(Box::new);
-        let by_host = (self.trees_by_host() && !own) || idmap.is_some();
+        // Who joins a container sees nothing of the host any more.
+        let by_host = self.joining.is_some() || (self.trees_by_host() && !own) || idmap.is_some();
         let slot = by_host.then(|| self.slot(Slot::Tree { path: source.clone(), recursive, idmap }));
         let from = if slot.is_some() { Source::Slot } else { Source::Path };
         let step = MountStep {
@@ -235,6 +236,10 @@ impl Compiler<'_> {
         options: MountOptions,
         destination: String,
     ) -> Result<()> {
+        if self.joining.is_some() {
+            let why = "the container's cgroup is mounted when the container is made, or never";
+            return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
+        }
         let mut options = options;
         let (record, optional) = match (&self.cgroup, &self.host.cgroups) {
             (Some(cgroup), _) => (Cow::Borrowed(&cgroup.record), cgroup.options.optional),

@@ -163,12 +163,12 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Pl
     }
 }
 
-fn standard(lines: &mut Vec<Line>, step: Step) {
+pub(super) fn standard(lines: &mut Vec<Line>, step: Step) {
     lines.push(Line { origin: Origin::Standard, step });
 }
 
 /// All namespaces but the mounts, while the host's /proc is in reach; then the final process.
-fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
+pub(super) fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
     let flags = namespaces & !MOUNT;
     if flags != 0 {
         standard(lines, Step::JoinNamespace { slot, kind: "container's", flags });
@@ -177,7 +177,7 @@ fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
     standard(lines, Step::NewSession);
 }
 
-fn enter_mounts(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
+pub(super) fn enter_mounts(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
     if namespaces & MOUNT != 0 {
         standard(lines, Step::JoinNamespace { slot, kind: "mount", flags: MOUNT });
     }

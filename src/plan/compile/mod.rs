@@ -10,6 +10,7 @@ mod join;
 mod label;
 mod policy;
 mod program;
+mod remount;
 mod service;
 
 use super::lower::{self, Kernel};
@@ -160,6 +161,7 @@ pub(crate) struct CgroupPlan {
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 pub(crate) use label::TYPE_ANNOTATION;
 pub(crate) use policy::{Bound, Filter, Policy};
+pub(crate) use remount::{compile_mounts, compile_unmounts};
 pub(crate) use service::{
     Service, compile_loopback, compile_mount_points, compile_readonly_root, compile_service,
 };

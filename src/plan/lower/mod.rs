@@ -116,6 +116,7 @@ impl Lower {
             | Step::Pivot { .. }
             | Step::ReadonlyRoot
             | Step::RootPropagation { .. } => self.rootfs(step),
+            Step::Unmount { directory, name } => self.unmount(directory, name),
             Step::Mount { mount, slot } => self.mount(mount, *slot),
             Step::CgroupMount { destination, options, views, context } => {
                 self.cgroup_v1(destination, options, views, context.as_ref());

@@ -40,6 +40,27 @@ impl Lower {
         self.asm.close(root);
     }
 
+    /// Unmounts what is on `name` in a directory of the root that this process has. Whoever may rename
+    /// directories there cannot lead it to another mount: no mount point can be renamed, and no symbolic link
+    /// is followed.
+    pub(super) fn unmount(&mut self, directory: &str, name: &str) {
+        let root = match self.root {
+            Some(root) => root,
+            None => {
+                let (path, flags) = (self.text(c"/"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+                let root = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+                *self.root.insert(root)
+            }
+        };
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        let place = self.open_in_root(directory, flags, libc::RESOLVE_NO_SYMLINKS);
+        self.asm.call(libc::SYS_fchdir, &[place.into()]);
+        let (name, flags) = (self.string(name), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW);
+        self.asm.call(libc::SYS_umount2, &[name, flags.into()]);
+        self.asm.call(libc::SYS_fchdir, &[root.into()]);
+        self.asm.close(place);
+    }
+
     fn propagations(&mut self, mount: Reg, options: &MountOptions) {
         for change in &options.propagation {
             let empty = self.empty();

@@ -132,6 +132,7 @@ impl Lower {
                 self.asm.state(state::EXECUTING);
                 self.asm.call(libc::SYS_execve, &[program, argv, envp]);
             }
+            Step::Done => self.asm.state(state::CREATED),
             Step::NoProgram => self.asm.fail(Errno::EINVAL, 0),
             Step::Finish => {
                 self.asm.state(state::CREATED);

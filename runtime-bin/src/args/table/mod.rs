@@ -11,6 +11,7 @@ mod generate;
 mod global;
 mod lifecycle;
 mod limits;
+mod mounts;
 mod query;
 mod takes;
 
@@ -79,6 +80,8 @@ pub(crate) enum Name {
     Exec,
     /// `list`
     List,
+    /// `mounts`
+    Mounts,
     /// `ps`
     Ps,
     /// `spec`
@@ -180,6 +183,7 @@ pub(crate) static COMMANDS: &[&Command] = &[
     &lifecycle::KILL,
     &query::LIST,
     &generate::MAN,
+    &mounts::MOUNTS,
     &limits::PAUSE,
     &config::PLAN,
     &query::PS,
