@@ -25,6 +25,7 @@ fn host(v2: bool) -> Host {
         privileged: true,
         apparmor: false,
         selinux: false,
+        resctrl: Some("/sys/fs/resctrl".into()),
         cgroups: Some(cgroups),
     }
 }
@@ -143,4 +144,32 @@ fn mounts_are_labelled_where_selinux_is() {
     let error = compiled(false, None).unwrap_err();
     assert_eq!(error.pointer(), Some("/linux/mountLabel"));
     assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
+}
+
+#[test]
+fn classes_of_service_are_joined() {
+    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    let compiled = |config: &str, resctrl: Option<PathBuf>| {
+        let mut spec = serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+        spec["linux"]["intelRdt"] = serde_json::from_str(config).unwrap();
+        let spec = Spec::from_json(spec.to_string().as_bytes()).unwrap();
+        let path = PathBuf::from("/var/lib/manager/bundle");
+        let rootfs = path.join("rootfs");
+        let bundle = Bundle { path, spec, config: text.clone(), rootfs, warnings: Vec::new() };
+        let options = Options { id: "box".into(), wait_for_start: true, ..Options::default() };
+        compile(&bundle, &Host { resctrl, ..host(false) }, &options).map(|plan| plan.to_string())
+    };
+    let root = Some(PathBuf::from("/sys/fs/resctrl"));
+    let plan = compiled("{\"enableMonitoring\": true}", root.clone()).unwrap();
+    for line in [
+        "class of service /sys/fs/resctrl/box, with a monitoring group",
+        "join the class of service and its monitoring group",
+    ] {
+        assert!(plan.contains(line), "{plan}");
+    }
+    let plan = compiled("{\"closID\": \"/\"}", root).unwrap();
+    assert!(plan.contains("class of service /sys/fs/resctrl  "), "{plan}");
+    let error = compiled("{\"closID\": \"gold\"}", None).unwrap_err();
+    assert_eq!(error.pointer(), Some("/linux/intelRdt"));
+    assert!(error.to_string().contains("no resctrl file system is mounted"), "{error}");
 }

@@ -42,6 +42,7 @@ mod path;
 mod procs;
 mod record;
 mod remove;
+pub mod resctrl;
 mod settings;
 mod stats;
 #[cfg(test)]

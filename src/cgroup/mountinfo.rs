@@ -30,9 +30,14 @@ impl<'a> Entry<'a> {
 /// A later mount on (or above) a mount point hides what is there: a tmpfs or a cgroup2 mounted over
 /// `/sys/fs/cgroup` hides the hierarchies below it, and `mountinfo` still lists them.
 pub(super) fn visible_cgroups(text: &[u8]) -> Vec<Entry<'_>> {
+    visible(text, &["cgroup", "cgroup2"])
+}
+
+/// The same of mounts of these types.
+pub(super) fn visible<'a>(text: &'a [u8], kinds: &[&str]) -> Vec<Entry<'a>> {
     let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
     let entries: Vec<Entry<'_>> = text.lines().filter_map(Entry::parse).collect();
-    let candidates = entries.iter().filter(|e| e.kind == "cgroup" || e.kind == "cgroup2");
+    let candidates = entries.iter().filter(|e| kinds.contains(&e.kind));
     candidates.filter(|c| !hidden(c, &entries)).copied().collect()
 }
 

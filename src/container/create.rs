@@ -9,6 +9,7 @@ use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
 use super::{CgroupManager, Container, CreateOptions, Runtime, Status, clock, handoff, id};
 use crate::bundle::{Bundle, Spec};
+use crate::cgroup::resctrl::Group;
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::mount::in_root;
@@ -47,8 +48,9 @@ pub(super) fn create(
     let plan = compile(bundle, &host, &saved.compiler(id, until))?;
     // Those of the bundle, its reader has seen already.
     runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
+    let mut record = record(id, bundle, &plan, saved);
+    record.resctrl = resctrl(id, bundle, &host)?;
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
-    let record = record(id, bundle, &plan, saved);
     let container = Container::new(runtime.clone(), directory);
     let mut making =
         Making { container, record, bundle, plan, host: &host, options, until, stub: None, agent: None };
@@ -80,6 +82,15 @@ fn check(options: &CreateOptions) -> Result<()> {
         .into_iter()
         .filter_map(|(path, what)| path.map(|p| (p, what)))
         .try_for_each(|(path, what)| handoff::require_absolute(path, what))
+}
+
+/// The resctrl groups to be made.
+fn resctrl(id: &str, bundle: &Bundle, host: &Host) -> Result<Option<Group>> {
+    let config = bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    let (Some(config), Some(root)) = (config, &host.resctrl) else { return Ok(None) };
+    let mut group = Group::plan(root, config, id);
+    group.look().map_err(|e| e.with_pointer("/linux/intelRdt"))?;
+    Ok(Some(group))
 }
 
 pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
@@ -175,6 +186,7 @@ impl Making<'_> {
             self.agent = Agent::connect(&self.bundle.spec)?;
         }
         let join = make_cgroup(&self.plan, self.host, &mut self.record)?;
+        self.make_resctrl()?;
         let console = self.spawn(join)?;
         // The host side's own work is done while the stub does its.
         let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines())).encode()?;
@@ -221,6 +233,14 @@ impl Making<'_> {
     fn keep_init(&mut self) {
         if let Some(stub) = self.stub.take() {
             let _ = self.container.init.set(stub.pidfd);
+        }
+    }
+
+    fn make_resctrl(&self) -> Result<()> {
+        let config = self.bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+        match (&self.record.resctrl, config) {
+            (Some(group), Some(config)) => group.make(config).map_err(|e| e.with_pointer("/linux/intelRdt")),
+            _ => Ok(()),
         }
     }
 

@@ -123,6 +123,9 @@ impl Container {
             let _ = sys::process::wait(pidfd, false);
         }
         members::remove(&record, record.own_pid_namespace && record.init.pid != 0)?;
+        if let Some(group) = &record.resctrl {
+            group.remove()?;
+        }
         if record.poststop && record.hooked && record.stage != Stage::Deleting {
             self.run_poststop(&record);
             record.stage = Stage::Deleting;

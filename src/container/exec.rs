@@ -9,6 +9,7 @@ use super::store::Record;
 use super::{Container, ExecOptions, ExecProcess, Status, alive_status, handoff, members};
 use crate::bundle::spec::Process;
 use crate::bundle::validate_process;
+use crate::cgroup::resctrl::Group;
 use crate::cgroup::{Cgroup, CgroupPath, Join, Layout};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::plan::{self, Bound, Host, Plan, Policy, compile_exec};
@@ -180,6 +181,13 @@ impl Joining<'_> {
             preserve_fds: self.options.preserve_fds,
             home,
             cgroup_files: join.map_or(0, |join| join.files().len()),
+            resctrl: self
+                .record
+                .resctrl
+                .iter()
+                .flat_map(Group::tasks)
+                .map(|p| p.display().to_string())
+                .collect(),
             namespaces: members::namespaces(self.record, self.namespaces),
             no_new_keyring: self.record.options.no_new_keyring,
         };

@@ -149,7 +149,7 @@ pub fn features() -> Features {
             seccomp: seccomp(),
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
-            intel_rdt: IntelRdtFeatures { enabled: false, schemata: false, monitoring: false },
+            intel_rdt: IntelRdtFeatures { enabled: true, schemata: true, monitoring: true },
             memory_policy: MemoryPolicyFeatures {
                 modes: memory_policy::MODES.iter().map(|m| m.0).collect(),
                 flags: memory_policy::FLAGS.iter().map(|f| f.0).collect(),

@@ -67,6 +67,7 @@ impl Slots {
                 Slot::Tree { .. } | Slot::FileSystem { .. } => {
                     Some(detached(slot).map_err(|e| at_slot(plan, number, e))?)
                 }
+                Slot::Resctrl(path) => Some(tasks(path).map_err(|e| at_slot(plan, number, e))?),
                 Slot::Start => sources.directory.map(Directory::listen_for_start).transpose()?,
             };
             slots.numbers.push(opened.as_ref().map_or(-1, AsRawFd::as_raw_fd));
@@ -79,6 +80,12 @@ impl Slots {
     pub(super) fn numbers(&self) -> &[RawFd] {
         &self.numbers
     }
+}
+
+fn tasks(path: &str) -> Result<OwnedFd> {
+    let name = sys::fs::cstring(path);
+    let opened = name.and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_WRONLY, 0));
+    opened.map_err(|e| Error::sys(Phase::Cgroup, "open", e).on(path))
 }
 
 /// A mount that only the host side can make.
@@ -120,6 +127,7 @@ fn owners(owners: &Owners) -> Result<OwnedFd> {
 fn at_slot(plan: &Plan, number: usize, error: Error) -> Error {
     let used = plan.lines().iter().find(|line| match &line.step {
         Step::Root { slot, .. } | Step::Mount { slot, .. } => *slot == Some(number),
+        Step::JoinResctrl { slots } => slots.contains(&number),
         _ => false,
     });
     match used.and_then(|line| line.pointer()) {

@@ -84,6 +84,9 @@ pub(crate) struct Record {
     /// The cgroup's directories.
     #[serde(default)]
     pub(crate) cgroup: crate::cgroup::Record,
+    /// The resctrl groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<crate::cgroup::resctrl::Group>,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,

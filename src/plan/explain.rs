@@ -127,6 +127,14 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MakeCgroup { path } => write!(f, "make cgroup {path}"),
+            Self::MakeResctrl { path, monitor } => {
+                let monitor = if *monitor { ", with a monitoring group" } else { "" };
+                write!(f, "class of service {path}{monitor}")
+            }
+            Self::JoinResctrl { slots } if slots.len() > 1 => {
+                f.write_str("join the class of service and its monitoring group")
+            }
+            Self::JoinResctrl { .. } => f.write_str("join the class of service"),
             Self::Spawn { namespaces: n, into_cgroup } => {
                 let cgroup = if *into_cgroup { ", in its cgroup" } else { "" };
                 write!(f, "spawn the stub{cgroup}; new namespaces: {}", namespaces(*n))

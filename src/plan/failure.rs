@@ -78,7 +78,10 @@ fn ordinary(line: &Line, call: Option<u32>, errno: Errno) -> Error {
 
 fn phase(step: &Step) -> Phase {
     match step {
-        Step::MakeCgroup { .. } | Step::JoinCgroup { .. } => Phase::Cgroup,
+        Step::MakeCgroup { .. }
+        | Step::JoinCgroup { .. }
+        | Step::MakeResctrl { .. }
+        | Step::JoinResctrl { .. } => Phase::Cgroup,
         Step::Spawn { .. } | Step::Undumpable | Step::HandOver { .. } | Step::AwaitHost(_) => Phase::Launch,
         Step::WriteIdMaps
         | Step::MoveNetDevices { .. }

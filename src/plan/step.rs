@@ -56,6 +56,8 @@ pub enum Slot {
     Tasks(usize),
     /// The namespace file at this path, to be joined.
     Namespace(String),
+    /// The `tasks` file of a resctrl group.
+    Resctrl(String),
     /// The namespaces of the process behind this pidfd.
     Process,
     /// A detached copy of the mount tree at this host path, for user namespaces whose root cannot
@@ -182,6 +184,11 @@ pub enum Step {
     MakeCgroup {
         path: String,
     },
+    /// Make the resctrl groups and write their schemata.
+    MakeResctrl {
+        path: String,
+        monitor: bool,
+    },
     /// Spawn the stub in new namespaces.
     Spawn {
         namespaces: u64,
@@ -207,6 +214,10 @@ pub enum Step {
     Dumpable,
     /// Write 0 to a v1 hierarchy's `tasks`.
     JoinCgroup {
+        slots: Vec<usize>,
+    },
+    /// Write 0 to the `tasks` file of a resctrl group.
+    JoinResctrl {
         slots: Vec<usize>,
     },
     /// setns(2).
@@ -437,6 +448,7 @@ impl Step {
     pub fn side(&self) -> Side {
         match self {
             Self::MakeCgroup { .. }
+            | Self::MakeResctrl { .. }
             | Self::Spawn { .. }
             | Self::WriteIdMaps
             | Self::MoveNetDevices { .. }

@@ -4,6 +4,7 @@ use kit::{Bundle, Case, Container, Test, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
+        class_of_service_needs_its_file_system,
         process_is_in_its_cgroups,
         memory_limit,
         memory_swap_and_reservation,
@@ -289,4 +290,14 @@ fn cgroup_below_is_deleted_too(t: &Test) {
     std::fs::create_dir_all(&below).unwrap();
     container.command("delete", &["--force"]).output().success();
     assert!(!below.exists());
+}
+
+/// Where there is one, the golden plans and the unit tests show what becomes of it.
+fn class_of_service_needs_its_file_system(t: &Test) {
+    if std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(" - resctrl ") {
+        kit::skip("there is a resctrl file system");
+    }
+    t.only_orlop("it says it in other words");
+    let bundle = t.bundle().set("/linux/intelRdt", json!({"closID": "gold"}));
+    bundle.try_run().refused(&["no resctrl file system is mounted", "/linux/intelRdt"]);
 }

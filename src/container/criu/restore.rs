@@ -4,7 +4,7 @@ use super::dump::{DESCRIPTORS, Directories, HAS_NETWORK_LOCK, REMARKS, Remarks};
 use super::message::{Kind as Request, Opts, switch};
 use super::options::{CgroupsMode, NetworkLock, RestoreOptions};
 use super::service::{Notice, Service, Setup, explain, require};
-use super::{config_file, external};
+use super::{config_file, external, unsupported};
 use crate::bundle::Bundle;
 use crate::cgroup::Join;
 use crate::container::create::{self, Until};
@@ -52,6 +52,11 @@ pub(in super::super) fn restore(
         ..PlanOptions::default()
     };
     let plan = compile(bundle, &host, &saved.compiler(id, Until::Running))?;
+    if bundle.spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
+        return Err(
+            unsupported("criu restores no process into a class of service").with_pointer("/linux/intelRdt")
+        );
+    }
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
     let container = Container::new(runtime.clone(), directory);

@@ -2,6 +2,7 @@
 
 use super::super::step::{Origin, Slot, Step, Turn};
 use super::Compiler;
+use crate::cgroup::resctrl::Group;
 use crate::namespace::{Kind, Source};
 use crate::process::sysctl::{self, Needs};
 use crate::{Error, Phase, Result};
@@ -10,6 +11,7 @@ impl Compiler<'_> {
     pub(super) fn isolation(&mut self) -> Result<()> {
         self.two_stages = self.needs_two_stages();
         self.cgroup_line();
+        let groups = self.resctrl()?;
         let new = self.new_flags_of_clone()?;
         self.spawn_flags = if self.two_stages { 0 } else { new };
         let into_cgroup = self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
@@ -21,6 +23,7 @@ impl Compiler<'_> {
             self.standard(Step::Undumpable);
         }
         self.join_cgroup();
+        self.join_resctrl(&groups);
         self.any_processor();
         if self.two_stages {
             self.oom_score();
@@ -103,6 +106,29 @@ impl Compiler<'_> {
         }
         let slots = (0..v1 + usize::from(unified)).map(|i| self.slot(Slot::Tasks(i))).collect();
         self.standard(Step::JoinCgroup { slots });
+    }
+
+    /// The class of service; the `tasks` files of its groups.
+    fn resctrl(&mut self) -> Result<Vec<String>> {
+        const POINTER: &str = "/linux/intelRdt";
+        let config = self.bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+        let Some(config) = config else { return Ok(Vec::new()) };
+        let Some(root) = &self.host.resctrl else {
+            return Err(Error::unsupported(Phase::Cgroup, POINTER, "no resctrl file system is mounted")
+                .with_hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it"));
+        };
+        let group = Group::plan(root, config, &self.options.id);
+        let path = group.directory.display().to_string();
+        self.asked(POINTER, Step::MakeResctrl { path, monitor: group.monitor.is_some() });
+        Ok(group.tasks().map(|path| path.display().to_string()).collect())
+    }
+
+    pub(super) fn join_resctrl(&mut self, tasks: &[String]) {
+        if tasks.is_empty() {
+            return;
+        }
+        let slots = tasks.iter().map(|path| self.slot(Slot::Resctrl(path.clone()))).collect();
+        self.asked("/linux/intelRdt", Step::JoinResctrl { slots });
     }
 
     fn join_namespaces(&mut self) -> Result<()> {

@@ -24,6 +24,8 @@ pub(crate) struct ExecOptions {
     pub(crate) home: Option<String>,
     /// Through how many files the process joins its cgroup.
     pub(crate) cgroup_files: usize,
+    /// The `tasks` files of the container's resctrl groups.
+    pub(crate) resctrl: Vec<String>,
     /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
     pub(crate) namespaces: u64,
     /// Keep the caller's session keyring.
@@ -83,6 +85,7 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         let slots = (0..options.cgroup_files).map(|i| compiler.slot(Slot::Tasks(i))).collect();
         compiler.standard(Step::JoinCgroup { slots });
     }
+    compiler.join_resctrl(&options.resctrl);
     if !compiler.affinity(process, |affinity| affinity.r#final.as_deref(), "final")? {
         compiler.any_processor();
     }

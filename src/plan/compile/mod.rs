@@ -37,6 +37,8 @@ pub struct Host {
     pub apparmor: bool,
     /// Whether SELinux is on.
     pub selinux: bool,
+    /// Where the resctrl file system is mounted, if it is.
+    pub resctrl: Option<PathBuf>,
     /// The cgroup hierarchies; none where no cgroup file system is mounted.
     pub cgroups: Option<Layout>,
 }
@@ -55,6 +57,7 @@ impl Host {
             privileged: privileged(),
             apparmor: crate::process::label::apparmor_enabled(),
             selinux: crate::process::label::selinux_enabled(),
+            resctrl: cgroup::resctrl::mount_point(),
             cgroups: Layout::detect().ok(),
         })
     }
@@ -73,6 +76,7 @@ impl Host {
             privileged: privileged(),
             apparmor: named(&process.apparmor_profile) && crate::process::label::apparmor_enabled(),
             selinux: named(&process.selinux_label) && crate::process::label::selinux_enabled(),
+            resctrl: None,
             cgroups: None,
         })
     }
@@ -245,7 +249,6 @@ impl Plan {
 /// the pointer of what cannot be enforced.
 pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> {
     let mut compiler = Compiler::new(bundle, host, options)?;
-    compiler.refuse()?;
     compiler.check_labels()?;
     compiler.check_mount_label()?;
     compiler.isolation()?;
@@ -347,19 +350,6 @@ impl<'a> Compiler<'a> {
     /// Whether the container has a user namespace which is not the caller's.
     fn in_user_namespace(&self) -> bool {
         self.namespaces.has(Kind::User)
-    }
-
-    /// Valid fields which are not built yet.
-    fn refuse(&self) -> Result<()> {
-        let not_yet = |pointer: &str, what: &str| {
-            Err(Error::unsupported(Phase::Plan, pointer, format!("{what} is not built yet")))
-        };
-        match &self.bundle.spec.linux {
-            Some(linux) if linux.intel_rdt.is_some() => {
-                not_yet("/linux/intelRdt", "resource director technology")
-            }
-            _ => Ok(()),
-        }
     }
 
     fn finish(self) -> Plan {

@@ -24,6 +24,13 @@ impl Lower {
                     self.asm.call(libc::SYS_close, &[Self::slot(*slot).into()]);
                 }
             }
+            Step::JoinResctrl { slots } => {
+                let zero = self.text(c"0");
+                for slot in slots {
+                    self.asm.call(libc::SYS_write, &[Self::slot(*slot).into(), zero, 1.into()]);
+                    self.asm.call(libc::SYS_close, &[Self::slot(*slot).into()]);
+                }
+            }
             Step::JoinNamespace { slot, flags, .. } => {
                 self.asm.call(libc::SYS_setns, &[Self::slot(*slot).into(), (*flags).into()]);
             }

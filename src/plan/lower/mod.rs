@@ -84,6 +84,7 @@ impl Lower {
     fn step(&mut self, step: &Step) {
         match step {
             Step::MakeCgroup { .. }
+            | Step::MakeResctrl { .. }
             | Step::Spawn { .. }
             | Step::WriteIdMaps
             | Step::MoveNetDevices { .. }
@@ -92,6 +93,7 @@ impl Lower {
             Step::Undumpable
             | Step::Dumpable
             | Step::JoinCgroup { .. }
+            | Step::JoinResctrl { .. }
             | Step::JoinNamespace { .. }
             | Step::HandOver { .. }
             | Step::Unshare { .. }
