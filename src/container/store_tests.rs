@@ -1,4 +1,5 @@
 use super::*;
+use crate::bundle::spec::Resources;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
