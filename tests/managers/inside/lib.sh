@@ -75,7 +75,7 @@ cgroup_value() {
 things() {
 	# The parents which managers choose stay.
 	find /sys/fs/cgroup -mindepth 3 -type d ! -name buildkit 2>/dev/null | sed 's/^/cgroup /'
-	find /run/"$RUNTIME" /run/runc /run/containerd/runc/* /run/docker/runtime-*/* -mindepth 1 -type d 2>/dev/null | sed 's/^/state /'
+	find /run/"$RUNTIME" /run/runc /run/containerd/runc/* /run/docker/runtime-*/* -mindepth 1 -name .cache -prune -o -type d -print 2>/dev/null | sed "s/^/state /"
 	awk '$5 !~ "^/(proc|sys|dev|lane|run/[a-z]*/netns/default)" {print "mount " $5}' /proc/self/mountinfo
 	# Shells of this script come and go.
 	ps -e -o pid=,ppid=,comm= | awk '$3 !~ /^(ps|awk|bash|sed|find|diff|sort|sleep)$/ {print "process " $3}' | sort
