@@ -157,7 +157,11 @@ pub fn features() -> Features {
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: true },
         },
-        annotations: BTreeMap::from([("org.orlop.version", env!("CARGO_PKG_VERSION"))]),
+        // Whether criu is there is another question; the second name is what others look for.
+        annotations: BTreeMap::from([
+            ("org.orlop.version", env!("CARGO_PKG_VERSION")),
+            ("org.opencontainers.runc.checkpoint.enabled", "true"),
+        ]),
         potentially_unsafe_config_annotations: sorted([
             create::INIT_ANNOTATION,
             criu::CONFIG_ANNOTATION,
@@ -206,6 +210,7 @@ mod tests {
         assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
         assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(features["ociVersionMax"], OCI_VERSION);
+        assert_eq!(features["annotations"]["org.opencontainers.runc.checkpoint.enabled"], "true");
     }
 
     /// What is reported to work compiles, and what is left out is refused.

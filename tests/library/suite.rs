@@ -1,6 +1,7 @@
 //! The library against the real kernel: containers from a program with threads of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod checkpoint;
 mod faults;
 mod lifecycle;
 mod limits;
@@ -17,7 +18,14 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [lifecycle::cases(), threads::cases(), faults::cases(), roots::cases(), limits::cases()];
+    let rooms = [
+        lifecycle::cases(),
+        threads::cases(),
+        faults::cases(),
+        roots::cases(),
+        limits::cases(),
+        checkpoint::cases(),
+    ];
     rooms.into_iter().flatten().collect()
 }
 

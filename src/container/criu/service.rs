@@ -10,9 +10,11 @@ use crate::sys;
 use crate::sys::process::Exit;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
 /// The oldest that knows all of what is asked of it: external pid namespaces, `status-ready`.
 const OLDEST: Version = 31500;
@@ -228,21 +230,26 @@ impl Service {
 
 impl Drop for Service {
     /// What criu has begun to restore is our child and not its own: where it fails, it kills, and who
-    /// reaps is we. The number of a process group is nobody else's as long as its leader is not reaped.
+    /// reaps is we. All of that is in criu's process group, whose number is nobody else's as long as there
+    /// is somebody in it.
     fn drop(&mut self) {
         if self.reaped {
             return;
         }
         self.socket = None;
-        if self.session {
-            let _ = sys::process::poll_in(&self.stub.pidfd, PATIENCE_MS);
-            let _ = sys::process::pidfd_send_signal(&self.stub.pidfd, libc::SIGKILL);
-            let _ = sys::process::poll_in(&self.stub.pidfd, PATIENCE_MS);
-            let group = Pid::from_raw(self.stub.pid);
-            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
-            while !matches!(waitid(Id::PGid(group), flags), Err(_) | Ok(WaitStatus::StillAlive)) {}
-        } else {
-            self.stub.destroy();
+        if !self.session {
+            return self.stub.destroy();
+        }
+        let _ = sys::process::poll_in(&self.stub.pidfd, PATIENCE_MS);
+        let group = Pid::from_raw(self.stub.pid);
+        let _ = killpg(group, Signal::SIGKILL);
+        let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS.unsigned_abs().into());
+        while Instant::now() < deadline {
+            match waitid(Id::PGid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
+                Ok(_) => {}
+                Err(_) => return,
+            }
         }
     }
 }

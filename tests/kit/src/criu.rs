@@ -36,6 +36,12 @@ impl Criu {
         call.env("PATH", &path).env(DIRECTORY, self.dir.to_str().unwrap())
     }
 
+    /// The program, and the environment which it wants.
+    pub fn program(&self) -> (PathBuf, Vec<(String, String)>) {
+        let env = vec![(DIRECTORY.to_owned(), self.dir.to_string_lossy().into_owned())];
+        (self.dir.join("bin/criu"), env)
+    }
+
     /// Something that it is to do, see [`main`].
     pub fn with(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.join(name), text).unwrap();
