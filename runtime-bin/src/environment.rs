@@ -1,7 +1,8 @@
 //! What comes from the environment and the working directory: the library reads neither.
 
 use crate::commands::Failure;
-use orlop::container::Runtime;
+use orlop::container::{Runtime, SystemdBus};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The state root: `--root`, or the usual one.
@@ -38,9 +39,19 @@ pub(crate) fn listen_fds() -> u32 {
     number("LISTEN_FDS").unwrap_or(0)
 }
 
+/// The systemd that makes cgroups: the system's for its root, and otherwise the user's.
+pub(crate) fn systemd(rootless: Option<bool>) -> SystemdBus {
+    if !rootless.unwrap_or_else(Runtime::is_rootless) {
+        return SystemdBus::system();
+    }
+    let session = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR");
+    SystemdBus::user(session.as_deref(), runtime.as_deref().map(Path::new))
+}
+
 /// The service manager's socket; an empty variable counts as unset.
-pub(crate) fn notify_socket() -> Option<PathBuf> {
-    std::env::var_os("NOTIFY_SOCKET").filter(|v| !v.is_empty()).map(PathBuf::from)
+pub(crate) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|v| !v.is_empty())
 }
 
 #[cfg(test)]

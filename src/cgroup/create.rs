@@ -70,6 +70,52 @@ impl Cgroup {
         Ok((Self { record }, join))
     }
 
+    /// Takes over a cgroup that another manager has made around a process, such as a delegated scope of
+    /// systemd's: writes the limits, and adds the process where a v1 hierarchy has no such cgroup yet.
+    ///
+    /// # Errors
+    /// That the process is elsewhere; as [`Cgroup::create`].
+    pub fn adopt(
+        layout: &Layout,
+        record: Record,
+        settings: &Settings,
+        options: &Options,
+        pid: i32,
+    ) -> Result<Self> {
+        let found = Self::of_process(layout, pid)?;
+        let (wanted, is) = (&record.unified, &found.record.unified);
+        if let (Some(wanted), Some(is)) = (wanted, is)
+            && wanted != is
+        {
+            return Err(Error::new(ErrorKind::System, Phase::Cgroup, "the process is in another cgroup")
+                .on(is.display().to_string())
+                .with_detail(format!("it was to be in {}", wanted.display())));
+        }
+        make::adopt(layout, &record, settings, options, pid)?;
+        Ok(Self { record })
+    }
+
+    /// Gives the cgroup2 directory, and the files which its owner may have, to a user: he may divide it
+    /// among cgroups of his own (cgroups(7), "Cgroup delegation containment").
+    ///
+    /// # Errors
+    /// That the caller may not.
+    pub fn delegate(&self, uid: u32) -> Result<()> {
+        let Some(directory) = &self.record.unified else { return Ok(()) };
+        let known = file::text(Path::new("/sys/kernel/cgroup"), "delegate").ok().flatten();
+        let known = known.as_deref().unwrap_or("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
+        let owner = Some(nix::unistd::Uid::from_raw(uid));
+        for name in std::iter::once("").chain(known.lines()) {
+            let path = if name.is_empty() { directory.clone() } else { directory.join(name) };
+            match nix::unistd::chown(&path, owner, None) {
+                // Files of controllers which are not there.
+                Err(nix::errno::Errno::ENOENT) if !name.is_empty() => {}
+                done => done.map_err(|e| file::failed("chown", directory, name, e))?,
+            }
+        }
+        Ok(())
+    }
+
     /// The cgroup of a record; nothing is looked at.
     pub fn open(record: Record) -> Self {
         Self { record }

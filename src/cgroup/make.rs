@@ -9,6 +9,7 @@ use super::settings::{Settings, Side, apply};
 use super::{devices, file, procs, unified};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const POINTER: &str = "/linux/cgroupsPath";
@@ -30,6 +31,25 @@ pub(super) fn make(
             Err(e)
         }
     }
+}
+
+/// Finishes a cgroup that another manager has made around a process: the limits which that one knows
+/// nothing of, and the hierarchies where it has made none.
+pub(super) fn adopt(
+    layout: &Layout,
+    record: &Record,
+    settings: &Settings,
+    options: &Options,
+    pid: i32,
+) -> Result<()> {
+    let mut maker = Maker { layout, settings, options, made: Vec::new(), join: Join::default() };
+    let done = maker.adopt(record, pid);
+    if done.is_err() {
+        for directory in maker.made.iter().rev() {
+            let _ = file::rmdir(directory);
+        }
+    }
+    done
 }
 
 struct Maker<'a> {
@@ -65,6 +85,48 @@ impl Maker<'_> {
         Ok(done)
     }
 
+    fn adopt(&mut self, record: &Record, pid: i32) -> Result<()> {
+        for place in &record.v1 {
+            let (directory, controllers) = (&place.directory, place.controllers());
+            let existed = !self.directory(directory)?;
+            if controllers.contains(Controller::CpuSet) {
+                inherit_cpuset(directory, existed)?;
+            }
+            self.limit_v1(directory, controllers)?;
+            file::write(directory, "cgroup.procs", pid.to_string().as_bytes())
+                .map_err(|e| file::failed("write", directory, "cgroup.procs", e))?;
+        }
+        let Some(directory) = &record.unified else { return Ok(()) };
+        let needed = self.settings.unified_controllers();
+        if let Some(hierarchy) = self.layout.unified()
+            && !needed.is_empty()
+        {
+            unified::enable(&hierarchy.mount, directory, needed, self.settings)?;
+        }
+        apply::write_all(directory, self.settings.v2())?;
+        if self.settings.devices_on == Some(Side::V2)
+            && let Some(policy) = self.settings.devices()
+        {
+            devices::attach(
+                open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?.as_fd(),
+                directory,
+                policy,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn limit_v1(&self, directory: &Path, controllers: Controllers) -> Result<()> {
+        apply::write_all(directory, self.settings.v1(controllers))?;
+        if controllers.contains(Controller::Devices)
+            && self.settings.devices_on == Some(Side::V1)
+            && let Some(policy) = self.settings.devices()
+        {
+            devices::apply_v1(directory, policy)?;
+        }
+        Ok(())
+    }
+
     fn may_skip(&self, e: &Error) -> bool {
         self.options.optional && matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
     }
@@ -78,13 +140,7 @@ impl Maker<'_> {
         if cpuset {
             inherit_cpuset(directory, existed)?;
         }
-        apply::write_all(directory, self.settings.v1(controllers))?;
-        if controllers.contains(Controller::Devices)
-            && self.settings.devices_on == Some(Side::V1)
-            && let Some(policy) = self.settings.devices()
-        {
-            devices::apply_v1(directory, policy)?;
-        }
+        self.limit_v1(directory, controllers)?;
         self.join.files.push(open(directory, "tasks", libc::O_WRONLY)?);
         Ok(())
     }

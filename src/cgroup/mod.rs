@@ -45,6 +45,7 @@ mod remove;
 pub mod resctrl;
 mod settings;
 mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod testing;
 mod unified;

@@ -7,9 +7,10 @@ use super::lock::Lock;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
-use super::{CgroupManager, Container, CreateOptions, Runtime, Status, clock, handoff, id};
+use super::{CgroupManager, Container, CreateOptions, Runtime, Status, clock, handoff, id, notify};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::resctrl::Group;
+use crate::cgroup::systemd::{Home, Systemd};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::mount::in_root;
@@ -44,7 +45,16 @@ pub(super) fn create(
     id::validate(id)?;
     check(options)?;
     let host = Host::detect()?;
-    let saved = PlanOptions::new(bundle, options);
+    let systemd = match options.cgroup_manager {
+        CgroupManager::Systemd => Some(Systemd::connect(&options.systemd)?),
+        CgroupManager::Cgroupfs | CgroupManager::Disabled => None,
+    };
+    let mut saved = PlanOptions::new(bundle, options);
+    saved.systemd = systemd.as_ref().map(Systemd::home).unwrap_or_default();
+    if let Some((directory, variable)) = notify::plan(bundle, options, &runtime.state_root().path.join(id)) {
+        saved.notify = Some(directory);
+        saved.extra_env.push(variable);
+    }
     let plan = compile(bundle, &host, &saved.compiler(id, until))?;
     // Those of the bundle, its reader has seen already.
     runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
@@ -52,8 +62,18 @@ pub(super) fn create(
     record.resctrl = resctrl(id, bundle, &host)?;
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let container = Container::new(runtime.clone(), directory);
-    let mut making =
-        Making { container, record, bundle, plan, host: &host, options, until, stub: None, agent: None };
+    let mut making = Making {
+        container,
+        record,
+        bundle,
+        plan,
+        host: &host,
+        options,
+        until,
+        systemd,
+        stub: None,
+        agent: None,
+    };
     match making.make() {
         Ok(()) => Ok(making.container),
         Err(error) => Err(making.undo(error, &lock)),
@@ -62,11 +82,6 @@ pub(super) fn create(
 
 /// What is asked for beside the configuration, and cannot be.
 fn check(options: &CreateOptions) -> Result<()> {
-    let unsupported =
-        |what: &str| Error::new(ErrorKind::Unsupported, Phase::Plan, format!("{what} is not built yet"));
-    if options.cgroup_manager == CgroupManager::Systemd {
-        return Err(unsupported("systemd as manager of cgroups"));
-    }
     let paths = [
         (options.pid_file.as_deref(), "pid file"),
         (options.pidfd_socket.as_deref(), "pidfd socket"),
@@ -129,6 +144,8 @@ impl PlanOptions {
             init: options.init || asked,
             optional_cgroup: options.optional_cgroup,
             cgroup_manager: options.cgroup_manager,
+            systemd: Home::default(),
+            notify: None,
         }
     }
 
@@ -147,6 +164,8 @@ impl PlanOptions {
             init: self.init,
             optional_cgroup: self.optional_cgroup,
             cgroup_manager: self.cgroup_manager,
+            systemd: self.systemd.clone(),
+            notify: self.notify.clone(),
         }
     }
 }
@@ -166,26 +185,32 @@ pub(super) fn home_in(rootfs: &Path, uid: u32) -> Option<String> {
 }
 
 /// A container in the making.
-struct Making<'a> {
-    container: Container,
-    record: Record,
-    bundle: &'a Bundle,
-    plan: Plan,
-    host: &'a Host,
-    options: &'a CreateOptions,
+pub(super) struct Making<'a> {
+    pub(super) container: Container,
+    pub(super) record: Record,
+    pub(super) bundle: &'a Bundle,
+    pub(super) plan: Plan,
+    pub(super) host: &'a Host,
+    pub(super) options: &'a CreateOptions,
     until: Until,
+    pub(super) systemd: Option<Systemd>,
     stub: Option<Stub>,
     agent: Option<Agent>,
 }
 
 impl Making<'_> {
     fn make(&mut self) -> Result<()> {
+        self.claim_scope()?;
         record_cgroup(&self.plan, &mut self.record)?;
         self.container.directory.write_first(&self.record)?;
+        self.listen_for_notifications()?;
         if self.until == Until::Running {
             self.agent = Agent::connect(&self.bundle.spec)?;
         }
         let join = make_cgroup(&self.plan, self.host, &mut self.record)?;
+        if join.is_some() {
+            self.delegate(&Cgroup::open(self.record.cgroup.clone()))?;
+        }
         self.make_resctrl()?;
         let console = self.spawn(join)?;
         // The host side's own work is done while the stub does its.
@@ -328,6 +353,7 @@ impl Making<'_> {
         match turn {
             Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
             Turn::NetDevices => self.move_net_devices(),
+            Turn::Scope => self.start_scope(),
             Turn::RuntimeHooks => {
                 self.write_before_hooks()?;
                 self.run_hooks(Kind::Prestart)?;
@@ -439,8 +465,11 @@ pub(super) fn record_cgroup(plan: &Plan, record: &mut Record) -> Result<()> {
 }
 
 /// Makes the cgroup, and records what it is really made of.
+///
+/// None where systemd makes it, around a process that is still to be made.
 pub(super) fn make_cgroup(plan: &Plan, host: &Host, record: &mut Record) -> Result<Option<Join>> {
-    let (Some(planned), Some(layout)) = (&plan.cgroup, &host.cgroups) else { return Ok(None) };
+    let planned = plan.cgroup.as_ref().filter(|planned| planned.unit.is_none());
+    let (Some(planned), Some(layout)) = (planned, &host.cgroups) else { return Ok(None) };
     match Cgroup::make(layout, planned.record.clone(), &planned.settings, &planned.options) {
         Ok((cgroup, join)) => {
             record.cgroup = cgroup.record().clone();

@@ -145,7 +145,7 @@ pub fn features() -> Features {
         linux: LinuxFeatures {
             namespaces: sorted(namespace::Kind::ALL.map(namespace::Kind::name)),
             capabilities: capability::NAMES.to_vec(),
-            cgroup: CgroupFeatures { v1: true, v2: true, systemd: false, systemd_user: false, rdma: true },
+            cgroup: CgroupFeatures { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: seccomp(),
             apparmor: Enabled { enabled: true },
             selinux: Enabled { enabled: true },
@@ -207,7 +207,7 @@ mod tests {
         assert!(has("/linux/seccomp/actions", "SCMP_ACT_NOTIFY"));
         assert!(has("/linux/seccomp/supportedFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
         assert!(has("/linux/seccomp/knownFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"));
-        assert_eq!(features["linux"]["cgroup"]["systemdUser"], false);
+        assert_eq!(features["linux"]["cgroup"]["systemdUser"], true);
         assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(features["ociVersionMax"], OCI_VERSION);
         assert_eq!(features["annotations"]["org.opencontainers.runc.checkpoint.enabled"], "true");

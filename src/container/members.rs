@@ -1,7 +1,7 @@
 //! The container's processes, as its cgroup knows them.
 
 use super::store::Record;
-use super::{Container, Signal, Status, population};
+use super::{Container, Signal, Status, population, scope};
 use crate::cgroup::{Cgroup, Controller, FreezerState};
 use crate::plan::kernel_version;
 use crate::sys;
@@ -213,12 +213,16 @@ pub(super) fn thaw(record: &Record) {
 /// the init of the pid namespace, so that there is nothing to look for.
 pub(super) fn remove(record: &Record, alone: bool) -> Result<()> {
     let Some(cgroup) = cgroup(record) else { return Ok(()) };
-    if alone && cgroup.remove().is_ok() {
-        return Ok(());
+    if alone {
+        scope::stop(record)?;
+        if cgroup.remove().is_ok() {
+            return Ok(());
+        }
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
         cgroup.kill(PATIENCE)?;
+        scope::stop(record)?;
         // A `create` that was killed may have left a process which is only about to join.
         match cgroup.remove_within(REJOIN) {
             Err(e) if e.errno() == Some(Errno::EBUSY) && Instant::now() < deadline => {}

@@ -21,9 +21,11 @@ mod liveness;
 mod lock;
 mod members;
 mod mounts;
+mod notify;
 mod options;
 mod population;
 mod runtime;
+mod scope;
 mod signal;
 mod slots;
 mod start;
@@ -37,12 +39,14 @@ pub use features::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures, features,
 };
+pub use notify::Notifications;
 pub use options::{Console, CreateOptions, ExecOptions, Stdio};
 pub use runtime::Runtime;
 pub use signal::Signal;
 pub use state::{OCI_VERSION, State, Status};
 
 pub use crate::cgroup::Manager as CgroupManager;
+pub use crate::cgroup::systemd::Bus as SystemdBus;
 pub use crate::sys::process::Exit;
 
 use crate::{Error, ErrorKind, Phase, Result};
@@ -58,6 +62,8 @@ pub struct Container {
     id: String,
     directory: Directory,
     console: Mutex<Option<OwnedFd>>,
+    /// Where the program's messages to the service manager arrive, where this value has created it.
+    notify: Mutex<Option<OwnedFd>>,
     /// The init process, where this value has created it.
     init: OnceLock<OwnedFd>,
 }
@@ -99,6 +105,7 @@ impl Container {
             id: directory.id().to_owned(),
             directory,
             console: Mutex::new(None),
+            notify: Mutex::new(None),
             init: OnceLock::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the caller of `create` and `exec` may ask for beside the configuration.
 
 use crate::cgroup::Manager as CgroupManager;
+use crate::cgroup::systemd::Bus;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -53,9 +54,15 @@ pub struct CreateOptions {
     /// Who makes the cgroup; recorded, so that nothing which is done to the container later needs to
     /// be told.
     pub cgroup_manager: CgroupManager,
+    /// The systemd that is to make the cgroup, where [`CreateOptions::cgroup_manager`] says so.
+    pub systemd: Bus,
     /// Whether to go on without the cgroups which the caller is not permitted to make; a limit that
     /// needs one still fails. Absent: yes for an unprivileged caller without a `cgroupsPath`.
     pub optional_cgroup: Option<bool>,
+    /// Give the program a socket for the service manager (`NOTIFY_SOCKET`, sd_notify(3)), of which
+    /// [`Container::listen_for_notifications`](super::Container::listen_for_notifications) has the other end. A
+    /// configuration that sets the variable itself keeps its own; without a new mount namespace there is none.
+    pub notify: bool,
     /// Descriptors 0, 1 and 2 of the container's program.
     pub stdio: Stdio,
 }

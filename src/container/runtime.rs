@@ -86,6 +86,11 @@ impl Runtime {
         }
     }
 
+    /// Whether the caller is not the host's root: another user, or root of a user namespace.
+    pub fn is_rootless() -> bool {
+        !is_host_root()
+    }
+
     /// Where the state is kept.
     pub fn root(&self) -> &Path {
         &self.root.path

@@ -21,7 +21,7 @@ use nix::sys::uio::pread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -86,6 +86,9 @@ pub(crate) struct Record {
     /// The resctrl groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resctrl: Option<crate::cgroup::resctrl::Group>,
+    /// The scope which systemd has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<crate::cgroup::systemd::Scope>,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,
@@ -112,6 +115,9 @@ pub(crate) struct PlanOptions {
     pub(crate) init: bool,
     pub(crate) optional_cgroup: Option<bool>,
     pub(crate) cgroup_manager: crate::cgroup::Manager,
+    pub(crate) systemd: crate::cgroup::systemd::Home,
+    /// The directory of the socket for the service manager.
+    pub(crate) notify: Option<String>,
 }
 
 impl Record {
@@ -232,6 +238,12 @@ pub(crate) struct Directory {
     name: CString,
     root: Arc<OwnedFd>,
     fd: OwnedFd,
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Directory {
@@ -404,6 +416,7 @@ impl Directory {
             return Ok(());
         }
         // Something else is in it: a socket, or what a killed command left.
+        self.forget_notify()?;
         let fd = sys::fs::openat(&self.fd, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
             .map_err(|e| self.error("open", e))?;
         for name in names(fd).map_err(|e| self.error("read directory", e))? {
@@ -474,7 +487,7 @@ fn names(fd: OwnedFd) -> Result<Vec<std::ffi::OsString>, Errno> {
     Ok(out)
 }
 
-fn state_error(operation: &'static str, errno: Errno, id: &str) -> Error {
+pub(super) fn state_error(operation: &'static str, errno: Errno, id: &str) -> Error {
     Error::sys(Phase::State, operation, errno).on(format!("state of container {id}"))
 }
 

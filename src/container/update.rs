@@ -1,6 +1,6 @@
 //! Other limits for a container that exists.
 
-use super::{Container, Status, members};
+use super::{Container, Status, members, scope};
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
 use crate::cgroup::{Layout, merged};
@@ -36,9 +36,16 @@ impl Container {
         let cgroup = members::require(&record, "cannot be updated")?;
         let current = self.spec().map(current)?;
         let wanted = if cgroup.counts_swap() { with_swap(&current, resources) } else { resources.clone() };
-        cgroup
-            .update(&Layout::detect()?, &wanted)
-            .map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))?;
+        let layout = Layout::detect()?;
+        let write = || {
+            cgroup.update(&layout, &wanted).map_err(|e| e.in_document(DOCUMENT, "/linux/resources")).map(drop)
+        };
+        write()?;
+        if record.scope.is_some() {
+            // What systemd is told it writes too, in its own way.
+            scope::update(&record, &layout, &wanted)?;
+            write()?;
+        }
         let after = merged(&current, resources);
         if after == current { Ok(()) } else { self.directory.write_resources(&after) }
     }

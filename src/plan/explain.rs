@@ -116,6 +116,7 @@ fn turn(turn: Turn) -> &'static str {
     match turn {
         Turn::IdMaps => "the id maps",
         Turn::NetDevices => "the network devices",
+        Turn::Scope => "systemd's scope",
         Turn::RuntimeHooks => "the hooks outside",
         Turn::ContainerHooks => "the createContainer hooks",
         Turn::StartHooks => "the startContainer hooks",
@@ -135,6 +136,7 @@ impl fmt::Display for Step {
                 f.write_str("join the class of service and its monitoring group")
             }
             Self::JoinResctrl { .. } => f.write_str("join the class of service"),
+            Self::StartScope { unit, path } => write!(f, "start systemd unit {unit}, cgroup {path}"),
             Self::Spawn { namespaces: n, into_cgroup } => {
                 let cgroup = if *into_cgroup { ", in its cgroup" } else { "" };
                 write!(f, "spawn the stub{cgroup}; new namespaces: {}", namespaces(*n))

@@ -79,6 +79,7 @@ fn ordinary(line: &Line, call: Option<u32>, errno: Errno) -> Error {
 fn phase(step: &Step) -> Phase {
     match step {
         Step::MakeCgroup { .. }
+        | Step::StartScope { .. }
         | Step::JoinCgroup { .. }
         | Step::MakeResctrl { .. }
         | Step::JoinResctrl { .. } => Phase::Cgroup,

@@ -96,6 +96,8 @@ pub enum Turn {
     IdMaps,
     /// Network devices of the host are to be moved into the container's network namespace.
     NetDevices,
+    /// Systemd is to move the process into its scope.
+    Scope,
     /// Hooks `prestart` and `createRuntime` are to run.
     RuntimeHooks,
     /// Hooks `createContainer` are to run, in the container's namespaces.
@@ -188,6 +190,11 @@ pub enum Step {
     MakeResctrl {
         path: String,
         monitor: bool,
+    },
+    /// Let systemd make the cgroup, a scope around the waiting process, and write the other limits.
+    StartScope {
+        unit: String,
+        path: String,
     },
     /// Spawn the stub in new namespaces.
     Spawn {
@@ -449,6 +456,7 @@ impl Step {
         match self {
             Self::MakeCgroup { .. }
             | Self::MakeResctrl { .. }
+            | Self::StartScope { .. }
             | Self::Spawn { .. }
             | Self::WriteIdMaps
             | Self::MoveNetDevices { .. }

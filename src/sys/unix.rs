@@ -1,8 +1,12 @@
-//! AF_UNIX stream sockets named below a directory's descriptor, and descriptors that travel over them.
+//! AF_UNIX sockets named below a directory's descriptor, and descriptors that travel over them.
 
 use super::{call, owned, retry};
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen,
+    sendmsg, socket,
+};
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Makes a listening socket with this name in `dir`, whatever the length of the directory's path.
@@ -29,6 +33,34 @@ fn address(dir: impl AsFd, name: &str) -> Result<UnixAddr, Errno> {
     UnixAddr::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()).as_str())
 }
 
+/// Makes a datagram socket with this name in `dir`, which everybody may write to.
+pub fn bind_datagram_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let address = address(dir, name)?;
+    bind(sock.as_raw_fd(), &address)?;
+    let path = address.path().ok_or(Errno::EINVAL)?;
+    let everybody = nix::sys::stat::Mode::from_bits_truncate(0o777);
+    let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
+    nix::sys::stat::fchmodat(super::fs::cwd(), path, everybody, follow)?;
+    Ok(sock)
+}
+
+/// Sends one message with these descriptors to a datagram socket.
+pub fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
+    let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let numbers: Vec<i32> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let control = [ControlMessage::ScmRights(&numbers)];
+    let control = if numbers.is_empty() { &[][..] } else { &control[..] };
+    let message = [IoSlice::new(message)];
+    retry(|| sendmsg(sock.as_raw_fd(), &message, control, MsgFlags::MSG_NOSIGNAL, Some(to))).map(drop)
+}
+
+/// Receives one message without waiting: its length, and the descriptors that came with it, close-on-exec. What is
+/// longer than the buffer is cut off.
+pub fn receive_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+    message(sock, buffer, libc::MSG_DONTWAIT)
+}
+
 /// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
 /// stream, and where the message has no descriptor.
 pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
@@ -38,7 +70,7 @@ pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
 /// Receives some bytes, and the descriptor that came with them (close-on-exec), if any; no bytes: the end of
 /// the stream.
 pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
-    message(sock, &mut [0; 64], 0)
+    one(message(sock, &mut [0; 64], 0))
 }
 
 /// Receives one packet of a SOCK_SEQPACKET socket, and the descriptor that came with it: how many
@@ -47,11 +79,16 @@ pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
 /// # Errors
 /// `EMSGSIZE` where the buffer is too small; the packet is lost.
 pub fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
-    let (n, fd) = message(sock, buffer, libc::MSG_TRUNC)?;
+    let (n, fd) = one(message(sock, buffer, libc::MSG_TRUNC))?;
     if n > buffer.len() { Err(Errno::EMSGSIZE) } else { Ok((n, fd)) }
 }
 
-fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Option<OwnedFd>), Errno> {
+/// The first descriptor. Every one is owned, so that those which nobody asked for are closed.
+fn one(message: Result<(usize, Vec<OwnedFd>), Errno>) -> Result<(usize, Option<OwnedFd>), Errno> {
+    message.map(|(n, descriptors)| (n, descriptors.into_iter().next().filter(|_| n > 0)))
+}
+
+fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec<OwnedFd>), Errno> {
     #[repr(C, align(8))]
     struct Control([u8; 64]);
     let mut control = Control([0; 64]);
@@ -64,7 +101,7 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Opt
     message.msg_controllen = size_of_val(&control.0);
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
     let n = retry(|| call!(libc::SYS_recvmsg, sock.as_fd().as_raw_fd(), &raw mut message, flags))?;
-    let mut first = None;
+    let mut descriptors = Vec::new();
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
     // each descriptor in it was just installed in this process and is nobody else's.
     unsafe {
@@ -76,15 +113,13 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Opt
                 for i in 0..length / size_of::<i32>() {
                     let mut number = [0; size_of::<i32>()];
                     data.add(i * size_of::<i32>()).copy_to_nonoverlapping(number.as_mut_ptr(), number.len());
-                    // Every one is owned, so that those which nobody asked for are closed.
-                    let fd = owned(i32::from_ne_bytes(number).into());
-                    first.get_or_insert(fd);
+                    descriptors.push(owned(i32::from_ne_bytes(number).into()));
                 }
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok((n as usize, first.filter(|_| n > 0)))
+    Ok((n as usize, descriptors))
 }
 
 /// Sends all of `data`; a peer that is gone is `EPIPE`, and raises no signal.
@@ -103,8 +138,6 @@ mod tests {
     use super::*;
     use crate::sys::fs::{cwd, openat, read_all};
     use crate::sys::memfd::memfd_create;
-    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-    use std::io::IoSlice;
 
     #[test]
     fn a_descriptor_over_a_socket_below_a_directory() {

@@ -12,6 +12,8 @@ pub(crate) fn cases() -> Vec<Case> {
         disabled_all_processes_by_their_pid_namespace,
         disabled_without_a_pid_namespace,
         disabled_as_a_run,
+        rootless_says_whether_cgroups_are_needed,
+        rootless_is_a_word,
     ]
 }
 
@@ -105,4 +107,33 @@ fn disabled_as_a_run(t: &Test) {
     assert_eq!(report["pid"], 1, "{report}");
     let cgroup: Vec<&str> = report["cgroup"].as_array().unwrap().iter().filter_map(|l| l.as_str()).collect();
     assert_eq!(cgroup.join("\n"), cgroups_of("self").trim_end());
+}
+
+/// Of a user who may make no cgroup.
+fn rootless_says_whether_cgroups_are_needed(t: &Test) {
+    let id = 54_325;
+    let caller = format!("uid={id}");
+    let run = |flag: &str, path: Option<&str>| {
+        let mut bundle = crate::namespaces::rootless(t, id);
+        if let Some(path) = path {
+            bundle = bundle.set("/linux/cgroupsPath", path);
+        }
+        let run = bundle.command("run", &[]).wrap(&caller);
+        if flag.is_empty() { run.output() } else { run.global(flag).output() }
+    };
+    // Nobody who names no cgroup is refused for it, unless he says so.
+    for flag in ["", "--rootless=auto", "--rootless=true"] {
+        run(flag, None).success();
+    }
+    run("--rootless=false", None).refused(&["mkdir", "permission denied"]);
+    // One that is named is made, unless it is said that it need not be.
+    for flag in ["", "--rootless=false"] {
+        run(flag, Some("/orlop-test-elsewhere")).refused(&["mkdir", "/linux/cgroupsPath"]);
+    }
+    run("--rootless=true", Some("/orlop-test-elsewhere")).success();
+}
+
+fn rootless_is_a_word(t: &Test) {
+    let output = t.bare(["--rootless=maybe", "list"]).output();
+    output.refused(&["rootless"]);
 }

@@ -160,7 +160,7 @@ fn user_namespace_is_joined(t: &Test) {
 }
 
 /// A bundle of a caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
-fn rootless(t: &Test, id: u32) -> kit::Bundle<'_> {
+pub(crate) fn rootless(t: &Test, id: u32) -> kit::Bundle<'_> {
     let bundle = t.bundle().user_namespace(id).remove("/linux/cgroupsPath").remove("/linux/resources");
     let bundle = bundle.only_mounts(&["/proc", "/dev"]).set("/process/user", json!({"uid": 0, "gid": 0}));
     let map = json!([{"containerID": 0, "hostID": id, "size": 1}]);

@@ -21,6 +21,7 @@ mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
+mod notify;
 mod pause;
 mod process;
 mod query;
@@ -28,6 +29,7 @@ mod resources;
 mod seccomp;
 mod seccomp_notify;
 mod security;
+mod systemd;
 mod terminal;
 mod unified;
 mod unified_limits;
@@ -41,6 +43,7 @@ fn cases() -> Vec<kit::Case> {
     let rooms = [
         namespaces::cases(),
         net_devices::cases(),
+        notify::cases(),
         process::cases(),
         query::cases(),
         mounts::cases(),
@@ -51,6 +54,7 @@ fn cases() -> Vec<kit::Case> {
         resources::cases(),
         seccomp::cases(),
         seccomp_notify::cases(),
+        systemd::cases(),
         terminal::cases(),
         lifecycle::cases(),
         bad_input::cases(),

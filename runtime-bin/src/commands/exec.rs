@@ -41,7 +41,7 @@ fn run(args: &Args, log: &Log) -> Outcome {
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     let mut child = container.exec(&process, &options)?;
     let mut terminal = join(child.take_console())?;
-    let exit = foreground::serve(child.pidfd().as_fd(), &signals, terminal.as_mut())
+    let exit = foreground::serve(child.pidfd().as_fd(), &signals, terminal.as_mut(), None)
         .map_err(|e| Failure::system("wait for the process", e))?;
     Ok(exit.shell_code() as u8)
 }

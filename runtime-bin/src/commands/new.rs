@@ -2,11 +2,11 @@
 
 use super::{Failure, Outcome};
 use crate::args::Args;
-use crate::environment::{absolute, absolute_option, listen_fds, notify_socket};
-use crate::foreground::{self, Signals, Terminal};
+use crate::environment::{absolute, absolute_option, listen_fds, notify_socket, systemd};
+use crate::foreground::{self, Notify, Signals, Terminal};
 use crate::log::Log;
 use orlop::bundle::Bundle;
-use orlop::container::{CgroupManager, Console, Container, CreateOptions, Runtime, Status, Stdio};
+use orlop::container::{Console, Container, CreateOptions, Runtime, Status, Stdio};
 use orlop::sys::stdio::is_inherited;
 use std::path::Path;
 
@@ -30,14 +30,18 @@ pub(super) fn keep(
     make: impl FnOnce() -> Result<Container, Failure>,
 ) -> Outcome {
     if watch == Watch::Nobody {
-        return make().map(|_| 0);
+        let container = make()?;
+        if let Some(notify) = Notify::open(&container, notify_socket(), log)? {
+            notify.until_ready(&container)?;
+        }
+        return Ok(0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     if !args.no_subreaper {
         Signals::adopt_orphans().map_err(|e| Failure::system("become a subreaper", e))?;
     }
     let container = make()?;
-    match serve(&container, &signals) {
+    match serve(&container, &signals, log) {
         Ok(code) => {
             if !args.keep {
                 container.delete(true)?;
@@ -62,12 +66,6 @@ type Make = fn(&Runtime, &str, &Bundle, &CreateOptions) -> orlop::Result<Contain
 
 fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Failure> {
     let id = super::id(args)?;
-    if args.cgroup_manager == Some(CgroupManager::Systemd) {
-        return Err(Failure::new(
-            "--systemd-cgroup: systemd as cgroup manager is not supported yet; use --cgroup-manager cgroupfs",
-            1,
-        ));
-    }
     let runtime = super::runtime(args, log)?;
     let mut bundle = bundle(args.bundle.as_deref(), args.config.as_deref())?;
     if watch == Watch::Us
@@ -87,12 +85,11 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         no_new_keyring: args.no_new_keyring,
         init: args.init,
         cgroup_manager: args.cgroup_manager.unwrap_or_default(),
+        systemd: systemd(args.rootless),
         optional_cgroup: args.rootless,
+        notify: notify_socket().is_some(),
         stdio: Stdio::Inherit,
     };
-    if notify_socket().is_some() {
-        log.warning("NOTIFY_SOCKET is not passed on to the container: not built yet");
-    }
     log.debug(|| format!("create {id} from bundle {}: {options:?}", bundle.path.display()));
     // A terminal of ours is made ready, size and mode, before the program sees it.
     let how = if matches!(options.console, Console::Keep) { Runtime::create } else { how };
@@ -145,13 +142,14 @@ pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<C
 }
 
 /// Serves the container until its end; starts it where that waited for the terminal.
-fn serve(container: &Container, signals: &Signals) -> Outcome {
+fn serve(container: &Container, signals: &Signals, log: &Log) -> Outcome {
     let pidfd = container.init_pidfd()?;
+    let notify = Notify::open(container, notify_socket(), log)?;
     let mut terminal = join(container.take_console())?;
     if terminal.is_some() && container.state()?.status == Status::Created {
         container.start()?;
     }
-    let exit = foreground::serve(pidfd, signals, terminal.as_mut())
+    let exit = foreground::serve(pidfd, signals, terminal.as_mut(), notify.as_ref())
         .map_err(|e| Failure::system("wait for the container", e))?;
     Ok(exit.shell_code() as u8)
 }

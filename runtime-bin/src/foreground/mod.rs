@@ -1,9 +1,12 @@
-//! Waiting for a process in the foreground: signals forwarded, orphans reaped, terminal relayed.
+//! Waiting for a process in the foreground: signals forwarded, orphans reaped, terminal and service
+//! manager's messages relayed.
 
+mod notify;
 mod relay;
 mod signals;
 mod terminal;
 
+pub(crate) use notify::Notify;
 pub(crate) use signals::Signals;
 pub(crate) use terminal::Terminal;
 
@@ -11,7 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use orlop::bundle::spec::{ConsoleSize, Process};
 use orlop::sys::process::{self, Exit};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Gives a terminal that is still to be made the size of the user's, where nothing else is asked for:
 /// the program finds it so from its first moment.
@@ -25,16 +28,20 @@ pub(crate) fn fit_console(process: &mut Process) {
 /// Serves the process behind `pidfd` until it has ended, and reaps it.
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
-/// is the master of its terminal, if it has one.
+/// is the master of its terminal, and `notify` its way to the service manager, if it has them.
 pub(crate) fn serve(
     pidfd: BorrowedFd<'_>,
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
+    notify: Option<&Notify>,
 ) -> Result<Exit, Errno> {
+    let tell = || notify.map(|notify| notify.relay(i32::try_from(std::process::id()).ok()));
     loop {
         let wanted = terminal.as_deref().map(Terminal::wanted).unwrap_or_default();
-        let mut set = [signals.as_fd(), pidfd, pidfd, pidfd].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let mut count = 2;
+        let other = notify.map_or(pidfd, AsFd::as_fd);
+        let mut set =
+            [signals.as_fd(), pidfd, other, pidfd, pidfd].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let mut count = 3;
         for (fd, events) in wanted.into_iter().flatten() {
             set[count] = PollFd::new(fd, events);
             count += 1;
@@ -45,7 +52,10 @@ pub(crate) fn serve(
         }
         let ready = |at: usize| set[at].any().unwrap_or(true);
         let (signalled, ended, relay) =
-            (ready(0), ready(1), count > 2 && (ready(2) || count > 3 && ready(3)));
+            (ready(0), ready(1), count > 3 && (ready(3) || count > 4 && ready(4)));
+        if ready(2) {
+            tell();
+        }
         if relay && let Some(terminal) = terminal.as_deref_mut() {
             terminal.relay();
         }
@@ -53,6 +63,7 @@ pub(crate) fn serve(
             if let Some(terminal) = terminal {
                 terminal.drain();
             }
+            tell();
             return Ok(exit);
         }
         if signalled {
@@ -64,7 +75,6 @@ pub(crate) fn serve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
     use std::process::Command;
 
     /// Serves a shell whose pidfd stands in for a container's.
@@ -75,7 +85,7 @@ mod tests {
         let pid = child.id() as i32;
         let pidfd = process::pidfd_open(pid).unwrap();
         before(pid);
-        serve(pidfd.as_fd(), &signals, None).unwrap()
+        serve(pidfd.as_fd(), &signals, None, None).unwrap()
     }
 
     #[test]

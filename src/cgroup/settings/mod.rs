@@ -31,7 +31,7 @@ pub enum Side {
 
 /// What a refusal of the write means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(in crate::cgroup) enum Rule {
     /// An error.
     Strict,
     /// A missing file is as good: the kernel lacks the feature that would be switched off.
@@ -57,7 +57,7 @@ pub struct Setting {
     pub value: String,
     /// JSON pointer of the value in `config.json`.
     pub pointer: Cow<'static, str>,
-    pub(super) rule: Rule,
+    pub(in crate::cgroup) rule: Rule,
 }
 
 /// What `resources` mean on this host: files, values, and a device policy.

@@ -42,6 +42,11 @@ pub(in super::super) fn restore(
 ) -> Result<Container> {
     id::validate(id)?;
     check(options)?;
+    if options.cgroup_manager == crate::container::CgroupManager::Systemd {
+        let why = "a container cannot be restored into a scope of systemd's";
+        return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, why)
+            .with_hint("use the cgroupfs manager, and a cgroupsPath that is a path"));
+    }
     let host = Host::detect()?;
     let directories = Directories::open(&options.image_path, options.work_path.as_deref(), false)?;
     let saved = PlanOptions {

@@ -40,6 +40,7 @@ impl Compiler<'_> {
         for (i, mount) in self.bundle.spec.mounts.iter().enumerate() {
             self.mount(i, mount)?;
         }
+        self.notify();
         self.devices()?;
         self.terminal()?;
         self.hooks_before_pivot();
@@ -284,6 +285,21 @@ impl Compiler<'_> {
         };
         self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
         Ok(())
+    }
+
+    /// The directory with the socket for the service manager.
+    fn notify(&mut self) {
+        let Some(source) = self.options.notify.clone() else { return };
+        let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
+        let slot = self.trees_by_host().then(|| self.slot(tree));
+        let from = if slot.is_some() { Source::Slot } else { Source::Path };
+        let options = MountOptions {
+            attr_set: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
+            ..MountOptions::default()
+        };
+        let (destination, kind) = ("/run/notify".to_owned(), String::new());
+        let step = MountStep { destination, kind, source, from, options, no_symlinks: false, label: None };
+        self.standard(Step::Mount { mount: Box::new(step), slot });
     }
 
     /// Whether /dev is the runtime's to fill: not one that was bound there whole.

@@ -14,7 +14,8 @@ impl Compiler<'_> {
         let groups = self.resctrl()?;
         let new = self.new_flags_of_clone()?;
         self.spawn_flags = if self.two_stages { 0 } else { new };
-        let into_cgroup = self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
+        let scope = self.cgroup.as_ref().is_some_and(|c| c.unit.is_some());
+        let into_cgroup = !scope && self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
         self.line(
             self.origin("/linux/namespaces"),
             Step::Spawn { namespaces: self.spawn_flags, into_cgroup },
@@ -22,9 +23,13 @@ impl Compiler<'_> {
         if self.joins(Kind::Pid) || self.joins(Kind::User) {
             self.standard(Step::Undumpable);
         }
-        self.join_cgroup();
+        if !scope {
+            self.join_cgroup();
+        }
         self.join_resctrl(&groups);
-        self.any_processor();
+        if !scope {
+            self.any_processor();
+        }
         if self.two_stages {
             self.oom_score();
         }
@@ -36,6 +41,10 @@ impl Compiler<'_> {
         self.users();
         if !self.two_stages {
             self.oom_score();
+        }
+        if scope {
+            self.await_scope();
+            self.any_processor();
         }
         self.cgroup_namespace();
         self.time()?;
@@ -65,17 +74,30 @@ impl Compiler<'_> {
     }
 
     fn cgroup_line(&mut self) {
-        let Some(cgroup) = &self.cgroup else { return };
+        let Some(cgroup) = self.cgroup.as_ref().filter(|c| c.unit.is_none()) else { return };
         let Some(path) = cgroup.record.paths().next() else { return };
         let path = path.display().to_string();
+        self.line(self.cgroup_origin(), Step::MakeCgroup { path });
+    }
+
+    fn cgroup_origin(&self) -> Origin {
         let named = self.bundle.spec.linux.as_ref().is_some_and(|l| l.cgroups_path.is_some());
-        let origin = if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard };
-        self.line(origin, Step::MakeCgroup { path });
+        if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard }
+    }
+
+    /// A scope is made around a process: the final one, which waits for it before it makes a cgroup
+    /// namespace.
+    fn await_scope(&mut self) {
+        let Some(cgroup) = &self.cgroup else { return };
+        let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
+        let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
+        self.line(self.cgroup_origin(), Step::AwaitHost(Turn::Scope));
+        self.line(self.cgroup_origin(), Step::StartScope { unit, path });
     }
 
     /// Whether the process moves into its cgroup by writing, and not at birth.
     fn joins_cgroup_by_file(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(|c| !c.record.v1.is_empty() || c.record.reused)
+        self.cgroup.as_ref().is_some_and(|c| !c.record.v1.is_empty() || c.record.reused || c.unit.is_some())
     }
 
     /// A cgroup namespace is rooted where its maker is: after it has joined by file. A time namespace

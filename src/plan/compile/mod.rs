@@ -17,6 +17,7 @@ use super::lower::{self, Kernel};
 use super::step::{Line, Origin, Slot, Step};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
+use crate::cgroup::systemd::{Home, Unit};
 use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
 use crate::namespace::{Kind, Set};
 use crate::{Error, Phase, Problem, Result};
@@ -137,6 +138,11 @@ pub struct Options {
     pub optional_cgroup: Option<bool>,
     /// Who makes the cgroup.
     pub cgroup_manager: cgroup::Manager,
+    /// Where the units are, with systemd as manager of cgroups.
+    pub systemd: Home,
+    /// A directory of the host, with a socket for the service manager, that the container is to see as
+    /// `/run/notify`.
+    pub notify: Option<String>,
 }
 
 /// A compiled bundle.
@@ -160,6 +166,8 @@ pub(crate) struct CgroupPlan {
     pub(crate) record: Record,
     pub(crate) settings: Settings,
     pub(crate) options: cgroup::Options,
+    /// The scope that systemd is to make around the process.
+    pub(crate) unit: Option<Unit>,
 }
 
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
@@ -313,17 +321,23 @@ impl<'a> Compiler<'a> {
                 Err(Error::unsupported(Phase::Cgroup, "/linux/resources", "no cgroup file system is mounted"))
             };
         };
-        let path = CgroupPath::from_config(named, &self.options.id, layout.is_unified())?;
+        let by_systemd = self.options.cgroup_manager == cgroup::Manager::Systemd;
+        let (path, unit) = if by_systemd {
+            let unit = Unit::from_config(named, &self.options.id, self.options.systemd.user)?;
+            (unit.path(&self.options.systemd.root)?, Some(unit))
+        } else {
+            (CgroupPath::from_config(named, &self.options.id, layout.is_unified())?, None)
+        };
         // An unprivileged caller cannot filter devices; in its user namespace the kernel denies
         // foreign ones anyway.
         let options = cgroup::Options {
             device_filter: self.host.privileged,
-            optional: (self.options.optional_cgroup)
-                .unwrap_or_else(|| !self.host.privileged && named.is_none()),
+            optional: !by_systemd
+                && (self.options.optional_cgroup).unwrap_or_else(|| !self.host.privileged && named.is_none()),
         };
         let settings = Settings::compile(layout, &resources, &options)?;
         let record = Record::plan(layout, &path, &settings)?;
-        Ok(Some(CgroupPlan { record, settings, options }))
+        Ok(Some(CgroupPlan { record, settings, options, unit }))
     }
 
     fn line(&mut self, origin: Origin, step: Step) {

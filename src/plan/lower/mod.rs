@@ -85,6 +85,7 @@ impl Lower {
         match step {
             Step::MakeCgroup { .. }
             | Step::MakeResctrl { .. }
+            | Step::StartScope { .. }
             | Step::Spawn { .. }
             | Step::WriteIdMaps
             | Step::MoveNetDevices { .. }

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,11 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
                 std::thread::sleep(Duration::from_millis(2));
             }
             return None;
+        }
+        "notify" => {
+            let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+            let sent = UnixDatagram::unbound().and_then(|sock| sock.send_to(args.join("\n").as_bytes(), &to));
+            json!({"notify": to, "errno": errno(sent.map(drop))})
         }
         "terminal" => terminal(),
         "stdin" => {

@@ -1,0 +1,364 @@
+//! `--systemd-cgroup`: the cgroup is a scope of systemd's. Where systemd does not run only the refusal is
+//! tested; `tests/vm/run --systemd` has a machine where it does.
+
+use kit::{Bundle, Case, Container, Test, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        without_systemd_one_sentence_says_so,
+        the_path_is_slice_prefix_name,
+        the_plan_waits_for_the_scope,
+        the_process_is_in_its_scope,
+        the_usual_scope,
+        slices_within_slices,
+        cgroup_namespace_is_rooted_in_the_scope,
+        limits_are_properties_and_files,
+        limits_survive_a_reload,
+        devices_stay_denied_after_a_reload,
+        annotations_are_properties,
+        a_wrong_property_is_an_error,
+        update_tells_systemd,
+        exec_is_in_the_scope,
+        pause_and_kill,
+        the_name_is_free_again,
+        a_failed_scope_is_no_obstacle,
+        a_unit_of_somebody_else_is_left_alone,
+        a_create_that_fails_leaves_no_unit,
+        in_a_user_namespace,
+    ]
+}
+
+/// Whether systemd runs here.
+fn runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+fn needs_systemd(t: &Test) {
+    t.only_orlop("units are named after it");
+    if !runs() {
+        kit::skip("systemd does not run here");
+    }
+}
+
+/// A bundle whose cgroup is systemd's to make, and its unit.
+fn bundle(t: &Test) -> (Bundle<'_>, String) {
+    let bundle = t.bundle().global("--systemd-cgroup");
+    let path = format!("orlop_test.slice:test:{}", bundle.id());
+    let unit = format!("test-{}.scope", bundle.id());
+    (bundle.set("/linux/cgroupsPath", path), unit)
+}
+
+fn systemctl(words: &[&str]) -> String {
+    let output = Command::new("systemctl").args(words).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A property of a unit.
+fn property(unit: &str, name: &str) -> String {
+    systemctl(&["show", "--value", "-p", name, unit])
+}
+
+fn gone(unit: &str) -> bool {
+    property(unit, "LoadState") == "not-found"
+}
+
+fn cgroup_of(container: &Container<'_>) -> String {
+    let text = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap().to_owned()
+}
+
+/// A value of the container's cgroup.
+fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
+    let path = t.v2(cgroup_of(container).trim_start_matches('/')).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
+}
+
+fn end(container: &Container<'_>) {
+    container.kill("KILL");
+    container.wait();
+    container.delete();
+}
+
+fn without_systemd_one_sentence_says_so(t: &Test) {
+    t.only_orlop("others look for the cgroup first");
+    if runs() {
+        kit::skip("systemd runs here");
+    }
+    let sentence = "systemd not running on this host, cannot use systemd cgroups manager";
+    bundle(t).0.try_run().refused(&[sentence]);
+    let output = t.bundle().global("--cgroup-manager=systemd").try_create().refused(&[sentence]);
+    assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    // A user's is looked for where his environment says.
+    let output = t.bundle().global("--systemd-cgroup").global("--rootless=true").try_create();
+    output.refused(&["connect to systemd", "XDG_RUNTIME_DIR"]);
+}
+
+fn plan(bundle: &Bundle<'_>, t: &Test) -> kit::Output {
+    bundle.write();
+    t.bare(["--systemd-cgroup", "plan"]).arg(bundle.dir().to_string_lossy()).output()
+}
+
+fn the_path_is_slice_prefix_name(t: &Test) {
+    t.only_orlop("it prints plans");
+    for bad in ["/a/b", "a.slice:b", "a:b:c", "a.slice:b:c d"] {
+        let output = plan(&t.bundle().set("/linux/cgroupsPath", bad), t);
+        output.refused(&["/linux/cgroupsPath"]);
+    }
+}
+
+fn the_plan_waits_for_the_scope(t: &Test) {
+    t.only_orlop("it prints plans");
+    let text = plan(&bundle(t).0.namespace("cgroup"), t).success().stdout;
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in {text}"));
+    assert!(at("start systemd unit test-") < at("unshare namespaces: cgroup"));
+    assert!(!text.contains("make cgroup") && !text.contains("in its cgroup"), "{text}");
+}
+
+fn the_process_is_in_its_scope(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let container = bundle.create();
+    assert_eq!(cgroup_of(&container), format!("/orlop_test.slice/{unit}"));
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert_eq!(property(&unit, "Slice"), "orlop_test.slice");
+    assert_eq!(property(&unit, "Delegate"), "yes");
+    container.start();
+    container.wait();
+    // It is deleted without being told who made the cgroup.
+    container.delete();
+    assert!(gone(&unit));
+}
+
+fn the_usual_scope(t: &Test) {
+    needs_systemd(t);
+    let bundle = t.bundle().global("--cgroup-manager=systemd").remove("/linux/cgroupsPath");
+    let container = bundle.create();
+    assert_eq!(cgroup_of(&container), format!("/system.slice/orlop-{}.scope", bundle.id()));
+    end(&container);
+}
+
+fn slices_within_slices(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let path = format!("orlop_test-a-b.slice:test:{}", bundle.id());
+    let container = bundle.set("/linux/cgroupsPath", path).create();
+    let slices = "/orlop_test.slice/orlop_test-a.slice/orlop_test-a-b.slice";
+    assert_eq!(cgroup_of(&container), format!("{slices}/{unit}"));
+    end(&container);
+}
+
+fn cgroup_namespace_is_rooted_in_the_scope(t: &Test) {
+    needs_systemd(t);
+    let (bundle, _) = bundle(t);
+    let report = bundle.namespace("cgroup").report();
+    assert!(report["cgroup"].as_array().unwrap().contains(&json!("0::/")), "{}", report["cgroup"]);
+}
+
+fn limits() -> kit::Value {
+    json!({
+        "memory": {"limit": 67_108_864, "reservation": 33_554_432, "swap": 67_108_864},
+        "cpu": {"shares": 1024, "quota": 50_000, "period": 100_000, "cpus": "0", "mems": "0"},
+        "pids": {"limit": 77},
+        "unified": {"memory.high": "50000000"},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4_194_304}],
+        "devices": [{"allow": false, "access": "rwm"}]
+    })
+}
+
+fn check_limits(t: &Test, container: &Container<'_>) {
+    for (file, expected) in [
+        ("memory.max", "67108864"),
+        ("memory.low", "33554432"),
+        ("memory.high", "49999872"),
+        ("memory.swap.max", "0"),
+        ("cpu.weight", "100"),
+        ("cpu.max", "50000 100000"),
+        ("cpuset.cpus", "0"),
+        ("pids.max", "77"),
+        ("hugetlb.2MB.max", "4194304"),
+    ] {
+        assert_eq!(value(t, container, file), expected, "{file}");
+    }
+}
+
+fn limits_are_properties_and_files(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let container = bundle.set("/linux/resources", limits()).create();
+    check_limits(t, &container);
+    for (name, expected) in [
+        ("MemoryMax", "67108864"),
+        ("MemoryLow", "33554432"),
+        ("MemorySwapMax", "0"),
+        ("CPUWeight", "100"),
+        ("CPUQuotaPerSecUSec", "500ms"),
+        ("AllowedCPUs", "0"),
+        ("TasksMax", "77"),
+    ] {
+        assert_eq!(property(&unit, name), expected, "{name}");
+    }
+    end(&container);
+}
+
+fn limits_survive_a_reload(t: &Test) {
+    needs_systemd(t);
+    let (bundle, _) = bundle(t);
+    let container = bundle.set("/linux/resources", limits()).create();
+    systemctl(&["daemon-reload"]);
+    check_limits(t, &container);
+    end(&container);
+}
+
+fn devices_stay_denied_after_a_reload(t: &Test) {
+    needs_systemd(t);
+    let (bundle, _) = bundle(t);
+    let bundle = bundle
+        .push("/linux/devices", json!({"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11}))
+        .probe("sleep");
+    let container = bundle.start();
+    assert_eq!(container.exec("open /dev/kmsg r").success().json()["errno"], "EPERM");
+    systemctl(&["daemon-reload"]);
+    assert_eq!(container.exec("open /dev/kmsg r").success().json()["errno"], "EPERM");
+    assert_eq!(container.exec("open /dev/zero r").success().json()["errno"], "");
+    end(&container);
+}
+
+fn annotations_are_properties(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let annotations = json!({
+        "org.systemd.property.TimeoutStopUSec": "uint64 10000000",
+        "org.systemd.property.Description": "'a test'",
+        "org.systemd.property.CPUWeight": "uint64 50",
+        "org.systemd.property.After": "['basic.target']",
+        "org.systemd.property.KillSignal": "15"
+    });
+    let container = bundle.set("/annotations", annotations).create();
+    assert_eq!(property(&unit, "TimeoutStopUSec"), "10s");
+    assert_eq!(property(&unit, "Description"), "a test");
+    assert_eq!(property(&unit, "CPUWeight"), "50");
+    assert!(property(&unit, "After").contains("basic.target"));
+    end(&container);
+}
+
+fn a_wrong_property_is_an_error(t: &Test) {
+    needs_systemd(t);
+    for (name, value, fragment) in [
+        ("NoSuchProperty", "true", "NoSuchProperty"),
+        ("KillMode", "mixed", "a string stands in quotes"),
+        ("TimeoutStopUSec", "'x'", "start systemd unit"),
+    ] {
+        let (bundle, unit) = bundle(t);
+        let bundle = bundle.set("/annotations", json!({format!("org.systemd.property.{name}"): value}));
+        bundle.try_run().refused(&[fragment]);
+        assert!(gone(&unit));
+    }
+}
+
+fn update_tells_systemd(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let container = bundle.probe("sleep").start();
+    container.command("update", &["--memory", "50331648", "--pids-limit", "55"]).output().success();
+    assert_eq!(
+        (value(t, &container, "memory.max"), property(&unit, "MemoryMax")),
+        ("50331648".into(), "50331648".into())
+    );
+    assert_eq!((value(t, &container, "pids.max"), property(&unit, "TasksMax")), ("55".into(), "55".into()));
+    systemctl(&["daemon-reload"]);
+    assert_eq!(value(t, &container, "memory.max"), "50331648");
+    end(&container);
+}
+
+fn exec_is_in_the_scope(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let container = bundle.probe("sleep").start();
+    let read = container.exec("read /proc/self/cgroup").success().json();
+    assert!(read["read"].as_str().unwrap().contains(&unit), "{read}");
+    end(&container);
+}
+
+fn pause_and_kill(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let container = bundle.probe("spawn sleep , sleep").start();
+    container.command("pause", &[]).output().success();
+    assert_eq!(container.status(), "paused");
+    container.command("resume", &[]).output().success();
+    container.command("kill", &["--all", "KILL"]).output().success();
+    container.wait();
+    container.delete();
+    assert!(gone(&unit));
+}
+
+fn the_name_is_free_again(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let bundle = bundle.probe("exit 3");
+    for _ in 0..3 {
+        bundle.try_run().exits(3);
+        assert!(gone(&unit));
+    }
+}
+
+fn a_failed_scope_is_no_obstacle(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
+    let bundle = bundle.set("/linux/resources", resources).probe("alloc 200");
+    // It stays failed until somebody forgets it.
+    let bundle = bundle.set("/annotations", json!({"org.systemd.property.CollectMode": "'inactive'"}));
+    for _ in 0..2 {
+        let container = bundle.start();
+        container.wait();
+        t.wait_for("the scope's end", || property(&unit, "ActiveState") != "active");
+        container.delete();
+    }
+    assert!(gone(&unit));
+}
+
+fn a_unit_of_somebody_else_is_left_alone(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let state = t.dir().join("others").to_string_lossy().into_owned();
+    let others = |words: &[&str]| t.bare(["--root", &state]).args(words.iter().copied());
+    bundle.write();
+    let directory = bundle.dir().to_string_lossy().into_owned();
+    let pid_file = t.dir().join("other.pid").to_string_lossy().into_owned();
+    let words = ["--systemd-cgroup", "create", "--bundle", &directory, "--pid-file", &pid_file, bundle.id()];
+    others(&words).output().success();
+    let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    bundle.try_create().refused(&["systemd unit exists already", &unit]);
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    others(&["delete", "--force", bundle.id()]).output().success();
+    kit::sys::reap(pid, std::time::Duration::from_secs(5));
+    assert!(gone(&unit));
+}
+
+fn a_create_that_fails_leaves_no_unit(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    let bundle = bundle.mount("bind", "/no/such/source", "/x", &["bind"]);
+    bundle.try_create().refused(&["/no/such/source"]);
+    assert!(gone(&unit) && t.leaks_of(bundle.id()).is_empty());
+}
+
+fn in_a_user_namespace(t: &Test) {
+    needs_systemd(t);
+    let (bundle, _) = bundle(t);
+    let bundle =
+        bundle.user_namespace(100_000).namespace("cgroup").set("/mounts/6/options", json!(["nosuid"]));
+    let container =
+        bundle.probe("mkdir /sys/fs/cgroup/mine , write /sys/fs/cgroup/mine/cgroup.procs 0 , sleep").start();
+    t.wait_for("the probe", || container.stdout().lines().count() == 2);
+    for said in container.stdout().lines() {
+        assert!(said.contains("\"errno\":\"\""), "{said}");
+    }
+    assert!(cgroup_of(&container).ends_with("/mine"));
+    end(&container);
+}
