@@ -292,6 +292,10 @@ impl Compiler<'_> {
 
     fn filter(&self) -> Result<Option<Line>> {
         let Some(filter) = self.command.seccomp else { return Ok(None) };
+        if filter.notifies() {
+            let why = "the profile notifies, and a command has nobody who takes the listener";
+            return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
+        }
         let flags = seccomp::Support::probe().flag_word(filter)?;
         let step = Step::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None };
         Ok(Some(Line { origin: Origin::Standard, step }))

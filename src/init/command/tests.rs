@@ -238,3 +238,12 @@ fn a_failure_at_any_step_leaves_nothing() {
     }
     assert!(failed > 10, "{text}");
 }
+
+#[test]
+fn a_filter_that_notifies_is_refused() {
+    let mut profile = Profile::new(Action::Allow);
+    profile.rules.push(Rule { names: vec!["mkdir".into()], action: Action::Notify, conditions: vec![] });
+    let filter = profile.compile().unwrap();
+    let error = Command::new("/bin/true").seccomp(&filter).spawn().unwrap_err();
+    assert!(error.to_string().contains("notifies"), "{error}");
+}
