@@ -113,7 +113,7 @@ impl Joining<'_> {
             let plan = self.compile(host, join)?;
             self.spawn(&plan, join, console).map(|stub| (plan, stub))
         };
-        let (plan, stub) = match attempt(join.as_ref()) {
+        let (plan, mut stub) = match attempt(join.as_ref()) {
             // A cgroup that the kernel clones nothing into may still be joined.
             Err(_) if join.as_ref().is_some_and(|j| j.directory().is_some()) => {
                 if let Some(join) = &mut join {
@@ -123,8 +123,13 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        self.follow(&plan, &stub, agent).inspect_err(|_| stub.destroy())?;
-        Ok(stub)
+        match self.follow(&plan, &mut stub, agent) {
+            Ok(()) => Ok(stub),
+            Err(e) => {
+                stub.abandon();
+                Err(e)
+            }
+        }
     }
 
     /// What the process needs to be started in a cgroup.
@@ -209,12 +214,13 @@ impl Joining<'_> {
             two_stages: plan.two_stages,
             fault: None,
         }
-        .spawn()
+        .begin()
     }
 
     /// Until the program is executed; the listener of its filter comes before, if there is one.
-    fn follow(&self, plan: &Plan, stub: &Stub, agent: Option<Agent>) -> Result<()> {
+    fn follow(&self, plan: &Plan, stub: &mut Stub, agent: Option<Agent>) -> Result<()> {
         let (mut answer, listener) = stub.answer_with_descriptor()?;
+        stub.follow()?;
         if let (Answer::Turn, Some(listener), Some(agent)) = (answer, listener, agent) {
             let state = self.container.describe(self.record.clone(), Status::Running);
             agent.send(&listener, stub.pid, &state)?;

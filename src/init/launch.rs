@@ -4,7 +4,7 @@ use super::program::program;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
 use crate::sys::channel;
 use crate::sys::memfd::{Mapping, memfd_create};
-use crate::sys::process::{self, Exit};
+use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
 use crate::{Error, Phase, Result};
@@ -43,6 +43,8 @@ pub(crate) struct Stub {
     pub(crate) pidfd: OwnedFd,
     control: OwnedFd,
     memory: Memory,
+    /// It is the first of two processes still.
+    first: bool,
 }
 
 /// The file behind a launch, with its control page.
@@ -108,8 +110,16 @@ impl Memory {
 }
 
 impl Launch<'_> {
-    /// Spawns the stub.
-    pub(crate) fn spawn(mut self) -> Result<Stub> {
+    /// Spawns the stub; the final one, where there are two.
+    pub(crate) fn spawn(self) -> Result<Stub> {
+        let mut stub = self.begin()?;
+        stub.follow()?;
+        Ok(stub)
+    }
+
+    /// Spawns the stub. Where there are two, the caller is to [`follow`](Stub::follow) to the final one, once he
+    /// has heard of it: nobody needs to wake up before.
+    pub(crate) fn begin(mut self) -> Result<Stub> {
         let error = |call: &'static str, errno| Error::sys(Phase::Launch, call, errno);
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
         let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
@@ -131,11 +141,8 @@ impl Launch<'_> {
         })
         .map_err(|failure| spawn_error(failure, self.namespaces))?;
         drop(theirs);
-        let mut stub = Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory };
-        if self.two_stages {
-            stub.follow()?;
-        }
-        Ok(stub)
+        let first = self.two_stages;
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first })
     }
 
     /// Writes the descriptors' numbers and the fault into the blob's header.
@@ -170,11 +177,14 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
 }
 
 impl Stub {
-    /// Goes on with the process which the spawned one has cloned.
-    fn follow(&mut self) -> Result<()> {
-        let first = process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
+    /// Goes on with the process which the spawned one has cloned, if there are two.
+    pub(crate) fn follow(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.first) {
+            return Ok(());
+        }
+        process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
         let pid = self.memory.word(control::PID) as i32;
-        if pid == 0 || first != Some(Exit::Code(0)) {
+        if pid == 0 {
             // The caller asks `answer`, which says at which step.
             return Ok(());
         }
@@ -206,6 +216,15 @@ impl Stub {
     pub(crate) fn go(&self) -> Result<()> {
         channel::send(&self.control)
             .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
+    }
+
+    /// [`destroy`](Self::destroy) where nobody may have followed yet.
+    pub(crate) fn abandon(&mut self) {
+        if self.first {
+            let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
+            let _ = self.follow();
+        }
+        self.destroy();
     }
 
     /// Ends it and takes its status; for the way back from a failure.

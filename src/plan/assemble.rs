@@ -69,7 +69,13 @@ pub(crate) const NOWHERE: Reg = Reg(REGISTERS as u8 - 1);
 impl Assembler {
     /// An assembler whose first `preset` registers are taken.
     pub(crate) fn new(preset: usize) -> Self {
-        Self { used: (1 << preset) - 1, ..Self::default() }
+        Self {
+            used: (1 << preset) - 1,
+            // Most plans fit, and growing touches every page twice.
+            insns: Vec::with_capacity(192),
+            data: Vec::with_capacity(4096),
+            ..Self::default()
+        }
     }
 
     /// What follows belongs to this step of the plan.
