@@ -543,6 +543,17 @@ t_build_failure() {
 	printf 'FROM %s\nRUN ["/no/such"]\n' "$image" >context/Dockerfile
 	status 1 env DOCKER_BUILDKIT=1 docker build --network none context
 }
+t_build_cancelled() {
+	mkdir context
+	printf 'FROM %s\nRUN sleep 3456\n' "$image" >context/Dockerfile
+	DOCKER_BUILDKIT=1 docker build --network none --no-cache context &
+	local client=$!
+	until_true 10 lives "sleep 3456"
+	kill -INT "$client" || true
+	kill -TERM "$client" || true
+	until_true 15 dead "sleep 3456"
+	wait "$client" || true
+}
 t_build_classic() {
 	mkdir context
 	printf 'FROM %s\nRUN echo made >/made\n' "$image" >context/Dockerfile
