@@ -419,7 +419,7 @@ fn shared_volumes_are_the_hosts_peers(t: &Test) {
         all.retain(|point| point.starts_with(&own) || !point.contains("orlop-test"));
         all
     };
-    for word in ["shared", "rshared", "slave", "private"] {
+    for word in ["shared", "rshared", "rslave", "rprivate"] {
         let bundle = may_mount(t.bundle()).set("/linux/rootfsPropagation", word);
         let root = bundle.path("/");
         mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
