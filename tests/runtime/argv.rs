@@ -521,6 +521,14 @@ fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
         "completion csh",
         "spec --bundle /nowhere",
         "kill --all x 9",
+        "events x",
+        "events --stats x",
+        "events --interval soon x",
+        "mounts add x /nowhere",
+        "mounts jump x /nowhere",
+        "checkpoint x",
+        "checkpoint --page-server nowhere x",
+        "restore --bundle /nowhere x",
     ];
     for (n, line) in lines.into_iter().enumerate() {
         let log = t.dir().join(format!("log-{n}"));

@@ -126,7 +126,7 @@ pub(super) static DELETE: Command = Command {
     summary: "delete any resources held by a container",
     usage: "<container-id>",
     text: "Removes what is left of a stopped container, or of a created one: its cgroup and its state.\n\
-        It also cleans up after a {name} that was killed half-way.",
+        It also cleans up after a command that was killed half-way.",
     words: (1, 1),
     flags: &[DELETE_FLAGS, REGEX_FLAGS],
 };
