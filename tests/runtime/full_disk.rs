@@ -76,7 +76,7 @@ fn containers_on_disks_of_every_size(t: &Test) {
             }
         }
     }
-    assert!(failed > 2 && made > 4, "{failed} failed, {made} did not");
+    assert!(failed > 0 && made > 4, "{failed} failed, {made} did not");
 }
 
 fn disk_that_fills_up_under_a_container(t: &Test) {

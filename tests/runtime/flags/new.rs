@@ -85,14 +85,17 @@ fn no_pivot(t: &Test, verb: &str) {
     let calls = |flag: Option<&str>| {
         let bundle = t.bundle().probe("exit 0");
         bundle.write();
-        let trace = t.dir().join("trace");
+        let (trace, pid_file) = (t.dir().join("trace"), t.dir().join("pid"));
+        let _ = fs::remove_file(&pid_file);
         let mut command = Command::new("strace");
         command.args(["-f", "-e", "trace=pivot_root,chroot", "-o"]).arg(&trace).arg(t.program());
         command.arg("--root").arg(t.root()).args([verb, "--bundle"]).arg(bundle.dir()).args(flag);
+        command.arg("--pid-file").arg(&pid_file);
         // It follows the container to its end.
         let mut tracer = command.arg(bundle.id()).spawn().unwrap();
         if verb == "create" {
-            t.wait_for("the container", || t.runtime(["start", bundle.id()]).output().code() == 0);
+            t.wait_for("the container", || pid_file.exists());
+            t.runtime(["start", bundle.id()]).output().success();
         }
         t.wait_for("its end", || tracer.try_wait().unwrap().is_some());
         if verb == "create" {
