@@ -263,7 +263,8 @@ t_cp() {
 	same outward "$(cat d/f)"
 	podman kill c >/dev/null
 	podman wait c >/dev/null
-	podman cp c:/d/f stopped
+	# Its clean-up takes the mount away meanwhile.
+	until_true 5 podman cp c:/d/f stopped
 	same outward "$(cat stopped)"
 	gone c
 }
