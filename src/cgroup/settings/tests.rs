@@ -378,3 +378,17 @@ fn an_update_is_read_back() {
     assert!(error.contains(r#"wanted "5", the kernel has "500""#), "{error}");
     assert!(error.contains("pids.max"), "{error}");
 }
+
+#[test]
+fn a_controller_that_was_not_delegated_is_named() {
+    let (_host, layout) = v2();
+    let settings = compile(&layout, r#"{"pids": {"limit": 5}}"#).unwrap();
+    let dir = TempDir::new("delegated");
+    for (controllers, hint) in
+        [("cpu memory\n", "the pids controller is not enabled"), ("cpu pids\n", "has no such file")]
+    {
+        std::fs::write(dir.path().join("cgroup.controllers"), controllers).unwrap();
+        let error = change::Change::default().write(dir.path(), settings.entries().iter()).unwrap_err();
+        assert!(error.hint().is_some_and(|h| h.contains(hint)), "{error}");
+    }
+}
