@@ -23,6 +23,7 @@ fn host(v2: bool) -> Host {
         last_cap: 40,
         kcore: true,
         privileged: true,
+        makes_namespaces: true,
         apparmor: false,
         selinux: false,
         resctrl: Some("/sys/fs/resctrl".into()),

@@ -242,7 +242,7 @@ mod tests {
             spec.process.get_or_insert_default().terminal = false;
             spec.linux.get_or_insert_default().resources = None;
             let bundle = Bundle::from_spec(None, spec).unwrap();
-            let host = Host { privileged: true, ..Host::detect().unwrap() };
+            let host = Host { privileged: true, makes_namespaces: true, ..Host::detect().unwrap() };
             let done = compile(&bundle, &host, &Options { id: "x".into(), ..Options::default() });
             let unbuilt = done.as_ref().is_err_and(|e| e.to_string().contains("not built"));
             assert_eq!(reported.contains(&name), !unbuilt, "{name}: {:?}", done.err());

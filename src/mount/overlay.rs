@@ -368,7 +368,7 @@ fn relative(layer: &Layer, common: &Path, key: &str) -> Result<String> {
 }
 
 /// Lower layers and data layers of the option `lowerdir`; `\` escapes the separator.
-fn split_lowerdir(value: &str) -> (Vec<String>, Vec<String>) {
+pub(crate) fn split_lowerdir(value: &str) -> (Vec<String>, Vec<String>) {
     let mut parts = vec![String::new()];
     let mut chars = value.chars();
     while let Some(c) = chars.next() {

@@ -2,7 +2,7 @@
 
 use super::compile::Plan;
 use super::names::call_name;
-use super::step::{Line, MountStep, Origin, Sender, Side, Source, Step, Turn};
+use super::step::{Groups, Line, MountStep, Origin, Sender, Side, Source, Step, Turn};
 use crate::mount::options::MountOptions;
 use crate::namespace::Kind;
 use crate::process::capability::CapSet;
@@ -24,6 +24,16 @@ impl fmt::Display for Plan {
             writeln!(f, "{number:>3}  {side}  {text:<72}  {origin}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(groups) => write!(f, "{groups:?}"),
+            Self::Drop => f.write_str("[], if they may be changed"),
+            Self::Keep => f.write_str("of the caller"),
+        }
     }
 }
 
@@ -237,7 +247,7 @@ impl Step {
             Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
             Self::Identity { uid, gid, groups, .. } => {
                 let id = |id: &u32| if *id == u32::MAX { "as it is".into() } else { id.to_string() };
-                write!(f, "user {}, group {}, groups {groups:?}", id(uid), id(gid))
+                write!(f, "user {}, group {}, groups {groups}", id(uid), id(gid))
             }
             Self::Capabilities { sets, .. } => write!(
                 f,

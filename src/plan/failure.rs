@@ -4,6 +4,7 @@ use super::compile::Plan;
 use super::explain::operation;
 use super::step::{Line, Step};
 use crate::error::errno_text;
+use crate::mount::options::FSCONFIG_STRING_MAX;
 use crate::{Error, ErrorKind, Phase};
 use nix::errno::Errno;
 
@@ -138,6 +139,15 @@ fn hint(step: &Step, call: Option<u32>, errno: Errno) -> Option<&'static str> {
         (Step::Mount { .. }, Errno::ENODEV) => "the kernel does not know this file system type",
         (Step::Mount { mount, .. }, Errno::EPERM) if mount.kind == "proc" || mount.kind == "sysfs" => {
             "in a user namespace the host's own /proc or /sys must be wholly visible"
+        }
+        (Step::Mount { mount, .. }, Errno::EINVAL)
+            if mount
+                .options
+                .data
+                .iter()
+                .any(|o| o.value.as_ref().is_some_and(|v| v.len() > FSCONFIG_STRING_MAX)) =>
+        {
+            "fsconfig(2) takes options of 255 bytes at most; the layers of an overlay may be longer since Linux 6.7"
         }
         (Step::Mount { mount, .. }, Errno::EINVAL) if !mount.kind.is_empty() => {
             "an option that this file system does not know?"

@@ -22,5 +22,5 @@ pub(crate) use compile::{
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;
 pub use step::{
-    CgroupView, Idmap, Line, MountStep, Node, Origin, Owners, Sender, Side, Slot, Source, Step, Turn,
+    CgroupView, Groups, Idmap, Line, MountStep, Node, Origin, Owners, Sender, Side, Slot, Source, Step, Turn,
 };

@@ -177,6 +177,17 @@ pub struct Node {
     pub bind: bool,
 }
 
+/// What becomes of the caller's supplementary groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Others take their place, or none.
+    Set(Vec<u32>),
+    /// None is left, unless the user namespace does not let go of them (`/proc/PID/setgroups`).
+    Drop,
+    /// All stay.
+    Keep,
+}
+
 /// A step. The text of each, by `Display`, is what `orlop plan` prints.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // The fields' meaning is the step's; explain.rs says each in words.
@@ -381,8 +392,7 @@ pub enum Step {
     Identity {
         uid: u32,
         gid: u32,
-        groups: Vec<u32>,
-        set_groups: bool,
+        groups: Groups,
     },
     /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
     Capabilities {

@@ -29,6 +29,13 @@ pub fn last_cap() -> u32 {
     last
 }
 
+/// The calling thread's effective capabilities, in the user namespace it is in; none where there is no /proc.
+pub fn effective() -> CapSet {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    CapSet(field.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0))
+}
+
 /// A set of capabilities, bit n for the capability of number n.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct CapSet(pub u64);

@@ -16,7 +16,7 @@ const RUNTIME: &str = env!("CARGO_BIN_EXE_orlop");
 
 /// In the order in which they start: the longest first.
 const MANAGERS: [&str; 7] =
-    ["docker", "podman", "podman-options", "podman-rootless", "containerd", "cri", "buildah"];
+    ["docker", "podman-rootless", "podman", "podman-options", "containerd", "cri", "buildah"];
 
 /// What every lane reports beside its file's scenarios.
 const STARTS: &str = "starts";

@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         tmpcopyup_is_refused_on_a_bind,
         tmpfs_copy_up,
         tmpfs_copy_up_of_a_tree,
+        overlay_of_layers_with_long_names,
         unknown_option_is_refused_on_a_bind,
         propagation_of_a_mount,
         rootfs_propagation,
@@ -283,6 +284,21 @@ fn tmpfs_copy_up(t: &Test) {
 
 /// Everything there is in a directory comes along, also what its user may not read, and more of it than
 /// fits one look into the directory.
+fn overlay_of_layers_with_long_names(t: &Test) {
+    // Longer together than a string of fsconfig(2); one of them has a separator in it.
+    let layers: Vec<_> =
+        ["a", "b:c", "d"].map(|name| t.dir().join(format!("{name}{}", "x".repeat(150)))).into();
+    for (number, layer) in layers.iter().enumerate() {
+        fs::create_dir(layer).unwrap();
+        fs::write(layer.join(format!("file-{number}")), "x").unwrap();
+    }
+    let names: Vec<_> = layers.iter().map(|layer| layer.to_str().unwrap().replace("b:c", "b\\:c")).collect();
+    let bundle = t.bundle().mount("overlay", "overlay", "/m", &[&format!("lowerdir={}", names.join(":"))]);
+    for line in bundle.probe("read /m/file-0 , read /m/file-1 , read /m/file-2").run().lines() {
+        assert_eq!(line["read"], "x");
+    }
+}
+
 fn tmpfs_copy_up_of_a_tree(t: &Test) {
     t.only_orlop("what is copied of an inode differs");
     let bundle = t.bundle().file("/m/a/b/c/deep", "gold").file("/m/secret", "s");

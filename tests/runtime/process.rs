@@ -7,6 +7,9 @@ pub(crate) fn cases() -> Vec<Case> {
         identity,
         additional_groups,
         no_groups_of_the_caller,
+        no_groups_of_a_user_namespaces_caller,
+        groups_of_the_caller_are_kept_where_asked,
+        exec_keeps_groups_where_asked,
         umask_default,
         umask_asked,
         umask_of_the_caller_does_not_matter,
@@ -63,6 +66,28 @@ fn additional_groups(t: &Test) {
 
 fn no_groups_of_the_caller(t: &Test) {
     assert_eq!(t.bundle().report()["groups"], json!([]));
+}
+
+fn no_groups_of_a_user_namespaces_caller(t: &Test) {
+    // 70000 has no name in there, but would still open files.
+    let bundle = t.bundle().remove("/linux/cgroupsPath");
+    let call = bundle.command("run", &[]).wrap("groups=7,70000").wrap("userns");
+    assert_eq!(call.output().success().json()["groups"], json!([]));
+}
+
+fn groups_of_the_caller_are_kept_where_asked(t: &Test) {
+    let bundle = t.bundle().set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
+    let call = bundle.command("run", &[]).wrap("groups=7,70000");
+    assert_eq!(call.output().success().json()["groups"], json!([7, 70000]));
+}
+
+fn exec_keeps_groups_where_asked(t: &Test) {
+    for (annotation, groups) in [("1", json!([7, 8])), ("0", json!([]))] {
+        let bundle = t.bundle().set("/annotations", json!({"run.oci.keep_original_groups": annotation}));
+        let container = bundle.probe("sleep").start();
+        let call = t.runtime(["exec", container.id(), "/probe", "report"]).wrap("groups=7,8");
+        assert_eq!(call.output().success().json()["groups"], groups);
+    }
 }
 
 fn umask_default(t: &Test) {

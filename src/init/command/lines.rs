@@ -3,7 +3,9 @@
 use super::{Command, Root};
 use crate::mount::options;
 use crate::namespace::{Joined, Kind, Set};
-use crate::plan::{Line, MountStep, Origin, Plan, Slot, Source, Step, Turn, kernel_version, privileged};
+use crate::plan::{
+    Groups, Line, MountStep, Origin, Plan, Slot, Source, Step, Turn, kernel_version, privileged,
+};
 use crate::process::capability::{self, Sets};
 use crate::process::env;
 use crate::{Error, ErrorKind, Phase, Result, seccomp};
@@ -270,8 +272,11 @@ impl Compiler<'_> {
             self.step(Step::Identity {
                 uid: c.uid.unwrap_or(u32::MAX),
                 gid: c.gid.unwrap_or(u32::MAX),
-                groups: c.groups.clone().unwrap_or_default(),
-                set_groups: c.groups.is_some() || self.privileged,
+                groups: match &c.groups {
+                    Some(groups) => Groups::Set(groups.clone()),
+                    None if self.privileged => Groups::Set(Vec::new()),
+                    None => Groups::Drop,
+                },
             });
         }
         let needs_privilege = c.seccomp.is_some() && !c.no_new_privs;

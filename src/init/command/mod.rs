@@ -235,8 +235,8 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The supplementary groups. Where they are not given, but a user or group is: none, if the
-    /// caller is privileged, else those of the caller.
+    /// The supplementary groups. Where they are not given, but a user or group is: none, unless
+    /// the user namespace does not let go of the caller's (`/proc/PID/setgroups`).
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.groups = Some(groups.into_iter().collect());
         self

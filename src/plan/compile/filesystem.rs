@@ -115,7 +115,7 @@ impl Compiler<'_> {
 
     /// The container's user namespace may not reach what its host's root can.
     fn trees_by_host(&self) -> bool {
-        self.in_user_namespace() && self.host.privileged
+        self.in_user_namespace() && self.host.makes_namespaces
     }
 
     fn root_line(&mut self) {
@@ -315,7 +315,7 @@ impl Compiler<'_> {
         if !self.fills_dev() {
             return Ok(());
         }
-        let bind = self.in_user_namespace();
+        let bind = self.in_user_namespace() || !self.host.privileged;
         let listed = self.bundle.spec.linux.as_ref().map_or(&[][..], |l| &l.devices);
         for (path, major, minor) in DEVICES {
             if !listed.iter().any(|d| d.path == path) {

@@ -107,7 +107,7 @@ impl Compiler<'_> {
         if self.joins_cgroup_by_file() {
             flags &= !(libc::CLONE_NEWCGROUP as u64);
         }
-        if !self.host.privileged && flags != 0 && !self.namespaces.has(Kind::User) {
+        if !self.host.makes_namespaces && flags != 0 && !self.namespaces.has(Kind::User) {
             return Err(Error::unsupported(
                 Phase::Namespace,
                 "/linux/namespaces",
@@ -167,7 +167,7 @@ impl Compiler<'_> {
                 }
             }
         }
-        if !self.host.privileged {
+        if !self.host.makes_namespaces {
             // The right to join the others comes with the user namespace.
             kinds.sort_by_key(|(kind, _)| *kind != Kind::User);
         }

@@ -13,6 +13,7 @@ mod program;
 mod remount;
 mod service;
 
+use self::program::CAP_SYS_ADMIN;
 use super::lower::{self, Kernel};
 use super::step::{Line, Origin, Slot, Step};
 use crate::bundle::Bundle;
@@ -34,6 +35,9 @@ pub struct Host {
     pub kcore: bool,
     /// Whether the caller may do everything in the first user namespace.
     pub privileged: bool,
+    /// Whether the caller may make namespaces without a user namespace of their own: it is privileged, or has
+    /// CAP_SYS_ADMIN in the user namespace it is in, as an engine has that entered one first.
+    pub makes_namespaces: bool,
     /// Whether AppArmor is on.
     pub apparmor: bool,
     /// Whether SELinux is on.
@@ -51,11 +55,13 @@ impl Host {
     /// Where the kernel is too old (Linux 5.14 is the floor).
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
+        let privileged = privileged();
         Ok(Self {
             kernel,
             last_cap: crate::process::capability::last_cap(),
             kcore: nix::sys::stat::lstat("/proc/kcore").is_ok(),
-            privileged: privileged(),
+            privileged,
+            makes_namespaces: privileged || crate::process::capability::effective().has(CAP_SYS_ADMIN),
             apparmor: crate::process::label::apparmor_enabled(),
             selinux: crate::process::label::selinux_enabled(),
             resctrl: cgroup::resctrl::mount_point(),
@@ -75,6 +81,7 @@ impl Host {
             last_cap: crate::process::capability::last_cap(),
             kcore: false,
             privileged: privileged(),
+            makes_namespaces: false,
             apparmor: named(&process.apparmor_profile) && crate::process::label::apparmor_enabled(),
             selinux: named(&process.selinux_label) && crate::process::label::selinux_enabled(),
             resctrl: None,

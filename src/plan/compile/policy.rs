@@ -7,6 +7,7 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, Step};
+use super::program::KEEP_GROUPS_ANNOTATION;
 use crate::bundle::Spec;
 use crate::bundle::spec::{Linux, Process};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -65,7 +66,9 @@ impl Policy {
             ..Linux::default()
         });
         let version = spec.version.clone();
-        Self { spec: Spec { version, process, linux, ..Spec::default() }, filter }
+        let mut annotations = spec.annotations.clone();
+        annotations.retain(|name, _| name == KEEP_GROUPS_ANNOTATION);
+        Self { spec: Spec { version, process, linux, annotations, ..Spec::default() }, filter }
     }
 
     /// The configuration's part of it.

@@ -1,6 +1,6 @@
 //! The process: limits, identity, capabilities, filter, program.
 
-use super::super::step::{Sender, Slot, Step, Turn};
+use super::super::step::{Groups, Sender, Slot, Step, Turn};
 use super::{Compiler, Filter, Policy};
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
@@ -8,7 +8,10 @@ use crate::process::{env, io_priority, label, memory_policy, personality, rlimit
 use crate::seccomp::{self, Profile};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 
-const CAP_SYS_ADMIN: u32 = 21;
+/// `1`: the program keeps the caller's supplementary groups (podman's `--group-add keep-groups`).
+pub(super) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
+
+pub(super) const CAP_SYS_ADMIN: u32 = 21;
 
 impl Compiler<'_> {
     pub(super) fn program(&mut self) -> Result<()> {
@@ -94,18 +97,21 @@ impl Compiler<'_> {
         }
         let last = self.host.last_cap;
         self.asked("/process/capabilities/bounding", Step::BoundingSet { keep: sets.bounding.0, last });
-        let optional = identity.groups.is_empty() && !self.host.privileged;
-        self.asked(
-            "/process/user",
-            Step::Identity {
-                uid: identity.uid,
-                gid: identity.gid,
-                groups: identity.groups.clone(),
-                set_groups: !optional,
-            },
-        );
+        let groups = self.groups(identity);
+        self.asked("/process/user", Step::Identity { uid: identity.uid, gid: identity.gid, groups });
         let extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
         self.asked("/process/capabilities", Step::Capabilities { sets, extra, ambient: sets.ambient.0 });
+    }
+
+    /// The caller's groups never come in by themselves, not even where its user namespace has no names
+    /// for them: they would still open the files of others.
+    fn groups(&self, identity: &user::Identity) -> Groups {
+        let keep = self.bundle.spec.annotations.get(KEEP_GROUPS_ANNOTATION).is_some_and(|value| value == "1");
+        match (keep, identity.groups.is_empty() && !self.host.privileged) {
+            (true, _) => Groups::Keep,
+            (false, true) => Groups::Drop,
+            (false, false) => Groups::Set(identity.groups.clone()),
+        }
     }
 
     fn environment(&mut self, process: &Process) -> Result<Vec<String>> {

@@ -22,12 +22,14 @@ const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
 pub(crate) struct Kernel {
     /// open_tree_attr(2) is there (Linux 6.15).
     pub(crate) open_tree_attr: bool,
+    /// An overlay takes its lower layers one by one (Linux 6.7).
+    pub(crate) lowerdir_append: bool,
 }
 
 impl Kernel {
     /// What a version has.
     pub(crate) fn of(version: (u32, u32)) -> Self {
-        Self { open_tree_attr: version >= (6, 15) }
+        Self { open_tree_attr: version >= (6, 15), lowerdir_append: version >= (6, 7) }
     }
 }
 

@@ -4,7 +4,8 @@ use super::super::machine::{compare, last};
 use super::super::step::{CgroupView, MountStep, Source};
 use super::rootfs::{CLONE, EMPTY, RECURSIVE};
 use super::{CWD, Lower};
-use crate::mount::options::{DataOption, MountOptions};
+use crate::mount::options::{DataOption, FSCONFIG_STRING_MAX, MountOptions};
+use crate::mount::overlay::split_lowerdir;
 use crate::plan::assemble::Reg;
 use crate::sys::mount::{MountAttr, attr, config};
 use nix::errno::Errno;
@@ -115,7 +116,16 @@ impl Lower {
             self.configure(context, flag.key, None);
         }
         for option in &mount.options.data {
-            self.configure(context, &option.key, option.value.as_deref());
+            match option.value.as_deref() {
+                Some(layers)
+                    if layers.len() > FSCONFIG_STRING_MAX
+                        && (mount.kind.as_str(), option.key.as_str()) == ("overlay", "lowerdir")
+                        && self.kernel.lowerdir_append =>
+                {
+                    self.append_layers(context, layers);
+                }
+                value => self.configure(context, &option.key, value),
+            }
         }
         self.asm.call(
             libc::SYS_fsconfig,
@@ -124,6 +134,17 @@ impl Lower {
         let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attributes.into()]);
         self.asm.close(context);
         made
+    }
+
+    /// Together they are too long for fsconfig(2).
+    fn append_layers(&mut self, context: Reg, layers: &str) {
+        let (lower, data) = split_lowerdir(layers);
+        for layer in &lower {
+            self.configure(context, "lowerdir+", Some(layer));
+        }
+        for layer in &data {
+            self.configure(context, "datadir+", Some(layer));
+        }
     }
 
     /// The mount point, made where it is missing, and whether (1) it was.

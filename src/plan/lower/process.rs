@@ -1,7 +1,7 @@
 //! What the process is given, and how it begins.
 
 use super::super::machine::{compare, last, state};
-use super::super::step::{Sender, Step};
+use super::super::step::{Groups, Sender, Step};
 use super::{CWD, Lower};
 use crate::plan::assemble::Arg;
 use crate::process::capability::{CapSet, Sets};
@@ -46,9 +46,7 @@ impl Lower {
                     self.prctl(libc::PR_CAPBSET_DROP, capability);
                 }
             }
-            Step::Identity { uid, gid, groups, set_groups } => {
-                self.identity(*uid, *gid, groups, *set_groups);
-            }
+            Step::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
             Step::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
             Step::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
             Step::WorkingDirectory { path } => {
@@ -206,14 +204,20 @@ impl Lower {
         }
     }
 
-    fn identity(&mut self, uid: u32, gid: u32, groups: &[u32], set_groups: bool) {
+    fn identity(&mut self, uid: u32, gid: u32, groups: &Groups) {
         if uid != 0 {
             self.prctl(libc::PR_SET_KEEPCAPS, 1);
         }
-        if set_groups {
-            let bytes: Vec<u8> = groups.iter().flat_map(|g| g.to_ne_bytes()).collect();
-            let list = self.asm.bytes(&bytes);
-            self.asm.call(libc::SYS_setgroups, &[groups.len().into(), list]);
+        match groups {
+            Groups::Set(groups) => {
+                let bytes: Vec<u8> = groups.iter().flat_map(|g| g.to_ne_bytes()).collect();
+                let list = self.asm.bytes(&bytes);
+                self.asm.call(libc::SYS_setgroups, &[groups.len().into(), list]);
+            }
+            Groups::Drop => {
+                self.asm.tolerating(&[Errno::EPERM]).call(libc::SYS_setgroups, &[0.into(), 0.into()]);
+            }
+            Groups::Keep => {}
         }
         self.asm.call(libc::SYS_setresgid, &[gid.into(), gid.into(), gid.into()]);
         self.asm.call(libc::SYS_setresuid, &[uid.into(), uid.into(), uid.into()]);

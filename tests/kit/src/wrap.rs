@@ -1,6 +1,7 @@
 //! A peculiar caller: this program changes what the words say of itself, then becomes the runtime.
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
+//! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
 //! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
 //!
@@ -49,6 +50,11 @@ fn apply(name: &str, value: &str) {
             nix::unistd::setgid(number().into()).unwrap();
             nix::unistd::setuid(number().into()).unwrap();
         }
+        "groups" => {
+            let groups: Vec<_> = value.split(',').map(|gid| gid.parse::<u32>().unwrap().into()).collect();
+            nix::unistd::setgroups(&groups).unwrap();
+        }
+        "userns" => enter_user_namespace(),
         "nofile" => setrlimit(Resource::RLIMIT_NOFILE, number().into(), number().into()).unwrap(),
         "terminal" => crate::sys::take_terminal(),
         "processor" => crate::sys::bind_to_processor(number() as usize),
@@ -64,6 +70,21 @@ fn apply(name: &str, value: &str) {
         "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),
     }
+}
+
+/// Ids above 65535 have no name there; setgroups(2) is allowed.
+fn enter_user_namespace() {
+    // The maps are for a process outside to write.
+    let (entered, enter) = std::io::pipe().unwrap();
+    let pid = std::process::id();
+    let script =
+        format!("read line; for kind in uid gid; do echo 0 0 65536 >/proc/{pid}/${{kind}}_map; done");
+    let mut writer = Command::new("/bin/sh").args(["-c", &script]).stdin(entered).spawn().unwrap();
+    unshare(CloneFlags::CLONE_NEWUSER).unwrap();
+    drop(enter);
+    assert!(writer.wait().unwrap().success());
+    nix::unistd::setgid(0.into()).unwrap();
+    nix::unistd::setuid(0.into()).unwrap();
 }
 
 fn see_cgroup2_alone() {

@@ -50,6 +50,8 @@ up() {
 	podman run --detach --network none --name "$name" "${flags[@]}" "$image" "$@" >/dev/null
 }
 gone() { podman rm --force --time 0 "$@" >/dev/null; }
+# The runtime itself, with the state directory which podman leaves to it.
+runtime() { "$RUNTIME_PATH" "$@"; }
 inspect() { podman inspect --format "$@"; }
 pid_of() { inspect '{{.State.Pid}}' "$1"; }
 # The namespace of a kind that a process is in: ns KIND PID

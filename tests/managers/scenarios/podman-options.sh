@@ -293,7 +293,7 @@ t_tmpfs() {
 	same "" "$(run --mount type=tmpfs,dst=/etc,notmpcopyup $image ls /etc | grep passwd || true)"
 }
 t_volumes() {
-	mkdir v && echo text >v/file
+	mkdir v && echo text >v/file && chmod 777 v
 	same text "$(run -v "$PWD/v:/v" $image cat /v/file)"
 	same text "$(run -v "$PWD/v/file:/deep/er/file:ro" $image cat /deep/er/file)"
 	status 1 run -v "$PWD/v:/v:ro" $image touch /v/new
@@ -361,7 +361,7 @@ t_mount_image() {
 	same "root:x:0:0:root:/root:/bin/sh" "$(run --mount type=image,src=$image,dst=/image $image head -n 1 /image/etc/passwd)"
 }
 t_rootfs() {
-	mkdir -p r/bin && cp "$(command -v busybox)" r/bin/busybox
+	mkdir -p r/{bin,etc,proc,sys,dev,run} && cp "$(command -v busybox)" r/bin/busybox && chmod 777 r r/*
 	same "hello" "$(run --rootfs "$PWD/r" /bin/busybox echo hello)"
 	run --rootfs "$PWD/r:O" /bin/busybox touch /new
 	test ! -e r/new

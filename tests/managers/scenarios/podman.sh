@@ -395,8 +395,8 @@ t_init() {
 t_annotation() {
 	up c --annotation org.ship.sails=3 -- sleep 100
 	same 3 "$(inspect '{{index .Config.Annotations "org.ship.sails"}}' c)"
-	same 3 "$("$RUNTIME_PATH" state "$(inspect '{{.Id}}' c)" | jq -r '.annotations["org.ship.sails"]')"
-	same running "$("$RUNTIME_PATH" state "$(inspect '{{.Id}}' c)" | jq -r .status)"
+	same 3 "$(runtime state "$(inspect '{{.Id}}' c)" | jq -r '.annotations["org.ship.sails"]')"
+	same running "$(runtime state "$(inspect '{{.Id}}' c)" | jq -r .status)"
 	gone c
 }
 t_hooks() {
@@ -466,15 +466,21 @@ t_pod() {
 	differ "$(ns pid "$(pid_of c)")" "$(ns pid "$(pid_of d)")"
 	same "fleet" "$(podman exec d hostname)"
 	same "p Running 3" "$(podman pod ps --format '{{.Name}} {{.Status}} {{.NumberOfContainers}}')"
-	podman pod pause p >/dev/null
-	same paused "$(inspect '{{.State.Status}}' c)"
-	podman pod unpause p >/dev/null
 	podman pod stop -t 0 p >/dev/null
 	same Exited "$(podman pod inspect --format '{{.State}}' p)"
 	podman pod start p >/dev/null
 	same running "$(inspect '{{.State.Status}}' d)"
 	podman pod rm -f -t 0 p >/dev/null
 	same "" "$(podman ps -aq)"
+}
+t_pod_pause() {
+	podman pod create --name p --network none >/dev/null
+	podman run -d --pod p --name c "$image" sleep 100 >/dev/null
+	podman pod pause p >/dev/null
+	same paused "$(inspect '{{.State.Status}}' c)"
+	podman pod unpause p >/dev/null
+	same running "$(inspect '{{.State.Status}}' c)"
+	podman pod rm -f -t 0 p >/dev/null
 }
 t_pod_shared_pids() {
 	podman pod create --name p --network none --share pid,ipc,net,uts >/dev/null
