@@ -282,8 +282,6 @@ fn tmpfs_copy_up(t: &Test) {
     assert_eq!(fs::read_to_string(bundle.path("/m/cargo")).unwrap(), "tea");
 }
 
-/// Everything there is in a directory comes along, also what its user may not read, and more of it than
-/// fits one look into the directory.
 fn overlay_of_layers_with_long_names(t: &Test) {
     // Longer together than a string of fsconfig(2); one of them has a separator in it.
     let layers: Vec<_> =
@@ -299,6 +297,8 @@ fn overlay_of_layers_with_long_names(t: &Test) {
     }
 }
 
+/// Everything there is in a directory comes along, also what its user may not read, and more of it than
+/// fits one look into the directory.
 fn tmpfs_copy_up_of_a_tree(t: &Test) {
     t.only_orlop("what is copied of an inode differs");
     let bundle = t.bundle().file("/m/a/b/c/deep", "gold").file("/m/secret", "s");
