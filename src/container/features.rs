@@ -165,6 +165,7 @@ pub fn features() -> Features {
         potentially_unsafe_config_annotations: sorted([
             create::INIT_ANNOTATION,
             criu::CONFIG_ANNOTATION,
+            crate::plan::KEEP_GROUPS_ANNOTATION,
             crate::plan::TYPE_ANNOTATION,
         ]),
     }

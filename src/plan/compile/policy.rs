@@ -68,7 +68,7 @@ impl Policy {
         let version = spec.version.clone();
         let mut annotations = spec.annotations.clone();
         annotations.retain(|name, _| name == KEEP_GROUPS_ANNOTATION);
-        Self { spec: Spec { version, process, linux, annotations, ..Spec::default() }, filter }
+        Self { spec: Spec { version, process, annotations, linux, ..Spec::default() }, filter }
     }
 
     /// The configuration's part of it.

@@ -9,7 +9,7 @@ use crate::seccomp::{self, Profile};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 
 /// `1`: the program keeps the caller's supplementary groups (podman's `--group-add keep-groups`).
-pub(super) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
+pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
 
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
 

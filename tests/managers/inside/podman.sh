@@ -1,23 +1,17 @@
 # What the files of scenarios for podman share: the configuration, the image, short words for long commands.
 # shellcheck shell=bash disable=SC2154
 
-# As docs/MANAGERS.md tells a person to do it; the limits are those of a process without CAP_SYS_RESOURCE.
+# As docs/MANAGERS.md tells a person to do it. The limits are those of a process without CAP_SYS_RESOURCE.
 containers_conf() {
 	cat <<-END
 		[containers]
 		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 		[network]
 		firewall_driver = "iptables"
-		[engine]
-		cgroup_manager = "cgroupfs"
-		events_logger = "file"
-		env = ["PODMAN_IGNORE_CGROUPSV1_WARNING=1"]
-		runtime = "$RUNTIME"
-		runtime_supports_json = ["crun", "runc", "orlop"]
-		runtime_supports_nocgroup = ["crun", "orlop"]
-		[engine.runtimes]
-		$RUNTIME = ["$RUNTIME_PATH"]
 	END
+	# What the page says, with another runtime's name where one is under test, and the words for a host without systemd.
+	documented podman-conf | sed "s/^runtime = .*/runtime = \"$RUNTIME\"/; s/^orlop = /$RUNTIME = /
+		s/^\[engine\]/&\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"/"
 }
 podman_configuration() { # DIRECTORY
 	mkdir -p "$1" "$state"

@@ -14,6 +14,7 @@ cleanup() { podman_cleanup; }
 
 ### a container's life
 t_run() { same "hello from 1" "$(run $image sh -c 'echo hello from $$')"; }
+t_run_documented() { same hello "$(bash -euc "$(documented podman-run | sed 's/ run / run --network none /')")"; }
 t_run_detached() {
 	same 64 "$(podman run -d --network none --name c $image echo done | tr -d '\n' | wc -c)"
 	same 0 "$(podman wait c)"
