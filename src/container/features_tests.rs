@@ -21,7 +21,13 @@ fn with(pointer: &str, value: Value) -> Value {
 
 /// A host which has everything, so that only this library can be in the way.
 fn host() -> Host {
-    let mut host = Host { privileged: true, apparmor: true, selinux: true, ..Host::detect().unwrap() };
+    let mut host = Host {
+        privileged: true,
+        makes_namespaces: true,
+        apparmor: true,
+        selinux: true,
+        ..Host::detect().unwrap()
+    };
     host.kernel = (7, 0);
     host.resctrl = Some("/sys/fs/resctrl".into());
     host

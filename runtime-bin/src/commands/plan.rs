@@ -23,6 +23,7 @@ pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
     // Without a user namespace only root can run it, so that is whose plan it is.
     let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");
     host.privileged |= !user_namespace;
+    host.makes_namespaces |= !user_namespace;
     let plan = compile(&bundle, &host, &options)?;
     for warning in plan.warnings() {
         log.warning(&format!("config.json: {warning}"));
