@@ -20,10 +20,12 @@ pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
         ..Options::default()
     };
     let mut host = Host::detect()?;
-    // Without a user namespace only root can run it, so that is whose plan it is.
+    // Without a user namespace only root can run it, be it of a namespace of its own: that is whose plan it is.
     let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");
-    host.privileged |= !user_namespace;
-    host.makes_namespaces |= !user_namespace;
+    if !user_namespace && !host.makes_namespaces {
+        host.privileged = true;
+        host.makes_namespaces = true;
+    }
     let plan = compile(&bundle, &host, &options)?;
     for warning in plan.warnings() {
         log.warning(&format!("config.json: {warning}"));
