@@ -167,6 +167,7 @@ pub fn features() -> Features {
             criu::CONFIG_ANNOTATION,
             crate::plan::KEEP_GROUPS_ANNOTATION,
             crate::plan::TYPE_ANNOTATION,
+            crate::cgroup::systemd::PROPERTY_ANNOTATION,
         ]),
     }
 }

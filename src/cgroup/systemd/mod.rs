@@ -15,6 +15,7 @@ mod text;
 mod unit;
 mod value;
 
+pub(crate) use property::PROPERTY_ANNOTATION;
 pub use unit::Unit;
 
 use super::settings::Settings;

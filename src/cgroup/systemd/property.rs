@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
 
 /// The annotations which name a unit's properties begin so.
-const PREFIX: &str = "org.systemd.property.";
+pub(crate) const PROPERTY_ANNOTATION: &str = "org.systemd.property.";
 /// What systemd calls no limit.
 const INFINITY: u64 = u64::MAX;
 /// The kernel's period of `cpu.max` where none was set, in microseconds.
@@ -31,7 +31,7 @@ pub(super) type Property = (String, Value);
 pub(super) fn of_annotations(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
     for (key, value) in annotations {
-        let Some(name) = key.strip_prefix(PREFIX) else { continue };
+        let Some(name) = key.strip_prefix(PROPERTY_ANNOTATION) else { continue };
         let refuse = |why: String| {
             Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "invalid systemd property")
                 .on(format!("{name}={value}"))
