@@ -174,3 +174,34 @@ fn classes_of_service_are_joined() {
     assert_eq!(error.pointer(), Some("/linux/intelRdt"));
     assert!(error.to_string().contains("no resctrl file system is mounted"), "{error}");
 }
+
+/// A container of podman's whose cgroup systemd makes: the process waits for its scope before it makes
+/// a cgroup namespace, and is not born in a cgroup.
+#[test]
+fn a_scope_is_waited_for() {
+    let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
+    let compiled = |v2: bool, path: &str| {
+        let mut spec = Spec::from_json(&text).unwrap();
+        let linux = spec.linux.as_mut().unwrap();
+        linux.cgroups_path = Some(path.to_owned());
+        let path = PathBuf::from("/var/lib/manager/bundle");
+        let rootfs = path.join("rootfs");
+        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
+        let options = Options { id: "c1".into(), cgroup_manager: Manager::Systemd, ..Options::default() };
+        compile(&bundle, &host(v2), &options).map(|plan| plan.to_string())
+    };
+    let plan = compiled(true, "machine.slice:libpod:4711").unwrap();
+    let at = |what: &str| plan.find(what).unwrap_or_else(|| panic!("no {what} in {plan}"));
+    let scope =
+        at("start systemd unit libpod-4711.scope, cgroup /sys/fs/cgroup/machine.slice/libpod-4711.scope");
+    assert!(at("spawn the stub; new") < scope && scope < at("unshare namespaces: cgroup"), "{plan}");
+    assert!(!plan.contains("make cgroup"), "{plan}");
+    for (v2, path, why) in [
+        (true, "/machine.slice/x", "expected cgroupsPath to be of format \"slice:prefix:name\""),
+        (false, "machine.slice:libpod:4711", "cgroup v2 alone"),
+    ] {
+        let error = compiled(v2, path).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+        assert_eq!(error.pointer(), Some("/linux/cgroupsPath"));
+    }
+}

@@ -10,7 +10,6 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         without_systemd_one_sentence_says_so,
         the_path_is_slice_prefix_name,
-        the_plan_waits_for_the_scope,
         the_process_is_in_its_scope,
         the_usual_scope,
         slices_within_slices,
@@ -107,14 +106,6 @@ fn the_path_is_slice_prefix_name(t: &Test) {
         let output = plan(&t.bundle().set("/linux/cgroupsPath", bad), t);
         output.refused(&["/linux/cgroupsPath"]);
     }
-}
-
-fn the_plan_waits_for_the_scope(t: &Test) {
-    t.only_orlop("it prints plans");
-    let text = plan(&bundle(t).0.namespace("cgroup"), t).success().stdout;
-    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in {text}"));
-    assert!(at("start systemd unit test-") < at("unshare namespaces: cgroup"));
-    assert!(!text.contains("make cgroup") && !text.contains("in its cgroup"), "{text}");
 }
 
 fn the_process_is_in_its_scope(t: &Test) {

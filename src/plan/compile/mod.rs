@@ -330,6 +330,12 @@ impl<'a> Compiler<'a> {
             };
         };
         let by_systemd = self.options.cgroup_manager == cgroup::Manager::Systemd;
+        if by_systemd && !layout.is_unified() {
+            // On v1 systemd lifts the rules of devices when it reloads.
+            let why = "systemd as manager of cgroups needs a host with cgroup v2 alone";
+            return Err(Error::unsupported(Phase::Cgroup, "/linux/cgroupsPath", why)
+                .with_hint("use the cgroupfs manager"));
+        }
         let (path, unit) = if by_systemd {
             let unit = Unit::from_config(named, &self.options.id, self.options.systemd.user)?;
             (unit.path(&self.options.systemd.root)?, Some(unit))
