@@ -4,13 +4,14 @@ use super::message::{FIXED, Kind, Message};
 use super::value::Value;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, setsockopt, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a call was not answered as hoped.
 #[derive(Debug)]
@@ -195,21 +196,37 @@ impl Connection {
         }
     }
 
-    /// The signal `member` whose body `wanted` knows, whether it has come already or not.
+    /// The signal `member` whose body `wanted` knows, whether it has come already or comes within `patience`.
     pub(super) fn signal(
         &mut self,
         member: &str,
         wanted: impl Fn(&Message) -> bool,
-    ) -> Result<Message, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        patience: Duration,
+    ) -> Result<Option<Message>, Failure> {
+        let until = Instant::now() + patience;
         let is = |m: &Message| m.member.as_deref() == Some(member) && wanted(m);
         if let Some(at) = self.signals.iter().position(is) {
-            return Ok(self.signals.swap_remove(at));
+            return Ok(Some(self.signals.swap_remove(at)));
         }
-        loop {
-            match self.next(deadline).map_err(Failure::Broken)? {
-                Some(message) if message.kind == Kind::Signal && is(&message) => return Ok(message),
+        // A message that has begun is read to its end, or what follows could not be understood.
+        while self.is_readable(until).map_err(Failure::Broken)? {
+            match self.next(Instant::now() + PATIENCE).map_err(Failure::Broken)? {
+                Some(message) if message.kind == Kind::Signal && is(&message) => return Ok(Some(message)),
                 _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether something comes before then.
+    fn is_readable(&self, until: Instant) -> Result<bool, Errno> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], left) {
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(e),
+                Ok(ready) => return Ok(ready > 0),
             }
         }
     }

@@ -25,6 +25,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use value::Value;
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -34,6 +35,8 @@ const BUS: &str = "org.freedesktop.DBus";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// The end of the name of the socket on which systemd itself answers: no bus, no greeting.
 const PRIVATE: &str = "/systemd/private";
+/// How long the end of a job is waited for before it is asked for.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 /// What sd_booted(3) looks at.
 const BOOTED: &str = "/run/systemd/system";
 
@@ -204,11 +207,45 @@ impl Systemd {
         Ok(answer.text(0).unwrap_or_default().to_owned())
     }
 
-    /// Waits for the end of a job.
-    fn job(&mut self, answer: &message::Message) -> Result<String, Failure> {
+    /// Waits for the end of the job that `answer` names, which makes of the unit what `wanted` says. A
+    /// systemd that reloads meanwhile may forget to tell its end: so it is asked from time to time.
+    fn job(&mut self, answer: &message::Message, unit: &Unit, wanted: &str) -> Result<String, Failure> {
         let job = answer.text(0).unwrap_or_default().to_owned();
-        let done = self.connection.signal("JobRemoved", |signal| signal.text(1) == Some(&job))?;
-        Ok(done.text(3).unwrap_or_default().to_owned())
+        let is_ours = |signal: &message::Message| signal.text(1) == Some(&job);
+        let result = |signal: message::Message| signal.text(3).unwrap_or_default().to_owned();
+        let deadline = Instant::now() + connection::PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(done) = self.connection.signal("JobRemoved", is_ours, ASK_AFTER)? {
+                return Ok(result(done));
+            }
+            match self.property(&job, "org.freedesktop.systemd1.Job", "State") {
+                Ok(_) => continue,
+                Err(Failure::Refused(..)) => {}
+                Err(e) => return Err(e),
+            }
+            // The word may have come while it was asked for.
+            if let Some(done) = self.connection.signal("JobRemoved", is_ours, Duration::ZERO)? {
+                return Ok(result(done));
+            }
+            let state = self.active_state(unit)?.unwrap_or_else(|| "inactive".to_owned());
+            return Ok(if state == wanted { "done".to_owned() } else { format!("unit {state}") });
+        }
+        Err(Failure::Broken(Errno::ETIMEDOUT))
+    }
+
+    /// The unit's state; `None` where there is none of this name.
+    fn active_state(&mut self, unit: &Unit) -> Result<Option<String>, Failure> {
+        let path = match self.manager("GetUnit", vec![Value::Str(unit.name.clone())]) {
+            Ok(answer) => answer.text(0).unwrap_or_default().to_owned(),
+            Err(e) if e.is("NoSuchUnit") => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match self.property(&path, "org.freedesktop.systemd1.Unit", "ActiveState") {
+            Ok(state) => Ok(Some(state)),
+            // It has gone meanwhile.
+            Err(e) if e.is("UnknownObject") || e.is("NoSuchUnit") => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Makes sure that the unit's name is free: what is left of one that failed is forgotten.
@@ -217,25 +254,14 @@ impl Systemd {
     /// [`ErrorKind::AlreadyExists`] where there is such a unit.
     pub fn claim(&mut self, unit: &Unit) -> Result<()> {
         let failed = |e: Failure| e.of("ask systemd for unit", unit.name.as_str());
-        let path = match self.manager("GetUnit", vec![Value::Str(unit.name.clone())]) {
-            Ok(answer) => answer.text(0).unwrap_or_default().to_owned(),
-            Err(e) if e.is("NoSuchUnit") => return Ok(()),
-            Err(e) => return Err(failed(e)),
-        };
-        match self.property(&path, "org.freedesktop.systemd1.Unit", "ActiveState") {
+        match self.active_state(unit).map_err(failed)? {
+            None => Ok(()),
             // One that has ended: systemd forgets it by itself, unless it failed.
-            Ok(state) if state == "failed" || state == "inactive" => {
+            Some(state) if state == "failed" || state == "inactive" => {
                 self.forget(unit);
                 Ok(())
             }
-            Ok(state) => {
-                Err(Error::new(ErrorKind::AlreadyExists, Phase::Cgroup, "systemd unit exists already")
-                    .on(unit.name.as_str())
-                    .with_detail(format!("it is {state}")))
-            }
-            // It has gone meanwhile.
-            Err(e) if e.is("UnknownObject") || e.is("NoSuchUnit") => Ok(()),
-            Err(e) => Err(failed(e)),
+            Some(state) => Err(exists(unit, &format!("it is {state}"))),
         }
     }
 
@@ -273,7 +299,7 @@ impl Systemd {
             Err(e) if e.is("UnitExists") => return Err(exists(unit, "somebody has made it meanwhile")),
             other => other.map_err(failed)?,
         };
-        match self.job(&answer).map_err(failed)?.as_str() {
+        match self.job(&answer, unit, "active").map_err(failed)?.as_str() {
             "done" => Ok(()),
             result => {
                 self.forget(unit);
@@ -341,7 +367,7 @@ impl Systemd {
         match self.manager("StopUnit", body) {
             Ok(answer) => {
                 // Whatever its result, what is left of a unit that failed is forgotten.
-                self.job(&answer).map_err(failed)?;
+                self.job(&answer, unit, "inactive").map_err(failed)?;
                 self.forget(unit);
                 Ok(())
             }

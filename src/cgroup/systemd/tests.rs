@@ -75,6 +75,8 @@ fn systemd(call: &Message, result: &str) -> Vec<Message> {
         ("Get", Some("ControlGroup")) => text("/user.slice/user@7.service"),
         ("Get", Some("Version")) => text("252.38-1~deb12u1"),
         ("Get", Some("ActiveState")) => text(result),
+        ("StartTransientUnit", _) if matches!(result, "active" | "inactive") => vec![reply(vec![job()])],
+        ("StopUnit", _) if matches!(result, "active" | "inactive") => vec![reply(vec![job()])],
         ("StartTransientUnit", _) => {
             let other = removed("/org/freedesktop/systemd1/job/6", "x.scope", "failed");
             // The job may be over before its own answer comes.
@@ -86,6 +88,10 @@ fn systemd(call: &Message, result: &str) -> Vec<Message> {
         }
         ("StopUnit", _) => {
             vec![reply(vec![job()]), removed("/org/freedesktop/systemd1/job/7", "u.scope", result)]
+        }
+        // A job whose end nobody tells: it is gone, and what became of the unit can be asked for.
+        ("Get", Some("State")) => {
+            vec![refusal("org.freedesktop.DBus.Error.UnknownObject", "Unknown object.")]
         }
         ("GetUnit", _) => vec![reply(vec![Value::Path("/org/freedesktop/systemd1/unit/u".into())])],
         ("SetUnitProperties", _) => {
@@ -164,6 +170,18 @@ fn a_job_that_fails_is_named() {
     let e = done.unwrap_err().to_string();
     assert!(e.contains("start systemd unit u.scope") && e.contains("\"failed\""), "{e}");
     assert_eq!(names(&calls).last(), Some(&"ResetFailedUnit"));
+}
+
+#[test]
+fn a_job_whose_end_is_not_told_is_asked_for() {
+    let (done, calls) = with("systemd/private", "active", start);
+    done.unwrap();
+    assert_eq!(names(&calls)[2..], ["StartTransientUnit", "Get", "GetUnit", "Get"]);
+    let (done, _) = with("systemd/private", "inactive", start);
+    let e = done.unwrap_err().to_string();
+    assert!(e.contains("\"unit inactive\""), "{e}");
+    let (done, _) = with("systemd/private", "inactive", |client| client.stop(&unit()));
+    done.unwrap();
 }
 
 #[test]
