@@ -112,7 +112,9 @@ t_run_killed() {
 		sh -c 'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.05; done' >out 2>&1 &
 	pid=$!
 	soon 'grep -q ready out'
-	# Buildah passes its own end on, by the runtime's `kill`.
+	# Buildah passes its own end on, by the runtime's `kill`; but it begins to listen only after `start` has come back, and
+	# the container may be faster.
+	sleep 1
 	kill -TERM $pid
 	wait $pid || true
 	soon 'test -z "$(runtime list --quiet)"'
