@@ -290,6 +290,8 @@ impl Bench<'_> {
         if alone {
             container.root.as_mut_os_string().push("-alone");
         }
+        // The bundle has served for another container's cgroup meanwhile.
+        self.bundles.write(&container.bundle, Role::Wait, &container.cgroup)?;
         let subject = &self.subjects[index];
         let create = self.stopwatch.run(DONE, &subject.create(self.layout(), &container))?;
         let state = self.stopwatch.run(DONE, &subject.simple(self.layout(), &container, "state"))?;

@@ -106,6 +106,14 @@ impl Group {
         self.monitor.as_deref().map_or(Ok(()), make_directory)
     }
 
+    /// Writes other schemata.
+    ///
+    /// # Errors
+    /// What the kernel says of a schema.
+    pub fn change(&self, lines: &[&str]) -> Result<()> {
+        if lines.is_empty() { Ok(()) } else { self.write(lines) }
+    }
+
     fn write(&self, lines: &[&str]) -> Result<()> {
         let text = lines.iter().fold(String::new(), |all, line| all + line + "\n");
         file::write(&self.directory, SCHEMATA, text.as_bytes()).map_err(|e| {
@@ -309,7 +317,7 @@ mod tests {
             ..config(Some("/"), Some("L3:0=f"), &["L2:0=3"])
         };
         let group = Group::plan(&root, &wanted, "box");
-        group.write(&["L3:0=f", "MB:0=20", "L2:0=3"]).unwrap();
+        group.change(&["L3:0=f", "MB:0=20", "L2:0=3"]).unwrap();
         let text = fs::read_to_string(root.join(SCHEMATA)).unwrap();
         assert!(text.starts_with("L3:0=f\nMB:0=20\nL2:0=3\n"), "{text}");
         fs::remove_file(root.join(SCHEMATA)).unwrap();

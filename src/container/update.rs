@@ -4,7 +4,7 @@ use super::{Container, Status, members, scope};
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
 use crate::cgroup::{Layout, merged};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Phase, Result};
 
 /// What errors call the text that an update is read from.
 const DOCUMENT: &str = "resources";
@@ -48,6 +48,25 @@ impl Container {
         }
         let after = merged(&current, resources);
         if after == current { Ok(()) } else { self.directory.write_resources(&after) }
+    }
+
+    /// Writes other schemata into the container's class of service (`config-linux.md#intelrdt`): lines such as
+    /// `L3:0=f` or `MB:0=20`. A class that others share changes for all of them.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotRunning`], [`crate::ErrorKind::Unsupported`] for a container without
+    /// `intelRdt`, and what the kernel says of a schema.
+    pub fn update_schemata(&self, lines: &[&str]) -> Result<()> {
+        let _lock = self.directory.lock()?;
+        let (record, status) = self.alive_record()?;
+        if status == Status::Creating {
+            return Err(super::not_running());
+        }
+        match &record.resctrl {
+            Some(group) => group.change(lines),
+            None => Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "update the schemata")
+                .with_detail("the container's configuration has no intelRdt, so it has no class of service")),
+        }
     }
 }
 

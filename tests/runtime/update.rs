@@ -165,8 +165,8 @@ fn usage_errors(t: &Test) {
         (&["--blkio-weight", "70000"], &["--blkio-weight"]),
         (&["--pids-limit"], &["flag needs an argument: --pids-limit"]),
         (&["--no-such-limit", "1"], &["flag provided but not defined: -no-such-limit"]),
-        (&["--l3-cache-schema", "L3:0=f"], &["--l3-cache-schema", "not supported"]),
-        (&["--mem-bw-schema", "MB:0=20"], &["--mem-bw-schema", "not supported"]),
+        (&["--l3-cache-schema", "L3:0=f"], &["--l3-cache-schema", "no intelRdt"]),
+        (&["--mem-bw-schema", "MB:0=20"], &["--mem-bw-schema", "no intelRdt"]),
     ] {
         container.command("update", flags).output().refused(fragments);
     }

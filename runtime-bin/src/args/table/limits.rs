@@ -277,14 +277,26 @@ static UPDATE_FLAGS: &[Flag] = &[
         a.update.limits.0.pids.get_or_insert_default().limit = Some(signed(&v)?);
         Ok(())
     }),
-    text("l3-cache-schema", None, "SCHEMA", "Intel RDT cache allocation; refused: not supported", |a, v| {
-        a.update.l3_cache_schema = Some(v);
-        Ok(())
-    }),
-    text("mem-bw-schema", None, "SCHEMA", "Intel RDT memory bandwidth; refused: not supported", |a, v| {
-        a.update.mem_bw_schema = Some(v);
-        Ok(())
-    }),
+    text(
+        "l3-cache-schema",
+        None,
+        "SCHEMA",
+        "Intel RDT: cache of the container's class of service",
+        |a, v| {
+            a.update.l3_cache_schema = Some(v);
+            Ok(())
+        },
+    ),
+    text(
+        "mem-bw-schema",
+        None,
+        "SCHEMA",
+        "Intel RDT: memory bandwidth of the container's class of service",
+        |a, v| {
+            a.update.mem_bw_schema = Some(v);
+            Ok(())
+        },
+    ),
 ];
 
 pub(super) static PAUSE: Command = Command {
