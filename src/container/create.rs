@@ -436,18 +436,18 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Leaves nothing behind. The error stays the first one.
     fn undo(mut self, error: Error, lock: &Lock) -> Error {
-        let presence = match self.stub.take() {
-            Some(stub) => Presence::Alive(stub.pidfd),
-            None => Presence::Gone,
-        };
-        let done = self
-            .container
-            .tear_down(self.record, presence)
-            .and_then(|()| self.container.directory.remove(lock));
+        let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.pidfd));
+        self.container.undo(self.record, presence, error, lock)
+    }
+}
+
+impl Container {
+    /// Leaves nothing of a container that could not be made. The error stays the first one.
+    pub(super) fn undo(&self, record: Record, presence: Presence, error: Error, lock: &Lock) -> Error {
+        let done = self.tear_down(record, presence).and_then(|()| self.directory.remove(lock));
         if let Err(e) = done {
-            self.container.runtime.warn(&e);
+            self.runtime.warn(&e);
         }
         error
     }

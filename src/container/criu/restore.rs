@@ -411,17 +411,9 @@ impl Restoring<'_> {
         }
     }
 
-    /// Leaves nothing behind. The error stays the first one.
     fn undo(mut self, error: Error, lock: &Lock) -> Error {
         let presence = self.init.take().map_or(Presence::Gone, Presence::Alive);
-        let done = self
-            .container
-            .tear_down(self.record, presence)
-            .and_then(|()| self.container.directory.remove(lock));
-        if let Err(e) = done {
-            self.container.runtime.warn(&e);
-        }
-        error
+        self.container.undo(self.record, presence, error, lock)
     }
 }
 

@@ -159,23 +159,7 @@ static CHECKPOINT_FLAGS: &[Flag] = &[
 ];
 
 static RESTORE_FLAGS: &[Flag] = &[
-    path("bundle", Some('b'), "DIR", "directory of the bundle (default: the current directory)", |a, v| {
-        a.bundle = Some(v);
-    }),
-    path(
-        "console-socket",
-        None,
-        "SOCKET",
-        "unix socket which is sent the master of the container's terminal",
-        |a, v| a.console_socket = Some(v),
-    ),
     switch("detach", Some('d'), "do not wait for the container's end", |a, on| a.detach = on),
-    path("pid-file", None, "FILE", "write the process id of the container's init to FILE", |a, v| {
-        a.pid_file = Some(v);
-    }),
-    switch("no-subreaper", None, "do not adopt the container's orphaned processes", |a, on| {
-        a.no_subreaper = on;
-    }),
     switch("no-pivot", None, "refused: criu changes the root by pivot_root only", |a, on| a.no_pivot = on),
     switch("tcp-close", None, "restore TCP connections as closed ones", |a, on| a.criu.tcp_close = on),
     text(
@@ -234,7 +218,7 @@ pub(super) static RESTORE: Command = Command {
         Its prestart and createRuntime hooks run.\n\n\
         Without --detach it waits for the container's end, and deletes it, as \"{name} run\" does.",
     words: (1, 1),
-    flags: &[COMMON_FLAGS, RESTORE_FLAGS],
+    flags: &[COMMON_FLAGS, super::lifecycle::BIRTH_FLAGS, RESTORE_FLAGS],
 };
 
 #[cfg(test)]

@@ -2,13 +2,10 @@
 
 use super::{Command, Flag, Name, number, path, switch};
 
-/// What `create` and `run` share.
-static NEW_FLAGS: &[Flag] = &[
+/// What `create`, `run` and `restore` share.
+pub(super) static BIRTH_FLAGS: &[Flag] = &[
     path("bundle", Some('b'), "DIR", "directory of the bundle (default: the current directory)", |a, v| {
         a.bundle = Some(v);
-    }),
-    path("config", Some('f'), "FILE", "configuration to use (default: config.json in the bundle)", |a, v| {
-        a.config = Some(v);
     }),
     path(
         "console-socket",
@@ -19,6 +16,16 @@ static NEW_FLAGS: &[Flag] = &[
     ),
     path("pid-file", None, "FILE", "write the process id of the container's init to FILE", |a, v| {
         a.pid_file = Some(v);
+    }),
+    switch("no-subreaper", None, "do not adopt the container's orphaned processes", |a, on| {
+        a.no_subreaper = on;
+    }),
+];
+
+/// What `create` and `run` share beside it.
+static NEW_FLAGS: &[Flag] = &[
+    path("config", Some('f'), "FILE", "configuration to use (default: config.json in the bundle)", |a, v| {
+        a.config = Some(v);
     }),
     path(
         "pidfd-socket",
@@ -45,9 +52,6 @@ static NEW_FLAGS: &[Flag] = &[
         "pass N more descriptors to the container: stdio, those of $LISTEN_FDS, then N (default: 0)",
         |a, v| a.preserve_fds = v,
     ),
-    switch("no-subreaper", None, "do not adopt the container's orphaned processes", |a, on| {
-        a.no_subreaper = on;
-    }),
     switch("init", None, "stay in the container as PID 1, which reaps and forwards signals", |a, on| {
         a.init = on;
     }),
@@ -84,7 +88,7 @@ pub(super) static CREATE: Command = Command {
         a root file system, up to the point before its program. \"{name} start\" goes on from there.\n\n\
         The id names the new container: letters, digits and _ + - . of your choice, not in use yet.",
     words: (1, 1),
-    flags: &[NEW_FLAGS],
+    flags: &[BIRTH_FLAGS, NEW_FLAGS],
 };
 
 pub(super) static RUN: Command = Command {
@@ -96,7 +100,7 @@ pub(super) static RUN: Command = Command {
         Signals are forwarded to it. The exit code is the container's own, or 128+n after signal n.\n\n\
         The id names the new container: letters, digits and _ + - . of your choice, not in use yet.",
     words: (1, 1),
-    flags: &[NEW_FLAGS, RUN_FLAGS],
+    flags: &[BIRTH_FLAGS, NEW_FLAGS, RUN_FLAGS],
 };
 
 pub(super) static START: Command = Command {
