@@ -209,7 +209,8 @@ t_restart() {
 	same sleep "$(inside cat /proc/1/comm)"
 }
 t_restart_policy() {
-	docker run --detach --name "$name" --network none --restart on-failure:2 "$image" sh -c 'echo once; exit 1'
+	docker run --detach --name "$name" --network none --restart on-failure:2 "$image" \
+		sh -c 'echo once; sleep 0.2; exit 1' # dockerd may miss the words of one that ends at once
 	until_true 15 sh -c "[ \$(docker logs $name | grep -c once) = 3 ]"
 	until_true 5 state_is exited
 	same 2 "$(inspect '{{.RestartCount}}')"
