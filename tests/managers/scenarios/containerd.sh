@@ -251,7 +251,8 @@ t_checkpoint() {
 }
 t_restore() {
 	criu check >criu.txt 2>&1 || skip "criu: $(tail -n 1 criu.txt)"
-	run -d --null-io "$image" "$name" sh -c 'i=0; while :; do i=$((i + 1)); echo $i >/count; sleep 0.1; done'
+	run -d --null-io "$image" "$name" \
+		sh -c 'i=0; while :; do i=$((i + 1)); echo $i >/new; mv /new /count; sleep 0.1; done'
 	sleep 1
 	ctr containers checkpoint --rw --image --task "$name" "localhost/$name:1"
 	ctr tasks kill --signal KILL "$name"
