@@ -100,6 +100,19 @@ impl Record {
         }
     }
 
+    /// Whether the processes stand still, by this cgroup's freezer or one above it. On v1 those count which
+    /// are about to: they do not die of a signal before they are thawed. Half of what
+    /// [`freezer_state`](Self::freezer_state) reads on v2.
+    ///
+    /// # Errors
+    /// As [`freezer_state`](Self::freezer_state).
+    pub fn is_frozen(&self) -> Result<bool> {
+        match self.freezer()? {
+            Freezer::V2(directory) => event(directory, "frozen 1"),
+            Freezer::V1(_) => Ok(self.freezer_state()? != FreezerState::Thawed),
+        }
+    }
+
     fn freezer(&self) -> Result<Freezer<'_>> {
         if let Some(directory) = self.v1_of(Controller::Freezer) {
             return Ok(Freezer::V1(directory));

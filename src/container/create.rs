@@ -1,21 +1,21 @@
 //! Creating a container: the host side's column of a plan, and the way back when a line of it fails.
 
-use super::hooks::{self, Kind, Launcher, Place};
+use super::hooks::Kind;
 use super::listener::{self, Agent};
 use super::liveness::{self, Identity, Presence};
 use super::lock::Lock;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
-use super::{CgroupManager, Container, CreateOptions, Runtime, Status, clock, handoff, id, notify};
+use super::{CgroupManager, Container, CreateOptions, Runtime, clock, handoff, id, notify};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::resctrl::Group;
 use crate::cgroup::systemd::{Home, Systemd};
 use crate::cgroup::{self, Cgroup, Join};
-use crate::init::launch::{Answer, Launch, Stub};
+use crate::init::launch::{Launch, Stub};
 use crate::mount::in_root;
 use crate::namespace;
-use crate::plan::{self, Filter, Host, Plan, Policy, Step, Turn, compile};
+use crate::plan::{self, Filter, Host, Plan, Policy, compile};
 use crate::process::{env, passwd};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -192,10 +192,10 @@ pub(super) struct Making<'a> {
     pub(super) plan: Plan,
     pub(super) host: &'a Host,
     pub(super) options: &'a CreateOptions,
-    until: Until,
+    pub(super) until: Until,
     pub(super) systemd: Option<Systemd>,
-    stub: Option<Stub>,
-    agent: Option<Agent>,
+    pub(super) stub: Option<Stub>,
+    pub(super) agent: Option<Agent>,
 }
 
 impl Making<'_> {
@@ -319,105 +319,6 @@ impl Making<'_> {
         Ok(())
     }
 
-    /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
-    fn serve(&mut self) -> Result<()> {
-        // The filter of a program that waits for `start` is loaded after that.
-        let last = self.until == Until::Created;
-        let turns = self.plan.turns().filter(|turn| !last || *turn != Turn::Listener);
-        let mut turns = turns.collect::<Vec<_>>().into_iter();
-        loop {
-            let Some(stub) = &self.stub else { return Err(lost()) };
-            let (answer, descriptor) = stub.answer_with_descriptor()?;
-            match answer {
-                Answer::Executed if self.until == Until::Running => return Ok(()),
-                Answer::Created | Answer::Executed => return Err(lost()),
-                Answer::Failed(f) => return Err(self.plan.failure(f.step, f.call, f.errno)),
-                Answer::Died(step) => return Err(self.plan.death(step)),
-                Answer::Turn => {
-                    // After the last turn it is created.
-                    let Some(turn) = turns.next() else { return Ok(()) };
-                    if turn == Turn::Listener {
-                        self.listener(&descriptor.ok_or_else(lost)?)?;
-                        continue;
-                    }
-                    self.take(turn)?;
-                    if let Some(stub) = &self.stub {
-                        stub.go()?;
-                    }
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, turn: Turn) -> Result<()> {
-        match turn {
-            Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
-            Turn::NetDevices => self.move_net_devices(),
-            Turn::Scope => self.start_scope(),
-            Turn::RuntimeHooks => {
-                self.write_before_hooks()?;
-                self.run_hooks(Kind::Prestart)?;
-                self.run_hooks(Kind::CreateRuntime)
-            }
-            Turn::ContainerHooks => {
-                self.write_before_hooks()?;
-                self.run_hooks(Kind::CreateContainer)
-            }
-            Turn::StartHooks => self.run_hooks(Kind::StartContainer),
-            Turn::Listener => Err(lost()),
-        }
-    }
-
-    fn move_net_devices(&self) -> Result<()> {
-        let Some(line) = self.plan.lines().iter().find(|l| matches!(l.step, Step::MoveNetDevices { .. }))
-        else {
-            return Err(lost());
-        };
-        let Step::MoveNetDevices { devices } = &line.step else { return Err(lost()) };
-        let path = format!("/proc/{}/ns/net", self.record.init.pid);
-        let namespace = sys::fs::cstring(&path)
-            .and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_RDONLY, 0))
-            .map_err(|e| Error::sys(Phase::Namespace, "open namespace", e).on(path))?;
-        let names = devices.iter().map(|(name, new)| (name.as_str(), new.as_str()));
-        namespace::move_devices(names, namespace).map_err(|e| match line.pointer() {
-            Some(pointer) => e.with_pointer(pointer),
-            None => e,
-        })
-    }
-
-    fn listener(&mut self, listener: &OwnedFd) -> Result<()> {
-        let agent = self.agent.take().ok_or_else(lost)?;
-        let state = self.container.describe(self.record.clone(), Status::Created);
-        agent.send(listener, self.record.init.pid, &state)
-    }
-
-    /// A hook may ask for the container's state, and what it does is to be undone by poststop hooks
-    /// also where this program is killed.
-    fn write_before_hooks(&mut self) -> Result<()> {
-        if self.record.hooked {
-            return Ok(());
-        }
-        self.record.hooked = true;
-        self.container.directory.write(&self.record)
-    }
-
-    fn run_hooks(&self, kind: Kind) -> Result<()> {
-        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        let Some(stub) = &self.stub else { return Err(lost()) };
-        let status = if kind == Kind::StartContainer { Status::Created } else { Status::Creating };
-        let mut state = self.container.describe(self.record.clone(), status);
-        let place = if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
-            Place::Host(&self.bundle.path)
-        } else {
-            state.pid = pid_inside(stub.pid)?;
-            Place::Container(stub.pidfd.as_fd(), namespaces(&self.bundle.spec))
-        };
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place })
-    }
-
     /// Gives what was asked for to those who asked.
     fn hand_over(&mut self, console: Option<OwnedFd>) -> Result<()> {
         let Some(stub) = &self.stub else { return Err(lost()) };
@@ -517,6 +418,6 @@ fn terminal_error(operation: &'static str, errno: Errno) -> Error {
 }
 
 /// The stub asked for something that is in no plan.
-fn lost() -> Error {
+pub(super) fn lost() -> Error {
     Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
 }

@@ -8,6 +8,13 @@
 //! whole or not at all, and nothing is ever taken back. (Renaming a new file over the old one says the
 //! same, but makes disk file systems start writing at once: it costs several times as much.)
 
+use crate::sys;
+use nix::errno::Errno;
+use nix::sys::uio::pread;
+use std::os::fd::OwnedFd;
+
+/// How much is read at once, in bytes, where only the record is wanted.
+const READING: usize = 4096;
 /// How the entry of the configuration begins.
 const CONFIG: &[u8] = b"#config ";
 /// How the entry of updated limits begins.
@@ -86,6 +93,27 @@ pub(super) fn behind_config(beginning: &[u8]) -> Option<(usize, &[u8])> {
 pub(super) fn last_record(entries: &[u8]) -> Option<&[u8]> {
     let complete = entries.iter().rposition(|b| *b == b'\n')?;
     read(&entries[..=complete]).record
+}
+
+/// The record that counts in a journal, of which no more is read than it takes: the configuration may be
+/// long, and stands before it.
+pub(super) fn record_of(file: OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
+    let mut beginning = [0; READING];
+    let length = pread(&file, &mut beginning, 0)?;
+    let beginning = &beginning[..length];
+    if length < READING {
+        return Ok(read(beginning).record.map(<[u8]>::to_vec));
+    }
+    if let Some((behind, before)) = behind_config(beginning) {
+        let mut entries = [0; READING];
+        let length = pread(&file, &mut entries, i64::try_from(behind).map_err(|_| Errno::EFBIG)?)?;
+        if length < READING {
+            let last = last_record(&entries[..length]);
+            return Ok(last.or_else(|| read(before).record).map(<[u8]>::to_vec));
+        }
+    }
+    let all = sys::fs::read_regular(file)?;
+    Ok(read(&all).record.map(<[u8]>::to_vec))
 }
 
 /// The entry of a record.

@@ -75,6 +75,8 @@ impl Container {
         let _lock = self.directory.lock()?;
         match self.alive_record() {
             Ok((record, Status::Paused)) => require(&record, "cannot be resumed")?.thaw(),
+            // Somebody's freezing that does not come to an end: nobody counts it as paused yet.
+            Ok((record, _)) if is_freezing(&record) => require(&record, "cannot be resumed")?.thaw(),
             Err(e) if e.kind() != ErrorKind::NotRunning => Err(e),
             _ => Err(wrong_state("container not paused")),
         }
@@ -196,8 +198,12 @@ pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
 
 /// Whether the container stands still. Who cannot be frozen does not.
 pub(super) fn is_frozen(record: &Record) -> bool {
-    !record.cgroup.is_empty()
-        && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Frozen | FreezerState::Freezing))
+    !record.cgroup.is_empty() && record.cgroup.is_frozen().unwrap_or(false)
+}
+
+/// Whether it is to stand still, and some of its processes do not yet.
+fn is_freezing(record: &Record) -> bool {
+    !record.cgroup.is_empty() && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Freezing))
 }
 
 /// Lets what was killed while it was frozen die.

@@ -31,6 +31,7 @@ mod slots;
 mod start;
 mod state;
 mod store;
+mod turns;
 mod update;
 
 pub use criu::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};

@@ -17,7 +17,6 @@ use super::lock::Lock;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use nix::sys::uio::pread;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -28,8 +27,6 @@ use std::sync::Arc;
 /// The format of `state.json`; another number is refused, naming it.
 const FORMAT: u32 = 2;
 const STATE: &CStr = c"state.json";
-/// How much of a journal is read at once, in bytes, where only its record is wanted.
-const READING: usize = 4096;
 const START: &CStr = c"start.sock";
 const START_NAME: &str = "start.sock";
 
@@ -201,7 +198,7 @@ impl Root {
         let path = CString::new(format!("{id}/state.json")).ok()?;
         let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
         let journal = sys::fs::openat2(root, &path, libc::O_RDONLY, 0, resolve).ok()?;
-        let bytes = record_bytes(journal).ok()??;
+        let bytes = journal::record_of(journal).ok()??;
         serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.format == FORMAT)
     }
 
@@ -346,7 +343,7 @@ impl Directory {
     /// [`ErrorKind::NotFound`] where the container was deleted meanwhile, [`ErrorKind::Corrupt`]
     /// where the record is of another format.
     pub(crate) fn read(&self) -> Result<Option<Record>> {
-        let found = sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0).and_then(record_bytes);
+        let found = sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0).and_then(journal::record_of);
         match self.found(found)?.flatten() {
             Some(bytes) => self.decode(&bytes),
             None => Ok(None),
@@ -441,27 +438,6 @@ impl Directory {
     fn error(&self, operation: &'static str, errno: Errno) -> Error {
         state_error(operation, errno, &self.id)
     }
-}
-
-/// The record that counts in a journal, of which no more is read than it takes: the configuration may be
-/// long, and stands before it.
-fn record_bytes(journal: OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
-    let mut beginning = [0; READING];
-    let length = pread(&journal, &mut beginning, 0)?;
-    let beginning = &beginning[..length];
-    if length < READING {
-        return Ok(journal::read(beginning).record.map(<[u8]>::to_vec));
-    }
-    if let Some((behind, before)) = journal::behind_config(beginning) {
-        let mut entries = [0; READING];
-        let length = pread(&journal, &mut entries, i64::try_from(behind).map_err(|_| Errno::EFBIG)?)?;
-        if length < READING {
-            let last = journal::last_record(&entries[..length]);
-            return Ok(last.or_else(|| journal::read(before).record).map(<[u8]>::to_vec));
-        }
-    }
-    let all = sys::fs::read_regular(journal)?;
-    Ok(journal::read(&all).record.map(<[u8]>::to_vec))
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>> {

@@ -63,7 +63,7 @@ impl Container {
             root: None,
         };
         let mut criu = Service::start(&setup, &host)?;
-        self.check(options, &mut criu).map_err(said)?;
+        check(options, &mut criu).map_err(said)?;
         let mut request = self.request(&record, options, &directories)?;
         request.parent_img = parent;
         let kind = if options.pre_dump { Kind::PreDump } else { Kind::Dump };
@@ -75,36 +75,6 @@ impl Container {
             members::thaw(&record); // The killed do not die frozen on cgroup v1.
         }
         Ok(())
-    }
-
-    /// That this criu and this kernel can do what is asked.
-    #[allow(clippy::unused_self, reason = "beside what it is for")]
-    fn check(&self, options: &CheckpointOptions, criu: &mut Service) -> Result<()> {
-        let version = criu.version()?;
-        if options.network_lock.is_some() {
-            require(version, HAS_NETWORK_LOCK, "a method of locking the network")?;
-        }
-        let asked = Features {
-            mem_track: options.pre_dump || options.parent_path.is_some(),
-            lazy_pages: options.lazy_pages,
-        };
-        if asked == Features::default() {
-            return Ok(());
-        }
-        let found = criu.features(asked)?;
-        let missing = [
-            (
-                asked.mem_track && !found.mem_track,
-                "MemTrack",
-                "track which memory changes (CONFIG_MEM_SOFT_DIRTY)",
-            ),
-            (asked.lazy_pages && !found.lazy_pages, "LazyPages", "fetch memory as it is used (userfaultfd)"),
-        ];
-        match missing.iter().find(|(missing, ..)| *missing) {
-            Some((_, name, what)) => Err(unsupported(format!("criu is missing features: {name}"))
-                .with_detail(format!("this kernel, or this criu, cannot {what}"))),
-            None => Ok(()),
-        }
     }
 
     /// What criu is asked for.
@@ -155,6 +125,35 @@ impl Container {
             write_json(&directories.images, REMARKS, &Remarks { empty_network: options.empty_network })?;
         }
         Ok(request)
+    }
+}
+
+/// That this criu and this kernel can do what is asked.
+fn check(options: &CheckpointOptions, criu: &mut Service) -> Result<()> {
+    let version = criu.version()?;
+    if options.network_lock.is_some() {
+        require(version, HAS_NETWORK_LOCK, "a method of locking the network")?;
+    }
+    let asked = Features {
+        mem_track: options.pre_dump || options.parent_path.is_some(),
+        lazy_pages: options.lazy_pages,
+    };
+    if asked == Features::default() {
+        return Ok(());
+    }
+    let found = criu.features(asked)?;
+    let missing = [
+        (
+            asked.mem_track && !found.mem_track,
+            "MemTrack",
+            "track which memory changes (CONFIG_MEM_SOFT_DIRTY)",
+        ),
+        (asked.lazy_pages && !found.lazy_pages, "LazyPages", "fetch memory as it is used (userfaultfd)"),
+    ];
+    match missing.iter().find(|(missing, ..)| *missing) {
+        Some((_, name, what)) => Err(unsupported(format!("criu is missing features: {name}"))
+            .with_detail(format!("this kernel, or this criu, cannot {what}"))),
+        None => Ok(()),
     }
 }
 

@@ -2,16 +2,6 @@
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 . /lane/scripts/inside/podman.sh
 
-start() {
-	podman_configuration /etc/containers
-	grep -q ^containers: /etc/subuid || echo containers:500000:1000000 | tee -a /etc/subuid >>/etc/subgid
-	podman load --input "$state/box.tar"
-	# What podman makes once and keeps is there before anybody looks for leftovers.
-	podman run --rm "$image" true
-}
-stop() { :; }
-cleanup() { podman_cleanup; }
-
 ### limits
 t_memory() {
 	up c --memory 64m --memory-reservation 32m --memory-swap 64m --memory-swappiness 10 -- sleep 100
