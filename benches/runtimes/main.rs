@@ -59,6 +59,9 @@ fn bench(options: &Options) -> Result<()> {
     let programs = Programs::build(&sources, &work.join("programs"))?;
     let peers = packages::find(options, &work);
     let mut subjects = subjects(options, &programs, &peers)?;
+    for subject in &mut subjects {
+        subject.path = programs::install(&subject.path, &work.join("installed").join(&subject.name))?;
+    }
     let layouts = layout::choose(options.layout.as_deref())?;
 
     // From here on nothing dynamic is run but the peers: their libraries may hide the host's.

@@ -1,6 +1,8 @@
 //! Builds what is run: the bench's own C programs and this project's runtime.
 
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -49,6 +51,23 @@ impl Programs {
             peak: compile("peak", &["peak.c"], BARE)?,
         })
     }
+}
+
+/// Copies a program into `directory`, as a package manager does it: written from its beginning to its end, and out to the disk.
+/// What a linker leaves in the page cache is in many small pieces, which are mapped one by one.
+pub(crate) fn install(program: &Path, directory: &Path) -> Result<PathBuf> {
+    let name = program.file_name().ok_or_else(|| format!("{} has no name", program.display()))?;
+    let installed = directory.join(name);
+    fs::create_dir_all(directory)?;
+    // Another file: one that is only written anew keeps its pieces.
+    match fs::remove_file(&installed) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let mut file = File::options().write(true).create_new(true).mode(0o755).open(&installed)?;
+    file.write_all(&fs::read(program)?)?;
+    file.sync_all()?;
+    Ok(installed)
 }
 
 /// Builds the runtime as it is released and returns where cargo has put it.

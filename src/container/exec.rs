@@ -2,11 +2,10 @@
 
 use super::create::{console, home_in, namespaces};
 use super::listener::Agent;
-use super::liveness::Presence;
 use super::options::Console;
 use super::slots::{self, Slots, Sources};
 use super::store::Record;
-use super::{Container, ExecOptions, ExecProcess, Status, alive_status, handoff, members};
+use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, members};
 use crate::bundle::spec::Process;
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
@@ -36,8 +35,8 @@ impl Container {
     /// the program's name and the errno; [`ErrorKind::InvalidConfig`].
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
         let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
-        let Presence::Alive(init) = record.presence()? else { return Err(cannot("stopped")) };
-        match alive_status(&record) {
+        let Some((init, letter)) = record.alive()? else { return Err(cannot("stopped")) };
+        match alive_status_by(&record, letter) {
             Status::Creating => return Err(cannot("half-made")),
             Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
             _ => {}
@@ -84,7 +83,7 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let host = match self.bound.process() {
+        let mut host = match self.bound.process() {
             Some(process) => Host::for_joining(process)?,
             None => Host::detect()?,
         };
@@ -95,6 +94,11 @@ impl Joining<'_> {
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
                 let Some(cgroup) = self.cgroup_of_init() else { return Err(e) };
                 self.start(&host, Some(&cgroup), theirs.as_ref())?
+            }
+            // The root of another user namespace, where perhaps nobody may say which groups he has.
+            Err(e) if host.privileged && e.errno() == Some(Errno::EPERM) && !plan::privileged() => {
+                host.privileged = false;
+                self.start(&host, cgroup.as_ref(), theirs.as_ref())?
             }
             other => other?,
         };

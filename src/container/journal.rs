@@ -10,11 +10,10 @@
 
 use crate::sys;
 use nix::errno::Errno;
-use nix::sys::uio::pread;
 use std::os::fd::OwnedFd;
 
 /// How much is read at once, in bytes, where only the record is wanted.
-const READING: usize = 4096;
+const READING: usize = 8192;
 /// How the entry of the configuration begins.
 const CONFIG: &[u8] = b"#config ";
 /// How the entry of updated limits begins.
@@ -43,7 +42,7 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
             journal.config = Some(config);
             journal.policy = Some(policy).filter(|policy| !policy.is_empty());
             rest = behind;
-        } else if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+        } else if let Some(end) = line_end(rest) {
             match rest[..end].strip_prefix(LIMITS) {
                 Some(limits) => journal.limits = Some(limits),
                 None => journal.record = Some(&rest[..end]),
@@ -59,6 +58,10 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
     journal
 }
 
+fn line_end(text: &[u8]) -> Option<usize> {
+    sys::memory::find(text, b'\n')
+}
+
 /// `N M`, line's end, N bytes, line's end, M bytes, line's end; and what follows.
 fn config(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (start, length, more) = sizes(text)?;
@@ -69,7 +72,7 @@ fn config(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 /// How long the line of sizes is, and both sizes.
 fn sizes(text: &[u8]) -> Option<(usize, usize, usize)> {
-    let end = text.iter().position(|b| *b == b'\n')?;
+    let end = line_end(text)?;
     let (length, more) = std::str::from_utf8(&text[..end]).ok()?.split_once(' ')?;
     Some((end + 1, length.parse().ok()?, more.parse().ok()?))
 }
@@ -85,7 +88,7 @@ pub(super) fn behind_config(beginning: &[u8]) -> Option<(usize, &[u8])> {
             let whole = length.checked_add(more)?.checked_add(2)?;
             return Some(((at + CONFIG.len() + start).checked_add(whole)?, &beginning[..at]));
         }
-        at += rest.iter().position(|b| *b == b'\n')? + 1;
+        at += line_end(rest)? + 1;
     }
 }
 
@@ -98,17 +101,14 @@ pub(super) fn last_record(entries: &[u8]) -> Option<&[u8]> {
 /// The record that counts in a journal, of which no more is read than it takes: the configuration may be
 /// long, and stands before it.
 pub(super) fn record_of(file: OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
-    let mut beginning = [0; READING];
-    let length = pread(&file, &mut beginning, 0)?;
-    let beginning = &beginning[..length];
-    if length < READING {
-        return Ok(read(beginning).record.map(<[u8]>::to_vec));
+    let beginning = sys::fs::read_from(&file, 0, READING)?;
+    if beginning.len() < READING {
+        return Ok(read(&beginning).record.map(<[u8]>::to_vec));
     }
-    if let Some((behind, before)) = behind_config(beginning) {
-        let mut entries = [0; READING];
-        let length = pread(&file, &mut entries, i64::try_from(behind).map_err(|_| Errno::EFBIG)?)?;
-        if length < READING {
-            let last = last_record(&entries[..length]);
+    if let Some((behind, before)) = behind_config(&beginning) {
+        let entries = sys::fs::read_from(&file, behind as u64, READING)?;
+        if entries.len() < READING {
+            let last = last_record(&entries);
             return Ok(last.or_else(|| read(before).record).map(<[u8]>::to_vec));
         }
     }

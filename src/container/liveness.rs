@@ -46,25 +46,35 @@ impl Identity {
 
     /// Finds the process.
     pub(crate) fn find(self) -> Result<Presence> {
+        Ok(match self.hold()? {
+            Some((pidfd, stat)) if stat.has_ended(&pidfd) => Presence::Ended(pidfd),
+            Some((pidfd, _)) => Presence::Alive(pidfd),
+            None => Presence::Gone,
+        })
+    }
+
+    /// The process, and the letter of its state, if it lives.
+    pub(crate) fn find_alive(self) -> Result<Option<(OwnedFd, u8)>> {
+        let found = self.hold()?.filter(|(pidfd, stat)| !stat.has_ended(pidfd));
+        Ok(found.map(|(pidfd, stat)| (pidfd, stat.state)))
+    }
+
+    /// The process unless it is gone, and what is said of it.
+    fn hold(self) -> Result<Option<(OwnedFd, Stat)>> {
         if self.pid <= 0 {
-            return Ok(Presence::Gone);
+            return Ok(None);
         }
         // The descriptor comes first: whoever it names, the start time read afterwards is that of
         // the pid's owner now, and both can be the recorded process only if they are the same.
         let pidfd = match sys::process::pidfd_open(self.pid) {
             Ok(fd) => fd,
             // EINVAL: the pid is a thread's now, so the process is gone.
-            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(Presence::Gone),
+            Err(Errno::ESRCH | Errno::EINVAL) => return Ok(None),
             Err(e) => return Err(Error::sys(Phase::State, "pidfd_open", e).on(self.pid.to_string())),
         };
         let found = stat(self.pid)
             .map_err(|e| Error::sys(Phase::State, "read", e).on(format!("/proc/{}/stat", self.pid)))?;
-        match found {
-            Some(stat) if stat.start_time != self.start_time => Ok(Presence::Gone),
-            Some(stat) if stat.has_ended(&pidfd) => Ok(Presence::Ended(pidfd)),
-            Some(_) => Ok(Presence::Alive(pidfd)),
-            None => Ok(Presence::Gone),
-        }
+        Ok(found.filter(|stat| stat.start_time == self.start_time).map(|stat| (pidfd, stat)))
     }
 }
 

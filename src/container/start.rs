@@ -3,9 +3,8 @@
 use super::create::{Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
 use super::listener::Agent;
-use super::liveness::Presence;
 use super::store::{Record, Stage};
-use super::{Container, Status, alive_status};
+use super::{Container, Status, alive_status_by};
 use crate::bundle::{Bundle, Spec};
 use crate::init::launch::{Answer, Memory};
 use crate::plan::{Host, Plan, compile};
@@ -24,9 +23,8 @@ impl Container {
     pub fn start(&self) -> Result<()> {
         let _lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
-        let presence = record.presence()?;
-        let Presence::Alive(pidfd) = presence else { return Err(cannot(Status::Stopped)) };
-        match alive_status(&record) {
+        let Some((pidfd, letter)) = record.alive()? else { return Err(cannot(Status::Stopped)) };
+        match alive_status_by(&record, letter) {
             Status::Created => {}
             other => return Err(cannot(other)),
         }
@@ -64,7 +62,7 @@ impl Container {
             return Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
                 .with_detail("its init process died while it was to be started"));
         };
-        let memory = Memory::adopt(file)?;
+        let memory = Memory::adopt(file);
         loop {
             match sys::unix::receive(&sock) {
                 Ok((0, _)) | Err(Errno::ECONNRESET) => break,

@@ -64,18 +64,21 @@ pub(crate) struct Record {
     /// The boot in which the init process was started; empty before that.
     #[serde(default)]
     pub(crate) boot: String,
+    /// Whether it was read from a file system in memory, which no boot outlives: nobody needs to ask which boot this is.
+    #[serde(skip)]
+    pub(crate) in_memory: bool,
     /// Which hooks there are yet to run, so that `config.json` is read only where it must be.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) start_container: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) poststart: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) poststop: bool,
     /// Whether the filter asks an agent, who gets its listener at `start`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) notifies: bool,
     /// Whether hooks may have run, whose effect those of poststop undo.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) hooked: bool,
     /// The cgroup's directories.
     #[serde(default)]
@@ -91,11 +94,16 @@ pub(crate) struct Record {
     pub(crate) own_pid_namespace: bool,
     /// Whether its processes were restored from a checkpoint: they are in a time namespace which no
     /// configuration names.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) restored: bool,
     /// What the plan was compiled with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) options: PlanOptions,
+}
+
+/// What has its usual value is not written: every command reads it.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a plan is compiled with beside the configuration: with both, it can be made once more.
@@ -125,18 +133,22 @@ impl Record {
 
     /// Whether the init process lives, and then the letter of its state in `/proc/PID/stat`.
     pub(crate) fn look(&self) -> Result<Option<u8>> {
-        if self.init.pid == 0 || self.boot != super::liveness::boot_id()? {
-            return Ok(None);
-        }
-        self.init.look()
+        if self.is_of_this_boot()? { self.init.look() } else { Ok(None) }
     }
 
     /// What became of the init process.
     pub(crate) fn presence(&self) -> Result<Presence> {
-        if self.init.pid == 0 || self.boot != super::liveness::boot_id()? {
-            return Ok(Presence::Gone);
-        }
-        self.init.find()
+        if self.is_of_this_boot()? { self.init.find() } else { Ok(Presence::Gone) }
+    }
+
+    /// The init process and the letter of its state, if it lives.
+    pub(crate) fn alive(&self) -> Result<Option<(OwnedFd, u8)>> {
+        if self.is_of_this_boot()? { self.init.find_alive() } else { Ok(None) }
+    }
+
+    /// Whether there is an init process that can be there still.
+    fn is_of_this_boot(&self) -> Result<bool> {
+        Ok(self.init.pid != 0 && (self.in_memory || self.boot == super::liveness::boot_id()?))
     }
 }
 
@@ -370,7 +382,9 @@ impl Directory {
             format: u32,
         }
         match serde_json::from_slice::<Record>(bytes) {
-            Ok(record) if record.format == FORMAT => return Ok(Some(record)),
+            Ok(record) if record.format == FORMAT => {
+                return Ok(Some(Record { in_memory: sys::fs::is_in_memory(&self.fd), ..record }));
+            }
             Err(e) if e.is_eof() => return Ok(None),
             _ => {}
         }

@@ -2,8 +2,8 @@
 
 use super::program::program;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
-use crate::sys::channel;
-use crate::sys::memfd::{Mapping, memfd_create};
+use crate::sys::{self, channel};
+use crate::sys::memfd::memfd_create;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
@@ -11,7 +11,6 @@ use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::Ordering::Acquire;
 
 /// What to launch.
 #[derive(Debug)]
@@ -47,10 +46,9 @@ pub(crate) struct Stub {
     first: bool,
 }
 
-/// The file behind a launch, with its control page.
+/// The file behind a launch; its first page is the control page.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    page: Mapping,
     file: OwnedFd,
 }
 
@@ -83,28 +81,36 @@ pub(crate) struct StubFailure {
 }
 
 impl Memory {
-    /// Takes the control page out of a descriptor that the stub has handed over.
-    pub(crate) fn adopt(file: OwnedFd) -> Result<Self> {
-        let page = Mapping::new(&file, BLOB).map_err(|e| Error::sys(Phase::Launch, "mmap", e))?;
-        Ok(Self { page, file })
+    /// The file that a stub has handed over.
+    pub(crate) fn adopt(file: OwnedFd) -> Self {
+        Self { file }
     }
 
-    fn word(&self, offset: usize) -> u32 {
-        self.page.word(offset).map_or(0, |word| word.load(Acquire))
+    /// The control page's words, as they are now; zeros where they cannot be read. A few bytes of a file in
+    /// memory are read faster than a page is mapped.
+    fn words(&self) -> [u32; control::WORDS] {
+        let bytes = sys::fs::read_from(&self.file, 0, 4 * control::WORDS).unwrap_or_default();
+        let mut words = [0; control::WORDS];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        words
     }
 
     /// What the control page says once the stub has closed its end.
     pub(crate) fn verdict(&self) -> Answer {
-        match self.word(control::STATE) {
+        let words = self.words();
+        let word = |offset: usize| words[offset / 4];
+        match word(control::STATE) {
             state::CREATED => Answer::Created,
             state::EXECUTING => Answer::Executed,
             state::FAILED => Answer::Failed(StubFailure {
-                step: self.word(control::STEP) as u16,
-                call: Some(self.word(control::CALL)).filter(|call| *call != NO_CALL),
-                errno: Errno::from_raw(self.word(control::ERRNO) as i32),
-                detail: self.word(control::DETAIL),
+                step: word(control::STEP) as u16,
+                call: Some(word(control::CALL)).filter(|call| *call != NO_CALL),
+                errno: Errno::from_raw(word(control::ERRNO) as i32),
+                detail: word(control::DETAIL),
             }),
-            _ => Answer::Died(self.word(control::STEP) as u16),
+            _ => Answer::Died(word(control::STEP) as u16),
         }
     }
 }
@@ -125,7 +131,7 @@ impl Launch<'_> {
         let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
         self.preset(theirs.as_raw_fd(), file.as_raw_fd());
         channel::fill(&file, BLOB, &self.blob).map_err(|e| error("write the plan", e))?;
-        let memory = Memory::adopt(file)?;
+        let memory = Memory::adopt(file);
         let number = |n: usize| CString::new(n.to_string()).unwrap_or_default();
         let (fd, length) = (number(memory.file.as_raw_fd() as usize), number(self.blob.len()));
         let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
@@ -183,7 +189,7 @@ impl Stub {
             return Ok(());
         }
         process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
-        let pid = self.memory.word(control::PID) as i32;
+        let pid = self.memory.words()[control::PID / 4] as i32;
         if pid == 0 {
             // The caller asks `answer`, which says at which step.
             return Ok(());

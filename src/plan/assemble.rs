@@ -370,10 +370,13 @@ impl Insn {
 }
 
 impl Header {
-    pub(crate) fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> [u8; size_of::<Self>()] {
+        let mut out = [0; size_of::<Self>()];
         let words = [self.magic, self.count, self.length, self.fault];
-        let mut out: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-        out.extend(self.preset.iter().flat_map(|r| r.to_ne_bytes()));
+        let all = words.into_iter().chain(self.preset.into_iter().map(i32::cast_unsigned));
+        for (place, word) in out.chunks_exact_mut(4).zip(all) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         out
     }
 }

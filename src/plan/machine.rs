@@ -38,6 +38,8 @@ pub mod control {
     pub const PID: usize = 16;
     /// A detail of the failure: the index of the candidate, path component, … that failed.
     pub const DETAIL: usize = 20;
+    /// How many words there are.
+    pub const WORDS: usize = 6;
 }
 
 /// Values of the control page's state word; zero before the first.

@@ -3,7 +3,6 @@
 use super::problem;
 use crate::Problem;
 use crate::bundle::spec::Rlimit;
-use std::collections::HashSet;
 
 /// All limits of Linux, by name; the numbers are the architecture's.
 #[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
@@ -48,7 +47,7 @@ pub fn number(name: &str) -> Option<u32> {
 /// Unknown and repeated types (`config.md#posix-process`), and a soft limit above the hard one.
 pub fn parse(limits: &[Rlimit], at: &str) -> Result<Vec<Limit>, Vec<Problem>> {
     const SECTION: &str = "config.md#posix-process";
-    let (mut result, mut problems, mut seen) = (Vec::with_capacity(limits.len()), Vec::new(), HashSet::new());
+    let (mut result, mut problems) = (Vec::<Limit>::with_capacity(limits.len()), Vec::new());
     for (i, limit) in limits.iter().enumerate() {
         let at = format!("{at}/rlimits/{i}");
         let Some(resource) = number(&limit.kind) else {
@@ -56,7 +55,7 @@ pub fn parse(limits: &[Rlimit], at: &str) -> Result<Vec<Limit>, Vec<Problem>> {
             problems.push(problem(format!("{at}/type"), message, SECTION));
             continue;
         };
-        if !seen.insert(resource) {
+        if result.iter().any(|other| other.resource == resource) {
             problems.push(problem(format!("{at}/type"), format!("{} is set twice", limit.kind), SECTION));
         }
         if limit.soft > limit.hard {

@@ -81,6 +81,23 @@ pub fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// Whether the file system of a file is one that lives in memory alone: a tmpfs.
+pub fn is_in_memory(fd: impl AsFd) -> bool {
+    use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+    fstatfs(fd).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC)
+}
+
+/// What a file holds from `offset` on, `length` bytes of it at most, by one pread(2).
+pub fn read_from(fd: impl AsFd, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
+    let mut out: Vec<u8> = Vec::with_capacity(length);
+    let n = retry(|| {
+        call!(libc::SYS_pread64, fd.as_fd().as_raw_fd(), out.as_mut_ptr(), length, offset)
+    })?;
+    // SAFETY: pread64(2) filled `n` bytes of the spare capacity, which are `length` at most.
+    unsafe { out.set_len(n as usize) };
+    Ok(out)
+}
+
 /// Reads a small file below `dir` into `buffer` by one read(2), as files of procfs can be; what was read.
 pub fn read_once<'b>(dir: impl AsFd, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let fd = openat(dir, path, libc::O_RDONLY, 0)?;

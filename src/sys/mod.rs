@@ -14,6 +14,7 @@ pub mod channel;
 mod entry;
 pub mod fs;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
 pub mod netlink;
 pub mod process;

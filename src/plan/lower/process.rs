@@ -41,11 +41,7 @@ impl Lower {
             }
             Step::ChownStdio { uid } => self.chown_stdio(*uid),
             Step::NoNewPrivileges => self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
-            Step::BoundingSet { keep, last } => {
-                for capability in (0..=*last).filter(|c| !CapSet(*keep).has(*c)) {
-                    self.prctl(libc::PR_CAPBSET_DROP, capability);
-                }
-            }
+            Step::BoundingSet { keep, last } => self.bounding_set(CapSet(*keep), *last),
             Step::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
             Step::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
             Step::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
@@ -164,6 +160,28 @@ impl Lower {
 
     fn prctl(&mut self, option: i32, argument: impl Into<Arg>) {
         self.asm.call(libc::SYS_prctl, &[option.into(), argument.into(), 0.into(), 0.into(), 0.into()]);
+    }
+
+    /// Drops what is not kept, up to the capability `last`.
+    fn bounding_set(&mut self, keep: CapSet, last: u32) {
+        // Instructions are built, copied and read: four for a long row of neighbours are better than one for each.
+        const LOOP: u32 = 4;
+        let mut next = 0;
+        while let Some(first) = (next..=last).find(|c| !keep.has(*c)) {
+            next = (first..=last).find(|c| keep.has(*c)).unwrap_or(last + 1);
+            if next - first <= LOOP {
+                (first..next).for_each(|capability| self.prctl(libc::PR_CAPBSET_DROP, capability));
+                continue;
+            }
+            let capability = self.asm.register();
+            self.asm.set(capability, first);
+            let again = self.asm.label();
+            self.asm.place(again);
+            self.prctl(libc::PR_CAPBSET_DROP, capability);
+            self.asm.add(capability, 1);
+            self.asm.jump_if(compare::LESS, capability, next, again);
+            self.asm.release(capability);
+        }
     }
 
     fn open_label(&mut self, files: &[String]) {
@@ -309,16 +327,14 @@ impl Lower {
         let default = self.asm.scratch(32);
         let signal = self.asm.register();
         self.asm.set(signal, 1);
-        let (next, again) = (self.asm.label(), self.asm.label());
+        let again = self.asm.label();
         self.asm.place(again);
         // EINVAL: SIGKILL, SIGSTOP.
         self.asm
             .tolerating(&[Errno::EINVAL])
             .call(libc::SYS_rt_sigaction, &[signal.into(), default, 0.into(), 8.into()]);
         self.asm.add(signal, 1);
-        self.asm.jump_if(compare::GREATER_EQUAL, signal, FIRST_REAL_TIME, next);
-        self.asm.jump(again);
-        self.asm.place(next);
+        self.asm.jump_if(compare::LESS, signal, FIRST_REAL_TIME, again);
         let none = self.asm.scratch(8);
         self.asm.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), none, 0.into(), 8.into()]);
         self.asm.release(signal);

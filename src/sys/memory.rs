@@ -1,0 +1,26 @@
+//! Bytes in memory, found by the C library's own routines: they look at many at a time, which code compiled
+//! for size does not.
+
+/// Where a byte occurs first.
+pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    // SAFETY: the range is that of a slice.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn the_first_one_is_found() {
+        let text = b"some text\nof some\nlines";
+        for start in 0..text.len() {
+            for end in start..=text.len() {
+                let part = &text[start..end];
+                assert_eq!(find(part, b'\n'), part.iter().position(|b| *b == b'\n'), "{start}..{end}");
+            }
+        }
+        assert_eq!(find(b"", 0), None);
+    }
+}
