@@ -32,6 +32,11 @@ pub(super) fn write(directory: &Path, file: &str, value: &[u8]) -> Result<(), Er
     put(open(directory, file, libc::O_WRONLY)?, value)
 }
 
+/// What one read(2) gives.
+pub(super) fn glance<'b>(directory: &Path, file: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    sysfs::read_once(sysfs::cwd(), &cpath(directory, file)?, buffer)
+}
+
 pub(super) fn read(directory: &Path, file: &str) -> Result<Vec<u8>, Errno> {
     sysfs::read_at(sysfs::cwd(), &cpath(directory, file)?)
 }

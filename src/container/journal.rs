@@ -94,26 +94,27 @@ pub(super) fn behind_config(beginning: &[u8]) -> Option<(usize, &[u8])> {
 
 /// The last complete record among the entries behind the configuration, if there is one.
 pub(super) fn last_record(entries: &[u8]) -> Option<&[u8]> {
-    let complete = entries.iter().rposition(|b| *b == b'\n')?;
+    let complete = sys::memory::rfind(entries, b'\n')?;
     read(&entries[..=complete]).record
 }
 
 /// The record that counts in a journal, of which no more is read than it takes: the configuration may be
-/// long, and stands before it.
-pub(super) fn record_of(file: OwnedFd) -> Result<Option<Vec<u8>>, Errno> {
-    let beginning = sys::fs::read_from(&file, 0, READING)?;
-    if beginning.len() < READING {
-        return Ok(read(&beginning).record.map(<[u8]>::to_vec));
+/// long, and stands before it. It lies in `buffer`, whose content does not matter.
+pub(super) fn record_of(file: OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<&[u8]>, Errno> {
+    buffer.clear();
+    sys::fs::append_from(&file, 0, READING, buffer)?;
+    if buffer.len() < READING {
+        return Ok(read(buffer).record);
     }
-    if let Some((behind, before)) = behind_config(&beginning) {
-        let entries = sys::fs::read_from(&file, behind as u64, READING)?;
-        if entries.len() < READING {
-            let last = last_record(&entries);
-            return Ok(last.or_else(|| read(before).record).map(<[u8]>::to_vec));
+    if let Some((behind, before)) = behind_config(buffer) {
+        let before = before.len();
+        sys::fs::append_from(&file, behind as u64, READING, buffer)?;
+        if buffer.len() < 2 * READING {
+            return Ok(last_record(&buffer[READING..]).or_else(|| read(&buffer[..before]).record));
         }
     }
-    let all = sys::fs::read_regular(file)?;
-    Ok(read(&all).record.map(<[u8]>::to_vec))
+    *buffer = sys::fs::read_regular(file)?;
+    Ok(read(buffer).record)
 }
 
 /// The entry of a record.

@@ -147,7 +147,7 @@ pub(super) fn stat(pid: i32) -> Result<Option<Stat>, Errno> {
 
 /// The program's name may hold anything, parentheses too: fields are counted from the last one.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
-    let end = text.iter().rposition(|&b| b == b')')?;
+    let end = sys::memory::rfind(text, b')')?;
     let mut fields = std::str::from_utf8(text.get(end + 1..)?).ok()?.split_ascii_whitespace();
     // proc_pid_stat(5) numbers from 1, and the state is field 3.
     let state = *fields.next()?.as_bytes().first()?;

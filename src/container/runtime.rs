@@ -145,9 +145,9 @@ impl Runtime {
     /// The state of every container, sorted by id. One that is deleted meanwhile is left out.
     pub fn list(&self) -> Result<Vec<State>> {
         let Some((root, ids)) = self.root.scan()? else { return Ok(Vec::new()) };
-        let mut states = Vec::with_capacity(ids.len());
+        let (mut states, mut buffer) = (Vec::with_capacity(ids.len()), Vec::new());
         for id in ids {
-            if let Some(state) = glance(&root, &id) {
+            if let Some(state) = glance(&root, &id, &mut buffer) {
                 states.push(state);
                 continue;
             }
@@ -181,8 +181,8 @@ impl Runtime {
 }
 
 /// The state of a container about which nothing is peculiar.
-fn glance(root: &OwnedFd, id: &str) -> Option<State> {
-    let record = Root::glance(root, id)?;
+fn glance(root: &OwnedFd, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
+    let record = Root::glance(root, id, buffer)?;
     let status = match record.look().ok()? {
         Some(letter) => super::alive_status_by(&record, letter),
         None if record.stage > Stage::Creating => Status::Stopped,

@@ -206,12 +206,13 @@ impl Root {
 
     /// The record of a container by its id below the opened root, where nothing is peculiar about it: it
     /// was neither removed meanwhile nor is it being made, and can be read.
-    pub(crate) fn glance(root: &OwnedFd, id: &str) -> Option<Record> {
+    /// `buffer` is for what is read, and any.
+    pub(crate) fn glance(root: &OwnedFd, id: &str, buffer: &mut Vec<u8>) -> Option<Record> {
         let path = CString::new(format!("{id}/state.json")).ok()?;
         let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
         let journal = sys::fs::openat2(root, &path, libc::O_RDONLY, 0, resolve).ok()?;
-        let bytes = journal::record_of(journal).ok()??;
-        serde_json::from_slice::<Record>(&bytes).ok().filter(|record| record.format == FORMAT)
+        let bytes = journal::record_of(journal, buffer).ok()??;
+        parse::<Record>(bytes).ok().filter(|record| record.format == FORMAT)
     }
 
     /// Opens the directory of a container that [`scan`](Self::scan) has found, if it is one and still there.
@@ -355,9 +356,11 @@ impl Directory {
     /// [`ErrorKind::NotFound`] where the container was deleted meanwhile, [`ErrorKind::Corrupt`]
     /// where the record is of another format.
     pub(crate) fn read(&self) -> Result<Option<Record>> {
-        let found = sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0).and_then(journal::record_of);
+        let mut buffer = Vec::new();
+        let found = sys::fs::openat(&self.fd, STATE, libc::O_RDONLY, 0)
+            .and_then(|file| journal::record_of(file, &mut buffer));
         match self.found(found)?.flatten() {
-            Some(bytes) => self.decode(&bytes),
+            Some(bytes) => self.decode(bytes),
             None => Ok(None),
         }
     }
@@ -381,14 +384,14 @@ impl Directory {
         struct Format {
             format: u32,
         }
-        match serde_json::from_slice::<Record>(bytes) {
+        match parse::<Record>(bytes) {
             Ok(record) if record.format == FORMAT => {
                 return Ok(Some(Record { in_memory: sys::fs::is_in_memory(&self.fd), ..record }));
             }
             Err(e) if e.is_eof() => return Ok(None),
             _ => {}
         }
-        let why = match serde_json::from_slice::<Format>(bytes) {
+        let why = match parse::<Format>(bytes) {
             Ok(Format { format }) if format != FORMAT => {
                 format!("it has format {format}, this version reads format {FORMAT}")
             }
@@ -451,6 +454,14 @@ impl Directory {
 
     fn error(&self, operation: &'static str, errno: Errno) -> Error {
         state_error(operation, errno, &self.id)
+    }
+}
+
+/// Text is looked at once as a whole, which is faster than each word of it for itself.
+fn parse<T: serde::de::DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(json) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(json),
     }
 }
 

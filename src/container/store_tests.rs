@@ -31,15 +31,22 @@ fn ids(root: &Root) -> Vec<String> {
     ids.into_iter().filter(|id| Root::directory(&fd, id).unwrap().is_some()).collect()
 }
 
+/// What is read, but for where it was read from, which is looked at here.
+fn read(directory: &Directory) -> Option<Record> {
+    let record = directory.read().unwrap()?;
+    assert_eq!(record.in_memory, sys::fs::is_in_memory(directory));
+    Some(Record { in_memory: false, ..record })
+}
+
 #[test]
 fn what_is_written_is_read() {
     let root = Scratch::new();
     assert_eq!(ids(&root.0), Vec::<String>::new(), "the root need not exist");
     let (directory, lock) = Directory::create(&root.0, "b").unwrap();
-    assert_eq!(directory.read().unwrap(), None);
+    assert_eq!(read(&directory), None);
     let mut record = Record { bundle: "/bundle".into(), poststop: true, ..Record::new("b") };
     directory.write_first(&record).unwrap();
-    assert_eq!(directory.read().unwrap().as_ref(), Some(&record));
+    assert_eq!(read(&directory).as_ref(), Some(&record));
     record.stage = Stage::Created;
     record.init = Identity { pid: 7, start_time: 9 };
     directory.write(&record).unwrap();
@@ -47,7 +54,7 @@ fn what_is_written_is_read() {
     drop(lock);
 
     let other = Directory::open(&root.0, "b").unwrap();
-    assert_eq!(other.read().unwrap(), Some(record));
+    assert_eq!(read(&other), Some(record));
     assert_eq!(other.read_config().unwrap(), b"{ }");
     let (_another, _) = Directory::create(&root.0, "a").unwrap();
     assert_eq!(ids(&root.0), ["a", "b"]);
@@ -103,7 +110,7 @@ fn every_prefix_of_the_first_record_reads_as_nothing_made_and_can_be_removed() {
     for length in 0..whole.len() {
         let (directory, lock) = Directory::create(&root.0, "cut").unwrap();
         std::fs::write(root.file("cut", "state.json"), &whole[..length]).unwrap();
-        assert_eq!(directory.read().unwrap(), None, "{length}");
+        assert_eq!(read(&directory), None, "{length}");
         directory.remove(&lock).unwrap();
     }
 }
@@ -168,6 +175,9 @@ fn a_record_of_another_boot_is_of_no_living_process() {
     assert!(record(boot).presence().unwrap().alive().is_some());
     assert!(record("another").presence().unwrap().alive().is_none());
     assert!(record("").presence().unwrap().alive().is_none());
+    // No tmpfs outlives its boot.
+    let kept = Record { in_memory: true, ..record("another") };
+    assert!(kept.presence().unwrap().alive().is_some());
 }
 
 #[test]
@@ -189,8 +199,5 @@ fn limits_of_updates_take_the_place_of_the_configurations() {
     }
     let size = std::fs::metadata(root.0.path.join("a/state.json")).unwrap().len();
     assert!(size < 80_000, "what no longer counts goes: {size}");
-    assert_eq!(
-        (directory.read().unwrap(), directory.read_config().unwrap()),
-        (Some(record), config.to_vec())
-    );
+    assert_eq!((read(&directory), directory.read_config().unwrap()), (Some(record), config.to_vec()));
 }

@@ -2,11 +2,11 @@
 
 use super::program::program;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
-use crate::sys::{self, channel};
 use crate::sys::memfd::memfd_create;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
+use crate::sys::{self, channel};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
@@ -89,8 +89,8 @@ impl Memory {
     /// The control page's words, as they are now; zeros where they cannot be read. A few bytes of a file in
     /// memory are read faster than a page is mapped.
     fn words(&self) -> [u32; control::WORDS] {
-        let bytes = sys::fs::read_from(&self.file, 0, 4 * control::WORDS).unwrap_or_default();
-        let mut words = [0; control::WORDS];
+        let (mut bytes, mut words) = (Vec::new(), [0; control::WORDS]);
+        let _ = sys::fs::append_from(&self.file, 0, 4 * control::WORDS, &mut bytes);
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
             *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }

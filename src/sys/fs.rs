@@ -87,15 +87,15 @@ pub fn is_in_memory(fd: impl AsFd) -> bool {
     fstatfs(fd).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC)
 }
 
-/// What a file holds from `offset` on, `length` bytes of it at most, by one pread(2).
-pub fn read_from(fd: impl AsFd, offset: u64, length: usize) -> Result<Vec<u8>, Errno> {
-    let mut out: Vec<u8> = Vec::with_capacity(length);
-    let n = retry(|| {
-        call!(libc::SYS_pread64, fd.as_fd().as_raw_fd(), out.as_mut_ptr(), length, offset)
-    })?;
-    // SAFETY: pread64(2) filled `n` bytes of the spare capacity, which are `length` at most.
-    unsafe { out.set_len(n as usize) };
-    Ok(out)
+/// Adds what a file holds from `offset` on, `length` bytes of it at most, to `out`; by one pread(2).
+pub fn append_from(fd: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Errno> {
+    out.reserve(length);
+    let held = out.len();
+    let spare = out.spare_capacity_mut().as_mut_ptr();
+    let n = retry(|| call!(libc::SYS_pread64, fd.as_fd().as_raw_fd(), spare, length, offset))?;
+    // SAFETY: pread64(2) filled `n` bytes of the spare capacity, which is `length` at least.
+    unsafe { out.set_len(held + n as usize) };
+    Ok(())
 }
 
 /// Reads a small file below `dir` into `buffer` by one read(2), as files of procfs can be; what was read.

@@ -17,4 +17,3 @@ pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
 pub fn seal(fd: impl AsFd, seals: i32) -> Result<(), Errno> {
     call!(libc::SYS_fcntl, fd.as_fd().as_raw_fd(), libc::F_ADD_SEALS, seals).map(drop)
 }
-

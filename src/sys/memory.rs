@@ -8,19 +8,27 @@ pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
 }
 
+/// Where a byte occurs last.
+pub fn rfind(bytes: &[u8], byte: u8) -> Option<usize> {
+    // SAFETY: the range is that of a slice.
+    let found = unsafe { libc::memrchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{find, rfind};
 
     #[test]
-    fn the_first_one_is_found() {
+    fn the_first_and_the_last_are_found() {
         let text = b"some text\nof some\nlines";
         for start in 0..text.len() {
             for end in start..=text.len() {
                 let part = &text[start..end];
                 assert_eq!(find(part, b'\n'), part.iter().position(|b| *b == b'\n'), "{start}..{end}");
+                assert_eq!(rfind(part, b'\n'), part.iter().rposition(|b| *b == b'\n'), "{start}..{end}");
             }
         }
-        assert_eq!(find(b"", 0), None);
+        assert_eq!((find(b"", 0), rfind(b"", 0)), (None, None));
     }
 }

@@ -1,6 +1,7 @@
 //! `process` of config.json, and what a process must not inherit.
 
 use kit::{Case, Test, Value, json};
+use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
@@ -10,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         no_groups_of_a_user_namespaces_caller,
         groups_of_the_caller_are_kept_where_asked,
         exec_keeps_groups_where_asked,
+        exec_by_a_root_who_may_not_set_groups,
         umask_default,
         umask_asked,
         umask_of_the_caller_does_not_matter,
@@ -88,6 +90,26 @@ fn exec_keeps_groups_where_asked(t: &Test) {
         let call = t.runtime(["exec", container.id(), "/probe", "report"]).wrap("groups=7,8");
         assert_eq!(call.output().success().json()["groups"], groups);
     }
+}
+
+fn exec_by_a_root_who_may_not_set_groups(t: &Test) {
+    let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
+    let bundle = bundle.only_mounts(&["/proc", "/dev"]);
+    bundle.write();
+    let (root, id) = (t.root(), bundle.id());
+    let orlop = format!("'{}' --root '{}'", t.program().display(), root.display());
+    let bundle = bundle.dir().display();
+    // All in one user namespace: nobody joins one beside his own.
+    let script = format!(
+        "{orlop} run --detach --bundle '{bundle}' {id} </dev/null >/dev/null && {orlop} exec {id} /probe report; \
+         {orlop} delete --force {id}"
+    );
+    let mut shell = Command::new("/proc/self/exe");
+    shell.args(["--as-caller", "groups=7", "alone", "--", "/bin/sh", "-c", &script]);
+    let output = shell.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let seen: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    assert_eq!((&seen["groups"], &seen["setgroups"]), (&json!([65534]), &json!("deny")));
 }
 
 fn umask_default(t: &Test) {

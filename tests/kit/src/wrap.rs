@@ -1,7 +1,7 @@
 //! A peculiar caller: this program changes what the words say of itself, then becomes the runtime.
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
-//! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number;
+//! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
 //! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
 //!
@@ -55,6 +55,7 @@ fn apply(name: &str, value: &str) {
             nix::unistd::setgroups(&groups).unwrap();
         }
         "userns" => enter_user_namespace(),
+        "alone" => enter_user_namespace_alone(),
         "nofile" => setrlimit(Resource::RLIMIT_NOFILE, number().into(), number().into()).unwrap(),
         "terminal" => crate::sys::take_terminal(),
         "processor" => crate::sys::bind_to_processor(number() as usize),
@@ -85,6 +86,14 @@ fn enter_user_namespace() {
     assert!(writer.wait().unwrap().success());
     nix::unistd::setgid(0.into()).unwrap();
     nix::unistd::setuid(0.into()).unwrap();
+}
+
+/// There is no other id, and setgroups(2) is not allowed.
+fn enter_user_namespace_alone() {
+    unshare(CloneFlags::CLONE_NEWUSER).unwrap();
+    for (file, text) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
+        std::fs::write(format!("/proc/self/{file}"), text).unwrap();
+    }
 }
 
 fn see_cgroup2_alone() {
