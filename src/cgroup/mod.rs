@@ -45,6 +45,7 @@ mod remove;
 pub mod resctrl;
 mod settings;
 mod stats;
+mod superblock;
 pub mod systemd;
 #[cfg(test)]
 mod testing;
@@ -69,3 +70,4 @@ pub use stats::{
     Counter, CpuSetStats, CpuStats, HugeTlbStats, IoDevice, IoEntry, IoStats, IoTables, MemoryStats,
     PidsStats, Pressure, RdmaStats, Stall, Stats, Throttling,
 };
+pub(crate) use superblock::Superblock;

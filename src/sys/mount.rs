@@ -85,6 +85,18 @@ pub fn fsconfig_create(context: impl AsFd) -> Result<(), Errno> {
     call!(libc::SYS_fsconfig, context.as_fd().as_raw_fd(), config::CMD_CREATE, null, null, 0).map(drop)
 }
 
+/// fspick(2): a context for a file system that is mounted at `path`.
+pub fn fspick(path: &CStr) -> Result<OwnedFd, Errno> {
+    const FSPICK_CLOEXEC: i32 = 1;
+    call!(libc::SYS_fspick, libc::AT_FDCWD, path.as_ptr(), FSPICK_CLOEXEC).map(owned)
+}
+
+/// fsconfig(2) `FSCONFIG_CMD_RECONFIGURE`.
+pub fn fsconfig_reconfigure(context: impl AsFd) -> Result<(), Errno> {
+    let null = std::ptr::null::<u8>();
+    call!(libc::SYS_fsconfig, context.as_fd().as_raw_fd(), config::CMD_RECONFIGURE, null, null, 0).map(drop)
+}
+
 /// fsmount(2): the context's file system as a detached mount with `MOUNT_ATTR_*` attributes.
 pub fn fsmount(context: impl AsFd, attributes: u64) -> Result<OwnedFd, Errno> {
     call!(libc::SYS_fsmount, context.as_fd().as_raw_fd(), 1, attributes as u32).map(owned)

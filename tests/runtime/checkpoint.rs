@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_kernel_that_cannot_track_memory,
         no_criu,
         a_criu_that_is_too_old,
+        the_hosts_cgroups_keep_their_options,
         a_criu_that_dies,
         a_mount_that_could_pass_for_another,
         what_criu_is_told_about_a_container,
@@ -53,11 +54,6 @@ fn needs_criu() -> MutexGuard<'static, ()> {
     // criu keeps packets off by its rules, also in a namespace without devices.
     if Command::new("iptables-restore").arg("--version").output().is_err() {
         kit::skip("no iptables-restore for criu");
-    }
-    // criu mounts cgroup2 for itself without options, which takes them from the whole machine.
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    if mounts.lines().any(|line| line.contains(" - cgroup2 ") && line.contains("nsdelegate")) {
-        kit::skip("criu would take nsdelegate from this machine's cgroup2 file system");
     }
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -396,6 +392,25 @@ fn a_criu_that_is_too_old(t: &Test) {
     call.output().refused(&["criu 3.15.0 is too old", "LSM"]);
     let call = criu.found_by(container.command("checkpoint", &["--network-lock", "skip"]));
     call.output().refused(&["too old", "network"]);
+}
+
+/// criu mounts cgroup2 once more, which sets the options of the one that everybody uses.
+fn the_hosts_cgroups_keep_their_options(t: &Test) {
+    if !Path::new("/guest/ctl").exists() {
+        kit::skip("the whole machine's cgroup2 file system is changed for a moment");
+    }
+    let options = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.lines().find_map(|line| Some(line.split_once(" - cgroup2 ")?.1.to_owned())).unwrap()
+    };
+    let before = options();
+    assert!(before.contains("nsdelegate") && before.contains("memory_recursiveprot"), "{before}");
+    for file in ["mounts", "fail"] {
+        let criu = Criu::new(t).with("mounts", "").with(file, "it does not work");
+        let container = t.bundle().probe("sleep").start();
+        let _ = criu.found_by(container.command("checkpoint", &[])).output();
+        assert_eq!(options(), before);
+    }
 }
 
 fn a_criu_that_dies(t: &Test) {

@@ -55,6 +55,7 @@ impl Container {
             .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on("/dev/null"))?;
         let said = |e: Error| explain(e, &directories.work, &directories.log(LOG), Some(&output));
         let setup = Setup {
+            runtime: &self.runtime,
             criu: &options.criu,
             stdio: [Some(null.as_fd()), Some(output.as_fd()), Some(output.as_fd())],
             keep: &[],

@@ -205,6 +205,7 @@ impl Restoring<'_> {
         let mut stdio = slots::stdio(&options.stdio, &mut null)?;
         keep_null(&descriptors, &mut stdio, &mut kept)?;
         let setup = Setup {
+            runtime: &self.container.runtime,
             criu: &options.criu,
             stdio,
             keep: &keep,

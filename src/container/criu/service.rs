@@ -1,9 +1,10 @@
 //! criu as a child, and the conversation with it.
 
+use super::super::Runtime;
 use super::message::{self, Features, Kind, Opts, Response, Version};
 use super::options::Criu;
 use super::{log, unsupported};
-use crate::cgroup::Join;
+use crate::cgroup::{Join, Superblock};
 use crate::init::launch::{Answer, Launch, Stub};
 use crate::plan::{Host, Service as Program, compile_service};
 use crate::sys;
@@ -25,6 +26,8 @@ const LONGEST: usize = 64 << 10;
 
 /// What criu finds when it begins.
 pub(super) struct Setup<'a> {
+    /// Hears of what went wrong and stops nobody.
+    pub(super) runtime: &'a Runtime,
     /// The program.
     pub(super) criu: &'a Criu,
     /// Its standard descriptors.
@@ -56,6 +59,9 @@ pub(super) struct Service {
     /// It leads a process group: what it has left of our children is found by that.
     session: bool,
     reaped: bool,
+    /// criu mounts cgroup2 for itself, without a word of its options.
+    cgroups: Superblock,
+    runtime: Runtime,
 }
 
 impl Service {
@@ -94,6 +100,7 @@ impl Service {
         presets.extend(setup.root.map(|(tree, _)| tree.as_raw_fd()));
         presets.push(theirs.as_raw_fd());
         presets.extend(setup.keep);
+        let cgroups = Superblock::remember();
         let stub = Launch {
             blob: plan.encode(),
             presets: &presets,
@@ -106,7 +113,14 @@ impl Service {
         }
         .spawn()?;
         drop(theirs);
-        let service = Self { socket: Some(ours), stub, session: setup.session, reaped: false };
+        let service = Self {
+            socket: Some(ours),
+            stub,
+            session: setup.session,
+            reaped: false,
+            cgroups,
+            runtime: setup.runtime.clone(),
+        };
         match service.stub.answer()? {
             Answer::Executed => {}
             Answer::Failed(f) if matches!(f.errno, Errno::ENOENT | Errno::EACCES) && f.call.is_none() => {
@@ -228,11 +242,11 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Service {
     /// What criu has begun to restore is our child and not its own: where it fails, it kills, and who
     /// reaps is we. All of that is in criu's process group, whose number is nobody else's as long as there
     /// is somebody in it.
-    fn drop(&mut self) {
+    fn end(&mut self) {
         if self.reaped {
             return;
         }
@@ -250,6 +264,15 @@ impl Drop for Service {
                 Ok(_) => {}
                 Err(_) => return,
             }
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.end();
+        if let Err(error) = self.cgroups.put_back() {
+            self.runtime.warn(&error);
         }
     }
 }

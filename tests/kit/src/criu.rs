@@ -138,7 +138,8 @@ const FEATURES: u64 = 9;
 const VERSION: u64 = 10;
 
 /// `criu swrk FD`. Files of [`Criu::with`]: `version` (three numbers), `missing` (features are), `fail`
-/// (with this message), `init` (the probe's words), `terminal` (is sent), `die` (at the first request).
+/// (with this message), `init` (the probe's words), `terminal` (is sent), `die` (at the first request), `mounts` (cgroup2,
+/// without options, as criu does).
 pub fn main(words: &[String]) -> ExitCode {
     let directory = PathBuf::from(std::env::var_os(DIRECTORY).unwrap());
     let said = |name: &str| fs::read_to_string(directory.join(name)).ok();
@@ -211,6 +212,9 @@ fn work(
         other => return Err(format!("request {other}")),
     };
     fs::write(directory.join(name), &options.0).unwrap();
+    if said("mounts").is_some() {
+        mount_cgroups(&directory.join("yard"));
+    }
     if let Some(text) = said("fail").filter(|_| kind != RESTORE) {
         return Err(text);
     }
@@ -255,6 +259,14 @@ fn work(
             Err(text)
         }
     }
+}
+
+fn mount_cgroups(yard: &Path) {
+    use nix::mount::{MsFlags, mount, umount};
+    let none = None::<&str>;
+    fs::create_dir_all(yard).unwrap();
+    mount(Some("none"), yard, Some("cgroup2"), MsFlags::empty(), none).unwrap();
+    umount(yard).unwrap();
 }
 
 fn notify(socket: RawFd, script: &str, pid: u64, fd: Option<RawFd>) -> Result<(), String> {

@@ -31,8 +31,8 @@ status() {
 	[ "$want" = "$got" ] || complain "status $want and not $got of: $*"
 }
 until_true() {
-	# Three times as long where the machine is busy with other things.
-	local end=$((SECONDS + 3 * $1))
+	# Longer where the machine is busy with other things.
+	local end=$((SECONDS + PATIENCE * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || { complain "within the time: $*"; return 1; }

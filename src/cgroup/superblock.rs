@@ -1,0 +1,89 @@
+//! The options of the host's cgroup2 file system, put back after a program that mounts it anew.
+//!
+//! There is one cgroup2 file system, whatever is mounted where; its options (`nsdelegate`, `memory_recursiveprot`, …) are
+//! those of whoever mounted it last, unless he did that in a cgroup namespace. A program that mounts it for itself, without a word
+//! of options, takes them away from the whole host (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
+
+use super::mountinfo;
+use crate::sys;
+use crate::{Error, Phase, Result};
+use nix::errno::Errno;
+use std::ffi::CString;
+
+/// The options as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    /// Where the file system is seen.
+    mount: String,
+    options: Vec<String>,
+}
+
+impl Superblock {
+    /// As it is now; nothing where the caller sees no cgroup2.
+    pub(crate) fn remember() -> Self {
+        let text = std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
+        Self::find(&text).unwrap_or_default()
+    }
+
+    fn find(mountinfo: &[u8]) -> Option<Self> {
+        let found = mountinfo::visible(mountinfo, &["cgroup2"]);
+        let entry = found.first()?;
+        let generic = ["rw", "ro", "seclabel"];
+        let options = entry.super_options.split(',').filter(|o| !o.is_empty() && !generic.contains(o));
+        Some(Self { mount: mountinfo::unescape(entry.mount), options: options.map(str::to_owned).collect() })
+    }
+
+    /// Makes them what they were, where somebody has changed them.
+    ///
+    /// # Errors
+    /// Of the system call that was refused, with its name.
+    pub(crate) fn put_back(&self) -> Result<()> {
+        if self.options.is_empty() || Self::remember().options == self.options {
+            return Ok(());
+        }
+        self.reconfigure().map_err(|(call, errno)| {
+            Error::sys(Phase::Cgroup, call, errno)
+                .on(self.mount.as_str())
+                .with_detail(format!("its options were {}", self.options.join(",")))
+                .with_hint(format!("mount -o remount,{} {}", self.options.join(","), self.mount))
+        })
+    }
+
+    fn reconfigure(&self) -> Result<(), (&'static str, Errno)> {
+        let text = |text: &str| CString::new(text).map_err(|_| ("fsconfig", Errno::EINVAL));
+        let context = sys::mount::fspick(&text(&self.mount)?).map_err(|e| ("fspick", e))?;
+        for option in &self.options {
+            let (key, value) = option.split_once('=').map_or((option.as_str(), None), |(k, v)| (k, Some(v)));
+            let value = value.map(text).transpose()?;
+            sys::mount::fsconfig(&context, &text(key)?, value.as_deref()).map_err(|e| ("fsconfig", e))?;
+        }
+        sys::mount::fsconfig_reconfigure(&context).map_err(|e| ("fsconfig", e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(super_options: &str) -> Superblock {
+        let line =
+            format!("35 24 0:30 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 {super_options}\n");
+        Superblock::find(line.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn options_are_those_of_the_file_system() {
+        let options = found("rw,nsdelegate,memory_recursiveprot").options;
+        assert_eq!(options, ["nsdelegate", "memory_recursiveprot"]);
+        assert_eq!(found("rw,seclabel").options, Vec::<String>::new());
+        assert_eq!(found("rw").mount, "/sys/fs/cgroup");
+        assert_eq!(Superblock::find(b"26 25 0:24 / /sys rw - sysfs sysfs rw\n"), None);
+    }
+
+    #[test]
+    fn what_nobody_has_changed_is_left_alone() {
+        let now = Superblock::remember();
+        now.put_back().unwrap();
+        assert_eq!(Superblock::remember(), now);
+    }
+}
