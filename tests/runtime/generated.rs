@@ -3,7 +3,7 @@
 use kit::{Case, Test};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
@@ -67,14 +67,6 @@ fn usage_errors_say_where_help_is(t: &Test) {
     assert_eq!(output.stdout, "");
 }
 
-/// Whether that program is there; the test is skipped if not.
-fn needs(program: &str) {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_err() {
-        kit::skip(format!("{program} is not installed"));
-    }
-}
-
 /// The completion script, in a file.
 fn script(t: &Test, shell: &str) -> PathBuf {
     t.only_orlop("it has no such command");
@@ -93,7 +85,7 @@ fn silent(t: &Test, program: &str, words: &[&str]) -> String {
 
 fn reads(t: &Test, shell: &str) {
     let script = script(t, shell);
-    needs(shell);
+    kit::needs(shell, shell);
     silent(t, shell, &["-n", script.to_str().unwrap()]);
 }
 
@@ -124,7 +116,7 @@ fn bash(t: &Test, script: &Path, words: &[&str]) -> Vec<String> {
 
 fn bash_completes(t: &Test) {
     let script = script(t, "bash");
-    needs("bash");
+    kit::needs("bash", "bash");
     let offers = |words: &[&str]| bash(t, &script, words);
     let container = t.bundle().probe("sleep").start();
     let program = t.program().to_str().unwrap().to_owned();
@@ -163,7 +155,7 @@ fn bash_completes(t: &Test) {
 
 fn fish_completes(t: &Test) {
     let script = script(t, "fish");
-    needs("fish");
+    kit::needs("fish", "fish");
     let container = t.bundle().probe("sleep").start();
     let program = t.program().to_str().unwrap().to_owned();
     let bin = t.dir().join("bin");
@@ -203,7 +195,7 @@ fn commands(t: &Test) -> Vec<String> {
 
 fn man_pages_are_clean(t: &Test) {
     t.only_orlop("it has no such command");
-    needs("groff");
+    kit::needs("groff", "groff-base");
     let mut all = commands(t);
     assert!(all.len() > 10);
     all.push(String::new());

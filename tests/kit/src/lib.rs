@@ -17,6 +17,7 @@ pub mod probe;
 mod runtime;
 pub mod sys;
 mod test;
+mod tools;
 pub mod wrap;
 
 pub use bundle::Bundle;
@@ -25,6 +26,7 @@ pub use harness::{Case, chosen, main};
 pub use runtime::{Container, Output, Running, Runtime};
 pub use serde_json::{Value, json};
 pub use test::{Test, skip};
+pub use tools::needs;
 
 /// Lists test functions of a module as [`Case`]s, named `module::function`.
 #[macro_export]

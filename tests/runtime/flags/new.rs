@@ -79,9 +79,7 @@ fn pidfd_socket(t: &Test, verb: &str) {
 
 /// Nothing in the container tells how its root became that: the system calls do.
 fn no_pivot(t: &Test, verb: &str) {
-    if Command::new("strace").arg("-V").output().is_err() {
-        kit::skip("strace is not installed");
-    }
+    kit::needs("strace", "strace");
     let calls = |flag: Option<&str>| {
         let bundle = t.bundle().probe("exit 0");
         bundle.write();
