@@ -208,6 +208,7 @@ impl Making<'_> {
             self.agent = Agent::connect(&self.bundle.spec)?;
         }
         let join = make_cgroup(&self.plan, self.host, &mut self.record)?;
+        self.show_cgroup()?;
         if join.is_some() {
             self.delegate(&Cgroup::open(self.record.cgroup.clone()))?;
         }
@@ -231,6 +232,19 @@ impl Making<'_> {
             }
             Until::Running => self.run(console),
         }
+    }
+
+    /// An optional cgroup on cgroup2 may not have been made.
+    fn show_cgroup(&mut self) -> Result<()> {
+        let planned = self.plan.cgroup.as_ref().filter(|planned| planned.options.optional);
+        let skipped =
+            planned.is_some_and(|p| p.record.unified.is_some()) && self.record.cgroup.unified.is_none();
+        if let (true, Some(layout)) = (skipped, &self.host.cgroups)
+            && let Some(own) = layout.own()?.unified
+        {
+            self.plan.show_own_cgroup(&own);
+        }
+        Ok(())
     }
 
     /// The record with the pid is written while the stub works; the one that says that the program

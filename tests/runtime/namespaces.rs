@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         user_namespace_with_several_ranges,
         user_namespace_is_joined,
         rootless_map_of_the_caller,
+        rootless_cgroup_of_the_caller,
         rootless_life,
         exec_in_a_user_namespace,
         hooks_and_terminal_in_a_user_namespace,
@@ -178,6 +179,20 @@ fn rootless_map_of_the_caller(t: &Test) {
     assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
     assert_eq!(squeeze(&seen["uid_map"]), [[0, id, 1]]);
     assert_eq!(seen["setgroups"], "deny");
+}
+
+/// Who may make no cgroup leaves the container in his own: that is what it sees, and it can change nothing there.
+fn rootless_cgroup_of_the_caller(t: &Test) {
+    let id = 54_327;
+    let cgroup = |options: &[&str]| rootless(t, id).mount("cgroup", "cgroup", "/cgroup", options);
+    let call = |bundle: kit::Bundle<'_>| {
+        let call = bundle.command("run", &[]).wrap("cgroup2").wrap(&format!("uid={id}"));
+        call.output().success().json()
+    };
+    let names = call(cgroup(&["ro"]).probe("list /cgroup"));
+    assert!(names.to_string().contains("\"cgroup.procs\""), "{names}");
+    let written = call(cgroup(&["rw"]).probe("write /cgroup/cgroup.procs 0"));
+    assert_eq!(written["errno"], "EROFS", "{written}");
 }
 
 fn rootless_life(t: &Test) {

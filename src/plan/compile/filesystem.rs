@@ -246,9 +246,7 @@ impl Compiler<'_> {
             (Some(cgroup), _) => (Cow::Borrowed(&cgroup.record), cgroup.options.optional),
             (None, Some(layout)) if self.options.cgroup_manager == cgroup::Manager::Disabled => {
                 // The cgroup is the creator's: there to be looked at.
-                options.attr_set |= attr::RDONLY;
-                options.attr_clear &= !attr::RDONLY;
-                options.rec_clear &= !attr::RDONLY;
+                super::only_to_be_looked_at(&mut options);
                 (Cow::Owned(layout.own()?), true)
             }
             _ => {

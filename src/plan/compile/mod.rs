@@ -20,9 +20,11 @@ use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
 use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
+use crate::mount::options::MountOptions;
 use crate::namespace::{Kind, Set};
+use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the compiler must know of the host. [`Host::detect`] asks the kernel; tests make one up.
 #[derive(Clone, Debug)]
@@ -178,6 +180,13 @@ pub(crate) struct CgroupPlan {
     pub(crate) unit: Option<Unit>,
 }
 
+/// No way to write to a mount, whatever its options say.
+fn only_to_be_looked_at(options: &mut MountOptions) {
+    options.attr_set |= attr::RDONLY;
+    options.attr_clear &= !attr::RDONLY;
+    options.rec_clear &= !attr::RDONLY;
+}
+
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
 pub(crate) use label::TYPE_ANNOTATION;
 pub(crate) use policy::{Bound, Filter, Policy};
@@ -247,6 +256,20 @@ impl Plan {
             }
         }
         self.lines.insert(join + 1, Line { origin, step: Step::Unshare { namespaces: NEW } });
+    }
+
+    /// The cgroup could not be made and the container stays in its creator's, `own`: that is shown in its place, to be looked at.
+    pub(crate) fn show_own_cgroup(&mut self, own: &Path) {
+        let planned = self.cgroup.as_ref().and_then(|planned| planned.record.unified.as_ref());
+        let Some(planned) = planned.map(|path| path.display().to_string()) else { return };
+        for line in &mut self.lines {
+            if let Step::Mount { mount, slot: None } = &mut line.step
+                && mount.source == planned
+            {
+                mount.source = own.display().to_string();
+                only_to_be_looked_at(&mut mount.options);
+            }
+        }
     }
 
     /// Whether a hook of this turn, or any other host work, is waited for.

@@ -53,10 +53,12 @@ documented() {
 }
 skip() { echo "skip: $*"; exit 77; }
 
+# Whether cgroup2 is the only one there is.
+unified() { [ -f /sys/fs/cgroup/cgroup.controllers ]; }
 # Where a process is in a hierarchy of cgroups: cgroup_of PID CONTROLLER
 cgroup_of() {
 	local path
-	if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+	if unified; then
 		path=$(sed -n 's/^0:://p' "/proc/$1/cgroup")
 		echo "/sys/fs/cgroup$path"
 	else
@@ -68,7 +70,7 @@ cgroup_of() {
 cgroup_value() {
 	local place
 	place=$(cgroup_of "$1" "$2")
-	if [ -f /sys/fs/cgroup/cgroup.controllers ]; then cat "$place/$4"; else cat "$place/$3"; fi
+	if unified; then cat "$place/$4"; else cat "$place/$3"; fi
 }
 
 # All that scenarios may leave by mistake: containers' cgroups, states of runtimes, mounts, processes.

@@ -4,11 +4,14 @@
 
 ### limits
 t_memory() {
-	up c --memory 64m --memory-reservation 32m --memory-swap 64m --memory-swappiness 10 -- sleep 100
-	same 67108864 "$(limit_of c memory/memory.limit_in_bytes)"
-	same 33554432 "$(limit_of c memory/memory.soft_limit_in_bytes)"
-	same 10 "$(limit_of c memory/memory.swappiness)"
-	same 67108864 "$(podman exec c cat /sys/fs/cgroup/memory/memory.limit_in_bytes)"
+	local more=(--memory-swappiness 10) inside=memory/memory.limit_in_bytes
+	! unified || { more=() inside=memory.max; }
+	up c --memory 64m --memory-reservation 32m --memory-swap 64m "${more[@]}" -- sleep 100
+	same 67108864 "$(limit_of c memory/memory.limit_in_bytes memory.max)"
+	same 33554432 "$(limit_of c memory/memory.soft_limit_in_bytes memory.low)"
+	unified || same 10 "$(limit_of c memory/memory.swappiness)"
+	! unified || same 0 "$(limit_of c memory/ memory.swap.max)"
+	same 67108864 "$(podman exec c cat /sys/fs/cgroup/$inside)"
 	gone c
 }
 t_out_of_memory() {
@@ -16,20 +19,28 @@ t_out_of_memory() {
 	same "137 true" "$(inspect '{{.State.ExitCode}} {{.State.OOMKilled}}' c)"
 	gone c
 }
+# Half of the usual share of processors: cpu.shares 512, or less than the weight of 100.
+half_of_the_share() {
+	if unified; then test "$(limit_of "$1" cpu/ cpu.weight)" -lt 100; else same 512 "$(limit_of "$1" cpu/cpu.shares)"; fi
+}
+# The processor time of each 0.1 s, in microseconds.
+quota_of() { limit_of "$1" cpu/cpu.cfs_quota_us cpu.max | cut -d" " -f1; }
 t_cpus() {
 	up c --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 -- sleep 100
-	same "50000 100000 512" "$(for f in cpu.cfs_quota_us cpu.cfs_period_us cpu.shares; do limit_of c cpu/$f; done | xargs)"
-	same 0 "$(limit_of c cpuset/cpuset.cpus)"
+	same 50000 "$(quota_of c)"
+	has 100000 "$(limit_of c cpu/cpu.cfs_period_us cpu.max)"
+	half_of_the_share c
+	same 0 "$(limit_of c cpuset/cpuset.cpus cpuset.cpus)"
 	same 0 "$(podman exec c grep Cpus_allowed_list /proc/1/status | cut -f2)"
 	gone c
 }
 t_pids_limit() {
 	up c --pids-limit 20 -- sleep 100
-	same 20 "$(limit_of c pids/pids.max)"
+	same 20 "$(limit_of c pids/pids.max pids.max)"
 	has "can't fork" "$(podman exec c sh -c 'for n in $(seq 30); do sleep 1 & done' 2>&1)"
 	gone c
 	up c --pids-limit -1 -- sleep 100
-	same max "$(limit_of c pids/pids.max)"
+	same max "$(limit_of c pids/pids.max pids.max)"
 	gone c
 }
 t_blkio() {
@@ -38,19 +49,24 @@ t_blkio() {
 	[ -n "$numbers" ] || skip "no block device"
 	mknod /dev/disk b "${numbers%:*}" "${numbers#*:}"
 	up c --device-read-bps "/dev/disk:1mb" --device-write-iops "/dev/disk:50" -- sleep 100
-	has "$numbers 1048576" "$(limit_of c blkio/blkio.throttle.read_bps_device)"
-	has "$numbers 50" "$(limit_of c blkio/blkio.throttle.write_iops_device)"
+	if unified; then
+		has "$numbers rbps=1048576 wbps=max riops=max wiops=50" "$(limit_of c io/ io.max)"
+	else
+		has "$numbers 1048576" "$(limit_of c blkio/blkio.throttle.read_bps_device)"
+		has "$numbers 50" "$(limit_of c blkio/blkio.throttle.write_iops_device)"
+	fi
 	gone c
 }
 t_update() {
 	up c --memory 64m --cap-add mknod -- sleep 100
 	podman update --memory 96m --cpus 0.25 --pids-limit 33 c >/dev/null
-	same "100663296" "$(limit_of c memory/memory.limit_in_bytes)"
-	same "25000" "$(limit_of c cpu/cpu.cfs_quota_us)"
-	same "33" "$(limit_of c pids/pids.max)"
+	same 100663296 "$(limit_of c memory/memory.limit_in_bytes memory.max)"
+	same 25000 "$(quota_of c)"
+	same 33 "$(limit_of c pids/pids.max pids.max)"
 	# What was not named stays, and so do the devices.
-	podman update --cpu-shares 300 c >/dev/null
-	same "100663296 300" "$(limit_of c memory/memory.limit_in_bytes) $(limit_of c cpu/cpu.shares)"
+	podman update --cpu-shares 512 c >/dev/null
+	same 100663296 "$(limit_of c memory/memory.limit_in_bytes memory.max)"
+	half_of_the_share c
 	podman exec c sh -c 'true </dev/null && mknod /tmp/other c 10 229 && ! true </tmp/other' 2>/dev/null
 	gone c
 }
@@ -67,6 +83,9 @@ t_rdt_class() {
 }
 
 ### cgroups
+# The line of /proc/PID/cgroup that counts.
+hierarchy=:memory:
+! unified || hierarchy=^0::
 t_cgroups_disabled() {
 	same "$(cat /proc/self/cgroup)" "$(run --cgroups disabled --cgroupns host $image cat /proc/self/cgroup)"
 }
@@ -76,20 +95,22 @@ t_cgroups_no_conmon() {
 	gone c
 }
 t_cgroups_split() {
-	[ -f /sys/fs/cgroup/cgroup.controllers ] || skip "podman wants cgroup v2 alone for it"
+	unified || skip "podman wants cgroup v2 alone for it"
 	status 0 run --cgroups split $image true
 }
 t_cgroup_parent() {
 	up c --cgroup-parent /a/b -- sleep 100
-	has "memory:/a/b/libpod-$(inspect '{{.Id}}' c)" "$(cat "/proc/$(pid_of c)/cgroup")"
+	has ":/a/b/libpod-$(inspect '{{.Id}}' c)" "$(grep -E "$hierarchy" "/proc/$(pid_of c)/cgroup")"
 	gone c
 	# The parent is the caller's to remove, when conmon has left it.
-	soon 'find /sys/fs/cgroup/*/a -depth -type d -exec rmdir {} +; ! ls -d /sys/fs/cgroup/*/a'
+	soon 'find /sys/fs/cgroup/{*/,}a -depth -type d -exec rmdir {} +; ! ls -d /sys/fs/cgroup/{*/,}a'
 }
 t_cgroupns() {
-	same "/" "$(run --cgroupns private $image sh -c 'grep memory /proc/self/cgroup | cut -d: -f3')"
-	has "libpod-" "$(run --cgroupns host $image sh -c 'grep memory /proc/self/cgroup | cut -d: -f3')"
-	same "ro" "$(run $image sh -c 'grep " /sys/fs/cgroup/memory " /proc/mounts | cut -d" " -f4 | cut -d, -f1')"
+	local place=/sys/fs/cgroup/memory
+	! unified || place=/sys/fs/cgroup
+	same "/" "$(run --cgroupns private $image sh -c "grep -E '$hierarchy' /proc/self/cgroup | cut -d: -f3")"
+	has "libpod-" "$(run --cgroupns host $image sh -c "grep -E '$hierarchy' /proc/self/cgroup | cut -d: -f3")"
+	same "ro" "$(run $image sh -c "grep ' $place ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1")"
 }
 
 ### namespaces
@@ -268,7 +289,8 @@ t_device() {
 	status 125 run --device /dev/no-such $image true
 }
 t_devices_standard() {
-	same "console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero" "$(run -t $image ls -1 /dev | sort | tr -d '\r' | xargs)"
+	# `core` where the kernel has /proc/kcore.
+	same "console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero" "$(run -t $image ls -1 /dev | grep -v ^core | sort | tr -d '\r' | xargs)"
 	same "crw-rw-rw- 1,3" "$(run $image stat -c '%A %t,%T' /dev/null)"
 }
 
@@ -364,11 +386,13 @@ t_secrets() {
 	podman secret rm gold >/dev/null
 }
 t_systemd() {
-	podman run -d --name c --network none --systemd=always $image sh -c 'grep -E " (/run|/run/lock|/tmp|/var/log/journal|/sys/fs/cgroup/systemd) " /proc/mounts; echo $container; sleep 100' >/dev/null
+	local cgroups="/sys/fs/cgroup/systemd cgroup"
+	! unified || cgroups="/sys/fs/cgroup cgroup2"
+	podman run -d --name c --network none --systemd=always $image sh -c 'cat /proc/mounts; echo $container; sleep 100' >/dev/null
 	soon 'podman logs c | grep -q podman'
 	has " /run tmpfs" "$(podman logs c)"
 	has " /tmp tmpfs" "$(podman logs c)"
-	has " /sys/fs/cgroup/systemd cgroup rw" "$(podman logs c)"
+	has " $cgroups rw" "$(podman logs c)"
 	same 37 "$(inspect '{{.Config.StopSignal}}' c | sed 's/SIGRTMIN+3/37/')"
 	gone c
 }

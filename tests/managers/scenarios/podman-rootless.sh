@@ -30,7 +30,7 @@ start() {
 	podman load --input "$state/box.tar"
 	podman run --rm --network none "$image" true
 }
-only_v2() { [ -f /sys/fs/cgroup/cgroup.controllers ] || skip "podman without root wants cgroup v2 for it"; }
+only_v2() { unified || skip "podman without root wants cgroup v2 for it"; }
 
 t_run() { as_root; }
 t_run_detached() { as_root; }

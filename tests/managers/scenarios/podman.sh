@@ -484,7 +484,9 @@ t_pod_shared_pids() {
 t_pod_limits() {
 	podman pod create --name p --network none --memory 64m --cpus 0.5 >/dev/null
 	podman run -d --pod p --name c $image sleep 100 >/dev/null
-	same 67108864 "$(cat "/sys/fs/cgroup/memory$(dirname "$(awk -F: '$2 == "memory" {print $3}' "/proc/$(pid_of c)/cgroup")")/memory.limit_in_bytes")"
+	local file=memory.limit_in_bytes
+	! unified || file=memory.max
+	same 67108864 "$(cat "$(dirname "$(cgroup_of "$(pid_of c)" memory)")/$file")"
 	podman pod rm -f -t 0 p >/dev/null
 }
 t_pod_userns() {
@@ -515,7 +517,7 @@ t_kube() {
 	podman kube play --network none pod.yaml >/dev/null
 	soon 'test "$(podman logs fleet-user | wc -l)" = 2'
 	same "laid 1000" "$(podman logs fleet-user | xargs)"
-	same 67108864 "$(limit_of fleet-user memory/memory.limit_in_bytes)"
+	same 67108864 "$(limit_of fleet-user memory/memory.limit_in_bytes memory.max)"
 	has "kind: Pod" "$(podman kube generate fleet)"
 	podman kube down pod.yaml >/dev/null
 	same "" "$(podman ps -aq)"
