@@ -97,13 +97,11 @@ impl Maker<'_> {
                 .map_err(|e| file::failed("write", directory, "cgroup.procs", e))?;
         }
         let Some(directory) = &record.unified else { return Ok(()) };
-        let needed = self.settings.unified_controllers();
-        if let Some(hierarchy) = self.layout.unified()
-            && !needed.is_empty()
-        {
-            unified::enable(&hierarchy.mount, directory, needed, self.settings)?;
+        match self.limit_adopted(directory) {
+            // systemd, when it is reloaded, takes the controllers that it does not know from its slices: once more.
+            Err(e) if e.errno() == Some(Errno::ENOENT) => self.limit_adopted(directory)?,
+            other => other?,
         }
-        apply::write_all(directory, self.settings.v2())?;
         if self.settings.devices_on == Some(Side::V2)
             && let Some(policy) = self.settings.devices()
         {
@@ -114,6 +112,17 @@ impl Maker<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// The limits of a cgroup2 cgroup which somebody else has made.
+    fn limit_adopted(&self, directory: &Path) -> Result<()> {
+        let needed = self.settings.unified_controllers();
+        if let Some(hierarchy) = self.layout.unified()
+            && !needed.is_empty()
+        {
+            unified::enable(&hierarchy.mount, directory, needed, self.settings)?;
+        }
+        apply::write_all(directory, self.settings.v2())
     }
 
     fn limit_v1(&self, directory: &Path, controllers: Controllers) -> Result<()> {
