@@ -165,6 +165,13 @@ impl Lane {
                 "pass" => Outcome::Passed(seconds),
                 "skip" => Outcome::Skipped(words.next().unwrap_or("").to_owned()),
                 "fail" => Outcome::Failed(self.log_of(&logs, name)),
+                "again" => {
+                    let first =
+                        fs::read_to_string(logs.join(format!("{name}.first.log"))).unwrap_or_default();
+                    let (manager, runtime) = (self.manager, &self.runtime);
+                    eprintln!("{manager}::{name} on top of {runtime}: tried again after {}", gist(&first));
+                    continue;
+                }
                 "broken" => {
                     broken = line;
                     continue;

@@ -103,7 +103,7 @@ t_cgroup_parent() {
 	has ":/a/b/libpod-$(inspect '{{.Id}}' c)" "$(grep -E "$hierarchy" "/proc/$(pid_of c)/cgroup")"
 	gone c
 	# The parent is the caller's to remove, when conmon has left it.
-	soon 'find /sys/fs/cgroup/{*/,}a -depth -type d -exec rmdir {} +; ! ls -d /sys/fs/cgroup/{*/,}a 2>/dev/null | grep -q .'
+	soon 'find /sys/fs/cgroup/{*/,}a -depth -type d -exec rmdir {} +; [ -z "$(ls -d /sys/fs/cgroup/{*/,}a 2>/dev/null)" ]'
 }
 t_cgroupns() {
 	local place=/sys/fs/cgroup/memory
