@@ -83,22 +83,25 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let mut host = match self.bound.process() {
+        let host = match self.bound.process() {
             Some(process) => Host::for_joining(process)?,
             None => Host::detect()?,
         };
         let cgroup = self.cgroup()?;
         let (theirs, ours) = console(&self.options.console)?;
-        let stub = match self.start(&host, cgroup.as_ref(), theirs.as_ref()) {
+        let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {
+            // The root of another user namespace, where perhaps nobody may say which groups he has.
+            Err(e) if host.privileged && e.errno() == Some(Errno::EPERM) && !plan::privileged() => {
+                let host = Host { privileged: false, ..host.clone() };
+                self.start(&host, cgroup, theirs.as_ref())
+            }
+            other => other,
+        };
+        let stub = match start(cgroup.as_ref()) {
             // The container has divided its cgroup among children, and the kernel puts nobody beside them.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
                 let Some(cgroup) = self.cgroup_of_init() else { return Err(e) };
-                self.start(&host, Some(&cgroup), theirs.as_ref())?
-            }
-            // The root of another user namespace, where perhaps nobody may say which groups he has.
-            Err(e) if host.privileged && e.errno() == Some(Errno::EPERM) && !plan::privileged() => {
-                host.privileged = false;
-                self.start(&host, cgroup.as_ref(), theirs.as_ref())?
+                start(Some(&cgroup))?
             }
             other => other?,
         };
