@@ -114,14 +114,27 @@ fn wait_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::OFlag;
     use std::fs::File;
     use std::io::{Read, Write};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    /// Closed in the programs which the tests beside this one start.
+    fn pipe() -> (OwnedFd, OwnedFd) {
+        nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap()
+    }
+
+    /// Between fork and exec such a program still has the reading end.
+    fn wait_for_the_last_reader(to: BorrowedFd<'_>) {
+        let mut set = [PollFd::new(to, PollFlags::empty())];
+        assert_eq!(poll(&mut set, 10_000_u16), Ok(1), "somebody still reads");
+        assert_eq!(set[0].revents(), Some(PollFlags::POLLERR));
+    }
 
     #[test]
     fn bytes_pass_and_the_end_is_seen() {
-        let (from, into_from) = nix::unistd::pipe().unwrap();
-        let (out_of_to, to) = nix::unistd::pipe().unwrap();
+        let (from, into_from) = pipe();
+        let (out_of_to, to) = pipe();
         let mut relay = Relay::new();
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLIN));
         relay.step(from.as_fd(), to.as_fd());
@@ -138,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_full_pipe_is_waited_for_and_a_closed_one_swallows() {
-        let (from, into_from) = nix::unistd::pipe().unwrap();
-        let (out_of_to, to) = nix::unistd::pipe().unwrap();
+        let (from, into_from) = pipe();
+        let (out_of_to, to) = pipe();
         let size = nix::fcntl::fcntl(&to, nix::fcntl::FcntlArg::F_GETPIPE_SZ).unwrap() as usize;
         File::from(to.try_clone().unwrap()).write_all(&vec![b'x'; size]).unwrap();
         let mut relay = Relay::new();
@@ -148,6 +161,7 @@ mod tests {
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLOUT));
         drop(out_of_to);
+        wait_for_the_last_reader(to.as_fd());
         // Rust's test harness ignores SIGPIPE, as `run` does by holding it back.
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLIN));
