@@ -124,11 +124,11 @@ mod tests {
         nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap()
     }
 
-    /// Between fork and exec such a program still has the reading end.
-    fn wait_for_the_last_reader(to: BorrowedFd<'_>) {
-        let mut set = [PollFd::new(to, PollFlags::empty())];
-        assert_eq!(poll(&mut set, 10_000_u16), Ok(1), "somebody still reads");
-        assert_eq!(set[0].revents(), Some(PollFlags::POLLERR));
+    /// Until the other end of a pipe is closed: between fork and exec such a program still has it.
+    fn wait_for_the_last(end: BorrowedFd<'_>, event: PollFlags) {
+        let mut set = [PollFd::new(end, PollFlags::empty())];
+        assert_eq!(poll(&mut set, 10_000_u16), Ok(1), "somebody still has it");
+        assert_eq!(set[0].revents(), Some(event));
     }
 
     #[test]
@@ -145,6 +145,7 @@ mod tests {
         File::from(out_of_to).read_exact(&mut text).unwrap();
         assert_eq!(&text, b"hello");
         drop(writer);
+        wait_for_the_last(from.as_fd(), PollFlags::POLLHUP);
         relay.step(from.as_fd(), to.as_fd());
         assert!(relay.wanted(from.as_fd(), to.as_fd()).is_none());
     }
@@ -161,12 +162,13 @@ mod tests {
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLOUT));
         drop(out_of_to);
-        wait_for_the_last_reader(to.as_fd());
+        wait_for_the_last(to.as_fd(), PollFlags::POLLERR);
         // Rust's test harness ignores SIGPIPE, as `run` does by holding it back.
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLIN));
         writer.write_all(&vec![b'y'; 3 * SIZE]).unwrap();
         drop(writer);
+        wait_for_the_last(from.as_fd(), PollFlags::POLLHUP);
         relay.drain(from.as_fd(), to.as_fd());
         assert!(relay.wanted(from.as_fd(), to.as_fd()).is_none());
     }
