@@ -169,7 +169,12 @@ impl Lane {
                     let first =
                         fs::read_to_string(logs.join(format!("{name}.first.log"))).unwrap_or_default();
                     let (manager, runtime) = (self.manager, &self.runtime);
-                    eprintln!("{manager}::{name} on top of {runtime}: tried again after {}", gist(&first));
+                    let why: Vec<_> = line.splitn(3, ' ').skip(2).collect();
+                    eprintln!(
+                        "{manager}::{name} on top of {runtime}: tried again after {} ({})",
+                        gist(&first),
+                        why.concat()
+                    );
                     continue;
                 }
                 "broken" => {

@@ -1,7 +1,8 @@
 # What scenarios are written with. A scenario is a function t_NAME of scenarios/MANAGER.sh; it runs in a shell of its own under
 # `set -e`, in a new directory ($dir), with a name for its container that nobody else uses ($name), and fails with the first
 # command that does. The file also has `start` and `stop` for the manager (run once, with files in /lane/state), and may
-# have `cleanup`, which runs after each scenario, and `limits[NAME]=SECONDS` (120 otherwise; NAME with hyphens).
+# have `cleanup`, which runs after each scenario, `limits[NAME]=SECONDS` (120 otherwise; NAME with hyphens) and `raced TIME`,
+# which prints what the manager has said since then of a race of its own that makes scenarios fail: then it is tried again.
 #
 #   same WANT GOT          two texts are equal
 #   has PART TEXT          a text contains another

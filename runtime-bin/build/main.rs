@@ -1,4 +1,6 @@
-//! Tells the binary which commit it is made from, for `--version`.
+//! Tells the binary which commit it is made from, for `--version`, and the linker which functions belong together.
+
+mod order;
 
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +12,7 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-env-changed=ORLOP_COMMIT");
     // The log of HEAD changes with every commit; without a repository there is no commit to name.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|p| Path::new(p).exists()) {
@@ -18,4 +20,5 @@ fn main() {
     }
     let commit = std::env::var("ORLOP_COMMIT").ok().or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
     println!("cargo::rustc-env=ORLOP_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    order::apply();
 }
