@@ -165,7 +165,7 @@ fn nothing_names_the_workplace() {
     for name in ["README.md", "CHANGELOG.md", "Cargo.toml", "runtime-bin/Cargo.toml", ".ci/run", "build.rs"] {
         files.push(top().join(name));
     }
-    for dir in ["docs", "examples", "src", "runtime-bin/src"] {
+    for dir in ["docs", "examples", "src", "runtime-bin/src", "runtime-bin/build", "runtime-bin/order"] {
         let dir = top().join(dir);
         if dir.is_dir() {
             files.extend(

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FIELDS = 64, MAX_WIDTH = 64, PATIENCE_MS = 20000, TOO_LATE = -1, NO_PROCESS = -2 };
+enum { MAX_FIELDS = 64, MAX_WIDTH = 64, PATIENCE_MS = 60000, TOO_LATE = -1, NO_PROCESS = -2 };
 static int nowhere, errors;
 
 static double now(void) {

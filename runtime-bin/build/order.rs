@@ -76,3 +76,30 @@ fn trial(script: &Path) -> io::Result<bool> {
 fn variable(name: &str) -> io::Result<OsString> {
     env::var_os(name).ok_or_else(|| io::Error::other(format!("cargo did not set {name}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_and_members_become_patterns() {
+        let list = "# why\n.text._ZN4core3fmt5write17h*\n\nlibc.a:malloc.o .text\n";
+        let want = "SECTIONS {\n  .text.hot : {\n    *(.text._ZN4core3fmt5write17h*)\n    *libc.a:malloc.o(.text)\n  }\n} INSERT \
+                    BEFORE .text;\n";
+        assert_eq!(script(list), want);
+    }
+
+    #[test]
+    fn the_list_holds_for_other_builds_too() {
+        let list = include_str!("../order/functions");
+        let lines: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(lines.iter().any(|line| line.contains("orlop")), "nothing of ours is in it");
+        for line in lines {
+            let section = line.rsplit(' ').next().unwrap_or(line);
+            assert!(section.starts_with(".text"), "{line}: no section of code");
+            // A hash, or the number of a crate: record stars them.
+            assert!(!section.contains("17h") || section.ends_with("17h*"), "{line}: this build's hash");
+            assert!(!line.contains(['{', '}', '(', ')', ';', '"']), "{line}: no pattern of a linker script");
+        }
+    }
+}

@@ -8,6 +8,10 @@ mod commands;
 mod environment;
 mod foreground;
 mod log;
+#[cfg(test)]
+#[path = "../build/order.rs"]
+#[expect(dead_code, reason = "the build script applies it; here its tests are run")]
+mod order;
 mod output;
 
 use args::{Args, Request};

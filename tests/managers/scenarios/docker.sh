@@ -39,7 +39,7 @@ stop() { undaemon docker; }
 # What dockerd said since then of an end that overtook its opening of the container's output, which is lost with that: it does so
 # with every runtime, but oftener the shorter the time from `create` to the end is, and the busier the processors.
 raced() { # TIME
-	awk -v from="time=\"$1" '$1 >= from && sub(/.*stream copy error: /, "") {print "stream copy error: " $0; said = 1; exit}
+	awk -v from="time=\"$1" '$1 >= from && sub(/.*stream copy error: /, "") && sub(/".*/, "") {print "stream copy error: " $0; said = 1; exit}
 		END {exit !said}' /lane/out/dockerd-*.log
 }
 cleanup() {
