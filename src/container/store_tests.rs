@@ -1,3 +1,4 @@
+use super::super::liveness::Identity;
 use super::*;
 use crate::bundle::spec::Resources;
 use std::sync::Barrier;

@@ -6,7 +6,7 @@ use super::options::Criu;
 use super::{log, unsupported};
 use crate::cgroup::{Join, Superblock};
 use crate::init::launch::{Answer, Launch, Stub};
-use crate::plan::{Host, Service as Program, compile_service};
+use crate::plan::{Host, Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -121,22 +121,21 @@ impl Service {
             cgroups,
             runtime: setup.runtime.clone(),
         };
-        match service.stub.answer()? {
-            Answer::Executed => {}
-            Answer::Failed(f) if matches!(f.errno, Errno::ENOENT | Errno::EACCES) && f.call.is_none() => {
-                return Err(not_found(setup.criu, f.errno));
-            }
-            Answer::Failed(f) => return Err(plan.failure(f.step, f.call, f.errno)),
-            Answer::Died(step) => return Err(plan.death(step)),
-            _ => {
-                return Err(Error::new(
-                    ErrorKind::System,
-                    Phase::Launch,
-                    "the init stub does not follow its plan",
-                ));
-            }
-        }
+        service.started(&plan, setup)?;
         Ok(service)
+    }
+
+    /// Whether the stub has become criu.
+    fn started(&self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
+        match self.stub.answer()? {
+            Answer::Executed => Ok(()),
+            Answer::Failed(f) if matches!(f.errno, Errno::ENOENT | Errno::EACCES) && f.call.is_none() => {
+                Err(not_found(setup.criu, f.errno))
+            }
+            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
+            Answer::Died(step) => Err(plan.death(step)),
+            _ => Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")),
+        }
     }
 
     /// Its number.
