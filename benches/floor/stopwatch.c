@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+// Patient enough for a command that `runtime-bin/order/record` takes one instruction at a time.
 enum { MAX_FIELDS = 64, MAX_WIDTH = 64, PATIENCE_MS = 60000, TOO_LATE = -1, NO_PROCESS = -2 };
 static int nowhere, errors;
 

@@ -39,8 +39,8 @@ stop() { undaemon docker; }
 # What dockerd said since then of an end that overtook its opening of the container's output, which is lost with that: it does so
 # with every runtime, but oftener the shorter the time from `create` to the end is, and the busier the processors.
 raced() { # TIME
-	awk -v from="time=\"$1" '$1 >= from && sub(/.*stream copy error: /, "") && sub(/".*/, "") {print "stream copy error: " $0; said = 1; exit}
-		END {exit !said}' /lane/out/dockerd-*.log
+	awk -v from="time=\"$1" -v race='stream copy error: reading from a closed fifo' \
+		'$1 >= from && index($0, race) {print race; said = 1; exit} END {exit !said}' /lane/out/dockerd-*.log
 }
 cleanup() {
 	local ids
