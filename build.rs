@@ -12,6 +12,7 @@ fn main() {
     println!("cargo::rerun-if-changed=src/init/stub");
     println!("cargo::rerun-if-changed=src/plan/machine.rs");
     println!("cargo::rerun-if-changed=src/sys/raw.rs");
+    println!("cargo::rerun-if-changed=src/mount/walk.rs");
     println!("cargo::rerun-if-changed=build.rs");
     let mut rustc = Command::new(var("RUSTC"));
     rustc.arg(&source).arg("-o").arg(&out).args(["--edition", "2024", "--crate-type", "bin", "--target"]);

@@ -5,22 +5,22 @@
 //! used; nothing is looked at by name twice.
 
 use super::failed;
+use super::walk::{self, Buffers, Failure, Last, Tree};
+use crate::Result;
 use crate::sys::fs;
-use crate::{Error, Result};
 use nix::errno::Errno;
 use nix::fcntl::readlinkat;
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS` of openat2(2).
-const RESOLVE: u64 = 0x10 | 0x02;
+const RESOLVE: u64 = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
 
-/// How many symbolic links one path may have, as in the kernel.
-const MAX_LINKS: usize = 40;
+/// `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`.
+const BENEATH: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
 
 /// Opens `path` inside `root`; `flags` are `O_*` (`O_CLOEXEC` is added).
 pub fn open(root: impl AsFd, path: impl AsRef<Path>, flags: i32) -> Result<OwnedFd> {
@@ -52,135 +52,103 @@ pub struct Place {
     pub created: bool,
 }
 
-/// What is to be there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Directory,
-    File,
-}
-
 /// Finds or makes the directory `path` inside `root`, with all directories above it; those that are made
 /// get `mode` whatever the caller's umask, and keep a set-group-id bit they inherit. A dangling symbolic
 /// link makes its target, in the root.
 pub fn mkdir_all(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<Place> {
-    ensure(root, path.as_ref(), Want::Directory, mode, mode)
+    ensure(root, path.as_ref(), Last::Directory, mode, mode)
 }
 
 /// Finds or makes the file `path` inside `root`: what is there and is no directory is taken as it is;
 /// a file that is made is empty and has `mode`, directories above it 0755.
 pub fn make_file(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<Place> {
-    ensure(root, path.as_ref(), Want::File, mode, 0o755)
+    ensure(root, path.as_ref(), Last::File, mode, 0o755)
 }
 
-fn ensure(root: impl AsFd, path: &Path, want: Want, mode: u32, directory_mode: u32) -> Result<Place> {
-    Walk::new(root.as_fd()).and_then(|walk| walk.run(path, want, mode, directory_mode)).map_err(
-        |e: Errno| -> Error { failed("create in the root file system", e).on(path.display().to_string()) },
-    )
+fn ensure(root: impl AsFd, path: &Path, want: Last, mode: u32, directory_mode: u32) -> Result<Place> {
+    let found = fs::cstring(path).and_then(|path| {
+        let root = fs::openat(root, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+        let mut tree = Descriptors { root, open: Vec::new(), mode, directory_mode };
+        let mut memory = Box::new(Buffers::new());
+        let found = walk::make(&mut tree, path.as_bytes_with_nul(), want, &mut memory).map_err(errno)?;
+        let fd = tree.take(found.fd).ok_or(Errno::EBADF)?;
+        match (kind(&fstat(&fd)?), want) {
+            (SFlag::S_IFDIR, Last::File) => Err(Errno::EISDIR),
+            (SFlag::S_IFDIR, _) | (_, Last::File) => Ok(Place { fd, created: found.made }),
+            _ => Err(Errno::ENOTDIR),
+        }
+    });
+    found.map_err(|e| failed("create in the root file system", e).on(path.display().to_string()))
 }
 
 fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-/// A walk along a path; the directories on the way are held open, so `..` is where we came from.
-struct Walk {
+fn errno(failure: Failure) -> Errno {
+    Errno::from_raw(failure.errno as i32)
+}
+
+/// The system calls of a walk. What the walk knows as a descriptor is a place in `open`.
+struct Descriptors {
     root: OwnedFd,
-    way: Vec<OwnedFd>,
-    links: usize,
+    open: Vec<Option<OwnedFd>>,
+    mode: u32,
+    directory_mode: u32,
 }
 
-impl Walk {
-    fn new(root: impl AsFd) -> Result<Self, Errno> {
-        let root = fs::openat(root, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?;
-        Ok(Self { root, way: Vec::new(), links: 0 })
+impl Descriptors {
+    fn add(&mut self, opened: Result<OwnedFd, Errno>) -> Result<i64, Failure> {
+        let fd = opened.map_err(|errno| Failure { call: walk::NO_CALL, errno: errno as i32 as u32 })?;
+        self.open.push(Some(fd));
+        Ok(self.open.len() as i64 - 1)
     }
 
-    fn here(&self) -> &OwnedFd {
-        self.way.last().unwrap_or(&self.root)
+    fn get(&self, fd: i64) -> Result<&OwnedFd, Errno> {
+        self.open.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::EBADF)
     }
 
-    fn run(mut self, path: &Path, want: Want, mode: u32, directory_mode: u32) -> Result<Place, Errno> {
-        let mut left = VecDeque::new();
-        prepend(path.as_os_str(), &mut left);
-        let mut created = false;
-        while let Some(part) = left.pop_front() {
-            if part == ".." {
-                self.way.pop();
-                continue;
-            }
-            let name = fs::cstring(&part)?;
-            let last = !left.iter().any(|p| p != "..");
-            let wanted = if last && left.is_empty() { want } else { Want::Directory };
-            let (fd, new) = match fs::openat(self.here(), &name, libc::O_PATH | libc::O_NOFOLLOW, 0) {
-                Ok(fd) => (fd, false),
-                Err(Errno::ENOENT) => {
-                    let mode = if left.is_empty() { mode } else { directory_mode };
-                    match make(self.here(), &name, wanted, mode) {
-                        Ok(fd) => (fd, true),
-                        // Somebody was faster: look at what it is.
-                        Err(Errno::EEXIST) => {
-                            self.links += 1;
-                            if self.links > MAX_LINKS {
-                                return Err(Errno::ELOOP);
-                            }
-                            left.push_front(part);
-                            continue;
-                        }
-                        Err(e) => return Err(e),
-                    }
-                }
-                Err(e) => return Err(e),
-            };
-            match kind(&fstat(&fd)?) {
-                SFlag::S_IFLNK => self.follow(&fd, &mut left)?,
-                SFlag::S_IFDIR => {
-                    created = new;
-                    self.way.push(fd);
-                }
-                _ if wanted == Want::File => return Ok(Place { fd, created: new }),
-                _ => return Err(Errno::ENOTDIR),
-            }
-        }
-        match want {
-            Want::File => Err(Errno::EISDIR),
-            Want::Directory => {
-                let fd = self.way.pop().unwrap_or(self.root);
-                Ok(Place { fd, created })
-            }
-        }
-    }
-
-    fn follow(&mut self, link: &OwnedFd, left: &mut VecDeque<OsString>) -> Result<(), Errno> {
-        self.links += 1;
-        if self.links > MAX_LINKS {
-            return Err(Errno::ELOOP);
-        }
-        let target = readlinkat(link, "")?;
-        if target.as_bytes().first() == Some(&b'/') {
-            self.way.clear();
-        }
-        prepend(&target, left);
-        Ok(())
+    fn take(&mut self, fd: i64) -> Option<OwnedFd> {
+        self.open.get_mut(fd as usize).and_then(Option::take)
     }
 }
 
-/// Puts the components of `path` before those that are left.
-fn prepend(path: &OsStr, left: &mut VecDeque<OsString>) {
-    for part in path.as_bytes().rsplit(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".") {
-        left.push_front(OsStr::from_bytes(part).to_owned());
+impl Tree for Descriptors {
+    fn find(&mut self, path: &[u8]) -> Result<i64, Failure> {
+        let path = CStr::from_bytes_until_nul(path).map_err(|_| Errno::EINVAL);
+        let opened = path.and_then(|path| fs::openat2(&self.root, path, libc::O_PATH, 0, RESOLVE));
+        self.add(opened)
+    }
+
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure> {
+        let mode = if last { self.mode } else { self.directory_mode };
+        let name = CStr::from_bytes_until_nul(name).map_err(|_| Errno::EINVAL);
+        let made = name.and_then(|name| create(self.get(directory)?, name, file, mode));
+        self.add(made)
+    }
+
+    fn link(&mut self, directory: i64, name: &[u8], target: &mut [u8]) -> Option<usize> {
+        let name = CStr::from_bytes_until_nul(name).ok()?;
+        let text = readlinkat(self.get(directory).ok()?, name).ok()?;
+        // One that does not fit is too long for the walk, too.
+        let length = text.len().min(target.len());
+        target[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Some(length)
+    }
+
+    fn close(&mut self, fd: i64) {
+        drop(self.take(fd));
     }
 }
 
-fn make(directory: &OwnedFd, name: &std::ffi::CStr, want: Want, mode: u32) -> Result<OwnedFd, Errno> {
-    let fd = match want {
-        Want::Directory => {
-            fs::mkdirat(directory, name, mode)?;
-            fs::openat(directory, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)?
-        }
-        Want::File => {
-            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-            fs::openat(directory, name, flags, mode)?
-        }
+/// Makes one component, with this mode whatever the caller's umask.
+fn create(directory: &OwnedFd, name: &CStr, file: bool, mode: u32) -> Result<OwnedFd, Errno> {
+    let fd = if file {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+        fs::openat(directory, name, flags, mode)?
+    } else {
+        fs::mkdirat(directory, name, mode)?;
+        fs::openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY, 0, BENEATH)?
     };
     // The caller's umask has taken bits away; it belongs to all threads and is not ours to change.
     let stat = fstat(&fd)?;
@@ -188,9 +156,9 @@ fn make(directory: &OwnedFd, name: &std::ffi::CStr, want: Want, mode: u32) -> Re
     if stat.st_mode & 0o1777 != mode & 0o1777 {
         fchmod(&fd, Mode::from_bits_truncate(mode | kept))?;
     }
-    let path_only = libc::O_PATH | libc::O_NOFOLLOW;
-    let again = fs::openat(directory, name, path_only, 0)?;
+    let again = fs::openat2(directory, name, libc::O_PATH, 0, BENEATH)?;
     let (ours, found) = (fstat(&fd)?, fstat(&again)?);
+    // Something else in its place is looked at once more.
     if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) { Ok(again) } else { Err(Errno::EEXIST) }
 }
 
@@ -265,6 +233,44 @@ mod tests {
         std::fs::set_permissions(t.path("root/w"), PermissionsExt::from_mode(0o2777)).unwrap();
         mkdir_all(&root, "w/x", 0o755).unwrap();
         assert_eq!(std::fs::metadata(t.path("root/w/x")).unwrap().permissions().mode() & 0o7777, 0o2755);
+    }
+
+    #[test]
+    fn what_is_to_be_made_does_not_climb() {
+        let t = Temporary::new("climb");
+        let root = t.root();
+        symlink("none/../../../canary", t.path("root/link")).unwrap();
+        for path in ["none/../x", "link/x", "link", "a/none/../../../../x"] {
+            let e = mkdir_all(&root, path, 0o755).unwrap_err();
+            assert_eq!(e.errno(), Some(Errno::ENOENT), "{path}");
+        }
+        assert!(!t.path("canary").exists() && !t.path("root/none").exists());
+        std::fs::create_dir(t.path("root/a")).unwrap();
+        assert!(mkdir_all(&root, "a/../x", 0o755).unwrap().created);
+    }
+
+    /// A directory that comes and goes under a dangling link with as many `..` as lead to the host.
+    #[test]
+    fn a_race_of_renames_does_not_climb() {
+        let t = Temporary::new("race");
+        let root = t.root();
+        std::fs::create_dir(t.path("root/a")).unwrap();
+        symlink("a/../../canary/deep", t.path("root/x")).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = std::fs::rename(t.path("root/a"), t.path("root/b"));
+                    let _ = std::fs::rename(t.path("root/b"), t.path("root/a"));
+                }
+            });
+            for _ in 0..5000 {
+                let _ = mkdir_all(&root, "x/new", 0o755);
+                let _ = std::fs::remove_dir_all(t.path("root/canary"));
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert!(!t.path("canary").exists());
     }
 
     #[test]

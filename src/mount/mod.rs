@@ -13,6 +13,7 @@ pub mod options;
 pub mod overlay;
 pub mod pivot;
 pub mod rootfs;
+mod walk;
 
 pub use detached::Detached;
 pub use options::MountOptions;

@@ -22,12 +22,22 @@ pub fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
 }
 
 /// openat2(2): `flags` are `O_*` (`O_CLOEXEC` is added), `resolve` are `RESOLVE_*`.
+///
+/// # Errors
+/// `EAGAIN` if a `..` was looked up while something was renamed, and that again and again.
 pub fn openat2(dir: impl AsFd, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd, Errno> {
+    const PATIENCE: u32 = 1 << 16;
     let how = [(flags | libc::O_CLOEXEC) as u64, u64::from(mode), resolve];
-    retry(|| {
-        call!(libc::SYS_openat2, dir.as_fd().as_raw_fd(), path.as_ptr(), how.as_ptr(), size_of_val(&how))
-            .map(owned)
-    })
+    let mut left = PATIENCE;
+    loop {
+        let opened =
+            call!(libc::SYS_openat2, dir.as_fd().as_raw_fd(), path.as_ptr(), how.as_ptr(), size_of_val(&how));
+        match opened {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) if left > 0 => left -= 1,
+            other => return other.map(owned),
+        }
+    }
 }
 
 /// openat(2) with `O_CLOEXEC` added.

@@ -17,7 +17,6 @@ pub mod nr {
     pub const MKDIRAT: u64 = 258;
     pub const MKNODAT: u64 = 259;
     pub const MMAP: u64 = 9;
-    pub const MUNMAP: u64 = 11;
     pub const NEWFSTATAT: u64 = 262;
     pub const OPENAT2: u64 = 437;
     pub const OPENAT: u64 = 257;
@@ -47,7 +46,6 @@ pub mod nr {
     pub const MKDIRAT: u64 = 34;
     pub const MKNODAT: u64 = 33;
     pub const MMAP: u64 = 222;
-    pub const MUNMAP: u64 = 215;
     pub const NEWFSTATAT: u64 = 79;
     pub const OPENAT2: u64 = 437;
     pub const OPENAT: u64 = 56;

@@ -3,6 +3,7 @@
 
 use crate::arch::{nr, syscall, thread};
 use crate::machine::ASIDE_STACK;
+use crate::walk::Failure;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
 
@@ -24,7 +25,7 @@ struct Shared {
 }
 
 /// Loads the filter: see `op::LISTENER`. After it is loaded no system call is made here.
-pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Result<i64, (u32, u32)> {
+pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Result<i64, Failure> {
     let shared = stack as *mut Shared;
     // SAFETY: the blob has that much room there, aligned to eight bytes, which nobody uses yet.
     unsafe { shared.write(Shared { ready: AtomicI64::new(0), sent: AtomicI64::new(0), socket, message }) };
@@ -34,12 +35,12 @@ pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Re
     // SAFETY: the upper part of the same room; it stays there until execve ends the thread.
     let made = unsafe { thread(top, send, stack) };
     if made < 0 {
-        return Err((nr::CLONE as u32, -made as u32));
+        return Err(Failure { call: nr::CLONE as u32, errno: -made as u32 });
     }
     let fd = syscall(nr::SECCOMP, [SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0]);
     if fd < 0 {
         words.ready.store(-1, Release);
-        return Err((nr::SECCOMP as u32, -fd as u32));
+        return Err(Failure { call: nr::SECCOMP as u32, errno: -fd as u32 });
     }
     // SAFETY: the place of the descriptor in the message, aligned to four bytes.
     unsafe { (place as *mut i32).write(fd as i32) };
@@ -49,11 +50,11 @@ pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Re
         match words.sent.load(Acquire) {
             0 => spin_loop(),
             1 => return Ok(fd),
-            errno => return Err((nr::SENDMSG as u32, -errno as u32)),
+            errno => return Err(Failure { call: nr::SENDMSG as u32, errno: -errno as u32 }),
         }
         left -= 1;
     }
-    Err((nr::SENDMSG as u32, ETIMEDOUT))
+    Err(Failure { call: nr::SENDMSG as u32, errno: ETIMEDOUT })
 }
 
 /// The thread.

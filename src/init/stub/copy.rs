@@ -2,6 +2,7 @@
 //! their owners, modes, times and extended attributes. Nothing is followed out of the source.
 
 use crate::arch::{nr, syscall};
+use crate::walk::Failure;
 
 const O_DIRECTORY_READ: u64 = arch_flag::DIRECTORY | arch_flag::NOFOLLOW | O_CLOEXEC;
 const O_CLOEXEC: u64 = 0o2_000_000;
@@ -27,9 +28,6 @@ mod arch_flag {
     pub const STAT: [usize; 6] = [16, 24, 28, 32, 72, 88];
 }
 
-/// The failing system call's number and errno.
-type Failure = (u32, u32);
-
 /// What is copied of a file's inode.
 #[derive(Clone, Copy)]
 struct Inode {
@@ -43,7 +41,7 @@ struct Inode {
 
 fn checked(call: u64, args: [u64; 6]) -> Result<u64, Failure> {
     let answer = syscall(call, args);
-    if (-4095..0).contains(&answer) { Err((call as u32, -answer as u32)) } else { Ok(answer as u64) }
+    if (-4095..0).contains(&answer) { Err(Failure { call: call as u32, errno: -answer as u32 }) } else { Ok(answer as u64) }
 }
 
 fn close(fd: u64) {
@@ -62,7 +60,7 @@ pub fn tree(from: u64, to: u64) -> Result<(), Failure> {
 /// See [`tree`]; `from` is open for reading.
 fn directory(from: u64, to: u64, depth: u32) -> Result<(), Failure> {
     if depth == 0 {
-        return Err((nr::GETDENTS64 as u32, -ELOOP as u32));
+        return Err(Failure { call: nr::GETDENTS64 as u32, errno: -ELOOP as u32 });
     }
     let mut entries = [0u64; 256];
     let start = entries.as_mut_ptr().cast::<u8>();
@@ -173,7 +171,7 @@ fn attributes(from: u64, to: u64) -> Result<(), Failure> {
     let (list, place) = (names.as_mut_ptr().cast::<u8>(), value.as_mut_ptr() as u64);
     let length = syscall(nr::FLISTXATTR, [from, list as u64, 2048, 0, 0, 0]);
     if length == ERANGE {
-        return Err((nr::FLISTXATTR as u32, -ERANGE as u32));
+        return Err(Failure { call: nr::FLISTXATTR as u32, errno: -ERANGE as u32 });
     }
     let mut at = 0;
     while at < length {

@@ -6,8 +6,8 @@
 //!
 //! # Safety
 //! The blob comes from the host side of the same version of the same library through a descriptor
-//! that nobody else has; its offsets were made by the encoder. The whole program is `unsafe` in the
-//! sense that it believes the blob.
+//! that no other program has. Registers, jumps, and the addresses of loads, stores and paths are checked
+//! against their bounds all the same; what system calls are made, with what, is the blob's to say.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -18,13 +18,17 @@ mod copy;
 #[path = "../../plan/machine.rs"]
 #[allow(dead_code)]
 mod machine;
+mod mem;
 mod path;
 mod reap;
+#[path = "../../mount/walk.rs"]
+mod walk;
 
 use arch::{nr, syscall};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 use machine::{ANY, BLOB, Header, Insn, NO_CALL, REGISTERS, compare, control, kind, op, state};
+use walk::Failure;
 
 /// The control page, mapped shared.
 #[derive(Clone, Copy)]
@@ -75,40 +79,79 @@ fn hand_over(control: Control, step: u16, flags: u64) {
     }
 }
 
+/// What a check of the machine's own fails with.
+const EFAULT: u32 = 14;
+
 struct Machine {
     base: *mut u8,
+    length: usize,
     control: Control,
     registers: [i64; REGISTERS],
 }
 
 impl Machine {
+    /// Ends a machine whose blob says something that cannot be.
+    fn bad(&self, insn: &Insn) -> ! {
+        fail(self.control, insn.step, NO_CALL, EFAULT, 0)
+    }
+
     #[inline]
     fn value(&self, insn: &Insn, i: usize) -> u64 {
-        // SAFETY: `i` is below six everywhere; register numbers come from the encoder.
-        unsafe {
-            let raw = *insn.args.get_unchecked(i);
-            match *insn.kinds.get_unchecked(i) {
-                kind::DATA => self.base.add(raw as usize) as u64,
-                kind::REGISTER => *self.registers.get_unchecked(raw as usize) as u64,
-                _ => raw,
-            }
+        // SAFETY: `i` is below six everywhere.
+        let (kind, raw) = unsafe { (*insn.kinds.get_unchecked(i), *insn.args.get_unchecked(i)) };
+        match kind {
+            kind::DATA if raw < self.length as u64 => self.base as u64 + raw,
+            kind::REGISTER => match self.registers.get(raw as usize) {
+                Some(value) => *value as u64,
+                None => self.bad(insn),
+            },
+            kind::IMMEDIATE => raw,
+            _ => self.bad(insn),
         }
     }
 
-    fn set(&mut self, register: u8, value: i64) {
-        // SAFETY: register numbers come from the encoder, which knows how many there are.
-        unsafe { *self.registers.get_unchecked_mut(register as usize) = value };
+    fn set(&mut self, insn: &Insn, value: i64) {
+        match self.registers.get_mut(insn.dst as usize) {
+            Some(register) => *register = value,
+            None => self.bad(insn),
+        }
+    }
+
+    /// The blob's bytes from an address on.
+    fn bytes(&self, insn: &Insn, i: usize) -> &[u8] {
+        let at = self.value(insn, i).wrapping_sub(self.base as u64) as usize;
+        if at >= self.length {
+            self.bad(insn);
+        }
+        // SAFETY: from `at` up to the blob's end, which is mapped.
+        unsafe { core::slice::from_raw_parts(self.base.add(at), self.length - at) }
+    }
+
+    /// The address of `width` bytes of the blob.
+    fn address(&self, insn: &Insn, width: usize) -> *mut u8 {
+        let bytes = self.bytes(insn, 0);
+        if bytes.len() < width {
+            self.bad(insn);
+        }
+        bytes.as_ptr().cast_mut()
+    }
+
+    fn arguments(&self, insn: &Insn) -> [u64; 6] {
+        let mut args = [0; 6];
+        let mut i = 0;
+        for place in &mut args {
+            *place = self.value(insn, i);
+            i += 1;
+        }
+        args
     }
 
     fn call(&mut self, insn: &Insn) {
-        let mut args = [0; 6];
-        let mut i = 0;
-        while i < 6 {
-            // SAFETY: `i` is below six.
-            unsafe { *args.get_unchecked_mut(i) = self.value(insn, i) };
-            i += 1;
-        }
-        let mut answer = syscall(u64::from(insn.nr), args);
+        let args = self.arguments(insn);
+        let mut answer = match u64::from(insn.nr) {
+            nr::OPENAT2 => path::openat2(args),
+            number => syscall(number, args),
+        };
         if (-4095..0).contains(&answer) {
             let errno = -answer as u16;
             if !insn.tolerate.contains(&errno) && !insn.tolerate.contains(&ANY) {
@@ -116,7 +159,7 @@ impl Machine {
             }
             answer = -i64::from(errno);
         }
-        self.set(insn.dst, answer);
+        self.set(insn, answer);
     }
 
     fn jumps(&self, insn: &Insn) -> bool {
@@ -131,8 +174,8 @@ impl Machine {
     }
 
     fn load(&self, insn: &Insn) -> i64 {
-        let at = self.value(insn, 0) as *const u8;
-        // SAFETY: the address lies in the blob, or is one the kernel has given.
+        let at = self.address(insn, 8).cast_const();
+        // SAFETY: eight bytes of the blob are there.
         let raw = unsafe {
             match insn.nr {
                 1 => u64::from(*at),
@@ -145,8 +188,8 @@ impl Machine {
     }
 
     fn store(&self, insn: &Insn) {
-        let (at, value) = (self.value(insn, 0) as *mut u8, self.value(insn, 1));
-        // SAFETY: the address lies in the blob, which is a private writable mapping.
+        let (at, value) = (self.address(insn, 8), self.value(insn, 1));
+        // SAFETY: eight bytes of the blob are there, which is a private writable mapping.
         unsafe {
             match insn.nr {
                 1 => *at = value as u8,
@@ -157,51 +200,45 @@ impl Machine {
         }
     }
 
+    /// What an operation of several system calls says.
+    fn done(&mut self, insn: &Insn, answer: Result<i64, Failure>) {
+        match answer {
+            Ok(value) => self.set(insn, value),
+            Err(failure) => fail(self.control, insn.step, failure.call, failure.errno, 0),
+        }
+    }
+
     fn step(&mut self, insn: &Insn, next: &mut usize) {
         match insn.op {
             op::CALL => self.call(insn),
-            op::MOVE => self.set(insn.dst, self.value(insn, 0) as i64),
+            op::MOVE => self.set(insn, self.value(insn, 0) as i64),
             op::ADD => {
-                // SAFETY: register numbers come from the encoder.
-                let old = unsafe { *self.registers.get_unchecked(insn.dst as usize) };
-                self.set(insn.dst, old.wrapping_add(self.value(insn, 0) as i64));
+                let Some(old) = self.registers.get(insn.dst as usize) else { self.bad(insn) };
+                self.set(insn, old.wrapping_add(self.value(insn, 0) as i64));
             }
             op::JUMP => {
                 if self.jumps(insn) {
                     *next = self.value(insn, 2) as usize;
                 }
             }
-            op::LOAD => self.set(insn.dst, self.load(insn)),
+            op::LOAD => self.set(insn, self.load(insn)),
             op::STORE => self.store(insn),
             op::FAIL => {
                 let (errno, detail) = (self.value(insn, 0) as u32, self.value(insn, 1) as u32);
                 fail(self.control, insn.step, NO_CALL, errno, detail)
             }
             op::MAKE_PATH => {
-                let root = self.value(insn, 0) as i32;
-                let name = self.value(insn, 1) as *const u8;
-                match path::make(root, name, self.value(insn, 2), self.value(insn, 3) as u32) {
-                    Ok(fd) => self.set(insn.dst, fd),
-                    Err((call, errno)) => fail(self.control, insn.step, call, errno, 0),
-                }
+                let (root, kind) = (self.value(insn, 0) as i32, self.value(insn, 2));
+                let made = path::make(root, self.bytes(insn, 1), kind, self.value(insn, 3) as u32);
+                self.done(insn, made);
             }
             op::COPY_TREE => {
-                if let Err((call, errno)) = copy::tree(self.value(insn, 0), self.value(insn, 1)) {
-                    fail(self.control, insn.step, call, errno, 0);
-                }
+                let copied = copy::tree(self.value(insn, 0), self.value(insn, 1));
+                self.done(insn, copied.map(|()| 0));
             }
             op::LISTENER => {
-                let mut args = [0; 6];
-                let mut i = 0;
-                while i < 6 {
-                    // SAFETY: `i` is below six.
-                    unsafe { *args.get_unchecked_mut(i) = self.value(insn, i) };
-                    i += 1;
-                }
-                match aside::listener(args) {
-                    Ok(fd) => self.set(insn.dst, fd),
-                    Err((call, errno)) => fail(self.control, insn.step, call, errno, 0),
-                }
+                let sent = aside::listener(self.arguments(insn));
+                self.done(insn, sent);
             }
             op::STATE => self.control.set(control::STATE, self.value(insn, 0) as u32),
             op::HAND_OVER => hand_over(self.control, insn.step, self.value(insn, 0)),
@@ -245,18 +282,17 @@ fn number(stack: *const u64, index: usize) -> u64 {
 unsafe extern "C" fn body(stack: *const u64) -> ! {
     let fd = number(stack, 1);
     let control = Control(map(fd, BLOB as u64, true, 0));
-    let base = map(fd, number(stack, 2), false, BLOB as u64);
-    // SAFETY: a blob begins with its header, and its file is padded to whole pages.
+    let length = number(stack, 2) as usize;
+    let base = map(fd, length as u64, false, BLOB as u64);
+    // SAFETY: a mapping has whole pages, and a header is shorter than one.
     let header = unsafe { &*base.cast::<Header>() };
-    if header.magic != machine::MAGIC {
+    let code = size_of::<Header>() as u64 + u64::from(header.count) * size_of::<Insn>() as u64;
+    if header.magic != machine::MAGIC || code > length as u64 {
         exit(126);
     }
-    let mut machine = Machine { base, control, registers: [0; REGISTERS] };
-    let mut i = 0;
-    while i < REGISTERS {
-        // SAFETY: both arrays have this length.
-        unsafe { *machine.registers.get_unchecked_mut(i) = i64::from(*header.preset.get_unchecked(i)) };
-        i += 1;
+    let mut machine = Machine { base, length, control, registers: [0; REGISTERS] };
+    for (register, preset) in machine.registers.iter_mut().zip(&header.preset) {
+        *register = i64::from(*preset);
     }
     execute(&mut machine, header);
     exit(0)
