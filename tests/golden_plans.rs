@@ -44,7 +44,7 @@ fn plan(name: &str, text: &[u8]) -> String {
     let options = Options { id, wait_for_start: true, console, cgroup_manager, ..Options::default() };
     match compile(&bundle, &host(name.contains("v2")), &options) {
         Ok(plan) => {
-            let listing = Listing::decode(&plan.encode()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let listing = Listing::decode(&plan.encode().unwrap().as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let stub = plan.lines().iter().filter(|line| line.step.side() == Side::Stub).count();
             assert!(listing.instructions().len() >= stub / 2, "{name}: {listing}");
             plan.to_string()
@@ -127,7 +127,7 @@ fn mounts_are_labelled_where_selinux_is() {
         let bundle = Bundle { path, spec, config: text.clone(), rootfs, warnings: Vec::new() };
         let options = Options { id: "x".into(), wait_for_start: true, ..Options::default() };
         let plan = compile(&bundle, &Host { selinux, ..host(false) }, &options);
-        plan.map(|plan| (plan.to_string(), plan.encode()))
+        plan.map(|plan| (plan.to_string(), plan.encode().unwrap()))
     };
     let (plan, blob) = compiled(true, None).unwrap();
     let line = |word: &str| plan.lines().find(|line| line.contains(word)).unwrap().to_owned();
@@ -136,7 +136,7 @@ fn mounts_are_labelled_where_selinux_is() {
     }
     assert!(line("mount mqueue").contains(&format!(", labelled {label}")), "{plan}");
     assert!(!line("mount proc").contains(label) && !line("mount sysfs").contains(label), "{plan}");
-    let listing = Listing::decode(&blob).unwrap().to_string();
+    let listing = Listing::decode(blob.as_ref()).unwrap().to_string();
     assert_eq!(listing.matches("fsetxattr").count(), 1, "{listing}");
     let (plan, _) = compiled(true, Some("rootcontext")).unwrap();
     assert!(plan.contains(&format!("rootcontext={label}")) && !plan.contains("(context="), "{plan}");

@@ -5,20 +5,20 @@ use super::listener::{self, Agent};
 use super::liveness::{self, Identity, Presence};
 use super::lock::Lock;
 use super::options::Console;
-use super::slots::{self, Slots, Sources};
 use super::store::{Directory, PlanOptions, Record, Stage};
 use super::{CgroupManager, Container, CreateOptions, Runtime, clock, handoff, id, notify};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::resctrl::Group;
 use crate::cgroup::systemd::{Home, Systemd};
 use crate::cgroup::{self, Cgroup, Join};
-use crate::init::launch::{Launch, Stub};
+use crate::init::launch::{Launch, Stub, lost, may_join_by_file};
+use crate::init::presets::{Presets, Sources};
 use crate::mount::in_root;
 use crate::namespace;
 use crate::plan::{self, Filter, Host, Plan, Policy, compile};
 use crate::process::{env, passwd};
 use crate::sys;
-use crate::{Error, ErrorKind, Phase, Result};
+use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -285,51 +285,45 @@ impl Making<'_> {
 
     /// Launches the stub; returns our end of the terminal's socket.
     fn spawn(&mut self, mut join: Option<Join>) -> Result<Option<OwnedFd>> {
-        match self.launch(join.as_ref()) {
-            // A cgroup that the kernel clones nothing into may still be joined.
-            Err(_) if join.as_ref().is_some_and(|j| j.directory().is_some()) => {
-                if let Some(join) = &mut join {
-                    join.use_files()?;
-                }
-                self.launch(join.as_ref())
-            }
-            other => other,
-        }
-    }
-
-    fn launch(&mut self, join: Option<&Join>) -> Result<Option<OwnedFd>> {
-        if join.is_some_and(|join| join.directory().is_none()) {
+        if join.as_ref().is_some_and(|join| join.directory().is_none()) {
             self.plan.join_cgroup_by_file();
         }
         let (theirs, ours) = console(&self.options.console)?;
+        let listen = || self.container.directory.listen_for_start();
         let sources = Sources {
-            join,
             console: theirs.as_ref().map(AsFd::as_fd),
-            directory: Some(&self.container.directory),
-            process: None,
+            listen: Some(&listen),
+            ..Sources::default()
         };
-        let slots = Slots::open(&self.plan, sources)?;
-        let mut null = None;
-        let stub = Launch {
-            blob: self.plan.encode(),
-            presets: slots.numbers(),
-            namespaces: self.plan.spawn_flags,
-            cgroup: join.and_then(Join::directory),
-            stdio: slots::stdio(&self.options.stdio, &mut null)?,
-            preserve: self.plan.preserve_fds,
-            two_stages: self.plan.two_stages,
-            fault: self.container.runtime.fault(),
-        }
-        .spawn()?;
+        let presets = Presets::open(&self.plan, sources)?;
+        let standard = self.options.stdio.standard()?;
+        let fault = self.container.runtime.fault();
+        let launch = |plan: &Plan, join: Option<&Join>| {
+            Launch { plan, presets: &presets, join, standard: &standard, fault }.begin()
+        };
+        let mut stub = match launch(&self.plan, join.as_ref()) {
+            Err(e) if may_join_by_file(&e, join.as_ref()) => {
+                if let Some(join) = &mut join {
+                    join.use_files()?;
+                }
+                self.plan.join_cgroup_by_file();
+                launch(&self.plan, join.as_ref())?
+            }
+            other => other?,
+        };
+        // A first process that only clones the final one has nothing that the host side is to know.
+        let settled = if self.plan.hands_over_at_once() { stub.settle() } else { Ok(()) };
         self.stub = Some(stub);
-        Ok(ours)
+        settled.map(|()| ours)
     }
 
     /// Notes who the init process is, while it cannot have been reaped.
-    fn identify(&mut self) -> Result<()> {
+    pub(super) fn identify(&mut self) -> Result<()> {
         let Some(stub) = &self.stub else { return Ok(()) };
-        self.record.init = Identity::of(stub.pid)?;
-        liveness::boot_id()?.clone_into(&mut self.record.boot);
+        if self.record.init.pid != stub.pid {
+            self.record.init = Identity::of(stub.pid)?;
+            liveness::boot_id()?.clone_into(&mut self.record.boot);
+        }
         Ok(())
     }
 
@@ -352,7 +346,10 @@ impl Making<'_> {
     }
 
     fn undo(mut self, error: Error, lock: &Lock) -> Error {
-        let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.pidfd));
+        // What has failed on the host side after the stub has failed is a consequence.
+        let reason = self.stub.as_ref().and_then(|stub| stub.failure(&self.plan));
+        let error = reason.unwrap_or(error);
+        let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.into_pidfd()));
         self.container.undo(self.record, presence, error, lock)
     }
 }
@@ -429,9 +426,4 @@ pub(super) fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<Owne
 
 fn terminal_error(operation: &'static str, errno: Errno) -> Error {
     Error::sys(Phase::Process, operation, errno).on("the terminal's socket")
-}
-
-/// The stub asked for something that is in no plan.
-pub(super) fn lost() -> Error {
-    Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
 }

@@ -3,15 +3,15 @@
 use super::create::{console, home_in, namespaces};
 use super::listener::Agent;
 use super::options::Console;
-use super::slots::{self, Slots, Sources};
 use super::store::Record;
 use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, members};
 use crate::bundle::spec::Process;
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
 use crate::cgroup::{Cgroup, CgroupPath, Join, Layout};
-use crate::init::launch::{Answer, Launch, Stub};
-use crate::plan::{self, Bound, Host, Plan, Policy, compile_exec};
+use crate::init::launch::{End, HostSide, Launch, Stub, lost, may_join_by_file, serve};
+use crate::init::presets::{Presets, Sources};
+use crate::plan::{self, Bound, Host, Plan, Policy, Turn, compile_exec};
 use crate::process::env;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -97,7 +97,7 @@ impl Joining<'_> {
             }
             other => other,
         };
-        let stub = match start(cgroup.as_ref()) {
+        let mut stub = match start(cgroup.as_ref()) {
             // The container has divided its cgroup among children, and the kernel puts nobody beside them.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
                 let Some(cgroup) = self.cgroup_of_init() else { return Err(e) };
@@ -105,36 +105,42 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        self.hand_over(&stub, ours).inspect_err(|_| stub.destroy()).map(|console| ExecProcess {
-            pid: stub.pid,
-            pidfd: stub.pidfd,
-            console,
-        })
+        match self.hand_over(&stub, ours) {
+            Ok(console) => Ok(ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console }),
+            Err(e) => {
+                stub.destroy();
+                Err(e)
+            }
+        }
     }
 
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
         let agent = Agent::connect(self.bound.spec())?;
         let mut join = cgroup.map(|cgroup| self.join(cgroup)).transpose()?;
-        let attempt = |join: Option<&Join>| {
-            let plan = self.compile(host, join)?;
-            self.spawn(&plan, join, console).map(|stub| (plan, stub))
-        };
-        let (plan, mut stub) = match attempt(join.as_ref()) {
-            // A cgroup that the kernel clones nothing into may still be joined.
-            Err(_) if join.as_ref().is_some_and(|j| j.directory().is_some()) => {
+        let mut plan = self.compile(host, join.as_ref())?;
+        let stub = match self.spawn(&plan, join.as_ref(), console) {
+            Err(e) if may_join_by_file(&e, join.as_ref()) => {
                 if let Some(join) = &mut join {
                     join.use_files()?;
                 }
-                attempt(join.as_ref())?
+                plan = self.compile(host, join.as_ref())?;
+                self.spawn(&plan, join.as_ref(), console)?
             }
             other => other?,
         };
-        match self.follow(&plan, &mut stub, agent) {
-            Ok(()) => Ok(stub),
-            Err(e) => {
-                stub.abandon();
-                Err(e)
+        let mut starting = Starting { joining: self, plan, stub, agent };
+        match serve(&mut starting) {
+            Ok(End::Executed) => Ok(starting.stub),
+            other => {
+                starting.stub.destroy();
+                match other {
+                    Err(stopped) if stopped.died && self.record.presence()?.alive().is_none() => {
+                        Err(cannot("stopped"))
+                    }
+                    Err(stopped) => Err(stopped.error),
+                    Ok(End::Created | End::Done | End::Executed) => Err(lost()),
+                }
             }
         }
     }
@@ -207,42 +213,11 @@ impl Joining<'_> {
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let console = console.map(AsFd::as_fd);
-        let sources = Sources { join, console, directory: None, process: Some(self.init) };
-        let slots = Slots::open(plan, sources)?;
-        let mut null = None;
-        Launch {
-            blob: plan.encode(),
-            presets: slots.numbers(),
-            namespaces: plan.spawn_flags,
-            cgroup: join.and_then(Join::directory),
-            stdio: slots::stdio(&self.options.stdio, &mut null)?,
-            preserve: plan.preserve_fds,
-            two_stages: plan.two_stages,
-            fault: None,
-        }
-        .begin()
-    }
-
-    /// Until the program is executed; the listener of its filter comes before, if there is one.
-    fn follow(&self, plan: &Plan, stub: &mut Stub, agent: Option<Agent>) -> Result<()> {
-        let (mut answer, listener) = stub.answer_with_descriptor()?;
-        stub.follow()?;
-        if let (Answer::Turn, Some(listener), Some(agent)) = (answer, listener, agent) {
-            let state = self.container.describe(self.record.clone(), Status::Running);
-            agent.send(&listener, stub.pid, &state)?;
-            answer = stub.answer()?;
-        }
-        match answer {
-            Answer::Executed => Ok(()),
-            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
-            Answer::Died(_) if self.record.presence()?.alive().is_none() => Err(cannot("stopped")),
-            Answer::Died(step) => Err(plan.death(step)),
-            other => {
-                Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
-                    .with_detail(format!("{other:?}")))
-            }
-        }
+        let sources =
+            Sources { console: console.map(AsFd::as_fd), process: Some(self.init), ..Sources::default() };
+        let presets = Presets::open(plan, sources)?;
+        let standard = self.options.stdio.standard()?;
+        Launch { plan, presets: &presets, join, standard: &standard, fault: None }.begin()
     }
 
     /// Gives what was asked for to those who asked; the terminal's master to the caller.
@@ -256,6 +231,32 @@ impl Joining<'_> {
         let Some(ours) = console else { return Ok(None) };
         sys::unix::receive_fd(&ours)
             .map_err(|e| Error::sys(Phase::Process, "recvmsg", e).on("the terminal's socket"))
+    }
+}
+
+/// A process on its way to its execve(2).
+struct Starting<'a> {
+    joining: &'a Joining<'a>,
+    plan: Plan,
+    stub: Stub,
+    /// Who is to get the listener of its filter, if it has one.
+    agent: Option<Agent>,
+}
+
+impl HostSide for Starting<'_> {
+    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
+        Ok((&mut self.stub, &self.plan))
+    }
+
+    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
+        match (turn, descriptor, self.agent.take()) {
+            (Turn::Listener, Some(listener), Some(agent)) => {
+                let Joining { container, record, .. } = *self.joining;
+                let state = container.describe(record.clone(), Status::Running);
+                agent.send(&listener, self.stub.pid, &state)
+            }
+            _ => Err(lost()),
+        }
     }
 }
 

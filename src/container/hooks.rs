@@ -7,13 +7,14 @@
 
 use super::State;
 use crate::bundle::spec::{Hook, Hooks};
-use crate::init::launch::{Answer, Launch};
+use crate::init::launch::{self, Alone, End, Launch, Stub, serve};
+use crate::init::presets::{Presets, Sources, Standard};
 use crate::plan::{HookPlace, Host, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -101,36 +102,33 @@ pub(crate) enum Place<'a> {
 
 impl Spawn for Launcher<'_> {
     fn spawn(&self, hook: &Hook, [stdin, stdout, stderr]: [OwnedFd; 3]) -> Result<Started, String> {
-        let (plan, presets) = match &self.place {
+        let (plan, process) = match &self.place {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
-                (compile_hook(hook, self.host, HookPlace::Host(&directory)), Vec::new())
+                (compile_hook(hook, self.host, HookPlace::Host(&directory)), None)
             }
             Place::Container(pidfd, namespaces) => {
-                (compile_hook(hook, self.host, HookPlace::Container(*namespaces)), vec![pidfd.as_raw_fd()])
+                (compile_hook(hook, self.host, HookPlace::Container(*namespaces)), Some(*pidfd))
             }
         };
-        let stub = Launch {
-            blob: plan.encode(),
-            presets: &presets,
-            namespaces: plan.spawn_flags,
-            cgroup: None,
-            stdio: [Some(stdin.as_fd()), Some(stdout.as_fd()), Some(stderr.as_fd())],
-            preserve: 0,
-            two_stages: plan.two_stages,
-            fault: None,
-        }
-        .spawn()
-        .map_err(|e| e.to_string())?;
-        let failure = match stub.answer() {
-            Ok(Answer::Executed) => return Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
-            Ok(Answer::Failed(f)) => plan.failure(f.step, f.call, f.errno).to_string(),
-            Ok(Answer::Died(step)) => plan.death(step).to_string(),
-            Ok(other) => format!("the init stub answers {other:?}"),
-            Err(e) => e.to_string(),
+        let started = || -> Result<Stub> {
+            let presets = Presets::open(&plan, Sources { process, ..Sources::default() })?;
+            let stdio = [&stdin, &stdout, &stderr].map(|fd| Some(fd.as_fd()));
+            let standard = Standard::Given(stdio);
+            let launch =
+                Launch { plan: &plan, presets: &presets, join: None, standard: &standard, fault: None };
+            let mut stub = launch.begin()?;
+            match serve(&mut Alone { stub: &mut stub, plan: &plan }) {
+                Ok(End::Executed) => Ok(stub),
+                other => {
+                    stub.destroy();
+                    other?;
+                    Err(launch::lost())
+                }
+            }
         };
-        stub.destroy();
-        Err(failure)
+        let stub = started().map_err(|e| e.to_string())?;
+        Ok(Started { pid: stub.pid, pidfd: stub.pidfd })
     }
 }
 

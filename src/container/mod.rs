@@ -27,7 +27,6 @@ mod population;
 mod runtime;
 mod scope;
 mod signal;
-mod slots;
 mod start;
 mod state;
 mod store;

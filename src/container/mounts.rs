@@ -4,22 +4,15 @@
 //! below the container's root, attaches, and ends. Nothing of the calling process is changed.
 
 use super::members;
-use super::options::Stdio;
-use super::slots::{self, Slots, Sources};
 use super::store::Record;
 use super::{Container, Status};
 use crate::bundle::spec::{Mount, Process};
 use crate::bundle::{Bundle, validate};
-use crate::init::launch::{Answer, Launch};
+use crate::init::launch::{self, Stopped};
+use crate::init::presets::Sources;
 use crate::plan::{Host, Plan, Step, compile_mounts, compile_unmounts};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
-
-/// Why a change has stopped, and at which line of its plan.
-struct Stopped {
-    line: u16,
-    error: Error,
-}
 
 impl Container {
     /// Mounts these in a container whose init process lives, in their order, as if its configuration had named
@@ -50,7 +43,8 @@ impl Container {
         let host = Host::for_joining(&Process::default())?;
         let plan = compile_mounts(&bundle, &host, namespaces)?;
         change(&plan, &init).map_err(|stopped| {
-            let done: Vec<&str> = mounted(&plan, stopped.line).into_iter().rev().collect();
+            let done: Vec<&str> =
+                mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
             if !done.is_empty()
                 && let Err(again) = change(&compile_unmounts(&done, &host, namespaces), &init)
             {
@@ -104,34 +98,7 @@ impl Container {
 
 /// Launches the process that does it, and waits for its end.
 fn change(plan: &Plan, init: &OwnedFd) -> Result<(), Stopped> {
-    let early = |error| Stopped { line: 0, error };
-    let sources = Sources { process: Some(init.as_fd()), ..Sources::default() };
-    let slots = Slots::open(plan, sources).map_err(early)?;
-    let mut null = None;
-    let stub = Launch {
-        blob: plan.encode(),
-        presets: slots.numbers(),
-        namespaces: 0,
-        cgroup: None,
-        stdio: slots::stdio(&Stdio::Null, &mut null).map_err(early)?,
-        preserve: 0,
-        two_stages: true,
-        fault: None,
-    }
-    .spawn()
-    .map_err(early)?;
-    let answer = stub.answer();
-    // It has ended, or is about to.
-    stub.destroy();
-    match answer.map_err(early)? {
-        Answer::Created => Ok(()),
-        Answer::Failed(f) => Err(Stopped { line: f.step, error: plan.failure(f.step, f.call, f.errno) }),
-        Answer::Died(line) => Err(Stopped { line, error: plan.death(line) }),
-        other => Err(early(
-            Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
-                .with_detail(format!("{other:?}")),
-        )),
-    }
+    launch::run(plan, Sources { process: Some(init.as_fd()), ..Sources::default() }, None)
 }
 
 /// The destinations of the new mounts before a line of the plan.

@@ -1,8 +1,10 @@
 //! What the caller of `create` and `exec` may ask for beside the configuration.
 
+use crate::Result;
 use crate::cgroup::Manager as CgroupManager;
 use crate::cgroup::systemd::Bus;
-use std::os::fd::OwnedFd;
+use crate::init::presets::Standard;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 /// What becomes of the container process's descriptors 0, 1 and 2 where it has no terminal.
@@ -15,6 +17,17 @@ pub enum Stdio {
     Null,
     /// They are these: standard input, output, error.
     Fds([OwnedFd; 3]),
+}
+
+impl Stdio {
+    /// As a launch takes them.
+    pub(super) fn standard(&self) -> Result<Standard<'_>> {
+        match self {
+            Self::Inherit => Ok(Standard::Given([None; 3])),
+            Self::Null => Standard::null(),
+            Self::Fds(fds) => Ok(Standard::Given(fds.each_ref().map(|fd| Some(fd.as_fd())))),
+        }
+    }
 }
 
 /// Where the master of the container's terminal goes, if `process.terminal` asks for one.

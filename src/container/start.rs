@@ -6,7 +6,7 @@ use super::listener::Agent;
 use super::store::{Record, Stage};
 use super::{Container, Status, alive_status_by};
 use crate::bundle::{Bundle, Spec};
-use crate::init::launch::{Answer, Memory};
+use crate::init::launch::{Memory, Verdict};
 use crate::plan::{Host, Plan, compile};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -76,10 +76,12 @@ impl Container {
             }
         }
         match memory.verdict() {
-            Answer::Executed => Ok(true),
-            Answer::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
-            _ => Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
-                .with_detail("its init process was killed while it was started")),
+            Verdict::Executed => Ok(true),
+            Verdict::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
+            Verdict::Created | Verdict::Died(_) => {
+                Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
+                    .with_detail("its init process was killed while it was started"))
+            }
         }
     }
 

@@ -1,46 +1,22 @@
 //! What the host side does while the init stub of a container in the making waits for it.
 
 use super::Status;
-use super::create::{Making, Until, lost, namespaces, pid_inside};
+use super::create::{Making, Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
-use crate::init::launch::Answer;
-use crate::plan::{Step, Turn};
+use crate::init::launch::{End, HostSide, Stub, lost, serve};
+use crate::plan::{Plan, Step, Turn};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
 
-impl Making<'_> {
-    /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
-    pub(super) fn serve(&mut self) -> Result<()> {
-        // The filter of a program that waits for `start` is loaded after that.
-        let last = self.until == Until::Created;
-        let turns = self.plan.turns().filter(|turn| !last || *turn != Turn::Listener);
-        let mut turns = turns.collect::<Vec<_>>().into_iter();
-        loop {
-            let Some(stub) = &self.stub else { return Err(lost()) };
-            let (answer, descriptor) = stub.answer_with_descriptor()?;
-            match answer {
-                Answer::Executed if self.until == Until::Running => return Ok(()),
-                Answer::Created | Answer::Executed => return Err(lost()),
-                Answer::Failed(f) => return Err(self.plan.failure(f.step, f.call, f.errno)),
-                Answer::Died(step) => return Err(self.plan.death(step)),
-                Answer::Turn => {
-                    // After the last turn it is created.
-                    let Some(turn) = turns.next() else { return Ok(()) };
-                    if turn == Turn::Listener {
-                        self.listener(&descriptor.ok_or_else(lost)?)?;
-                        continue;
-                    }
-                    self.take(turn)?;
-                    if let Some(stub) = &self.stub {
-                        stub.go()?;
-                    }
-                }
-            }
-        }
+impl HostSide for Making<'_> {
+    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
+        Ok((self.stub.as_mut().ok_or_else(lost)?, &self.plan))
     }
 
-    fn take(&mut self, turn: Turn) -> Result<()> {
+    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
+        // The final process of two may have come up since.
+        self.identify()?;
         match turn {
             Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
             Turn::NetDevices => self.move_net_devices(),
@@ -55,7 +31,18 @@ impl Making<'_> {
                 self.run_hooks(Kind::CreateContainer)
             }
             Turn::StartHooks => self.run_hooks(Kind::StartContainer),
-            Turn::Listener => Err(lost()),
+            Turn::Listener => self.listener(&descriptor.ok_or_else(lost)?),
+            Turn::Created => Err(lost()),
+        }
+    }
+}
+
+impl Making<'_> {
+    /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
+    pub(super) fn serve(&mut self) -> Result<()> {
+        match (serve(self)?, self.until) {
+            (End::Created, Until::Created) | (End::Executed, Until::Running) => self.identify(),
+            (End::Created | End::Executed | End::Done, _) => Err(lost()),
         }
     }
 

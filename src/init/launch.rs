@@ -1,34 +1,31 @@
 //! The host side of a launch: puts the plan into memory, spawns the stub, takes its answers.
 
+use super::presets::{Presets, Sources, Standard, check_preserved};
 use super::program::program;
+use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
+use crate::plan::{Plan, Turn};
 use crate::sys::memfd::memfd_create;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
 use crate::sys::{self, channel};
-use crate::{Error, Phase, Result};
+use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// What to launch.
+/// A plan to launch, with all that it begins with.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
-    /// An encoded plan ([`Plan::encode`](crate::plan::Plan::encode)).
-    pub(crate) blob: Vec<u8>,
-    /// Descriptors for the registers from 2 on; -1 where a register has none.
-    pub(crate) presets: &'a [RawFd],
-    /// `CLONE_NEW*` for the stub's birth.
-    pub(crate) namespaces: u64,
-    /// The cgroup2 directory of its birth.
-    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The descriptors of its slots.
+    pub(crate) presets: &'a Presets<'a>,
+    /// How the stub gets into its cgroup.
+    pub(crate) join: Option<&'a Join>,
     /// Its standard descriptors.
-    pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
-    /// Descriptors from 3 on that its program keeps.
-    pub(crate) preserve: u32,
-    /// The stub that is spawned clones the final one ([`Step::HandOver`](crate::plan::Step)).
-    pub(crate) two_stages: bool,
+    pub(crate) standard: &'a Standard<'a>,
     /// Makes a step fail, for tests.
     pub(crate) fault: Option<u16>,
 }
@@ -52,11 +49,43 @@ pub(crate) struct Memory {
     file: OwnedFd,
 }
 
-/// What the stub says.
+/// How far a stub has come when it is the host side's turn to go on, or when it has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It waits for the host side to do its part.
-    Turn,
+pub(crate) enum End {
+    /// Everything is done but what `start` asks for; it waits until the host side lets it [`go`](Stub::go).
+    Created,
+    /// It has executed the program.
+    Executed,
+    /// Its plan ends without a program, and so has it.
+    Done,
+}
+
+/// Why a stub did not come to an end of its plan.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    /// The line at which it stopped, if it is known.
+    pub(crate) line: Option<u16>,
+    /// It died there: no step failed.
+    pub(crate) died: bool,
+    /// The error, in the words of the plan.
+    pub(crate) error: Error,
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Self {
+        Self { line: None, died: false, error }
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        stopped.error
+    }
+}
+
+/// What the control page says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
     /// It is done up to where `start` takes over.
     Created,
     /// It has executed the program.
@@ -98,69 +127,106 @@ impl Memory {
     }
 
     /// What the control page says once the stub has closed its end.
-    pub(crate) fn verdict(&self) -> Answer {
+    pub(crate) fn verdict(&self) -> Verdict {
         let words = self.words();
         let word = |offset: usize| words[offset / 4];
         match word(control::STATE) {
-            state::CREATED => Answer::Created,
-            state::EXECUTING => Answer::Executed,
-            state::FAILED => Answer::Failed(StubFailure {
+            state::CREATED => Verdict::Created,
+            state::EXECUTING => Verdict::Executed,
+            state::FAILED => Verdict::Failed(StubFailure {
                 step: word(control::STEP) as u16,
                 call: Some(word(control::CALL)).filter(|call| *call != NO_CALL),
                 errno: Errno::from_raw(word(control::ERRNO) as i32),
                 detail: word(control::DETAIL),
             }),
-            _ => Answer::Died(word(control::STEP) as u16),
+            _ => Verdict::Died(word(control::STEP) as u16),
         }
     }
 }
 
 impl Launch<'_> {
-    /// Spawns the stub; the final one, where there are two.
-    pub(crate) fn spawn(self) -> Result<Stub> {
-        let mut stub = self.begin()?;
-        stub.follow()?;
-        Ok(stub)
-    }
-
-    /// Spawns the stub. Where there are two, the caller is to [`follow`](Stub::follow) to the final one, once he
-    /// has heard of it: nobody needs to wake up before.
-    pub(crate) fn begin(mut self) -> Result<Stub> {
+    /// Spawns the stub. In a plan of two stages it is the first one, until its second one has taken a turn, or
+    /// the caller [`settles`](Stub::settle).
+    pub(crate) fn begin(self) -> Result<Stub> {
         let error = |call: &'static str, errno| Error::sys(Phase::Launch, call, errno);
+        let preserve = self.plan.preserve_fds;
+        check_preserved(preserve)?;
+        let mut blob = self.plan.encode()?;
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
         let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
-        self.preset(theirs.as_raw_fd(), file.as_raw_fd());
-        channel::fill(&file, BLOB, &self.blob).map_err(|e| error("write the plan", e))?;
-        let memory = Memory::adopt(file);
+        let mut lifted = Lifted::above(preserve);
+        let (control, memory) = (lifted.lift(theirs.as_raw_fd())?, lifted.lift(file.as_raw_fd())?);
+        let slots = self.presets.numbers(self.join);
+        let slots = slots.into_iter().map(|fd| lifted.lift(fd)).collect::<Result<Vec<RawFd>>>()?;
+        blob.set_presets(control, memory, &slots)?;
+        if let Some(step) = self.fault {
+            blob.set_fault(step);
+        }
+        debug_assert!(crate::plan::Listing::decode(blob.as_ref()).is_ok(), "a plan that cannot be read back");
+        channel::fill(&file, BLOB, blob.as_ref()).map_err(|e| error("write the plan", e))?;
         let number = |n: usize| CString::new(n.to_string()).unwrap_or_default();
-        let (fd, length) = (number(memory.file.as_raw_fd() as usize), number(self.blob.len()));
-        let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
-        keep.extend([theirs.as_raw_fd(), memory.file.as_raw_fd()]);
+        let (fd, length) = (number(memory as usize), number(blob.as_ref().len()));
+        let mut keep: Vec<RawFd> = slots.into_iter().filter(|fd| *fd > 2).collect();
+        keep.extend([control, memory]);
+        let namespaces = self.plan.spawn_flags;
+        let program = program()?;
         let spawned = spawn::spawn(&Request {
-            namespaces: self.namespaces,
-            cgroup: self.cgroup,
-            program: program()?,
+            namespaces,
+            cgroup: self.join.and_then(Join::directory),
+            program,
             args: &[c"orlop-init", &fd, &length],
-            stdio: self.stdio,
+            stdio: self.standard.descriptors(),
             keep: &keep,
-            preserve: self.preserve,
+            preserve,
         })
-        .map_err(|failure| spawn_error(failure, self.namespaces))?;
+        .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
-        let first = self.two_stages;
+        let (memory, first) = (Memory::adopt(file), self.plan.two_stages);
         Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first })
     }
+}
 
-    /// Writes the descriptors' numbers and the fault into the blob's header.
-    fn preset(&mut self, control: RawFd, memory: RawFd) {
-        if let Some(step) = self.fault {
-            self.blob[12..16].copy_from_slice(&u32::from(step).to_ne_bytes());
-        }
-        let all = [control, memory].into_iter().chain(self.presets.iter().copied());
-        for (place, fd) in self.blob[16..].chunks_exact_mut(4).zip(all) {
-            place.copy_from_slice(&fd.to_ne_bytes());
-        }
+/// Descriptors whose numbers are out of the range which the program keeps: none of the library's own is ever
+/// among them.
+struct Lifted {
+    floor: RawFd,
+    copies: Vec<OwnedFd>,
+}
+
+impl Lifted {
+    fn above(preserve: u32) -> Self {
+        Self { floor: RawFd::try_from(3 + preserve).unwrap_or(RawFd::MAX), copies: Vec::new() }
     }
+
+    /// The number by which the stub knows a descriptor.
+    fn lift(&mut self, fd: RawFd) -> Result<RawFd> {
+        if fd < 0 || fd >= self.floor {
+            return Ok(fd);
+        }
+        let copy = spawn::duplicate_above(fd, self.floor)
+            .map_err(|e| Error::sys(Phase::Launch, "duplicate a descriptor above the preserved ones", e))?;
+        let number = copy.as_raw_fd();
+        self.copies.push(copy);
+        Ok(number)
+    }
+}
+
+/// Whether a stub that was to be born in a cgroup's directory may still be started, and join by files: the kernel
+/// makes no process in a cgroup that is threaded, has controllers for its children, has as many processes as it
+/// may, or was killed once.
+pub(crate) fn may_join_by_file(error: &Error, join: Option<&Join>) -> bool {
+    let refused = matches!(
+        error.errno(),
+        Some(
+            Errno::EAGAIN
+                | Errno::EBUSY
+                | Errno::ECANCELED
+                | Errno::EOPNOTSUPP
+                | Errno::EACCES
+                | Errno::ENODEV
+        )
+    );
+    refused && error.operation() == "clone3" && join.is_some_and(|join| join.directory().is_some())
 }
 
 fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
@@ -183,59 +249,166 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
 }
 
 impl Stub {
-    /// Goes on with the process which the spawned one has cloned, if there are two.
-    pub(crate) fn follow(&mut self) -> Result<()> {
+    /// Goes on with the process which the spawned one clones, if there are two and that one is not known yet.
+    pub(crate) fn settle(&mut self) -> Result<()> {
         if !std::mem::take(&mut self.first) {
             return Ok(());
         }
         process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
-        let pid = self.memory.words()[control::PID / 4] as i32;
+        let pid = self.successor();
         if pid == 0 {
-            // The caller asks `answer`, which says at which step.
+            // It failed before: `serve` says at which step.
             return Ok(());
         }
-        // A child of ours (CLONE_PARENT) that we have not waited for: its number cannot be another's.
-        self.pidfd = process::pidfd_open(pid).map_err(|e| Error::sys(Phase::Launch, "pidfd_open", e))?;
-        self.pid = pid;
+        let failed = |call: &'static str| move |e| Error::sys(Phase::Launch, call, e).on("the init process");
+        let pidfd = process::pidfd_open(pid).map_err(failed("pidfd_open"))?;
+        // The number comes from memory that the process itself can write to. A child of ours that was not waited for
+        // yet is the only one that it can mean.
+        process::is_child(&pidfd).map_err(failed("waitid"))?;
+        (self.pid, self.pidfd) = (pid, pidfd);
         Ok(())
     }
 
-    /// Waits until the stub has something to say.
-    pub(crate) fn answer(&self) -> Result<Answer> {
-        match channel::receive(&self.control) {
-            Ok(true) => Ok(Answer::Turn),
-            Ok(false) => Ok(self.memory.verdict()),
-            Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
+    /// The number of the second process; 0 if there is none yet.
+    fn successor(&self) -> i32 {
+        self.memory.words()[control::PID / 4] as i32
+    }
+
+    /// Waits until it is the host side's turn, or the stub's plan has come to an end.
+    fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
+        let mut byte = [0; 1];
+        let received = unix::receive_with_descriptor(&self.control, &mut byte);
+        if self.first && self.successor() != 0 {
+            self.settle()?;
+        }
+        let descriptor = match received {
+            Ok((0, _)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
+            Ok((_, descriptor)) => descriptor,
+            Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
+        };
+        match Turn::from_code(byte[0]).filter(|turn| plan.has(*turn)) {
+            Some(Turn::Created) => Ok(Event::End(End::Created)),
+            Some(turn) => Ok(Event::Turn(turn, descriptor)),
+            None => Err(lost().into()),
         }
     }
 
-    /// The same, with the descriptor that comes with a turn.
-    pub(crate) fn answer_with_descriptor(&self) -> Result<(Answer, Option<OwnedFd>)> {
-        match unix::receive(&self.control) {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => Ok((self.memory.verdict(), None)),
-            Ok((_, fd)) => Ok((Answer::Turn, fd)),
-            Err(errno) => Err(Error::sys(Phase::Launch, "read from the init stub", errno)),
+    /// Why the stub has failed, if it has: the reason of whatever has failed on the host side since.
+    pub(crate) fn failure(&self, plan: &Plan) -> Option<Error> {
+        match self.memory.verdict() {
+            Verdict::Failed(f) => Some(plan.failure(f.step, f.call, f.errno)),
+            Verdict::Created | Verdict::Executed | Verdict::Died(_) => None,
         }
     }
 
-    /// Lets it go on after its [`Answer::Turn`].
+    /// What has become of a stub that has closed its end.
+    fn verdict(&self, plan: &Plan) -> Result<End, Stopped> {
+        match self.memory.verdict() {
+            Verdict::Executed => Ok(End::Executed),
+            Verdict::Created => Ok(End::Done),
+            Verdict::Failed(f) => {
+                let error = plan.failure(f.step, f.call, f.errno);
+                Err(Stopped { line: Some(f.step), died: false, error })
+            }
+            Verdict::Died(step) => Err(Stopped { line: Some(step), died: true, error: plan.death(step) }),
+        }
+    }
+
+    /// Lets it go on after its turn.
     pub(crate) fn go(&self) -> Result<()> {
         channel::send(&self.control)
             .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
     }
 
-    /// [`destroy`](Self::destroy) where nobody may have followed yet.
-    pub(crate) fn abandon(&mut self) {
+    /// The process that is to be ended; for the way back from a failure. A first one of two has ended then, and
+    /// clones nothing any more.
+    pub(crate) fn into_pidfd(mut self) -> OwnedFd {
+        self.settle_by_force();
+        self.pidfd
+    }
+
+    fn settle_by_force(&mut self) {
         if self.first {
             let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-            let _ = self.follow();
+            let _ = self.settle();
         }
-        self.destroy();
     }
 
     /// Ends it and takes its status; for the way back from a failure.
-    pub(crate) fn destroy(&self) {
+    pub(crate) fn destroy(&mut self) {
+        self.settle_by_force();
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
         let _ = process::wait(&self.pidfd, true);
     }
+}
+
+/// What a stub says.
+enum Event {
+    Turn(Turn, Option<OwnedFd>),
+    End(End),
+}
+
+/// The host side of a plan.
+pub(crate) trait HostSide {
+    /// The stub, and its plan.
+    fn launched(&mut self) -> Result<(&mut Stub, &Plan)>;
+
+    /// Does the host side's part of a turn. What came with it is the descriptor that the stub has sent.
+    ///
+    /// # Errors
+    /// Of the part; then the stub goes no further.
+    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()>;
+}
+
+/// Serves a stub's turns until its plan comes to an end.
+pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
+    loop {
+        let (stub, plan) = host.launched()?;
+        match stub.next(plan)? {
+            Event::End(end) => return Ok(end),
+            // The stub does not wait for an answer.
+            Event::Turn(Turn::Listener, descriptor) => host.take(Turn::Listener, descriptor)?,
+            Event::Turn(turn, descriptor) => {
+                host.take(turn, descriptor)?;
+                host.launched()?.0.go()?;
+            }
+        }
+    }
+}
+
+/// A plan without a turn of the host side's.
+pub(crate) struct Alone<'a> {
+    /// The stub.
+    pub(crate) stub: &'a mut Stub,
+    /// Its plan.
+    pub(crate) plan: &'a Plan,
+}
+
+impl HostSide for Alone<'_> {
+    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
+        Ok((self.stub, self.plan))
+    }
+
+    fn take(&mut self, _: Turn, _: Option<OwnedFd>) -> Result<()> {
+        Err(lost())
+    }
+}
+
+/// Launches a plan that ends by itself, without a turn of the host side's, and waits for its end.
+pub(crate) fn run(plan: &Plan, sources: Sources<'_>, fault: Option<u16>) -> Result<(), Stopped> {
+    let presets = Presets::open(plan, sources)?;
+    let standard = Standard::null()?;
+    let mut stub = Launch { plan, presets: &presets, join: None, standard: &standard, fault }.begin()?;
+    let end = serve(&mut Alone { stub: &mut stub, plan });
+    // It has ended, or is about to.
+    stub.destroy();
+    match end? {
+        End::Done => Ok(()),
+        End::Created | End::Executed => Err(lost().into()),
+    }
+}
+
+/// The stub asked for something that is in no plan.
+pub(crate) fn lost() -> Error {
+    Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
 }

@@ -19,6 +19,7 @@
 
 mod command;
 pub(crate) mod launch;
+pub(crate) mod presets;
 mod program;
 
 pub use command::{Child, Command};

@@ -1,6 +1,7 @@
 //! The assembler: instructions, the data they point at, and the registers they use.
 
-use super::machine::{ANY, ASIDE_STACK, Header, Insn, MAGIC, REGISTERS, compare, kind, op};
+use super::blob::{Blob, HEADER, INSN};
+use super::machine::{ANY, ASIDE_STACK, Insn, REGISTERS, compare, kind, op};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -59,6 +60,8 @@ pub(crate) struct Assembler {
     labels: Vec<usize>,
     jumps: Vec<(usize, usize)>,
     used: u128,
+    /// The first step that found no free register.
+    short: Option<u16>,
     step: u16,
     tolerate: [u16; 2],
 }
@@ -70,7 +73,7 @@ impl Assembler {
     /// An assembler whose first `preset` registers are taken.
     pub(crate) fn new(preset: usize) -> Self {
         Self {
-            used: (1 << preset) - 1,
+            used: 1u128.checked_shl(preset as u32).unwrap_or(0).wrapping_sub(1),
             // Most plans fit, and growing touches every page twice.
             insns: Vec::with_capacity(192),
             data: Vec::with_capacity(4096),
@@ -83,10 +86,13 @@ impl Assembler {
         self.step = step;
     }
 
-    /// A free register. A plan never has more open at once than there are: temporaries are given
-    /// back, and what lives on is a handful of descriptors.
+    /// A free register. Where there is none left the plan cannot be encoded.
     pub(crate) fn register(&mut self) -> Reg {
-        let free = (!self.used).trailing_zeros().min(REGISTERS as u32 - 2);
+        let free = (!self.used).trailing_zeros();
+        if free >= u32::from(NOWHERE.0) {
+            self.short.get_or_insert(self.step);
+            return NOWHERE;
+        }
         self.used |= 1 << free;
         Reg(free as u8)
     }
@@ -298,15 +304,20 @@ impl Assembler {
         structure
     }
 
-    /// The blob, without preset registers. `relocate` is where the stub is to add its own base: the
-    /// blob begins with an instruction that cannot know addresses, so pointers inside data are made
-    /// by store instructions at the front.
-    pub(crate) fn encode(mut self) -> Vec<u8> {
+    /// The blob, without preset registers. Pointers inside data are made by store instructions at the
+    /// front, since only the stub knows its addresses.
+    ///
+    /// # Errors
+    /// The step for which there was no register left.
+    pub(crate) fn encode(mut self) -> Result<Blob, u16> {
+        if let Some(step) = self.short {
+            return Err(step);
+        }
         let front = self.pointers.len();
         for (at, label) in &self.jumps {
             self.insns[*at].args[2] = (self.labels[*label] + front) as u64;
         }
-        let base = size_of::<Header>() + (front + self.insns.len()) * size_of::<Insn>();
+        let base = HEADER + (front + self.insns.len()) * INSN;
         let relocations: Vec<Insn> = self
             .pointers
             .iter()
@@ -324,21 +335,9 @@ impl Assembler {
                 }
             })
             .collect();
-        let length = base + self.data.len();
-        let header = Header {
-            magic: MAGIC,
-            count: (front + self.insns.len()) as u32,
-            length: length as u32,
-            fault: u32::MAX,
-            preset: [-1; REGISTERS],
-        };
-        let mut blob = Vec::with_capacity(length);
-        blob.extend_from_slice(&header.to_bytes());
-        for insn in relocations.into_iter().chain(self.insns) {
-            blob.extend_from_slice(&insn.based(base as u64).to_bytes());
-        }
-        blob.extend_from_slice(&self.data);
-        blob
+        let based = |insn: Insn| insn.based(base as u64);
+        let all: Vec<Insn> = relocations.into_iter().chain(self.insns).map(based).collect();
+        Ok(Blob::new(all.into_iter(), &self.data))
     }
 }
 
@@ -353,7 +352,7 @@ impl Insn {
         self
     }
 
-    fn to_bytes(self) -> [u8; 64] {
+    pub(super) fn to_bytes(self) -> [u8; 64] {
         let mut out = [0; 64];
         out[0] = self.op;
         out[1] = self.dst;
@@ -364,18 +363,6 @@ impl Insn {
         out[14..16].copy_from_slice(&self.tolerate[1].to_ne_bytes());
         for (place, arg) in out[16..].chunks_exact_mut(8).zip(self.args) {
             place.copy_from_slice(&arg.to_ne_bytes());
-        }
-        out
-    }
-}
-
-impl Header {
-    pub(crate) fn to_bytes(self) -> [u8; size_of::<Self>()] {
-        let mut out = [0; size_of::<Self>()];
-        let words = [self.magic, self.count, self.length, self.fault];
-        let all = words.into_iter().chain(self.preset.into_iter().map(i32::cast_unsigned));
-        for (place, word) in out.chunks_exact_mut(4).zip(all) {
-            place.copy_from_slice(&word.to_ne_bytes());
         }
         out
     }

@@ -131,6 +131,7 @@ fn turn(turn: Turn) -> &'static str {
         Turn::ContainerHooks => "the createContainer hooks",
         Turn::StartHooks => "the startContainer hooks",
         Turn::Listener => "the listener's way to the agent",
+        Turn::Created => "the record",
     }
 }
 

@@ -1,6 +1,7 @@
 //! A blob read back: checked for what the stub believes of it, and printed as a listing.
 
-use super::machine::{ANY, Header, Insn, MAGIC, REGISTERS, compare, kind, op, state};
+use super::blob::Blob;
+use super::machine::{ANY, Insn, REGISTERS, compare, kind, op, state};
 use super::names::call_name;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -21,8 +22,6 @@ pub struct Listing {
     data: usize,
 }
 
-const HEADER: usize = size_of::<Header>();
-const INSN: usize = size_of::<Insn>();
 /// Operands of each operation.
 const OPERANDS: [(u8, usize); 13] = [
     (op::CALL, 6),
@@ -54,10 +53,6 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes(array(bytes, at))
-}
-
 impl Insn {
     fn from_bytes(bytes: &[u8]) -> Self {
         let half = |at| u16::from_ne_bytes(array(bytes, at));
@@ -79,27 +74,11 @@ impl Listing {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] with what is wrong, and where.
-    pub fn decode(blob: &[u8]) -> Result<Self> {
-        if blob.len() < HEADER {
-            return Err(corrupt(format!("{} bytes are less than a header", blob.len())));
-        }
-        let (magic, count, length) = (word(blob, 0), word(blob, 4) as usize, word(blob, 8) as usize);
-        if magic != MAGIC {
-            return Err(corrupt(format!("it begins with {magic:#x}, not with {MAGIC:#x}")));
-        }
-        if length != blob.len() {
-            return Err(corrupt(format!("it has {} bytes and says {length}", blob.len())));
-        }
-        if count > (length - HEADER) / INSN {
-            return Err(corrupt(format!("{count} instructions do not fit into {length} bytes")));
-        }
-        let data = HEADER + count * INSN;
-        let instructions: Vec<Insn> = blob[HEADER..data].chunks_exact(INSN).map(Insn::from_bytes).collect();
-        let preset: Vec<i32> = (0..REGISTERS).map(|i| word(blob, 16 + 4 * i) as i32).collect();
-        if let Some(register) = preset.iter().position(|fd| *fd < -1) {
-            return Err(corrupt(format!("register {register} begins as no descriptor")));
-        }
-        let listing = Self { instructions, preset, blob: blob.to_vec(), data };
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let blob = Blob::from_bytes(bytes)?;
+        let instructions: Vec<Insn> = blob.instructions().map(Insn::from_bytes).collect();
+        let (preset, data) = (blob.presets().to_vec(), blob.data());
+        let listing = Self { instructions, preset, blob: bytes.to_vec(), data };
         let mut step = 0;
         for (at, insn) in listing.instructions.iter().enumerate() {
             listing.check(insn).map_err(|what| corrupt(format!("instruction {at}: {what}")))?;
@@ -312,6 +291,7 @@ impl fmt::Display for Operand<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::assemble::Assembler;
+    use super::super::blob::{HEADER, INSN};
     use super::*;
 
     fn small() -> Vec<u8> {
@@ -331,7 +311,7 @@ mod tests {
         asm.state(2);
         asm.pointers(&[path]);
         asm.place(end);
-        asm.encode()
+        asm.encode().unwrap().as_ref().to_vec()
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! flat blob for the stub.
 
 pub(crate) mod assemble;
+mod blob;
 mod compile;
 mod explain;
 mod failure;
@@ -14,6 +15,7 @@ pub mod machine;
 mod names;
 mod step;
 
+pub use blob::Blob;
 pub(crate) use compile::{
     Bound, ExecOptions, Filter, HookPlace, KEEP_GROUPS_ANNOTATION, Policy, Service, TYPE_ANNOTATION,
     compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,

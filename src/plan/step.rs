@@ -1,7 +1,7 @@
 //! The steps of a plan: what is done, by whom, and which place in `config.json` asked for it.
 
 use crate::mount::options::{DataOption, MountOptions};
-use crate::namespace::IdMaps;
+use crate::namespace::{IdMaps, Kind};
 use crate::process::capability::Sets;
 
 /// Who takes a step.
@@ -54,8 +54,13 @@ pub enum Owners {
 pub enum Slot {
     /// The cgroup v1 `tasks` file with this number among the container's hierarchies.
     Tasks(usize),
-    /// The namespace file at this path, to be joined.
-    Namespace(String),
+    /// A namespace to be joined.
+    Namespace {
+        /// Its kind.
+        kind: Kind,
+        /// Where its file is, in words where it has no path.
+        path: String,
+    },
     /// The `tasks` file of a resctrl group.
     Resctrl(String),
     /// The namespaces of the process behind this pidfd.
@@ -106,6 +111,31 @@ pub enum Turn {
     StartHooks,
     /// The listener of the filter has come, and goes to the agent; nobody waits for an answer.
     Listener,
+    /// Everything is done but what `start` asks for: the process is to be recorded.
+    Created,
+}
+
+impl Turn {
+    const CODES: [(Self, u8); 8] = [
+        (Self::IdMaps, b'u'),
+        (Self::NetDevices, b'n'),
+        (Self::Scope, b's'),
+        (Self::RuntimeHooks, b'r'),
+        (Self::ContainerHooks, b'c'),
+        (Self::StartHooks, b'h'),
+        (Self::Listener, b'l'),
+        (Self::Created, b'w'),
+    ];
+
+    /// The byte by which the stub says whose turn it is.
+    pub(crate) fn code(self) -> u8 {
+        Self::CODES.iter().find(|(turn, _)| *turn == self).map_or(0, |(_, code)| *code)
+    }
+
+    /// The turn of a byte.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::CODES.iter().find(|(_, known)| *known == code).map(|(turn, _)| *turn)
+    }
 }
 
 /// Who sends a filter's listener to the host side.

@@ -55,6 +55,16 @@ pub fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
     }))
 }
 
+/// Whether a process is a child of the caller that was not waited for yet, running or ended; `ECHILD` if it is not.
+pub fn is_child(pidfd: impl AsFd) -> Result<(), Errno> {
+    const P_PIDFD: i32 = 3;
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: all-zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let null = std::ptr::null::<u8>();
+    call!(libc::SYS_waitid, P_PIDFD, pidfd.as_fd().as_raw_fd(), &raw mut info, flags, null).map(drop)
+}
+
 /// poll(2) until `fd` is readable (or, for a pidfd, the process has ended); `false` at the deadline.
 pub fn poll_in(fd: impl AsFd, timeout_ms: i32) -> Result<bool, Errno> {
     let mut set = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };

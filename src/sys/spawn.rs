@@ -15,6 +15,17 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const STACK: usize = 16 << 10;
 
+/// Whether a descriptor is open and stays so across execve(2).
+pub fn passes_on(number: RawFd) -> bool {
+    super::call!(libc::SYS_fcntl, number, libc::F_GETFD)
+        .is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
+}
+
+/// A copy of a descriptor whose number is not below `floor`, closed on exec.
+pub fn duplicate_above(number: RawFd, floor: RawFd) -> Result<OwnedFd, Errno> {
+    super::call!(libc::SYS_fcntl, number, libc::F_DUPFD_CLOEXEC, floor).map(super::owned)
+}
+
 /// What to spawn, and where.
 #[derive(Debug)]
 pub struct Request<'a> {

@@ -73,6 +73,15 @@ pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
     one(message(sock, &mut [0; 64], 0))
 }
 
+/// Receives into a buffer, with the descriptor that came with it (close-on-exec), if any; no bytes: the end of the
+/// stream.
+pub fn receive_with_descriptor(
+    sock: impl AsFd,
+    buffer: &mut [u8],
+) -> Result<(usize, Option<OwnedFd>), Errno> {
+    one(message(sock, buffer, 0))
+}
+
 /// Receives one packet of a SOCK_SEQPACKET socket, and the descriptor that came with it: how many
 /// bytes of the buffer it has filled, 0 at the end.
 ///

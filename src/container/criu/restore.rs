@@ -11,10 +11,11 @@ use crate::container::create::{self, Until};
 use crate::container::hooks::{self, Kind, Launcher, Place};
 use crate::container::liveness::{self, Identity, Presence};
 use crate::container::lock::Lock;
-use crate::container::options::{Console, Stdio};
+use crate::container::options::Console;
 use crate::container::store::{Directory, PlanOptions, Record, Stage};
-use crate::container::{Container, Runtime, Status, handoff, id, slots};
-use crate::init::launch::{Answer, Launch};
+use crate::container::{Container, Runtime, Status, handoff, id};
+use crate::init::launch;
+use crate::init::presets::Sources;
 use crate::mount::{Detached, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
@@ -24,7 +25,7 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use serde::de::DeserializeOwned;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 const LOG: &str = "restore.log";
@@ -168,7 +169,8 @@ impl Restoring<'_> {
         let root = self.bundle.rootfs.display().to_string();
         let plan = compile_mount_points(&self.plan, &root, self.host);
         let tree = self.tree()?;
-        self.helper(&plan, tree.as_fd().as_raw_fd())
+        let sources = Sources { given: &[tree.as_fd()], ..Sources::default() };
+        self.helper(&plan, sources)
     }
 
     /// criu wants a root that is a mount of its own: this becomes one, in criu's mount namespace.
@@ -198,11 +200,12 @@ impl Restoring<'_> {
     fn run(&mut self, join: Option<&Join>, root: &str) -> Result<()> {
         let joined = external::restored_namespaces(&self.plan)?;
         let tree = self.tree()?;
-        let keep: Vec<i32> = joined.files.iter().map(|(_, file)| file.as_raw_fd()).collect();
-        let (mut null, mut kept) = (None, None);
+        let keep: Vec<BorrowedFd<'_>> = joined.files.iter().map(|(_, file)| file.as_fd()).collect();
+        let mut kept = None;
         let options = self.options;
         let descriptors = self.descriptors()?;
-        let mut stdio = slots::stdio(&options.stdio, &mut null)?;
+        let standard = options.stdio.standard()?;
+        let mut stdio = standard.descriptors();
         keep_null(&descriptors, &mut stdio, &mut kept)?;
         let setup = Setup {
             runtime: &self.container.runtime,
@@ -319,40 +322,25 @@ impl Restoring<'_> {
             return Ok(());
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
-        self.helper(&compile_loopback(self.host), pidfd.as_raw_fd())
+        let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+        self.helper(&compile_loopback(self.host), sources)
     }
 
     /// criu needs a root to write to, and leaves it so: before anything runs in it, it is read-only again.
     fn readonly_root(&self) -> Result<()> {
         let asked = self.plan.lines().iter().any(|line| line.step == Step::ReadonlyRoot);
         match &self.init {
-            Some(pidfd) if asked => self.helper(&compile_readonly_root(self.host), pidfd.as_raw_fd()),
+            Some(pidfd) if asked => {
+                let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+                self.helper(&compile_readonly_root(self.host), sources)
+            }
             _ => Ok(()),
         }
     }
 
-    /// Runs a plan that ends by itself, with one descriptor.
-    fn helper(&self, plan: &Plan, slot: RawFd) -> Result<()> {
-        let mut null = None;
-        let stub = Launch {
-            blob: plan.encode(),
-            presets: &[slot],
-            namespaces: plan.spawn_flags,
-            cgroup: None,
-            stdio: slots::stdio(&Stdio::Null, &mut null)?,
-            preserve: 0,
-            two_stages: plan.two_stages,
-            fault: self.container.runtime.fault(),
-        }
-        .spawn()?;
-        let done = match stub.answer()? {
-            Answer::Created => Ok(()),
-            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
-            Answer::Died(step) => Err(plan.death(step)),
-            _ => Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")),
-        };
-        stub.destroy();
-        done
+    /// Runs a plan that ends by itself.
+    fn helper(&self, plan: &Plan, sources: Sources<'_>) -> Result<()> {
+        Ok(launch::run(plan, sources, self.container.runtime.fault())?)
     }
 
     fn notified(&mut self, notice: Notice<'_>) -> Result<()> {

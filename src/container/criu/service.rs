@@ -5,7 +5,8 @@ use super::message::{self, Features, Kind, Opts, Response, Version};
 use super::options::Criu;
 use super::{log, unsupported};
 use crate::cgroup::{Join, Superblock};
-use crate::init::launch::{Answer, Launch, Stub};
+use crate::init::launch::{Alone, End, Launch, Stub, lost, serve};
+use crate::init::presets::{Presets, Sources, Standard};
 use crate::plan::{Host, Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
@@ -14,7 +15,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// The oldest that knows all of what is asked of it: external pid namespaces, `status-ready`.
@@ -33,7 +34,7 @@ pub(super) struct Setup<'a> {
     /// Its standard descriptors.
     pub(super) stdio: [Option<BorrowedFd<'a>>; 3],
     /// Descriptors that it keeps with their numbers.
-    pub(super) keep: &'a [RawFd],
+    pub(super) keep: &'a [BorrowedFd<'a>],
     /// The cgroup that it joins by files.
     pub(super) join: Option<&'a Join>,
     /// It is in a session of its own, unless the container is a job of its terminal.
@@ -95,25 +96,19 @@ impl Service {
             },
             host,
         );
-        let mut presets: Vec<RawFd> =
-            setup.join.iter().flat_map(|join| join.files()).map(AsRawFd::as_raw_fd).collect();
-        presets.extend(setup.root.map(|(tree, _)| tree.as_raw_fd()));
-        presets.push(theirs.as_raw_fd());
-        presets.extend(setup.keep);
+        let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
+        given.push(theirs.as_fd());
+        given.extend(setup.keep);
+        let presets = Presets::open(&plan, Sources { given: &given, ..Sources::default() })?;
         let cgroups = Superblock::remember();
-        let stub = Launch {
-            blob: plan.encode(),
-            presets: &presets,
-            namespaces: plan.spawn_flags,
-            cgroup: None,
-            stdio: setup.stdio,
-            preserve: 0,
-            two_stages: plan.two_stages,
-            fault: None,
-        }
-        .spawn()?;
+        let standard = Standard::Given(setup.stdio);
+        let launch =
+            Launch { plan: &plan, presets: &presets, join: setup.join, standard: &standard, fault: None };
+        let stub = launch.begin()?;
+        drop(presets);
+        drop(given);
         drop(theirs);
-        let service = Self {
+        let mut service = Self {
             socket: Some(ours),
             stub,
             session: setup.session,
@@ -126,15 +121,16 @@ impl Service {
     }
 
     /// Whether the stub has become criu.
-    fn started(&self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
-        match self.stub.answer()? {
-            Answer::Executed => Ok(()),
-            Answer::Failed(f) if matches!(f.errno, Errno::ENOENT | Errno::EACCES) && f.call.is_none() => {
-                Err(not_found(setup.criu, f.errno))
-            }
-            Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
-            Answer::Died(step) => Err(plan.death(step)),
-            _ => Err(Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")),
+    fn started(&mut self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
+        match serve(&mut Alone { stub: &mut self.stub, plan }) {
+            Ok(End::Executed) => Ok(()),
+            Ok(End::Created | End::Done) => Err(lost()),
+            Err(stopped) => match stopped.error.errno() {
+                Some(errno @ (Errno::ENOENT | Errno::EACCES)) if stopped.error.phase() == Phase::Exec => {
+                    Err(not_found(setup.criu, errno))
+                }
+                _ => Err(stopped.error),
+            },
         }
     }
 

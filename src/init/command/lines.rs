@@ -151,7 +151,7 @@ impl Compiler<'_> {
             joined.iter().map(|namespace| namespace.kind).collect()
         };
         for kind in opened {
-            let slot = self.slot(Slot::Namespace(kind.name().into()));
+            let slot = self.slot(Slot::Namespace { kind, path: kind.name().into() });
             self.step(Step::JoinNamespace { slot, kind: kind.name(), flags: kind.flag() });
         }
     }
@@ -211,7 +211,7 @@ impl Compiler<'_> {
             Root::Found if self.command.proc => self.step(Step::HostRoot),
             Root::Found => return Ok(()),
             Root::Mount(_) => {
-                let slot = self.slot(Slot::Tree { path: "a mount".into(), recursive: true, idmap: None });
+                let slot = self.slot(Slot::Given);
                 self.step(Step::Root { path: "a mount".into(), slot: Some(slot) });
             }
             Root::Directory(path) => self.step(Step::Root { path: path.clone(), slot: None }),

@@ -7,15 +7,16 @@ mod tests;
 
 pub use child::Child;
 
-use super::launch::{Answer, Launch, Stub};
+use super::launch::{End, HostSide, Launch, Stub, lost, serve};
+use super::presets::{Presets, Sources, Standard};
+use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
 use crate::namespace::{self, Set};
-use crate::plan::Plan;
+use crate::plan::{Plan, Turn};
 use crate::process::capability::Sets;
 use crate::seccomp::Program;
-use crate::{Error, ErrorKind, Phase, Result};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A program to run: in which namespaces, cgroup and root, as whom, and with what.
 ///
@@ -297,50 +298,42 @@ impl<'a> Command<'a> {
     fn spawn_with_fault(&self, fault: Option<u16>) -> Result<Child> {
         let joined = lines::open(self.namespaces)?;
         let plan = lines::compile(self, &joined)?;
-        let files = self.cgroup.map_or(&[][..], Join::files);
-        let mut presets: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
-        presets.extend(joined.iter().map(|namespace| namespace.fd.as_raw_fd()));
-        if let Root::Mount(root) = self.root {
-            presets.push(root.as_fd().as_raw_fd());
-        }
-        let stub = Launch {
-            blob: plan.encode(),
-            presets: &presets,
-            namespaces: plan.spawn_flags,
-            cgroup: self.cgroup.and_then(Join::directory),
-            stdio: self.stdio,
-            preserve: self.preserve,
-            two_stages: plan.two_stages,
-            fault,
-        }
-        .spawn()?;
-        match self.serve(&plan, &stub) {
-            Ok(()) => Ok(Child::new(stub.pid, stub.pidfd)),
-            Err(error) => {
-                stub.destroy();
-                Err(error)
+        let root = match self.root {
+            Root::Mount(root) => vec![root.as_fd()],
+            Root::Found | Root::Directory(_) => Vec::new(),
+        };
+        let sources = Sources { joined: Some(&joined), given: &root, ..Sources::default() };
+        let presets = Presets::open(&plan, sources)?;
+        let standard = Standard::Given(self.stdio);
+        let launch = Launch { plan: &plan, presets: &presets, join: self.cgroup, standard: &standard, fault };
+        let mut running = Running { stub: launch.begin()?, plan: &plan, namespaces: self.namespaces };
+        match serve(&mut running) {
+            Ok(End::Executed) => Ok(Child::new(running.stub.pid, running.stub.pidfd)),
+            other => {
+                running.stub.destroy();
+                other?;
+                Err(lost())
             }
         }
     }
+}
 
-    /// Takes the host side's turns until the program has been executed.
-    fn serve(&self, plan: &Plan, stub: &Stub) -> Result<()> {
-        loop {
-            match stub.answer()? {
-                Answer::Executed => return Ok(()),
-                Answer::Failed(f) => return Err(plan.failure(f.step, f.call, f.errno)),
-                Answer::Died(step) => return Err(plan.death(step)),
-                Answer::Turn => {
-                    if let Some(set) = self.namespaces {
-                        namespace::write_id_maps(stub.pid, set.id_maps())?;
-                    }
-                    stub.go()?;
-                }
-                Answer::Created => {
-                    let what = "the init stub does not follow its plan";
-                    return Err(Error::new(ErrorKind::System, Phase::Launch, what));
-                }
-            }
+/// A command on its way to its execve(2).
+struct Running<'a> {
+    stub: Stub,
+    plan: &'a Plan,
+    namespaces: Option<&'a Set>,
+}
+
+impl HostSide for Running<'_> {
+    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
+        Ok((&mut self.stub, self.plan))
+    }
+
+    fn take(&mut self, turn: Turn, _: Option<OwnedFd>) -> Result<()> {
+        match (turn, self.namespaces) {
+            (Turn::IdMaps, Some(set)) => namespace::write_id_maps(self.stub.pid, set.id_maps()),
+            _ => Err(lost()),
         }
     }
 }

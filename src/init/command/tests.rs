@@ -1,4 +1,5 @@
 use super::*;
+use crate::{ErrorKind, Phase};
 use crate::namespace::{Clock, IdMap, Kind};
 use crate::process::capability::{CapSet, Sets};
 use crate::seccomp::{Action, Profile, Rule};

@@ -173,7 +173,7 @@ impl Compiler<'_> {
         }
         for (kind, path) in kinds {
             let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
-            let slot = self.slot(Slot::Namespace(path));
+            let slot = self.slot(Slot::Namespace { kind, path });
             self.asked(pointer, Step::JoinNamespace { slot, kind: kind.name(), flags: kind.flag() });
         }
         Ok(())

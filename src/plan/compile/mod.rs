@@ -14,8 +14,9 @@ mod remount;
 mod service;
 
 use self::program::CAP_SYS_ADMIN;
+use super::blob::Blob;
 use super::lower::{self, Kernel};
-use super::step::{Line, Origin, Slot, Step};
+use super::step::{Line, Origin, Slot, Step, Turn};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
@@ -230,8 +231,27 @@ impl Plan {
     }
 
     /// The stub's column as a blob.
-    pub fn encode(&self) -> Vec<u8> {
-        lower::lower(&self.lines, self.slots.len(), self.kernel)
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] with the pointer of what needs more than the stub has.
+    pub fn encode(&self) -> Result<Blob> {
+        // A step's number is half a word of its instructions.
+        if self.lines.len() > usize::from(u16::MAX) {
+            return Err(self.too_large(usize::from(u16::MAX)));
+        }
+        lower::lower(&self.lines, self.slots.len(), self.kernel).map_err(|line| self.too_large(line.into()))
+    }
+
+    /// The error for a plan that does not fit.
+    fn too_large(&self, line: usize) -> Error {
+        let why = "the configuration takes more than the init stub can hold";
+        let error = Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why);
+        let Some(line) = self.lines.get(line) else { return error };
+        let error = error.on(line.step.to_string());
+        match line.pointer() {
+            Some(pointer) => error.with_pointer(pointer),
+            None => error,
+        }
     }
 
     /// The process cannot be born in its cgroup and moves there by file: a cgroup namespace is rooted where
@@ -272,13 +292,36 @@ impl Plan {
         }
     }
 
-    /// Whether a hook of this turn, or any other host work, is waited for.
-    pub(crate) fn turns(&self) -> impl Iterator<Item = super::step::Turn> {
-        self.lines.iter().filter_map(|line| match line.step {
-            Step::AwaitHost(turn) => Some(turn),
-            Step::Seccomp { listener: Some(_), .. } => Some(super::step::Turn::Listener),
-            _ => None,
+    /// Whether the first of two processes clones the second one before any turn of the host side's.
+    pub(crate) fn hands_over_at_once(&self) -> bool {
+        let first = self
+            .lines
+            .iter()
+            .find(|line| matches!(line.step, Step::HandOver { .. } | Step::AwaitHost(_) | Step::Created));
+        first.is_some_and(|line| matches!(line.step, Step::HandOver { .. }))
+    }
+
+    /// Whether the stub gives this turn to the host side.
+    pub(crate) fn has(&self, turn: Turn) -> bool {
+        self.lines.iter().any(|line| match &line.step {
+            Step::AwaitHost(other) => *other == turn,
+            Step::Seccomp { listener: Some(_), .. } => turn == Turn::Listener,
+            Step::Created => turn == Turn::Created,
+            _ => false,
         })
+    }
+
+    /// An error with the place in `config.json` whose step uses a slot.
+    pub(crate) fn at_slot(&self, number: usize, error: Error) -> Error {
+        let used = self.lines.iter().find(|line| match &line.step {
+            Step::Root { slot, .. } | Step::Mount { slot, .. } => *slot == Some(number),
+            Step::JoinResctrl { slots } => slots.contains(&number),
+            _ => false,
+        });
+        match used.and_then(Line::pointer) {
+            Some(pointer) => error.with_pointer(pointer),
+            None => error,
+        }
     }
 }
 

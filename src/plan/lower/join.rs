@@ -1,7 +1,7 @@
 //! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
 
 use super::super::machine::compare;
-use super::super::step::Step;
+use super::super::step::{Step, Turn};
 use super::Lower;
 use nix::errno::Errno;
 
@@ -38,7 +38,7 @@ impl Lower {
             Step::Unshare { namespaces } => {
                 self.asm.call(libc::SYS_unshare, &[(*namespaces).into()]);
             }
-            Step::AwaitHost(_) => self.await_host(),
+            Step::AwaitHost(turn) => self.await_host(*turn),
             Step::BecomeRoot => {
                 self.asm.call(libc::SYS_setresgid, &[0.into(), 0.into(), 0.into()]);
                 self.asm.call(libc::SYS_setresuid, &[0.into(), 0.into(), 0.into()]);
@@ -66,9 +66,9 @@ impl Lower {
         }
     }
 
-    /// One byte to the host side, and one back.
-    pub(super) fn await_host(&mut self) {
-        let byte = self.asm.scratch(8);
+    /// The turn's byte to the host side, and one back.
+    pub(super) fn await_host(&mut self, turn: Turn) {
+        let byte = self.asm.bytes(&[turn.code()]);
         let control = Self::control();
         self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]);
         let got = self.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);

@@ -8,6 +8,7 @@ mod rootfs;
 mod terminal;
 
 use super::assemble::{Arg, Assembler, Reg};
+use super::blob::Blob;
 use super::machine::{CONTROL, FIRST_SLOT, MEMORY};
 use super::step::{Line, Step};
 use std::ffi::CStr;
@@ -60,7 +61,10 @@ struct Lower {
 }
 
 /// Encodes the stub's column.
-pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Vec<u8> {
+///
+/// # Errors
+/// The line that needs more registers than the stub has.
+pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Result<Blob, u16> {
     let mut lower = Lower {
         asm: Assembler::new(FIRST_SLOT + slots),
         kernel,

@@ -1,7 +1,7 @@
 //! What the process is given, and how it begins.
 
 use super::super::machine::{compare, last, state};
-use super::super::step::{Groups, Sender, Step};
+use super::super::step::{Groups, Sender, Step, Turn};
 use super::{CWD, Lower};
 use crate::plan::assemble::Arg;
 use crate::process::capability::{CapSet, Sets};
@@ -99,7 +99,7 @@ impl Lower {
             Step::Created => {
                 self.asm.state(state::CREATED);
                 // Until the host side has recorded this process, it does not outlive the host side.
-                self.await_host();
+                self.await_host(Turn::Created);
                 self.asm.call(libc::SYS_close, &[Self::control().into()]);
             }
             Step::AwaitStart { slot } => self.await_start(*slot),
@@ -148,11 +148,11 @@ impl Lower {
             None => self.asm.call(libc::SYS_seccomp, &[set.into(), flags.into(), program]),
             Some(Sender::Itself) => {
                 let fd = self.asm.call_to(libc::SYS_seccomp, &[set.into(), flags.into(), program]);
-                self.send(socket, fd, "l", false);
+                self.send(socket, fd, &[Turn::Listener.code()], false);
                 self.asm.release(fd);
             }
             Some(Sender::Aside) => {
-                let (header, place) = self.message("l");
+                let (header, place) = self.message(&[Turn::Listener.code()]);
                 self.asm.listener(flags, program, place, socket, header);
             }
         }
@@ -310,7 +310,7 @@ impl Lower {
         let caller =
             self.asm.call_to(libc::SYS_accept4, &[listener.into(), 0.into(), 0.into(), flags.into()]);
         // One that is dead already has not started anything: the next one will.
-        if let Some(sent) = self.send(caller, Self::memory(), "s", true) {
+        if let Some(sent) = self.send(caller, Self::memory(), b"s", true) {
             self.asm.jump_if(compare::GREATER_EQUAL, sent, 0, called);
             self.asm.release(sent);
         }

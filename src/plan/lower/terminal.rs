@@ -39,7 +39,7 @@ impl Lower {
         if console {
             self.console(slave);
         }
-        self.send(Self::slot(slot), master, "/dev/ptmx", false);
+        self.send(Self::slot(slot), master, b"/dev/ptmx", false);
         self.asm.call(libc::SYS_close, &[Self::slot(slot).into()]);
         self.asm.close(master);
         for target in 0..3 {
@@ -93,7 +93,7 @@ impl Lower {
     }
 
     /// One descriptor and a few bytes over a socket; the answer's register where a dead peer is one.
-    pub(super) fn send(&mut self, socket: Reg, fd: Reg, text: &str, dead_peer: bool) -> Option<Reg> {
+    pub(super) fn send(&mut self, socket: Reg, fd: Reg, text: &[u8], dead_peer: bool) -> Option<Reg> {
         let (header, place) = self.message(text);
         self.asm.store(4, place, fd);
         let args = [socket.into(), header, libc::MSG_NOSIGNAL.into()];
@@ -106,8 +106,8 @@ impl Lower {
     }
 
     /// A message of a few bytes with one descriptor, and the place where that is to be stored.
-    pub(super) fn message(&mut self, text: &str) -> (Arg, Arg) {
-        let data = self.string(text);
+    pub(super) fn message(&mut self, text: &[u8]) -> (Arg, Arg) {
+        let data = self.asm.bytes(text);
         let mut iov = [0u8; 16];
         iov[8..].copy_from_slice(&(text.len() as u64).to_ne_bytes());
         let iov = self.asm.structure(&iov, &[(0, data)]);
