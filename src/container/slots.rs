@@ -3,8 +3,8 @@
 use super::options::Stdio;
 use super::store::Directory;
 use crate::cgroup::Join;
-use crate::mount::{self, Detached};
-use crate::plan::{Owners, Plan, Slot, Step};
+use crate::mount::{self, Detached, Propagation, PropagationKind};
+use crate::plan::{NamespaceStep, Owners, Plan, RootfsStep, Slot, Step, Which};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -58,10 +58,14 @@ impl Slots {
                 }
                 Slot::Namespace(_) => {
                     let kind = plan.lines().iter().find_map(|line| match &line.step {
-                        Step::JoinNamespace { slot, kind, .. } if *slot == number => Some(*kind),
+                        Step::Namespace(NamespaceStep::JoinNamespace { slot, which: Which::One(kind) })
+                            if *slot == number =>
+                        {
+                            Some(*kind)
+                        }
                         _ => None,
                     });
-                    let at = namespaces.iter().position(|joined| Some(joined.kind.name()) == kind);
+                    let at = namespaces.iter().position(|joined| Some(joined.kind) == kind);
                     at.map(|at| namespaces.swap_remove(at).fd)
                 }
                 Slot::Tree { .. } | Slot::FileSystem { .. } => {
@@ -94,7 +98,7 @@ fn detached(slot: &Slot) -> Result<OwnedFd> {
         Slot::Tree { path, recursive, idmap } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
             // What the host shares it hears of: the copy is to listen only.
-            tree.propagate(libc::MS_SLAVE, true)?;
+            tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
                 tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
             }
@@ -126,8 +130,9 @@ fn owners(owners: &Owners) -> Result<OwnedFd> {
 /// The error with the place in `config.json` whose step uses the slot.
 fn at_slot(plan: &Plan, number: usize, error: Error) -> Error {
     let used = plan.lines().iter().find(|line| match &line.step {
-        Step::Root { slot, .. } | Step::Mount { slot, .. } => *slot == Some(number),
-        Step::JoinResctrl { slots } => slots.contains(&number),
+        Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(number),
+        Step::Rootfs(RootfsStep::Mount(mount)) => mount.slot() == Some(number),
+        Step::Namespace(NamespaceStep::JoinResctrl { slots }) => slots.contains(&number),
         _ => false,
     });
     match used.and_then(|line| line.pointer()) {

@@ -27,7 +27,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
     /// Descriptors from 3 on that its program keeps.
     pub(crate) preserve: u32,
-    /// The stub that is spawned clones the final one ([`Step::HandOver`](crate::plan::Step)).
+    /// The stub that is spawned clones the final one ([`ControlStep::HandOver`](crate::plan::ControlStep)).
     pub(crate) two_stages: bool,
     /// Makes a step fail, for tests.
     pub(crate) fault: Option<u16>,

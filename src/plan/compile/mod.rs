@@ -15,7 +15,9 @@ mod service;
 
 use self::program::CAP_SYS_ADMIN;
 use super::lower::{self, Kernel};
-use super::step::{Line, Origin, Slot, Step};
+use super::step::{
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step, Turn,
+};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
@@ -242,20 +244,24 @@ impl Plan {
         if self.spawn_flags & NEW == 0 {
             return;
         }
-        let Some(join) = self.lines.iter().position(|line| matches!(line.step, Step::JoinCgroup { .. }))
+        let Some(join) = self
+            .lines
+            .iter()
+            .position(|line| matches!(line.step, Step::Namespace(NamespaceStep::JoinCgroup { .. })))
         else {
             return;
         };
         self.spawn_flags &= !NEW;
         let mut origin = Origin::Standard;
         for line in &mut self.lines[..join] {
-            if let Step::Spawn { namespaces, into_cgroup } = &mut line.step {
+            if let Step::Host(HostStep::Spawn { namespaces, into_cgroup }) = &mut line.step {
                 *namespaces &= !NEW;
                 *into_cgroup = false;
                 origin = line.origin.clone();
             }
         }
-        self.lines.insert(join + 1, Line { origin, step: Step::Unshare { namespaces: NEW } });
+        let step = NamespaceStep::Unshare { namespaces: NEW }.into();
+        self.lines.insert(join + 1, Line { origin, step });
     }
 
     /// The cgroup could not be made and the container stays in its creator's, `own`: that is shown in its place, to be looked at.
@@ -263,20 +269,21 @@ impl Plan {
         let planned = self.cgroup.as_ref().and_then(|planned| planned.record.unified.as_ref());
         let Some(planned) = planned.map(|path| path.display().to_string()) else { return };
         for line in &mut self.lines {
-            if let Step::Mount { mount, slot: None } = &mut line.step
-                && mount.source == planned
+            if let Step::Rootfs(RootfsStep::Mount(mount)) = &mut line.step
+                && let Source::Path(path) = &mut mount.from
+                && *path == planned
             {
-                mount.source = own.display().to_string();
+                *path = own.display().to_string();
                 only_to_be_looked_at(&mut mount.options);
             }
         }
     }
 
     /// Whether a hook of this turn, or any other host work, is waited for.
-    pub(crate) fn turns(&self) -> impl Iterator<Item = super::step::Turn> {
+    pub(crate) fn turns(&self) -> impl Iterator<Item = Turn> {
         self.lines.iter().filter_map(|line| match line.step {
-            Step::AwaitHost(turn) => Some(turn),
-            Step::Seccomp { listener: Some(_), .. } => Some(super::step::Turn::Listener),
+            Step::Control(ControlStep::AwaitHost(turn)) => Some(turn),
+            Step::Process(ProcessStep::Seccomp { listener: Some(_), .. }) => Some(Turn::Listener),
             _ => None,
         })
     }
@@ -378,15 +385,15 @@ impl<'a> Compiler<'a> {
         Ok(Some(CgroupPlan { record, settings, options, unit }))
     }
 
-    fn line(&mut self, origin: Origin, step: Step) {
-        self.lines.push(Line { origin, step });
+    fn line(&mut self, origin: Origin, step: impl Into<Step>) {
+        self.lines.push(Line { origin, step: step.into() });
     }
 
-    fn standard(&mut self, step: Step) {
+    fn standard(&mut self, step: impl Into<Step>) {
         self.line(Origin::Standard, step);
     }
 
-    fn asked(&mut self, pointer: impl Into<String>, step: Step) {
+    fn asked(&mut self, pointer: impl Into<String>, step: impl Into<Step>) {
         self.line(Origin::Pointer(pointer.into()), step);
     }
 
