@@ -44,7 +44,8 @@ fn plan(name: &str, text: &[u8]) -> String {
     let options = Options { id, wait_for_start: true, console, cgroup_manager, ..Options::default() };
     match compile(&bundle, &host(name.contains("v2")), &options) {
         Ok(plan) => {
-            let listing = Listing::decode(plan.encode().unwrap().as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let listing =
+                Listing::decode(plan.encode().unwrap().as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
             let stub = plan.lines().iter().filter(|line| line.step.side() == Side::Stub).count();
             assert!(listing.instructions().len() >= stub / 2, "{name}: {listing}");
             plan.to_string()

@@ -206,6 +206,30 @@ fn no_function_or_file_is_left_half_done() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What a step says, and what becomes of it, is decided for each step by name: clippy refuses a wildcard arm there.
+#[test]
+fn no_match_over_steps_has_a_wildcard() {
+    const LINTS: [&str; 2] =
+        ["clippy::match_wildcard_for_single_variants", "clippy::wildcard_enum_match_arm"];
+    let mut wrong = Vec::new();
+    for dir in ["src/plan/step", "src/plan/lower"] {
+        let dir = top().join(dir);
+        let room = dir.join("mod.rs");
+        let denied = format!("#![deny({})]", LINTS.join(", "));
+        if !code(&room).lines().any(|line| line == denied) {
+            wrong.push(format!("{} has no {denied}", room.display()));
+        }
+        // No other attribute names them, such as one that lets them pass.
+        for path in sources(&dir) {
+            let text = code(&path).replace(&denied, "");
+            if LINTS.iter().any(|lint| text.contains(lint)) {
+                wrong.push(format!("{} has another level for them", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The README's second command is what CI runs.
 #[test]
 fn ci_runs_what_the_readme_says() {

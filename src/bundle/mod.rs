@@ -4,6 +4,7 @@
 //! validated configuration and a root file system. [`validate()`] finds every breach of the spec's
 //! rules that can be found without looking at the host.
 
+mod hook_kind;
 mod load;
 mod model;
 pub(crate) mod names;
@@ -17,6 +18,7 @@ mod template;
 mod tests;
 mod validate;
 
+pub use hook_kind::HookKind;
 pub use load::{Bundle, CONFIG, mounts_from_json};
 pub use names::{parse_id_list, sysctl_path};
 pub use spec::Spec;

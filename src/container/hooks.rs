@@ -6,7 +6,8 @@
 //! when its timeout has passed, and then its whole process group is killed.
 
 use super::State;
-use crate::bundle::spec::{Hook, Hooks};
+pub(crate) use crate::bundle::HookKind as Kind;
+use crate::bundle::spec::Hook;
 use crate::init::launch::{self, Alone, End, Launch, Stub, serve};
 use crate::init::presets::{Presets, Sources, Standard};
 use crate::plan::{HookPlace, Host, compile_hook};
@@ -22,54 +23,6 @@ use std::time::{Duration, Instant};
 const KEPT: usize = 8 << 10;
 /// How long a killed hook may take to be gone.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The six points (runtime-spec `config.md#posix-platform-hooks`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Prestart,
-    CreateRuntime,
-    CreateContainer,
-    StartContainer,
-    Poststart,
-    Poststop,
-}
-
-impl Kind {
-    /// All, in the order of a container's life.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Prestart,
-        Self::CreateRuntime,
-        Self::CreateContainer,
-        Self::StartContainer,
-        Self::Poststart,
-        Self::Poststop,
-    ];
-
-    /// The property's name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Prestart => "prestart",
-            Self::CreateRuntime => "createRuntime",
-            Self::CreateContainer => "createContainer",
-            Self::StartContainer => "startContainer",
-            Self::Poststart => "poststart",
-            Self::Poststop => "poststop",
-        }
-    }
-
-    /// The hooks of this point.
-    pub(crate) fn of(self, hooks: Option<&Hooks>) -> &[Hook] {
-        let Some(hooks) = hooks else { return &[] };
-        match self {
-            Self::Prestart => &hooks.prestart,
-            Self::CreateRuntime => &hooks.create_runtime,
-            Self::CreateContainer => &hooks.create_container,
-            Self::StartContainer => &hooks.start_container,
-            Self::Poststart => &hooks.poststart,
-            Self::Poststop => &hooks.poststop,
-        }
-    }
-}
 
 /// A hook which has been started: the leader of a process group of its own, and a child of the
 /// caller.

@@ -10,7 +10,7 @@ use crate::bundle::spec::{Mount, Process};
 use crate::bundle::{Bundle, validate};
 use crate::init::launch::{self, Stopped};
 use crate::init::presets::Sources;
-use crate::plan::{Host, Plan, Step, compile_mounts, compile_unmounts};
+use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -106,7 +106,7 @@ fn mounted(plan: &Plan, line: u16) -> Vec<&str> {
     let before = plan.lines().iter().take(usize::from(line));
     before
         .filter_map(|line| match &line.step {
-            Step::Mount { mount, .. } if mount.options.remount.is_none() => Some(mount.destination.as_str()),
+            Step::Rootfs(RootfsStep::Mount(mount)) if !mount.is_remount() => Some(mount.destination.as_str()),
             _ => None,
         })
         .collect()

@@ -4,7 +4,7 @@ use super::Status;
 use super::create::{Making, Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
 use crate::init::launch::{End, HostSide, Stub, lost, serve};
-use crate::plan::{Plan, Step, Turn};
+use crate::plan::{HostStep, Plan, Step, Turn};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,7 +48,7 @@ impl Making<'_> {
 
     fn move_net_devices(&self) -> Result<()> {
         let found = self.plan.lines().iter().find_map(|line| match &line.step {
-            Step::MoveNetDevices { devices } => Some((line, devices)),
+            Step::Host(HostStep::MoveNetDevices { devices }) => Some((line, devices)),
             _ => None,
         });
         let (line, devices) = found.ok_or_else(lost)?;

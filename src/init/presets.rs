@@ -1,7 +1,7 @@
 //! The descriptors which a plan begins with: opened for its slots, in their order, and by nothing else.
 
 use crate::cgroup::Join;
-use crate::mount::{self, Detached};
+use crate::mount::{self, Detached, Propagation, PropagationKind};
 use crate::namespace::{Joined, Kind};
 use crate::plan::{Owners, Plan, Slot};
 use crate::sys;
@@ -100,7 +100,7 @@ fn open(slot: &Slot) -> Result<OwnedFd> {
         Slot::Tree { path, recursive, idmap } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
             // What the host shares it hears of: the copy is to listen only.
-            tree.propagate(libc::MS_SLAVE, true)?;
+            tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
                 tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
             }

@@ -1,7 +1,7 @@
 //! A mount that is not attached anywhere yet.
 
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
-use super::{failed, options};
+use super::{Propagation, failed};
 use crate::sys::mount::{self as sys, MountAttr, attr};
 use crate::sys::{fs, mount};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -71,15 +71,13 @@ impl Detached {
 
     /// Makes the changes of propagation that the options ask for, in order.
     pub fn apply_propagation(&self, options: &MountOptions) -> Result<()> {
-        options
-            .propagation
-            .iter()
-            .try_for_each(|p: &options::Propagation| self.propagate(p.flag, p.recursive))
+        options.propagation.iter().try_for_each(|change| self.propagate(*change))
     }
 
-    /// Sets the propagation: `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`.
-    pub fn propagate(&self, flag: u64, recursive: bool) -> Result<()> {
-        self.change(&MountAttr { propagation: flag, ..MountAttr::default() }, recursive)
+    /// Sets the propagation.
+    pub fn propagate(&self, change: Propagation) -> Result<()> {
+        let attributes = MountAttr { propagation: change.kind.flag(), ..MountAttr::default() };
+        self.change(&attributes, change.recursive)
     }
 
     /// Makes it read-only, with all mounts below it if `recursive`.
@@ -176,6 +174,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mount::options;
 
     fn parse(list: &[&str]) -> MountOptions {
         options::parse(&list.iter().map(|&o| o.to_owned()).collect::<Vec<_>>()).unwrap()

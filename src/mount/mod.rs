@@ -12,12 +12,14 @@ pub mod kind;
 pub mod options;
 pub mod overlay;
 pub mod pivot;
+mod propagation;
 pub mod rootfs;
 mod walk;
 
 pub use detached::Detached;
 pub use options::MountOptions;
 pub use overlay::{Layer, Overlay};
+pub use propagation::{Propagation, PropagationKind};
 pub use rootfs::Rootfs;
 
 use crate::{Error, Phase};

@@ -5,6 +5,7 @@
 //! system's driver. [`parse`] sorts a list into these, in the terms of the fd-based mount API.
 
 use super::idmap::{Ranges, parse_ranges};
+use super::{Propagation, PropagationKind};
 use crate::sys::mount::{MountAttr, attr};
 use std::fmt;
 
@@ -19,17 +20,6 @@ pub struct OptionError {
     pub index: usize,
     /// What is wrong.
     pub message: String,
-}
-
-/// A change of propagation, to be made after the mount is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Propagation {
-    /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`.
-    pub flag: u64,
-    /// For all mounts below it too.
-    pub recursive: bool,
-    /// Index in the list of options.
-    pub index: usize,
 }
 
 /// A request of which there can be only one, and whether it goes for all mounts below.
@@ -92,7 +82,7 @@ pub struct MountOptions {
     pub rec_clear: u64,
     /// Flags of the superblock of a new file system.
     pub superblock: Vec<SuperFlag>,
-    /// Changes of propagation, in order.
+    /// Changes of propagation, in order, to be made after the mount is attached.
     pub propagation: Vec<Propagation>,
     /// `bind`, `rbind`.
     pub bind: Option<Depth>,
@@ -176,7 +166,7 @@ enum Effect {
     ReadOnly(bool),
     /// Superblock flag: the fsconfig key, and the key it takes the place of.
     Super(&'static str, &'static str),
-    Propagation(libc::c_ulong, bool),
+    Propagation(Propagation),
     Bind(bool),
     Idmap(bool),
     Remount,
@@ -207,8 +197,8 @@ const fn atime(mode: u64, set: bool) -> Effect {
 const fn ratime(mode: u64, set: bool) -> Effect {
     Atime { mode, set, recursive: true }
 }
-const fn prop(flag: libc::c_ulong, recursive: bool) -> Effect {
-    Effect::Propagation(flag, recursive)
+const fn prop(kind: PropagationKind, recursive: bool) -> Effect {
+    Effect::Propagation(Propagation { kind, recursive })
 }
 
 /// Every option of `config.md#linux-mount-options`, sorted by name.
@@ -237,7 +227,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("nostrictatime", atime(attr::STRICTATIME, false)),
     ("nosuid", on(attr::NOSUID)),
     ("nosymfollow", on(attr::NOSYMFOLLOW)),
-    ("private", prop(libc::MS_PRIVATE, false)),
+    ("private", prop(PropagationKind::Private, false)),
     ("ratime", ratime(attr::NOATIME, false)),
     ("rbind", Bind(true)),
     ("rdev", roff(attr::NODEV)),
@@ -255,26 +245,26 @@ const TABLE: &[(&str, Effect)] = &[
     ("rnosuid", ron(attr::NOSUID)),
     ("rnosymfollow", ron(attr::NOSYMFOLLOW)),
     ("ro", ReadOnly(true)),
-    ("rprivate", prop(libc::MS_PRIVATE, true)),
+    ("rprivate", prop(PropagationKind::Private, true)),
     ("rrelatime", ratime(attr::RELATIME, true)),
     ("rro", ron(attr::RDONLY)),
     ("rrw", roff(attr::RDONLY)),
-    ("rshared", prop(libc::MS_SHARED, true)),
-    ("rslave", prop(libc::MS_SLAVE, true)),
+    ("rshared", prop(PropagationKind::Shared, true)),
+    ("rslave", prop(PropagationKind::Slave, true)),
     ("rstrictatime", ratime(attr::STRICTATIME, true)),
     ("rsuid", roff(attr::NOSUID)),
     ("rsymfollow", roff(attr::NOSYMFOLLOW)),
-    ("runbindable", prop(libc::MS_UNBINDABLE, true)),
+    ("runbindable", prop(PropagationKind::Unbindable, true)),
     ("rw", ReadOnly(false)),
-    ("shared", prop(libc::MS_SHARED, false)),
+    ("shared", prop(PropagationKind::Shared, false)),
     ("silent", Moot),
-    ("slave", prop(libc::MS_SLAVE, false)),
+    ("slave", prop(PropagationKind::Slave, false)),
     ("strictatime", atime(attr::STRICTATIME, true)),
     ("suid", off(attr::NOSUID)),
     ("symfollow", off(attr::NOSYMFOLLOW)),
     ("sync", Super("sync", "async")),
     ("tmpcopyup", CopyUp),
-    ("unbindable", prop(libc::MS_UNBINDABLE, false)),
+    ("unbindable", prop(PropagationKind::Unbindable, false)),
 ];
 
 /// The names of all options known here, sorted: `mountOptions` of `features.md`.
@@ -379,9 +369,7 @@ impl MountOptions {
                 self.superblock(if set { "ro" } else { "rw" }, if set { "rw" } else { "ro" }, index);
             }
             Super(key, opposite) => self.superblock(key, opposite, index),
-            Effect::Propagation(flag, recursive) => {
-                self.propagation.push(Propagation { flag, recursive, index });
-            }
+            Effect::Propagation(change) => self.propagation.push(change),
             Bind(recursive) => self.bind = Some(Depth { recursive, index }),
             Idmap(recursive) => {
                 self.idmap = Some(Depth { recursive, index });

@@ -82,10 +82,7 @@ fn what_the_runtime_does_itself() {
     assert_eq!(o.bind, Some(Depth { recursive: true, index: 0 }));
     assert_eq!(
         o.propagation,
-        [
-            Propagation { flag: libc::MS_PRIVATE, recursive: true, index: 1 },
-            Propagation { flag: libc::MS_SHARED, recursive: false, index: 2 },
-        ]
+        [Propagation::recursive(PropagationKind::Private), Propagation::single(PropagationKind::Shared),]
     );
     assert_eq!(o.idmap, Some(Depth { recursive: true, index: 3 }));
     assert_eq!((o.tmpcopyup, o.remount), (Some(4), Some(5)));

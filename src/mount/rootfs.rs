@@ -1,6 +1,6 @@
 //! A root file system as a detached mount.
 
-use super::{Detached, Overlay, idmap, pivot};
+use super::{Detached, Overlay, Propagation, PropagationKind, idmap, pivot};
 use crate::sys::userns::IdMap;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -29,7 +29,7 @@ impl Rootfs {
         }
         let mount = Detached::clone_of(&fd, true).map_err(|e| e.on(path.display().to_string()))?;
         // A copy of what the host shares is its peer, and cannot even become a root.
-        mount.propagate(libc::MS_SLAVE, true)?;
+        mount.propagate(Propagation::recursive(PropagationKind::Slave))?;
         Ok(Self { mount })
     }
 
@@ -50,9 +50,9 @@ impl Rootfs {
         Ok(self)
     }
 
-    /// Sets the propagation of all its mounts: `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`.
-    pub fn propagation(self, flag: u64) -> Result<Self> {
-        self.mount.propagate(flag, true)?;
+    /// Sets the propagation of all its mounts.
+    pub fn propagation(self, kind: PropagationKind) -> Result<Self> {
+        self.mount.propagate(Propagation::recursive(kind))?;
         Ok(self)
     }
 

@@ -24,5 +24,6 @@ pub(crate) use compile::{
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;
 pub use step::{
-    CgroupView, Groups, Idmap, Line, MountStep, Node, Origin, Owners, Sender, Side, Slot, Source, Step, Turn,
+    CgroupView, ControlStep, Groups, HostStep, Idmap, Line, MountStep, NamespaceStep, Node, Origin, Owners,
+    ProcessStep, RootfsStep, Sender, Side, Slot, Source, Step, Turn, Which,
 };

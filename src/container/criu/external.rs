@@ -11,7 +11,7 @@ use super::message::Pair;
 use super::unsupported;
 use crate::mount::in_root;
 use crate::namespace::{self, Kind};
-use crate::plan::{Plan, Source, Step};
+use crate::plan::{Plan, RootfsStep, Step};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -37,25 +37,43 @@ struct Mount {
     mask: bool,
 }
 
+#[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
 fn mounts(plan: &Plan) -> Vec<Mount> {
     let mut found: Vec<Mount> = Vec::new();
     for line in plan.lines() {
-        match &line.step {
-            Step::Mount { mount, .. } if mount.from != Source::New && mount.options.remount.is_none() => {
+        let Step::Rootfs(step) = &line.step else { continue };
+        match step {
+            RootfsStep::Mount(mount) => {
                 let recursive = mount.options.bind.is_some_and(|bind| bind.recursive);
-                found.push(Mount::new(&mount.destination, &mount.source, recursive));
+                let source = mount.source_outside();
+                found.extend(source.map(|source| Mount::new(&mount.destination, source, recursive)));
             }
-            Step::CgroupMount { destination, views, .. } => found.extend(
+            RootfsStep::CgroupMount { destination, views, .. } => found.extend(
                 views
                     .iter()
                     .map(|view| Mount::new(&format!("{destination}/{}", view.name), &view.path, false)),
             ),
-            Step::MakeNode(node) if node.bind => found.push(Mount::new(&node.path, &node.path, false)),
-            Step::Mask { path, .. } => {
+            RootfsStep::MakeNode(node) if node.bind => {
+                found.push(Mount::new(&node.path, &node.path, false));
+            }
+            RootfsStep::Mask { path, .. } => {
                 let mount = Mount::new(path, NULL, false);
                 found.push(Mount { key: NULL.to_owned(), mask: true, ..mount });
             }
-            _ => {}
+            RootfsStep::MakeNode(_)
+            | RootfsStep::OpenUmask
+            | RootfsStep::HostPropagation(_)
+            | RootfsStep::Root { .. }
+            | RootfsStep::AttachTree { .. }
+            | RootfsStep::MountPoint { .. }
+            | RootfsStep::HostRoot
+            | RootfsStep::DevLinks { .. }
+            | RootfsStep::ReadonlyPath { .. }
+            | RootfsStep::ReadonlyMount { .. }
+            | RootfsStep::Pivot { .. }
+            | RootfsStep::ReadonlyRoot
+            | RootfsStep::RootPropagation(_)
+            | RootfsStep::Unmount { .. } => {}
         }
     }
     found

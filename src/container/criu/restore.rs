@@ -16,10 +16,11 @@ use crate::container::store::{Directory, PlanOptions, Record, Stage};
 use crate::container::{Container, Runtime, Status, handoff, id};
 use crate::init::launch;
 use crate::init::presets::Sources;
-use crate::mount::{Detached, idmap, in_root};
+use crate::mount::{Detached, Propagation, PropagationKind, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
-    Filter, Host, Plan, Policy, Step, compile, compile_loopback, compile_mount_points, compile_readonly_root,
+    Filter, Host, Plan, Policy, RootfsStep, Step, compile, compile_loopback, compile_mount_points,
+    compile_readonly_root,
 };
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -160,7 +161,7 @@ impl Restoring<'_> {
     /// A detached copy of the root file system, which hears of the host's mounts and never speaks.
     fn tree(&self) -> Result<Detached> {
         let tree = Detached::clone_path(&self.bundle.rootfs, true)?;
-        tree.propagate(libc::MS_SLAVE, true)?;
+        tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
         Ok(tree)
     }
 
@@ -328,7 +329,7 @@ impl Restoring<'_> {
 
     /// criu needs a root to write to, and leaves it so: before anything runs in it, it is read-only again.
     fn readonly_root(&self) -> Result<()> {
-        let asked = self.plan.lines().iter().any(|line| line.step == Step::ReadonlyRoot);
+        let asked = self.plan.lines().iter().any(|line| line.step == Step::Rootfs(RootfsStep::ReadonlyRoot));
         match &self.init {
             Some(pidfd) if asked => {
                 let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };

@@ -1,10 +1,11 @@
 //! A command becomes the lines of a plan.
 
 use super::{Command, Root};
-use crate::mount::options;
+use crate::mount::{Propagation, PropagationKind, options};
 use crate::namespace::{Joined, Kind, Set};
 use crate::plan::{
-    Groups, Line, MountStep, Origin, Plan, Slot, Source, Step, Turn, kernel_version, privileged,
+    ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
+    Slot, Source, Step, Turn, Which, kernel_version, privileged,
 };
 use crate::process::capability::{self, Sets};
 use crate::process::env;
@@ -50,8 +51,8 @@ fn wrong(phase: Phase, what: impl Into<String>) -> Error {
 }
 
 impl Compiler<'_> {
-    fn step(&mut self, step: Step) {
-        self.lines.push(Line { origin: Origin::Standard, step });
+    fn step(&mut self, step: impl Into<Step>) {
+        self.lines.push(Line { origin: Origin::Standard, step: step.into() });
     }
 
     fn slot(&mut self, slot: Slot) -> usize {
@@ -121,24 +122,24 @@ impl Compiler<'_> {
         }
         let flags = if two_stages { 0 } else { new };
         let into_cgroup = self.command.cgroup.is_some_and(|join| join.directory().is_some());
-        self.step(Step::Spawn { namespaces: flags, into_cgroup });
+        self.step(HostStep::Spawn { namespaces: flags, into_cgroup });
         if self.joins(Kind::Pid) || self.joins(Kind::User) {
-            self.step(Step::Undumpable);
+            self.step(ControlStep::Undumpable);
         }
         if files > 0 {
             let slots = (0..files).map(|i| self.slot(Slot::Tasks(i))).collect();
-            self.step(Step::JoinCgroup { slots });
+            self.step(NamespaceStep::JoinCgroup { slots });
         }
         self.join(joined);
         if two_stages {
-            self.step(Step::HandOver { namespaces: new });
+            self.step(ControlStep::HandOver { namespaces: new });
         }
         if self.command.session {
-            self.step(Step::NewSession);
+            self.step(ProcessStep::NewSession);
         }
         self.users();
         if files > 0 && set.is_new(Kind::Cgroup) {
-            self.step(Step::Unshare { namespaces: Kind::Cgroup.flag() });
+            self.step(NamespaceStep::Unshare { namespaces: Kind::Cgroup.flag() });
         }
         self.belongings();
         (flags, two_stages)
@@ -152,7 +153,7 @@ impl Compiler<'_> {
         };
         for kind in opened {
             let slot = self.slot(Slot::Namespace { kind, path: kind.name().into() });
-            self.step(Step::JoinNamespace { slot, kind: kind.name(), flags: kind.flag() });
+            self.step(NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
         }
     }
 
@@ -163,18 +164,18 @@ impl Compiler<'_> {
             if !maps.uids.is_empty() || !maps.gids.is_empty() {
                 // The stub's program may not be read, which hides /proc/PID from its own user too.
                 if !self.privileged {
-                    self.step(Step::Dumpable);
+                    self.step(ControlStep::Dumpable);
                 }
-                self.step(Step::AwaitHost(Turn::IdMaps));
-                self.step(Step::WriteIdMaps);
+                self.step(ControlStep::AwaitHost(Turn::IdMaps));
+                self.step(HostStep::WriteIdMaps);
                 if !self.privileged {
-                    self.step(Step::Undumpable);
+                    self.step(ControlStep::Undumpable);
                 }
             }
             root = [&maps.uids, &maps.gids].iter().all(|ids| ids.iter().any(|map| map.container == 0));
         }
         if root {
-            self.step(Step::BecomeRoot);
+            self.step(NamespaceStep::BecomeRoot);
         }
     }
 
@@ -184,21 +185,21 @@ impl Compiler<'_> {
             // As with the id maps; but where others can look into it already, it stays hidden.
             let shows = !self.privileged && !self.joins(Kind::Pid) && !self.joins(Kind::User);
             if shows {
-                self.step(Step::Dumpable);
+                self.step(ControlStep::Dumpable);
             }
-            self.step(Step::TimeNamespace { offsets: self.set.time_offsets_text() });
+            self.step(NamespaceStep::TimeNamespace { offsets: self.set.time_offsets_text() });
             if shows {
-                self.step(Step::Undumpable);
+                self.step(ControlStep::Undumpable);
             }
         }
         if self.set.is_new(Kind::Network) {
-            self.step(Step::Loopback);
+            self.step(NamespaceStep::Loopback);
         }
         if let Some(name) = &self.command.hostname {
-            self.step(Step::HostName(name.clone()));
+            self.step(NamespaceStep::HostName(name.clone()));
         }
         if let Some(name) = &self.command.domainname {
-            self.step(Step::DomainName(name.clone()));
+            self.step(NamespaceStep::DomainName(name.clone()));
         }
     }
 
@@ -206,15 +207,15 @@ impl Compiler<'_> {
         if !self.set.is_new(Kind::Mount) {
             return Ok(());
         }
-        self.step(Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true });
+        self.step(RootfsStep::HostPropagation(Propagation::recursive(PropagationKind::Slave)));
         match &self.command.root {
-            Root::Found if self.command.proc => self.step(Step::HostRoot),
+            Root::Found if self.command.proc => self.step(RootfsStep::HostRoot),
             Root::Found => return Ok(()),
             Root::Mount(_) => {
                 let slot = self.slot(Slot::Given);
-                self.step(Step::Root { path: "a mount".into(), slot: Some(slot) });
+                self.step(RootfsStep::Root { path: "a mount".into(), slot: Some(slot) });
             }
-            Root::Directory(path) => self.step(Step::Root { path: path.clone(), slot: None }),
+            Root::Directory(path) => self.step(RootfsStep::Root { path: path.clone(), slot: None }),
         }
         if self.command.proc {
             let words = ["nosuid", "nodev", "noexec"].map(str::to_owned);
@@ -222,56 +223,54 @@ impl Compiler<'_> {
                 .map_err(|e| Error::sys(Phase::Mount, "mount proc", Errno::EINVAL).with_detail(e.message))?;
             let mount = MountStep {
                 destination: "/proc".into(),
-                kind: "proc".into(),
-                source: "proc".into(),
-                from: Source::New,
+                from: Source::New { kind: "proc".into(), source: "proc".into() },
                 options,
                 no_symlinks: true,
                 label: None,
             };
-            self.step(Step::Mount { mount: Box::new(mount), slot: None });
+            self.step(RootfsStep::Mount(Box::new(mount)));
         }
         if !matches!(self.command.root, Root::Found) {
-            self.step(Step::Pivot { move_mount: false });
+            self.step(RootfsStep::Pivot { move_mount: false });
         }
         Ok(())
     }
 
     fn program(&mut self) -> Result<()> {
         let c = self.command;
-        self.step(Step::ChangeDirectory { path: c.directory.clone() });
+        self.step(ProcessStep::ChangeDirectory { path: c.directory.clone() });
         if c.no_new_privs {
-            self.step(Step::NoNewPrivileges);
+            self.step(ProcessStep::NoNewPrivileges);
         }
         self.privileges();
-        self.step(Step::Umask(c.umask));
+        self.step(ProcessStep::Umask(c.umask));
         let env: Vec<String> = c.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let candidates = env::candidates(&c.program, &env, &c.directory);
-        self.step(Step::FindProgram { name: c.program.clone(), candidates });
-        self.step(Step::CloseDescriptors { preserve: c.preserve });
+        self.step(ControlStep::FindProgram { name: c.program.clone(), candidates });
+        self.step(ControlStep::CloseDescriptors { preserve: c.preserve });
         let filter = self.filter()?;
         // An init that stays is under the same filter as what it looks after.
         if c.init {
             self.lines.extend(filter);
-            self.step(Step::StayAsInit { foreground: false });
-            self.step(Step::ResetSignals);
+            self.step(ControlStep::StayAsInit { foreground: false });
+            self.step(ProcessStep::ResetSignals);
         } else {
-            self.step(Step::ResetSignals);
+            self.step(ProcessStep::ResetSignals);
             self.lines.extend(filter);
         }
-        self.step(Step::Execute { args: c.args.clone(), env });
+        self.step(ControlStep::Execute { args: c.args.clone(), env });
         Ok(())
     }
 
     fn privileges(&mut self) {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
-            self.step(Step::BoundingSet { keep: sets.bounding.0, last: capability::last_cap() });
+            self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap() });
         }
         if c.uid.is_some() || c.gid.is_some() || c.groups.is_some() {
-            self.step(Step::Identity {
-                uid: c.uid.unwrap_or(u32::MAX),
-                gid: c.gid.unwrap_or(u32::MAX),
+            self.step(ProcessStep::Identity {
+                uid: c.uid,
+                gid: c.gid,
                 groups: match &c.groups {
                     Some(groups) => Groups::Set(groups.clone()),
                     None if self.privileged => Groups::Set(Vec::new()),
@@ -284,12 +283,12 @@ impl Compiler<'_> {
         let leaves_root = c.uid.is_some_and(|uid| uid != 0);
         match &c.capabilities {
             Some(sets) => {
-                self.step(Step::Capabilities { sets: *sets, extra, ambient: sets.ambient.0 });
+                self.step(ProcessStep::Capabilities { sets: *sets, extra, ambient: sets.ambient.0 });
             }
             // What setresuid(2) has taken from the effective set is needed once more; execve(2) takes
             // it for good.
             None if needs_privilege && leaves_root => {
-                self.step(Step::Capabilities { sets: Sets::default(), extra, ambient: 0 });
+                self.step(ProcessStep::Capabilities { sets: Sets::default(), extra, ambient: 0 });
             }
             None => {}
         }
@@ -302,7 +301,7 @@ impl Compiler<'_> {
             return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
         let flags = seccomp::Support::probe().flag_word(filter)?;
-        let step = Step::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None };
-        Ok(Some(Line { origin: Origin::Standard, step }))
+        let step = ProcessStep::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None };
+        Ok(Some(Line { origin: Origin::Standard, step: step.into() }))
     }
 }

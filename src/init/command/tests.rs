@@ -1,9 +1,9 @@
 use super::*;
-use crate::{ErrorKind, Phase};
 use crate::namespace::{Clock, IdMap, Kind};
 use crate::process::capability::{CapSet, Sets};
 use crate::seccomp::{Action, Profile, Rule};
 use crate::sys::process::{Exit, poll_in};
+use crate::{ErrorKind, Phase};
 use nix::errno::Errno;
 use std::io::Read;
 

@@ -1,11 +1,15 @@
 //! The root file system: mounts, devices, masks, pivot.
 
-use super::super::step::{CgroupView, MountStep, Node, Origin, Slot, Source, Step, Turn};
+use super::super::step::{
+    CgroupView, ControlStep, HostStep, MountStep, Node, Origin, RootfsStep, Slot, Source, Turn,
+};
 use super::{Compiler, idmap};
+use crate::bundle::HookKind;
 use crate::bundle::spec::Mount;
 use crate::cgroup;
 use crate::mount::kind;
 use crate::mount::options::{self, MountOptions};
+use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::Kind;
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
@@ -25,17 +29,21 @@ impl Compiler<'_> {
     /// The container's own mount namespace.
     pub(super) fn filesystem(&mut self) -> Result<()> {
         let propagation = self.propagation()?;
-        let (flag, recursive) = match propagation {
-            // What is unbindable could not be cloned from; it is for the container's root alone.
-            None | Some((libc::MS_UNBINDABLE, true)) => (libc::MS_SLAVE, true),
-            Some((libc::MS_UNBINDABLE, false)) => (libc::MS_PRIVATE, false),
+        // What is unbindable could not be cloned from; it is for the container's root alone.
+        let here = match propagation {
+            None | Some(Propagation { kind: PropagationKind::Unbindable, recursive: true }) => {
+                Propagation::recursive(PropagationKind::Slave)
+            }
+            Some(Propagation { kind: PropagationKind::Unbindable, recursive: false }) => {
+                Propagation::single(PropagationKind::Private)
+            }
             Some(given) => given,
         };
         self.open_labels();
-        self.standard(Step::OpenUmask);
+        self.standard(RootfsStep::OpenUmask);
         let origin =
             propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
-        self.line(origin.clone(), Step::HostPropagation { flag, recursive });
+        self.line(origin.clone(), RootfsStep::HostPropagation(here));
         self.root_line();
         for (i, mount) in self.bundle.spec.mounts.iter().enumerate() {
             self.mount(i, mount)?;
@@ -46,13 +54,13 @@ impl Compiler<'_> {
         self.hooks_before_pivot();
         self.masks();
         if self.bundle.spec.root.as_ref().is_some_and(|r| r.readonly) {
-            self.asked("/root/readonly", Step::ReadonlyRoot);
+            self.asked("/root/readonly", RootfsStep::ReadonlyRoot);
         }
-        self.standard(Step::Pivot { move_mount: self.options.no_pivot });
-        if let Some((flag, recursive)) = propagation {
+        self.standard(RootfsStep::Pivot { move_mount: self.options.no_pivot });
+        if let Some(Propagation { kind, recursive }) = propagation {
             // What was the host's is private already; a volume may be shared with others of its own.
-            let recursive = recursive && flag != libc::MS_PRIVATE;
-            self.line(origin, Step::RootPropagation { flag, recursive });
+            let recursive = recursive && kind != PropagationKind::Private;
+            self.line(origin, RootfsStep::RootPropagation(Propagation { kind, recursive }));
         }
         Ok(())
     }
@@ -90,27 +98,17 @@ impl Compiler<'_> {
         }
     }
 
-    fn propagation(&self) -> Result<Option<(u64, bool)>> {
+    fn propagation(&self) -> Result<Option<Propagation>> {
         let value = self.bundle.spec.linux.as_ref().and_then(|l| l.rootfs_propagation.as_deref());
-        let flag = match value {
-            None | Some("") => return Ok(None),
-            Some("private") => (libc::MS_PRIVATE, false),
-            Some("rprivate") => (libc::MS_PRIVATE, true),
-            Some("slave") => (libc::MS_SLAVE, false),
-            Some("rslave") => (libc::MS_SLAVE, true),
-            Some("shared") => (libc::MS_SHARED, false),
-            Some("rshared") => (libc::MS_SHARED, true),
-            Some("unbindable") => (libc::MS_UNBINDABLE, false),
-            Some("runbindable") => (libc::MS_UNBINDABLE, true),
-            Some(other) => {
-                return Err(Error::invalid(vec![Problem {
-                    pointer: "/linux/rootfsPropagation".into(),
-                    message: format!("unknown propagation {other:?}"),
-                    section: "config-linux.md#rootfs-mount-propagation",
-                }]));
-            }
-        };
-        Ok(Some(flag))
+        let Some(name) = value.filter(|name| !name.is_empty()) else { return Ok(None) };
+        match Propagation::from_name(name) {
+            Some(propagation) => Ok(Some(propagation)),
+            None => Err(Error::invalid(vec![Problem {
+                pointer: "/linux/rootfsPropagation".into(),
+                message: format!("unknown propagation {name:?}"),
+                section: "config-linux.md#rootfs-mount-propagation",
+            }])),
+        }
     }
 
     /// The container's user namespace may not reach what its host's root can.
@@ -123,7 +121,7 @@ impl Compiler<'_> {
         let slot = self
             .trees_by_host()
             .then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true, idmap: None }));
-        self.asked("/root/path", Step::Root { path, slot });
+        self.asked("/root/path", RootfsStep::Root { path, slot });
     }
 
     pub(super) fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
@@ -152,13 +150,16 @@ impl Compiler<'_> {
         let label = if kind == "mqueue" { self.mount_label().map(str::to_owned) } else { None };
         let source = mount.source.clone().unwrap_or_default();
         let idmap = self.idmap(&pointer, mount, &options, false)?;
-        let slot = match idmap {
-            Some(idmap) => Some(self.idmapped_file_system(&pointer, &kind, &source, &options, idmap)?),
-            None => None,
+        let from = match idmap {
+            _ if options.remount.is_some() => Source::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
+            Some(idmap) => {
+                let slot = self.idmapped_file_system(&pointer, &kind, &source, &options, idmap)?;
+                Source::Made { kind, source, slot }
+            }
+            None => Source::New { kind, source },
         };
-        let from = if slot.is_some() { Source::Slot } else { Source::New };
-        let step = MountStep { destination, kind, source, from, options, no_symlinks, label };
-        self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
+        let step = MountStep { destination, from, options, no_symlinks, label };
+        self.asked(pointer, RootfsStep::Mount(Box::new(step)));
         Ok(())
     }
 
@@ -187,16 +188,8 @@ impl Compiler<'_> {
     ) -> Result<()> {
         options.refuse_data().map_err(|e| option_error(pointer, e))?;
         if options.remount.is_some() {
-            let step = MountStep {
-                destination,
-                kind: String::new(),
-                source: String::new(),
-                from: Source::Path,
-                options,
-                no_symlinks: false,
-                label: None,
-            };
-            self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+            let step = MountStep::bind(destination, Source::Mounted { kind: None }, options);
+            self.asked(pointer, RootfsStep::Mount(Box::new(step)));
             return Ok(());
         }
         let Some(source) = mount.source.as_deref().filter(|s| !s.is_empty()) else {
@@ -214,18 +207,14 @@ impl Compiler<'_> {
         let idmap = self.idmap(pointer, mount, &options, own)?.map(Box::new);
         // Who joins a container sees nothing of the host any more.
         let by_host = self.joining.is_some() || (self.trees_by_host() && !own) || idmap.is_some();
-        let slot = by_host.then(|| self.slot(Slot::Tree { path: source.clone(), recursive, idmap }));
-        let from = if slot.is_some() { Source::Slot } else { Source::Path };
-        let step = MountStep {
-            destination,
-            kind: String::new(),
-            source,
-            from,
-            options,
-            no_symlinks: false,
-            label: None,
+        let from = if by_host {
+            let slot = self.slot(Slot::Tree { path: source.clone(), recursive, idmap });
+            Source::Tree { path: source, slot }
+        } else {
+            Source::Path(source)
         };
-        self.asked(pointer, Step::Mount { mount: Box::new(step), slot });
+        let step = MountStep::bind(destination, from, options);
+        self.asked(pointer, RootfsStep::Mount(Box::new(step)));
         Ok(())
     }
 
@@ -260,7 +249,7 @@ impl Compiler<'_> {
             let context = self.mount_context();
             self.asked(
                 pointer,
-                Step::CgroupMount { destination, options: Box::new(options), views, context },
+                RootfsStep::CgroupMount { destination, options: Box::new(options), views, context },
             );
             return Ok(());
         }
@@ -272,32 +261,26 @@ impl Compiler<'_> {
         // nsdelegate, memory_recursiveprot: of the host's superblock, which is as the host wants it.
         options.data.clear();
         options.superblock.clear();
-        let step = MountStep {
-            destination,
-            kind: String::new(),
-            source,
-            from: Source::Path,
-            options,
-            no_symlinks: false,
-            label: None,
-        };
-        self.asked(pointer, Step::Mount { mount: Box::new(step), slot: None });
+        let step = MountStep::bind(destination, Source::Path(source), options);
+        self.asked(pointer, RootfsStep::Mount(Box::new(step)));
         Ok(())
     }
 
     /// The directory with the socket for the service manager.
     fn notify(&mut self) {
         let Some(source) = self.options.notify.clone() else { return };
-        let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
-        let slot = self.trees_by_host().then(|| self.slot(tree));
-        let from = if slot.is_some() { Source::Slot } else { Source::Path };
+        let from = if self.trees_by_host() {
+            let slot = self.slot(Slot::Tree { path: source.clone(), recursive: false, idmap: None });
+            Source::Tree { path: source, slot }
+        } else {
+            Source::Path(source)
+        };
         let options = MountOptions {
             attr_set: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
             ..MountOptions::default()
         };
-        let (destination, kind) = ("/run/notify".to_owned(), String::new());
-        let step = MountStep { destination, kind, source, from, options, no_symlinks: false, label: None };
-        self.standard(Step::Mount { mount: Box::new(step), slot });
+        let step = MountStep::bind("/run/notify".to_owned(), from, options);
+        self.standard(RootfsStep::Mount(Box::new(step)));
     }
 
     /// Whether /dev is the runtime's to fill: not one that was bound there whole.
@@ -319,7 +302,7 @@ impl Compiler<'_> {
             if !listed.iter().any(|d| d.path == path) {
                 let mode = libc::S_IFCHR | 0o666;
                 let node = Node { path: path.into(), mode, major, minor, owner: None, bind };
-                self.standard(Step::MakeNode(node));
+                self.standard(RootfsStep::MakeNode(node));
             }
         }
         for (i, device) in listed.iter().enumerate() {
@@ -344,12 +327,12 @@ impl Compiler<'_> {
                 owner,
                 bind: bind && kind != libc::S_IFIFO,
             };
-            self.asked(format!("/linux/devices/{i}"), Step::MakeNode(node));
+            self.asked(format!("/linux/devices/{i}"), RootfsStep::MakeNode(node));
         }
-        self.standard(Step::DevLinks { kcore: self.host.kcore });
+        self.standard(RootfsStep::DevLinks { kcore: self.host.kcore });
         let readonly = self.bundle.spec.mounts.iter().position(is_readonly_dev);
         if let Some(index) = readonly {
-            self.asked(format!("/mounts/{index}"), Step::ReadonlyMount { path: "/dev".into() });
+            self.asked(format!("/mounts/{index}"), RootfsStep::ReadonlyMount { path: "/dev".into() });
         }
         Ok(())
     }
@@ -360,18 +343,18 @@ impl Compiler<'_> {
         let container = hooks.create_container.len();
         let (prestart, create_runtime) = (hooks.prestart.len(), hooks.create_runtime.len());
         if runtime > 0 {
-            self.asked("/hooks", Step::AwaitHost(Turn::RuntimeHooks));
+            self.asked("/hooks", ControlStep::AwaitHost(Turn::RuntimeHooks));
         }
         if prestart > 0 {
-            self.asked("/hooks/prestart", Step::RunHooks { kind: "prestart", count: prestart });
+            self.asked("/hooks/prestart", HostStep::RunHooks { kind: HookKind::Prestart, count: prestart });
         }
         if create_runtime > 0 {
-            let step = Step::RunHooks { kind: "createRuntime", count: create_runtime };
+            let step = HostStep::RunHooks { kind: HookKind::CreateRuntime, count: create_runtime };
             self.asked("/hooks/createRuntime", step);
         }
         if container > 0 {
-            self.asked("/hooks/createContainer", Step::AwaitHost(Turn::ContainerHooks));
-            let step = Step::RunHooks { kind: "createContainer", count: container };
+            self.asked("/hooks/createContainer", ControlStep::AwaitHost(Turn::ContainerHooks));
+            let step = HostStep::RunHooks { kind: HookKind::CreateContainer, count: container };
             self.asked("/hooks/createContainer", step);
         }
     }
@@ -379,11 +362,11 @@ impl Compiler<'_> {
     fn masks(&mut self) {
         let Some(linux) = &self.bundle.spec.linux else { return };
         for (i, path) in linux.masked_paths.iter().enumerate() {
-            let step = Step::Mask { path: path.clone(), context: self.mount_context() };
+            let step = RootfsStep::Mask { path: path.clone(), context: self.mount_context() };
             self.asked(format!("/linux/maskedPaths/{i}"), step);
         }
         for (i, path) in linux.readonly_paths.iter().enumerate() {
-            self.asked(format!("/linux/readonlyPaths/{i}"), Step::ReadonlyPath { path: path.clone() });
+            self.asked(format!("/linux/readonlyPaths/{i}"), RootfsStep::ReadonlyPath { path: path.clone() });
         }
     }
 }

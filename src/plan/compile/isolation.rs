@@ -1,6 +1,8 @@
 //! The first lines: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
 
-use super::super::step::{Origin, Slot, Step, Turn};
+use super::super::step::{
+    ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
+};
 use super::Compiler;
 use crate::cgroup::resctrl::Group;
 use crate::namespace::{Kind, Source};
@@ -18,10 +20,10 @@ impl Compiler<'_> {
         let into_cgroup = !scope && self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
         self.line(
             self.origin("/linux/namespaces"),
-            Step::Spawn { namespaces: self.spawn_flags, into_cgroup },
+            HostStep::Spawn { namespaces: self.spawn_flags, into_cgroup },
         );
         if self.joins(Kind::Pid) || self.joins(Kind::User) {
-            self.standard(Step::Undumpable);
+            self.standard(ControlStep::Undumpable);
         }
         if !scope {
             self.join_cgroup();
@@ -35,9 +37,9 @@ impl Compiler<'_> {
         }
         self.join_namespaces()?;
         if self.two_stages {
-            self.line(self.origin("/linux/namespaces"), Step::HandOver { namespaces: new });
+            self.line(self.origin("/linux/namespaces"), ControlStep::HandOver { namespaces: new });
         }
-        self.standard(Step::NewSession);
+        self.standard(ProcessStep::NewSession);
         self.users();
         if !self.two_stages {
             self.oom_score();
@@ -55,7 +57,7 @@ impl Compiler<'_> {
     /// The kernel cuts the mask down to the processors of the cgroup.
     pub(super) fn any_processor(&mut self) {
         const PROCESSORS: usize = 8192;
-        self.standard(Step::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
+        self.standard(ProcessStep::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
     }
 
     fn origin(&self, pointer: &str) -> Origin {
@@ -77,7 +79,7 @@ impl Compiler<'_> {
         let Some(cgroup) = self.cgroup.as_ref().filter(|c| c.unit.is_none()) else { return };
         let Some(path) = cgroup.record.paths().next() else { return };
         let path = path.display().to_string();
-        self.line(self.cgroup_origin(), Step::MakeCgroup { path });
+        self.line(self.cgroup_origin(), HostStep::MakeCgroup { path });
     }
 
     fn cgroup_origin(&self) -> Origin {
@@ -91,8 +93,8 @@ impl Compiler<'_> {
         let Some(cgroup) = &self.cgroup else { return };
         let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
         let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
-        self.line(self.cgroup_origin(), Step::AwaitHost(Turn::Scope));
-        self.line(self.cgroup_origin(), Step::StartScope { unit, path });
+        self.line(self.cgroup_origin(), ControlStep::AwaitHost(Turn::Scope));
+        self.line(self.cgroup_origin(), HostStep::StartScope { unit, path });
     }
 
     /// Whether the process moves into its cgroup by writing, and not at birth.
@@ -127,7 +129,7 @@ impl Compiler<'_> {
             return;
         }
         let slots = (0..v1 + usize::from(unified)).map(|i| self.slot(Slot::Tasks(i))).collect();
-        self.standard(Step::JoinCgroup { slots });
+        self.standard(NamespaceStep::JoinCgroup { slots });
     }
 
     /// The class of service; the `tasks` files of its groups.
@@ -141,7 +143,7 @@ impl Compiler<'_> {
         };
         let group = Group::plan(root, config, &self.options.id);
         let path = group.directory.display().to_string();
-        self.asked(POINTER, Step::MakeResctrl { path, monitor: group.monitor.is_some() });
+        self.asked(POINTER, HostStep::MakeResctrl { path, monitor: group.monitor.is_some() });
         Ok(group.tasks().map(|path| path.display().to_string()).collect())
     }
 
@@ -150,7 +152,7 @@ impl Compiler<'_> {
             return;
         }
         let slots = tasks.iter().map(|path| self.slot(Slot::Resctrl(path.clone()))).collect();
-        self.asked("/linux/intelRdt", Step::JoinResctrl { slots });
+        self.asked("/linux/intelRdt", NamespaceStep::JoinResctrl { slots });
     }
 
     fn join_namespaces(&mut self) -> Result<()> {
@@ -174,7 +176,7 @@ impl Compiler<'_> {
         for (kind, path) in kinds {
             let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
             let slot = self.slot(Slot::Namespace { kind, path });
-            self.asked(pointer, Step::JoinNamespace { slot, kind: kind.name(), flags: kind.flag() });
+            self.asked(pointer, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
         }
         Ok(())
     }
@@ -184,45 +186,46 @@ impl Compiler<'_> {
             // The stub's program may not be read, which hides /proc/PID from its own user too.
             let hidden = !self.host.privileged;
             if hidden {
-                self.standard(Step::Dumpable);
+                self.standard(ControlStep::Dumpable);
             }
-            self.asked("/linux/uidMappings", Step::AwaitHost(Turn::IdMaps));
-            self.asked("/linux/uidMappings", Step::WriteIdMaps);
+            self.asked("/linux/uidMappings", ControlStep::AwaitHost(Turn::IdMaps));
+            self.asked("/linux/uidMappings", HostStep::WriteIdMaps);
             if hidden {
-                self.standard(Step::Undumpable);
+                self.standard(ControlStep::Undumpable);
             }
         }
         if self.in_user_namespace() {
-            self.standard(Step::BecomeRoot);
+            self.standard(NamespaceStep::BecomeRoot);
         }
     }
 
     fn oom_score(&mut self) {
         if let Some(value) = self.bundle.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
-            self.own_file("/process/oomScoreAdj", Step::OomScoreAdj(value));
+            self.own_file("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
         }
     }
 
     /// A step that writes below /proc/self, which an unprivileged stub does not own while it is
     /// hidden. Where others can already look into it, it stays hidden.
-    fn own_file(&mut self, pointer: &str, step: Step) {
-        let seen = self.lines.iter().any(
-            |line| matches!(&line.step, Step::JoinNamespace { kind, .. } if ["pid", "user"].contains(kind)),
-        );
+    fn own_file(&mut self, pointer: &str, step: impl Into<Step>) {
+        let seen = self.lines.iter().any(|line| {
+            let Step::Namespace(NamespaceStep::JoinNamespace { which, .. }) = line.step else { return false };
+            matches!(which, Which::One(Kind::Pid | Kind::User))
+        });
         let shows = !self.host.privileged && !seen;
         if shows {
-            self.standard(Step::Dumpable);
+            self.standard(ControlStep::Dumpable);
         }
         self.asked(pointer, step);
         if shows {
-            self.standard(Step::Undumpable);
+            self.standard(ControlStep::Undumpable);
         }
     }
 
     fn cgroup_namespace(&mut self) {
         if self.namespaces.is_new(Kind::Cgroup) && self.joins_cgroup_by_file() {
             let pointer = self.namespaces.pointer(Kind::Cgroup).unwrap_or_default().to_owned();
-            self.asked(pointer, Step::Unshare { namespaces: libc::CLONE_NEWCGROUP as u64 });
+            self.asked(pointer, NamespaceStep::Unshare { namespaces: libc::CLONE_NEWCGROUP as u64 });
         }
     }
 
@@ -237,19 +240,19 @@ impl Compiler<'_> {
         }
         let offsets = self.namespaces.time_offsets_text();
         let pointer = if offsets.is_empty() { pointer } else { "/linux/timeOffsets".into() };
-        self.own_file(&pointer, Step::TimeNamespace { offsets });
+        self.own_file(&pointer, NamespaceStep::TimeNamespace { offsets });
         Ok(())
     }
 
     fn names(&mut self) -> Result<()> {
         if self.namespaces.is_new(Kind::Network) {
-            self.standard(Step::Loopback);
+            self.standard(NamespaceStep::Loopback);
         }
         self.net_devices()?;
         let spec = &self.bundle.spec;
         let names = [
-            ("/hostname", spec.hostname.clone(), Step::HostName as fn(String) -> Step),
-            ("/domainname", spec.domainname.clone(), Step::DomainName),
+            ("/hostname", spec.hostname.clone(), NamespaceStep::HostName as fn(String) -> NamespaceStep),
+            ("/domainname", spec.domainname.clone(), NamespaceStep::DomainName),
         ];
         for (pointer, name, step) in names {
             let Some(name) = name.filter(|n| !n.is_empty()) else { continue };
@@ -281,8 +284,8 @@ impl Compiler<'_> {
             let new = device.name.as_ref().filter(|new| !new.is_empty()).unwrap_or(name);
             (name.clone(), new.clone())
         });
-        let step = Step::MoveNetDevices { devices: devices.collect() };
-        self.asked(POINTER, Step::AwaitHost(Turn::NetDevices));
+        let step = HostStep::MoveNetDevices { devices: devices.collect() };
+        self.asked(POINTER, ControlStep::AwaitHost(Turn::NetDevices));
         self.asked(POINTER, step);
         Ok(())
     }
@@ -300,7 +303,7 @@ impl Compiler<'_> {
         let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
         for entry in list {
             let path = format!("/proc/sys/{}", entry.path);
-            self.asked(entry.pointer, Step::Sysctl { path, value: entry.value });
+            self.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! Processes which join a container that is there: `exec`, and hooks in its namespaces.
 
-use super::super::step::{Line, Origin, Slot, Step};
+use super::super::step::{
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, Slot, Step, Which,
+};
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
-use crate::namespace::Set;
+use crate::namespace::{Kind, Set};
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, Problem, Result};
 use std::path::PathBuf;
@@ -32,8 +34,8 @@ pub(crate) struct ExecOptions {
     pub(crate) no_new_keyring: bool,
 }
 
-const MOUNT: u64 = libc::CLONE_NEWNS as u64;
-const USER: u64 = libc::CLONE_NEWUSER as u64;
+const MOUNT: u64 = Kind::Mount.flag();
+const USER: u64 = Kind::User.flag();
 
 /// Compiles a process that joins a container under its policy.
 ///
@@ -78,19 +80,19 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         joining: Some(policy),
     };
     compiler.check_labels()?;
-    compiler.standard(Step::Spawn { namespaces: 0, into_cgroup: false });
-    compiler.standard(Step::Undumpable);
+    compiler.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    compiler.standard(ControlStep::Undumpable);
     compiler.affinity(process, |affinity| affinity.initial.as_deref(), "initial")?;
     if options.cgroup_files > 0 {
         let slots = (0..options.cgroup_files).map(|i| compiler.slot(Slot::Tasks(i))).collect();
-        compiler.standard(Step::JoinCgroup { slots });
+        compiler.standard(NamespaceStep::JoinCgroup { slots });
     }
     compiler.join_resctrl(&options.resctrl);
     if !compiler.affinity(process, |affinity| affinity.r#final.as_deref(), "final")? {
         compiler.any_processor();
     }
     if let Some(value) = process.oom_score_adj {
-        compiler.asked("/process/oomScoreAdj", Step::OomScoreAdj(value));
+        compiler.asked("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
     }
     let slot = compiler.slot(Slot::Process);
     enter(&mut compiler.lines, slot, options.namespaces);
@@ -116,7 +118,7 @@ impl Compiler<'_> {
             let section = "config.md#linux-process";
             Error::invalid(vec![Problem { pointer: pointer.clone(), message: e.to_string(), section }])
         })?;
-        self.asked(pointer, Step::CpuAffinity { mask: set.to_bytes(), asked: true });
+        self.asked(pointer, ProcessStep::CpuAffinity { mask: set.to_bytes(), asked: true });
         Ok(true)
     }
 }
@@ -133,26 +135,26 @@ pub(crate) enum HookPlace<'a> {
 /// Compiles a hook.
 pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Plan {
     let mut lines = Vec::with_capacity(12);
-    standard(&mut lines, Step::Spawn { namespaces: 0, into_cgroup: false });
+    standard(&mut lines, HostStep::Spawn { namespaces: 0, into_cgroup: false });
     let two_stages = match place {
         HookPlace::Host(directory) => {
-            standard(&mut lines, Step::NewSession);
-            standard(&mut lines, Step::HookDirectory { path: directory.to_owned() });
+            standard(&mut lines, ProcessStep::NewSession);
+            standard(&mut lines, ProcessStep::HookDirectory { path: directory.to_owned() });
             false
         }
         HookPlace::Container(namespaces) => {
-            standard(&mut lines, Step::Undumpable);
+            standard(&mut lines, ControlStep::Undumpable);
             enter(&mut lines, 0, namespaces);
             enter_mounts(&mut lines, 0, namespaces);
             true
         }
     };
     let candidates = vec![hook.path.clone()];
-    standard(&mut lines, Step::FindProgram { name: hook.path.clone(), candidates });
-    standard(&mut lines, Step::CloseDescriptors { preserve: 0 });
-    standard(&mut lines, Step::ResetSignals);
+    standard(&mut lines, ControlStep::FindProgram { name: hook.path.clone(), candidates });
+    standard(&mut lines, ControlStep::CloseDescriptors { preserve: 0 });
+    standard(&mut lines, ProcessStep::ResetSignals);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
-    standard(&mut lines, Step::Execute { args, env: hook.env.clone() });
+    standard(&mut lines, ControlStep::Execute { args, env: hook.env.clone() });
     Plan {
         lines,
         slots: if two_stages { vec![Slot::Process] } else { Vec::new() },
@@ -166,25 +168,25 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Pl
     }
 }
 
-pub(super) fn standard(lines: &mut Vec<Line>, step: Step) {
-    lines.push(Line { origin: Origin::Standard, step });
+pub(super) fn standard(lines: &mut Vec<Line>, step: impl Into<Step>) {
+    lines.push(Line { origin: Origin::Standard, step: step.into() });
 }
 
 /// All namespaces but the mounts, while the host's /proc is in reach; then the final process.
 pub(super) fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
     let flags = namespaces & !MOUNT;
     if flags != 0 {
-        standard(lines, Step::JoinNamespace { slot, kind: "container's", flags });
+        standard(lines, NamespaceStep::JoinNamespace { slot, which: Which::Container(flags) });
     }
-    standard(lines, Step::HandOver { namespaces: 0 });
-    standard(lines, Step::NewSession);
+    standard(lines, ControlStep::HandOver { namespaces: 0 });
+    standard(lines, ProcessStep::NewSession);
 }
 
 pub(super) fn enter_mounts(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
     if namespaces & MOUNT != 0 {
-        standard(lines, Step::JoinNamespace { slot, kind: "mount", flags: MOUNT });
+        standard(lines, NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Mount) });
     }
     if namespaces & USER != 0 {
-        standard(lines, Step::BecomeRoot);
+        standard(lines, NamespaceStep::BecomeRoot);
     }
 }

@@ -16,7 +16,9 @@ mod service;
 use self::program::CAP_SYS_ADMIN;
 use super::blob::Blob;
 use super::lower::{self, Kernel};
-use super::step::{Line, Origin, Slot, Step, Turn};
+use super::step::{
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step, Turn,
+};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
@@ -262,20 +264,24 @@ impl Plan {
         if self.spawn_flags & NEW == 0 {
             return;
         }
-        let Some(join) = self.lines.iter().position(|line| matches!(line.step, Step::JoinCgroup { .. }))
+        let Some(join) = self
+            .lines
+            .iter()
+            .position(|line| matches!(line.step, Step::Namespace(NamespaceStep::JoinCgroup { .. })))
         else {
             return;
         };
         self.spawn_flags &= !NEW;
         let mut origin = Origin::Standard;
         for line in &mut self.lines[..join] {
-            if let Step::Spawn { namespaces, into_cgroup } = &mut line.step {
+            if let Step::Host(HostStep::Spawn { namespaces, into_cgroup }) = &mut line.step {
                 *namespaces &= !NEW;
                 *into_cgroup = false;
                 origin = line.origin.clone();
             }
         }
-        self.lines.insert(join + 1, Line { origin, step: Step::Unshare { namespaces: NEW } });
+        let step = NamespaceStep::Unshare { namespaces: NEW }.into();
+        self.lines.insert(join + 1, Line { origin, step });
     }
 
     /// The cgroup could not be made and the container stays in its creator's, `own`: that is shown in its place, to be looked at.
@@ -283,10 +289,11 @@ impl Plan {
         let planned = self.cgroup.as_ref().and_then(|planned| planned.record.unified.as_ref());
         let Some(planned) = planned.map(|path| path.display().to_string()) else { return };
         for line in &mut self.lines {
-            if let Step::Mount { mount, slot: None } = &mut line.step
-                && mount.source == planned
+            if let Step::Rootfs(RootfsStep::Mount(mount)) = &mut line.step
+                && let Source::Path(path) = &mut mount.from
+                && *path == planned
             {
-                mount.source = own.display().to_string();
+                *path = own.display().to_string();
                 only_to_be_looked_at(&mut mount.options);
             }
         }
@@ -294,19 +301,23 @@ impl Plan {
 
     /// Whether the first of two processes clones the second one before any turn of the host side's.
     pub(crate) fn hands_over_at_once(&self) -> bool {
-        let first = self
-            .lines
-            .iter()
-            .find(|line| matches!(line.step, Step::HandOver { .. } | Step::AwaitHost(_) | Step::Created));
-        first.is_some_and(|line| matches!(line.step, Step::HandOver { .. }))
+        let first = self.lines.iter().find(|line| {
+            matches!(
+                line.step,
+                Step::Control(
+                    ControlStep::HandOver { .. } | ControlStep::AwaitHost(_) | ControlStep::Created
+                )
+            )
+        });
+        first.is_some_and(|line| matches!(line.step, Step::Control(ControlStep::HandOver { .. })))
     }
 
     /// Whether the stub gives this turn to the host side.
     pub(crate) fn has(&self, turn: Turn) -> bool {
         self.lines.iter().any(|line| match &line.step {
-            Step::AwaitHost(other) => *other == turn,
-            Step::Seccomp { listener: Some(_), .. } => turn == Turn::Listener,
-            Step::Created => turn == Turn::Created,
+            Step::Control(ControlStep::AwaitHost(other)) => *other == turn,
+            Step::Process(ProcessStep::Seccomp { listener: Some(_), .. }) => turn == Turn::Listener,
+            Step::Control(ControlStep::Created) => turn == Turn::Created,
             _ => false,
         })
     }
@@ -314,8 +325,9 @@ impl Plan {
     /// An error with the place in `config.json` whose step uses a slot.
     pub(crate) fn at_slot(&self, number: usize, error: Error) -> Error {
         let used = self.lines.iter().find(|line| match &line.step {
-            Step::Root { slot, .. } | Step::Mount { slot, .. } => *slot == Some(number),
-            Step::JoinResctrl { slots } => slots.contains(&number),
+            Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(number),
+            Step::Rootfs(RootfsStep::Mount(mount)) => mount.slot() == Some(number),
+            Step::Namespace(NamespaceStep::JoinResctrl { slots }) => slots.contains(&number),
             _ => false,
         });
         match used.and_then(Line::pointer) {
@@ -421,15 +433,15 @@ impl<'a> Compiler<'a> {
         Ok(Some(CgroupPlan { record, settings, options, unit }))
     }
 
-    fn line(&mut self, origin: Origin, step: Step) {
-        self.lines.push(Line { origin, step });
+    fn line(&mut self, origin: Origin, step: impl Into<Step>) {
+        self.lines.push(Line { origin, step: step.into() });
     }
 
-    fn standard(&mut self, step: Step) {
+    fn standard(&mut self, step: impl Into<Step>) {
         self.line(Origin::Standard, step);
     }
 
-    fn asked(&mut self, pointer: impl Into<String>, step: Step) {
+    fn asked(&mut self, pointer: impl Into<String>, step: impl Into<Step>) {
         self.line(Origin::Pointer(pointer.into()), step);
     }
 

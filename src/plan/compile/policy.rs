@@ -6,7 +6,7 @@
 //! may be given another identity, other capabilities or another label by whoever may run a runtime; what it
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
-use super::super::step::{Line, Step};
+use super::super::step::{Line, ProcessStep, Step};
 use super::program::KEEP_GROUPS_ANNOTATION;
 use crate::bundle::Spec;
 use crate::bundle::spec::{Linux, Process};
@@ -26,15 +26,15 @@ impl Filter {
     /// called for every process.
     pub(crate) fn of_lines(lines: &[Line]) -> Option<Self> {
         lines.iter().find_map(|line| match &line.step {
-            Step::Seccomp { filter, flags, listener: None } => {
+            Step::Process(ProcessStep::Seccomp { filter, flags, listener: None }) => {
                 Some(Self { program: filter.clone(), flags: *flags })
             }
             _ => None,
         })
     }
 
-    pub(super) fn step(&self) -> Step {
-        Step::Seccomp { filter: self.program.clone(), flags: self.flags, listener: None }
+    pub(super) fn step(&self) -> ProcessStep {
+        ProcessStep::Seccomp { filter: self.program.clone(), flags: self.flags, listener: None }
     }
 }
 

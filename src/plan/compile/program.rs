@@ -1,7 +1,8 @@
 //! The process: limits, identity, capabilities, filter, program.
 
-use super::super::step::{Groups, Sender, Slot, Step, Turn};
+use super::super::step::{ControlStep, Groups, HostStep, ProcessStep, Sender, Slot, Turn};
 use super::{Compiler, Filter, Policy};
+use crate::bundle::HookKind;
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
@@ -18,7 +19,7 @@ impl Compiler<'_> {
         let bundle = self.bundle;
         let Some(process) = &bundle.spec.process else {
             self.created();
-            self.standard(Step::NoProgram);
+            self.standard(ControlStep::NoProgram);
             return Ok(());
         };
         if process.args.is_empty() {
@@ -30,47 +31,48 @@ impl Compiler<'_> {
         }
         self.limits(process)?;
         let identity = user::parse(&process.user, "/process").map_err(Error::invalid)?;
-        self.asked("/process/cwd", Step::WorkingDirectory { path: process.cwd.clone() });
+        self.asked("/process/cwd", ProcessStep::WorkingDirectory { path: process.cwd.clone() });
         if identity.uid != 0 && !process.terminal {
-            self.asked("/process/user", Step::ChownStdio { uid: identity.uid });
+            self.asked("/process/user", ProcessStep::ChownStdio { uid: identity.uid });
         }
         self.privileges(process, &identity);
-        self.asked("/process/user", Step::Umask(identity.umask));
+        self.asked("/process/user", ProcessStep::Umask(identity.umask));
         let environment = self.environment(process)?;
         self.find(process, &environment);
         self.write_label(process);
         self.created();
-        self.standard(Step::CloseDescriptors { preserve: self.options.preserve_fds });
+        self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
         self.begin(process, environment)
     }
 
     fn limits(&mut self, process: &Process) -> Result<()> {
         if !self.options.no_new_keyring {
-            self.standard(Step::Keyring { name: self.options.id.clone() });
+            self.standard(ProcessStep::Keyring { name: self.options.id.clone() });
         }
         let limits = rlimit::parse(&process.rlimits, "/process").map_err(Error::invalid)?;
         for (i, limit) in limits.iter().enumerate() {
             let name = process.rlimits.get(i).map_or_else(String::new, |l| l.kind.clone());
-            let step = Step::Rlimit { resource: limit.resource, name, soft: limit.soft, hard: limit.hard };
+            let step =
+                ProcessStep::Rlimit { resource: limit.resource, name, soft: limit.soft, hard: limit.hard };
             self.asked(format!("/process/rlimits/{i}"), step);
         }
         if let Some(spec) = &process.scheduler {
             let attr = scheduler::parse(spec, "/process").map_err(Error::invalid)?.to_bytes();
-            self.asked("/process/scheduler", Step::Scheduler { attr });
+            self.asked("/process/scheduler", ProcessStep::Scheduler { attr });
         }
         if let Some(spec) = &process.io_priority {
             let value = io_priority::parse(spec, "/process").map_err(|p| Error::invalid(vec![p]))?;
-            self.asked("/process/ioPriority", Step::IoPriority(value));
+            self.asked("/process/ioPriority", ProcessStep::IoPriority(value));
         }
         let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
         if let Some(spec) = &linux.personality {
             let persona = personality::parse(spec, "/linux").map_err(|p| Error::invalid(vec![p]))?;
-            self.asked("/linux/personality", Step::Personality(persona.into()));
+            self.asked("/linux/personality", ProcessStep::Personality(persona.into()));
         }
         if let Some(spec) = &linux.memory_policy {
             let policy = memory_policy::parse(spec, "/linux").map_err(Error::invalid)?;
             let max_node = policy.max_node();
-            let step = Step::MemoryPolicy { mode: policy.mode, nodes: policy.nodes, max_node };
+            let step = ProcessStep::MemoryPolicy { mode: policy.mode, nodes: policy.nodes, max_node };
             self.asked("/linux/memoryPolicy", step);
         }
         Ok(())
@@ -84,7 +86,7 @@ impl Compiler<'_> {
 
     fn privileges(&mut self, process: &Process, identity: &user::Identity) {
         if process.no_new_privileges {
-            self.asked("/process/noNewPrivileges", Step::NoNewPrivileges);
+            self.asked("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
         }
         let (sets, warnings) = match &process.capabilities {
             Some(spec) => capability::parse(spec, self.host.last_cap, "/process"),
@@ -96,11 +98,20 @@ impl Compiler<'_> {
             }
         }
         let last = self.host.last_cap;
-        self.asked("/process/capabilities/bounding", Step::BoundingSet { keep: sets.bounding.0, last });
+        self.asked(
+            "/process/capabilities/bounding",
+            ProcessStep::BoundingSet { keep: sets.bounding.0, last },
+        );
         let groups = self.groups(identity);
-        self.asked("/process/user", Step::Identity { uid: identity.uid, gid: identity.gid, groups });
+        self.asked(
+            "/process/user",
+            ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
+        );
         let extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
-        self.asked("/process/capabilities", Step::Capabilities { sets, extra, ambient: sets.ambient.0 });
+        self.asked(
+            "/process/capabilities",
+            ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
+        );
     }
 
     /// The caller's groups never come in by themselves, not even where its user namespace has no names
@@ -127,7 +138,7 @@ impl Compiler<'_> {
     fn find(&mut self, process: &Process, environment: &[String]) {
         let name = process.args[0].clone();
         let candidates = env::candidates(&name, environment, &process.cwd);
-        self.asked("/process/args/0", Step::FindProgram { name, candidates });
+        self.asked("/process/args/0", ControlStep::FindProgram { name, candidates });
     }
 
     /// While the host's /proc is in reach.
@@ -135,13 +146,13 @@ impl Compiler<'_> {
         let Some(process) = &self.bundle.spec.process else { return };
         if let Some((pointer, label)) = Self::label(process) {
             let files = label.files.iter().map(|f| format!("/proc/thread-self/{f}")).collect();
-            self.asked(pointer, Step::OpenLabel { files });
+            self.asked(pointer, ProcessStep::OpenLabel { files });
         }
     }
 
     fn write_label(&mut self, process: &Process) {
         if let Some((pointer, label)) = Self::label(process) {
-            self.asked(pointer, Step::WriteLabel { text: label.text });
+            self.asked(pointer, ProcessStep::WriteLabel { text: label.text });
         }
     }
 
@@ -199,7 +210,7 @@ impl Compiler<'_> {
         let slot = self.slot(Slot::Console);
         self.asked(
             "/process/terminal",
-            Step::Terminal {
+            ProcessStep::Terminal {
                 slot,
                 size,
                 uid,
@@ -216,31 +227,31 @@ impl Compiler<'_> {
         }
         if self.options.wait_for_start {
             let slot = self.slot(Slot::Start);
-            self.standard(Step::Created);
-            self.standard(Step::RecordCreated);
-            self.standard(Step::AwaitStart { slot });
+            self.standard(ControlStep::Created);
+            self.standard(HostStep::RecordCreated);
+            self.standard(ControlStep::AwaitStart { slot });
             return;
         }
         let hooks = self.bundle.spec.hooks.as_ref().map_or(0, |h| h.start_container.len());
         if hooks > 0 {
-            self.asked("/hooks/startContainer", Step::AwaitHost(Turn::StartHooks));
-            let step = Step::RunHooks { kind: "startContainer", count: hooks };
+            self.asked("/hooks/startContainer", ControlStep::AwaitHost(Turn::StartHooks));
+            let step = HostStep::RunHooks { kind: HookKind::StartContainer, count: hooks };
             self.asked("/hooks/startContainer", step);
         }
     }
 
     fn begin(&mut self, process: &Process, env: Vec<String>) -> Result<()> {
         let filter = self.filter()?;
-        let execute = Step::Execute { args: process.args.clone(), env };
+        let execute = ControlStep::Execute { args: process.args.clone(), env };
         if self.options.init {
             // PID 1 is under the same filter as what it looks after.
             if let Some(filter) = filter {
                 self.asked("/linux/seccomp", filter);
             }
-            self.standard(Step::StayAsInit { foreground: process.terminal });
-            self.standard(Step::ResetSignals);
+            self.standard(ControlStep::StayAsInit { foreground: process.terminal });
+            self.standard(ProcessStep::ResetSignals);
         } else {
-            self.standard(Step::ResetSignals);
+            self.standard(ProcessStep::ResetSignals);
             if let Some(filter) = filter {
                 self.asked("/linux/seccomp", filter);
             }
@@ -250,11 +261,11 @@ impl Compiler<'_> {
     }
 
     /// The filter of the container that is joined, as it was compiled once.
-    fn compiled_filter(&self) -> Option<Step> {
+    fn compiled_filter(&self) -> Option<ProcessStep> {
         self.joining.and_then(Policy::filter).map(Filter::step)
     }
 
-    fn filter(&self) -> Result<Option<Step>> {
+    fn filter(&self) -> Result<Option<ProcessStep>> {
         if let Some(filter) = self.compiled_filter() {
             return Ok(Some(filter));
         }
@@ -276,6 +287,6 @@ impl Compiler<'_> {
                 support.flag_word_with_listener(&program)?
             }
         };
-        Ok(Some(Step::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
+        Ok(Some(ProcessStep::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
     }
 }

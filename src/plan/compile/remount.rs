@@ -1,6 +1,6 @@
 //! Mounts of a container that is there: more of them, and fewer.
 
-use super::super::step::{Slot, Step};
+use super::super::step::{ControlStep, HostStep, RootfsStep, Slot};
 use super::join::{enter, enter_mounts, standard};
 use super::{Compiler, Host, Options, Plan, Policy};
 use crate::bundle::Bundle;
@@ -34,7 +34,7 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
     for (i, mount) in bundle.spec.mounts.iter().enumerate() {
         compiler.mount(i, mount)?;
     }
-    compiler.standard(Step::Done);
+    compiler.standard(ControlStep::Done);
     Ok(compiler.finish())
 }
 
@@ -46,9 +46,12 @@ pub(crate) fn compile_unmounts(destinations: &[&str], host: &Host, namespaces: u
     for destination in destinations {
         let path = destination.trim_end_matches('/');
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        standard(&mut lines, Step::Unmount { directory: format!("{directory}/"), name: name.to_owned() });
+        standard(
+            &mut lines,
+            RootfsStep::Unmount { directory: format!("{directory}/"), name: name.to_owned() },
+        );
     }
-    standard(&mut lines, Step::Done);
+    standard(&mut lines, ControlStep::Done);
     Plan {
         lines,
         slots: vec![Slot::Process],
@@ -64,9 +67,9 @@ pub(crate) fn compile_unmounts(destinations: &[&str], host: &Host, namespaces: u
 
 /// Joins the namespaces, of which the last is that of the mounts.
 fn begin(lines: &mut Vec<super::Line>, namespaces: u64) {
-    standard(lines, Step::Spawn { namespaces: 0, into_cgroup: false });
-    standard(lines, Step::Undumpable);
+    standard(lines, HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    standard(lines, ControlStep::Undumpable);
     enter(lines, 0, namespaces);
     enter_mounts(lines, 0, namespaces);
-    standard(lines, Step::OpenUmask);
+    standard(lines, RootfsStep::OpenUmask);
 }

@@ -1,9 +1,16 @@
 //! A program of the host which makes containers itself (criu), and what it needs to find.
 
-use super::super::step::{Line, MountStep, Origin, Slot, Source, Step};
+use super::super::step::{
+    ControlStep, HostStep, Line, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source,
+    Step, Which,
+};
 use super::{Host, Plan};
 use crate::mount::options::MountOptions;
+use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::Kind;
+
+/// The host hears of nothing that is mounted here.
+const RSLAVE: Propagation = Propagation::recursive(PropagationKind::Slave);
 
 /// A program that is not the container's, but works on it.
 #[derive(Clone, Debug)]
@@ -28,27 +35,27 @@ pub(crate) struct Service<'a> {
 pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Plan {
     let namespaces = service.root.map_or(0, |_| Kind::Mount.flag());
     let mut slots: Vec<Slot> = (0..service.cgroup_files).map(Slot::Tasks).collect();
-    let mut steps = vec![Step::Spawn { namespaces, into_cgroup: false }];
+    let mut steps: Vec<Step> = vec![HostStep::Spawn { namespaces, into_cgroup: false }.into()];
     if !slots.is_empty() {
-        steps.push(Step::JoinCgroup { slots: (0..slots.len()).collect() });
+        steps.push(NamespaceStep::JoinCgroup { slots: (0..slots.len()).collect() }.into());
     }
     if let Some(path) = service.root {
-        steps.push(Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true });
-        steps.push(Step::AttachTree { slot: slots.len(), path: path.to_owned() });
+        steps.push(RootfsStep::HostPropagation(RSLAVE).into());
+        steps.push(RootfsStep::AttachTree { slot: slots.len(), path: path.to_owned() }.into());
         slots.push(Slot::Given);
     }
     if service.session {
-        steps.push(Step::NewSession);
+        steps.push(ProcessStep::NewSession.into());
     }
     let kept = slots.len()..slots.len() + service.kept;
     slots.extend(kept.clone().map(|_| Slot::Given));
     let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
     steps.extend([
-        Step::FindProgram { name, candidates },
-        Step::CloseDescriptors { preserve: 0 },
-        Step::KeepDescriptors { slots: kept.collect() },
-        Step::ResetSignals,
-        Step::Execute { args: service.args.to_vec(), env: service.env.to_vec() },
+        ControlStep::FindProgram { name, candidates }.into(),
+        ControlStep::CloseDescriptors { preserve: 0 }.into(),
+        ControlStep::KeepDescriptors { slots: kept.collect() }.into(),
+        ProcessStep::ResetSignals.into(),
+        ControlStep::Execute { args: service.args.to_vec(), env: service.env.to_vec() }.into(),
     ]);
     plan(steps, slots, namespaces, host)
 }
@@ -57,52 +64,68 @@ pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Plan {
 /// that its creation would have left there. The binds among its mounts are made too, in a mount
 /// namespace that goes with the process, as mount points may lie in them. The root's tree is in the
 /// only slot.
+#[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
 pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) -> Plan {
     let namespaces = Kind::Mount.flag();
-    let mut steps = vec![
-        Step::Spawn { namespaces, into_cgroup: false },
-        Step::OpenUmask,
-        Step::HostPropagation { flag: libc::MS_SLAVE, recursive: true },
-        Step::Root { path: root.to_owned(), slot: Some(0) },
+    let mut steps: Vec<Step> = vec![
+        HostStep::Spawn { namespaces, into_cgroup: false }.into(),
+        RootfsStep::OpenUmask.into(),
+        RootfsStep::HostPropagation(RSLAVE).into(),
+        RootfsStep::Root { path: root.to_owned(), slot: Some(0) }.into(),
     ];
     let mut made: Vec<&str> = Vec::new();
     for line in container.lines() {
-        let (destination, bind) = match &line.step {
-            Step::Mount { mount, .. } if mount.options.remount.is_some() => continue,
-            Step::Mount { mount, .. } => (&mount.destination, mount.from != Source::New),
-            Step::CgroupMount { destination, .. } => (destination, false),
-            _ => continue,
+        let Step::Rootfs(step) = &line.step else { continue };
+        let (destination, mount) = match step {
+            RootfsStep::Mount(mount) if mount.is_remount() => continue,
+            RootfsStep::Mount(mount) => (&mount.destination, Some(mount)),
+            RootfsStep::CgroupMount { destination, .. } => (destination, None),
+            RootfsStep::OpenUmask
+            | RootfsStep::HostPropagation(_)
+            | RootfsStep::Root { .. }
+            | RootfsStep::AttachTree { .. }
+            | RootfsStep::MountPoint { .. }
+            | RootfsStep::HostRoot
+            | RootfsStep::MakeNode(_)
+            | RootfsStep::DevLinks { .. }
+            | RootfsStep::Mask { .. }
+            | RootfsStep::ReadonlyPath { .. }
+            | RootfsStep::ReadonlyMount { .. }
+            | RootfsStep::Pivot { .. }
+            | RootfsStep::ReadonlyRoot
+            | RootfsStep::RootPropagation(_)
+            | RootfsStep::Unmount { .. } => continue,
         };
         // What lies in a new file system comes back with it.
         if made.iter().any(|above| is_below(destination, above)) {
             continue;
         }
-        match &line.step {
-            Step::Mount { mount, .. } if bind => {
+        match mount.and_then(|mount| Some((mount, mount.source_outside()?))) {
+            Some((mount, source)) => {
                 let bind = mount.options.bind;
                 let options = MountOptions { bind, ..MountOptions::default() };
-                let mount = MountStep { from: Source::Path, options, ..(**mount).clone() };
-                steps.push(Step::Mount { mount: Box::new(mount), slot: None });
+                let from = Source::Path(source.to_owned());
+                let mount = MountStep { from, options, ..(**mount).clone() };
+                steps.push(RootfsStep::Mount(Box::new(mount)).into());
             }
-            _ => {
-                steps.push(Step::MountPoint { path: destination.clone() });
+            None => {
+                steps.push(RootfsStep::MountPoint { path: destination.clone() }.into());
                 made.push(destination);
             }
         }
     }
-    steps.push(Step::Finish);
+    steps.push(ControlStep::Finish.into());
     plan(steps, vec![Slot::Given], namespaces, host)
 }
 
 /// Compiles what brings `lo` up in the network namespace of the process in the only slot, and ends.
 pub(crate) fn compile_loopback(host: &Host) -> Plan {
-    let flags = Kind::Network.flag();
     let steps = vec![
-        Step::Spawn { namespaces: 0, into_cgroup: false },
-        Step::Undumpable,
-        Step::JoinNamespace { slot: 0, kind: Kind::Network.name(), flags },
-        Step::Loopback,
-        Step::Finish,
+        HostStep::Spawn { namespaces: 0, into_cgroup: false }.into(),
+        ControlStep::Undumpable.into(),
+        NamespaceStep::JoinNamespace { slot: 0, which: Which::One(Kind::Network) }.into(),
+        NamespaceStep::Loopback.into(),
+        ControlStep::Finish.into(),
     ];
     plan(steps, vec![Slot::Process], 0, host)
 }
@@ -110,14 +133,13 @@ pub(crate) fn compile_loopback(host: &Host) -> Plan {
 /// Compiles what makes the root read-only in the mount namespace of the process in the only slot, and
 /// ends.
 pub(crate) fn compile_readonly_root(host: &Host) -> Plan {
-    let flags = Kind::Mount.flag();
     let steps = vec![
-        Step::Spawn { namespaces: 0, into_cgroup: false },
-        Step::Undumpable,
-        Step::JoinNamespace { slot: 0, kind: Kind::Mount.name(), flags },
-        Step::HostRoot,
-        Step::ReadonlyRoot,
-        Step::Finish,
+        HostStep::Spawn { namespaces: 0, into_cgroup: false }.into(),
+        ControlStep::Undumpable.into(),
+        NamespaceStep::JoinNamespace { slot: 0, which: Which::One(Kind::Mount) }.into(),
+        RootfsStep::HostRoot.into(),
+        RootfsStep::ReadonlyRoot.into(),
+        ControlStep::Finish.into(),
     ];
     plan(steps, vec![Slot::Process], 0, host)
 }

@@ -1,8 +1,12 @@
-//! Lowering: each step of the stub's column becomes instructions.
+//! Lowering: each step of the stub's column becomes instructions. Each family of steps has a file, and what takes
+//! more than a few instructions has others.
 
+#![deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
+
+mod control;
 mod device;
-mod join;
 mod mount;
+mod namespace;
 mod process;
 mod rootfs;
 mod terminal;
@@ -11,6 +15,7 @@ use super::assemble::{Arg, Assembler, Reg};
 use super::blob::Blob;
 use super::machine::{CONTROL, FIRST_SLOT, MEMORY};
 use super::step::{Line, Step};
+use crate::mount::PropagationKind;
 use std::ffi::CStr;
 
 /// `AT_FDCWD` as an argument.
@@ -53,7 +58,7 @@ struct Lower {
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
     /// How the copy of the root leaves the mount that it was taken from, where the host hears.
-    root_leaves: u64,
+    root_leaves: PropagationKind,
     /// A `struct stat` for whoever needs one.
     stat: Option<Arg>,
     /// The pieces of paths seen so far.
@@ -75,7 +80,7 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Result<Blob
         program: None,
         caller: None,
         host_hears: false,
-        root_leaves: libc::MS_PRIVATE,
+        root_leaves: PropagationKind::Private,
         stat: None,
         empty_text: None,
     };
@@ -89,53 +94,12 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Result<Blob
 impl Lower {
     fn step(&mut self, step: &Step) {
         match step {
-            Step::MakeCgroup { .. }
-            | Step::MakeResctrl { .. }
-            | Step::StartScope { .. }
-            | Step::Spawn { .. }
-            | Step::WriteIdMaps
-            | Step::MoveNetDevices { .. }
-            | Step::RunHooks { .. }
-            | Step::RecordCreated => {}
-            Step::Undumpable
-            | Step::Dumpable
-            | Step::JoinCgroup { .. }
-            | Step::JoinResctrl { .. }
-            | Step::JoinNamespace { .. }
-            | Step::HandOver { .. }
-            | Step::Unshare { .. }
-            | Step::AwaitHost(_)
-            | Step::BecomeRoot
-            | Step::NewSession
-            | Step::TimeNamespace { .. }
-            | Step::Loopback
-            | Step::HostName(_)
-            | Step::DomainName(_)
-            | Step::OomScoreAdj(_)
-            | Step::Sysctl { .. } => self.join(step),
-            Step::OpenUmask
-            | Step::HostPropagation { .. }
-            | Step::Root { .. }
-            | Step::AttachTree { .. }
-            | Step::MountPoint { .. }
-            | Step::HostRoot
-            | Step::Mask { .. }
-            | Step::ReadonlyPath { .. }
-            | Step::ReadonlyMount { .. }
-            | Step::Pivot { .. }
-            | Step::ReadonlyRoot
-            | Step::RootPropagation { .. } => self.rootfs(step),
-            Step::Unmount { directory, name } => self.unmount(directory, name),
-            Step::Mount { mount, slot } => self.mount(mount, *slot),
-            Step::CgroupMount { destination, options, views, context } => {
-                self.cgroup_v1(destination, options, views, context.as_ref());
-            }
-            Step::MakeNode(node) => self.node(node),
-            Step::DevLinks { kcore } => self.dev_links(*kcore),
-            Step::Terminal { slot, size, uid, console, kept } => {
-                self.terminal(*slot, *size, *uid, *console, *kept);
-            }
-            _ => self.process(step),
+            // Of the other column.
+            Step::Host(_) => {}
+            Step::Namespace(step) => self.namespace(step),
+            Step::Rootfs(step) => self.rootfs(step),
+            Step::Process(step) => self.process(step),
+            Step::Control(step) => self.control(step),
         }
     }
 
@@ -144,7 +108,7 @@ impl Lower {
         Reg((FIRST_SLOT + slot) as u8)
     }
 
-    fn control() -> Reg {
+    fn control_socket() -> Reg {
         Reg(CONTROL as u8)
     }
 
@@ -152,7 +116,7 @@ impl Lower {
         Reg(MEMORY as u8)
     }
 
-    /// The root's descriptor; the compiler puts [`Step::Root`] before every step that needs it.
+    /// The root's descriptor; the compiler puts [`RootfsStep::Root`](super::step::RootfsStep::Root) before every step that needs it.
     fn root(&self) -> Arg {
         self.root.map_or_else(|| Arg::from(CWD), Arg::from)
     }

@@ -14,14 +14,20 @@ use nix::errno::Errno;
 const FSPICK: u32 = 1 | 8;
 
 impl Lower {
-    pub(super) fn mount(&mut self, mount: &MountStep, slot: Option<usize>) {
-        if mount.options.remount.is_some() {
-            return self.remount(mount);
-        }
-        let (made, point) = match mount.from {
-            Source::New => self.file_system(mount, None),
-            Source::Slot if !mount.kind.is_empty() => self.file_system(mount, slot),
-            Source::Path | Source::Slot => self.bind(mount, slot),
+    pub(super) fn mount(&mut self, mount: &MountStep) {
+        let (made, point) = match &mount.from {
+            Source::New { kind, source } => self.file_system(mount, kind, source, None),
+            Source::Made { kind, source, slot } => self.file_system(mount, kind, source, Some(*slot)),
+            Source::Path(path) => {
+                let copy = self.copy_of(path, &mount.options);
+                self.bind(mount, copy)
+            }
+            Source::Tree { slot, .. } => {
+                let copy = Self::slot(*slot);
+                self.change(copy, mount.options.attributes().as_ref(), 0);
+                self.bind(mount, copy)
+            }
+            Source::Mounted { .. } => return self.remount(mount),
         };
         self.attach(made, point);
         if let Some(label) = &mount.label {
@@ -65,14 +71,20 @@ impl Lower {
     fn propagations(&mut self, mount: Reg, options: &MountOptions) {
         for change in &options.propagation {
             let empty = self.empty();
-            self.propagation(mount.into(), empty, change.flag, change.recursive, true);
+            self.propagation(mount.into(), empty, *change, true);
         }
     }
 
     /// The new mount, which a slot may hold already, and its mount point.
-    fn file_system(&mut self, mount: &MountStep, slot: Option<usize>) -> (Reg, Reg) {
+    fn file_system(
+        &mut self,
+        mount: &MountStep,
+        kind: &str,
+        source: &str,
+        slot: Option<usize>,
+    ) -> (Reg, Reg) {
         // A tmpfs without a mode of its own takes that of the directory under it, if there was one.
-        let inherits = mount.kind == "tmpfs" && mount.options.data_value("mode").is_none();
+        let inherits = kind == "tmpfs" && mount.options.data_value("mode").is_none();
         let (point, absent) = if inherits {
             let (point, absent) = self.mount_point_if_there(&mount.destination);
             (point, Some(absent))
@@ -86,7 +98,7 @@ impl Lower {
         let made = match slot {
             // It came with all its attributes but that one.
             Some(slot) => Self::slot(slot),
-            None => self.new_file_system(mount, first),
+            None => self.new_file_system(kind, source, &mount.options, first),
         };
         if let Some(absent) = absent {
             let own = self.asm.label();
@@ -106,20 +118,20 @@ impl Lower {
     }
 
     /// fsopen, fsconfig, fsmount.
-    fn new_file_system(&mut self, mount: &MountStep, attributes: u64) -> Reg {
-        let kind = self.string(&mount.kind);
-        let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
-        if !mount.source.is_empty() {
-            self.configure(context, "source", Some(&mount.source));
+    fn new_file_system(&mut self, kind: &str, source: &str, options: &MountOptions, attributes: u64) -> Reg {
+        let name = self.string(kind);
+        let context = self.asm.call_to(libc::SYS_fsopen, &[name, 1.into()]);
+        if !source.is_empty() {
+            self.configure(context, "source", Some(source));
         }
-        for flag in &mount.options.superblock {
+        for flag in &options.superblock {
             self.configure(context, flag.key, None);
         }
-        for option in &mount.options.data {
+        for option in &options.data {
             match option.value.as_deref() {
                 Some(layers)
                     if layers.len() > FSCONFIG_STRING_MAX
-                        && (mount.kind.as_str(), option.key.as_str()) == ("overlay", "lowerdir")
+                        && (kind, option.key.as_str()) == ("overlay", "lowerdir")
                         && self.kernel.lowerdir_append =>
                 {
                     self.append_layers(context, layers);
@@ -184,27 +196,22 @@ impl Lower {
         self.asm.call(libc::SYS_fsconfig, &[context.into(), command.into(), key, value, 0.into()]);
     }
 
-    /// A copy of the source's tree, and a mount point of the source's kind.
-    fn bind(&mut self, mount: &MountStep, slot: Option<usize>) -> (Reg, Reg) {
-        let depth = if mount.options.bind.is_some_and(|b| b.recursive) { RECURSIVE } else { 0 };
-        let own = mount.options.attributes();
-        let made = match slot {
-            Some(slot) => {
-                let copy = Self::slot(slot);
-                self.change(copy, own.as_ref(), 0);
-                copy
-            }
-            None => {
-                let path = self.string(&mount.source);
-                // Attributes in the same call only where they mean the one mount there is.
-                let together = own.as_ref().filter(|_| depth == 0).map(|a| self.attributes(a));
-                let copy = self.clone_tree(CWD.into(), path, CLONE | depth, together);
-                if together.is_none() {
-                    self.change(copy, own.as_ref(), 0);
-                }
-                copy
-            }
-        };
+    /// A copy of the tree at a path of this mount namespace.
+    fn copy_of(&mut self, path: &str, options: &MountOptions) -> Reg {
+        let depth = if options.bind.is_some_and(|b| b.recursive) { RECURSIVE } else { 0 };
+        let own = options.attributes();
+        let path = self.string(path);
+        // Attributes in the same call only where they mean the one mount there is.
+        let together = own.as_ref().filter(|_| depth == 0).map(|a| self.attributes(a));
+        let copy = self.clone_tree(CWD.into(), path, CLONE | depth, together);
+        if together.is_none() {
+            self.change(copy, own.as_ref(), 0);
+        }
+        copy
+    }
+
+    /// The copy of a tree, and a mount point of the same kind.
+    fn bind(&mut self, mount: &MountStep, made: Reg) -> (Reg, Reg) {
         self.change(made, mount.options.recursive_attributes().as_ref(), RECURSIVE);
         let kind = self.file_type(made);
         let make = self.asm.register();

@@ -1,7 +1,7 @@
-//! What the process is given, and how it begins.
+//! What the program is given, and what it is under.
 
-use super::super::machine::{compare, last, state};
-use super::super::step::{Groups, Sender, Step, Turn};
+use super::super::machine::{compare, last};
+use super::super::step::{Groups, ProcessStep, Sender, Turn};
 use super::{CWD, Lower};
 use crate::plan::assemble::Arg;
 use crate::process::capability::{CapSet, Sets};
@@ -14,126 +14,84 @@ const FIRST_REAL_TIME: i32 = 32;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 impl Lower {
-    pub(super) fn process(&mut self, step: &Step) {
+    pub(super) fn process(&mut self, step: &ProcessStep) {
         match step {
-            Step::Keyring { name } => {
-                let name = self.string(name);
-                // ENOSYS: a kernel, or a filter of our own caller, without keyrings.
-                self.asm
-                    .tolerating(&[Errno::ENOSYS])
-                    .call(libc::SYS_keyctl, &[KEYCTL_JOIN_SESSION_KEYRING.into(), name]);
+            // EPERM: it leads its group already.
+            ProcessStep::NewSession => self.asm.tolerating(&[Errno::EPERM]).call(libc::SYS_setsid, &[]),
+            ProcessStep::OomScoreAdj(value) => {
+                self.write_file("/proc/self/oom_score_adj", &value.to_string());
             }
-            Step::Rlimit { resource, soft, hard, .. } => {
+            ProcessStep::Terminal { slot, size, uid, console, kept } => {
+                self.terminal(*slot, *size, *uid, *console, *kept);
+            }
+            ProcessStep::Keyring { name } => self.keyring(name),
+            ProcessStep::Rlimit { resource, soft, hard, .. } => {
                 let limit = self.asm.words(&[*soft, *hard]);
                 self.asm.call(libc::SYS_prlimit64, &[0.into(), (*resource).into(), limit, 0.into()]);
             }
-            Step::Scheduler { .. }
-            | Step::IoPriority(_)
-            | Step::CpuAffinity { .. }
-            | Step::Personality(_)
-            | Step::MemoryPolicy { .. } => self.scheduling(step),
-            Step::OpenLabel { files } => self.open_label(files),
-            Step::WriteLabel { text } => {
-                if let Some(label) = self.label.take() {
-                    self.write(label, text);
-                    self.asm.close(label);
-                }
+            ProcessStep::Scheduler { attr } => {
+                let attr = self.asm.bytes(attr);
+                self.asm.call(libc::SYS_sched_setattr, &[0.into(), attr, 0.into()]);
             }
-            Step::ChownStdio { uid } => self.chown_stdio(*uid),
-            Step::NoNewPrivileges => self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
-            Step::BoundingSet { keep, last } => self.bounding_set(CapSet(*keep), *last),
-            Step::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
-            Step::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
-            Step::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
-            Step::WorkingDirectory { path } => {
-                let (root, path) = (self.root(), self.string(path));
-                let dir = self.asm.make_path(root, path, last::DIRECTORY, 0o755);
-                self.asm.call(libc::SYS_fchdir, &[dir.into()]);
-                self.asm.close(dir);
+            ProcessStep::IoPriority(value) => {
+                let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
+                self.asm.call(libc::SYS_ioprio_set, &args);
             }
-            Step::HookDirectory { path } => {
+            ProcessStep::CpuAffinity { mask, asked } => self.affinity(mask, *asked),
+            ProcessStep::Personality(persona) => self.asm.call(libc::SYS_personality, &[(*persona).into()]),
+            ProcessStep::MemoryPolicy { mode, nodes, max_node } => {
+                self.memory_policy(*mode, nodes, *max_node);
+            }
+            ProcessStep::OpenLabel { files } => self.open_label(files),
+            ProcessStep::WriteLabel { text } => self.write_label(text),
+            ProcessStep::ChownStdio { uid } => self.chown_stdio(*uid),
+            ProcessStep::NoNewPrivileges => self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1),
+            ProcessStep::BoundingSet { keep, last } => self.bounding_set(CapSet(*keep), *last),
+            ProcessStep::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
+            ProcessStep::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
+            ProcessStep::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
+            ProcessStep::WorkingDirectory { path } => self.working_directory(path),
+            ProcessStep::HookDirectory { path } => {
                 for path in ["/", path.as_str()] {
                     let path = self.string(path);
                     self.asm.tolerating_all().call(libc::SYS_chdir, &[path]);
                 }
             }
-            Step::ChangeDirectory { path } => {
+            ProcessStep::ChangeDirectory { path } => {
                 let path = self.string(path);
                 self.asm.call(libc::SYS_chdir, &[path]);
             }
-            _ => self.begin(step),
+            ProcessStep::ResetSignals => self.reset_signals(),
+            ProcessStep::Seccomp { filter, flags, listener } => self.seccomp(filter, *flags, *listener),
         }
     }
 
-    /// Where and how the process runs.
-    fn scheduling(&mut self, step: &Step) {
-        match step {
-            Step::Scheduler { attr } => {
-                let attr = self.asm.bytes(attr);
-                self.asm.call(libc::SYS_sched_setattr, &[0.into(), attr, 0.into()]);
-            }
-            Step::IoPriority(value) => {
-                let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
-                self.asm.call(libc::SYS_ioprio_set, &args);
-            }
-            Step::CpuAffinity { mask, asked } => {
-                let (length, mask) = (mask.len(), self.asm.bytes(mask));
-                if !asked {
-                    self.asm.tolerating_all();
-                }
-                self.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
-            }
-            Step::Personality(persona) => self.asm.call(libc::SYS_personality, &[(*persona).into()]),
-            Step::MemoryPolicy { mode, nodes, max_node } => {
-                let mask = if nodes.is_empty() { 0.into() } else { self.asm.bytes(nodes) };
-                self.asm.call(libc::SYS_set_mempolicy, &[(*mode).into(), mask, (*max_node).into()]);
-            }
-            _ => {}
-        }
+    fn keyring(&mut self, name: &str) {
+        let name = self.string(name);
+        // ENOSYS: a kernel, or a filter of our own caller, without keyrings.
+        self.asm
+            .tolerating(&[Errno::ENOSYS])
+            .call(libc::SYS_keyctl, &[KEYCTL_JOIN_SESSION_KEYRING.into(), name]);
     }
 
-    /// The last steps.
-    fn begin(&mut self, step: &Step) {
-        match step {
-            Step::FindProgram { candidates, .. } => self.find_program(candidates),
-            Step::Created => {
-                self.asm.state(state::CREATED);
-                // Until the host side has recorded this process, it does not outlive the host side.
-                self.await_host(Turn::Created);
-                self.asm.call(libc::SYS_close, &[Self::control().into()]);
-            }
-            Step::AwaitStart { slot } => self.await_start(*slot),
-            Step::CloseDescriptors { preserve } => {
-                let first = 3 + preserve;
-                let flags = libc::CLOSE_RANGE_CLOEXEC;
-                self.asm.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), flags.into()]);
-            }
-            Step::KeepDescriptors { slots } => {
-                for slot in slots {
-                    let set = libc::F_SETFD;
-                    self.asm.call(libc::SYS_fcntl, &[Self::slot(*slot).into(), set.into(), 0.into()]);
-                }
-            }
-            Step::ResetSignals => self.reset_signals(),
-            Step::StayAsInit { foreground } => self.stay_as_init(*foreground),
-            Step::Seccomp { filter, flags, listener } => self.seccomp(filter, *flags, *listener),
-            Step::Execute { args, env } => {
-                let mut strings =
-                    |list: &[String]| -> Vec<Arg> { list.iter().map(|s| self.asm.string(s)).collect() };
-                let (args, env) = (strings(args), strings(env));
-                let (argv, envp) = (self.asm.pointers(&args), self.asm.pointers(&env));
-                let program = self.program.map_or_else(|| 0.into(), Arg::from);
-                self.asm.state(state::EXECUTING);
-                self.asm.call(libc::SYS_execve, &[program, argv, envp]);
-            }
-            Step::Done => self.asm.state(state::CREATED),
-            Step::NoProgram => self.asm.fail(Errno::EINVAL, 0),
-            Step::Finish => {
-                self.asm.state(state::CREATED);
-                self.asm.call(libc::SYS_exit_group, &[0.into()]);
-            }
-            _ => {}
+    fn affinity(&mut self, mask: &[u8], asked: bool) {
+        let (length, mask) = (mask.len(), self.asm.bytes(mask));
+        if !asked {
+            self.asm.tolerating_all();
         }
+        self.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
+    }
+
+    fn memory_policy(&mut self, mode: u32, nodes: &[u8], max_node: u64) {
+        let mask = if nodes.is_empty() { 0.into() } else { self.asm.bytes(nodes) };
+        self.asm.call(libc::SYS_set_mempolicy, &[mode.into(), mask, max_node.into()]);
+    }
+
+    fn working_directory(&mut self, path: &str) {
+        let (root, path) = (self.root(), self.string(path));
+        let dir = self.asm.make_path(root, path, last::DIRECTORY, 0o755);
+        self.asm.call(libc::SYS_fchdir, &[dir.into()]);
+        self.asm.close(dir);
     }
 
     fn seccomp(&mut self, filter: &[u8], flags: u64, listener: Option<Sender>) {
@@ -143,7 +101,7 @@ impl Lower {
         let program = self.asm.structure(&program, &[(8, instructions)]);
         let set = libc::SECCOMP_SET_MODE_FILTER;
         // Whoever called `start` is who listens, if somebody has.
-        let socket = self.caller.unwrap_or_else(Self::control);
+        let socket = self.caller.unwrap_or_else(Self::control_socket);
         match listener {
             None => self.asm.call(libc::SYS_seccomp, &[set.into(), flags.into(), program]),
             Some(Sender::Itself) => {
@@ -200,6 +158,13 @@ impl Lower {
         self.label = Some(fd);
     }
 
+    fn write_label(&mut self, text: &str) {
+        if let Some(label) = self.label.take() {
+            self.write(label, text);
+            self.asm.close(label);
+        }
+    }
+
     /// So that `/dev/stdout` can be opened by the user it belongs to; never the null device.
     fn chown_stdio(&mut self, uid: u32) {
         for fd in 0..3 {
@@ -222,7 +187,9 @@ impl Lower {
         }
     }
 
-    fn identity(&mut self, uid: u32, gid: u32, groups: &Groups) {
+    /// An id that is left as it is, is -1 to the kernel.
+    fn identity(&mut self, uid: Option<u32>, gid: Option<u32>, groups: &Groups) {
+        let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
         if uid != 0 {
             self.prctl(libc::PR_SET_KEEPCAPS, 1);
         }
@@ -267,61 +234,6 @@ impl Lower {
         }
     }
 
-    /// The first candidate that this user may execute; else what was wrong with the best of them.
-    fn find_program(&mut self, candidates: &[String]) {
-        let program = self.asm.register();
-        let seen = self.asm.register();
-        let found = self.asm.label();
-        self.asm.set(seen, Errno::ENOENT as i32);
-        let stat = self.asm.scratch(size_of::<libc::stat>());
-        for candidate in candidates {
-            let (denied, next) = (self.asm.label(), self.asm.label());
-            let path = self.string(candidate);
-            let args = [CWD.into(), path, libc::X_OK.into(), libc::AT_EACCESS.into()];
-            self.asm.tolerating_all();
-            let access = self.asm.call_to(libc::SYS_faccessat2, &args);
-            self.asm.jump_if(compare::EQUAL, access, -(Errno::EACCES as i32), denied);
-            self.asm.jump_if_failed(access, next);
-            self.asm.tolerating_all().call(libc::SYS_newfstatat, &[CWD.into(), path, stat, 0.into()]);
-            let at = std::mem::offset_of!(libc::stat, st_mode) as u64;
-            let kind = self.asm.load(4, stat.plus(at), u64::from(libc::S_IFMT));
-            self.asm.jump_if(compare::EQUAL, kind, u64::from(libc::S_IFDIR), denied);
-            self.asm.set(program, path);
-            self.asm.jump(found);
-            self.asm.place(denied);
-            self.asm.set(seen, Errno::EACCES as i32);
-            self.asm.place(next);
-            self.asm.release(access);
-            self.asm.release(kind);
-        }
-        self.asm.fail_with(seen, 0);
-        self.asm.place(found);
-        self.asm.release(seen);
-        self.program = Some(program);
-    }
-
-    /// `start` calls on a socket; it gets the control page, and hears the end of its connection when
-    /// the program is executed.
-    fn await_start(&mut self, slot: usize) {
-        let listener = Self::slot(slot);
-        let (again, called) = (self.asm.label(), self.asm.label());
-        self.asm.place(again);
-        let flags = libc::SOCK_CLOEXEC;
-        let caller =
-            self.asm.call_to(libc::SYS_accept4, &[listener.into(), 0.into(), 0.into(), flags.into()]);
-        // One that is dead already has not started anything: the next one will.
-        if let Some(sent) = self.send(caller, Self::memory(), b"s", true) {
-            self.asm.jump_if(compare::GREATER_EQUAL, sent, 0, called);
-            self.asm.release(sent);
-        }
-        self.asm.call(libc::SYS_close, &[caller.into()]);
-        self.asm.jump(again);
-        self.asm.place(called);
-        self.asm.call(libc::SYS_close, &[listener.into()]);
-        // `caller` stays open until execve, or the end.
-        self.caller = Some(caller);
-    }
-
     fn reset_signals(&mut self) {
         // CLONE_CLEAR_SIGHAND leaves what the caller ignores ignored, and execve keeps that.
         let default = self.asm.scratch(32);
@@ -338,29 +250,5 @@ impl Lower {
         let none = self.asm.scratch(8);
         self.asm.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), none, 0.into(), 8.into()]);
         self.asm.release(signal);
-    }
-
-    /// The program becomes a child of this process, in a process group of its own.
-    fn stay_as_init(&mut self, foreground: bool) {
-        let zero = 0u64;
-        let flags = libc::SIGCHLD;
-        let child = self
-            .asm
-            .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
-        let program = self.asm.label();
-        self.asm.jump_if(compare::EQUAL, child, 0, program);
-        self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
-        self.asm.init(child);
-        self.asm.place(program);
-        self.asm.call(libc::SYS_setpgid, &[0.into(), 0.into()]);
-        if foreground {
-            let pid = self.asm.call_to(libc::SYS_getpid, &[]);
-            let place = self.asm.scratch(8);
-            self.asm.store(4, place, pid);
-            let request = libc::TIOCSPGRP as u32;
-            self.asm.tolerating_all().call(libc::SYS_ioctl, &[0.into(), request.into(), place]);
-            self.asm.release(pid);
-        }
-        self.asm.release(child);
     }
 }

@@ -1,9 +1,10 @@
-//! The root file system: attach, mask, protect, pivot.
+//! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
 
 use super::super::machine::{compare, last};
-use super::super::step::Step;
+use super::super::step::RootfsStep;
 use super::{CWD, IN_ROOT, Lower};
 use crate::mount::options::DataOption;
+use crate::mount::{Propagation, PropagationKind};
 use crate::plan::assemble::{Arg, Reg};
 use crate::sys::mount::{
     MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr,
@@ -21,60 +22,73 @@ pub(super) const RECURSIVE: u32 = libc::AT_RECURSIVE as u32;
 const DEEPEST: i32 = 2048;
 
 impl Lower {
-    pub(super) fn rootfs(&mut self, step: &Step) {
+    pub(super) fn rootfs(&mut self, step: &RootfsStep) {
         match step {
-            Step::OpenUmask => self.asm.call(libc::SYS_umask, &[0.into()]),
-            Step::HostPropagation { flag, recursive } => {
-                let slash = self.text(c"/");
-                self.propagation(CWD.into(), slash, *flag, *recursive, false);
-                self.host_hears = *flag == libc::MS_SHARED || !*recursive;
-                self.root_leaves = if *flag == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-            }
-            Step::Root { path, slot } => self.attach_root(path, *slot),
-            Step::AttachTree { slot, path } => {
-                let (tree, empty, path) = (Self::slot(*slot), self.empty(), self.string(path));
-                let flags = MOVE_MOUNT_F_EMPTY_PATH;
-                self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, CWD.into(), path, flags.into()]);
-            }
-            Step::MountPoint { path } => {
+            RootfsStep::OpenUmask => self.asm.call(libc::SYS_umask, &[0.into()]),
+            RootfsStep::HostPropagation(propagation) => self.host_propagation(*propagation),
+            RootfsStep::Root { path, slot } => self.attach_root(path, *slot),
+            RootfsStep::AttachTree { slot, path } => self.attach_tree(*slot, path),
+            RootfsStep::MountPoint { path } => {
                 let point = self.mount_point(path, false);
                 self.asm.close(point);
             }
-            Step::HostRoot => {
+            RootfsStep::HostRoot => {
                 let slash = self.text(c"/");
                 let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
                 self.root = Some(self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()]));
             }
-            Step::Mask { path, context } => self.mask(path, context.as_ref()),
-            Step::ReadonlyPath { path } => self.readonly_path(path),
-            Step::ReadonlyMount { path } => {
-                let mount = self.open_in_root(path, libc::O_PATH, 0);
-                let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
-                let empty = self.empty();
-                self.setattr(mount.into(), empty, EMPTY, attributes);
-                self.asm.close(mount);
+            RootfsStep::Mount(mount) => self.mount(mount),
+            RootfsStep::CgroupMount { destination, options, views, context } => {
+                self.cgroup_v1(destination, options, views, context.as_ref());
             }
-            Step::Pivot { move_mount } => self.pivot(*move_mount),
-            Step::ReadonlyRoot => {
+            RootfsStep::MakeNode(node) => self.node(node),
+            RootfsStep::DevLinks { kcore } => self.dev_links(*kcore),
+            RootfsStep::Mask { path, context } => self.mask(path, context.as_ref()),
+            RootfsStep::ReadonlyPath { path } => self.readonly_path(path),
+            RootfsStep::ReadonlyMount { path } => self.readonly_mount(path),
+            RootfsStep::Pivot { move_mount } => self.pivot(*move_mount),
+            RootfsStep::ReadonlyRoot => {
                 let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
                 let (root, empty) = (self.root(), self.empty());
                 self.setattr(root, empty, EMPTY, attributes);
             }
-            Step::RootPropagation { flag, recursive } => {
+            RootfsStep::RootPropagation(propagation) => {
                 let (root, empty) = (self.root(), self.empty());
-                self.propagation(root, empty, *flag, *recursive, true);
+                self.propagation(root, empty, *propagation, true);
             }
-            _ => {}
+            RootfsStep::Unmount { directory, name } => self.unmount(directory, name),
         }
+    }
+
+    fn host_propagation(&mut self, propagation: Propagation) {
+        let slash = self.text(c"/");
+        self.propagation(CWD.into(), slash, propagation, false);
+        self.host_hears = propagation.kind == PropagationKind::Shared || !propagation.recursive;
+        let slave = propagation.kind == PropagationKind::Slave;
+        self.root_leaves = if slave { PropagationKind::Slave } else { PropagationKind::Private };
+    }
+
+    fn attach_tree(&mut self, slot: usize, path: &str) {
+        let (tree, empty, path) = (Self::slot(slot), self.empty(), self.string(path));
+        let flags = MOVE_MOUNT_F_EMPTY_PATH;
+        self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, CWD.into(), path, flags.into()]);
+    }
+
+    fn readonly_mount(&mut self, path: &str) {
+        let mount = self.open_in_root(path, libc::O_PATH, 0);
+        let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+        let empty = self.empty();
+        self.setattr(mount.into(), empty, EMPTY, attributes);
+        self.asm.close(mount);
     }
 
     pub(super) fn setattr(&mut self, dir: Arg, path: Arg, flags: u32, attributes: Arg) {
         self.asm.call(libc::SYS_mount_setattr, &[dir, path, flags.into(), attributes, 32.into()]);
     }
 
-    pub(super) fn propagation(&mut self, dir: Arg, path: Arg, flag: u64, recursive: bool, of_fd: bool) {
-        let attributes = self.asm.words(&[0, 0, flag, 0]);
-        let flags = if recursive { RECURSIVE } else { 0 } | if of_fd { EMPTY } else { 0 };
+    pub(super) fn propagation(&mut self, dir: Arg, path: Arg, propagation: Propagation, of_fd: bool) {
+        let attributes = self.asm.words(&[0, 0, propagation.kind.flag(), 0]);
+        let flags = if propagation.recursive { RECURSIVE } else { 0 } | if of_fd { EMPTY } else { 0 };
         self.setattr(dir, path, flags, attributes);
     }
 
@@ -97,11 +111,11 @@ impl Lower {
         let empty = self.empty();
         if slot.is_some() {
             // A mount that was handed over may be a peer of the host's.
-            self.propagation(root.into(), empty, libc::MS_SLAVE, true, true);
+            self.propagation(root.into(), empty, Propagation::recursive(PropagationKind::Slave), true);
         }
         if self.host_hears {
             // The copy is a peer of the mount that it was taken from, which may be any of the host's.
-            self.propagation(root.into(), empty, self.root_leaves, false, true);
+            self.propagation(root.into(), empty, Propagation::single(self.root_leaves), true);
         }
         if self.host_hears && slot.is_none() {
             self.keep_to_itself(text);
@@ -152,7 +166,7 @@ impl Lower {
             if self.host_hears {
                 // What is moved onto it would come to the host.
                 let slash = self.text(c"/");
-                self.propagation(CWD.into(), slash, libc::MS_PRIVATE, false, false);
+                self.propagation(CWD.into(), slash, Propagation::single(PropagationKind::Private), false);
             }
             let (slash, empty, root) = (self.text(c"/"), self.empty(), self.root());
             self.asm.call(
@@ -172,7 +186,7 @@ impl Lower {
             if let Some(old) = old {
                 // What is unmounted here must not be unmounted on the host.
                 let empty = self.empty();
-                self.propagation(old.into(), empty, libc::MS_SLAVE, true, true);
+                self.propagation(old.into(), empty, Propagation::recursive(PropagationKind::Slave), true);
                 self.asm.close(old);
             }
             self.asm.call(libc::SYS_umount2, &[dot, libc::MNT_DETACH.into()]);

@@ -1,0 +1,64 @@
+//! The six points of a container's life at which hooks run.
+
+use super::spec::{Hook, Hooks};
+use std::fmt;
+
+/// The six points (runtime-spec `config.md#posix-platform-hooks`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookKind {
+    /// Deprecated: as [`CreateRuntime`](Self::CreateRuntime), before it.
+    Prestart,
+    /// During create, before pivot_root(2), outside of the container's namespaces.
+    CreateRuntime,
+    /// During create, before pivot_root(2), in the container's namespaces.
+    CreateContainer,
+    /// Before the process is started, inside the container.
+    StartContainer,
+    /// After the process was started, outside.
+    Poststart,
+    /// After the container was deleted, outside.
+    Poststop,
+}
+
+impl HookKind {
+    /// All, in the order of a container's life.
+    pub const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
+    /// The property's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prestart => "prestart",
+            Self::CreateRuntime => "createRuntime",
+            Self::CreateContainer => "createContainer",
+            Self::StartContainer => "startContainer",
+            Self::Poststart => "poststart",
+            Self::Poststop => "poststop",
+        }
+    }
+
+    /// The hooks of this point.
+    pub fn of(self, hooks: Option<&Hooks>) -> &[Hook] {
+        let Some(hooks) = hooks else { return &[] };
+        match self {
+            Self::Prestart => &hooks.prestart,
+            Self::CreateRuntime => &hooks.create_runtime,
+            Self::CreateContainer => &hooks.create_container,
+            Self::StartContainer => &hooks.start_container,
+            Self::Poststart => &hooks.poststart,
+            Self::Poststop => &hooks.poststop,
+        }
+    }
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,92 @@
+//! What the host side does.
+
+use super::super::explain::namespaces;
+use crate::Phase;
+use crate::bundle::HookKind;
+use std::fmt;
+
+/// A step of the host side's, which the stub waits for where it has to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostStep {
+    /// Make the cgroup and write its limits.
+    MakeCgroup {
+        /// Its directory.
+        path: String,
+    },
+    /// Make the resctrl groups and write their schemata.
+    MakeResctrl {
+        /// The directory of the class of service.
+        path: String,
+        /// With a monitoring group.
+        monitor: bool,
+    },
+    /// Let systemd make the cgroup, a scope around the waiting process, and write the other limits.
+    StartScope {
+        /// The scope's name.
+        unit: String,
+        /// The cgroup's directory.
+        path: String,
+    },
+    /// Spawn the stub in new namespaces.
+    Spawn {
+        /// `CLONE_NEW*` of them.
+        namespaces: u64,
+        /// Born in its cgroup (`CLONE_INTO_CGROUP`).
+        into_cgroup: bool,
+    },
+    /// Write uid_map and gid_map.
+    WriteIdMaps,
+    /// Move network devices, from a name to a name.
+    MoveNetDevices {
+        /// The name on the host, and that in the container.
+        devices: Vec<(String, String)>,
+    },
+    /// Run hooks.
+    RunHooks {
+        /// Of this point.
+        kind: HookKind,
+        /// So many.
+        count: usize,
+    },
+    /// Record the state, write the pid file.
+    RecordCreated,
+}
+
+impl HostStep {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::MakeCgroup { .. } | Self::MakeResctrl { .. } | Self::StartScope { .. } => Phase::Cgroup,
+            Self::Spawn { .. } => Phase::Launch,
+            Self::WriteIdMaps | Self::MoveNetDevices { .. } => Phase::Namespace,
+            Self::RunHooks { .. } => Phase::Hook,
+            Self::RecordCreated => Phase::Process,
+        }
+    }
+}
+
+impl fmt::Display for HostStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeCgroup { path } => write!(f, "make cgroup {path}"),
+            Self::MakeResctrl { path, monitor } => {
+                let monitor = if *monitor { ", with a monitoring group" } else { "" };
+                write!(f, "class of service {path}{monitor}")
+            }
+            Self::StartScope { unit, path } => write!(f, "start systemd unit {unit}, cgroup {path}"),
+            Self::Spawn { namespaces: new, into_cgroup } => {
+                let cgroup = if *into_cgroup { ", in its cgroup" } else { "" };
+                write!(f, "spawn the stub{cgroup}; new namespaces: {}", namespaces(*new))
+            }
+            Self::WriteIdMaps => f.write_str("write the id maps"),
+            Self::MoveNetDevices { devices } => {
+                f.write_str("move network devices:")?;
+                devices.iter().try_for_each(|(name, new)| {
+                    write!(f, " {name}")?;
+                    if name == new { Ok(()) } else { write!(f, " as {new}") }
+                })
+            }
+            Self::RunHooks { kind, count } => write!(f, "run {count} {kind} hook(s)"),
+            Self::RecordCreated => f.write_str("record the state, write the pid file"),
+        }
+    }
+}

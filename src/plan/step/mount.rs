@@ -1,0 +1,239 @@
+//! What is mounted or made in the root file system, in the compiler's terms.
+
+use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
+use crate::sys::mount::attr;
+use nix::errno::Errno;
+use std::fmt;
+
+/// What appears at a mount point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A new file system.
+    New {
+        /// Its type.
+        kind: String,
+        /// Its `source` string; empty for none.
+        source: String,
+    },
+    /// A new file system that the host side has made.
+    Made {
+        /// Its type.
+        kind: String,
+        /// Its `source` string.
+        source: String,
+        /// The detached mount.
+        slot: usize,
+    },
+    /// The tree at a path of the stub's own mount namespace.
+    Path(String),
+    /// A tree that the host side has opened.
+    Tree {
+        /// Its path on the host.
+        path: String,
+        /// The detached copy.
+        slot: usize,
+    },
+    /// What is mounted there already, with other options.
+    Mounted {
+        /// The type that the configuration gives to it.
+        kind: Option<String>,
+    },
+}
+
+/// A mount of `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MountStep {
+    /// Path in the container.
+    pub destination: String,
+    /// What is to appear there.
+    pub from: Source,
+    /// Options, understood.
+    pub options: MountOptions,
+    /// /proc and /sys: no symbolic link may lead there.
+    pub no_symlinks: bool,
+    /// The SELinux context of its root directory, where the file system takes none by an option.
+    pub label: Option<String>,
+}
+
+impl MountStep {
+    /// The mount of a tree that is there.
+    pub(crate) fn bind(destination: String, from: Source, options: MountOptions) -> Self {
+        Self { destination, from, options, no_symlinks: false, label: None }
+    }
+
+    /// The slot that it takes its mount from.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        match &self.from {
+            Source::Made { slot, .. } | Source::Tree { slot, .. } => Some(*slot),
+            Source::New { .. } | Source::Path(_) | Source::Mounted { .. } => None,
+        }
+    }
+
+    /// Whether nothing new is mounted.
+    pub(crate) fn is_remount(&self) -> bool {
+        matches!(self.from, Source::Mounted { .. })
+    }
+
+    /// The host's path, or the `source` string, of what was there before the stub: a tree, or a file system that the
+    /// host side has made.
+    pub(crate) fn source_outside(&self) -> Option<&str> {
+        match &self.from {
+            Source::Path(path) | Source::Tree { path, .. } => Some(path),
+            Source::Made { source, .. } => Some(source),
+            Source::New { .. } | Source::Mounted { .. } => None,
+        }
+    }
+
+    /// The file system's type, if the configuration names it.
+    fn kind(&self) -> Option<&str> {
+        match &self.from {
+            Source::New { kind, .. } | Source::Made { kind, .. } => Some(kind),
+            Source::Mounted { kind } => kind.as_deref(),
+            Source::Path(_) | Source::Tree { .. } => None,
+        }
+    }
+
+    /// The first that holds counts.
+    pub(super) fn hint(&self, call: Option<u32>, errno: Errno) -> Option<&'static str> {
+        let bind = self.options.bind.is_some();
+        let too_long = self
+            .options
+            .data
+            .iter()
+            .any(|option| option.value.as_ref().is_some_and(|value| value.len() > FSCONFIG_STRING_MAX));
+        let hints = [
+            (
+                errno == Errno::ELOOP && self.no_symlinks,
+                "proc and sysfs must be mounted on ordinary directories, not through symbolic links",
+            ),
+            (
+                errno == Errno::ENOTDIR && bind,
+                "are you trying to mount a directory onto a file (or vice-versa)? check if the specified host \
+                 path exists and is the expected type",
+            ),
+            // What move_mount(2) says of the same: the tree attached is a directory, the mount point is none, or the
+            // reverse.
+            (
+                errno == Errno::EINVAL && bind && call == Some(libc::SYS_move_mount as u32),
+                "not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the \
+                 specified host path exists and is the expected type",
+            ),
+            (errno == Errno::ENODEV, "the kernel does not know this file system type"),
+            (
+                errno == Errno::EPERM && matches!(self.kind(), Some("proc" | "sysfs")),
+                "in a user namespace the host's own /proc or /sys must be wholly visible",
+            ),
+            (
+                errno == Errno::EINVAL && too_long,
+                "fsconfig(2) takes options of 255 bytes at most; the layers of an overlay may be longer since \
+                 Linux 6.7",
+            ),
+            (
+                errno == Errno::EINVAL && self.kind().is_some(),
+                "an option that this file system does not know?",
+            ),
+        ];
+        hints.into_iter().find_map(|(holds, hint)| holds.then_some(hint))
+    }
+}
+
+impl fmt::Display for MountStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (destination, options) = (&self.destination, option_words(&self.options));
+        let bind = if self.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
+        match &self.from {
+            Source::Mounted { .. } => write!(f, "remount {destination}{options}"),
+            Source::Made { kind, .. } => {
+                write!(f, "mount {kind} on {destination}{options}, idmapped, made by the host")
+            }
+            Source::New { kind, .. } => {
+                write!(f, "mount {kind} on {destination}{options}")?;
+                self.label.as_ref().map_or(Ok(()), |label| write!(f, ", labelled {label}"))
+            }
+            Source::Path(path) => write!(f, "{bind} {path} on {destination}{options}"),
+            Source::Tree { path, .. } => {
+                write!(f, "{bind} {path} on {destination}{options}, opened by the host")
+            }
+        }
+    }
+}
+
+/// One cgroup v1 hierarchy to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupView {
+    /// Directory name below the mount point (`cpu,cpuacct`).
+    pub name: String,
+    /// Other names for it, as symbolic links (`cpu`, `cpuacct`).
+    pub links: Vec<String>,
+    /// The container's own cgroup, as a host path.
+    pub path: String,
+    /// May be missing: an unprivileged caller makes cgroups where it can.
+    pub optional: bool,
+}
+
+/// A device node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Path in the container.
+    pub path: String,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`, with permissions.
+    pub mode: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Owner, group; `None` leaves root's.
+    pub owner: Option<(u32, u32)>,
+    /// Bind the host's node of the same path: a user namespace may not make one.
+    pub bind: bool,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.bind { "bind" } else { "make" };
+        let kind = match self.mode & libc::S_IFMT {
+            libc::S_IFCHR => 'c',
+            libc::S_IFBLK => 'b',
+            _ => 'p',
+        };
+        let mode = self.mode & 0o7777;
+        write!(f, "{how} {} {kind} {}:{} {mode:o}", self.path, self.major, self.minor)
+    }
+}
+
+const ATTRIBUTES: [(u64, &str); 6] = [
+    (attr::RDONLY, "ro"),
+    (attr::NOSUID, "nosuid"),
+    (attr::NODEV, "nodev"),
+    (attr::NOEXEC, "noexec"),
+    (attr::NODIRATIME, "nodiratime"),
+    (attr::NOSYMFOLLOW, "nosymfollow"),
+];
+
+fn attributes(words: &mut Vec<String>, set: u64, clear: u64, prefix: &str) {
+    for (bit, name) in ATTRIBUTES {
+        if set & bit != 0 {
+            words.push(format!("{prefix}{name}"));
+        } else if clear & bit != 0 {
+            words.push(format!("{prefix}-{name}"));
+        }
+    }
+    match set & attr::ATIME {
+        attr::NOATIME => words.push(format!("{prefix}noatime")),
+        attr::STRICTATIME => words.push(format!("{prefix}strictatime")),
+        _ if clear & attr::ATIME != 0 => words.push(format!("{prefix}relatime")),
+        _ => {}
+    }
+}
+
+/// Options in words.
+pub(super) fn option_words(options: &MountOptions) -> String {
+    let mut words = Vec::new();
+    attributes(&mut words, options.attr_set, options.attr_clear, "");
+    attributes(&mut words, options.rec_set, options.rec_clear, "r:");
+    words.extend(options.superblock.iter().map(|flag| format!("sb:{}", flag.key)));
+    words.extend(options.propagation.iter().map(ToString::to_string));
+    words.extend(options.tmpcopyup.map(|_| "tmpcopyup".to_owned()));
+    words.extend(options.data.iter().map(ToString::to_string));
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(",")) }
+}

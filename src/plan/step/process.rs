@@ -1,0 +1,312 @@
+//! What the program is given, and what it is under.
+
+use crate::Phase;
+use crate::process::capability::{CapSet, Sets};
+use nix::errno::Errno;
+use std::fmt;
+
+/// Who sends a filter's listener to the host side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The process itself: its filter lets sendmsg(2) pass.
+    Itself,
+    /// A thread which is not under the filter.
+    Aside,
+}
+
+/// What becomes of the caller's supplementary groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Others take their place, or none.
+    Set(Vec<u32>),
+    /// None is left, unless the user namespace does not let go of them (`/proc/PID/setgroups`).
+    Drop,
+    /// All stay.
+    Keep,
+}
+
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Set(groups) => write!(f, "{groups:?}"),
+            Self::Drop => f.write_str("[], if they may be changed"),
+            Self::Keep => f.write_str("of the caller"),
+        }
+    }
+}
+
+/// A step that changes what the program is given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProcessStep {
+    /// setsid(2).
+    NewSession,
+    /// Write `oom_score_adj`.
+    OomScoreAdj(i32),
+    /// Open the terminal, send its master away.
+    Terminal {
+        /// The socket that takes the master.
+        slot: usize,
+        /// Height and width.
+        size: Option<(u16, u16)>,
+        /// Whose it is.
+        uid: u32,
+        /// It is to be found at /dev/console too.
+        console: bool,
+        /// The caller relays it to a terminal of its own, which ends the lines.
+        kept: bool,
+    },
+    /// A new session keyring.
+    Keyring {
+        /// Its name.
+        name: String,
+    },
+    /// prlimit(2).
+    Rlimit {
+        /// `RLIMIT_*` as a number.
+        resource: u32,
+        /// As a name.
+        name: String,
+        /// The soft limit.
+        soft: u64,
+        /// The hard limit.
+        hard: u64,
+    },
+    /// sched_setattr(2).
+    Scheduler {
+        /// `struct sched_attr`.
+        attr: [u8; 56],
+    },
+    /// ioprio_set(2).
+    IoPriority(u32),
+    /// sched_setaffinity(2). Without `asked` it gives back what the cgroup allows to the process of a
+    /// caller that was itself confined to fewer processors.
+    CpuAffinity {
+        /// One bit for each processor.
+        mask: Vec<u8>,
+        /// The configuration names them.
+        asked: bool,
+    },
+    /// personality(2).
+    Personality(u64),
+    /// set_mempolicy(2).
+    MemoryPolicy {
+        /// The mode, with its flags.
+        mode: u32,
+        /// One bit for each node.
+        nodes: Vec<u8>,
+        /// How many bits count.
+        max_node: u64,
+    },
+    /// Open the file which takes the label, while the host's /proc is in reach.
+    OpenLabel {
+        /// The first of them that is there.
+        files: Vec<String>,
+    },
+    /// Write the label for the next execve.
+    WriteLabel {
+        /// What is written.
+        text: String,
+    },
+    /// The standard descriptors belong to the user.
+    ChownStdio {
+        /// The user.
+        uid: u32,
+    },
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
+    /// PR_CAPBSET_DROP of all others.
+    BoundingSet {
+        /// What stays.
+        keep: u64,
+        /// The highest capability that the kernel knows.
+        last: u32,
+    },
+    /// setgroups, setresgid, setresuid, keeping capabilities.
+    Identity {
+        /// The user; `None` leaves it as it is.
+        uid: Option<u32>,
+        /// The group; `None` leaves it as it is.
+        gid: Option<u32>,
+        /// The supplementary groups.
+        groups: Groups,
+    },
+    /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
+    Capabilities {
+        /// The sets that the program begins with.
+        sets: Sets,
+        /// Permitted and effective besides.
+        extra: u64,
+        /// The ambient set.
+        ambient: u64,
+    },
+    /// umask(2).
+    Umask(u32),
+    /// The working directory in the container, made if it is missing.
+    WorkingDirectory {
+        /// Its path.
+        path: String,
+    },
+    /// A hook's working directory; `/` if that is gone.
+    HookDirectory {
+        /// Its path.
+        path: String,
+    },
+    /// chdir(2), to what must be there.
+    ChangeDirectory {
+        /// Its path.
+        path: String,
+    },
+    /// All signals to default, none blocked.
+    ResetSignals,
+    /// seccomp(2).
+    Seccomp {
+        /// The program, as the kernel takes it.
+        filter: Vec<u8>,
+        /// Its flags.
+        flags: u64,
+        /// Who sends the listener, if the filter has one.
+        listener: Option<Sender>,
+    },
+}
+
+impl ProcessStep {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::Seccomp { .. } => Phase::Seccomp,
+            Self::NewSession
+            | Self::OomScoreAdj(_)
+            | Self::Terminal { .. }
+            | Self::Keyring { .. }
+            | Self::Rlimit { .. }
+            | Self::Scheduler { .. }
+            | Self::IoPriority(_)
+            | Self::CpuAffinity { .. }
+            | Self::Personality(_)
+            | Self::MemoryPolicy { .. }
+            | Self::OpenLabel { .. }
+            | Self::WriteLabel { .. }
+            | Self::ChownStdio { .. }
+            | Self::NoNewPrivileges
+            | Self::BoundingSet { .. }
+            | Self::Identity { .. }
+            | Self::Capabilities { .. }
+            | Self::Umask(_)
+            | Self::WorkingDirectory { .. }
+            | Self::HookDirectory { .. }
+            | Self::ChangeDirectory { .. }
+            | Self::ResetSignals => Phase::Process,
+        }
+    }
+
+    pub(super) fn hint(&self, errno: Errno) -> Option<&'static str> {
+        let when = |expected: Errno, hint: &'static str| (errno == expected).then_some(hint);
+        match self {
+            Self::OomScoreAdj(_) => when(Errno::EACCES, "lowering oom_score_adj takes CAP_SYS_RESOURCE"),
+            Self::Keyring { .. } => {
+                let hint = "the user's key quota is used up; see /proc/key-users, or use --no-new-keyring";
+                when(Errno::EDQUOT, hint)
+            }
+            Self::Rlimit { .. } => when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE"),
+            Self::WriteLabel { .. } => when(Errno::ENOENT, "is the AppArmor profile loaded?"),
+            Self::Identity { .. } => when(Errno::EINVAL, "the id is not mapped into the user namespace"),
+            Self::Capabilities { .. } => {
+                when(Errno::EPERM, "a capability that the caller does not have itself")
+            }
+            Self::Seccomp { listener: Some(_), .. } => {
+                let small = "a thread has to send the listener, as the profile does not allow sendmsg(2): is \
+                             pids.limit too small?";
+                let busy =
+                    "the caller is itself under a filter with a listener, and a process can only have one";
+                when(Errno::EAGAIN, small).or(when(Errno::EBUSY, busy))
+            }
+            Self::Seccomp { listener: None, .. }
+            | Self::NewSession
+            | Self::Terminal { .. }
+            | Self::Scheduler { .. }
+            | Self::IoPriority(_)
+            | Self::CpuAffinity { .. }
+            | Self::Personality(_)
+            | Self::MemoryPolicy { .. }
+            | Self::OpenLabel { .. }
+            | Self::ChownStdio { .. }
+            | Self::NoNewPrivileges
+            | Self::BoundingSet { .. }
+            | Self::Umask(_)
+            | Self::WorkingDirectory { .. }
+            | Self::HookDirectory { .. }
+            | Self::ChangeDirectory { .. }
+            | Self::ResetSignals => None,
+        }
+    }
+}
+
+impl fmt::Display for ProcessStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewSession => f.write_str("new session"),
+            Self::OomScoreAdj(value) => write!(f, "oom_score_adj {value}"),
+            Self::Terminal { size, .. } => {
+                f.write_str("open the terminal, send its master")?;
+                size.map_or(Ok(()), |(height, width)| write!(f, " ({width}x{height})"))
+            }
+            Self::Keyring { name } => write!(f, "session keyring {name}"),
+            Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
+            Self::Scheduler { .. } => f.write_str("scheduler"),
+            Self::IoPriority(value) => write!(f, "I/O priority {value:#x}"),
+            Self::CpuAffinity { asked: false, .. } => f.write_str("run on every processor of the cgroup"),
+            Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
+            Self::Personality(value) => write!(f, "personality {value:#x}"),
+            Self::MemoryPolicy { mode, .. } => write!(f, "memory policy {mode:#x}"),
+            Self::OpenLabel { .. } => f.write_str("open the label file"),
+            Self::WriteLabel { text } => write!(f, "label {text}"),
+            Self::ChownStdio { uid } => write!(f, "standard descriptors to user {uid}"),
+            Self::NoNewPrivileges => f.write_str("no new privileges"),
+            Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
+            Self::Identity { uid, gid, groups } => {
+                write!(f, "user {}, group {}, groups {groups}", id(*uid), id(*gid))
+            }
+            Self::Capabilities { sets, .. } => write!(
+                f,
+                "permitted {}, effective {}, inheritable {}, ambient {}",
+                capabilities(sets.permitted),
+                capabilities(sets.effective),
+                capabilities(sets.inheritable),
+                capabilities(sets.ambient)
+            ),
+            Self::Umask(mask) => write!(f, "umask {mask:04o}"),
+            Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
+                write!(f, "working directory {path}")
+            }
+            Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
+            Self::ResetSignals => f.write_str("signals to default"),
+            Self::Seccomp { filter, flags, listener } => {
+                write!(f, "seccomp filter of {} instructions, flags {flags:#x}", filter.len() / 8)?;
+                f.write_str(match listener {
+                    None => "",
+                    Some(Sender::Itself) => "; its listener to the agent",
+                    Some(Sender::Aside) => "; its listener to the agent, by a thread aside",
+                })
+            }
+        }
+    }
+}
+
+fn id(id: Option<u32>) -> String {
+    id.map_or_else(|| "as it is".into(), |id| id.to_string())
+}
+
+/// Few by name, many by number.
+fn capabilities(set: CapSet) -> String {
+    let list: Vec<_> = set.names().collect();
+    match list.len() {
+        0 => "none".into(),
+        1..=4 => list.join("+"),
+        n => format!("{:#x} ({n})", set.0),
+    }
+}
+
+/// The numbers in a mask: `0 2 3`.
+fn processors(mask: &[u8]) -> String {
+    let bits = (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 == 1);
+    bits.map(|bit| bit.to_string()).collect::<Vec<_>>().join(" ")
+}

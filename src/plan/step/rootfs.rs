@@ -1,0 +1,171 @@
+//! The root file system: attach, mount, protect, pivot.
+
+use super::mount::{CgroupView, MountStep, Node, option_words};
+use crate::Phase;
+use crate::mount::Propagation;
+use crate::mount::options::{DataOption, MountOptions};
+use nix::errno::Errno;
+use std::fmt;
+
+/// A step in the container's mount namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RootfsStep {
+    /// umask(0) while files are made.
+    OpenUmask,
+    /// Propagation of the host's mounts in the new mount namespace.
+    HostPropagation(Propagation),
+    /// The root file system, attached.
+    Root {
+        /// Its path on the host.
+        path: String,
+        /// The detached copy, if the host side has opened it.
+        slot: Option<usize>,
+    },
+    /// The tree in a slot, attached at a path of the stub's own mount namespace.
+    AttachTree {
+        /// The detached copy.
+        slot: usize,
+        /// The path.
+        path: String,
+    },
+    /// A directory for a mount that somebody else will make.
+    MountPoint {
+        /// Path in the container.
+        path: String,
+    },
+    /// The root is the one that the stub stands in; mounts go below it.
+    HostRoot,
+    /// A mount.
+    Mount(Box<MountStep>),
+    /// cgroup v1: a tmpfs with one bind mount a hierarchy.
+    CgroupMount {
+        /// Path in the container.
+        destination: String,
+        /// The tmpfs's options.
+        options: Box<MountOptions>,
+        /// The hierarchies.
+        views: Vec<CgroupView>,
+        /// The driver's option with the SELinux context.
+        context: Option<DataOption>,
+    },
+    /// A device node.
+    MakeNode(Node),
+    /// Symbolic links in /dev.
+    DevLinks {
+        /// With one to /proc/kcore.
+        kcore: bool,
+    },
+    /// A path that the program may not look into.
+    Mask {
+        /// Path in the container.
+        path: String,
+        /// The driver's option with the SELinux context.
+        context: Option<DataOption>,
+    },
+    /// A path that the program may not write to.
+    ReadonlyPath {
+        /// Path in the container.
+        path: String,
+    },
+    /// A mount becomes read-only now that it is filled.
+    ReadonlyMount {
+        /// Path in the container.
+        path: String,
+    },
+    /// pivot_root(2), and the old root is gone.
+    Pivot {
+        /// Move the root over the old one and chroot(2) into it instead.
+        move_mount: bool,
+    },
+    /// The root mount becomes read-only.
+    ReadonlyRoot,
+    /// Propagation of the container's root mount.
+    RootPropagation(Propagation),
+    /// umount2(2) of what is mounted on `name` in a directory of the container's, to which no symbolic link
+    /// leads, with all that is mounted below.
+    Unmount {
+        /// The directory, with a slash at its end.
+        directory: String,
+        /// The name in it.
+        name: String,
+    },
+}
+
+impl RootfsStep {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            Self::HostPropagation(_)
+            | Self::Root { .. }
+            | Self::HostRoot
+            | Self::Mount(_)
+            | Self::CgroupMount { .. }
+            | Self::MakeNode(_)
+            | Self::DevLinks { .. }
+            | Self::Mask { .. }
+            | Self::ReadonlyPath { .. }
+            | Self::ReadonlyMount { .. }
+            | Self::Pivot { .. }
+            | Self::ReadonlyRoot
+            | Self::RootPropagation(_)
+            | Self::Unmount { .. } => Phase::Mount,
+            Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } => Phase::Process,
+        }
+    }
+
+    pub(super) fn hint(&self, call: Option<u32>, errno: Errno) -> Option<&'static str> {
+        let when = |expected: Errno, hint: &'static str| (errno == expected).then_some(hint);
+        match self {
+            Self::Mount(mount) => mount.hint(call, errno),
+            Self::MakeNode(_) => when(Errno::EEXIST, "the image has something else at this path"),
+            Self::Pivot { .. } => when(Errno::EINVAL, "is the host's root an initramfs? then use --no-pivot"),
+            Self::Unmount { .. } => {
+                let nothing = "nothing is mounted there, or not for this container alone";
+                let link = "name the mount point itself, not a symbolic link that leads there";
+                when(Errno::EINVAL, nothing).or(when(Errno::ELOOP, link))
+            }
+            Self::OpenUmask
+            | Self::HostPropagation(_)
+            | Self::Root { .. }
+            | Self::AttachTree { .. }
+            | Self::MountPoint { .. }
+            | Self::HostRoot
+            | Self::CgroupMount { .. }
+            | Self::DevLinks { .. }
+            | Self::Mask { .. }
+            | Self::ReadonlyPath { .. }
+            | Self::ReadonlyMount { .. }
+            | Self::ReadonlyRoot
+            | Self::RootPropagation(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for RootfsStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OpenUmask => f.write_str("umask 0"),
+            Self::HostPropagation(propagation) => write!(f, "make the host's mounts {propagation}"),
+            Self::Root { path, slot: None } => write!(f, "root {path}"),
+            Self::Root { path, slot: Some(_) } => write!(f, "root {path}, opened by the host"),
+            Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
+            Self::MountPoint { path } => write!(f, "make the mount point {path}"),
+            Self::HostRoot => f.write_str("keep the root"),
+            Self::Mount(mount) => mount.fmt(f),
+            Self::CgroupMount { destination, options, views, .. } => {
+                let names: Vec<_> = views.iter().map(|view| &*view.name).collect();
+                let names = names.join(" ");
+                write!(f, "cgroup hierarchies on {destination}: {names}{}", option_words(options))
+            }
+            Self::MakeNode(node) => node.fmt(f),
+            Self::DevLinks { .. } => f.write_str("links in /dev"),
+            Self::Mask { path, .. } => write!(f, "mask {path}"),
+            Self::ReadonlyPath { path } => write!(f, "read-only {path}"),
+            Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),
+            Self::Pivot { move_mount: false } => f.write_str("pivot root"),
+            Self::Pivot { move_mount: true } => f.write_str("move the root, chroot"),
+            Self::ReadonlyRoot => f.write_str("root read-only"),
+            Self::RootPropagation(propagation) => write!(f, "root {propagation}"),
+            Self::Unmount { directory, name } => write!(f, "unmount {directory}{name}"),
+        }
+    }
+}
