@@ -3,6 +3,7 @@
 use super::program::program;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
 use crate::sys::memfd::memfd_create;
+use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
@@ -137,7 +138,7 @@ impl Launch<'_> {
         let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
         keep.extend([theirs.as_raw_fd(), memory.file.as_raw_fd()]);
         let spawned = spawn::spawn(&Request {
-            namespaces: self.namespaces,
+            namespaces: NamespaceFlags::new(self.namespaces).map_err(|e| error("clone3", e))?,
             cgroup: self.cgroup,
             program: program()?,
             args: &[c"orlop-init", &fd, &length],

@@ -21,5 +21,6 @@ mod command;
 pub(crate) mod launch;
 mod program;
 
+pub use crate::sys::process::Exit;
 pub use command::{Child, Command};
 pub use program::size as stub_size;

@@ -14,6 +14,7 @@ pub mod overlay;
 pub mod pivot;
 pub mod rootfs;
 
+pub use crate::sys::mount::{MountAttr, attr};
 pub use detached::Detached;
 pub use options::MountOptions;
 pub use overlay::{Layer, Overlay};
