@@ -3,6 +3,8 @@
 //!
 //! Runs as root and as an ordinary user: `cargo run --example init`
 
+#![forbid(unsafe_code)]
+
 use nix::poll::{PollFd, PollFlags, poll};
 use orlop::init::{Command, Exit};
 use orlop::namespace::{IdMap, Kind, Set};

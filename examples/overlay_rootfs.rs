@@ -6,6 +6,8 @@
 //!
 //!     cargo run --example overlay_rootfs
 
+#![forbid(unsafe_code)]
+
 use nix::sched::{CloneFlags, unshare};
 use orlop::mount::{Detached, Layer, MountOptions, Overlay, Rootfs, in_root, pivot};
 use orlop::namespace::{self, IdMap, IdMaps};
