@@ -3,6 +3,8 @@
 //! The same calls on a v1, hybrid or v2 host: `cargo run --example cgroup`. Where this user may make
 //! no cgroup it says so and ends well.
 
+#![forbid(unsafe_code)]
+
 use orlop::bundle::spec::{Cpu, Memory, Pids, Resources};
 use orlop::cgroup::{Cgroup, CgroupPath, Controller, Layout, Options};
 use std::error::Error;

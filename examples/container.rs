@@ -3,6 +3,8 @@
 //! The root file system is made on the spot. Its only program is this one, which the repository
 //! builds statically: `cargo run --example container`
 
+#![forbid(unsafe_code)]
+
 use orlop::bundle::Bundle;
 use orlop::bundle::spec::{Process, Root, Spec};
 use orlop::cgroup::Layout;

@@ -3,11 +3,14 @@
 //!
 //! Runs as root and as an ordinary user: `cargo run --example init`
 
-use orlop::init::Command;
+#![forbid(unsafe_code)]
+
+use nix::poll::{PollFd, PollFlags, poll};
+use orlop::init::{Command, Exit};
 use orlop::namespace::{IdMap, Kind, Set};
-use orlop::sys::process::{Exit, poll_in};
 use orlop::{Error, Phase, Result};
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -61,8 +64,9 @@ fn exits(set: &Set) -> Result<()> {
         let start = Instant::now();
         let child = shell(set, script).spawn()?;
         // The pidfd is what a daemon would poll, beside all the others.
-        check(poll_in(&child, 10_000).map_err(|e| Error::sys(Phase::Lifecycle, "poll", e))?, "it ends")?;
-        let exit = child.wait()?;
+        let mut set = [PollFd::new(child.as_fd(), PollFlags::POLLIN)];
+        poll(&mut set, 10_000_u16).map_err(|e| Error::sys(Phase::Lifecycle, "poll", e))?;
+        let Some(exit) = child.try_wait()? else { return check(false, "it ends") };
         println!("{script:?} ends PID 1 with {} after {:?}", exit.shell_code(), rounded(start.elapsed()));
         check(exit == Exit::Code(expected), "PID 1 ends as the program did")?;
     }

@@ -4,6 +4,8 @@
 //!
 //! Runs as root and as an ordinary user: `cargo run --example namespaces`
 
+#![forbid(unsafe_code)]
+
 use orlop::init::Command;
 use orlop::namespace::{Clock, IdMap, Kind, Set};
 use orlop::{Error, Phase, Result};

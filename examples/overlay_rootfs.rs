@@ -6,6 +6,9 @@
 //!
 //!     cargo run --example overlay_rootfs
 
+#![forbid(unsafe_code)]
+
+use nix::sched::{CloneFlags, unshare};
 use orlop::mount::{Detached, Layer, MountOptions, Overlay, Rootfs, in_root, pivot};
 use orlop::namespace::{self, IdMap, IdMaps};
 use orlop::{Error, Phase, Result};
@@ -100,7 +103,7 @@ fn enter_user_namespace_if_needed() -> Result<bool> {
     let map = |host| vec![IdMap { container: 0, host, size: 1 }];
     let maps = IdMaps { uids: map(uid.as_raw()), gids: map(gid.as_raw()) };
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    orlop::sys::process::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS).map_err(|e| {
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(|e| {
         let error = Error::sys(Phase::Namespace, "unshare CLONE_NEWUSER", e);
         match namespace::explain_refusal(e) {
             Some(hint) => error.with_hint(hint),

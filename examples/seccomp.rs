@@ -4,6 +4,8 @@
 //! `cargo run --example seccomp [config.json]`: with an argument, prints the program of that
 //! bundle configuration's `linux.seccomp`.
 
+#![forbid(unsafe_code)]
+
 use orlop::bundle::Spec;
 use orlop::seccomp::{Action, Arch, Condition, LoadOptions, Operator, Profile, Rule, Support};
 use std::error::Error;

@@ -14,7 +14,7 @@ pub mod namespace;
 pub mod plan;
 pub mod process;
 pub mod seccomp;
-pub mod sys;
+mod sys;
 
 pub use error::{Error, ErrorKind, Phase, Problem, Result};
 

@@ -13,6 +13,7 @@ mod log;
 #[expect(dead_code, reason = "the build script applies it; here its tests are run")]
 mod order;
 mod output;
+mod sys;
 
 use args::{Args, Request};
 use commands::Failure;
@@ -20,14 +21,18 @@ use log::{Level, Log};
 use std::ffi::OsString;
 use std::path::Path;
 
-orlop::program_entry!(run);
+/// Rust's entry, where it is not C's (`sys::entry`).
+#[cfg(not(all(not(test), target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(run(std::env::args_os()))
+}
 
 /// The program: from its words to its exit code.
 fn run(words: std::env::ArgsOs) -> u8 {
     // Not fatal: without /dev/null a command can still kill or delete.
-    let _ = orlop::sys::stdio::fill_stdio();
+    let _ = sys::stdio::fill_stdio();
     // Rust ignores it, and so may the caller: `list | head` and containers want neither.
-    let _ = orlop::sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
+    let _ = sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
     answer(words)
 }
 

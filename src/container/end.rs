@@ -60,11 +60,24 @@ impl Container {
     /// # Errors
     /// `ECHILD` where the container was not created by this process, or was waited for before.
     pub fn wait(&self) -> Result<Exit> {
+        self.ask(true)?.ok_or_else(not_running)
+    }
+
+    /// How the init process has ended, if it has; then it is reaped. For callers that poll its pidfd
+    /// ([`init_pidfd`](Self::init_pidfd)).
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub fn try_wait(&self) -> Result<Option<Exit>> {
+        self.ask(false)
+    }
+
+    fn ask(&self, block: bool) -> Result<Option<Exit>> {
         if let Some(pidfd) = self.init.get() {
-            return wait(pidfd);
+            return wait(pidfd, block);
         }
         match presence(self.directory.read()?.as_ref())?.any() {
-            Some(pidfd) => wait(&pidfd),
+            Some(pidfd) => wait(&pidfd, block),
             None => Err(not_running()),
         }
     }
@@ -172,12 +185,9 @@ impl Container {
     }
 }
 
-pub(super) fn wait(pidfd: &OwnedFd) -> Result<Exit> {
-    match sys::process::wait(pidfd, true) {
-        Ok(Some(exit)) => Ok(exit),
-        Ok(None) => Err(not_running()),
-        Err(e) => Err(Error::sys(Phase::Lifecycle, "wait for container", e)),
-    }
+/// How a process has ended; with `block` only once it has.
+pub(super) fn wait(pidfd: &OwnedFd, block: bool) -> Result<Option<Exit>> {
+    sys::process::wait(pidfd, block).map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e))
 }
 
 #[cfg(test)]

@@ -94,7 +94,12 @@ impl ExecProcess {
 
     /// Waits until it has ended, and reaps it.
     pub fn wait(&self) -> Result<Exit> {
-        end::wait(&self.pidfd)
+        end::wait(&self.pidfd, true)?.ok_or_else(not_running)
+    }
+
+    /// How it has ended, if it has; then it is reaped.
+    pub fn try_wait(&self) -> Result<Option<Exit>> {
+        end::wait(&self.pidfd, false)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
 use crate::plan::{Plan, Turn};
 use crate::sys::memfd::memfd_create;
+use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
 use crate::sys::unix;
@@ -13,7 +14,7 @@ use crate::sys::{self, channel};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A plan to launch, with all that it begins with.
 #[derive(Debug)]
@@ -155,9 +156,10 @@ impl Launch<'_> {
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
         let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
         let mut lifted = Lifted::above(preserve);
-        let (control, memory) = (lifted.lift(theirs.as_raw_fd())?, lifted.lift(file.as_raw_fd())?);
-        let slots = self.presets.numbers(self.join);
-        let slots = slots.into_iter().map(|fd| lifted.lift(fd)).collect::<Result<Vec<RawFd>>>()?;
+        let (control, memory) = (lifted.lift(theirs.as_fd())?, lifted.lift(file.as_fd())?);
+        let slots = self.presets.descriptors(self.join);
+        let slots = slots.into_iter().map(|fd| fd.map_or(Ok(-1), |fd| lifted.lift(fd)));
+        let slots = slots.collect::<Result<Vec<RawFd>>>()?;
         blob.set_presets(control, memory, &slots)?;
         if let Some(step) = self.fault {
             blob.set_fault(step);
@@ -171,7 +173,7 @@ impl Launch<'_> {
         let namespaces = self.plan.spawn_flags;
         let program = program()?;
         let spawned = spawn::spawn(&Request {
-            namespaces,
+            namespaces: NamespaceFlags::new(namespaces).map_err(|e| error("clone3", e))?,
             cgroup: self.join.and_then(Join::directory),
             program,
             args: &[c"orlop-init", &fd, &length],
@@ -199,9 +201,9 @@ impl Lifted {
     }
 
     /// The number by which the stub knows a descriptor.
-    fn lift(&mut self, fd: RawFd) -> Result<RawFd> {
-        if fd < 0 || fd >= self.floor {
-            return Ok(fd);
+    fn lift(&mut self, fd: BorrowedFd<'_>) -> Result<RawFd> {
+        if fd.as_raw_fd() >= self.floor {
+            return Ok(fd.as_raw_fd());
         }
         let copy = spawn::duplicate_above(fd, self.floor)
             .map_err(|e| Error::sys(Phase::Launch, "duplicate a descriptor above the preserved ones", e))?;

@@ -22,5 +22,6 @@ pub(crate) mod launch;
 pub(crate) mod presets;
 mod program;
 
+pub use crate::sys::process::Exit;
 pub use command::{Child, Command};
 pub use program::size as stub_size;

@@ -6,7 +6,7 @@ use crate::namespace::{Joined, Kind};
 use crate::plan::{Owners, Plan, Slot};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What the descriptors of a plan's slots may come from.
@@ -70,14 +70,14 @@ impl<'a> Presets<'a> {
         Ok(Self { slots })
     }
 
-    /// The descriptors' numbers; -1 for a slot that has none.
-    pub(super) fn numbers(&self, join: Option<&Join>) -> Vec<RawFd> {
-        let number = |preset: &Preset<'_>| match preset {
-            Preset::Own(fd) => fd.as_raw_fd(),
-            Preset::Borrowed(fd) => fd.as_raw_fd(),
-            Preset::Cgroup(i) => join.and_then(|join| join.files().get(*i)).map_or(-1, AsRawFd::as_raw_fd),
+    /// The descriptors, in order of the slots.
+    pub(super) fn descriptors<'p>(&'p self, join: Option<&'p Join>) -> Vec<Option<BorrowedFd<'p>>> {
+        let descriptor = |preset: &'p Preset<'a>| match preset {
+            Preset::Own(fd) => Some(fd.as_fd()),
+            Preset::Borrowed(fd) => Some(*fd),
+            Preset::Cgroup(i) => join.and_then(|join| join.files().get(*i)).map(AsFd::as_fd),
         };
-        self.slots.iter().map(number).collect()
+        self.slots.iter().map(descriptor).collect()
     }
 }
 

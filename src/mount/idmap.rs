@@ -2,13 +2,11 @@
 
 use super::{Detached, failed};
 use crate::Result;
-use crate::sys::mount::{MountAttr, attr};
 use crate::sys::userns::{self, IdMap};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-/// A user namespace with these maps, for [`Detached::idmap`]. It has no process: see
-/// [`userns::with_maps`].
+/// A user namespace with these maps, for [`Detached::idmap`]. It has no process.
 ///
 /// # Errors
 /// EPERM where the caller may not map these ids.
@@ -135,9 +133,7 @@ impl Detached {
     /// EINVAL where the file system cannot be mapped (`config.md#posix-platform-mounts`: an error), EPERM
     /// where the mount or the file system belongs to another user namespace.
     pub fn idmap(&self, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
-        let userns_fd = user_namespace.as_fd().as_raw_fd() as u64;
-        let attributes = MountAttr { set: attr::IDMAP, userns_fd, ..MountAttr::default() };
-        crate::sys::mount::mount_setattr(self, recursive, &attributes).map_err(|e| {
+        crate::sys::mount::mount_idmap(self, recursive, user_namespace).map_err(|e| {
             let error = failed("mount_setattr MOUNT_ATTR_IDMAP", e);
             let about = format!("file system {}, {}", type_name(self), release());
             match e {

@@ -16,6 +16,7 @@ mod propagation;
 pub mod rootfs;
 mod walk;
 
+pub use crate::sys::mount::{MountAttr, attr};
 pub use detached::Detached;
 pub use options::MountOptions;
 pub use overlay::{Layer, Overlay};

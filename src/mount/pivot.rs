@@ -2,8 +2,9 @@
 
 use super::{Detached, failed};
 use crate::Result;
+use crate::sys::fs;
 use crate::sys::mount::{self as sys, MountAttr};
-use crate::sys::{fs, process};
+use crate::sys::namespace::{NamespaceFlags, unshare};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -11,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// but from which nothing propagates back. (The thread stops sharing its root and working directory with
 /// the other threads of the process, which notice nothing.)
 pub fn unshare_mounts() -> Result<()> {
-    process::unshare(libc::CLONE_NEWNS).map_err(|e| failed("unshare CLONE_NEWNS", e))?;
+    unshare(NamespaceFlags::MOUNT).map_err(|e| failed("unshare CLONE_NEWNS", e))?;
     let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
     sys::mount_setattr(root_directory()?, true, &slave).map_err(|e| failed("mount_setattr", e).on("/"))
 }

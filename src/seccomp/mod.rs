@@ -42,6 +42,7 @@ mod simulate;
 mod spec;
 mod table;
 
+pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
 pub use load::{LoadOptions, Support};
 pub use profile::{Action, Condition, Flag, Operator, Profile, Rule};

@@ -1,8 +1,8 @@
 //! bpf(2): programs that decide about devices of a cgroup.
 
-use super::{call, owned};
+use super::{call, open};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const PROG_LOAD: i32 = 5;
 const PROG_ATTACH: i32 = 8;
@@ -14,9 +14,9 @@ const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 
 /// Several programs may be attached to one cgroup.
-pub const F_ALLOW_MULTI: u32 = 2;
+const F_ALLOW_MULTI: u32 = 2;
 /// Replaces an attached program at once.
-pub const F_REPLACE: u32 = 4;
+const F_REPLACE: u32 = 4;
 
 /// `union bpf_attr`: always whole and zeroed. Some kernels write 8 bytes behind a shorter one on
 /// `PROG_QUERY`.
@@ -51,18 +51,39 @@ impl Attr {
         u32::from_ne_bytes(bytes)
     }
 
-    fn call(&mut self, command: i32) -> Result<libc::c_long, Errno> {
-        call!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>())
+    /// # Safety
+    /// What the command takes for addresses are addresses ([`pointer`](Self::pointer)), of memory that the kernel
+    /// may read or write as the command does; descriptors are open.
+    unsafe fn call(&mut self, command: i32) -> Result<libc::c_long, Errno> {
+        // SAFETY: the attributes are whole, and the caller vouches for what they say.
+        unsafe { call!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>()) }
+    }
+
+    /// A command that answers with a new descriptor.
+    ///
+    /// # Safety
+    /// As for [`call`](Self::call), and the command is such a one.
+    unsafe fn open(&mut self, command: i32) -> Result<OwnedFd, Errno> {
+        // SAFETY: the same.
+        unsafe { open!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>()) }
     }
 }
 
-/// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`; `T` is `struct bpf_insn`.
+/// One instruction: `struct bpf_insn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Insn {
+    pub(crate) code: u8,
+    /// Destination in the low half, source in the high half.
+    pub(crate) regs: u8,
+    pub(crate) off: i16,
+    pub(crate) imm: i32,
+}
+
+/// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`.
 ///
 /// With a `log` the verifier's words go there (slow: only to explain a failure).
-pub fn load_device_program<T>(program: &[T], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
-    if size_of::<T>() != 8 {
-        return Err(Errno::EINVAL);
-    }
+pub(crate) fn load_device_program(program: &[Insn], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
     let mut attr = Attr::new()
         .u32(0, PROG_TYPE_CGROUP_DEVICE)
         .u32(4, program.len() as u32)
@@ -71,44 +92,46 @@ pub fn load_device_program<T>(program: &[T], log: Option<&mut [u8]>) -> Result<O
     if let Some(log) = log {
         attr = attr.u32(24, 1).u32(28, log.len() as u32).pointer(32, log.as_mut_ptr());
     }
-    attr.call(PROG_LOAD).map(owned)
+    // SAFETY: the instructions, the licence and the log are there until the call has returned; it makes a descriptor.
+    unsafe { attr.open(PROG_LOAD) }
 }
 
 /// Attaches a device program to the cgroup2 directory `cgroup` beside others; with `replace` in the
 /// place of that one.
-pub fn attach_device_program(
+pub(crate) fn attach_device_program(
     cgroup: impl AsFd,
     program: impl AsFd,
     replace: Option<&OwnedFd>,
 ) -> Result<(), Errno> {
     let flags = F_ALLOW_MULTI | if replace.is_some() { F_REPLACE } else { 0 };
-    let mut attr =
-        Attr::new().fd(0, cgroup.as_fd()).fd(4, program.as_fd()).u32(8, ATTACH_CGROUP_DEVICE).u32(12, flags);
+    let (cgroup, program) = (cgroup.as_fd(), program.as_fd());
+    let mut attr = Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE).u32(12, flags);
     if let Some(old) = replace {
         attr = attr.fd(16, old.as_fd());
     }
-    attr.call(PROG_ATTACH).map(drop)
+    // SAFETY: no address, and the descriptors are borrowed until the call has returned.
+    unsafe { attr.call(PROG_ATTACH) }.map(drop)
 }
 
 /// Detaches a device program from the cgroup2 directory `cgroup`.
-pub fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
-    Attr::new()
-        .fd(0, cgroup.as_fd())
-        .fd(4, program.as_fd())
-        .u32(8, ATTACH_CGROUP_DEVICE)
-        .call(PROG_DETACH)
-        .map(drop)
+pub(crate) fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
+    let (cgroup, program) = (cgroup.as_fd(), program.as_fd());
+    let mut attr = Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE);
+    // SAFETY: no address, and the descriptors are borrowed until the call has returned.
+    unsafe { attr.call(PROG_DETACH) }.map(drop)
 }
 
 /// The ids of the device programs attached to the cgroup2 directory `cgroup` itself (64 at most).
-pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
+pub(crate) fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
+    let cgroup = cgroup.as_fd();
     let mut ids = [0_u32; 64];
     let mut attr = Attr::new()
-        .fd(0, cgroup.as_fd())
+        .fd(0, cgroup)
         .u32(4, ATTACH_CGROUP_DEVICE)
         .pointer(16, ids.as_mut_ptr())
         .u32(24, ids.len() as u32);
-    attr.call(PROG_QUERY)?;
+    // SAFETY: the array has room for as many ids as the attributes say, and the descriptor is borrowed.
+    unsafe { attr.call(PROG_QUERY) }?;
     let count = (attr.get(24) as usize).min(ids.len());
     // Read what the kernel wrote through the number.
     let ids = std::hint::black_box(&ids);
@@ -116,6 +139,7 @@ pub fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
 }
 
 /// The program with this id.
-pub fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
-    Attr::new().u32(0, id).call(PROG_GET_FD_BY_ID).map(owned)
+pub(crate) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: no address; the command makes a descriptor.
+    unsafe { Attr::new().u32(0, id).open(PROG_GET_FD_BY_ID) }
 }

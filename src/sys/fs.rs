@@ -1,9 +1,9 @@
 //! Files by descriptor: openat2, whole-file reads and writes, atomic replacement.
 
-use super::{call, owned, retry};
+use super::{call, open, retry};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use std::path::Path;
 ///
 /// Only absolute paths may be resolved against it: the library never depends on the caller's
 /// working directory.
-pub fn cwd() -> BorrowedFd<'static> {
+pub(crate) fn cwd() -> BorrowedFd<'static> {
     // SAFETY: AT_FDCWD is no descriptor that could be closed; the kernel knows it.
     unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
 }
 
 /// A path for the kernel; `EINVAL` where it has a NUL byte.
-pub fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
+pub(crate) fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
     CString::new(path.as_ref().as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
@@ -25,45 +25,61 @@ pub fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
 ///
 /// # Errors
 /// `EAGAIN` if a `..` was looked up while something was renamed, and that again and again.
-pub fn openat2(dir: impl AsFd, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd, Errno> {
+pub(crate) fn openat2(
+    dir: impl AsFd,
+    path: &CStr,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> Result<OwnedFd, Errno> {
     const PATIENCE: u32 = 1 << 16;
     let how = [(flags | libc::O_CLOEXEC) as u64, u64::from(mode), resolve];
+    let (dir, size) = (dir.as_fd(), size_of_val(&how));
     let mut left = PATIENCE;
     loop {
-        let opened =
-            call!(libc::SYS_openat2, dir.as_fd().as_raw_fd(), path.as_ptr(), how.as_ptr(), size_of_val(&how));
-        match opened {
+        // SAFETY: the path and `how` are there until the call has returned, which makes a descriptor.
+        match unsafe { open!(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), how.as_ptr(), size) } {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) if left > 0 => left -= 1,
-            other => return other.map(owned),
+            other => return other,
         }
     }
 }
 
 /// openat(2) with `O_CLOEXEC` added.
-pub fn openat(dir: impl AsFd, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
-    retry(|| {
-        call!(libc::SYS_openat, dir.as_fd().as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC, mode)
-            .map(owned)
-    })
+pub(crate) fn openat(dir: impl AsFd, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
+    let (dir, flags) = (dir.as_fd(), flags | libc::O_CLOEXEC);
+    // SAFETY: the path is there until the call has returned, which makes a descriptor.
+    retry(|| unsafe { open!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, mode) })
+}
+
+/// read(2) of `room` bytes at most to the end of `out`; how many came.
+fn read_some(fd: BorrowedFd<'_>, room: usize, out: &mut Vec<u8>) -> Result<usize, Errno> {
+    let spare = out.spare_capacity_mut();
+    let (to, room) = (spare.as_mut_ptr(), room.min(spare.len()));
+    // SAFETY: there is room for so many bytes.
+    let n = retry(|| unsafe { call!(libc::SYS_read, fd.as_raw_fd(), to, room) })? as usize;
+    // SAFETY: read(2) filled `n` bytes of the spare capacity.
+    unsafe { out.set_len(out.len() + n) };
+    Ok(n)
+}
+
+/// write(2); how many bytes went.
+fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the data is there until the call has returned.
+    retry(|| unsafe { call!(libc::SYS_write, fd.as_raw_fd(), data.as_ptr(), data.len()) }).map(|n| n as usize)
 }
 
 /// Reads until the end of the file.
-pub fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut out: Vec<u8> = Vec::with_capacity(4096.min(limit));
     loop {
         if out.len() == out.capacity() {
             out.reserve(out.len().max(4096));
         }
-        let room = (out.capacity() - out.len()).min(limit + 1 - out.len());
-        let n = retry(|| {
-            call!(libc::SYS_read, fd.as_fd().as_raw_fd(), out.as_mut_ptr().wrapping_add(out.len()), room)
-        })? as usize;
-        if n == 0 {
+        if read_some(fd.as_fd(), limit + 1 - out.len(), &mut out)? == 0 {
             return Ok(out);
         }
-        // SAFETY: read(2) filled `n` bytes of the spare capacity.
-        unsafe { out.set_len(out.len() + n) };
         if out.len() > limit {
             return Err(Errno::EFBIG);
         }
@@ -71,17 +87,12 @@ pub fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
 }
 
 /// Reads a regular file (64 MiB at most) from where it stands to its end, which a short read tells.
-pub fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     const LIMIT: usize = 64 << 20;
     let mut out: Vec<u8> = Vec::with_capacity(16 << 10);
     loop {
         let room = out.capacity() - out.len();
-        let n = retry(|| {
-            call!(libc::SYS_read, fd.as_fd().as_raw_fd(), out.as_mut_ptr().wrapping_add(out.len()), room)
-        })? as usize;
-        // SAFETY: read(2) filled `n` bytes of the spare capacity.
-        unsafe { out.set_len(out.len() + n) };
-        if n < room {
+        if read_some(fd.as_fd(), room, &mut out)? < room {
             return Ok(out);
         }
         if out.len() > LIMIT {
@@ -92,52 +103,54 @@ pub fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
 }
 
 /// Whether the file system of a file is one that lives in memory alone: a tmpfs.
-pub fn is_in_memory(fd: impl AsFd) -> bool {
+pub(crate) fn is_in_memory(fd: impl AsFd) -> bool {
     use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
     fstatfs(fd).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC)
 }
 
 /// Adds what a file holds from `offset` on, `length` bytes of it at most, to `out`; by one pread(2).
-pub fn append_from(fd: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Errno> {
+pub(crate) fn append_from(fd: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Errno> {
     out.reserve(length);
     let held = out.len();
-    let spare = out.spare_capacity_mut().as_mut_ptr();
-    let n = retry(|| call!(libc::SYS_pread64, fd.as_fd().as_raw_fd(), spare, length, offset))?;
+    let (fd, spare) = (fd.as_fd(), out.spare_capacity_mut().as_mut_ptr());
+    // SAFETY: there is room for so many bytes.
+    let n = retry(|| unsafe { call!(libc::SYS_pread64, fd.as_raw_fd(), spare, length, offset) })?;
     // SAFETY: pread64(2) filled `n` bytes of the spare capacity, which is `length` at least.
     unsafe { out.set_len(held + n as usize) };
     Ok(())
 }
 
 /// Reads a small file below `dir` into `buffer` by one read(2), as files of procfs can be; what was read.
-pub fn read_once<'b>(dir: impl AsFd, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+pub(crate) fn read_once<'b>(dir: impl AsFd, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let fd = openat(dir, path, libc::O_RDONLY, 0)?;
-    let n = retry(|| call!(libc::SYS_read, fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()))?;
+    let (to, length) = (buffer.as_mut_ptr(), buffer.len());
+    // SAFETY: there is room for so many bytes.
+    let n = retry(|| unsafe { call!(libc::SYS_read, fd.as_raw_fd(), to, length) })?;
     Ok(&buffer[..n as usize])
 }
 
 /// Reads a small file below `dir` (64 MiB at most).
-pub fn read_at(dir: impl AsFd, path: &CStr) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_at(dir: impl AsFd, path: &CStr) -> Result<Vec<u8>, Errno> {
     read_all(openat(dir, path, libc::O_RDONLY, 0)?, 64 << 20)
 }
 
 /// Writes all bytes; a short write goes on.
-pub fn write_all(fd: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_all(fd: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
-        let n = retry(|| call!(libc::SYS_write, fd.as_fd().as_raw_fd(), data.as_ptr(), data.len()))?;
-        data = &data[n as usize..];
+        data = &data[write_some(fd.as_fd(), data)?..];
     }
     Ok(())
 }
 
 /// Writes to an existing file of a kernel file system in one write(2).
-pub fn write_at(dir: impl AsFd, path: &CStr, data: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_at(dir: impl AsFd, path: &CStr, data: &[u8]) -> Result<(), Errno> {
     let fd = openat(dir, path, libc::O_WRONLY, 0)?;
-    retry(|| call!(libc::SYS_write, fd.as_raw_fd(), data.as_ptr(), data.len())).map(drop)
+    write_some(fd.as_fd(), data).map(drop)
 }
 
 /// Replaces `name` in `dir` so that a reader sees the old or the new content, never a part: a
 /// hidden temporary file is written and renamed over it.
-pub fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
+pub(crate) fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
     let mut temporary = b".".to_vec();
     temporary.extend_from_slice(name.to_bytes());
     temporary.extend_from_slice(format!(".{}", std::process::id()).as_bytes());
@@ -151,24 +164,23 @@ pub fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result
 }
 
 /// renameat(2).
-pub fn renameat(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<(), Errno> {
-    call!(
-        libc::SYS_renameat2,
-        from_dir.as_fd().as_raw_fd(),
-        from.as_ptr(),
-        to_dir.as_fd().as_raw_fd(),
-        to.as_ptr(),
-        0
-    )
-    .map(drop)
+pub(crate) fn renameat(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<(), Errno> {
+    let (from_dir, to_dir) = (from_dir.as_fd(), to_dir.as_fd());
+    let numbers = (from_dir.as_raw_fd(), to_dir.as_raw_fd());
+    // SAFETY: the names are there until the call has returned.
+    unsafe { call!(libc::SYS_renameat2, numbers.0, from.as_ptr(), numbers.1, to.as_ptr(), 0) }.map(drop)
 }
 
 /// unlinkat(2); `AT_REMOVEDIR` removes a directory.
-pub fn unlinkat(dir: impl AsFd, path: &CStr, flags: i32) -> Result<(), Errno> {
-    call!(libc::SYS_unlinkat, dir.as_fd().as_raw_fd(), path.as_ptr(), flags).map(drop)
+pub(crate) fn unlinkat(dir: impl AsFd, path: &CStr, flags: i32) -> Result<(), Errno> {
+    let dir = dir.as_fd();
+    // SAFETY: the path is there until the call has returned.
+    unsafe { call!(libc::SYS_unlinkat, dir.as_raw_fd(), path.as_ptr(), flags) }.map(drop)
 }
 
 /// mkdirat(2).
-pub fn mkdirat(dir: impl AsFd, path: &CStr, mode: u32) -> Result<(), Errno> {
-    call!(libc::SYS_mkdirat, dir.as_fd().as_raw_fd(), path.as_ptr(), mode).map(drop)
+pub(crate) fn mkdirat(dir: impl AsFd, path: &CStr, mode: u32) -> Result<(), Errno> {
+    let dir = dir.as_fd();
+    // SAFETY: the path is there until the call has returned.
+    unsafe { call!(libc::SYS_mkdirat, dir.as_raw_fd(), path.as_ptr(), mode) }.map(drop)
 }

@@ -1,19 +1,23 @@
 //! Memory as files: memfd_create(2) and seals.
 
-use super::{call, owned};
+use super::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// All seals: the content can never change again, nor the seals.
-pub const SEAL_ALL: i32 = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+pub(crate) const SEAL_ALL: i32 =
+    libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
 /// memfd_create(2) with `MFD_CLOEXEC`.
-pub fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
-    call!(libc::SYS_memfd_create, name.as_ptr(), flags | libc::MFD_CLOEXEC).map(owned)
+pub(crate) fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the name is there until the call has returned, which makes a descriptor.
+    unsafe { open!(libc::SYS_memfd_create, name.as_ptr(), flags | libc::MFD_CLOEXEC) }
 }
 
 /// Adds seals to a memfd.
-pub fn seal(fd: impl AsFd, seals: i32) -> Result<(), Errno> {
-    call!(libc::SYS_fcntl, fd.as_fd().as_raw_fd(), libc::F_ADD_SEALS, seals).map(drop)
+pub(crate) fn seal(fd: impl AsFd, seals: i32) -> Result<(), Errno> {
+    let fd = fd.as_fd();
+    // SAFETY: no argument is an address.
+    unsafe { call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_ADD_SEALS, seals) }.map(drop)
 }

@@ -2,14 +2,14 @@
 //! for size does not.
 
 /// Where a byte occurs first.
-pub fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     // SAFETY: the range is that of a slice.
     let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
     (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
 }
 
 /// Where a byte occurs last.
-pub fn rfind(bytes: &[u8], byte: u8) -> Option<usize> {
+pub(crate) fn rfind(bytes: &[u8], byte: u8) -> Option<usize> {
     // SAFETY: the range is that of a slice.
     let found = unsafe { libc::memrchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
     (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())

@@ -5,51 +5,48 @@
 //! helped, retries (but on `EINTR` where the name says so), or knows what a container is.
 //!
 //! # Safety
-//! Numbers and structures follow the kernel's headers (`linux/mount.h`, `linux/sched.h`, …); a
-//! pointer handed to the kernel is derived from a reference that outlives the call.
+//! The module is private to the crate: a system call can do anything, so none that is not needed can be named from
+//! outside, and those which are needed take arguments that cannot break memory or I/O safety. Numbers and structures
+//! follow the kernel's headers (`linux/mount.h`, `linux/sched.h`, …).
 #![allow(unsafe_code)]
 
-pub mod bpf;
-pub mod channel;
-mod entry;
-pub mod fs;
-pub mod memfd;
-pub mod memory;
-pub mod mount;
-pub mod netlink;
-pub mod process;
-pub mod raw;
-pub mod seccomp;
-pub mod signal;
-pub mod spawn;
-pub mod stdio;
-pub mod terminal;
-pub mod unix;
-pub mod userns;
+pub(crate) mod bpf;
+pub(crate) mod channel;
+pub(crate) mod fs;
+pub(crate) mod memfd;
+pub(crate) mod memory;
+pub(crate) mod mount;
+pub(crate) mod namespace;
+pub(crate) mod netlink;
+pub(crate) mod process;
+mod raw;
+pub(crate) mod seccomp;
+pub(crate) mod spawn;
+pub(crate) mod unix;
+pub(crate) mod userns;
 
 use nix::errno::Errno;
-use std::os::fd::{FromRawFd, OwnedFd};
 
-/// One raw system call: the non-negative answer, or the errno.
+/// One raw system call: the non-negative answer, or the errno. It is for `unsafe` blocks: what is a number here may be
+/// an address, or somebody's descriptor, to the kernel.
 macro_rules! call {
     ($nr:expr $(, $arg:expr)* $(,)?) => {{
-        // SAFETY: the arguments are those which the call's manual page asks for; pointers among
-        // them come from references that live until the call has returned.
-        let r = unsafe { libc::syscall($nr $(, $arg)*) };
-        if r < 0 { Err(nix::errno::Errno::last()) } else { Ok(r) }
+        let answer = libc::syscall($nr $(, $arg)*);
+        if answer < 0 { Err(nix::errno::Errno::last()) } else { Ok(answer) }
     }};
 }
-pub(crate) use call;
+use call;
 
-/// Takes ownership of a descriptor that a system call has just made.
-pub(crate) fn owned(fd: libc::c_long) -> OwnedFd {
-    // SAFETY: `fd` is the kernel's answer to a call that creates a descriptor: it is open and
-    // nobody else owns it.
-    unsafe { OwnedFd::from_raw_fd(fd as i32) }
+/// A raw system call whose answer is a new descriptor.
+macro_rules! open {
+    ($($arg:expr),+ $(,)?) => {
+        $crate::sys::call!($($arg),+).map(|fd| std::os::fd::OwnedFd::from_raw_fd(fd as i32))
+    };
 }
+use open;
 
 /// Repeats `f` while a signal interrupts it.
-pub fn retry<T>(mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(crate) fn retry<T>(mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match f() {
             Err(Errno::EINTR) => {}

@@ -1,8 +1,8 @@
 //! rtnetlink(7): requests about network devices, one at a time.
 
-use super::{call, owned, retry};
+use super::{call, channel, open, retry};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// Length of `struct nlmsghdr`.
 const HEADER: usize = 16;
@@ -10,19 +10,19 @@ const HEADER: usize = 16;
 const LONGEST: usize = 64 << 10;
 
 /// `NLM_F_*` flags of a request, besides those which every one has.
-pub mod flag {
+pub(crate) mod flag {
     #![allow(missing_docs)]
-    pub const DUMP: u16 = libc::NLM_F_DUMP as u16;
-    pub const CREATE_NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+    pub(crate) const DUMP: u16 = libc::NLM_F_DUMP as u16;
+    pub(crate) const CREATE_NEW: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 }
 
 /// A request under construction, or a part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
     /// A request of this kind (`RTM_*`) with its fixed part.
-    pub fn new(kind: u16, flags: u16, fixed: &[u8]) -> Self {
+    pub(crate) fn new(kind: u16, flags: u16, fixed: &[u8]) -> Self {
         let ack = if flags & flag::DUMP == flag::DUMP { 0 } else { libc::NLM_F_ACK as u16 };
         let mut bytes = Vec::with_capacity(128);
         bytes.extend_from_slice(&0u32.to_ne_bytes());
@@ -36,7 +36,7 @@ impl Message {
 
     /// Adds an attribute.
     #[must_use]
-    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
         self.0.extend_from_slice(&((4 + value.len()) as u16).to_ne_bytes());
         self.0.extend_from_slice(&kind.to_ne_bytes());
@@ -47,16 +47,16 @@ impl Message {
 
 /// One message of an answer: its fixed part and its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer(Vec<u8>);
+pub(crate) struct Answer(Vec<u8>);
 
 impl Answer {
     /// `N` bytes of the fixed part; zeros where it is shorter.
-    pub fn fixed<const N: usize>(&self, at: usize) -> [u8; N] {
+    pub(crate) fn fixed<const N: usize>(&self, at: usize) -> [u8; N] {
         self.0.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
     }
 
     /// The value of an attribute behind a fixed part of this length.
-    pub fn attribute(&self, length: usize, kind: u16) -> Option<&[u8]> {
+    pub(crate) fn attribute(&self, length: usize, kind: u16) -> Option<&[u8]> {
         let mut rest = self.0.get(length..)?;
         while rest.len() >= 4 {
             let size = usize::from(u16::from_ne_bytes([rest[0], rest[1]]));
@@ -75,21 +75,22 @@ impl Answer {
 
 /// A socket for requests about the devices of one network namespace: that in which it was made.
 #[derive(Debug)]
-pub struct Netlink(OwnedFd);
+pub(crate) struct Netlink(OwnedFd);
 
 impl Netlink {
     /// For the network namespace of the calling thread.
-    pub fn open() -> Result<Self, Errno> {
+    pub(crate) fn open() -> Result<Self, Errno> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-        call!(libc::SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE).map(|fd| Self(owned(fd)))
+        // SAFETY: no argument is an address; the call makes a descriptor.
+        unsafe { open!(libc::SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }.map(Self)
     }
 
     /// For the network namespace behind a file: a thread which ends at once goes there.
-    pub fn open_in(namespace: impl AsFd) -> Result<Self, Errno> {
+    pub(crate) fn open_in(namespace: impl AsFd) -> Result<Self, Errno> {
         let namespace = namespace.as_fd();
         std::thread::scope(|scope| {
             let there = scope.spawn(|| {
-                call!(libc::SYS_setns, namespace.as_raw_fd(), libc::CLONE_NEWNET)?;
+                super::namespace::join_network(namespace)?;
                 Self::open()
             });
             there.join().unwrap_or(Err(Errno::EIO))
@@ -97,7 +98,7 @@ impl Netlink {
     }
 
     /// Sends a request and takes its whole answer.
-    pub fn request(&self, message: &Message) -> Result<Vec<Answer>, Errno> {
+    pub(crate) fn request(&self, message: &Message) -> Result<Vec<Answer>, Errno> {
         // A dump that a change has interrupted is asked for again.
         let mut left = 10;
         loop {
@@ -108,18 +109,23 @@ impl Netlink {
         }
     }
 
+    fn receive<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+        let (fd, null) = (self.0.as_raw_fd(), std::ptr::null::<u8>());
+        let (to, length) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: there is room for so many bytes; nobody asks for the sender's address.
+        let n = retry(|| unsafe { call!(libc::SYS_recvfrom, fd, to, length, 0, null, null) })?;
+        Ok(&buffer[..n as usize])
+    }
+
     fn attempt(&self, message: &Message) -> Result<Vec<Answer>, Errno> {
         let mut bytes = message.0.clone();
         let length = bytes.len() as u32;
         bytes[..4].copy_from_slice(&length.to_ne_bytes());
-        let (fd, null) = (self.0.as_raw_fd(), std::ptr::null::<u8>());
-        retry(|| call!(libc::SYS_sendto, fd, bytes.as_ptr(), bytes.len(), 0, null, 0))?;
+        retry(|| channel::send_some(&self.0, &bytes))?;
         let (mut answers, mut buffer) = (Vec::new(), vec![0u8; LONGEST]);
         let mut interrupted = false;
         loop {
-            let n =
-                retry(|| call!(libc::SYS_recvfrom, fd, buffer.as_mut_ptr(), buffer.len(), 0, null, null))?;
-            let mut rest = &buffer[..n as usize];
+            let mut rest = self.receive(&mut buffer)?;
             while rest.len() >= HEADER {
                 let size = u32::from_ne_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
                 let (kind, flags) =

@@ -1,8 +1,8 @@
-//! Processes by pidfd: open, signal, wait, join their namespaces.
+//! Processes by pidfd: open, signal, wait.
 
-use super::{call, owned, retry};
+use super::{call, open, retry};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,29 +24,28 @@ impl Exit {
 }
 
 /// pidfd_open(2).
-pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
-    call!(libc::SYS_pidfd_open, pid, 0).map(owned)
+pub(crate) fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: no argument is an address; the call makes a descriptor.
+    unsafe { open!(libc::SYS_pidfd_open, pid, 0) }
 }
 
 /// pidfd_send_signal(2).
-pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
-    let null = std::ptr::null::<u8>();
-    call!(libc::SYS_pidfd_send_signal, pidfd.as_fd().as_raw_fd(), signal, null, 0).map(drop)
+pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
+    let (pidfd, null) = (pidfd.as_fd(), std::ptr::null::<u8>());
+    // SAFETY: the address is null: the kernel makes up the signal's information.
+    unsafe { call!(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }.map(drop)
 }
 
-/// pidfd_getfd(2): a copy of another process's descriptor.
-pub fn pidfd_getfd(pidfd: impl AsFd, fd: i32) -> Result<OwnedFd, Errno> {
-    call!(libc::SYS_pidfd_getfd, pidfd.as_fd().as_raw_fd(), fd, 0).map(owned)
-}
-
-/// waitid(2) on a pidfd; `None` where `block` is false and the process still runs.
-pub fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
+/// waitid(2) on a pidfd; `None` if `block` is false and the process still runs.
+pub(crate) fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
     const P_PIDFD: i32 = 3;
+    let (pidfd, null) = (pidfd.as_fd(), std::ptr::null::<u8>());
     let flags = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let null = std::ptr::null::<u8>();
-    retry(|| call!(libc::SYS_waitid, P_PIDFD, pidfd.as_fd().as_raw_fd(), &raw mut info, flags, null))?;
+    let to = &raw mut info;
+    // SAFETY: there is room for a siginfo_t, and no usage of resources is asked for.
+    retry(|| unsafe { call!(libc::SYS_waitid, P_PIDFD, pidfd.as_raw_fd(), to, flags, null) })?;
     // SAFETY: waitid(2) filled the child fields, or left the zeroes.
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     Ok((pid != 0).then_some(match info.si_code {
@@ -56,35 +55,28 @@ pub fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
 }
 
 /// Whether a process is a child of the caller that was not waited for yet, running or ended; `ECHILD` if it is not.
-pub fn is_child(pidfd: impl AsFd) -> Result<(), Errno> {
+pub(crate) fn is_child(pidfd: impl AsFd) -> Result<(), Errno> {
     const P_PIDFD: i32 = 3;
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let null = std::ptr::null::<u8>();
-    call!(libc::SYS_waitid, P_PIDFD, pidfd.as_fd().as_raw_fd(), &raw mut info, flags, null).map(drop)
+    let (pidfd, null) = (pidfd.as_fd(), std::ptr::null::<u8>());
+    // SAFETY: `info` is there until the call has returned.
+    unsafe { call!(libc::SYS_waitid, P_PIDFD, pidfd.as_raw_fd(), &raw mut info, flags, null) }.map(drop)
 }
 
 /// poll(2) until `fd` is readable (or, for a pidfd, the process has ended); `false` at the deadline.
-pub fn poll_in(fd: impl AsFd, timeout_ms: i32) -> Result<bool, Errno> {
-    let mut set = libc::pollfd { fd: fd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+pub(crate) fn poll_in(fd: impl AsFd, timeout_ms: i32) -> Result<bool, Errno> {
+    let fd = fd.as_fd();
+    let mut set = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     retry(|| {
         // SAFETY: one pollfd that lives through the call.
         Errno::result(unsafe { libc::poll(&raw mut set, 1, timeout_ms) }).map(|n| n > 0)
     })
 }
 
-/// setns(2) of the calling thread.
-pub fn setns(fd: impl AsFd, flags: i32) -> Result<(), Errno> {
-    call!(libc::SYS_setns, fd.as_fd().as_raw_fd(), flags).map(drop)
-}
-
-/// unshare(2) of the calling thread.
-pub fn unshare(flags: i32) -> Result<(), Errno> {
-    call!(libc::SYS_unshare, flags).map(drop)
-}
-
 /// Whether the kernel knows the capability of this number (prctl(2) `PR_CAPBSET_READ`).
-pub fn knows_capability(number: u32) -> bool {
-    call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0).is_ok()
+pub(crate) fn knows_capability(number: u32) -> bool {
+    // SAFETY: no argument is an address, and nothing changes.
+    unsafe { call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0) }.is_ok()
 }

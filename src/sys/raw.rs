@@ -3,9 +3,13 @@
 /// One system call: the kernel's answer as it is (an errno is negative).
 ///
 /// Nothing but the kernel is involved, so this is good in a child that shares its parent's memory.
+///
+/// # Safety
+/// As the manual page of the call says: addresses among the arguments are those of memory that the kernel may read or
+/// write for as long as the call lasts (or longer: mmap(2), clone(2), io_setup(2), …), descriptors are the caller's.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
+pub(crate) unsafe fn syscall(nr: u64, a: [u64; 6]) -> i64 {
     let answer: i64;
     // SAFETY: the caller vouches for the arguments; the kernel changes rcx, r11 and memory it was given.
     unsafe {
@@ -18,9 +22,13 @@ pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
 }
 
 /// One system call: the kernel's answer as it is (an errno is negative).
+///
+/// # Safety
+/// As the manual page of the call says: addresses among the arguments are those of memory that the kernel may read or
+/// write for as long as the call lasts (or longer: mmap(2), clone(2), io_setup(2), …), descriptors are the caller's.
 #[cfg(target_arch = "aarch64")]
 #[inline]
-pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
+pub(crate) unsafe fn syscall(nr: u64, a: [u64; 6]) -> i64 {
     let answer: i64;
     // SAFETY: the caller vouches for the arguments; the kernel changes x0 and memory it was given.
     unsafe {

@@ -30,14 +30,14 @@ const GET_ACTION_AVAIL: u32 = 2;
 /// `SECCOMP_FILTER_FLAG_TSYNC`
 const TSYNC: u32 = 1;
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: the call answers with the listener's descriptor.
-pub const NEW_LISTENER: u32 = 1 << 3;
+pub(crate) const NEW_LISTENER: u32 = 1 << 3;
 
 /// `SECCOMP_FILTER_FLAG_TSYNC_ESRCH`: a thread that cannot follow is `ESRCH`, not its id.
-pub const TSYNC_ESRCH: u32 = 1 << 4;
+pub(crate) const TSYNC_ESRCH: u32 = 1 << 4;
 
 /// Why a filter was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The kernel's answer.
     Errno(Errno),
     /// With `SECCOMP_FILTER_FLAG_TSYNC`: this thread has a filter that the caller has not.
@@ -45,11 +45,13 @@ pub enum Refused {
 }
 
 /// Installs a filter in the calling thread; the listener where `flags` has [`NEW_LISTENER`].
-pub fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedFd>, Refused> {
+pub(crate) fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedFd>, Refused> {
     let length = u16::try_from(code.len()).map_err(|_| Refused::Errno(Errno::EINVAL))?;
     let program = Program { length, code: code.as_ptr() };
+    let argument = &raw const program;
+    // SAFETY: the program and its instructions are there until the call has returned; the kernel copies them.
     let answer =
-        call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const program).map_err(Refused::Errno)?;
+        unsafe { call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, argument) }.map_err(Refused::Errno)?;
     if flags & NEW_LISTENER != 0 {
         // SAFETY: with NEW_LISTENER a non-negative answer is a new descriptor that nobody else owns.
         return Ok(Some(unsafe { OwnedFd::from_raw_fd(answer as i32) }));
@@ -62,17 +64,20 @@ pub fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedF
 }
 
 /// Whether the kernel knows an action (`SECCOMP_RET_*`).
-pub fn action_available(action: u32) -> bool {
-    call!(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action).is_ok()
+pub(crate) fn action_available(action: u32) -> bool {
+    // SAFETY: the kernel reads the word.
+    unsafe { call!(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action) }.is_ok()
 }
 
 /// Whether the kernel knows these flags together. Asks with no program, so nothing is installed.
-pub fn flags_available(flags: u32) -> bool {
+pub(crate) fn flags_available(flags: u32) -> bool {
     let null = std::ptr::null::<Program>();
-    call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, null) == Err(Errno::EFAULT)
+    // SAFETY: the address is null.
+    unsafe { call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, null) == Err(Errno::EFAULT) }
 }
 
 /// prctl(PR_SET_NO_NEW_PRIVS) of the calling thread.
-pub fn set_no_new_privs() -> Result<(), Errno> {
-    call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0).map(drop)
+pub(crate) fn set_no_new_privs() -> Result<(), Errno> {
+    // SAFETY: no argument is an address.
+    unsafe { call!(libc::SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.map(drop)
 }

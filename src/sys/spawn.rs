@@ -6,7 +6,9 @@
 //! touches no memory but its stack and the request, so it is safe whatever locks other threads hold.
 //! A caller with gigabytes of memory pays no more than a small one.
 
+use super::namespace::NamespaceFlags;
 use super::raw::syscall;
+use super::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -16,51 +18,53 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const STACK: usize = 16 << 10;
 
 /// Whether a descriptor is open and stays so across execve(2).
-pub fn passes_on(number: RawFd) -> bool {
-    super::call!(libc::SYS_fcntl, number, libc::F_GETFD)
-        .is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
+pub(crate) fn passes_on(number: RawFd) -> bool {
+    // SAFETY: no argument is an address, and the descriptor of another owner is only looked at.
+    let flags = unsafe { call!(libc::SYS_fcntl, number, libc::F_GETFD) };
+    flags.is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
 }
 
 /// A copy of a descriptor whose number is not below `floor`, closed on exec.
-pub fn duplicate_above(number: RawFd, floor: RawFd) -> Result<OwnedFd, Errno> {
-    super::call!(libc::SYS_fcntl, number, libc::F_DUPFD_CLOEXEC, floor).map(super::owned)
+pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, floor: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: no argument is an address; the call makes a descriptor.
+    unsafe { open!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) }
 }
 
 /// What to spawn, and where.
 #[derive(Debug)]
-pub struct Request<'a> {
-    /// `CLONE_NEW*`.
-    pub namespaces: u64,
+pub(crate) struct Request<'a> {
+    /// Those that are made for it.
+    pub(crate) namespaces: NamespaceFlags,
     /// A cgroup2 directory into which the child is born (`CLONE_INTO_CGROUP`).
-    pub cgroup: Option<BorrowedFd<'a>>,
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// The program: a descriptor of an executable file.
-    pub program: BorrowedFd<'a>,
+    pub(crate) program: BorrowedFd<'a>,
     /// Its arguments.
-    pub args: &'a [&'a CStr],
+    pub(crate) args: &'a [&'a CStr],
     /// What becomes its standard input, output and error; `None` leaves the caller's.
-    pub stdio: [Option<BorrowedFd<'a>>; 3],
+    pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
     /// Descriptors above 2 which stay open in it, with their numbers; all others close.
-    pub keep: &'a [RawFd],
+    pub(crate) keep: &'a [RawFd],
     /// How many descriptors from 3 on stay open too.
-    pub preserve: u32,
+    pub(crate) preserve: u32,
 }
 
 /// A spawned process, not yet waited for.
 #[derive(Debug)]
-pub struct Spawned {
+pub(crate) struct Spawned {
     /// Its number, as the caller counts.
-    pub pid: i32,
+    pub(crate) pid: i32,
     /// Its descriptor.
-    pub pidfd: OwnedFd,
+    pub(crate) pidfd: OwnedFd,
 }
 
 /// Which call failed, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The system call's name.
-    pub call: &'static str,
+    pub(crate) call: &'static str,
     /// The kernel's answer.
-    pub errno: Errno,
+    pub(crate) errno: Errno,
 }
 
 #[repr(C, align(8))]
@@ -105,7 +109,7 @@ struct Stack {
 ///
 /// # Errors
 /// The call that failed. `clone3` with `ECANCELED`: the child was killed before it ran.
-pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
+pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
     let mut argv: Vec<*const libc::c_char> = request.args.iter().map(|a| a.as_ptr()).collect();
     argv.push(std::ptr::null());
     let envp = [std::ptr::null()];
@@ -124,7 +128,7 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
     let mut stack = Box::<Stack>::new_uninit();
     let mut pidfd: i32 = -1;
     let mut flags = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD) as u64;
-    flags |= CLONE_CLEAR_SIGHAND | request.namespaces;
+    flags |= CLONE_CLEAR_SIGHAND | request.namespaces.bits();
     let mut args = CloneArgs {
         flags,
         pidfd: (&raw mut pidfd) as u64,
@@ -137,11 +141,11 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let blocked = block_signals();
+    let blocked = Blocked::all();
     // SAFETY: the child runs on `stack`, which lives here while this thread is suspended; it never
     // returns, and writes to nothing of ours but `child`.
     let pid = unsafe { clone_vm(&args, arrange, &raw mut child) };
-    restore_signals(&blocked);
+    drop(blocked);
     if pid < 0 {
         return Err(Failure { call: "clone3", errno: Errno::from_raw(-pid as i32) });
     }
@@ -161,16 +165,30 @@ pub fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
     Ok(Spawned { pid: pid as i32, pidfd })
 }
 
-fn block_signals() -> u64 {
-    let (all, mut old) = (!0u64, 0u64);
-    let addresses = ((&raw const all) as u64, (&raw mut old) as u64);
-    syscall(libc::SYS_rt_sigprocmask as u64, [libc::SIG_SETMASK as u64, addresses.0, addresses.1, 8, 0, 0]);
-    old
+/// Every signal of the calling thread blocked, also those which the C library keeps for itself; until dropped.
+struct Blocked {
+    before: u64,
 }
 
-fn restore_signals(old: &u64) {
-    let old = std::ptr::from_ref(old) as u64;
-    syscall(libc::SYS_rt_sigprocmask as u64, [libc::SIG_SETMASK as u64, old, 0, 8, 0, 0]);
+impl Blocked {
+    fn all() -> Self {
+        let mut before = 0;
+        set_mask(&!0, Some(&mut before));
+        Self { before }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        set_mask(&self.before, None);
+    }
+}
+
+fn set_mask(mask: &u64, before: Option<&mut u64>) {
+    let (mask, before) =
+        (std::ptr::from_ref(mask) as u64, before.map_or(0, |before| &raw mut *before as u64));
+    // SAFETY: both are addresses of 8 bytes, or null.
+    unsafe { syscall(libc::SYS_rt_sigprocmask as u64, [libc::SIG_SETMASK as u64, mask, before, 8, 0, 0]) };
 }
 
 /// clone3 whose child calls `run(child)` on the stack of `args`.
@@ -238,8 +256,9 @@ unsafe extern "C" fn arrange(child: *mut Child) -> ! {
     }
     let (program, argv, envp) = (child.program as u64, child.argv as u64, child.envp as u64);
     let empty = c"".as_ptr() as u64;
-    let answer =
-        syscall(libc::SYS_execveat as u64, [program, empty, argv, envp, libc::AT_EMPTY_PATH as u64, 0]);
+    let words = [program, empty, argv, envp, libc::AT_EMPTY_PATH as u64, 0];
+    // SAFETY: the arguments are lists of strings that end with a null pointer; they outlive this process's use of them.
+    let answer = unsafe { syscall(libc::SYS_execveat as u64, words) };
     give_up(child, 3, answer)
 }
 
@@ -247,12 +266,15 @@ fn give_up(child: &mut Child, call: u32, answer: i64) -> ! {
     child.call = call;
     child.errno = -answer as i32;
     loop {
-        syscall(libc::SYS_exit_group as u64, [127, 0, 0, 0, 0, 0]);
+        // SAFETY: nothing of the process is used after its end.
+        unsafe { syscall(libc::SYS_exit_group as u64, [127, 0, 0, 0, 0, 0]) };
     }
 }
 
+/// One of the calls that arrange descriptors: fcntl(2), dup3(2), close_range(2).
 fn checked(call: u32, nr: libc::c_long, args: [u64; 6]) -> Result<i64, (u32, i64)> {
-    let answer = syscall(nr as u64, args);
+    // SAFETY: no argument of theirs is an address, and the table of descriptors is the child's own.
+    let answer = unsafe { syscall(nr as u64, args) };
     if (-4095..0).contains(&answer) { Err((call, answer)) } else { Ok(answer) }
 }
 

@@ -1,16 +1,16 @@
 //! AF_UNIX sockets named below a directory's descriptor, and descriptors that travel over them.
 
-use super::{call, owned, retry};
+use super::{call, channel, retry};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen,
     sendmsg, socket,
 };
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// Makes a listening socket with this name in `dir`, whatever the length of the directory's path.
-pub fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+pub(crate) fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let sock = stream()?;
     bind(sock.as_raw_fd(), &address(dir, name)?)?;
     listen(&sock, Backlog::new(8)?)?;
@@ -18,7 +18,7 @@ pub fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
 }
 
 /// Connects to the socket with this name in `dir`.
-pub fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+pub(crate) fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let sock = stream()?;
     let address = address(dir, name)?;
     retry(|| connect(sock.as_raw_fd(), &address))?;
@@ -34,7 +34,7 @@ fn address(dir: impl AsFd, name: &str) -> Result<UnixAddr, Errno> {
 }
 
 /// Makes a datagram socket with this name in `dir`, which everybody may write to.
-pub fn bind_datagram_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+pub(crate) fn bind_datagram_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let address = address(dir, name)?;
     bind(sock.as_raw_fd(), &address)?;
@@ -46,7 +46,7 @@ pub fn bind_datagram_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
 }
 
 /// Sends one message with these descriptors to a datagram socket.
-pub fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
+pub(crate) fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
     let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let numbers: Vec<i32> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let control = [ControlMessage::ScmRights(&numbers)];
@@ -57,25 +57,25 @@ pub fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedFd]) -> 
 
 /// Receives one message without waiting: its length, and the descriptors that came with it, close-on-exec. What is
 /// longer than the buffer is cut off.
-pub fn receive_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
+pub(crate) fn receive_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
     message(sock, buffer, libc::MSG_DONTWAIT)
 }
 
 /// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
 /// stream, and where the message has no descriptor.
-pub fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
+pub(crate) fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
     receive(sock).map(|(_, fd)| fd)
 }
 
 /// Receives some bytes, and the descriptor that came with them (close-on-exec), if any; no bytes: the end of
 /// the stream.
-pub fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
+pub(crate) fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
     one(message(sock, &mut [0; 64], 0))
 }
 
 /// Receives into a buffer, with the descriptor that came with it (close-on-exec), if any; no bytes: the end of the
 /// stream.
-pub fn receive_with_descriptor(
+pub(crate) fn receive_with_descriptor(
     sock: impl AsFd,
     buffer: &mut [u8],
 ) -> Result<(usize, Option<OwnedFd>), Errno> {
@@ -87,7 +87,7 @@ pub fn receive_with_descriptor(
 ///
 /// # Errors
 /// `EMSGSIZE` where the buffer is too small; the packet is lost.
-pub fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
+pub(crate) fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Option<OwnedFd>), Errno> {
     let (n, fd) = one(message(sock, buffer, libc::MSG_TRUNC))?;
     if n > buffer.len() { Err(Errno::EMSGSIZE) } else { Ok((n, fd)) }
 }
@@ -109,7 +109,10 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control.0);
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
-    let n = retry(|| call!(libc::SYS_recvmsg, sock.as_fd().as_raw_fd(), &raw mut message, flags))?;
+    let (sock, to) = (sock.as_fd(), &raw mut message);
+    // SAFETY: the message names a buffer and a control buffer with their lengths, which are there until the call has
+    // returned.
+    let n = retry(|| unsafe { call!(libc::SYS_recvmsg, sock.as_raw_fd(), to, flags) })?;
     let mut descriptors = Vec::new();
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
     // each descriptor in it was just installed in this process and is nobody else's.
@@ -122,7 +125,7 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
                 for i in 0..length / size_of::<i32>() {
                     let mut number = [0; size_of::<i32>()];
                     data.add(i * size_of::<i32>()).copy_to_nonoverlapping(number.as_mut_ptr(), number.len());
-                    descriptors.push(owned(i32::from_ne_bytes(number).into()));
+                    descriptors.push(OwnedFd::from_raw_fd(i32::from_ne_bytes(number)));
                 }
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
@@ -132,12 +135,10 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
 }
 
 /// Sends all of `data`; a peer that is gone is `EPIPE`, and raises no signal.
-pub fn send_all(sock: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
-    let (fd, null) = (sock.as_fd().as_raw_fd(), std::ptr::null::<u8>());
+pub(crate) fn send_all(sock: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
+    let sock = sock.as_fd();
     while !data.is_empty() {
-        let n =
-            retry(|| call!(libc::SYS_sendto, fd, data.as_ptr(), data.len(), libc::MSG_NOSIGNAL, null, 0))?;
-        data = &data[n as usize..];
+        data = &data[retry(|| channel::send_some(sock, data))?..];
     }
     Ok(())
 }
@@ -157,7 +158,8 @@ mod tests {
         let listener = listen_at(&dir, "s").unwrap();
         assert_eq!(listen_at(&dir, "s").unwrap_err(), Errno::EADDRINUSE);
         let ours = connect_at(&dir, "s").unwrap();
-        let theirs = nix::sys::socket::accept(listener.as_raw_fd()).map(|fd| owned(fd.into())).unwrap();
+        // SAFETY: accept(2) has made it.
+        let theirs = unsafe { OwnedFd::from_raw_fd(nix::sys::socket::accept(listener.as_raw_fd()).unwrap()) };
         let file = memfd_create(c"x", 0).unwrap();
         crate::sys::fs::write_all(&file, b"hello").unwrap();
         nix::unistd::lseek(&file, 0, nix::unistd::Whence::SeekSet).unwrap();

@@ -1,10 +1,10 @@
 //! User namespaces for their own sake: a namespace that exists only to carry id maps, for idmapped
 //! mounts; the text of id maps.
 
-use super::{call, fs, owned, retry};
+use super::{call, fs, retry};
 use nix::errno::Errno;
 use std::fmt::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// A range of ids of a user namespace; user_namespaces(7).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub struct IdMap {
 }
 
 /// The text for `/proc/<pid>/uid_map` and `gid_map`: one range a line.
-pub fn map_text(maps: &[IdMap]) -> String {
+pub(crate) fn map_text(maps: &[IdMap]) -> String {
     let mut text = String::with_capacity(maps.len() * 24);
     for m in maps {
         // Writing to a String cannot fail.
@@ -96,7 +96,9 @@ impl Holder {
         let answer = Errno::result(pid);
         drop(blocked);
         let pid = answer?;
-        Ok(Self { pid, pidfd: owned(libc::c_long::from(pidfd)), _stack: stack })
+        // SAFETY: CLONE_PIDFD has put a new descriptor there.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Ok(Self { pid, pidfd, _stack: stack })
     }
 }
 
@@ -104,10 +106,11 @@ impl Drop for Holder {
     fn drop(&mut self) {
         const P_PIDFD: i32 = 3;
         let _ = super::process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-        let null = std::ptr::null::<u8>();
+        let (pidfd, null) = (self.pidfd.as_raw_fd(), std::ptr::null::<u8>());
         // Without an exit signal only __WALL sees it.
         let flags = libc::WEXITED | libc::__WALL;
-        let _ = retry(|| call!(libc::SYS_waitid, P_PIDFD, self.pidfd.as_raw_fd(), null, flags, null));
+        // SAFETY: the addresses are null.
+        let _ = retry(|| unsafe { call!(libc::SYS_waitid, P_PIDFD, pidfd, null, flags, null) });
     }
 }
 
@@ -115,7 +118,7 @@ impl Drop for Holder {
 ///
 /// The caller must be allowed to write the maps (CAP_SETUID and CAP_SETGID in its user namespace over
 /// all of the host ids). Works from any thread.
-pub fn with_maps(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd, Errno> {
+pub(crate) fn with_maps(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd, Errno> {
     let holder = Holder::new()?;
     // The process has not been reaped, so its number is its own.
     let process = fs::openat(
@@ -131,9 +134,11 @@ pub fn with_maps(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd, Errno> {
 
 /// The type of the namespace behind a descriptor (`CLONE_NEW*`): ioctl_ns(2) `NS_GET_NSTYPE`; ENOTTY
 /// where it is no namespace.
-pub fn namespace_type(fd: impl std::os::fd::AsFd) -> Result<i32, Errno> {
+pub(crate) fn namespace_type(fd: impl AsFd) -> Result<i32, Errno> {
     const NS_GET_NSTYPE: u32 = 0xb703;
-    call!(libc::SYS_ioctl, fd.as_fd().as_raw_fd(), NS_GET_NSTYPE, 0).map(|t| t as i32)
+    let fd = fd.as_fd();
+    // SAFETY: the request takes no address.
+    unsafe { call!(libc::SYS_ioctl, fd.as_raw_fd(), NS_GET_NSTYPE, 0) }.map(|t| t as i32)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use crate::{lines, live, load, output_to, runtime};
 use kit::{Case, Test, json};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use orlop::ErrorKind;
 use orlop::bundle::Spec;
 use orlop::container::{Console, CreateOptions, ExecOptions, Exit, Signal, Status, Stdio};
@@ -22,6 +24,12 @@ pub(crate) fn cases() -> Vec<Case> {
         processors,
         nobody_reaps_an_execed_process,
     ]
+}
+
+/// Whether a descriptor is readable (a pidfd: the process has ended) within so many milliseconds.
+fn readable(fd: impl AsFd, within: u16) -> bool {
+    let mut set = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut set, within).unwrap() == 1
 }
 
 fn from_a_spec_in_memory(t: &Test) {
@@ -54,6 +62,7 @@ fn exec_beside_the_first_process(t: &Test) {
     }
     process.args = ["/probe", "sleep"].map(String::from).to_vec();
     let child = container.exec(&process, &options).unwrap();
+    assert_eq!((child.try_wait().unwrap(), container.try_wait().unwrap()), (None, None));
     assert_eq!(container.processes().unwrap().len(), 2);
     container.pause().unwrap();
     assert_eq!(container.state().unwrap().status, Status::Paused);
@@ -92,7 +101,7 @@ fn kept_console(t: &Test) {
     let master = container.take_console().expect("a terminal's master");
     assert!(container.take_console().is_none(), "there is one");
     container.start().unwrap();
-    assert!(orlop::sys::process::poll_in(master.as_fd(), 10_000).unwrap());
+    assert!(readable(&master, 10_000));
     assert_eq!(container.wait().unwrap(), Exit::Code(0));
     container.delete(false).unwrap();
     // Without anybody to take it, it is refused.
@@ -144,11 +153,12 @@ fn wait_tells_the_signal(t: &Test) {
     let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
     container.start().unwrap();
     let pidfd = container.pidfd().unwrap();
-    assert!(!orlop::sys::process::poll_in(&pidfd, 0).unwrap());
+    assert!(!readable(&pidfd, 0));
     container.kill(Signal::KILL, true).unwrap();
-    assert!(orlop::sys::process::poll_in(&pidfd, 10_000).unwrap());
+    assert!(readable(&pidfd, 10_000));
     assert_eq!(container.state().unwrap().status, Status::Stopped);
-    assert_eq!(container.wait().unwrap(), Exit::Signal(libc::SIGKILL));
+    assert_eq!(container.try_wait().unwrap(), Some(Exit::Signal(libc::SIGKILL)));
+    assert_eq!(container.try_wait().unwrap_err().errno(), Some(Errno::ECHILD), "it has been reaped");
     container.delete(false).unwrap();
 }
 

@@ -1,4 +1,5 @@
 //! The library against the real kernel: containers from a program with threads of its own.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
 mod checkpoint;

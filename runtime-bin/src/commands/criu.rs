@@ -5,9 +5,9 @@ use super::{Failure, Outcome};
 use crate::args::Args;
 use crate::environment::{absolute, absolute_option};
 use crate::log::Log;
+use crate::sys::stdio::take_inherited;
 use nix::unistd::{AccessFlags, access};
 use orlop::container::{CheckpointOptions, Container, Criu, RestoreOptions, Stdio};
-use orlop::sys::stdio::take_inherited;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 

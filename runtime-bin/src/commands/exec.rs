@@ -41,8 +41,8 @@ fn run(args: &Args, log: &Log) -> Outcome {
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     let mut child = container.exec(&process, &options)?;
     let mut terminal = join(child.take_console())?;
-    let exit = foreground::serve(child.pidfd().as_fd(), &signals, terminal.as_mut(), None)
-        .map_err(|e| Failure::system("wait for the process", e))?;
+    let reap = || child.try_wait();
+    let exit = foreground::serve(child.pidfd().as_fd(), &reap, &signals, terminal.as_mut(), None)?;
     Ok(exit.shell_code() as u8)
 }
 

@@ -5,9 +5,9 @@ use crate::args::Args;
 use crate::environment::{absolute, absolute_option, listen_fds, notify_socket, systemd};
 use crate::foreground::{self, Notify, Signals, Terminal};
 use crate::log::Log;
+use crate::sys::stdio::is_inherited;
 use orlop::bundle::Bundle;
 use orlop::container::{Console, Container, CreateOptions, Runtime, Status, Stdio};
-use orlop::sys::stdio::is_inherited;
 use std::path::Path;
 
 /// `create`
@@ -149,8 +149,8 @@ fn serve(container: &Container, signals: &Signals, log: &Log) -> Outcome {
     if terminal.is_some() && container.state()?.status == Status::Created {
         container.start()?;
     }
-    let exit = foreground::serve(pidfd, signals, terminal.as_mut(), notify.as_ref())
-        .map_err(|e| Failure::system("wait for the container", e))?;
+    let reap = || container.try_wait();
+    let exit = foreground::serve(pidfd, &reap, signals, terminal.as_mut(), notify.as_ref())?;
     Ok(exit.shell_code() as u8)
 }
 

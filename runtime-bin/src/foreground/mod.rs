@@ -10,10 +10,11 @@ pub(crate) use notify::Notify;
 pub(crate) use signals::Signals;
 pub(crate) use terminal::Terminal;
 
+use crate::commands::Failure;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use orlop::bundle::spec::{ConsoleSize, Process};
-use orlop::sys::process::{self, Exit};
+use orlop::container::Exit;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// Gives a terminal that is still to be made the size of the user's, where nothing else is asked for:
@@ -25,16 +26,17 @@ pub(crate) fn fit_console(process: &mut Process) {
     }
 }
 
-/// Serves the process behind `pidfd` until it has ended, and reaps it.
+/// Serves the process behind `pidfd` until it has ended, and reaps it: `reap` says how it has ended, if it has.
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
 /// is the master of its terminal, and `notify` its way to the service manager, if it has them.
 pub(crate) fn serve(
     pidfd: BorrowedFd<'_>,
+    reap: &dyn Fn() -> orlop::Result<Option<Exit>>,
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
     notify: Option<&Notify>,
-) -> Result<Exit, Errno> {
+) -> Result<Exit, Failure> {
     let tell = || notify.map(|notify| notify.relay(i32::try_from(std::process::id()).ok()));
     loop {
         let wanted = terminal.as_deref().map(Terminal::wanted).unwrap_or_default();
@@ -48,7 +50,7 @@ pub(crate) fn serve(
         }
         match poll(&mut set[..count], PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(Failure::system("wait for the process", e)),
         }
         let ready = |at: usize| set[at].any().unwrap_or(true);
         let (signalled, ended, relay) =
@@ -59,7 +61,7 @@ pub(crate) fn serve(
         if relay && let Some(terminal) = terminal.as_deref_mut() {
             terminal.relay();
         }
-        if ended && let Some(exit) = process::wait(pidfd, false)? {
+        if ended && let Some(exit) = reap()? {
             if let Some(terminal) = terminal {
                 terminal.drain();
             }
@@ -75,22 +77,20 @@ pub(crate) fn serve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use orlop::init::{Child, Command};
 
     /// Serves a shell whose pidfd stands in for a container's.
-    fn serve_shell(script: &str, before: impl FnOnce(i32)) -> Exit {
+    fn serve_shell(script: &str, before: impl FnOnce(&Child)) -> Exit {
         let signals = Signals::take().unwrap();
-        #[allow(clippy::zombie_processes, reason = "served, and so reaped, by pidfd")]
-        let child = Command::new("sh").args(["-c", script]).spawn().unwrap();
-        let pid = child.id() as i32;
-        let pidfd = process::pidfd_open(pid).unwrap();
-        before(pid);
-        serve(pidfd.as_fd(), &signals, None, None).unwrap()
+        let child =
+            Command::new("/bin/sh").args(["-c", script]).env("PATH", "/usr/bin:/bin").spawn().unwrap();
+        before(&child);
+        serve(child.as_fd(), &|| child.try_wait(), &signals, None, None).unwrap()
     }
 
     #[test]
     fn a_process_which_has_ended_already_is_not_missed() {
-        let wait = |_| std::thread::sleep(std::time::Duration::from_millis(30));
+        let wait = |_: &Child| std::thread::sleep(std::time::Duration::from_millis(30));
         assert_eq!(serve_shell("exit 7", wait), Exit::Code(7));
         assert_eq!(serve_shell("kill -KILL $$", wait), Exit::Signal(9));
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_signal_to_this_thread_reaches_the_process() {
         let script = "trap 'exit 5' USR1; while :; do sleep 0.01; done";
-        let signal = |_| {
+        let signal = |_: &Child| {
             std::thread::sleep(std::time::Duration::from_millis(200));
             // To the thread: the test's other threads do not hold it back.
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR1).unwrap();

@@ -96,7 +96,8 @@ impl Relay {
     }
 }
 
-fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
+/// Whether something can be read or written without waiting (of a pidfd: the process has ended).
+pub(super) fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
     let mut set = [PollFd::new(fd, events)];
     matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
 }

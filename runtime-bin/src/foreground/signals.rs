@@ -1,13 +1,15 @@
 //! Signals to this program, as a descriptor.
 
 use super::Terminal;
+use super::relay::is_ready;
+use crate::sys::process::send_signal;
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::PollFlags;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use orlop::sys::process::{pidfd_send_signal, poll_in};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// All signals of this program: held back from now on, and read from a descriptor.
@@ -44,7 +46,7 @@ impl Signals {
                 // Of this program's own writing, and nothing to the other.
                 libc::SIGPIPE => {}
                 // The process may just have ended, which the next poll tells.
-                signal => drop(pidfd_send_signal(pidfd, signal)),
+                signal => drop(send_signal(pidfd, signal)),
             }
         }
     }
@@ -55,7 +57,7 @@ fn reap_others(pidfd: BorrowedFd<'_>) {
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     while let Ok(WaitStatus::Exited(child, _) | WaitStatus::Signaled(child, _, _)) = waitid(Id::All, peek) {
         // Asked after the look: what had ended then, and was the process, is known by now.
-        let is_the_process = poll_in(pidfd, 0).unwrap_or(true);
+        let is_the_process = is_ready(pidfd, PollFlags::POLLIN);
         if is_the_process || waitpid(child, Some(WaitPidFlag::WNOHANG)).is_err() {
             return;
         }

@@ -1,12 +1,12 @@
 //! The user's terminal while a container has it.
 
 use super::relay::Relay;
+use crate::sys::terminal::{WindowSize, set_window_size, window_size};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::PollFlags;
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use orlop::sys::terminal::{WindowSize, set_window_size, window_size};
 use std::io::{IsTerminal, Stdin, Stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

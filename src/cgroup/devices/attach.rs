@@ -1,8 +1,7 @@
 //! Loading the program and attaching it to a cgroup2 directory.
 
 use super::DevicePolicy;
-use super::program::Insn;
-use crate::sys::bpf;
+use crate::sys::bpf::{self, Insn};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};

@@ -4,17 +4,7 @@
 //! of one verdict are a set, grouped by type and major number, with one comparison a device.
 
 use super::{Access, DeviceKind, DevicePolicy, Exception, Rule};
-
-/// One instruction, as `struct bpf_insn` lays it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Insn {
-    pub(crate) code: u8,
-    /// Destination in the low half, source in the high half.
-    pub(crate) regs: u8,
-    pub(crate) off: i16,
-    pub(crate) imm: i32,
-}
+use crate::sys::bpf::Insn;
 
 pub(super) const LDX_W: u8 = 0x61;
 pub(super) const MOV32_X: u8 = 0xbc;

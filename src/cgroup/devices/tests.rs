@@ -1,5 +1,6 @@
-use super::program::{self, Insn};
+use super::program;
 use super::*;
+use crate::sys::bpf::Insn;
 
 fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> DeviceRule {
     let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());

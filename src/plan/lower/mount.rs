@@ -228,7 +228,7 @@ impl Lower {
     }
 
     fn attributes(&mut self, a: &MountAttr) -> crate::plan::assemble::Arg {
-        self.asm.words(&[a.set, a.clear, a.propagation, a.userns_fd])
+        self.asm.words(&[a.set, a.clear, a.propagation, 0])
     }
 
     fn change(&mut self, mount: Reg, attributes: Option<&MountAttr>, depth: u32) {

@@ -1,6 +1,7 @@
 //! The real thing: filters in threads of this test.
 
 use super::*;
+use crate::sys::namespace::{NamespaceFlags, unshare};
 use nix::errno::Errno;
 
 fn deny(name: &'static str) -> Profile<'static> {
@@ -46,12 +47,13 @@ fn recorded_profiles_load() {
     for json in RECORDED {
         let spec = parse(json);
         let program = Profile::try_from(&spec).unwrap().compile().unwrap();
-        let flag = libc::CLONE_NEWUTS;
-        let Some(answer) = filtered(&program, || crate::sys::process::unshare(flag)) else { return };
+        let flag = libc::CLONE_NEWUTS as u64;
+        let namespaces = NamespaceFlags::new(flag).unwrap();
+        let Some(answer) = filtered(&program, || unshare(namespaces)) else { return };
         let Some((arch, number)) = Arch::native().and_then(|a| Some((a, a.number("unshare")?))) else {
             return;
         };
-        match program.evaluate(arch, number, [flag as u64, 0, 0, 0, 0, 0]) {
+        match program.evaluate(arch, number, [flag, 0, 0, 0, 0, 0]) {
             Action::Errno(n) => assert_eq!(answer, Err(Errno::from_raw(n.into()))),
             action => assert_eq!(action, Action::Allow),
         }

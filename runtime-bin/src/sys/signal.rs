@@ -1,4 +1,4 @@
-//! Signal dispositions of a whole program. Only a program may call this, never the library.
+//! Signal dispositions of the program.
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -6,7 +6,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 /// Gives `signal` its default action.
 ///
 /// A Rust program starts with SIGPIPE ignored, which its children would inherit over execve(2).
-pub fn default_disposition(signal: Signal) -> Result<(), Errno> {
+pub(crate) fn default_disposition(signal: Signal) -> Result<(), Errno> {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of ours.
     unsafe { sigaction(signal, &action) }.map(drop)

@@ -1,29 +1,32 @@
 //! Terminals: the window's size.
 
-use super::call;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// Rows and columns of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowSize {
+pub(crate) struct WindowSize {
     /// Lines of text.
-    pub rows: u16,
+    pub(crate) rows: u16,
     /// Characters in a line.
-    pub columns: u16,
+    pub(crate) columns: u16,
 }
 
 /// ioctl(2) `TIOCGWINSZ`.
-pub fn window_size(terminal: impl AsFd) -> Result<WindowSize, Errno> {
+pub(crate) fn window_size(terminal: impl AsFd) -> Result<WindowSize, Errno> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    call!(libc::SYS_ioctl, terminal.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size)?;
+    let terminal = terminal.as_fd();
+    // SAFETY: there is room for the size.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) })?;
     Ok(WindowSize { rows: size.ws_row, columns: size.ws_col })
 }
 
 /// ioctl(2) `TIOCSWINSZ`: on a pseudo-terminal's master, its processes get SIGWINCH.
-pub fn set_window_size(terminal: impl AsFd, size: WindowSize) -> Result<(), Errno> {
+pub(crate) fn set_window_size(terminal: impl AsFd, size: WindowSize) -> Result<(), Errno> {
     let size = libc::winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
-    call!(libc::SYS_ioctl, terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ, &raw const size).map(drop)
+    let terminal = terminal.as_fd();
+    // SAFETY: the size is there until the call has returned.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).map(drop)
 }
 
 #[cfg(test)]

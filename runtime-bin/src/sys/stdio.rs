@@ -1,17 +1,18 @@
-//! The standard descriptors of a whole program. Only a program may call this, never the library.
+//! Descriptors that were passed to the program, the standard ones among them.
 
-use super::retry;
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Opens `/dev/null` for each of the descriptors 0, 1 and 2 which the caller has left closed, so
 /// that no file opened later is taken for one of them.
-pub fn fill_stdio() -> Result<(), Errno> {
+pub(crate) fn fill_stdio() -> Result<(), Errno> {
     let mut set = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
-    retry(|| {
-        // SAFETY: an array of three pollfd that lives through the call.
-        Errno::result(unsafe { libc::poll(set.as_mut_ptr(), 3, 0) })
-    })?;
+    // SAFETY: an array of three pollfd that lives through the call.
+    while let Err(errno) = Errno::result(unsafe { libc::poll(set.as_mut_ptr(), 3, 0) }) {
+        if errno != Errno::EINTR {
+            return Err(errno);
+        }
+    }
     for _ in set.iter().filter(|p| p.revents & libc::POLLNVAL != 0) {
         // The lowest free number is the one that is missing.
         // SAFETY: a constant path; the descriptor is meant to stay open for good.
@@ -22,7 +23,7 @@ pub fn fill_stdio() -> Result<(), Errno> {
 
 /// Whether `fd` was passed to this program: it is open, and not closed on execve(2) as all are
 /// which a Rust program opens itself.
-pub fn is_inherited(fd: i32) -> bool {
+pub(crate) fn is_inherited(fd: i32) -> bool {
     // SAFETY: F_GETFD takes no pointer.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
@@ -30,7 +31,7 @@ pub fn is_inherited(fd: i32) -> bool {
 
 /// Takes a descriptor above 2 that was passed to this program ([`is_inherited`]), once: from then on
 /// it is closed on execve(2).
-pub fn take_inherited(fd: i32) -> Option<OwnedFd> {
+pub(crate) fn take_inherited(fd: i32) -> Option<OwnedFd> {
     if fd < 3 || !is_inherited(fd) {
         return None;
     }

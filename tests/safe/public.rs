@@ -1,0 +1,105 @@
+//! Each part of the library, used as a program without `unsafe` would.
+
+use orlop::bundle::{Bundle, Spec};
+use orlop::cgroup::Layout;
+use orlop::container::{Runtime, Signal};
+use orlop::init::{Command, Exit};
+use orlop::mount::{Detached, MountAttr, MountOptions, attr, in_root};
+use orlop::namespace::{Kind, Set};
+use orlop::plan::{Host, Listing, Options, compile};
+use orlop::seccomp::{Action, LoadOptions, Profile, Rule};
+use orlop::{Error, ErrorKind};
+use std::io::Read;
+use std::os::fd::AsFd;
+
+/// What may not be done here: as another user, or in a container.
+fn refused(error: &Error) -> bool {
+    let refused =
+        matches!(error.errno().map(|errno| errno as i32), Some(libc::EPERM | libc::EACCES | libc::ENOSPC));
+    if refused {
+        println!("skipped: {error}");
+    }
+    refused
+}
+
+#[test]
+fn a_bundle_becomes_a_plan() {
+    let unified = Layout::detect().is_ok_and(|layout| layout.is_unified());
+    let mut spec = Spec::template(unified);
+    spec.root.as_mut().unwrap().path = "/".to_owned();
+    let spec = Spec::from_json(&spec.to_json().unwrap()).unwrap();
+    let bundle = Bundle::from_spec(None, spec).unwrap();
+    let options = Options { id: "safe".to_owned(), console: true, ..Options::default() };
+    let plan = compile(&bundle, &Host::detect().unwrap(), &options).unwrap();
+    assert!(plan.to_string().contains("execute"), "{plan}");
+    assert!(!Listing::decode(plan.encode().unwrap().as_ref()).unwrap().instructions().is_empty());
+}
+
+#[test]
+fn a_program_runs_and_is_waited_for() {
+    let (mut from, to) = std::io::pipe().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "echo here; exec sleep 100"]).env("PATH", "/usr/bin:/bin").stdout(&to);
+    let child = command.spawn().unwrap();
+    drop(to);
+    let mut said = [0; 5];
+    from.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"here\n");
+    assert_eq!(child.try_wait().unwrap(), None);
+    child.kill(libc::SIGTERM).unwrap();
+    let mut set = [nix::poll::PollFd::new(child.as_fd(), nix::poll::PollFlags::POLLIN)];
+    assert_eq!(nix::poll::poll(&mut set, 10_000_u16), Ok(1));
+    assert_eq!(child.try_wait().unwrap(), Some(Exit::Signal(libc::SIGTERM)));
+    assert_eq!(child.wait().unwrap().shell_code(), 128 + libc::SIGTERM, "the answer stays");
+    assert_eq!(child.kill(0).unwrap_err().kind(), ErrorKind::NotRunning);
+}
+
+#[test]
+fn namespaces_are_made_and_a_root_is_looked_into() {
+    let set = Set::empty().new(Kind::Uts).new(Kind::Pid);
+    match Command::new("/bin/true").namespaces(&set).spawn() {
+        Ok(child) => assert_eq!(child.wait().unwrap(), Exit::Code(0)),
+        Err(e) => assert!(refused(&e), "{e}"),
+    }
+    let tmpfs = match Detached::filesystem("tmpfs", None, &MountOptions::default()) {
+        Ok(tmpfs) => tmpfs,
+        Err(e) => return assert!(refused(&e), "{e}"),
+    };
+    in_root::make_file(&tmpfs, "a/b", 0o600).unwrap();
+    tmpfs.change(&MountAttr { set: attr::RDONLY, ..MountAttr::default() }, false).unwrap();
+    let e = in_root::make_file(&tmpfs, "c", 0o600).unwrap_err();
+    assert_eq!(e.errno().map(|errno| errno as i32), Some(libc::EROFS));
+    assert_eq!(in_root::read(&tmpfs, "a/b", 10).unwrap(), b"");
+    // A namespace that is asked for by number is none.
+    let idmap = MountAttr { set: libc::MOUNT_ATTR_IDMAP, ..MountAttr::default() };
+    let e = tmpfs.change(&idmap, false).unwrap_err();
+    assert_eq!(e.errno().map(|errno| errno as i32), Some(libc::EINVAL), "no descriptor came with it");
+}
+
+#[test]
+fn a_filter_holds_in_its_thread() {
+    let mut profile = Profile::new(Action::Allow);
+    profile.rules.push(Rule { names: vec!["getsid".into()], action: Action::Errno(77), conditions: vec![] });
+    let program = profile.compile().unwrap();
+    assert!(program.instructions().iter().any(|one: &orlop::seccomp::Instruction| one.k == 0x5_004d));
+    let session = || nix::unistd::getsid(None).map_err(|errno| errno as i32);
+    let inside = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| program.load(LoadOptions { no_new_privs: true }).map(|()| session()));
+        thread.join().unwrap()
+    });
+    match inside {
+        Ok(answer) => assert_eq!(answer.unwrap_err(), 77),
+        Err(e) => println!("skipped: {e}"),
+    }
+    assert!(session().is_ok());
+}
+
+#[test]
+fn a_state_root_is_asked() {
+    let root = std::env::temp_dir().join(format!("orlop-safe-root-{}", std::process::id()));
+    let runtime = Runtime::new(&root).unwrap();
+    assert!(runtime.list().unwrap().is_empty());
+    assert_eq!(runtime.load("none").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Signal::KILL, "SIGKILL".parse().unwrap());
+    let _ = std::fs::remove_dir(root);
+}

@@ -1,0 +1,127 @@
+//! Programs which must not compile, with the error that says why.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// The whole library at work: if this does not compile, the others fail for another reason than they should.
+const GOOD: &str = "
+    pub fn good(child: &orlop::init::Child) -> orlop::Result<Option<orlop::init::Exit>> {
+        child.kill(orlop::container::Signal::KILL.number())?;
+        child.try_wait()
+    }";
+
+/// What would break memory or I/O safety, the error's code, and what the compiler says of it.
+const BAD: [(&str, &str, &str); 11] = [
+    // read(2) over a shared reference.
+    (
+        "pub fn bad(word: &u64) -> u64 {
+            orlop::sys::raw::syscall(0, [0, std::ptr::from_ref(word) as u64, 8, 0, 0, 0]);
+            *word
+        }",
+        "E0603",
+        "module `sys` is private",
+    ),
+    // A descriptor that has an owner gets another.
+    (
+        "pub fn bad() -> Option<std::os::fd::OwnedFd> { orlop::sys::stdio::take_inherited(3) }",
+        "E0603",
+        "module `sys` is private",
+    ),
+    // A process that shares memory with its maker and goes on.
+    ("pub use orlop::sys::spawn::Request;", "E0603", "module `sys` is private"),
+    ("pub use orlop::sys::process::{pidfd_getfd, setns, unshare};", "E0603", "module `sys` is private"),
+    ("pub use orlop::init::launch::Launch;", "E0603", "module `launch` is private"),
+    // A program's entry is the program's.
+    (
+        "fn run(_: std::env::ArgsOs) -> u8 { 0 } orlop::program_entry!(run);",
+        "E0433",
+        "could not find `program_entry` in `orlop`",
+    ),
+    // Numbers instead of descriptors.
+    (
+        "pub fn bad() -> orlop::mount::MountAttr {
+            orlop::mount::MountAttr { set: 0x10_0000, userns_fd: 3, ..Default::default() }
+        }",
+        "E0560",
+        "no field named `userns_fd`",
+    ),
+    (
+        "pub fn bad(mount: &orlop::mount::Detached) { let _ = mount.idmap(3, false); }",
+        "E0277",
+        "the trait bound `{integer}: AsFd` is not satisfied",
+    ),
+    (
+        "pub fn bad() -> orlop::container::Stdio { orlop::container::Stdio::Fds([0, 1, 2]) }",
+        "E0308",
+        "expected `OwnedFd`, found integer",
+    ),
+    // Descriptors which are used when they are closed.
+    (
+        "pub fn bad(container: orlop::container::Container) -> i32 {
+            let pidfd = container.init_pidfd().unwrap();
+            drop(container);
+            std::os::fd::AsRawFd::as_raw_fd(&pidfd)
+        }",
+        "E0505",
+        "cannot move out of `container` because it is borrowed",
+    ),
+    (
+        "pub fn bad(file: std::fs::File) -> orlop::Result<orlop::init::Child> {
+            let mut command = orlop::init::Command::new(\"/bin/true\");
+            command.stdin(&file);
+            drop(file);
+            command.spawn()
+        }",
+        "E0505",
+        "cannot move out of `file` because it is borrowed",
+    ),
+];
+
+/// The library which this program was linked with: the last one that was there before it.
+fn library() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let time = |path: &Path| std::fs::metadata(path).and_then(|about| about.modified()).unwrap();
+    let mine: SystemTime = time(&own);
+    let entries = std::fs::read_dir(own.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+    let libraries = entries.filter(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.starts_with("liborlop-") && name.ends_with(".rlib") && time(path) <= mine
+    });
+    libraries.max_by_key(|path| time(path)).unwrap()
+}
+
+/// What the compiler says of a crate that forbids `unsafe`; nothing, if it has no objection.
+fn compile(directory: &Path, source: &str) -> String {
+    let (library, file) = (library(), directory.join("program.rs"));
+    std::fs::write(&file, format!("#![forbid(unsafe_code)]\n{source}\n")).unwrap();
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc
+        .args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"])
+        .arg(directory);
+    rustc.arg("--extern").arg(format!("orlop={}", library.display()));
+    // target/TRIPLE/PROFILE/deps, and target/PROFILE/deps with the procedural macros.
+    let own = library.parent().unwrap();
+    let profile = own.parent().unwrap();
+    let host = profile.ancestors().nth(2).unwrap().join(profile.file_name().unwrap()).join("deps");
+    for directory in [own, &host] {
+        rustc.arg("-L").arg(format!("dependency={}", directory.display()));
+    }
+    let answer = rustc.arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert_eq!(answer.status.success(), !said.contains("error"), "{said}");
+    said
+}
+
+#[test]
+fn what_breaks_safety_does_not_compile() {
+    let directory = std::env::temp_dir().join(format!("orlop-safe-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let good = compile(&directory, GOOD);
+    let bad: Vec<String> = BAD.iter().map(|(source, ..)| compile(&directory, source)).collect();
+    std::fs::remove_dir_all(directory).unwrap();
+    assert_eq!(good, "", "what is allowed does not compile");
+    for ((source, code, why), said) in BAD.iter().zip(bad) {
+        assert!(said.contains(&format!("error[{code}]")) && said.contains(why), "{source}\n{said}");
+    }
+}
