@@ -148,6 +148,24 @@ fn mounts_are_labelled_where_selinux_is() {
     assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
 }
 
+/// The container's cgroup is a tree that is bound, but an entry that remounts it attaches nothing.
+#[test]
+fn the_cgroup_is_mounted_once_and_remounted() {
+    let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
+    let mut spec = Spec::from_json(&text).unwrap();
+    let mount = spec.mounts.iter().find(|m| m.destination == "/sys/fs/cgroup").unwrap().clone();
+    let options = ["remount", "rw", "noexec"].map(str::to_owned).to_vec();
+    spec.mounts.push(orlop::bundle::spec::Mount { options, ..mount });
+    let path = PathBuf::from("/var/lib/manager/bundle");
+    let rootfs = path.join("rootfs");
+    let bundle = Bundle { path, spec, config: text, rootfs, warnings: Vec::new() };
+    let options = Options { id: "c1".into(), ..Options::default() };
+    let plan = compile(&bundle, &host(true), &options).unwrap().to_string();
+    let on = |words: &str| plan.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(on("on /sys/fs/cgroup "), 1, "{plan}");
+    assert_eq!(on("stub  remount /sys/fs/cgroup (-ro,noexec)"), 1, "{plan}");
+}
+
 #[test]
 fn classes_of_service_are_joined() {
     let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();

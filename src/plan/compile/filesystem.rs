@@ -261,7 +261,12 @@ impl Compiler<'_> {
         // nsdelegate, memory_recursiveprot: of the host's superblock, which is as the host wants it.
         options.data.clear();
         options.superblock.clear();
-        let step = MountStep::bind(destination, Source::Path(source), options);
+        let from = if options.remount.is_some() {
+            Source::Mounted { kind: Some(kind.to_owned()) }
+        } else {
+            Source::Path(source)
+        };
+        let step = MountStep::bind(destination, from, options);
         self.asked(pointer, RootfsStep::Mount(Box::new(step)));
         Ok(())
     }

@@ -289,12 +289,16 @@ impl Plan {
         let planned = self.cgroup.as_ref().and_then(|planned| planned.record.unified.as_ref());
         let Some(planned) = planned.map(|path| path.display().to_string()) else { return };
         for line in &mut self.lines {
-            if let Step::Rootfs(RootfsStep::Mount(mount)) = &mut line.step
-                && let Source::Path(path) = &mut mount.from
-                && *path == planned
-            {
-                *path = own.display().to_string();
-                only_to_be_looked_at(&mut mount.options);
+            let Step::Rootfs(RootfsStep::Mount(mount)) = &mut line.step else { continue };
+            match &mut mount.from {
+                Source::Path(path) if *path == planned => {
+                    *path = own.display().to_string();
+                    only_to_be_looked_at(&mut mount.options);
+                }
+                Source::Mounted { kind: Some(kind) } if matches!(kind.as_str(), "cgroup" | "cgroup2") => {
+                    only_to_be_looked_at(&mut mount.options);
+                }
+                _ => {}
             }
         }
     }
@@ -470,6 +474,44 @@ impl<'a> Compiler<'a> {
             preserve_fds: self.options.preserve_fds,
             kernel: self.host.lowering(),
             warnings: self.warnings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Spec;
+
+    /// The creator's cgroup is shown by the plan's mount and by no remount made writable.
+    #[test]
+    fn the_creators_cgroup_cannot_be_written_to() {
+        let text = br#"{"ociVersion": "1.2.0", "root": {"path": "r"}, "process": {"args": ["x"], "cwd": "/"},
+            "mounts": [{"destination": "/c", "type": "cgroup"},
+                {"destination": "/c", "type": "cgroup", "options": ["remount", "rw"]},
+                {"destination": "/t", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/t", "type": "tmpfs", "options": ["remount", "rw"]}],
+            "linux": {"namespaces": [{"type": "mount"}], "cgroupsPath": "/x"}}"#;
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hosts/v2");
+        let host = Host {
+            kernel: (6, 18),
+            last_cap: 40,
+            kcore: true,
+            privileged: true,
+            makes_namespaces: true,
+            apparmor: false,
+            selinux: false,
+            resctrl: None,
+            cgroups: Some(Layout::detect_in(&fixture, Path::new("/")).unwrap()),
+        };
+        let spec = Spec::from_json(text).unwrap();
+        let (path, rootfs) = (PathBuf::from("/b"), PathBuf::from("/b/r"));
+        let bundle = Bundle { path, spec, config: text.to_vec(), rootfs, warnings: Vec::new() };
+        let mut plan = compile(&bundle, &host, &Options::default()).unwrap();
+        plan.show_own_cgroup(Path::new("/own"));
+        let plan = plan.to_string();
+        for line in ["bind /own on /c (ro)", "remount /c (ro)", "mount tmpfs on /t ", "remount /t (-ro"] {
+            assert!(plan.contains(&format!("  stub  {line}")), "{line} is not in\n{plan}");
         }
     }
 }
