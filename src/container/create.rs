@@ -157,6 +157,7 @@ impl PlanOptions {
             console: self.console,
             keep_console: self.keep_console,
             preserve_fds: self.preserve_fds,
+            program: None,
             extra_env: self.extra_env.clone(),
             home: self.home.clone(),
             no_pivot: self.no_pivot,

@@ -2,10 +2,10 @@
 
 use super::create::{console, home_in, namespaces};
 use super::listener::Agent;
-use super::options::Console;
+use super::options::{Console, Stdio};
 use super::store::Record;
 use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, members};
-use crate::bundle::spec::Process;
+use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
 use crate::cgroup::{Cgroup, CgroupPath, Join, Layout};
@@ -54,8 +54,32 @@ impl Container {
         let namespaces = namespaces(policy.spec());
         let bound = policy.bind(process);
         let init = init.as_fd();
-        Joining { container: self, record: &record, init, bound, namespaces, options }.launch()
+        Joining { container: self, record: &record, init, bound, namespaces, options, program: None }.launch()
     }
+}
+
+/// Starts a `startContainer` hook: a program of the image, with exactly what the container's own program gets. Its
+/// environment is that one's too, unless the hook has another.
+pub(super) fn start_hook(
+    container: &Container,
+    record: &Record,
+    init: BorrowedFd<'_>,
+    policy: Policy,
+    of: &Process,
+    hook: &Hook,
+    stdio: [OwnedFd; 3],
+) -> Result<ExecProcess> {
+    let process = Process {
+        args: if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() },
+        env: if hook.env.is_empty() { of.env.clone() } else { hook.env.clone() },
+        terminal: false,
+        console_size: None,
+        ..of.clone()
+    };
+    let options = ExecOptions { stdio: Stdio::Fds(stdio), ignore_paused: true, ..ExecOptions::default() };
+    let namespaces = namespaces(policy.spec());
+    let (bound, program) = (policy.bind(&process), Some(hook.path.clone()));
+    Joining { container, record, init, bound, namespaces, options: &options, program }.launch()
 }
 
 fn check(options: &ExecOptions) -> Result<()> {
@@ -79,6 +103,8 @@ struct Joining<'a> {
     /// Those which the container does not share with the host.
     namespaces: u64,
     options: &'a ExecOptions,
+    /// The program, if it is not what the first argument names.
+    program: Option<String>,
 }
 
 impl Joining<'_> {
@@ -208,6 +234,7 @@ impl Joining<'_> {
                 .collect(),
             namespaces: members::namespaces(self.record, self.namespaces),
             no_new_keyring: self.record.options.no_new_keyring,
+            program: self.program.clone(),
         };
         compile_exec(&self.bound, host, &options)
     }

@@ -8,9 +8,10 @@
 use super::State;
 pub(crate) use crate::bundle::HookKind as Kind;
 use crate::bundle::spec::Hook;
-use crate::init::launch::{self, Alone, End, Launch, Stub, serve};
+use crate::cgroup::{Cgroup, Join};
+use crate::init::launch::{self, Alone, End, Launch, serve};
 use crate::init::presets::{Presets, Sources, Standard};
-use crate::plan::{HookPlace, Host, compile_hook};
+use crate::plan::{HookPlace, Host, Plan, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -47,41 +48,73 @@ pub(crate) struct Launcher<'a> {
 
 /// Where hooks run.
 pub(crate) enum Place<'a> {
-    /// On the host, in this directory; in `/` where it is gone.
+    /// On the host, in this directory; in `/` if it is gone.
     Host(&'a Path),
-    /// In the namespaces (`CLONE_NEW*`) of a container's process.
-    Container(BorrowedFd<'a>, u64),
+    /// In a container in the making.
+    Container(Inside<'a>),
+    /// In a container, as its program will.
+    Program(&'a StartHook<'a>),
+}
+
+/// Starts a hook with these descriptors 0, 1 and 2.
+pub(crate) type StartHook<'a> = dyn Fn(&Hook, [OwnedFd; 3]) -> Result<Started> + 'a;
+
+/// The namespaces and the cgroup of a container in the making.
+pub(crate) struct Inside<'a> {
+    /// The process whose namespaces are joined.
+    pub(crate) process: BorrowedFd<'a>,
+    /// Which of them (`CLONE_NEW*`).
+    pub(crate) namespaces: u64,
+    /// The file of its pid namespace, if the process is not in that itself.
+    pub(crate) pid: Option<&'a str>,
+    /// The cgroup, if there is one.
+    pub(crate) cgroup: Option<Cgroup>,
 }
 
 impl Spawn for Launcher<'_> {
-    fn spawn(&self, hook: &Hook, [stdin, stdout, stderr]: [OwnedFd; 3]) -> Result<Started, String> {
-        let (plan, process) = match &self.place {
+    fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String> {
+        let started = match &self.place {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
-                (compile_hook(hook, self.host, HookPlace::Host(&directory)), None)
+                let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
+                plan.and_then(|plan| start(&plan, None, None, &stdio))
             }
-            Place::Container(pidfd, namespaces) => {
-                (compile_hook(hook, self.host, HookPlace::Container(*namespaces)), Some(*pidfd))
-            }
+            Place::Container(inside) => self.start_inside(hook, inside, &stdio),
+            Place::Program(start) => start(hook, stdio),
         };
-        let started = || -> Result<Stub> {
-            let presets = Presets::open(&plan, Sources { process, ..Sources::default() })?;
-            let stdio = [&stdin, &stdout, &stderr].map(|fd| Some(fd.as_fd()));
-            let standard = Standard::Given(stdio);
-            let launch =
-                Launch { plan: &plan, presets: &presets, join: None, standard: &standard, fault: None };
-            let mut stub = launch.begin()?;
-            match serve(&mut Alone { stub: &mut stub, plan: &plan }) {
-                Ok(End::Executed) => Ok(stub),
-                other => {
-                    stub.destroy();
-                    other?;
-                    Err(launch::lost())
-                }
-            }
-        };
-        let stub = started().map_err(|e| e.to_string())?;
-        Ok(Started { pid: stub.pid, pidfd: stub.pidfd })
+        started.map_err(|e| e.to_string())
+    }
+}
+
+impl Launcher<'_> {
+    fn start_inside(&self, hook: &Hook, inside: &Inside<'_>, stdio: &[OwnedFd; 3]) -> Result<Started> {
+        let mut join = inside.cgroup.as_ref().map(Cgroup::join).transpose()?;
+        if let Some(join) = &mut join {
+            join.use_files()?;
+        }
+        let cgroup_files = join.as_ref().map_or(0, |join| join.files().len());
+        let (namespaces, pid) = (inside.namespaces, inside.pid);
+        let place = HookPlace::Container { namespaces, pid, cgroup_files };
+        start(&compile_hook(hook, self.host, place)?, join.as_ref(), Some(inside.process), stdio)
+    }
+}
+
+fn start(
+    plan: &Plan,
+    join: Option<&Join>,
+    process: Option<BorrowedFd<'_>>,
+    stdio: &[OwnedFd; 3],
+) -> Result<Started> {
+    let presets = Presets::open(plan, Sources { process, ..Sources::default() })?;
+    let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
+    let mut stub = Launch { plan, presets: &presets, join, standard: &standard, fault: None }.begin()?;
+    match serve(&mut Alone { stub: &mut stub, plan }) {
+        Ok(End::Executed) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
+        other => {
+            stub.destroy();
+            other?;
+            Err(launch::lost())
+        }
     }
 }
 

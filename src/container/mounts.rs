@@ -45,9 +45,10 @@ impl Container {
         change(&plan, &init).map_err(|stopped| {
             let done: Vec<&str> =
                 mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
-            if !done.is_empty()
-                && let Err(again) = change(&compile_unmounts(&done, &host, namespaces), &init)
-            {
+            let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
+                .map_err(Stopped::from)
+                .and_then(|plan| change(&plan, &init));
+            if let Err(again) = undone {
                 self.runtime.warn(&again.error);
             }
             stopped.error
@@ -65,19 +66,10 @@ impl Container {
         let _lock = self.directory.lock()?;
         let (record, init) = self.with_root()?;
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
-        let wrong = |path: &str| {
-            let parts = || path.split('/').filter(|part| !part.is_empty() && *part != ".");
-            !path.starts_with('/') || parts().next().is_none() || parts().any(|part| part == "..")
-        };
-        if let Some((i, path)) = destinations.iter().enumerate().find(|(_, path)| wrong(path)) {
-            return Err(Error::new(ErrorKind::InvalidArgument, Phase::Mount, "cannot unmount")
-                .on(format!("{path:?}"))
-                .with_detail("a destination is an absolute path in the container, and not its root")
-                .with_pointer(format!("/mounts/{i}/destination")));
-        }
-        let namespaces = members::namespaces(&record, super::create::namespaces(&self.spec()?));
+        let spec = self.spec()?;
+        let namespaces = members::namespaces(&record, super::create::namespaces(&spec));
         let host = Host::for_joining(&Process::default())?;
-        change(&compile_unmounts(&destinations, &host, namespaces), &init).map_err(|stopped| stopped.error)
+        Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init)?)
     }
 
     /// The record and the init process of a container that has a root of its own.

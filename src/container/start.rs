@@ -1,17 +1,19 @@
 //! Letting a created container's program run.
 
-use super::create::{Until, namespaces, pid_inside};
-use super::hooks::{self, Kind, Launcher, Place};
+use super::create::{Until, pid_inside};
+use super::exec::start_hook;
+use super::hooks::{self, Kind, Launcher, Place, Started};
 use super::listener::Agent;
 use super::store::{Record, Stage};
 use super::{Container, Status, alive_status_by};
+use crate::bundle::spec::Hook;
 use crate::bundle::{Bundle, Spec};
 use crate::init::launch::{Memory, Verdict};
-use crate::plan::{Host, Plan, compile};
+use crate::plan::{Host, Plan, Policy, compile};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Container {
     /// Lets the program of a created container run; returns once its execve(2) has happened, and
@@ -36,7 +38,12 @@ impl Container {
             None => None,
         };
         if let Some(spec) = spec.as_ref().filter(|_| record.start_container) {
-            self.start_container_hooks(&record, spec, &pidfd)?;
+            let kept =
+                self.directory.read_kept()?.and_then(|(_, kept)| kept.policy().and_then(Policy::decode));
+            let policy = kept.unwrap_or_else(|| Policy::of(spec, None));
+            // A failing hook stops the container.
+            let done = self.start_container_hooks(&record, spec, pidfd.as_fd(), &policy);
+            done.inspect_err(|_| stop(&pidfd))?;
         }
         if !self.release(&record, agent, &pidfd)? {
             // Another `start` was cut short after it had let the program go.
@@ -98,14 +105,25 @@ impl Container {
         compile(&bundle, &Host::detect()?, &record.options.compiler(&self.id, Until::Created))
     }
 
-    /// A failing hook stops the container.
-    fn start_container_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+    /// The `startContainer` hooks. Their programs come from the image, and get what the container's program gets.
+    pub(super) fn start_container_hooks(
+        &self,
+        record: &Record,
+        spec: &Spec,
+        init: BorrowedFd<'_>,
+        policy: &Policy,
+    ) -> Result<()> {
         let mut state = self.describe(record.clone(), Status::Created);
         state.pid = pid_inside(record.init.pid)?;
         let host = Host::detect()?;
-        let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)) };
+        let process = spec.process.clone().unwrap_or_default();
+        let start = |hook: &Hook, stdio: [OwnedFd; 3]| {
+            let started = start_hook(self, record, init, policy.clone(), &process, hook, stdio)?;
+            Ok(Started { pid: started.pid, pidfd: started.pidfd })
+        };
+        let place = Launcher { host: &host, place: Place::Program(&start) };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
-        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| stop(pidfd))
+        hooks::run(Kind::StartContainer, hooks, &state, &place)
     }
 
     /// A failing hook stops the container.

@@ -2,9 +2,10 @@
 
 use super::Status;
 use super::create::{Making, Until, namespaces, pid_inside};
-use super::hooks::{self, Kind, Launcher, Place};
+use super::hooks::{self, Inside, Kind, Launcher, Place};
+use super::{State, members};
 use crate::init::launch::{End, HostSide, Stub, lost, serve};
-use crate::plan::{HostStep, Plan, Step, Turn};
+use crate::plan::{Filter, HostStep, Plan, Policy, Step, Turn};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,7 +33,8 @@ impl HostSide for Making<'_> {
             }
             Turn::StartHooks => self.run_hooks(Kind::StartContainer),
             Turn::Listener => self.listener(&descriptor.ok_or_else(lost)?),
-            Turn::Created => Err(lost()),
+            Turn::Born => self.container.directory.write(&self.record),
+            Turn::Created | Turn::Mounts | Turn::Made => Err(lost()),
         }
     }
 }
@@ -85,14 +87,34 @@ impl Making<'_> {
             return Ok(());
         }
         let Some(stub) = &self.stub else { return Err(lost()) };
-        let status = if kind == Kind::StartContainer { Status::Created } else { Status::Creating };
-        let mut state = self.container.describe(self.record.clone(), status);
-        let place = if matches!(kind, Kind::Prestart | Kind::CreateRuntime) {
-            Place::Host(&self.bundle.path)
-        } else {
-            state.pid = pid_inside(stub.pid)?;
-            Place::Container(stub.pidfd.as_fd(), namespaces(&self.bundle.spec))
-        };
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place })
+        let mut state = self.container.describe(self.record.clone(), Status::Creating);
+        let run = |state: &State, place| hooks::run(kind, hooks, state, &Launcher { host: self.host, place });
+        match kind {
+            Kind::Prestart | Kind::CreateRuntime | Kind::Poststart | Kind::Poststop => {
+                run(&state, Place::Host(&self.bundle.path))
+            }
+            Kind::CreateContainer => {
+                // A process that is to join a pid namespace does so last, and has no number there yet.
+                let joined = match self.plan.namespaces.source(namespace::Kind::Pid) {
+                    Some(namespace::Source::Path(path)) => path.to_str(),
+                    _ => None,
+                };
+                let mut namespaces = namespaces(&self.bundle.spec);
+                if joined.is_some() {
+                    namespaces &= !namespace::Kind::Pid.flag();
+                    state.pid = 0;
+                } else {
+                    state.pid = pid_inside(stub.pid)?;
+                }
+                let cgroup = members::cgroup(&self.record);
+                let process = stub.pidfd.as_fd();
+                run(&state, Place::Container(Inside { process, namespaces, pid: joined, cgroup }))
+            }
+            Kind::StartContainer => {
+                let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines()));
+                let (record, init) = (&self.record, stub.pidfd.as_fd());
+                self.container.start_container_hooks(record, &self.bundle.spec, init, &policy)
+            }
+        }
     }
 }

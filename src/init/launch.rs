@@ -1,6 +1,6 @@
 //! The host side of a launch: puts the plan into memory, spawns the stub, takes its answers.
 
-use super::presets::{Presets, Sources, Standard, check_preserved};
+use super::presets::{self, Presets, Sources, Standard, check_preserved};
 use super::program::program;
 use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
@@ -42,6 +42,8 @@ pub(crate) struct Stub {
     memory: Memory,
     /// It is the first of two processes still.
     first: bool,
+    /// How many batches of mounts it has got.
+    batches: usize,
 }
 
 /// The file behind a launch; its first page is the control page.
@@ -184,7 +186,7 @@ impl Launch<'_> {
         .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
         let (memory, first) = (Memory::adopt(file), self.plan.two_stages);
-        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first })
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first, batches: 0 })
     }
 }
 
@@ -369,7 +371,13 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
         match stub.next(plan)? {
             Event::End(end) => return Ok(end),
             // The stub does not wait for an answer.
-            Event::Turn(Turn::Listener, descriptor) => host.take(Turn::Listener, descriptor)?,
+            Event::Turn(turn @ (Turn::Listener | Turn::Made), descriptor) => host.take(turn, descriptor)?,
+            Event::Turn(Turn::Mounts, _) => {
+                let mounts = presets::open_batch(plan, stub.batches)?;
+                stub.batches += 1;
+                let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
+                unix::send_descriptors(&stub.control, &mounts).map_err(failed)?;
+            }
             Event::Turn(turn, descriptor) => {
                 host.take(turn, descriptor)?;
                 host.launched()?.0.go()?;
@@ -408,6 +416,29 @@ pub(crate) fn run(plan: &Plan, sources: Sources<'_>, fault: Option<u16>) -> Resu
         End::Done => Ok(()),
         End::Created | End::Executed => Err(lost().into()),
     }
+}
+
+/// Launches a plan that makes a mount, and takes it.
+pub(super) fn make(plan: &Plan, sources: Sources<'_>) -> Result<OwnedFd> {
+    struct Making<'a>(Stub, &'a Plan, Option<OwnedFd>);
+    impl HostSide for Making<'_> {
+        fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
+            Ok((&mut self.0, self.1))
+        }
+
+        fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
+            self.2 = Some(descriptor.filter(|_| turn == Turn::Made).ok_or_else(lost)?);
+            Ok(())
+        }
+    }
+    let presets = Presets::open(plan, sources)?;
+    let standard = Standard::null()?;
+    let launch = Launch { plan, presets: &presets, join: None, standard: &standard, fault: None };
+    let mut making = Making(launch.begin()?, plan, None);
+    let end = serve(&mut making);
+    making.0.destroy();
+    end?;
+    making.2.ok_or_else(lost)
 }
 
 /// The stub asked for something that is in no plan.

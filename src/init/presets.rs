@@ -1,9 +1,10 @@
 //! The descriptors which a plan begins with: opened for its slots, in their order, and by nothing else.
 
+use super::launch;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
-use crate::namespace::{Joined, Kind};
-use crate::plan::{Owners, Plan, Slot};
+use crate::namespace::{self, Joined, Kind, Set};
+use crate::plan::{Owners, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,7 +34,8 @@ enum Preset<'a> {
     Cgroup(usize),
 }
 
-/// The descriptors of a plan's slots, in order. Only [`open`](Self::open) makes them, from the plan.
+/// The descriptors that a stub begins with, in order of their slots. Only [`open`](Self::open) makes them, from the
+/// plan.
 #[derive(Debug)]
 pub(crate) struct Presets<'a> {
     slots: Vec<Preset<'a>>,
@@ -43,31 +45,49 @@ impl<'a> Presets<'a> {
     /// Opens what the plan asks for.
     pub(crate) fn open(plan: &Plan, sources: Sources<'a>) -> Result<Self> {
         let mut named = Vec::new();
-        if sources.joined.is_none() && plan.slots.iter().any(|slot| matches!(slot, Slot::Namespace { .. })) {
+        let names = |(_, slot): (_, &Slot)| matches!(slot, Slot::Namespace { .. });
+        if sources.joined.is_none() && plan.slots.at_birth().any(names) {
             named = plan.namespaces.open()?;
         }
         let mut given = sources.given.iter();
-        let mut slots = Vec::with_capacity(plan.slots.len());
-        for (number, slot) in plan.slots.iter().enumerate() {
+        let mut slots = Vec::new();
+        for (id, slot) in plan.slots.at_birth() {
             let preset = match slot {
                 Slot::Tasks(i) => Preset::Cgroup(*i),
                 Slot::Given => borrowed(given.next().copied())?,
                 Slot::Process => borrowed(sources.process)?,
                 Slot::Console => borrowed(sources.console)?,
-                Slot::Namespace { kind, .. } => match sources.joined {
+                Slot::Namespace { kind, path } => match sources.joined {
                     Some(joined) => {
                         borrowed(joined.iter().find(|one| one.kind == *kind).map(|one| one.fd.as_fd()))?
                     }
-                    None => Preset::Own(take(&mut named, *kind)?),
+                    None => Preset::Own(named_namespace(&mut named, *kind, path)?),
                 },
                 Slot::Start => Preset::Own(sources.listen.ok_or_else(missing)?()?),
-                Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Resctrl(_) => {
-                    Preset::Own(open(slot).map_err(|e| plan.at_slot(number, e))?)
+                Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Proc { .. } | Slot::Resctrl(_) => {
+                    Preset::Own(open(plan, slot, sources).map_err(|e| plan.at_slot(id, e))?)
                 }
             };
             slots.push(preset);
         }
-        Ok(Self { slots })
+        let presets = Self { slots };
+        presets.check_foreign(plan)?;
+        Ok(presets)
+    }
+
+    /// A namespace that the configuration changes must not be the caller's, nor that of the host's first process.
+    fn check_foreign(&self, plan: &Plan) -> Result<()> {
+        for ((_, slot), preset) in plan.slots.at_birth().zip(&self.slots) {
+            let (Slot::Namespace { kind, .. }, Preset::Own(fd)) = (slot, preset) else { continue };
+            let Some((_, pointer)) = plan.foreign.iter().find(|(foreign, _)| foreign == kind) else {
+                continue;
+            };
+            if namespace::is_of_host(*kind, fd)? {
+                let why = format!("the {kind} namespace that is joined is the host's own: it stays as it is");
+                return Err(Error::unsupported(Phase::Namespace, pointer.as_str(), why));
+            }
+        }
+        Ok(())
     }
 
     /// The descriptors, in order of the slots.
@@ -81,6 +101,12 @@ impl<'a> Presets<'a> {
     }
 }
 
+/// Opens a batch of mounts that a stub has asked for.
+pub(super) fn open_batch(plan: &Plan, batch: usize) -> Result<Vec<OwnedFd>> {
+    let slots = plan.slots.batch(batch);
+    slots.map(|(id, slot)| open(plan, slot, Sources::default()).map_err(|e| plan.at_slot(id, e))).collect()
+}
+
 fn missing() -> Error {
     Error::new(ErrorKind::System, Phase::Launch, "a plan asks for a descriptor that its caller does not have")
 }
@@ -89,13 +115,17 @@ fn borrowed(fd: Option<BorrowedFd<'_>>) -> Result<Preset<'_>> {
     fd.map(Preset::Borrowed).ok_or_else(missing)
 }
 
-fn take(joined: &mut Vec<Joined>, kind: Kind) -> Result<OwnedFd> {
-    let at = joined.iter().position(|one| one.kind == kind).ok_or_else(missing)?;
-    Ok(joined.swap_remove(at).fd)
+/// A namespace that the plan's set names; another one by its path.
+fn named_namespace(named: &mut Vec<Joined>, kind: Kind, path: &str) -> Result<OwnedFd> {
+    if let Some(at) = named.iter().position(|one| one.kind == kind) {
+        return Ok(named.swap_remove(at).fd);
+    }
+    let mut joined = Set::empty().join(kind, path).open()?;
+    joined.pop().map(|one| one.fd).ok_or_else(missing)
 }
 
 /// What only the host side can open.
-fn open(slot: &Slot) -> Result<OwnedFd> {
+fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     match slot {
         Slot::Tree { path, recursive, idmap } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
@@ -107,9 +137,19 @@ fn open(slot: &Slot) -> Result<OwnedFd> {
             Ok(tree.into_fd())
         }
         Slot::FileSystem { kind, source, options, idmap } => {
-            let made = Detached::filesystem(kind, Some(source), options)?;
-            made.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(kind.as_str()))?;
+            let made = Detached::filesystem(
+                kind,
+                Some(source.as_str()).filter(|source| !source.is_empty()),
+                options,
+            )?;
+            if let Some(idmap) = idmap {
+                made.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(kind.as_str()))?;
+            }
             Ok(made.into_fd())
+        }
+        Slot::Proc { .. } => {
+            let sources = Sources { joined: sources.joined, process: sources.process, ..Sources::default() };
+            launch::make(&compile_proc(slot, plan.kernel())?, sources)
         }
         Slot::Resctrl(path) => {
             let name = sys::fs::cstring(path);

@@ -63,6 +63,11 @@ pub fn made_inside(name: &str, own_user_namespace: bool) -> bool {
     lookup(name).is_some_and(|k| k.bound != Bound::User || own_user_namespace)
 }
 
+/// Whether no option of such a file system, and no source, is a path that the kernel looks up.
+pub fn needs_no_path(name: &str) -> bool {
+    matches!(name, "cgroup" | "cgroup2" | "devpts" | "mqueue" | "proc" | "ramfs" | "sysfs" | "tmpfs")
+}
+
 /// Whether a mount entry is a bind mount: its type is `bind`, or it has the option `bind` or `rbind` (the
 /// type is then a dummy, such as `none`).
 pub fn is_bind(name: Option<&str>, bind_option: bool) -> bool {

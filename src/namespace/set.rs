@@ -313,6 +313,29 @@ impl Set {
     }
 }
 
+/// Whether an opened namespace is the caller's own, or that of the first process that it sees.
+///
+/// # Errors
+/// That the caller's own cannot be looked at.
+pub(crate) fn is_of_host(kind: Kind, namespace: impl AsFd) -> Result<bool> {
+    let failed = |e| Error::sys(Phase::Namespace, "look at namespace", e).on(kind.name());
+    let identity = |stat: nix::sys::stat::FileStat| (stat.st_dev, stat.st_ino);
+    let theirs = nix::sys::stat::fstat(namespace).map(identity).map_err(failed)?;
+    let of = |process: &str| {
+        let path = format!("/proc/{process}/ns/{}", kind.file());
+        nix::sys::stat::stat(path.as_str()).map(identity)
+    };
+    if of("self").map_err(failed)? == theirs {
+        return Ok(true);
+    }
+    match of("1") {
+        Ok(first) => Ok(first == theirs),
+        // Another user's process, or one that is hidden.
+        Err(Errno::EACCES | Errno::ENOENT | Errno::EPERM) => Ok(false),
+        Err(e) => Err(failed(e)),
+    }
+}
+
 fn check_kind(fd: &OwnedFd, kind: Kind) -> Result<()> {
     let found = userns::namespace_type(fd);
     if found == Ok(kind.flag() as i32) {

@@ -60,7 +60,7 @@ pub(crate) struct Assembler {
     labels: Vec<usize>,
     jumps: Vec<(usize, usize)>,
     used: u128,
-    /// The first step that found no free register.
+    /// The first step that cannot be encoded.
     short: Option<u16>,
     step: u16,
     tolerate: [u16; 2],
@@ -86,12 +86,17 @@ impl Assembler {
         self.step = step;
     }
 
-    /// A free register. Where there is none left the plan cannot be encoded.
+    /// Makes encoding fail at this step; a register for what would have come next.
+    pub(crate) fn refuse(&mut self) -> Reg {
+        self.short.get_or_insert(self.step);
+        NOWHERE
+    }
+
+    /// A free register. If there is none left the plan cannot be encoded.
     pub(crate) fn register(&mut self) -> Reg {
         let free = (!self.used).trailing_zeros();
         if free >= u32::from(NOWHERE.0) {
-            self.short.get_or_insert(self.step);
-            return NOWHERE;
+            return self.refuse();
         }
         self.used |= 1 << free;
         Reg(free as u8)
@@ -113,6 +118,16 @@ impl Assembler {
     pub(crate) fn tolerating_all(&mut self) -> &mut Self {
         self.tolerate[0] = ANY;
         self
+    }
+
+    /// What is emitted until [`go_on`](Self::go_on) does not take what the next call is to tolerate.
+    pub(crate) fn before_the_next_call(&mut self) -> [u16; 2] {
+        std::mem::take(&mut self.tolerate)
+    }
+
+    /// The next call tolerates this again.
+    pub(crate) fn go_on(&mut self, tolerated: [u16; 2]) {
+        self.tolerate = tolerated;
     }
 
     fn push(&mut self, op: u8, nr: u16, dst: Reg, args: &[Arg]) -> usize {
@@ -308,7 +323,7 @@ impl Assembler {
     /// front, since only the stub knows its addresses.
     ///
     /// # Errors
-    /// The step for which there was no register left.
+    /// The first step that cannot be encoded, as for want of registers.
     pub(crate) fn encode(mut self) -> Result<Blob, u16> {
         if let Some(step) = self.short {
             return Err(step);

@@ -143,7 +143,7 @@ impl Listing {
 
     fn check_jump(&self, insn: &Insn) -> Result<(), String> {
         let [.., target, _, _, _] = insn.args;
-        if insn.nr > compare::GREATER_EQUAL {
+        if insn.nr > compare::NOT_BELOW {
             return Err(format!("unknown comparison {}", insn.nr));
         }
         // The place behind the last one is the end.
@@ -218,7 +218,8 @@ impl Listing {
                     compare::EQUAL => "==",
                     compare::NOT_EQUAL => "!=",
                     compare::LESS => "<",
-                    _ => ">=",
+                    compare::GREATER_EQUAL => ">=",
+                    _ => "not below",
                 };
                 write!(f, "if {a} {how} {b} go to {}", insn.args[2])
             }
@@ -357,7 +358,7 @@ mod tests {
         refused("outside of the data", &|b| put(b, word(1, 1), end + 1));
         refused("outside of the data", &|b| put(b, word(1, 1), HEADER as u64));
         refused("no instruction 9", &|b| put(b, word(2, 2), 9));
-        refused("unknown comparison", &|b| b[insn(2, 8)] = 5);
+        refused("unknown comparison", &|b| b[insn(2, 8)] = 6);
         refused("an access of 3", &|b| b[insn(4, 8)] = 3);
         refused("not to the data", &|b| put(b, word(4, 0), end - 3));
         refused("unknown sort", &|b| put(b, word(3, 2), 3));

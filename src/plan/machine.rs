@@ -153,6 +153,8 @@ pub mod compare {
     pub const NOT_EQUAL: u16 = 2;
     pub const LESS: u16 = 3;
     pub const GREATER_EQUAL: u16 = 4;
+    /// Unsigned.
+    pub const NOT_BELOW: u16 = 5;
 }
 
 /// What [`op::MAKE_PATH`] makes of a missing last component.

@@ -18,12 +18,13 @@ mod step;
 pub use blob::Blob;
 pub(crate) use compile::{
     Bound, ExecOptions, Filter, HookPlace, KEEP_GROUPS_ANNOTATION, Policy, Service, TYPE_ANNOTATION,
-    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
+    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
     compile_readonly_root, compile_service, compile_unmounts, kernel_version, privileged,
 };
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;
+pub(crate) use step::Slots;
 pub use step::{
-    CgroupView, ControlStep, Groups, HostStep, Idmap, Line, MountStep, NamespaceStep, Node, Origin, Owners,
-    ProcessStep, RootfsStep, Sender, Side, Slot, Source, Step, Turn, Which,
+    CgroupView, Component, ControlStep, Groups, HostStep, Idmap, Line, MountStep, NamespaceStep, Node,
+    Origin, Owners, ProcessStep, RootfsStep, Sender, Side, Slot, SlotId, Source, Step, Turn, Which,
 };

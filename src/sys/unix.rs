@@ -55,6 +55,18 @@ pub(crate) fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedF
     retry(|| sendmsg(sock.as_raw_fd(), &message, control, MsgFlags::MSG_NOSIGNAL, Some(to))).map(drop)
 }
 
+/// Sends a byte with these descriptors over a connected socket; raises no SIGPIPE. A peer that is gone is no error
+/// here.
+pub(crate) fn send_descriptors(sock: impl AsFd, descriptors: &[OwnedFd]) -> Result<(), Errno> {
+    let numbers: Vec<i32> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let (control, byte) = ([ControlMessage::ScmRights(&numbers)], [IoSlice::new(b"m")]);
+    let fd = sock.as_fd().as_raw_fd();
+    match retry(|| sendmsg::<()>(fd, &byte, &control, MsgFlags::MSG_NOSIGNAL, None)) {
+        Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 /// Receives one message without waiting: its length, and the descriptors that came with it, close-on-exec. What is
 /// longer than the buffer is cut off.
 pub(crate) fn receive_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {

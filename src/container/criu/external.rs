@@ -48,13 +48,14 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
                 let source = mount.source_outside();
                 found.extend(source.map(|source| Mount::new(&mount.destination, source, recursive)));
             }
-            RootfsStep::CgroupMount { destination, views, .. } => found.extend(
-                views
-                    .iter()
-                    .map(|view| Mount::new(&format!("{destination}/{}", view.name), &view.path, false)),
-            ),
+            RootfsStep::CgroupMount { destination, views, .. } => {
+                found.extend(views.iter().map(|view| {
+                    Mount::new(&format!("{destination}/{}", view.name.as_str()), &view.path, false)
+                }))
+            }
             RootfsStep::MakeNode(node) if node.bind => {
-                found.push(Mount::new(&node.path, &node.path, false));
+                let path = node.path();
+                found.push(Mount::new(&path, &path, false));
             }
             RootfsStep::Mask { path, .. } => {
                 let mount = Mount::new(path, NULL, false);
@@ -67,6 +68,8 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
             | RootfsStep::AttachTree { .. }
             | RootfsStep::MountPoint { .. }
             | RootfsStep::HostRoot
+            | RootfsStep::EmptyRoot
+            | RootfsStep::SendFileSystem { .. }
             | RootfsStep::DevLinks { .. }
             | RootfsStep::ReadonlyPath { .. }
             | RootfsStep::ReadonlyMount { .. }

@@ -168,7 +168,7 @@ impl Restoring<'_> {
     /// What creation would have left in the root file system.
     fn make_mount_points(&self) -> Result<()> {
         let root = self.bundle.rootfs.display().to_string();
-        let plan = compile_mount_points(&self.plan, &root, self.host);
+        let plan = compile_mount_points(&self.plan, &root, self.host)?;
         let tree = self.tree()?;
         let sources = Sources { given: &[tree.as_fd()], ..Sources::default() };
         self.helper(&plan, sources)
@@ -324,7 +324,7 @@ impl Restoring<'_> {
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
         let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
-        self.helper(&compile_loopback(self.host), sources)
+        self.helper(&compile_loopback(self.host)?, sources)
     }
 
     /// criu needs a root to write to, and leaves it so: before anything runs in it, it is read-only again.
@@ -333,7 +333,7 @@ impl Restoring<'_> {
         match &self.init {
             Some(pidfd) if asked => {
                 let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
-                self.helper(&compile_readonly_root(self.host), sources)
+                self.helper(&compile_readonly_root(self.host)?, sources)
             }
             _ => Ok(()),
         }

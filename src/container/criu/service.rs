@@ -95,7 +95,7 @@ impl Service {
                 kept: 1 + setup.keep.len(),
             },
             host,
-        );
+        )?;
         let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
         given.push(theirs.as_fd());
         given.extend(setup.keep);

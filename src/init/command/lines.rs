@@ -1,11 +1,11 @@
 //! A command becomes the lines of a plan.
 
 use super::{Command, Root};
-use crate::mount::{Propagation, PropagationKind, options};
+use crate::mount::{MountOptions, Propagation, PropagationKind, options};
 use crate::namespace::{Joined, Kind, Set};
 use crate::plan::{
     ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
-    Slot, Source, Step, Turn, Which, kernel_version, privileged,
+    Slot, SlotId, Slots, Source, Step, Turn, Which, kernel_version, privileged,
 };
 use crate::process::capability::{self, Sets};
 use crate::process::env;
@@ -29,10 +29,15 @@ pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> 
     let none = Set::empty();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
-    let mut compiler =
-        Compiler { command, set, lines: Vec::with_capacity(32), slots: Vec::new(), privileged: privileged() };
+    let mut compiler = Compiler {
+        command,
+        set,
+        lines: Vec::with_capacity(32),
+        slots: Slots::default(),
+        privileged: privileged(),
+    };
     compiler.check(kernel)?;
-    let spawn = compiler.isolation(joined);
+    let spawn = compiler.isolation(joined)?;
     compiler.filesystem()?;
     compiler.program()?;
     Ok(Plan::assembled(compiler.lines, compiler.slots, spawn, command.preserve, kernel))
@@ -42,7 +47,7 @@ struct Compiler<'c> {
     command: &'c Command<'c>,
     set: &'c Set,
     lines: Vec<Line>,
-    slots: Vec<Slot>,
+    slots: Slots,
     privileged: bool,
 }
 
@@ -55,9 +60,10 @@ impl Compiler<'_> {
         self.lines.push(Line { origin: Origin::Standard, step: step.into() });
     }
 
-    fn slot(&mut self, slot: Slot) -> usize {
-        self.slots.push(slot);
-        self.slots.len() - 1
+    fn slot(&mut self, slot: Slot) -> Result<SlotId> {
+        let why = "this takes more descriptors than the init stub can hold";
+        let added = self.slots.add(slot);
+        added.map(|added| added.id).ok_or_else(|| Error::new(ErrorKind::Unsupported, Phase::Plan, why))
     }
 
     fn joins(&self, kind: Kind) -> bool {
@@ -111,7 +117,9 @@ impl Compiler<'_> {
     /// Flags of the spawn, and whether it takes two stages: setns(2) into a pid namespace is for
     /// children only, into a user namespace it changes what may be made after; and execve(2) in a
     /// new user namespace without maps, such as the stub's own, takes all capabilities.
-    fn isolation(&mut self, joined: &[Joined]) -> (u64, bool) {
+    ///
+    /// A process that joins a pid namespace can be seen there: it comes up when it has everything (`be_born`).
+    fn isolation(&mut self, joined: &[Joined]) -> Result<(u64, bool)> {
         let set = self.set;
         let two_stages = self.joins(Kind::Pid) || set.has(Kind::User);
         let files = self.command.cgroup.map_or(0, |join| join.files().len());
@@ -127,34 +135,53 @@ impl Compiler<'_> {
             self.step(ControlStep::Undumpable);
         }
         if files > 0 {
-            let slots = (0..files).map(|i| self.slot(Slot::Tasks(i))).collect();
+            let slots = (0..files).map(|i| self.slot(Slot::Tasks(i))).collect::<Result<_>>()?;
             self.step(NamespaceStep::JoinCgroup { slots });
         }
-        self.join(joined);
-        if two_stages {
-            self.step(ControlStep::HandOver { namespaces: new });
-        }
-        if self.command.session {
-            self.step(ProcessStep::NewSession);
+        self.join(joined)?;
+        if self.joins(Kind::Pid) {
+            if new != 0 {
+                self.step(NamespaceStep::Unshare { namespaces: new });
+            }
+        } else {
+            if two_stages {
+                self.step(ControlStep::HandOver { namespaces: new });
+            }
+            self.session();
         }
         self.users();
         if files > 0 && set.is_new(Kind::Cgroup) {
             self.step(NamespaceStep::Unshare { namespaces: Kind::Cgroup.flag() });
         }
         self.belongings();
-        (flags, two_stages)
+        Ok((flags, two_stages))
     }
 
-    fn join(&mut self, joined: &[Joined]) {
+    fn session(&mut self) {
+        if self.command.session {
+            self.step(ProcessStep::NewSession);
+        }
+    }
+
+    fn be_born(&mut self) {
+        if self.joins(Kind::Pid) {
+            self.step(ControlStep::Undumpable);
+            self.step(ControlStep::HandOver { namespaces: 0 });
+            self.session();
+        }
+    }
+
+    fn join(&mut self, joined: &[Joined]) -> Result<()> {
         let opened: Vec<Kind> = if joined.is_empty() {
             self.set.joined().map(|(kind, _)| kind).collect()
         } else {
             joined.iter().map(|namespace| namespace.kind).collect()
         };
         for kind in opened {
-            let slot = self.slot(Slot::Namespace { kind, path: kind.name().into() });
+            let slot = self.slot(Slot::Namespace { kind, path: kind.name().into() })?;
             self.step(NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
         }
+        Ok(())
     }
 
     fn users(&mut self) {
@@ -212,7 +239,7 @@ impl Compiler<'_> {
             Root::Found if self.command.proc => self.step(RootfsStep::HostRoot),
             Root::Found => return Ok(()),
             Root::Mount(_) => {
-                let slot = self.slot(Slot::Given);
+                let slot = self.slot(Slot::Given)?;
                 self.step(RootfsStep::Root { path: "a mount".into(), slot: Some(slot) });
             }
             Root::Directory(path) => self.step(RootfsStep::Root { path: path.clone(), slot: None }),
@@ -223,7 +250,7 @@ impl Compiler<'_> {
                 .map_err(|e| Error::sys(Phase::Mount, "mount proc", Errno::EINVAL).with_detail(e.message))?;
             let mount = MountStep {
                 destination: "/proc".into(),
-                from: Source::New { kind: "proc".into(), source: "proc".into() },
+                from: self.procfs(&options)?,
                 options,
                 no_symlinks: true,
                 label: None,
@@ -236,33 +263,46 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// A procfs shows the pid namespace of the process that makes it.
+    fn procfs(&mut self, options: &MountOptions) -> Result<Source> {
+        let (kind, source) = ("proc".to_owned(), "proc".to_owned());
+        if !self.joins(Kind::Pid) {
+            return Ok(Source::New { kind, source });
+        }
+        let name = |kind: Kind| Some(kind.name().to_owned());
+        let user = name(Kind::User).filter(|_| !self.privileged && self.joins(Kind::User));
+        let options = Box::new(options.clone());
+        let slot = self.slot(Slot::Proc { namespace: name(Kind::Pid), user, options })?;
+        Ok(Source::Made { kind, source, slot, idmapped: false })
+    }
+
     fn program(&mut self) -> Result<()> {
         let c = self.command;
         self.step(ProcessStep::ChangeDirectory { path: c.directory.clone() });
         if c.no_new_privs {
             self.step(ProcessStep::NoNewPrivileges);
         }
-        self.privileges();
+        let kept = self.privileges();
         self.step(ProcessStep::Umask(c.umask));
         let env: Vec<String> = c.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let candidates = env::candidates(&c.program, &env, &c.directory);
         self.step(ControlStep::FindProgram { name: c.program.clone(), candidates });
+        self.be_born();
         self.step(ControlStep::CloseDescriptors { preserve: c.preserve });
         let filter = self.filter()?;
-        // An init that stays is under the same filter as what it looks after.
         if c.init {
-            self.lines.extend(filter);
-            self.step(ControlStep::StayAsInit { foreground: false });
-            self.step(ProcessStep::ResetSignals);
-        } else {
-            self.step(ProcessStep::ResetSignals);
-            self.lines.extend(filter);
+            self.step(ControlStep::stay_as_init(false, kept, filter.as_ref()));
+        }
+        self.step(ProcessStep::ResetSignals);
+        if let Some(filter) = filter {
+            self.step(filter);
         }
         self.step(ControlStep::Execute { args: c.args.clone(), env });
         Ok(())
     }
 
-    fn privileges(&mut self) {
+    /// The capabilities that an init keeps, if they are not those that this process begins with.
+    fn privileges(&mut self) -> Option<Sets> {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
             self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap() });
@@ -284,24 +324,25 @@ impl Compiler<'_> {
         match &c.capabilities {
             Some(sets) => {
                 self.step(ProcessStep::Capabilities { sets: *sets, extra, ambient: sets.ambient.0 });
+                Some(*sets)
             }
             // What setresuid(2) has taken from the effective set is needed once more; execve(2) takes
             // it for good.
             None if needs_privilege && leaves_root => {
                 self.step(ProcessStep::Capabilities { sets: Sets::default(), extra, ambient: 0 });
+                Some(Sets::default())
             }
-            None => {}
+            None => None,
         }
     }
 
-    fn filter(&self) -> Result<Option<Line>> {
+    fn filter(&self) -> Result<Option<ProcessStep>> {
         let Some(filter) = self.command.seccomp else { return Ok(None) };
         if filter.notifies() {
             let why = "the profile notifies, and a command has nobody who takes the listener";
             return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
         let flags = seccomp::Support::probe().flag_word(filter)?;
-        let step = ProcessStep::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None };
-        Ok(Some(Line { origin: Origin::Standard, step: step.into() }))
+        Ok(Some(ProcessStep::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None }))
     }
 }

@@ -169,6 +169,7 @@ impl Machine {
             compare::NOT_EQUAL => a != b,
             compare::LESS => a < b,
             compare::GREATER_EQUAL => a >= b,
+            compare::NOT_BELOW => a as u64 >= b as u64,
             _ => true,
         }
     }

@@ -1,7 +1,7 @@
 //! The root file system: mounts, devices, masks, pivot.
 
 use super::super::step::{
-    CgroupView, ControlStep, HostStep, MountStep, Node, Origin, RootfsStep, Slot, Source, Turn,
+    CgroupView, Component, ControlStep, HostStep, MountStep, Node, Origin, RootfsStep, Slot, Source, Turn,
 };
 use super::{Compiler, idmap};
 use crate::bundle::HookKind;
@@ -44,11 +44,11 @@ impl Compiler<'_> {
         let origin =
             propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
         self.line(origin.clone(), RootfsStep::HostPropagation(here));
-        self.root_line();
+        self.root_line()?;
         for (i, mount) in self.bundle.spec.mounts.iter().enumerate() {
             self.mount(i, mount)?;
         }
-        self.notify();
+        self.notify()?;
         self.devices()?;
         self.terminal()?;
         self.hooks_before_pivot();
@@ -116,12 +116,16 @@ impl Compiler<'_> {
         self.in_user_namespace() && self.host.makes_namespaces
     }
 
-    fn root_line(&mut self) {
+    fn root_line(&mut self) -> Result<()> {
+        const POINTER: &str = "/root/path";
         let path = self.rootfs().display().to_string();
-        let slot = self
-            .trees_by_host()
-            .then(|| self.slot(Slot::Tree { path: path.clone(), recursive: true, idmap: None }));
-        self.asked("/root/path", RootfsStep::Root { path, slot });
+        let slot = if self.trees_by_host() {
+            Some(self.slot(POINTER, Slot::Tree { path: path.clone(), recursive: true, idmap: None })?)
+        } else {
+            None
+        };
+        self.asked(POINTER, RootfsStep::Root { path, slot });
+        Ok(())
     }
 
     pub(super) fn mount(&mut self, index: usize, mount: &Mount) -> Result<()> {
@@ -154,13 +158,43 @@ impl Compiler<'_> {
             _ if options.remount.is_some() => Source::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
             Some(idmap) => {
                 let slot = self.idmapped_file_system(&pointer, &kind, &source, &options, idmap)?;
-                Source::Made { kind, source, slot }
+                Source::Made { kind, source, slot, idmapped: true }
             }
-            None => Source::New { kind, source },
+            None => self.new_file_system(&pointer, kind, source, &options)?,
         };
+        let no_symlinks = no_symlinks || (self.joining.is_some() && options.remount.is_some());
         let step = MountStep { destination, from, options, no_symlinks, label };
         self.asked(pointer, RootfsStep::Mount(Box::new(step)));
         Ok(())
+    }
+
+    /// Where a new file system comes from. A procfs shows the pid namespace of the process that makes it, and the stub
+    /// enters one that is joined only later. What is mounted into a running container is looked up on the host, if
+    /// it has a path.
+    fn new_file_system(
+        &mut self,
+        pointer: &str,
+        kind: String,
+        source: String,
+        options: &MountOptions,
+    ) -> Result<Source> {
+        let by_host = Box::new(for_the_host_side(&kind, options));
+        let slot = if kind == "proc" && self.is_born_late() {
+            let path = |kind| match self.namespaces.source(kind) {
+                Some(crate::namespace::Source::Path(path)) if self.joining.is_none() => {
+                    Some(path.display().to_string())
+                }
+                _ => None,
+            };
+            let user = path(Kind::User).filter(|_| !self.host.makes_namespaces);
+            Slot::Proc { namespace: path(Kind::Pid), user, options: by_host }
+        } else if self.joining.is_some() && !kind::needs_no_path(&kind) {
+            Slot::FileSystem { kind: kind.clone(), source: source.clone(), options: by_host, idmap: None }
+        } else {
+            return Ok(Source::New { kind, source });
+        };
+        let slot = self.slot(pointer, slot)?;
+        Ok(Source::Made { kind, source, slot, idmapped: false })
     }
 
     fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
@@ -188,7 +222,9 @@ impl Compiler<'_> {
     ) -> Result<()> {
         options.refuse_data().map_err(|e| option_error(pointer, e))?;
         if options.remount.is_some() {
+            let no_symlinks = self.joining.is_some();
             let step = MountStep::bind(destination, Source::Mounted { kind: None }, options);
+            let step = MountStep { no_symlinks, ..step };
             self.asked(pointer, RootfsStep::Mount(Box::new(step)));
             return Ok(());
         }
@@ -201,17 +237,20 @@ impl Compiler<'_> {
         };
         let path = self.bundle.path.join(source);
         let recursive = options.bind.is_some_and(|b| b.recursive);
-        // What an earlier mount of this container has put there, only the stub can see.
-        let own = path.starts_with(&self.bundle.rootfs);
+        // What an earlier mount of this container has put there is the container's: it is looked up in its root.
+        let own = path.strip_prefix(&self.bundle.rootfs).ok().filter(|_| self.joining.is_none());
+        let own =
+            own.filter(|below| below.components().all(|c| matches!(c, std::path::Component::Normal(_))));
         let source = path.display().to_string();
-        let idmap = self.idmap(pointer, mount, &options, own)?.map(Box::new);
-        // Who joins a container sees nothing of the host any more.
-        let by_host = self.joining.is_some() || (self.trees_by_host() && !own) || idmap.is_some();
-        let from = if by_host {
-            let slot = self.slot(Slot::Tree { path: source.clone(), recursive, idmap });
-            Source::Tree { path: source, slot }
-        } else {
-            Source::Path(source)
+        let idmap = self.idmap(pointer, mount, &options, own.is_some())?.map(Box::new);
+        let by_host = self.joining.is_some() || self.trees_by_host() || idmap.is_some();
+        let from = match own {
+            Some(below) => Source::Own(format!("/{}", below.display())),
+            None if by_host => {
+                let slot = self.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap })?;
+                Source::Tree { path: source, slot }
+            }
+            None => Source::Path(source),
         };
         let step = MountStep::bind(destination, from, options);
         self.asked(pointer, RootfsStep::Mount(Box::new(step)));
@@ -245,7 +284,8 @@ impl Compiler<'_> {
         };
         if !record.v1.is_empty() && kind == "cgroup" {
             let places = record.v1.iter();
-            let views = places.map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
+            let views =
+                places.filter_map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
             let context = self.mount_context();
             self.asked(
                 pointer,
@@ -272,10 +312,11 @@ impl Compiler<'_> {
     }
 
     /// The directory with the socket for the service manager.
-    fn notify(&mut self) {
-        let Some(source) = self.options.notify.clone() else { return };
+    fn notify(&mut self) -> Result<()> {
+        let Some(source) = self.options.notify.clone() else { return Ok(()) };
         let from = if self.trees_by_host() {
-            let slot = self.slot(Slot::Tree { path: source.clone(), recursive: false, idmap: None });
+            let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
+            let slot = self.slot("/process/env", tree)?;
             Source::Tree { path: source, slot }
         } else {
             Source::Path(source)
@@ -286,6 +327,7 @@ impl Compiler<'_> {
         };
         let step = MountStep::bind("/run/notify".to_owned(), from, options);
         self.standard(RootfsStep::Mount(Box::new(step)));
+        Ok(())
     }
 
     /// Whether /dev is the runtime's to fill: not one that was bound there whole.
@@ -306,7 +348,8 @@ impl Compiler<'_> {
         for (path, major, minor) in DEVICES {
             if !listed.iter().any(|d| d.path == path) {
                 let mode = libc::S_IFCHR | 0o666;
-                let node = Node { path: path.into(), mode, major, minor, owner: None, bind };
+                let Some((directory, name)) = Component::last_of(path) else { continue };
+                let node = Node { directory, name, mode, major, minor, owner: None, bind };
                 self.standard(RootfsStep::MakeNode(node));
             }
         }
@@ -324,8 +367,16 @@ impl Compiler<'_> {
                 (0, 0) => None,
                 owner => Some(owner),
             };
+            let Some((directory, name)) = Component::last_of(&device.path) else {
+                return Err(Error::invalid(vec![Problem {
+                    pointer: format!("/linux/devices/{i}/path"),
+                    message: format!("{:?} is not the path of a file", device.path),
+                    section: "config-linux.md#devices",
+                }]));
+            };
             let node = Node {
-                path: device.path.clone(),
+                directory,
+                name,
                 mode: kind | device.file_mode.map_or(0o666, |m| m & 0o7777),
                 major: device.major.unwrap_or(0) as u32,
                 minor: device.minor.unwrap_or(0) as u32,
@@ -376,6 +427,19 @@ impl Compiler<'_> {
     }
 }
 
+/// A file system that is attached by another process than made it: it becomes read-only there, when it is filled.
+pub(super) fn for_the_host_side(kind: &str, options: &MountOptions) -> MountOptions {
+    let mut options = options.clone();
+    options.attr_set &= !attr::RDONLY;
+    options.rec_set &= !attr::RDONLY;
+    if kind::is_tmpfs(kind) && options.data_value("mode").is_none() {
+        // Until it gets that of the directory under it.
+        let (key, value) = ("mode".to_owned(), Some("755".to_owned()));
+        options.data.push(options::DataOption { key, value, index: 0 });
+    }
+    options
+}
+
 fn option_error(pointer: &str, e: options::OptionError) -> Error {
     Error::invalid(vec![Problem {
         pointer: format!("{pointer}/options/{}", e.index),
@@ -407,8 +471,9 @@ fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions)
 }
 
 /// A v1 hierarchy's place below /sys/fs/cgroup: its controllers' names, each also alone as a link.
-fn view(hierarchy: &str, directory: &std::path::Path, optional: bool) -> CgroupView {
-    let name = hierarchy.strip_prefix("name=").unwrap_or(hierarchy).to_owned();
-    let links = if name.contains(',') { name.split(',').map(str::to_owned).collect() } else { Vec::new() };
-    CgroupView { name, links, path: directory.display().to_string(), optional }
+fn view(hierarchy: &str, directory: &std::path::Path, optional: bool) -> Option<CgroupView> {
+    let text = hierarchy.strip_prefix("name=").unwrap_or(hierarchy);
+    let parts = text.split(',').filter(|_| text.contains(','));
+    let (name, links) = (Component::new(text)?, parts.filter_map(Component::new).collect());
+    Some(CgroupView { name, links, path: directory.display().to_string(), optional })
 }

@@ -1,7 +1,8 @@
 //! Idmapped mounts: whose files appear as whose.
 
-use super::super::step::{Idmap, Owners, Slot};
+use super::super::step::{Idmap, Owners, Slot, SlotId};
 use super::Compiler;
+use super::filesystem::for_the_host_side;
 use crate::bundle::spec::Mount;
 use crate::mount::idmap::{Range, Ranges};
 use crate::mount::kind;
@@ -87,27 +88,17 @@ impl Compiler<'_> {
         source: &str,
         options: &MountOptions,
         idmap: Idmap,
-    ) -> Result<usize> {
+    ) -> Result<SlotId> {
         if kind::made_inside(kind, false) {
             let why = format!("{kind} shows a namespace of the container's, and cannot be idmapped");
             return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
         }
-        let mut options = options.clone();
-        options.attr_set &= !crate::sys::mount::attr::RDONLY;
-        options.rec_set &= !crate::sys::mount::attr::RDONLY;
-        if kind::is_tmpfs(kind) && options.data_value("mode").is_none() {
-            // Until it gets that of the directory under it.
-            options.data.push(crate::mount::options::DataOption {
-                key: "mode".into(),
-                value: Some("755".into()),
-                index: 0,
-            });
-        }
-        Ok(self.slot(Slot::FileSystem {
+        let slot = Slot::FileSystem {
             kind: kind.to_owned(),
             source: source.to_owned(),
-            options: Box::new(options),
-            idmap: Box::new(idmap),
-        }))
+            options: Box::new(for_the_host_side(kind, options)),
+            idmap: Some(Box::new(idmap)),
+        };
+        self.slot(pointer, slot)
     }
 }

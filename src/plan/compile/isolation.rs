@@ -26,9 +26,9 @@ impl Compiler<'_> {
             self.standard(ControlStep::Undumpable);
         }
         if !scope {
-            self.join_cgroup();
+            self.join_cgroup()?;
         }
-        self.join_resctrl(&groups);
+        self.join_resctrl(&groups)?;
         if !scope {
             self.any_processor();
         }
@@ -36,10 +36,17 @@ impl Compiler<'_> {
             self.oom_score();
         }
         self.join_namespaces()?;
-        if self.two_stages {
-            self.line(self.origin("/linux/namespaces"), ControlStep::HandOver { namespaces: new });
+        if self.is_born_late() {
+            // The final process comes up when it has everything: see `Compiler::be_born`.
+            if new != 0 {
+                self.line(self.origin("/linux/namespaces"), NamespaceStep::Unshare { namespaces: new });
+            }
+        } else {
+            if self.two_stages {
+                self.line(self.origin("/linux/namespaces"), ControlStep::HandOver { namespaces: new });
+            }
+            self.standard(ProcessStep::NewSession);
         }
-        self.standard(ProcessStep::NewSession);
         self.users();
         if !self.two_stages {
             self.oom_score();
@@ -122,14 +129,20 @@ impl Compiler<'_> {
         Ok(flags)
     }
 
-    fn join_cgroup(&mut self) {
-        let Some(cgroup) = &self.cgroup else { return };
+    fn join_cgroup(&mut self) -> Result<()> {
+        let Some(cgroup) = &self.cgroup else { return Ok(()) };
         let (v1, unified) = (cgroup.record.v1.len(), cgroup.record.unified.is_some());
-        if v1 == 0 && !unified {
-            return;
+        self.join_cgroup_files(v1 + usize::from(unified))
+    }
+
+    /// Moves into a cgroup by this many files.
+    pub(super) fn join_cgroup_files(&mut self, count: usize) -> Result<()> {
+        if count > 0 {
+            let slots = (0..count).map(|i| self.slot("/linux/cgroupsPath", Slot::Tasks(i)));
+            let slots = slots.collect::<Result<_>>()?;
+            self.standard(NamespaceStep::JoinCgroup { slots });
         }
-        let slots = (0..v1 + usize::from(unified)).map(|i| self.slot(Slot::Tasks(i))).collect();
-        self.standard(NamespaceStep::JoinCgroup { slots });
+        Ok(())
     }
 
     /// The class of service; the `tasks` files of its groups.
@@ -147,12 +160,15 @@ impl Compiler<'_> {
         Ok(group.tasks().map(|path| path.display().to_string()).collect())
     }
 
-    pub(super) fn join_resctrl(&mut self, tasks: &[String]) {
+    pub(super) fn join_resctrl(&mut self, tasks: &[String]) -> Result<()> {
+        const POINTER: &str = "/linux/intelRdt";
         if tasks.is_empty() {
-            return;
+            return Ok(());
         }
-        let slots = tasks.iter().map(|path| self.slot(Slot::Resctrl(path.clone()))).collect();
-        self.asked("/linux/intelRdt", NamespaceStep::JoinResctrl { slots });
+        let slots = tasks.iter().map(|path| self.slot(POINTER, Slot::Resctrl(path.clone())));
+        let slots = slots.collect::<Result<_>>()?;
+        self.asked(POINTER, NamespaceStep::JoinResctrl { slots });
+        Ok(())
     }
 
     fn join_namespaces(&mut self) -> Result<()> {
@@ -175,7 +191,7 @@ impl Compiler<'_> {
         }
         for (kind, path) in kinds {
             let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
-            let slot = self.slot(Slot::Namespace { kind, path });
+            let slot = self.slot(&pointer, Slot::Namespace { kind, path })?;
             self.asked(pointer, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
         }
         Ok(())
@@ -260,9 +276,18 @@ impl Compiler<'_> {
                 let why = "unable to set it without a private UTS namespace";
                 return Err(Error::unsupported(Phase::Namespace, pointer, why));
             }
+            self.foreign(Kind::Uts, pointer);
             self.asked(pointer, step(name));
         }
         Ok(())
+    }
+
+    /// A namespace that is changed may be joined, but must not be the host's own: what its path leads to is known
+    /// when it is opened.
+    fn foreign(&mut self, kind: Kind, pointer: &str) {
+        if self.joins(kind) && !self.foreign.iter().any(|(known, _)| *known == kind) {
+            self.foreign.push((kind, pointer.to_owned()));
+        }
     }
 
     /// From the host side, which is in the devices' namespace still.
@@ -292,19 +317,22 @@ impl Compiler<'_> {
 
     fn sysctls(&mut self) -> Result<()> {
         let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
-        let own = |needs| {
-            self.namespaces.has(match needs {
-                Needs::Ipc => Kind::Ipc,
-                Needs::Network => Kind::Network,
-                Needs::Uts => Kind::Uts,
-                Needs::User => Kind::User,
-            })
-        };
+        let own = |needs| self.namespaces.has(kind_of(needs));
         let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
         for entry in list {
+            self.foreign(kind_of(entry.needs), &entry.pointer);
             let path = format!("/proc/sys/{}", entry.path);
             self.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
         }
         Ok(())
+    }
+}
+
+fn kind_of(needs: Needs) -> Kind {
+    match needs {
+        Needs::Ipc => Kind::Ipc,
+        Needs::Network => Kind::Network,
+        Needs::Uts => Kind::Uts,
+        Needs::User => Kind::User,
     }
 }

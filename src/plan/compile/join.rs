@@ -1,14 +1,14 @@
 //! Processes which join a container that is there: `exec`, and hooks in its namespaces.
 
 use super::super::step::{
-    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, Slot, Step, Which,
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, Slot, SlotId, Slots, Step, Which,
 };
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
 use crate::namespace::{Kind, Set};
 use crate::process::cpu_set::CpuSet;
-use crate::{Error, Problem, Result};
+use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::path::PathBuf;
 
 /// What the caller of `exec` wants besides the process.
@@ -32,9 +32,10 @@ pub(crate) struct ExecOptions {
     pub(crate) namespaces: u64,
     /// Keep the caller's session keyring.
     pub(crate) no_new_keyring: bool,
+    /// The program, if it is not what the process's first argument names.
+    pub(crate) program: Option<String>,
 }
 
-const MOUNT: u64 = Kind::Mount.flag();
 const USER: u64 = Kind::User.flag();
 
 /// Compiles a process that joins a container under its policy.
@@ -57,6 +58,7 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         preserve_fds: options.preserve_fds,
         home: options.home.clone(),
         no_new_keyring: options.no_new_keyring,
+        program: options.program.clone(),
         ..Options::default()
     };
     let Some(process) = &bundle.spec.process else {
@@ -71,10 +73,11 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         host,
         options: &general,
         lines: Vec::with_capacity(32),
-        slots: Vec::new(),
+        slots: Slots::default(),
         namespaces: Set::empty(),
         spawn_flags: 0,
         two_stages: true,
+        foreign: Vec::new(),
         cgroup: None,
         warnings: Vec::new(),
         joining: Some(policy),
@@ -83,27 +86,35 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
     compiler.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     compiler.standard(ControlStep::Undumpable);
     compiler.affinity(process, |affinity| affinity.initial.as_deref(), "initial")?;
-    if options.cgroup_files > 0 {
-        let slots = (0..options.cgroup_files).map(|i| compiler.slot(Slot::Tasks(i))).collect();
-        compiler.standard(NamespaceStep::JoinCgroup { slots });
-    }
-    compiler.join_resctrl(&options.resctrl);
+    compiler.join_cgroup_files(options.cgroup_files)?;
+    compiler.join_resctrl(&options.resctrl)?;
     if !compiler.affinity(process, |affinity| affinity.r#final.as_deref(), "final")? {
         compiler.any_processor();
     }
     if let Some(value) = process.oom_score_adj {
         compiler.asked("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
     }
-    let slot = compiler.slot(Slot::Process);
-    enter(&mut compiler.lines, slot, options.namespaces);
     compiler.open_labels();
-    enter_mounts(&mut compiler.lines, slot, options.namespaces);
+    compiler.enter(options.namespaces)?;
     compiler.terminal()?;
     compiler.program()?;
     Ok(compiler.finish())
 }
 
 impl Compiler<'_> {
+    /// Into the namespaces (`CLONE_NEW*`) of a container's process, all at once: root and working directory are the
+    /// container's from here on. Its pid namespace is for the next process.
+    pub(super) fn enter(&mut self, namespaces: u64) -> Result<()> {
+        if namespaces != 0 {
+            let slot = self.slot("/linux/namespaces", Slot::Process)?;
+            self.standard(NamespaceStep::JoinNamespace { slot, which: Which::Container(namespaces) });
+        }
+        if namespaces & USER != 0 {
+            self.standard(NamespaceStep::BecomeRoot);
+        }
+        Ok(())
+    }
+
     /// One of the two lists of `execCPUAffinity`; whether there is one.
     fn affinity(
         &mut self,
@@ -123,70 +134,103 @@ impl Compiler<'_> {
     }
 }
 
-/// Where a hook runs.
+/// Where a hook runs that is the host's program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HookPlace<'a> {
     /// On the host, in this directory.
     Host(&'a str),
-    /// In the namespaces (`CLONE_NEW*`) of the process in the plan's one slot.
-    Container(u64),
+    /// In the namespaces of a container in the making, of which the host's files are not gone yet.
+    Container {
+        /// Those of the process (`CLONE_NEW*`).
+        namespaces: u64,
+        /// The file of its pid namespace, if the process is not in that itself.
+        pid: Option<&'a str>,
+        /// Through how many files the hook joins the container's cgroup.
+        cgroup_files: usize,
+    },
 }
 
 /// Compiles a hook.
-pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Plan {
-    let mut lines = Vec::with_capacity(12);
-    standard(&mut lines, HostStep::Spawn { namespaces: 0, into_cgroup: false });
-    let two_stages = match place {
+///
+/// # Errors
+/// As [`compile`](super::compile).
+pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Result<Plan> {
+    let mut course = Course::default();
+    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    let two_stages = matches!(place, HookPlace::Container { .. });
+    match place {
         HookPlace::Host(directory) => {
-            standard(&mut lines, ProcessStep::NewSession);
-            standard(&mut lines, ProcessStep::HookDirectory { path: directory.to_owned() });
-            false
+            course.standard(ProcessStep::NewSession);
+            course.standard(ProcessStep::HookDirectory { path: directory.to_owned() });
         }
-        HookPlace::Container(namespaces) => {
-            standard(&mut lines, ControlStep::Undumpable);
-            enter(&mut lines, 0, namespaces);
-            enter_mounts(&mut lines, 0, namespaces);
-            true
+        HookPlace::Container { namespaces, pid, cgroup_files } => {
+            course.standard(ControlStep::Undumpable);
+            let files = (0..cgroup_files).map(|i| course.slot(Slot::Tasks(i)));
+            let slots = files.collect::<Result<Vec<_>>>()?;
+            if !slots.is_empty() {
+                course.standard(NamespaceStep::JoinCgroup { slots });
+            }
+            if let Some(path) = pid {
+                let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path: path.to_owned() })?;
+                course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
+            }
+            course.enter(namespaces)?;
         }
-    };
+    }
     let candidates = vec![hook.path.clone()];
-    standard(&mut lines, ControlStep::FindProgram { name: hook.path.clone(), candidates });
-    standard(&mut lines, ControlStep::CloseDescriptors { preserve: 0 });
-    standard(&mut lines, ProcessStep::ResetSignals);
+    course.standard(ControlStep::FindProgram { name: hook.path.clone(), candidates });
+    if two_stages {
+        course.be_born();
+    }
+    course.standard(ControlStep::CloseDescriptors { preserve: 0 });
+    course.standard(ProcessStep::ResetSignals);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
-    standard(&mut lines, ControlStep::Execute { args, env: hook.env.clone() });
-    Plan {
-        lines,
-        slots: if two_stages { vec![Slot::Process] } else { Vec::new() },
-        namespaces: Set::empty(),
-        spawn_flags: 0,
-        two_stages,
-        cgroup: None,
-        preserve_fds: 0,
-        kernel: host.lowering(),
-        warnings: Vec::new(),
-    }
+    course.standard(ControlStep::Execute { args, env: hook.env.clone() });
+    Ok(course.finish(0, two_stages, host))
 }
 
-pub(super) fn standard(lines: &mut Vec<Line>, step: impl Into<Step>) {
-    lines.push(Line { origin: Origin::Standard, step: step.into() });
+/// A plan that no bundle asked for.
+#[derive(Default)]
+pub(super) struct Course {
+    lines: Vec<Line>,
+    slots: Slots,
 }
 
-/// All namespaces but the mounts, while the host's /proc is in reach; then the final process.
-pub(super) fn enter(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
-    let flags = namespaces & !MOUNT;
-    if flags != 0 {
-        standard(lines, NamespaceStep::JoinNamespace { slot, which: Which::Container(flags) });
+impl Course {
+    pub(super) fn standard(&mut self, step: impl Into<Step>) {
+        self.lines.push(Line { origin: Origin::Standard, step: step.into() });
     }
-    standard(lines, ControlStep::HandOver { namespaces: 0 });
-    standard(lines, ProcessStep::NewSession);
-}
 
-pub(super) fn enter_mounts(lines: &mut Vec<Line>, slot: usize, namespaces: u64) {
-    if namespaces & MOUNT != 0 {
-        standard(lines, NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Mount) });
+    pub(super) fn slot(&mut self, slot: Slot) -> Result<SlotId> {
+        let why = "this takes more descriptors than the init stub can hold";
+        let added = self.slots.add(slot);
+        added.map(|added| added.id).ok_or_else(|| Error::new(ErrorKind::Unsupported, Phase::Plan, why))
     }
-    if namespaces & USER != 0 {
-        standard(lines, NamespaceStep::BecomeRoot);
+
+    /// See [`Compiler::enter`].
+    pub(super) fn enter(&mut self, namespaces: u64) -> Result<()> {
+        if namespaces != 0 {
+            let slot = self.slot(Slot::Process)?;
+            self.standard(NamespaceStep::JoinNamespace { slot, which: Which::Container(namespaces) });
+        }
+        if namespaces & USER != 0 {
+            self.standard(NamespaceStep::BecomeRoot);
+        }
+        Ok(())
+    }
+
+    /// The final process, in the pid namespace that was joined.
+    pub(super) fn be_born(&mut self) {
+        self.standard(ControlStep::Undumpable);
+        self.standard(ControlStep::HandOver { namespaces: 0 });
+        self.standard(ProcessStep::NewSession);
+    }
+
+    pub(super) fn finish(self, spawn_flags: u64, two_stages: bool, host: &Host) -> Plan {
+        self.finish_on(spawn_flags, two_stages, host.kernel)
+    }
+
+    pub(super) fn finish_on(self, spawn_flags: u64, two_stages: bool, kernel: (u32, u32)) -> Plan {
+        Plan::assembled(self.lines, self.slots, (spawn_flags, two_stages), 0, kernel)
     }
 }

@@ -17,7 +17,8 @@ use self::program::CAP_SYS_ADMIN;
 use super::blob::Blob;
 use super::lower::{self, Kernel};
 use super::step::{
-    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step, Turn,
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, SlotId, Slots, Source,
+    Step, Turn,
 };
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
@@ -94,10 +95,6 @@ impl Host {
             cgroups: None,
         })
     }
-
-    fn lowering(&self) -> Kernel {
-        Kernel::of(self.kernel)
-    }
 }
 
 /// Major and minor version of the kernel, if it is new enough.
@@ -137,6 +134,8 @@ pub struct Options {
     pub keep_console: bool,
     /// How many descriptors from 3 on the program keeps.
     pub preserve_fds: u32,
+    /// The program, if it is not what the process's first argument names.
+    pub program: Option<String>,
     /// Environment variables to add, `NAME=value`.
     pub extra_env: Vec<String>,
     /// `HOME` of the user, from the container's passwd file.
@@ -162,14 +161,16 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: Slots,
     pub(crate) namespaces: Set,
     /// `CLONE_NEW*` of the spawn.
     pub(crate) spawn_flags: u64,
     pub(crate) two_stages: bool,
+    /// Namespaces that may not be the caller's, with the place in `config.json` that would change them.
+    pub(crate) foreign: Vec<(Kind, String)>,
     pub(crate) cgroup: Option<CgroupPlan>,
     pub(crate) preserve_fds: u32,
-    kernel: Kernel,
+    kernel: (u32, u32),
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -195,6 +196,7 @@ pub(crate) use label::TYPE_ANNOTATION;
 pub(crate) use policy::{Bound, Filter, Policy};
 pub(crate) use program::KEEP_GROUPS_ANNOTATION;
 pub(crate) use remount::{compile_mounts, compile_unmounts};
+pub(crate) use service::compile_proc;
 pub(crate) use service::{
     Service, compile_loopback, compile_mount_points, compile_readonly_root, compile_service,
 };
@@ -203,7 +205,7 @@ impl Plan {
     /// A plan from lines that no bundle asked for.
     pub(crate) fn assembled(
         lines: Vec<Line>,
-        slots: Vec<Slot>,
+        slots: Slots,
         namespaces: (u64, bool),
         preserve_fds: u32,
         kernel: (u32, u32),
@@ -215,11 +217,17 @@ impl Plan {
             namespaces: Set::empty(),
             spawn_flags,
             two_stages,
+            foreign: Vec::new(),
             cgroup: None,
             preserve_fds,
-            kernel: Kernel::of(kernel),
+            kernel,
             warnings: Vec::new(),
         }
+    }
+
+    /// The version of the kernel that it is for.
+    pub(crate) fn kernel(&self) -> (u32, u32) {
+        self.kernel
     }
 
     /// The lines, in order.
@@ -241,7 +249,8 @@ impl Plan {
         if self.lines.len() > usize::from(u16::MAX) {
             return Err(self.too_large(usize::from(u16::MAX)));
         }
-        lower::lower(&self.lines, self.slots.len(), self.kernel).map_err(|line| self.too_large(line.into()))
+        lower::lower(&self.lines, &self.slots, Kernel::of(self.kernel))
+            .map_err(|line| self.too_large(line.into()))
     }
 
     /// The error for a plan that does not fit.
@@ -320,6 +329,8 @@ impl Plan {
     pub(crate) fn has(&self, turn: Turn) -> bool {
         self.lines.iter().any(|line| match &line.step {
             Step::Control(ControlStep::AwaitHost(other)) => *other == turn,
+            Step::Control(ControlStep::ReceiveMounts { .. }) => turn == Turn::Mounts,
+            Step::Rootfs(RootfsStep::SendFileSystem { .. }) => turn == Turn::Made,
             Step::Process(ProcessStep::Seccomp { listener: Some(_), .. }) => turn == Turn::Listener,
             Step::Control(ControlStep::Created) => turn == Turn::Created,
             _ => false,
@@ -327,11 +338,11 @@ impl Plan {
     }
 
     /// An error with the place in `config.json` whose step uses a slot.
-    pub(crate) fn at_slot(&self, number: usize, error: Error) -> Error {
+    pub(crate) fn at_slot(&self, id: SlotId, error: Error) -> Error {
         let used = self.lines.iter().find(|line| match &line.step {
-            Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(number),
-            Step::Rootfs(RootfsStep::Mount(mount)) => mount.slot() == Some(number),
-            Step::Namespace(NamespaceStep::JoinResctrl { slots }) => slots.contains(&number),
+            Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(id),
+            Step::Rootfs(RootfsStep::Mount(mount)) => mount.slot() == Some(id),
+            Step::Namespace(NamespaceStep::JoinResctrl { slots }) => slots.contains(&id),
             _ => false,
         });
         match used.and_then(Line::pointer) {
@@ -366,10 +377,11 @@ struct Compiler<'a> {
     host: &'a Host,
     options: &'a Options,
     lines: Vec<Line>,
-    slots: Vec<Slot>,
+    slots: Slots,
     namespaces: Set,
     spawn_flags: u64,
     two_stages: bool,
+    foreign: Vec<(Kind, String)>,
     cgroup: Option<CgroupPlan>,
     warnings: Vec<Problem>,
     /// The process joins a container, which has everything but it, under that one's policy.
@@ -386,10 +398,11 @@ impl<'a> Compiler<'a> {
             host,
             options,
             lines: Vec::with_capacity(64),
-            slots: Vec::new(),
+            slots: Slots::default(),
             namespaces,
             spawn_flags: 0,
             two_stages: false,
+            foreign: Vec::new(),
             cgroup: None,
             warnings: bundle.warnings.clone(),
             joining: None,
@@ -449,13 +462,26 @@ impl<'a> Compiler<'a> {
         self.line(Origin::Pointer(pointer.into()), step);
     }
 
-    fn slot(&mut self, slot: Slot) -> usize {
-        self.slots.push(slot);
-        self.slots.len() - 1
+    /// A slot for what a place in `config.json` asks for.
+    fn slot(&mut self, pointer: &str, slot: Slot) -> Result<SlotId> {
+        let Some(added) = self.slots.add(slot) else {
+            let why = "the configuration takes more descriptors than the init stub can hold";
+            return Err(Error::unsupported(Phase::Plan, pointer, why));
+        };
+        if let Some(batch) = added.first_of {
+            self.standard(ControlStep::ReceiveMounts { batch });
+        }
+        Ok(added.id)
     }
 
     fn rootfs(&self) -> PathBuf {
         self.bundle.rootfs.clone()
+    }
+
+    /// Whether the process is born into a pid namespace that others are in: as late as can be, with all that it is
+    /// to have and nothing else.
+    fn is_born_late(&self) -> bool {
+        self.joining.is_some() || (self.namespaces.has(Kind::Pid) && !self.namespaces.is_new(Kind::Pid))
     }
 
     /// Whether the container has a user namespace which is not the caller's.
@@ -470,9 +496,10 @@ impl<'a> Compiler<'a> {
             namespaces: self.namespaces,
             spawn_flags: self.spawn_flags,
             two_stages: self.two_stages,
+            foreign: self.foreign,
             cgroup: self.cgroup,
             preserve_fds: self.options.preserve_fds,
-            kernel: self.host.lowering(),
+            kernel: self.host.kernel,
             warnings: self.warnings,
         }
     }

@@ -13,12 +13,14 @@ use crate::{Error, ErrorKind, Phase, Problem, Result};
 pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
 
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_NICE: u32 = 23;
 
 impl Compiler<'_> {
     pub(super) fn program(&mut self) -> Result<()> {
         let bundle = self.bundle;
         let Some(process) = &bundle.spec.process else {
-            self.created();
+            self.be_born(Vec::new());
+            self.created()?;
             self.standard(ControlStep::NoProgram);
             return Ok(());
         };
@@ -29,7 +31,7 @@ impl Compiler<'_> {
                 section: "config.md#process",
             }]));
         }
-        self.limits(process)?;
+        let late = self.limits(process)?;
         let identity = user::parse(&process.user, "/process").map_err(Error::invalid)?;
         self.asked("/process/cwd", ProcessStep::WorkingDirectory { path: process.cwd.clone() });
         if identity.uid != 0 && !process.terminal {
@@ -40,31 +42,66 @@ impl Compiler<'_> {
         let environment = self.environment(process)?;
         self.find(process, &environment);
         self.write_label(process);
-        self.created();
+        self.be_born(late);
+        self.created()?;
         self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
         self.begin(process, environment)
     }
 
-    fn limits(&mut self, process: &Process) -> Result<()> {
+    /// The final process, if it comes up late: into a pid namespace where others may look at it, and (if they are
+    /// privileged there) into it. It has the root, the identity, the capabilities and the limits of the
+    /// program already, and of the host's nothing but what tells of its end. `late` is what a process cannot get
+    /// from the one that makes it.
+    fn be_born(&mut self, late: Vec<(String, ProcessStep)>) {
+        if !self.is_born_late() {
+            return;
+        }
+        // The change of identity may have made it dumpable (fs.suid_dumpable).
+        self.standard(ControlStep::Undumpable);
+        self.standard(ControlStep::HandOver { namespaces: 0 });
+        self.standard(ProcessStep::NewSession);
+        for (pointer, step) in late {
+            self.asked(pointer, step);
+        }
+        if self.bundle.spec.process.as_ref().is_some_and(|process| process.terminal) {
+            self.asked("/process/terminal", ProcessStep::ControllingTerminal);
+        }
+    }
+
+    /// Limits and scheduling; what has to wait until the final process is there, if that comes up late. A child of a
+    /// deadline task could not be made, and neither could one of a user who may have no more processes.
+    fn limits(&mut self, process: &Process) -> Result<Vec<(String, ProcessStep)>> {
+        let mut late = Vec::new();
         if !self.options.no_new_keyring {
             self.standard(ProcessStep::Keyring { name: self.options.id.clone() });
         }
         let limits = rlimit::parse(&process.rlimits, "/process").map_err(Error::invalid)?;
         for (i, limit) in limits.iter().enumerate() {
             let name = process.rlimits.get(i).map_or_else(String::new, |l| l.kind.clone());
-            let step =
-                ProcessStep::Rlimit { resource: limit.resource, name, soft: limit.soft, hard: limit.hard };
-            self.asked(format!("/process/rlimits/{i}"), step);
+            let (resource, hard) = (limit.resource, limit.hard);
+            let pointer = format!("/process/rlimits/{i}");
+            let step = ProcessStep::Rlimit { resource, name: name.clone(), soft: limit.soft, hard };
+            if self.is_born_late() && resource == libc::RLIMIT_NPROC {
+                self.asked(pointer.clone(), ProcessStep::RaiseHardLimit { resource, name, hard });
+                late.push((pointer, step));
+            } else {
+                self.asked(pointer, step);
+            }
         }
         if let Some(spec) = &process.scheduler {
             let attr = scheduler::parse(spec, "/process").map_err(Error::invalid)?.to_bytes();
-            self.asked("/process/scheduler", ProcessStep::Scheduler { attr });
+            let (pointer, step) = ("/process/scheduler", ProcessStep::Scheduler { attr });
+            if self.is_born_late() {
+                late.push((pointer.to_owned(), step));
+            } else {
+                self.asked(pointer, step);
+            }
         }
         if let Some(spec) = &process.io_priority {
             let value = io_priority::parse(spec, "/process").map_err(|p| Error::invalid(vec![p]))?;
             self.asked("/process/ioPriority", ProcessStep::IoPriority(value));
         }
-        let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
+        let Some(linux) = &self.bundle.spec.linux else { return Ok(late) };
         if let Some(spec) = &linux.personality {
             let persona = personality::parse(spec, "/linux").map_err(|p| Error::invalid(vec![p]))?;
             self.asked("/linux/personality", ProcessStep::Personality(persona.into()));
@@ -75,7 +112,7 @@ impl Compiler<'_> {
             let step = ProcessStep::MemoryPolicy { mode: policy.mode, nodes: policy.nodes, max_node };
             self.asked("/linux/memoryPolicy", step);
         }
-        Ok(())
+        Ok(late)
     }
 
     /// Whether a filter is loaded by privilege and not under no_new_privs.
@@ -84,14 +121,22 @@ impl Compiler<'_> {
         !process.no_new_privileges && (profile || self.compiled_filter().is_some())
     }
 
+    fn capabilities(&self, process: &Process) -> (Sets, Vec<Problem>) {
+        match &process.capabilities {
+            Some(spec) => capability::parse(spec, self.host.last_cap, "/process"),
+            None => (Sets::default(), Vec::new()),
+        }
+    }
+
+    fn sets(&self, process: &Process) -> Sets {
+        self.capabilities(process).0
+    }
+
     fn privileges(&mut self, process: &Process, identity: &user::Identity) {
         if process.no_new_privileges {
             self.asked("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
         }
-        let (sets, warnings) = match &process.capabilities {
-            Some(spec) => capability::parse(spec, self.host.last_cap, "/process"),
-            None => (Sets::default(), Vec::new()),
-        };
+        let (sets, warnings) = self.capabilities(process);
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);
@@ -107,7 +152,10 @@ impl Compiler<'_> {
             "/process/user",
             ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
         );
-        let extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
+        let mut extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
+        if self.is_born_late() && process.scheduler.is_some() {
+            extra |= 1 << CAP_SYS_NICE;
+        }
         self.asked(
             "/process/capabilities",
             ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
@@ -136,7 +184,7 @@ impl Compiler<'_> {
     }
 
     fn find(&mut self, process: &Process, environment: &[String]) {
-        let name = process.args[0].clone();
+        let name = self.options.program.clone().unwrap_or_else(|| process.args[0].clone());
         let candidates = env::candidates(&name, environment, &process.cwd);
         self.asked("/process/args/0", ControlStep::FindProgram { name, candidates });
     }
@@ -207,7 +255,7 @@ impl Compiler<'_> {
         let clamp = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
         let size = process.console_size.as_ref().map(|s| (clamp(s.height), clamp(s.width)));
         let uid = process.user.uid;
-        let slot = self.slot(Slot::Console);
+        let slot = self.slot("/process/terminal", Slot::Console)?;
         self.asked(
             "/process/terminal",
             ProcessStep::Terminal {
@@ -218,19 +266,25 @@ impl Compiler<'_> {
                 kept: self.options.keep_console,
             },
         );
+        if !self.is_born_late() {
+            self.asked("/process/terminal", ProcessStep::ControllingTerminal);
+        }
         Ok(())
     }
 
-    fn created(&mut self) {
+    fn created(&mut self) -> Result<()> {
         if self.joining.is_some() {
-            return;
+            return Ok(());
         }
         if self.options.wait_for_start {
-            let slot = self.slot(Slot::Start);
+            let slot = self.slot("/process", Slot::Start)?;
             self.standard(ControlStep::Created);
             self.standard(HostStep::RecordCreated);
             self.standard(ControlStep::AwaitStart { slot });
-            return;
+            return Ok(());
+        }
+        if self.is_born_late() {
+            self.standard(ControlStep::AwaitHost(Turn::Born));
         }
         let hooks = self.bundle.spec.hooks.as_ref().map_or(0, |h| h.start_container.len());
         if hooks > 0 {
@@ -238,23 +292,24 @@ impl Compiler<'_> {
             let step = HostStep::RunHooks { kind: HookKind::StartContainer, count: hooks };
             self.asked("/hooks/startContainer", step);
         }
+        Ok(())
     }
 
     fn begin(&mut self, process: &Process, env: Vec<String>) -> Result<()> {
         let filter = self.filter()?;
         let execute = ControlStep::Execute { args: process.args.clone(), env };
+        let mut filter = filter;
         if self.options.init {
-            // PID 1 is under the same filter as what it looks after.
-            if let Some(filter) = filter {
-                self.asked("/linux/seccomp", filter);
+            // An agent answers for both: they have one listener.
+            if let Some(shared) = filter.take_if(|filter| filter.has_listener()) {
+                self.asked("/linux/seccomp", shared);
             }
-            self.standard(ControlStep::StayAsInit { foreground: process.terminal });
-            self.standard(ProcessStep::ResetSignals);
-        } else {
-            self.standard(ProcessStep::ResetSignals);
-            if let Some(filter) = filter {
-                self.asked("/linux/seccomp", filter);
-            }
+            let stay = ControlStep::stay_as_init(process.terminal, Some(self.sets(process)), filter.as_ref());
+            self.standard(stay);
+        }
+        self.standard(ProcessStep::ResetSignals);
+        if let Some(filter) = filter {
+            self.asked("/linux/seccomp", filter);
         }
         self.asked("/process/args", execute);
         Ok(())

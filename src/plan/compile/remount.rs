@@ -1,11 +1,17 @@
 //! Mounts of a container that is there: more of them, and fewer.
+//!
+//! The process that mounts joins every namespace of the container but its pid namespace: no process of the
+//! container ever sees it.
 
-use super::super::step::{ControlStep, HostStep, RootfsStep, Slot};
-use super::join::{enter, enter_mounts, standard};
+use super::super::step::{Component, ControlStep, HostStep, RootfsStep, Slots};
+use super::join::Course;
 use super::{Compiler, Host, Options, Plan, Policy};
 use crate::bundle::Bundle;
-use crate::namespace::Set;
-use crate::{Error, Result};
+use crate::bundle::spec::{Mount, Spec};
+use crate::mount::options;
+use crate::namespace::{Kind, Set};
+use crate::sys::mount::attr;
+use crate::{Error, ErrorKind, Phase, Result};
 
 /// Compiles the mounts of a configuration into a process that joins the container made from the rest of it,
 /// mounts them there in turn, and ends.
@@ -22,54 +28,134 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
         host,
         options: &options,
         lines: Vec::with_capacity(16),
-        slots: vec![Slot::Process],
+        slots: Slots::default(),
         namespaces: Set::from_spec(linux, "/linux").map_err(Error::invalid)?,
         spawn_flags: 0,
-        two_stages: true,
+        two_stages: false,
+        foreign: Vec::new(),
         cgroup: None,
         warnings: Vec::new(),
         joining: Some(&policy),
     };
-    begin(&mut compiler.lines, namespaces);
+    compiler.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    compiler.standard(ControlStep::Undumpable);
+    compiler.enter(namespaces & !Kind::Pid.flag())?;
+    compiler.standard(RootfsStep::HostRoot);
+    compiler.standard(RootfsStep::OpenUmask);
     for (i, mount) in bundle.spec.mounts.iter().enumerate() {
+        check_remount(&bundle.spec, i, mount)?;
         compiler.mount(i, mount)?;
     }
     compiler.standard(ControlStep::Done);
     Ok(compiler.finish())
 }
 
-/// Compiles a process that joins a container, unmounts there in turn, and ends. Each destination is an absolute
-/// path in the container, and not its root.
-pub(crate) fn compile_unmounts(destinations: &[&str], host: &Host, namespaces: u64) -> Plan {
-    let mut lines = Vec::with_capacity(16);
-    begin(&mut lines, namespaces);
-    for destination in destinations {
-        let path = destination.trim_end_matches('/');
-        let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-        standard(
-            &mut lines,
-            RootfsStep::Unmount { directory: format!("{directory}/"), name: name.to_owned() },
-        );
+/// Compiles a process that joins a container, unmounts there in turn, and ends.
+///
+/// # Errors
+/// [`ErrorKind::InvalidArgument`] for a destination that is relative, the root, or leads up;
+/// [`ErrorKind::Unsupported`] for one that the configuration protects.
+pub(crate) fn compile_unmounts(
+    spec: &Spec,
+    destinations: &[&str],
+    host: &Host,
+    namespaces: u64,
+) -> Result<Plan> {
+    let mut course = Course::default();
+    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    course.standard(ControlStep::Undumpable);
+    course.enter(namespaces & !Kind::Pid.flag())?;
+    course.standard(RootfsStep::HostRoot);
+    course.standard(RootfsStep::OpenUmask);
+    for (i, destination) in destinations.iter().enumerate() {
+        let place = check(spec, i, destination, "cannot unmount")?;
+        let Some((directory, name)) = Component::last_of(&place) else {
+            return Err(wrong(i, destination, "cannot unmount"));
+        };
+        course.standard(RootfsStep::Unmount { directory, name });
     }
-    standard(&mut lines, ControlStep::Done);
-    Plan {
-        lines,
-        slots: vec![Slot::Process],
-        namespaces: Set::empty(),
-        spawn_flags: 0,
-        two_stages: true,
-        cgroup: None,
-        preserve_fds: 0,
-        kernel: host.lowering(),
-        warnings: Vec::new(),
-    }
+    course.standard(ControlStep::Done);
+    Ok(course.finish(0, false, host))
 }
 
-/// Joins the namespaces, of which the last is that of the mounts.
-fn begin(lines: &mut Vec<super::Line>, namespaces: u64) {
-    standard(lines, HostStep::Spawn { namespaces: 0, into_cgroup: false });
-    standard(lines, ControlStep::Undumpable);
-    enter(lines, 0, namespaces);
-    enter_mounts(lines, 0, namespaces);
-    standard(lines, RootfsStep::OpenUmask);
+/// A remount must not give back what the configuration takes away.
+fn check_remount(spec: &Spec, index: usize, mount: &Mount) -> Result<()> {
+    let Ok(options) = options::parse(&mount.options) else { return Ok(()) };
+    if options.remount.is_none() {
+        return Ok(());
+    }
+    let place = check(spec, index, &mount.destination, "cannot remount")?;
+    if options.rec_clear & attr::RDONLY != 0 && protected(spec).any(|path| is_at_or_below(&path, &place)) {
+        return Err(refused(index, &mount.destination, "cannot remount"));
+    }
+    Ok(())
+}
+
+/// A destination in one way of writing, if a change is allowed there.
+fn check(spec: &Spec, index: usize, destination: &str, what: &'static str) -> Result<String> {
+    let Some(place) = plain(destination).filter(|place| destination.starts_with('/') && place.len() > 1)
+    else {
+        return Err(wrong(index, destination, what));
+    };
+    if protected(spec).any(|path| is_at_or_below(&place, &path)) {
+        return Err(refused(index, destination, what));
+    }
+    Ok(place)
+}
+
+fn wrong(index: usize, destination: &str, what: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidArgument, Phase::Mount, what)
+        .on(format!("{destination:?}"))
+        .with_detail("a destination is an absolute path in the container, and not its root")
+        .with_pointer(format!("/mounts/{index}/destination"))
+}
+
+fn refused(index: usize, destination: &str, what: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, Phase::Mount, what)
+        .on(destination)
+        .with_detail("the container's configuration masks it or makes it read-only")
+        .with_pointer(format!("/mounts/{index}/destination"))
+}
+
+/// What the configuration masks and makes read-only.
+fn protected(spec: &Spec) -> impl Iterator<Item = String> + '_ {
+    let linux = spec.linux.iter();
+    linux.flat_map(|linux| linux.masked_paths.iter().chain(&linux.readonly_paths)).filter_map(|p| plain(p))
+}
+
+/// A path with one slash before each component; `None` if it leads up.
+fn plain(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
+}
+
+fn is_at_or_below(path: &str, above: &str) -> bool {
+    let above = above.trim_end_matches('/');
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_protected_stays_so() {
+        let text = br#"{"ociVersion": "1.2.0", "root": {"path": "r"},
+            "linux": {"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc//sys/"]}}"#;
+        let spec = Spec::from_json(text).unwrap();
+        let remount = |destination: &str, option: &str| {
+            let options = vec!["remount".to_owned(), "bind".to_owned(), option.to_owned()];
+            let mount = Mount { destination: destination.into(), options, ..Mount::default() };
+            check_remount(&spec, 0, &mount).map_err(|e| e.kind())
+        };
+        for path in ["/proc/sys", "/proc/./sys/net", "/proc/kcore", "//proc/kcore"] {
+            assert_eq!(remount(path, "rw"), Err(ErrorKind::Unsupported), "{path}");
+        }
+        assert_eq!(remount("/proc", "rrw"), Err(ErrorKind::Unsupported));
+        for path in ["/proc/x/../sys", "proc/sys", "/", "/.."] {
+            assert_eq!(remount(path, "rw"), Err(ErrorKind::InvalidArgument), "{path}");
+        }
+        assert_eq!((remount("/proc", "rw"), remount("/procs", "rrw")), (Ok(()), Ok(())));
+        assert_eq!(remount("/proc", "rro"), Ok(()));
+    }
 }

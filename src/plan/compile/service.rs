@@ -1,13 +1,14 @@
 //! A program of the host which makes containers itself (criu), and what it needs to find.
 
 use super::super::step::{
-    ControlStep, HostStep, Line, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source,
-    Step, Which,
+    ControlStep, HostStep, MountStep, NamespaceStep, ProcessStep, RootfsStep, Slot, Source, Step, Which,
 };
+use super::join::Course;
 use super::{Host, Plan};
 use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::Kind;
+use crate::{Error, Phase, Result};
 
 /// The host hears of nothing that is mounted here.
 const RSLAVE: Propagation = Propagation::recursive(PropagationKind::Slave);
@@ -32,32 +33,34 @@ pub(crate) struct Service<'a> {
 }
 
 /// Compiles the program's start. Slots: files of cgroups, the root's tree, the descriptors kept.
-pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Plan {
+///
+/// # Errors
+/// That there are too many descriptors to keep.
+pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Result<Plan> {
     let namespaces = service.root.map_or(0, |_| Kind::Mount.flag());
-    let mut slots: Vec<Slot> = (0..service.cgroup_files).map(Slot::Tasks).collect();
-    let mut steps: Vec<Step> = vec![HostStep::Spawn { namespaces, into_cgroup: false }.into()];
+    let mut course = Course::default();
+    course.standard(HostStep::Spawn { namespaces, into_cgroup: false });
+    let files = (0..service.cgroup_files).map(|i| course.slot(Slot::Tasks(i)));
+    let slots = files.collect::<Result<Vec<_>>>()?;
     if !slots.is_empty() {
-        steps.push(NamespaceStep::JoinCgroup { slots: (0..slots.len()).collect() }.into());
+        course.standard(NamespaceStep::JoinCgroup { slots });
     }
     if let Some(path) = service.root {
-        steps.push(RootfsStep::HostPropagation(RSLAVE).into());
-        steps.push(RootfsStep::AttachTree { slot: slots.len(), path: path.to_owned() }.into());
-        slots.push(Slot::Given);
+        course.standard(RootfsStep::HostPropagation(RSLAVE));
+        let slot = course.slot(Slot::Given)?;
+        course.standard(RootfsStep::AttachTree { slot, path: path.to_owned() });
     }
     if service.session {
-        steps.push(ProcessStep::NewSession.into());
+        course.standard(ProcessStep::NewSession);
     }
-    let kept = slots.len()..slots.len() + service.kept;
-    slots.extend(kept.clone().map(|_| Slot::Given));
+    let slots = (0..service.kept).map(|_| course.slot(Slot::Given)).collect::<Result<Vec<_>>>()?;
     let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
-    steps.extend([
-        ControlStep::FindProgram { name, candidates }.into(),
-        ControlStep::CloseDescriptors { preserve: 0 }.into(),
-        ControlStep::KeepDescriptors { slots: kept.collect() }.into(),
-        ProcessStep::ResetSignals.into(),
-        ControlStep::Execute { args: service.args.to_vec(), env: service.env.to_vec() }.into(),
-    ]);
-    plan(steps, slots, namespaces, host)
+    course.standard(ControlStep::FindProgram { name, candidates });
+    course.standard(ControlStep::CloseDescriptors { preserve: 0 });
+    course.standard(ControlStep::KeepDescriptors { slots });
+    course.standard(ProcessStep::ResetSignals);
+    course.standard(ControlStep::Execute { args: service.args.to_vec(), env: service.env.to_vec() });
+    Ok(course.finish(namespaces, false, host))
 }
 
 /// Compiles what makes the mount points of a container in its root file system, and ends: the same
@@ -65,14 +68,14 @@ pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Plan {
 /// namespace that goes with the process, as mount points may lie in them. The root's tree is in the
 /// only slot.
 #[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
-pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) -> Plan {
+pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) -> Result<Plan> {
     let namespaces = Kind::Mount.flag();
-    let mut steps: Vec<Step> = vec![
-        HostStep::Spawn { namespaces, into_cgroup: false }.into(),
-        RootfsStep::OpenUmask.into(),
-        RootfsStep::HostPropagation(RSLAVE).into(),
-        RootfsStep::Root { path: root.to_owned(), slot: Some(0) }.into(),
-    ];
+    let mut course = Course::default();
+    let slot = course.slot(Slot::Given)?;
+    course.standard(HostStep::Spawn { namespaces, into_cgroup: false });
+    course.standard(RootfsStep::OpenUmask);
+    course.standard(RootfsStep::HostPropagation(RSLAVE));
+    course.standard(RootfsStep::Root { path: root.to_owned(), slot: Some(slot) });
     let mut made: Vec<&str> = Vec::new();
     for line in container.lines() {
         let Step::Rootfs(step) = &line.step else { continue };
@@ -86,6 +89,8 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) ->
             | RootfsStep::AttachTree { .. }
             | RootfsStep::MountPoint { .. }
             | RootfsStep::HostRoot
+            | RootfsStep::EmptyRoot
+            | RootfsStep::SendFileSystem { .. }
             | RootfsStep::MakeNode(_)
             | RootfsStep::DevLinks { .. }
             | RootfsStep::Mask { .. }
@@ -100,59 +105,87 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) ->
         if made.iter().any(|above| is_below(destination, above)) {
             continue;
         }
-        match mount.and_then(|mount| Some((mount, mount.source_outside()?))) {
-            Some((mount, source)) => {
+        let tree = mount.and_then(|mount| match &mount.from {
+            Source::Path(path) | Source::Tree { path, .. } => Some((mount, Source::Path(path.clone()))),
+            Source::Own(path) => Some((mount, Source::Own(path.clone()))),
+            Source::New { .. } | Source::Made { .. } | Source::Mounted { .. } => None,
+        });
+        match tree {
+            Some((mount, from)) => {
                 let bind = mount.options.bind;
                 let options = MountOptions { bind, ..MountOptions::default() };
-                let from = Source::Path(source.to_owned());
                 let mount = MountStep { from, options, ..(**mount).clone() };
-                steps.push(RootfsStep::Mount(Box::new(mount)).into());
+                course.standard(RootfsStep::Mount(Box::new(mount)));
             }
             None => {
-                steps.push(RootfsStep::MountPoint { path: destination.clone() }.into());
+                course.standard(RootfsStep::MountPoint { path: destination.clone() });
                 made.push(destination);
             }
         }
     }
-    steps.push(ControlStep::Finish.into());
-    plan(steps, vec![Slot::Given], namespaces, host)
+    course.standard(ControlStep::Finish);
+    Ok(course.finish(namespaces, false, host))
 }
 
 /// Compiles what brings `lo` up in the network namespace of the process in the only slot, and ends.
-pub(crate) fn compile_loopback(host: &Host) -> Plan {
-    let steps = vec![
-        HostStep::Spawn { namespaces: 0, into_cgroup: false }.into(),
-        ControlStep::Undumpable.into(),
-        NamespaceStep::JoinNamespace { slot: 0, which: Which::One(Kind::Network) }.into(),
-        NamespaceStep::Loopback.into(),
-        ControlStep::Finish.into(),
-    ];
-    plan(steps, vec![Slot::Process], 0, host)
+pub(crate) fn compile_loopback(host: &Host) -> Result<Plan> {
+    let mut course = Course::default();
+    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    course.standard(ControlStep::Undumpable);
+    course.enter(Kind::Network.flag())?;
+    course.standard(NamespaceStep::Loopback);
+    course.standard(ControlStep::Finish);
+    Ok(course.finish(0, false, host))
 }
 
 /// Compiles what makes the root read-only in the mount namespace of the process in the only slot, and
 /// ends.
-pub(crate) fn compile_readonly_root(host: &Host) -> Plan {
-    let steps = vec![
-        HostStep::Spawn { namespaces: 0, into_cgroup: false }.into(),
-        ControlStep::Undumpable.into(),
-        NamespaceStep::JoinNamespace { slot: 0, which: Which::One(Kind::Mount) }.into(),
-        RootfsStep::HostRoot.into(),
-        RootfsStep::ReadonlyRoot.into(),
-        ControlStep::Finish.into(),
-    ];
-    plan(steps, vec![Slot::Process], 0, host)
+pub(crate) fn compile_readonly_root(host: &Host) -> Result<Plan> {
+    let mut course = Course::default();
+    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    course.standard(ControlStep::Undumpable);
+    course.enter(Kind::Mount.flag())?;
+    course.standard(RootfsStep::HostRoot);
+    course.standard(RootfsStep::ReadonlyRoot);
+    course.standard(ControlStep::Finish);
+    Ok(course.finish(0, false, host))
+}
+
+/// Compiles what makes a procfs of a pid namespace that is joined, and sends it: see [`Slot::Proc`]. The process that
+/// does it is in that namespace, where others may look at it: it has an empty root, and no descriptor but the socket.
+///
+/// # Errors
+/// As [`compile`](super::compile).
+pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
+    let mut course = Course::default();
+    let Slot::Proc { namespace, user, options } = proc else {
+        return Err(Error::sys(Phase::Plan, "make a procfs", nix::errno::Errno::EINVAL));
+    };
+    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
+    course.standard(ControlStep::Undumpable);
+    if let Some(path) = user {
+        let slot = course.slot(Slot::Namespace { kind: Kind::User, path: path.clone() })?;
+        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::User) });
+        course.standard(NamespaceStep::Unshare { namespaces: Kind::Mount.flag() });
+    }
+    match namespace {
+        Some(path) => {
+            let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path: path.clone() })?;
+            course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
+        }
+        None => course.enter(Kind::Pid.flag())?,
+    }
+    course.standard(RootfsStep::EmptyRoot);
+    course.be_born();
+    course.standard(RootfsStep::SendFileSystem { kind: "proc".to_owned(), options: options.clone() });
+    course.standard(ControlStep::Done);
+    Ok(course.finish_on(0, true, kernel))
 }
 
 /// Whether a path lies below another one, by their text.
 fn is_below(path: &str, above: &str) -> bool {
     let above = above.trim_end_matches('/');
     path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
-}
-
-fn plan(steps: Vec<Step>, slots: Vec<Slot>, spawn_flags: u64, host: &Host) -> Plan {
-    let lines = steps.into_iter().map(|step| Line { origin: Origin::Standard, step }).collect();
-    Plan { kernel: host.lowering(), ..Plan::assembled(lines, slots, (spawn_flags, false), 0, host.kernel) }
 }
 
 #[cfg(test)]

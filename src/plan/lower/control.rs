@@ -1,9 +1,10 @@
 //! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
 
 use super::super::machine::{compare, state};
-use super::super::step::{ControlStep, Turn};
+use super::super::step::{ControlStep, SlotId, Turn};
 use super::{CWD, Lower};
 use crate::plan::assemble::Arg;
+use crate::process::capability::Sets;
 use nix::errno::Errno;
 
 impl Lower {
@@ -16,6 +17,7 @@ impl Lower {
                 self.asm.call(libc::SYS_prctl, &[libc::PR_SET_DUMPABLE.into(), 1.into()]);
             }
             ControlStep::HandOver { namespaces } => self.hand_over(*namespaces),
+            ControlStep::ReceiveMounts { batch } => self.receive_mounts(*batch),
             ControlStep::AwaitHost(turn) => self.await_host(*turn),
             ControlStep::Created => {
                 self.asm.state(state::CREATED);
@@ -32,10 +34,13 @@ impl Lower {
             ControlStep::KeepDescriptors { slots } => {
                 for slot in slots {
                     let set = libc::F_SETFD;
-                    self.asm.call(libc::SYS_fcntl, &[Self::slot(*slot).into(), set.into(), 0.into()]);
+                    let kept = self.slot(*slot);
+                    self.asm.call(libc::SYS_fcntl, &[kept.into(), set.into(), 0.into()]);
                 }
             }
-            ControlStep::StayAsInit { foreground } => self.stay_as_init(*foreground),
+            ControlStep::StayAsInit { foreground, sets, filter } => {
+                self.stay_as_init(*foreground, sets.as_ref(), filter.as_ref());
+            }
             ControlStep::FindProgram { candidates, .. } => self.find_program(candidates),
             ControlStep::Execute { args, env } => self.execute(args, env),
             ControlStep::NoProgram => self.asm.fail(Errno::EINVAL, 0),
@@ -61,8 +66,50 @@ impl Lower {
         self.asm.release(got);
     }
 
-    /// A sibling (`CLONE_PARENT`: the caller's child) in the joined pid namespace goes on.
+    /// Asks for a batch of mounts, which come with the host side's answer.
+    fn receive_mounts(&mut self, batch: usize) {
+        let slots = self.batches.get_mut(batch).map(std::mem::take).unwrap_or_default();
+        let byte = self.asm.bytes(&[Turn::Mounts.code()]);
+        let socket = Self::control_socket();
+        self.asm.call(libc::SYS_write, &[socket.into(), byte, 1.into()]);
+        // struct cmsghdr and the descriptors; struct iovec; struct msghdr with one of each.
+        let length = 16 + 4 * slots.len() as u64;
+        let control = self.asm.scratch(length.next_multiple_of(8) as usize);
+        let mut iov = [0u8; 16];
+        iov[8..].copy_from_slice(&1u64.to_ne_bytes());
+        let iov = self.asm.structure(&iov, &[(0, byte)]);
+        let mut header = [0u8; 56];
+        header[24..32].copy_from_slice(&1u64.to_ne_bytes());
+        header[40..48].copy_from_slice(&length.next_multiple_of(8).to_ne_bytes());
+        let header = self.asm.structure(&header, &[(16, iov), (32, control)]);
+        let flags = libc::MSG_CMSG_CLOEXEC;
+        let got = self.asm.call_to(libc::SYS_recvmsg, &[socket.into(), header, flags.into()]);
+        let alive = self.asm.label();
+        self.asm.jump_if(compare::EQUAL, got, 1, alive);
+        // The host side is gone.
+        self.asm.call(libc::SYS_exit_group, &[1.into()]);
+        self.asm.place(alive);
+        self.asm.release(got);
+        let (came, all) = (self.asm.load(8, control, u64::MAX), self.asm.label());
+        self.asm.jump_if(compare::EQUAL, came, length, all);
+        // The kernel drops those for which there is no number left.
+        self.asm.fail(Errno::EMFILE, 0);
+        self.asm.place(all);
+        self.asm.release(came);
+        for (place, slot) in (16..).step_by(4).zip(slots) {
+            let register = self.asm.load(4, control.plus(place), u64::MAX);
+            if let Some(known) = self.slots.get_mut(slot.index()) {
+                *known = Some(register);
+            }
+        }
+    }
+
+    /// A sibling (`CLONE_PARENT`: the caller's child) goes on, in the pid namespace for children. It may be seen
+    /// there: what it does not need is closed.
     fn hand_over(&mut self, namespaces: u64) {
+        if !self.waits {
+            self.asm.call(libc::SYS_close, &[Self::memory().into()]);
+        }
         self.asm.hand_over(namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64);
     }
 
@@ -110,8 +157,8 @@ impl Lower {
 
     /// `start` calls on a socket; it gets the control page, and hears the end of its connection when
     /// the program is executed.
-    fn await_start(&mut self, slot: usize) {
-        let listener = Self::slot(slot);
+    fn await_start(&mut self, slot: SlotId) {
+        let listener = self.slot(slot);
         let (again, called) = (self.asm.label(), self.asm.label());
         self.asm.place(again);
         let flags = libc::SOCK_CLOEXEC;
@@ -131,7 +178,7 @@ impl Lower {
     }
 
     /// The program becomes a child of this process, in a process group of its own.
-    fn stay_as_init(&mut self, foreground: bool) {
+    fn stay_as_init(&mut self, foreground: bool, sets: Option<&Sets>, filter: Option<&(Vec<u8>, u64)>) {
         let zero = 0u64;
         let flags = libc::SIGCHLD;
         let child = self
@@ -140,6 +187,15 @@ impl Lower {
         let program = self.asm.label();
         self.asm.jump_if(compare::EQUAL, child, 0, program);
         self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+        // It executes nothing, so this is no restriction; and under it a filter takes no capability.
+        self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1);
+        if let Some(sets) = sets {
+            self.capabilities(sets, 0, sets.ambient.0);
+        }
+        self.prctl(libc::PR_SET_DUMPABLE, 0);
+        if let Some((filter, flags)) = filter {
+            self.load_filter(filter, *flags);
+        }
         self.asm.init(child);
         self.asm.place(program);
         self.asm.call(libc::SYS_setpgid, &[0.into(), 0.into()]);

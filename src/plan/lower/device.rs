@@ -2,8 +2,8 @@
 
 use super::super::machine::{compare, last};
 use super::super::step::Node;
-use super::rootfs::CLONE;
-use super::{CWD, Lower};
+use super::Lower;
+use super::rootfs::{CLONE, EMPTY};
 use nix::errno::Errno;
 
 const LINKS: [(&str, &str); 4] = [
@@ -15,10 +15,9 @@ const LINKS: [(&str, &str); 4] = [
 
 impl Lower {
     pub(super) fn node(&mut self, node: &Node) {
-        let (parent, name) = node.path.rsplit_once('/').unwrap_or(("", &node.path));
-        let (root, text) = (self.root(), self.string(if parent.is_empty() { "/" } else { parent }));
+        let (root, text) = (self.root(), self.string(&node.directory));
         let dir = self.asm.make_path(root, text, last::DIRECTORY, 0o755);
-        let name = self.string(name);
+        let name = self.string(node.name.as_str());
         let nofollow = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         if node.bind {
             let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -29,9 +28,13 @@ impl Lower {
             self.asm.call(libc::SYS_close, &[file.into()]);
             self.asm.place(exists);
             self.asm.call_into(file, libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
-            let path = self.string(&node.path);
-            let copy = self.clone_tree(CWD.into(), path, CLONE, None);
+            let device = self.open_on_host(&node.path());
+            let number = libc::makedev(node.major, node.minor);
+            self.must_be_device(device, node.mode & libc::S_IFMT, number, Errno::ENODEV);
+            let empty = self.empty();
+            let copy = self.clone_tree(device.into(), empty, CLONE | EMPTY, None);
             self.attach(copy, file);
+            self.asm.close(device);
             self.asm.close(copy);
             self.asm.close(file);
         } else {
@@ -43,7 +46,7 @@ impl Lower {
             self.asm.jump_if(compare::GREATER_EQUAL, made, 0, fresh);
             // Something is there: good if it is this very device, and no link to another.
             let file = self.asm.call_to(libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
-            self.same_device(file, node.mode & libc::S_IFMT, number);
+            self.must_be_device(file, node.mode & libc::S_IFMT, number, Errno::EEXIST);
             self.asm.close(file);
             self.asm.place(fresh);
             if let Some((uid, gid)) = node.owner {
@@ -53,21 +56,6 @@ impl Lower {
             self.asm.release(made);
         }
         self.asm.close(dir);
-    }
-
-    fn same_device(&mut self, file: crate::plan::assemble::Reg, kind: u32, number: u64) {
-        let (wrong, right) = (self.asm.label(), self.asm.label());
-        let found = self.file_type(file);
-        self.asm.jump_if(compare::NOT_EQUAL, found, kind, wrong);
-        let stat = self.stat(file);
-        let at = std::mem::offset_of!(libc::stat, st_rdev) as u64;
-        let device = self.asm.load(8, stat.plus(at), u64::MAX);
-        self.asm.jump_if(compare::EQUAL, device, number, right);
-        self.asm.place(wrong);
-        self.asm.fail(Errno::EEXIST, 0);
-        self.asm.place(right);
-        self.asm.release(found);
-        self.asm.release(device);
     }
 
     pub(super) fn dev_links(&mut self, kcore: bool) {

@@ -13,9 +13,11 @@ mod terminal;
 
 use super::assemble::{Arg, Assembler, Reg};
 use super::blob::Blob;
-use super::machine::{CONTROL, FIRST_SLOT, MEMORY};
-use super::step::{Line, Step};
+use super::machine::{CONTROL, FIRST_SLOT, MEMORY, compare};
+use super::step::{ControlStep, Line, NamespaceStep, ProcessStep, Slot, SlotId, Slots, Step};
 use crate::mount::PropagationKind;
+use crate::namespace::Kind;
+use nix::errno::Errno;
 use std::ffi::CStr;
 
 /// `AT_FDCWD` as an argument.
@@ -39,12 +41,34 @@ impl Kernel {
     }
 }
 
+/// Whose root is the process's root directory. A path of the container is looked up in [`Stand::Container`] alone,
+/// so that whatever is wrong with a lookup ends at the container's own root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    Host,
+    Container,
+}
+
 /// Lowers one plan.
 struct Lower {
     asm: Assembler,
     kernel: Kernel,
-    /// The root file system's mount.
+    /// The register of each slot whose descriptor has come.
+    slots: Vec<Option<Reg>>,
+    /// The slots of each batch that is to come.
+    batches: Vec<Vec<SlotId>>,
+    /// The root file system's mount, while it is not the root of the mount namespace.
     root: Option<Reg>,
+    /// The host's root, while the container's is not the root of the mount namespace.
+    host: Option<Reg>,
+    /// Where the code that comes next has its root directory.
+    stand: Stand,
+    /// The host's /proc, while it is still to be written to from another mount namespace.
+    proc: Option<Reg>,
+    /// The last step that writes there, if the process is in another mount namespace by then.
+    last_to_proc: Option<usize>,
+    /// The process waits for `start`, and gives it the memory of the plan.
+    waits: bool,
     /// The host's /dev/null, for masks.
     null: Option<Reg>,
     /// The tmpfs that masks directories; below zero until one was needed.
@@ -69,11 +93,18 @@ struct Lower {
 ///
 /// # Errors
 /// The line that needs more registers than the stub has.
-pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Result<Blob, u16> {
+pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blob, u16> {
     let mut lower = Lower {
-        asm: Assembler::new(FIRST_SLOT + slots),
+        asm: Assembler::new(FIRST_SLOT + slots.at_birth().count()),
         kernel,
+        slots: registers(slots),
+        batches: (0..).map(|n| ids(slots.batch(n))).take_while(|batch| !batch.is_empty()).collect(),
         root: None,
+        host: None,
+        stand: Stand::Host,
+        proc: None,
+        last_to_proc: last_to_proc(lines),
+        waits: lines.iter().any(|line| matches!(line.step, Step::Control(ControlStep::AwaitStart { .. }))),
         null: None,
         empty: None,
         label: None,
@@ -87,8 +118,46 @@ pub(crate) fn lower(lines: &[Line], slots: usize, kernel: Kernel) -> Result<Blob
     for (number, line) in lines.iter().enumerate() {
         lower.asm.begin(number as u16);
         lower.step(&line.step);
+        if lower.last_to_proc == Some(number)
+            && let Some(proc) = lower.proc.take()
+        {
+            lower.asm.close(proc);
+        }
     }
     lower.asm.encode()
+}
+
+/// The last step that writes to the host's /proc, if one that joins a mount namespace comes before.
+fn last_to_proc(lines: &[Line]) -> Option<usize> {
+    let writes = |line: &Line| match &line.step {
+        Step::Process(ProcessStep::OomScoreAdj(_) | ProcessStep::OpenLabel { .. })
+        | Step::Namespace(NamespaceStep::Sysctl { .. }) => true,
+        Step::Namespace(NamespaceStep::TimeNamespace { offsets }) => !offsets.is_empty(),
+        _ => false,
+    };
+    let joins = |line: &Line| match &line.step {
+        Step::Namespace(NamespaceStep::JoinNamespace { which, .. }) => {
+            which.flags() & Kind::Mount.flag() != 0
+        }
+        _ => false,
+    };
+    let joined = lines.iter().position(joins)?;
+    lines.iter().rposition(writes).filter(|last| *last > joined)
+}
+
+fn ids<'a>(slots: impl Iterator<Item = (SlotId, &'a Slot)>) -> Vec<SlotId> {
+    slots.map(|(id, _)| id).collect()
+}
+
+/// The first registers hold the slots that are there from the beginning.
+fn registers(slots: &Slots) -> Vec<Option<Reg>> {
+    let mut registers = vec![None; slots.iter().count()];
+    for (register, (id, _)) in (FIRST_SLOT..).zip(slots.at_birth()) {
+        if let Some(place) = registers.get_mut(id.index()) {
+            *place = Some(Reg(register as u8));
+        }
+    }
+    registers
 }
 
 impl Lower {
@@ -103,9 +172,12 @@ impl Lower {
         }
     }
 
-    /// The register of a slot.
-    fn slot(slot: usize) -> Reg {
-        Reg((FIRST_SLOT + slot) as u8)
+    /// The register of a slot. The compiler asks for a batch before it uses a slot of it.
+    fn slot(&mut self, slot: SlotId) -> Reg {
+        match self.slots.get(slot.index()).copied().flatten() {
+            Some(register) => register,
+            None => self.asm.refuse(),
+        }
     }
 
     fn control_socket() -> Reg {
@@ -116,9 +188,62 @@ impl Lower {
         Reg(MEMORY as u8)
     }
 
-    /// The root's descriptor; the compiler puts [`RootfsStep::Root`](super::step::RootfsStep::Root) before every step that needs it.
-    fn root(&self) -> Arg {
-        self.root.map_or_else(|| Arg::from(CWD), Arg::from)
+    /// The directory of which the container's paths are looked up: its root, which is the process's root from here
+    /// on. The compiler puts [`RootfsStep::Root`](super::step::RootfsStep::Root) before every step that needs it.
+    fn root(&mut self) -> Arg {
+        match (self.root, self.stand) {
+            (Some(root), Stand::Container) => root.into(),
+            (Some(root), Stand::Host) => {
+                self.change_root(root);
+                self.stand = Stand::Container;
+                root.into()
+            }
+            (None, Stand::Container) => CWD.into(),
+            (None, Stand::Host) => self.asm.refuse().into(),
+        }
+    }
+
+    /// The directory of which absolute paths of the host are looked up. The process's root is the host's from here on.
+    fn at_host(&mut self) -> Arg {
+        match (self.host, self.stand) {
+            (_, Stand::Host) => CWD.into(),
+            (Some(host), Stand::Container) => {
+                self.change_root(host);
+                self.stand = Stand::Host;
+                CWD.into()
+            }
+            (None, Stand::Container) => self.asm.refuse().into(),
+        }
+    }
+
+    fn change_root(&mut self, directory: Reg) {
+        let (tolerated, dot) = (self.asm.before_the_next_call(), self.text(c"."));
+        self.asm.call(libc::SYS_fchdir, &[directory.into()]);
+        self.asm.call(libc::SYS_chroot, &[dot]);
+        self.asm.go_on(tolerated);
+    }
+
+    /// The process's root and working directory are those of the container, for good.
+    fn leave_host(&mut self) {
+        self.stand = Stand::Container;
+        self.root = None;
+        self.host = None;
+    }
+
+    /// An `O_PATH` descriptor of a file of the host's, found from its root without leaving that of the container.
+    fn open_on_host(&mut self, path: &str) -> Reg {
+        let flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
+        let path = self.string(path);
+        match self.host {
+            Some(host) => {
+                let how = self.asm.words(&[flags, 0, IN_ROOT]);
+                self.asm.call_to(libc::SYS_openat2, &[host.into(), path, how, 24.into()])
+            }
+            None => {
+                let directory = self.at_host();
+                self.asm.call_to(libc::SYS_openat, &[directory, path, flags.into()])
+            }
+        }
     }
 
     fn text(&mut self, text: &CStr) -> Arg {
@@ -161,17 +286,67 @@ impl Lower {
         self.asm.load(4, stat.plus(at), u64::from(libc::S_IFMT))
     }
 
+    /// Fails the step unless an open file is one of procfs, whatever is mounted on the host's /proc.
+    fn must_be_procfs(&mut self, fd: Reg) {
+        let about = self.asm.scratch(size_of::<libc::statfs>());
+        self.asm.call(libc::SYS_fstatfs, &[fd.into(), about]);
+        let kind = self.asm.load(4, about, u64::from(u32::MAX));
+        let right = self.asm.label();
+        self.asm.jump_if(compare::EQUAL, kind, libc::PROC_SUPER_MAGIC as u64, right);
+        self.asm.fail(Errno::EXDEV, 0);
+        self.asm.place(right);
+        self.asm.release(kind);
+    }
+
+    /// Fails the step with `errno` unless an open file is this device.
+    fn must_be_device(&mut self, file: Reg, kind: u32, number: u64, errno: Errno) {
+        let (wrong, right) = (self.asm.label(), self.asm.label());
+        let found = self.file_type(file);
+        self.asm.jump_if(compare::NOT_EQUAL, found, kind, wrong);
+        let stat = self.stat(file);
+        let at = std::mem::offset_of!(libc::stat, st_rdev) as u64;
+        let device = self.asm.load(8, stat.plus(at), u64::MAX);
+        self.asm.jump_if(compare::EQUAL, device, number, right);
+        self.asm.place(wrong);
+        self.asm.fail(errno, 0);
+        self.asm.place(right);
+        self.asm.release(found);
+        self.asm.release(device);
+    }
+
     /// Writes a text to an open file in one call.
     fn write(&mut self, fd: Reg, text: &str) {
         let data = self.string(text);
         self.asm.call(libc::SYS_write, &[fd.into(), data, text.len().into()]);
     }
 
-    /// Writes a text to a file of the host's /proc, still in reach.
+    /// The directory of which a file of the host's /proc is looked up, and its path there.
+    fn in_proc(&mut self, path: &str) -> (Arg, Arg) {
+        match self.proc {
+            Some(proc) => {
+                let below = path.trim_start_matches("/proc/");
+                (proc.into(), self.string(below))
+            }
+            None => (self.at_host(), self.string(path)),
+        }
+    }
+
+    /// Opens the host's /proc for what is written there later, from another mount namespace.
+    fn keep_proc(&mut self) {
+        if self.last_to_proc.is_none() || self.proc.is_some() {
+            return;
+        }
+        let (path, flags) = (self.text(c"/proc"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        let directory = self.at_host();
+        self.proc = Some(self.asm.call_to(libc::SYS_openat, &[directory, path, flags.into()]));
+    }
+
+    /// Writes a text to a file of the host's /proc.
     fn write_file(&mut self, path: &str, text: &str) {
-        let path = self.string(path);
+        let (directory, path) = self.in_proc(path);
         let flags = libc::O_WRONLY | libc::O_CLOEXEC;
-        let fd = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+        let fd = self.asm.call_to(libc::SYS_openat, &[directory, path, flags.into()]);
+        self.must_be_procfs(fd);
         self.write(fd, text);
         self.asm.close(fd);
     }

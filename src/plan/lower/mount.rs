@@ -1,12 +1,13 @@
 //! Mounts: new file systems, binds, and cgroup v1's directory of hierarchies.
 
 use super::super::machine::{compare, last};
-use super::super::step::{CgroupView, MountStep, Source};
+use super::super::step::{CgroupView, MountStep, SlotId, Source};
+use super::Lower;
 use super::rootfs::{CLONE, EMPTY, RECURSIVE};
-use super::{CWD, Lower};
+use crate::mount::kind;
 use crate::mount::options::{DataOption, FSCONFIG_STRING_MAX, MountOptions};
 use crate::mount::overlay::split_lowerdir;
-use crate::plan::assemble::Reg;
+use crate::plan::assemble::{Arg, Reg};
 use crate::sys::mount::{MountAttr, attr, config};
 use nix::errno::Errno;
 
@@ -16,14 +17,20 @@ const FSPICK: u32 = 1 | 8;
 impl Lower {
     pub(super) fn mount(&mut self, mount: &MountStep) {
         let (made, point) = match &mount.from {
-            Source::New { kind, source } => self.file_system(mount, kind, source, None),
-            Source::Made { kind, source, slot } => self.file_system(mount, kind, source, Some(*slot)),
+            Source::New { kind, source } => self.file_system(mount, kind, source, None, false),
+            Source::Made { kind, source, slot, idmapped } => {
+                self.file_system(mount, kind, source, Some(*slot), *idmapped)
+            }
             Source::Path(path) => {
                 let copy = self.copy_of(path, &mount.options);
                 self.bind(mount, copy)
             }
+            Source::Own(path) => {
+                let copy = self.copy_of_own(path, &mount.options);
+                self.bind(mount, copy)
+            }
             Source::Tree { slot, .. } => {
-                let copy = Self::slot(*slot);
+                let copy = self.slot(*slot);
                 self.change(copy, mount.options.attributes().as_ref(), 0);
                 self.bind(mount, copy)
             }
@@ -51,20 +58,15 @@ impl Lower {
     /// directories there cannot lead it to another mount: no mount point can be renamed, and no symbolic link
     /// is followed.
     pub(super) fn unmount(&mut self, directory: &str, name: &str) {
-        let root = match self.root {
-            Some(root) => root,
-            None => {
-                let (path, flags) = (self.text(c"/"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
-                let root = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
-                *self.root.insert(root)
-            }
-        };
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        if self.root.is_none() {
+            self.own_root();
+        }
+        let (root, flags) = (self.root(), libc::O_PATH | libc::O_DIRECTORY);
         let place = self.open_in_root(directory, flags, libc::RESOLVE_NO_SYMLINKS);
         self.asm.call(libc::SYS_fchdir, &[place.into()]);
         let (name, flags) = (self.string(name), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW);
         self.asm.call(libc::SYS_umount2, &[name, flags.into()]);
-        self.asm.call(libc::SYS_fchdir, &[root.into()]);
+        self.asm.call(libc::SYS_fchdir, &[root]);
         self.asm.close(place);
     }
 
@@ -81,7 +83,8 @@ impl Lower {
         mount: &MountStep,
         kind: &str,
         source: &str,
-        slot: Option<usize>,
+        slot: Option<SlotId>,
+        idmapped: bool,
     ) -> (Reg, Reg) {
         // A tmpfs without a mode of its own takes that of the directory under it, if there was one.
         let inherits = kind == "tmpfs" && mount.options.data_value("mode").is_none();
@@ -97,13 +100,13 @@ impl Lower {
             if inherits || copies || slot.is_some() { attributes & !attr::RDONLY } else { attributes };
         let made = match slot {
             // It came with all its attributes but that one.
-            Some(slot) => Self::slot(slot),
+            Some(slot) => self.slot(slot),
             None => self.new_file_system(kind, source, &mount.options, first),
         };
         if let Some(absent) = absent {
             let own = self.asm.label();
             self.asm.jump_if(compare::EQUAL, absent, 1, own);
-            self.inherit_mode(made, point, slot.is_some());
+            self.inherit_mode(made, point, idmapped);
             self.asm.place(own);
             self.asm.release(absent);
         }
@@ -118,7 +121,17 @@ impl Lower {
     }
 
     /// fsopen, fsconfig, fsmount.
-    fn new_file_system(&mut self, kind: &str, source: &str, options: &MountOptions, attributes: u64) -> Reg {
+    pub(super) fn new_file_system(
+        &mut self,
+        kind: &str,
+        source: &str,
+        options: &MountOptions,
+        attributes: u64,
+    ) -> Reg {
+        if !kind::needs_no_path(kind) {
+            // Its source, or its options, may be paths: of the host.
+            self.at_host();
+        }
         let name = self.string(kind);
         let context = self.asm.call_to(libc::SYS_fsopen, &[name, 1.into()]);
         if !source.is_empty() {
@@ -196,14 +209,27 @@ impl Lower {
         self.asm.call(libc::SYS_fsconfig, &[context.into(), command.into(), key, value, 0.into()]);
     }
 
-    /// A copy of the tree at a path of this mount namespace.
+    /// A copy of the tree at a path of the host.
     fn copy_of(&mut self, path: &str, options: &MountOptions) -> Reg {
+        let (directory, path) = (self.at_host(), self.string(path));
+        self.copy_at(directory, path, 0, options)
+    }
+
+    /// A copy of the tree at a path of the container.
+    fn copy_of_own(&mut self, path: &str, options: &MountOptions) -> Reg {
+        let found = self.open_in_root(path, libc::O_PATH, 0);
+        let empty = self.empty();
+        let copy = self.copy_at(found.into(), empty, EMPTY, options);
+        self.asm.close(found);
+        copy
+    }
+
+    fn copy_at(&mut self, directory: Arg, path: Arg, flags: u32, options: &MountOptions) -> Reg {
         let depth = if options.bind.is_some_and(|b| b.recursive) { RECURSIVE } else { 0 };
         let own = options.attributes();
-        let path = self.string(path);
         // Attributes in the same call only where they mean the one mount there is.
         let together = own.as_ref().filter(|_| depth == 0).map(|a| self.attributes(a));
-        let copy = self.clone_tree(CWD.into(), path, CLONE | depth, together);
+        let copy = self.clone_tree(directory, path, CLONE | flags | depth, together);
         if together.is_none() {
             self.change(copy, own.as_ref(), 0);
         }
@@ -227,7 +253,7 @@ impl Lower {
         (made, point)
     }
 
-    fn attributes(&mut self, a: &MountAttr) -> crate::plan::assemble::Arg {
+    fn attributes(&mut self, a: &MountAttr) -> Arg {
         self.asm.words(&[a.set, a.clear, a.propagation, 0])
     }
 
@@ -240,7 +266,8 @@ impl Lower {
 
     /// Changes what is mounted there already: attributes of the mount (`bind`), or of the file system.
     fn remount(&mut self, mount: &MountStep) {
-        let point = self.open_in_root(&mount.destination, libc::O_PATH, 0);
+        let links = if mount.no_symlinks { libc::RESOLVE_NO_SYMLINKS } else { 0 };
+        let point = self.open_in_root(&mount.destination, libc::O_PATH, links);
         let options = &mount.options;
         if options.bind.is_none() {
             let empty = self.empty();
@@ -286,10 +313,10 @@ impl Lower {
         let dir = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), writable.into()]);
         self.asm.close(context);
         for view in views {
-            let name = self.string(&view.name);
+            let name = self.string(view.name.as_str());
             self.asm.call(libc::SYS_mkdirat, &[dir.into(), name, 0o755.into()]);
             for link in &view.links {
-                let link = self.string(link);
+                let link = self.string(link.as_str());
                 self.asm.call(libc::SYS_symlinkat, &[name, dir.into(), link]);
             }
         }
@@ -309,16 +336,18 @@ impl Lower {
     /// One hierarchy's part of the container's cgroup, on its directory.
     fn cgroup_view(&mut self, dir: Reg, view: &CgroupView, attributes: u64) {
         let missing = self.asm.label();
-        let path = self.string(&view.path);
+        let (directory, path) = (self.at_host(), self.string(&view.path));
         if view.optional {
             self.asm.tolerating(&[Errno::ENOENT]);
-            let found = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, libc::O_PATH.into()]);
+            let found = self
+                .asm
+                .call_to(libc::SYS_openat, &[directory, path, (libc::O_PATH | libc::O_CLOEXEC).into()]);
             self.asm.jump_if_failed(found, missing);
             self.asm.close(found);
         }
         let words = self.asm.words(&[attributes, 0, 0, 0]);
-        let copy = self.clone_tree(CWD.into(), path, CLONE, Some(words));
-        let (empty, name) = (self.empty(), self.string(&view.name));
+        let copy = self.clone_tree(directory, path, CLONE, Some(words));
+        let (empty, name) = (self.empty(), self.string(view.name.as_str()));
         let flags = crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
         self.asm.call(libc::SYS_move_mount, &[copy.into(), empty, dir.into(), name, flags.into()]);
         self.asm.close(copy);

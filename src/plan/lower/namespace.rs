@@ -2,6 +2,7 @@
 
 use super::super::step::NamespaceStep;
 use super::Lower;
+use crate::namespace::Kind;
 use nix::errno::Errno;
 
 impl Lower {
@@ -12,20 +13,32 @@ impl Lower {
                 for slot in slots {
                     // One that is not there was joined at birth, or could be left out.
                     self.asm.tolerating(&[Errno::EBADF]);
-                    self.asm.call(libc::SYS_write, &[Self::slot(*slot).into(), zero, 1.into()]);
+                    let file = self.slot(*slot);
+                    self.asm.call(libc::SYS_write, &[file.into(), zero, 1.into()]);
                     self.asm.tolerating(&[Errno::EBADF]);
-                    self.asm.call(libc::SYS_close, &[Self::slot(*slot).into()]);
+                    self.asm.close(file);
                 }
             }
             NamespaceStep::JoinResctrl { slots } => {
                 let zero = self.text(c"0");
                 for slot in slots {
-                    self.asm.call(libc::SYS_write, &[Self::slot(*slot).into(), zero, 1.into()]);
-                    self.asm.call(libc::SYS_close, &[Self::slot(*slot).into()]);
+                    let file = self.slot(*slot);
+                    self.asm.call(libc::SYS_write, &[file.into(), zero, 1.into()]);
+                    self.asm.close(file);
                 }
             }
             NamespaceStep::JoinNamespace { slot, which } => {
-                self.asm.call(libc::SYS_setns, &[Self::slot(*slot).into(), which.flags().into()]);
+                let mounts = which.flags() & Kind::Mount.flag() != 0;
+                if mounts {
+                    self.keep_proc();
+                }
+                let joined = self.slot(*slot);
+                self.asm.call(libc::SYS_setns, &[joined.into(), which.flags().into()]);
+                // What comes after may be seen by those who are there.
+                self.asm.close(joined);
+                if mounts {
+                    self.leave_host();
+                }
             }
             NamespaceStep::Unshare { namespaces } => {
                 self.asm.call(libc::SYS_unshare, &[(*namespaces).into()]);

@@ -2,7 +2,7 @@
 
 use super::super::machine::{compare, last};
 use super::super::step::{Groups, ProcessStep, Sender, Turn};
-use super::{CWD, Lower};
+use super::Lower;
 use crate::plan::assemble::Arg;
 use crate::process::capability::{CapSet, Sets};
 use nix::errno::Errno;
@@ -24,6 +24,8 @@ impl Lower {
             ProcessStep::Terminal { slot, size, uid, console, kept } => {
                 self.terminal(*slot, *size, *uid, *console, *kept);
             }
+            ProcessStep::ControllingTerminal => self.controlling_terminal(),
+            ProcessStep::RaiseHardLimit { resource, hard, .. } => self.raise_hard_limit(*resource, *hard),
             ProcessStep::Keyring { name } => self.keyring(name),
             ProcessStep::Rlimit { resource, soft, hard, .. } => {
                 let limit = self.asm.words(&[*soft, *hard]);
@@ -66,6 +68,19 @@ impl Lower {
         }
     }
 
+    /// The hard limit is not below `hard`, and nothing else of the limit changes.
+    fn raise_hard_limit(&mut self, resource: u32, hard: u64) {
+        let (limit, done) = (self.asm.scratch(16), self.asm.label());
+        let here = [0.into(), resource.into()];
+        self.asm.call(libc::SYS_prlimit64, &[here[0], here[1], 0.into(), limit]);
+        let now = self.asm.load(8, limit.plus(8), u64::MAX);
+        self.asm.jump_if(compare::NOT_BELOW, now, hard, done);
+        self.asm.store(8, limit.plus(8), hard);
+        self.asm.call(libc::SYS_prlimit64, &[here[0], here[1], limit, 0.into()]);
+        self.asm.place(done);
+        self.asm.release(now);
+    }
+
     fn keyring(&mut self, name: &str) {
         let name = self.string(name);
         // ENOSYS: a kernel, or a filter of our own caller, without keyrings.
@@ -95,10 +110,7 @@ impl Lower {
     }
 
     fn seccomp(&mut self, filter: &[u8], flags: u64, listener: Option<Sender>) {
-        let instructions = self.asm.bytes(filter);
-        let mut program = [0u8; 16];
-        program[..2].copy_from_slice(&((filter.len() / 8) as u16).to_ne_bytes());
-        let program = self.asm.structure(&program, &[(8, instructions)]);
+        let program = self.filter(filter);
         let set = libc::SECCOMP_SET_MODE_FILTER;
         // Whoever called `start` is who listens, if somebody has.
         let socket = self.caller.unwrap_or_else(Self::control_socket);
@@ -116,7 +128,22 @@ impl Lower {
         }
     }
 
-    fn prctl(&mut self, option: i32, argument: impl Into<Arg>) {
+    /// `struct sock_fprog`.
+    fn filter(&mut self, filter: &[u8]) -> Arg {
+        let instructions = self.asm.bytes(filter);
+        let mut program = [0u8; 16];
+        program[..2].copy_from_slice(&((filter.len() / 8) as u16).to_ne_bytes());
+        self.asm.structure(&program, &[(8, instructions)])
+    }
+
+    /// Loads a filter without a listener.
+    pub(super) fn load_filter(&mut self, filter: &[u8], flags: u64) {
+        let program = self.filter(filter);
+        let set = libc::SECCOMP_SET_MODE_FILTER;
+        self.asm.call(libc::SYS_seccomp, &[set.into(), flags.into(), program]);
+    }
+
+    pub(super) fn prctl(&mut self, option: i32, argument: impl Into<Arg>) {
         self.asm.call(libc::SYS_prctl, &[option.into(), argument.into(), 0.into(), 0.into(), 0.into()]);
     }
 
@@ -146,15 +173,16 @@ impl Lower {
         let fd = self.asm.register();
         let open = self.asm.label();
         for (i, file) in files.iter().enumerate() {
-            let path = self.string(file);
+            let (directory, path) = self.in_proc(file);
             let flags = libc::O_WRONLY | libc::O_CLOEXEC;
             if i + 1 < files.len() {
                 self.asm.tolerating(&[Errno::ENOENT]);
             }
-            self.asm.call_into(fd, libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+            self.asm.call_into(fd, libc::SYS_openat, &[directory, path, flags.into()]);
             self.asm.jump_if(compare::GREATER_EQUAL, fd, 0, open);
         }
         self.asm.place(open);
+        self.must_be_procfs(fd);
         self.label = Some(fd);
     }
 
@@ -210,7 +238,7 @@ impl Lower {
 
     /// `extra` capabilities stay permitted and effective: a filter without no_new_privs needs them.
     /// What execve makes of the sets is not changed by it, since the bounding set is in force.
-    fn capabilities(&mut self, sets: &Sets, extra: u64, ambient: u64) {
+    pub(super) fn capabilities(&mut self, sets: &Sets, extra: u64, ambient: u64) {
         let kept = Sets {
             effective: sets.effective.or(CapSet(extra)),
             permitted: sets.permitted.or(CapSet(extra)),

@@ -1,9 +1,9 @@
 //! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
 
 use super::super::machine::{compare, last};
-use super::super::step::RootfsStep;
-use super::{CWD, IN_ROOT, Lower};
-use crate::mount::options::DataOption;
+use super::super::step::{RootfsStep, SlotId, Turn};
+use super::{CWD, IN_ROOT, Lower, Stand};
+use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
 use crate::plan::assemble::{Arg, Reg};
 use crate::sys::mount::{
@@ -32,11 +32,9 @@ impl Lower {
                 let point = self.mount_point(path, false);
                 self.asm.close(point);
             }
-            RootfsStep::HostRoot => {
-                let slash = self.text(c"/");
-                let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
-                self.root = Some(self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()]));
-            }
+            RootfsStep::HostRoot => self.own_root(),
+            RootfsStep::EmptyRoot => self.empty_root(),
+            RootfsStep::SendFileSystem { kind, options } => self.send_file_system(kind, options),
             RootfsStep::Mount(mount) => self.mount(mount),
             RootfsStep::CgroupMount { destination, options, views, context } => {
                 self.cgroup_v1(destination, options, views, context.as_ref());
@@ -56,7 +54,7 @@ impl Lower {
                 let (root, empty) = (self.root(), self.empty());
                 self.propagation(root, empty, *propagation, true);
             }
-            RootfsStep::Unmount { directory, name } => self.unmount(directory, name),
+            RootfsStep::Unmount { directory, name } => self.unmount(directory, name.as_str()),
         }
     }
 
@@ -68,10 +66,10 @@ impl Lower {
         self.root_leaves = if slave { PropagationKind::Slave } else { PropagationKind::Private };
     }
 
-    fn attach_tree(&mut self, slot: usize, path: &str) {
-        let (tree, empty, path) = (Self::slot(slot), self.empty(), self.string(path));
-        let flags = MOVE_MOUNT_F_EMPTY_PATH;
-        self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, CWD.into(), path, flags.into()]);
+    fn attach_tree(&mut self, slot: SlotId, path: &str) {
+        let (tree, empty, path) = (self.slot(slot), self.empty(), self.string(path));
+        let (directory, flags) = (self.at_host(), MOVE_MOUNT_F_EMPTY_PATH);
+        self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, directory, path, flags.into()]);
     }
 
     fn readonly_mount(&mut self, path: &str) {
@@ -99,15 +97,16 @@ impl Lower {
         self.asm.call(libc::SYS_move_mount, &[mount.into(), empty, onto.into(), empty, flags.into()]);
     }
 
-    fn attach_root(&mut self, path: &str, slot: Option<usize>) {
+    fn attach_root(&mut self, path: &str, slot: Option<SlotId>) {
         let text = self.string(path);
         let root = match slot {
-            Some(slot) => Self::slot(slot),
+            Some(slot) => self.slot(slot),
             None => {
                 let flags = CLONE | RECURSIVE;
                 self.asm.call_to(libc::SYS_open_tree, &[CWD.into(), text, flags.into()])
             }
         };
+        self.host = Some(self.open_root());
         let empty = self.empty();
         if slot.is_some() {
             // A mount that was handed over may be a peer of the host's.
@@ -128,8 +127,43 @@ impl Lower {
             &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],
         );
         self.root = Some(root);
-        // For pivot_root, and for relative names meanwhile.
+        // Nothing in it is touched before it is the process's root.
+        self.root();
+    }
+
+    /// The process's root directory.
+    fn open_root(&mut self) -> Reg {
+        let (slash, flags) = (self.text(c"/"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
+        self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()])
+    }
+
+    /// The root that the process has is the one that is worked on.
+    pub(super) fn own_root(&mut self) {
+        let root = self.open_root();
+        self.root = Some(root);
+        self.stand = Stand::Container;
+    }
+
+    /// An empty tmpfs becomes the process's root and working directory; the host's can be reached no more.
+    fn empty_root(&mut self) {
+        let (kind, dot) = (self.text(c"tmpfs"), self.text(c"."));
+        let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+        let create = crate::sys::mount::config::CMD_CREATE;
+        self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
+        let root = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attr::RDONLY.into()]);
+        self.asm.close(context);
         self.asm.call(libc::SYS_fchdir, &[root.into()]);
+        self.asm.call(libc::SYS_chroot, &[dot]);
+        self.asm.close(root);
+        self.leave_host();
+    }
+
+    /// A new file system that needs nothing but the process's namespaces, sent to the host side.
+    fn send_file_system(&mut self, kind: &str, options: &MountOptions) {
+        let made = self.new_file_system(kind, kind, options, options.new_mount_attributes());
+        let socket = Self::control_socket();
+        self.send(socket, made, &[Turn::Made.code()], false);
+        self.asm.close(made);
     }
 
     /// The mount in which a directory lies passes nothing on: that of the nearest directory above which is a
@@ -160,44 +194,47 @@ impl Lower {
         self.asm.release(left);
     }
 
+    /// The container's root becomes that of the mount namespace. For this alone the process goes back to the host's.
     fn pivot(&mut self, move_mount: bool) {
-        let dot = self.text(c".");
+        let (Some(root), Some(old)) = (self.root, self.host) else {
+            self.asm.refuse();
+            return;
+        };
+        let (dot, host) = (self.text(c"."), self.at_host());
         if move_mount {
+            let slash = self.text(c"/");
             if self.host_hears {
                 // What is moved onto it would come to the host.
-                let slash = self.text(c"/");
-                self.propagation(CWD.into(), slash, Propagation::single(PropagationKind::Private), false);
+                self.propagation(host, slash, Propagation::single(PropagationKind::Private), false);
             }
-            let (slash, empty, root) = (self.text(c"/"), self.empty(), self.root());
-            self.asm.call(
-                libc::SYS_move_mount,
-                &[root, empty, CWD.into(), slash, MOVE_MOUNT_F_EMPTY_PATH.into()],
-            );
-            self.asm.call(libc::SYS_fchdir, &[root]);
-            self.asm.call(libc::SYS_chroot, &[dot]);
+            let (empty, flags) = (self.empty(), MOVE_MOUNT_F_EMPTY_PATH);
+            self.asm.call(libc::SYS_move_mount, &[root.into(), empty, host, slash, flags.into()]);
+            self.change_root(root);
         } else {
+            self.asm.call(libc::SYS_fchdir, &[root.into()]);
             // After pivot_root(2) the old root lies over the new one, where we stand; of these calls only
             // umount2(2) looks up from there, so the other one needs a descriptor.
-            let old = self.host_hears.then(|| {
-                let (slash, flags) = (self.text(c"/"), libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC);
-                self.asm.call_to(libc::SYS_openat, &[CWD.into(), slash, flags.into()])
-            });
             self.asm.call(libc::SYS_pivot_root, &[dot, dot]);
-            if let Some(old) = old {
+            if self.host_hears {
                 // What is unmounted here must not be unmounted on the host.
-                let empty = self.empty();
-                self.propagation(old.into(), empty, Propagation::recursive(PropagationKind::Slave), true);
-                self.asm.close(old);
+                let (empty, slave) = (self.empty(), Propagation::recursive(PropagationKind::Slave));
+                self.propagation(old.into(), empty, slave, true);
             }
             self.asm.call(libc::SYS_umount2, &[dot, libc::MNT_DETACH.into()]);
         }
         let slash = self.text(c"/");
         self.asm.call(libc::SYS_chdir, &[slash]);
-        // From here on the root is where we stand, and nothing of the host's is needed any more.
-        for register in [self.root.take(), self.null.take(), self.empty.take()].into_iter().flatten() {
-            self.asm.tolerating(&[Errno::EBADF]);
-            self.asm.close(register);
+        self.asm.close(root);
+        self.asm.close(old);
+        if let Some(null) = self.null.take() {
+            self.asm.close(null);
         }
+        if let Some(empty) = self.empty.take() {
+            // There is one only if a directory was masked.
+            self.asm.tolerating(&[Errno::EBADF]);
+            self.asm.close(empty);
+        }
+        self.leave_host();
     }
 
     /// The host's null device: it cannot be what an image has put in its place.
@@ -205,9 +242,8 @@ impl Lower {
         if let Some(null) = self.null {
             return null;
         }
-        let path = self.text(c"/dev/null");
-        let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
-        let null = self.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
+        let null = self.open_on_host("/dev/null");
+        self.must_be_device(null, libc::S_IFCHR, libc::makedev(1, 3), Errno::ENODEV);
         self.null = Some(null);
         null
     }
@@ -225,7 +261,8 @@ impl Lower {
             }
         };
         let (done, file, attach) = (self.asm.label(), self.asm.label(), self.asm.label());
-        self.asm.tolerating(&[Errno::ENOENT, Errno::ENOTDIR]);
+        // There is nothing of that name to be hidden.
+        self.asm.tolerating(&[Errno::ENOENT]);
         let target = self.open_in_root(path, libc::O_PATH, 0);
         self.asm.jump_if_failed(target, done);
         let kind = self.file_type(target);
@@ -271,7 +308,7 @@ impl Lower {
     fn readonly_path(&mut self, path: &str) {
         let done = self.asm.label();
         let flags = CLONE | RECURSIVE | EMPTY;
-        self.asm.tolerating(&[Errno::ENOENT, Errno::ENOTDIR]);
+        self.asm.tolerating(&[Errno::ENOENT]);
         let target = self.open_in_root(path, libc::O_PATH, 0);
         self.asm.jump_if_failed(target, done);
         let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);

@@ -1,6 +1,7 @@
 //! The terminal: a pty of the container's own devpts, its master sent to whoever asked.
 
 use super::super::machine::{compare, last};
+use super::super::step::SlotId;
 use super::Lower;
 use super::rootfs::{CLONE, EMPTY};
 use crate::plan::assemble::{Arg, Reg};
@@ -12,13 +13,14 @@ const TIOCGPTPEER: u32 = 0x5441;
 impl Lower {
     pub(super) fn terminal(
         &mut self,
-        slot: usize,
+        slot: SlotId,
         size: Option<(u16, u16)>,
         uid: u32,
         console: bool,
         kept: bool,
     ) {
         let master = self.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
+        self.must_be_device(master, libc::S_IFCHR, libc::makedev(5, 2), Errno::ENODEV);
         let unlocked = self.asm.scratch(8);
         self.ioctl(master, libc::TIOCSPTLCK as u32, unlocked);
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -39,14 +41,19 @@ impl Lower {
         if console {
             self.console(slave);
         }
-        self.send(Self::slot(slot), master, b"/dev/ptmx", false);
-        self.asm.call(libc::SYS_close, &[Self::slot(slot).into()]);
+        let socket = self.slot(slot);
+        self.send(socket, master, b"/dev/ptmx", false);
+        self.asm.close(socket);
         self.asm.close(master);
         for target in 0..3 {
             self.asm.call(libc::SYS_dup3, &[slave.into(), target.into(), 0.into()]);
         }
-        self.ioctl(slave, libc::TIOCSCTTY as u32, 0.into());
         self.asm.close(slave);
+    }
+
+    /// The session's leader takes the terminal at its standard input.
+    pub(super) fn controlling_terminal(&mut self) {
+        self.asm.call(libc::SYS_ioctl, &[0.into(), (libc::TIOCSCTTY as u32).into(), 0.into()]);
     }
 
     /// Whoever relays the output has a terminal that ends lines, or a file that wants them as they are.

@@ -1,7 +1,10 @@
 //! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
 
 use super::super::explain::namespaces;
+use super::process::ProcessStep;
+use super::slot::SlotId;
 use crate::Phase;
+use crate::process::capability::Sets;
 use std::fmt;
 
 /// Why the stub gives the turn to the host side.
@@ -23,10 +26,16 @@ pub enum Turn {
     Listener,
     /// Everything is done but what `start` asks for: the process is to be recorded.
     Created,
+    /// The final process of two has come up late, and is to be recorded.
+    Born,
+    /// The next batch of mounts is to be opened and sent.
+    Mounts,
+    /// A mount has come that the stub has made for the host side.
+    Made,
 }
 
 impl Turn {
-    const CODES: [(Self, u8); 8] = [
+    const CODES: [(Self, u8); 11] = [
         (Self::IdMaps, b'u'),
         (Self::NetDevices, b'n'),
         (Self::Scope, b's'),
@@ -35,6 +44,9 @@ impl Turn {
         (Self::StartHooks, b'h'),
         (Self::Listener, b'l'),
         (Self::Created, b'w'),
+        (Self::Born, b'b'),
+        (Self::Mounts, b'm'),
+        (Self::Made, b'd'),
     ];
 
     /// The byte by which the stub says whose turn it is.
@@ -58,7 +70,9 @@ impl fmt::Display for Turn {
             Self::ContainerHooks => "the createContainer hooks",
             Self::StartHooks => "the startContainer hooks",
             Self::Listener => "the listener's way to the agent",
-            Self::Created => "the record",
+            Self::Created | Self::Born => "the record",
+            Self::Mounts => "more mounts",
+            Self::Made => "the mount to be taken",
         })
     }
 }
@@ -77,12 +91,17 @@ pub enum ControlStep {
     },
     /// Wait for the host side.
     AwaitHost(Turn),
+    /// Ask the host side for a batch of mounts, and take them.
+    ReceiveMounts {
+        /// Its number.
+        batch: usize,
+    },
     /// Everything is ready; tell the host side.
     Created,
     /// Wait for `start` to call.
     AwaitStart {
         /// The listening socket.
-        slot: usize,
+        slot: SlotId,
     },
     /// Only these stay open in the program.
     CloseDescriptors {
@@ -92,12 +111,17 @@ pub enum ControlStep {
     /// So do these.
     KeepDescriptors {
         /// The descriptors.
-        slots: Vec<usize>,
+        slots: Vec<SlotId>,
     },
-    /// Stay as PID 1, the program becomes a child.
+    /// Stay as PID 1, the program becomes a child. It is under what the program is under, cannot be looked into, and
+    /// gets no new privileges.
     StayAsInit {
         /// The program has the terminal.
         foreground: bool,
+        /// The capabilities that it keeps; all that it has if they are not named.
+        sets: Option<Sets>,
+        /// The filter and its flags, if it is not loaded yet.
+        filter: Option<(Vec<u8>, u64)>,
     },
     /// Find the program in PATH.
     FindProgram {
@@ -122,9 +146,19 @@ pub enum ControlStep {
 }
 
 impl ControlStep {
+    /// The init of a program with these capabilities, under this filter.
+    pub(crate) fn stay_as_init(foreground: bool, sets: Option<Sets>, filter: Option<&ProcessStep>) -> Self {
+        let filter = match filter {
+            Some(ProcessStep::Seccomp { filter, flags, listener: None }) => Some((filter.clone(), *flags)),
+            _ => None,
+        };
+        Self::StayAsInit { foreground, sets, filter }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Undumpable | Self::HandOver { .. } | Self::AwaitHost(_) => Phase::Launch,
+            Self::ReceiveMounts { .. } => Phase::Mount,
             Self::FindProgram { .. } | Self::Execute { .. } | Self::NoProgram => Phase::Exec,
             Self::Dumpable
             | Self::Created
@@ -147,6 +181,7 @@ impl fmt::Display for ControlStep {
                 write!(f, "clone the final process; new namespaces: {}", namespaces(*new))
             }
             Self::AwaitHost(turn) => write!(f, "wait for {turn}"),
+            Self::ReceiveMounts { .. } => f.write_str("take more mounts, opened by the host"),
             Self::Created => f.write_str("created"),
             Self::AwaitStart { .. } => f.write_str("wait for start"),
             Self::CloseDescriptors { preserve } => {

@@ -16,11 +16,12 @@ mod slot;
 
 pub use control::{ControlStep, Turn};
 pub use host::HostStep;
-pub use mount::{CgroupView, MountStep, Node, Source};
+pub use mount::{CgroupView, Component, MountStep, Node, Source};
 pub use namespace::{NamespaceStep, Which};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
-pub use slot::{Idmap, Owners, Slot};
+pub(crate) use slot::Slots;
+pub use slot::{Idmap, Owners, Slot, SlotId};
 
 use crate::Phase;
 use nix::errno::Errno;

@@ -1,5 +1,6 @@
 //! What is mounted or made in the root file system, in the compiler's terms.
 
+use super::slot::SlotId;
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
 use crate::sys::mount::attr;
 use nix::errno::Errno;
@@ -21,17 +22,21 @@ pub enum Source {
         kind: String,
         /// Its `source` string.
         source: String,
+        /// The owners of its files are mapped.
+        idmapped: bool,
         /// The detached mount.
-        slot: usize,
+        slot: SlotId,
     },
-    /// The tree at a path of the stub's own mount namespace.
+    /// The tree at a path of the host, as the stub's mount namespace has it.
     Path(String),
+    /// The tree at a path in the container, which an earlier mount may have put there.
+    Own(String),
     /// A tree that the host side has opened.
     Tree {
         /// Its path on the host.
         path: String,
         /// The detached copy.
-        slot: usize,
+        slot: SlotId,
     },
     /// What is mounted there already, with other options.
     Mounted {
@@ -62,10 +67,10 @@ impl MountStep {
     }
 
     /// The slot that it takes its mount from.
-    pub(crate) fn slot(&self) -> Option<usize> {
+    pub(crate) fn slot(&self) -> Option<SlotId> {
         match &self.from {
             Source::Made { slot, .. } | Source::Tree { slot, .. } => Some(*slot),
-            Source::New { .. } | Source::Path(_) | Source::Mounted { .. } => None,
+            Source::New { .. } | Source::Path(_) | Source::Own(_) | Source::Mounted { .. } => None,
         }
     }
 
@@ -74,13 +79,11 @@ impl MountStep {
         matches!(self.from, Source::Mounted { .. })
     }
 
-    /// The host's path, or the `source` string, of what was there before the stub: a tree, or a file system that the
-    /// host side has made.
+    /// The host's path of a tree that was there before the stub.
     pub(crate) fn source_outside(&self) -> Option<&str> {
         match &self.from {
             Source::Path(path) | Source::Tree { path, .. } => Some(path),
-            Source::Made { source, .. } => Some(source),
-            Source::New { .. } | Source::Mounted { .. } => None,
+            Source::Made { .. } | Source::New { .. } | Source::Own(_) | Source::Mounted { .. } => None,
         }
     }
 
@@ -89,7 +92,7 @@ impl MountStep {
         match &self.from {
             Source::New { kind, .. } | Source::Made { kind, .. } => Some(kind),
             Source::Mounted { kind } => kind.as_deref(),
-            Source::Path(_) | Source::Tree { .. } => None,
+            Source::Path(_) | Source::Own(_) | Source::Tree { .. } => None,
         }
     }
 
@@ -143,14 +146,16 @@ impl fmt::Display for MountStep {
         let bind = if self.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
         match &self.from {
             Source::Mounted { .. } => write!(f, "remount {destination}{options}"),
-            Source::Made { kind, .. } => {
-                write!(f, "mount {kind} on {destination}{options}, idmapped, made by the host")
+            Source::Made { kind, idmapped, .. } => {
+                let idmapped = if *idmapped { ", idmapped" } else { "" };
+                write!(f, "mount {kind} on {destination}{options}{idmapped}, made by the host")
             }
             Source::New { kind, .. } => {
                 write!(f, "mount {kind} on {destination}{options}")?;
                 self.label.as_ref().map_or(Ok(()), |label| write!(f, ", labelled {label}"))
             }
             Source::Path(path) => write!(f, "{bind} {path} on {destination}{options}"),
+            Source::Own(path) => write!(f, "{bind} the container's {path} on {destination}{options}"),
             Source::Tree { path, .. } => {
                 write!(f, "{bind} {path} on {destination}{options}, opened by the host")
             }
@@ -162,20 +167,46 @@ impl fmt::Display for MountStep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupView {
     /// Directory name below the mount point (`cpu,cpuacct`).
-    pub name: String,
+    pub name: Component,
     /// Other names for it, as symbolic links (`cpu`, `cpuacct`).
-    pub links: Vec<String>,
+    pub links: Vec<Component>,
     /// The container's own cgroup, as a host path.
     pub path: String,
     /// May be missing: an unprivileged caller makes cgroups where it can.
     pub optional: bool,
 }
 
+/// One component of a path: no slash is in it, and it is neither `.` nor `..`. What is looked up by name below a
+/// descriptor is one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component(String);
+
+impl Component {
+    /// A component; `None` if it is no name of a file.
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        let wrong = name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']);
+        (!wrong).then(|| Self(name.to_owned()))
+    }
+
+    /// The last component of an absolute path, and the directory above it.
+    pub(crate) fn last_of(path: &str) -> Option<(String, Self)> {
+        let (directory, name) = path.trim_end_matches('/').rsplit_once('/')?;
+        Some((format!("{directory}/"), Self::new(name)?))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A device node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Path in the container.
-    pub path: String,
+    /// The directory in the container, with a slash at its end.
+    pub directory: String,
+    /// Its name there.
+    pub name: Component,
     /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`, with permissions.
     pub mode: u32,
     /// Major number.
@@ -188,6 +219,13 @@ pub struct Node {
     pub bind: bool,
 }
 
+impl Node {
+    /// Its path, in the container and on the host.
+    pub(crate) fn path(&self) -> String {
+        format!("{}{}", self.directory, self.name.as_str())
+    }
+}
+
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.bind { "bind" } else { "make" };
@@ -197,7 +235,7 @@ impl fmt::Display for Node {
             _ => 'p',
         };
         let mode = self.mode & 0o7777;
-        write!(f, "{how} {} {kind} {}:{} {mode:o}", self.path, self.major, self.minor)
+        write!(f, "{how} {} {kind} {}:{} {mode:o}", self.path(), self.major, self.minor)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
 
 use super::super::explain::namespaces;
+use super::slot::SlotId;
 use crate::Phase;
 use crate::namespace::Kind;
 use nix::errno::Errno;
@@ -40,17 +41,17 @@ pub enum NamespaceStep {
     /// Write 0 to a v1 hierarchy's `tasks`.
     JoinCgroup {
         /// The open files.
-        slots: Vec<usize>,
+        slots: Vec<SlotId>,
     },
     /// Write 0 to the `tasks` file of a resctrl group.
     JoinResctrl {
         /// The open files.
-        slots: Vec<usize>,
+        slots: Vec<SlotId>,
     },
     /// setns(2).
     JoinNamespace {
         /// A namespace file, or the pidfd of a process.
-        slot: usize,
+        slot: SlotId,
         /// What is joined through it.
         which: Which,
     },

@@ -1,5 +1,6 @@
 //! What the program is given, and what it is under.
 
+use super::slot::SlotId;
 use crate::Phase;
 use crate::process::capability::{CapSet, Sets};
 use nix::errno::Errno;
@@ -45,7 +46,7 @@ pub enum ProcessStep {
     /// Open the terminal, send its master away.
     Terminal {
         /// The socket that takes the master.
-        slot: usize,
+        slot: SlotId,
         /// Height and width.
         size: Option<(u16, u16)>,
         /// Whose it is.
@@ -54,6 +55,17 @@ pub enum ProcessStep {
         console: bool,
         /// The caller relays it to a terminal of its own, which ends the lines.
         kept: bool,
+    },
+    /// The terminal at descriptor 0 becomes that of the session.
+    ControllingTerminal,
+    /// prlimit(2) of a hard limit that is to be set later, by a process without the right to raise it.
+    RaiseHardLimit {
+        /// `RLIMIT_*` as a number.
+        resource: u32,
+        /// As a name.
+        name: String,
+        /// The hard limit.
+        hard: u64,
     },
     /// A new session keyring.
     Keyring {
@@ -170,12 +182,19 @@ pub enum ProcessStep {
 }
 
 impl ProcessStep {
+    /// Whether it is a filter that an agent answers for.
+    pub(crate) fn has_listener(&self) -> bool {
+        matches!(self, Self::Seccomp { listener: Some(_), .. })
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Seccomp { .. } => Phase::Seccomp,
             Self::NewSession
             | Self::OomScoreAdj(_)
             | Self::Terminal { .. }
+            | Self::ControllingTerminal
+            | Self::RaiseHardLimit { .. }
             | Self::Keyring { .. }
             | Self::Rlimit { .. }
             | Self::Scheduler { .. }
@@ -206,7 +225,9 @@ impl ProcessStep {
                 let hint = "the user's key quota is used up; see /proc/key-users, or use --no-new-keyring";
                 when(Errno::EDQUOT, hint)
             }
-            Self::Rlimit { .. } => when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE"),
+            Self::Rlimit { .. } | Self::RaiseHardLimit { .. } => {
+                when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE")
+            }
             Self::WriteLabel { .. } => when(Errno::ENOENT, "is the AppArmor profile loaded?"),
             Self::Identity { .. } => when(Errno::EINVAL, "the id is not mapped into the user namespace"),
             Self::Capabilities { .. } => {
@@ -222,6 +243,7 @@ impl ProcessStep {
             Self::Seccomp { listener: None, .. }
             | Self::NewSession
             | Self::Terminal { .. }
+            | Self::ControllingTerminal
             | Self::Scheduler { .. }
             | Self::IoPriority(_)
             | Self::CpuAffinity { .. }
@@ -249,6 +271,8 @@ impl fmt::Display for ProcessStep {
                 f.write_str("open the terminal, send its master")?;
                 size.map_or(Ok(()), |(height, width)| write!(f, " ({width}x{height})"))
             }
+            Self::ControllingTerminal => f.write_str("terminal of the session"),
+            Self::RaiseHardLimit { name, hard, .. } => write!(f, "limit {name} may be {hard}"),
             Self::Keyring { name } => write!(f, "session keyring {name}"),
             Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
             Self::Scheduler { .. } => f.write_str("scheduler"),

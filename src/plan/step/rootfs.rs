@@ -1,6 +1,7 @@
 //! The root file system: attach, mount, protect, pivot.
 
-use super::mount::{CgroupView, MountStep, Node, option_words};
+use super::mount::{CgroupView, Component, MountStep, Node, option_words};
+use super::slot::SlotId;
 use crate::Phase;
 use crate::mount::Propagation;
 use crate::mount::options::{DataOption, MountOptions};
@@ -19,12 +20,21 @@ pub enum RootfsStep {
         /// Its path on the host.
         path: String,
         /// The detached copy, if the host side has opened it.
-        slot: Option<usize>,
+        slot: Option<SlotId>,
+    },
+    /// The root is an empty file system of the process's own, attached nowhere.
+    EmptyRoot,
+    /// A new file system, made and sent to the host side.
+    SendFileSystem {
+        /// Its type.
+        kind: String,
+        /// Its options.
+        options: Box<MountOptions>,
     },
     /// The tree in a slot, attached at a path of the stub's own mount namespace.
     AttachTree {
         /// The detached copy.
-        slot: usize,
+        slot: SlotId,
         /// The path.
         path: String,
     },
@@ -87,7 +97,7 @@ pub enum RootfsStep {
         /// The directory, with a slash at its end.
         directory: String,
         /// The name in it.
-        name: String,
+        name: Component,
     },
 }
 
@@ -107,6 +117,8 @@ impl RootfsStep {
             | Self::Pivot { .. }
             | Self::ReadonlyRoot
             | Self::RootPropagation(_)
+            | Self::EmptyRoot
+            | Self::SendFileSystem { .. }
             | Self::Unmount { .. } => Phase::Mount,
             Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } => Phase::Process,
         }
@@ -123,7 +135,11 @@ impl RootfsStep {
                 let link = "name the mount point itself, not a symbolic link that leads there";
                 when(Errno::EINVAL, nothing).or(when(Errno::ELOOP, link))
             }
+            Self::SendFileSystem { .. } => {
+                when(Errno::EPERM, "in a user namespace the host's own /proc must be wholly visible")
+            }
             Self::OpenUmask
+            | Self::EmptyRoot
             | Self::HostPropagation(_)
             | Self::Root { .. }
             | Self::AttachTree { .. }
@@ -147,12 +163,14 @@ impl fmt::Display for RootfsStep {
             Self::HostPropagation(propagation) => write!(f, "make the host's mounts {propagation}"),
             Self::Root { path, slot: None } => write!(f, "root {path}"),
             Self::Root { path, slot: Some(_) } => write!(f, "root {path}, opened by the host"),
+            Self::EmptyRoot => f.write_str("leave for an empty root"),
+            Self::SendFileSystem { kind, .. } => write!(f, "make {kind} and send it to the host"),
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "make the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { destination, options, views, .. } => {
-                let names: Vec<_> = views.iter().map(|view| &*view.name).collect();
+                let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
                 let names = names.join(" ");
                 write!(f, "cgroup hierarchies on {destination}: {names}{}", option_words(options))
             }
@@ -165,7 +183,7 @@ impl fmt::Display for RootfsStep {
             Self::Pivot { move_mount: true } => f.write_str("move the root, chroot"),
             Self::ReadonlyRoot => f.write_str("root read-only"),
             Self::RootPropagation(propagation) => write!(f, "root {propagation}"),
-            Self::Unmount { directory, name } => write!(f, "unmount {directory}{name}"),
+            Self::Unmount { directory, name } => write!(f, "unmount {directory}{}", name.as_str()),
         }
     }
 }

@@ -86,7 +86,7 @@ fn no_pivot(t: &Test, verb: &str) {
         let (trace, pid_file) = (t.dir().join("trace"), t.dir().join("pid"));
         let _ = fs::remove_file(&pid_file);
         let mut command = Command::new("strace");
-        command.args(["-f", "-e", "trace=pivot_root,chroot", "-o"]).arg(&trace).arg(t.program());
+        command.args(["-f", "-e", "trace=pivot_root", "-o"]).arg(&trace).arg(t.program());
         command.arg("--root").arg(t.root()).args([verb, "--bundle"]).arg(bundle.dir()).args(flag);
         command.arg("--pid-file").arg(&pid_file);
         // It follows the container to its end.
@@ -100,10 +100,10 @@ fn no_pivot(t: &Test, verb: &str) {
             t.runtime(["delete", bundle.id()]).output().success();
         }
         let text = fs::read_to_string(trace).unwrap();
-        (text.contains("pivot_root("), text.contains("chroot("))
+        text.contains("pivot_root(")
     };
-    assert_eq!(calls(None), (true, false));
-    assert_eq!(calls(Some("--no-pivot")), (false, true));
+    assert!(calls(None));
+    assert!(!calls(Some("--no-pivot")));
 }
 
 fn no_new_keyring(t: &Test, verb: &str) {
