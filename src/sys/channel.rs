@@ -2,7 +2,7 @@
 
 use super::{call, retry};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// socketpair(2): two connected AF_UNIX stream sockets, close-on-exec.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
@@ -26,7 +26,7 @@ fn socketpair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// Sends one byte; a peer that is gone is no error here, and raises no SIGPIPE.
 pub(crate) fn send(socket: impl AsFd) -> Result<(), Errno> {
-    match send_some(socket, &[1]) {
+    match send_some(socket.as_fd(), &[1]) {
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -39,20 +39,19 @@ pub(crate) fn send_packet(socket: impl AsFd, data: &[u8]) -> Result<(), Errno> {
 }
 
 /// sendto(2) to the peer; raises no SIGPIPE. How many bytes went.
-pub(super) fn send_some(socket: impl AsFd, data: &[u8]) -> Result<usize, Errno> {
-    let (socket, null) = (socket.as_fd(), std::ptr::null::<u8>());
-    let (fd, flags) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL);
+pub(super) fn send_some(socket: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
+    let (fd, flags, null) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL, std::ptr::null::<u8>());
     // SAFETY: the data is there until the call has returned; there is no address.
     unsafe { call!(libc::SYS_sendto, fd, data.as_ptr(), data.len(), flags, null, 0) }.map(|n| n as usize)
 }
 
 /// Writes `data` at `offset` of a file, and makes the file whole pages long.
 pub(crate) fn fill(file: impl AsFd, offset: usize, data: &[u8]) -> Result<(), Errno> {
-    let file = file.as_fd();
+    let fd = file.as_fd();
     // SAFETY: no argument is an address.
     unsafe {
-        call!(libc::SYS_ftruncate, file.as_raw_fd(), (offset + data.len()).next_multiple_of(4096))?;
-        call!(libc::SYS_lseek, file.as_raw_fd(), offset, libc::SEEK_SET)?;
+        call!(libc::SYS_ftruncate, fd.as_raw_fd(), (offset + data.len()).next_multiple_of(4096))?;
+        call!(libc::SYS_lseek, fd.as_raw_fd(), offset, libc::SEEK_SET)?;
     }
     super::fs::write_all(file, data)
 }

@@ -65,6 +65,7 @@ fn read_some(fd: BorrowedFd<'_>, room: usize, out: &mut Vec<u8>) -> Result<usize
 }
 
 /// write(2); how many bytes went.
+#[inline(never)] // One copy for all that write.
 fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
     // SAFETY: the data is there until the call has returned.
     retry(|| unsafe { call!(libc::SYS_write, fd.as_raw_fd(), data.as_ptr(), data.len()) }).map(|n| n as usize)
@@ -72,12 +73,16 @@ fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
 
 /// Reads until the end of the file.
 pub(crate) fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
+    read_to_end(fd.as_fd(), limit)
+}
+
+fn read_to_end(fd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut out: Vec<u8> = Vec::with_capacity(4096.min(limit));
     loop {
         if out.len() == out.capacity() {
             out.reserve(out.len().max(4096));
         }
-        if read_some(fd.as_fd(), limit + 1 - out.len(), &mut out)? == 0 {
+        if read_some(fd, limit + 1 - out.len(), &mut out)? == 0 {
             return Ok(out);
         }
         if out.len() > limit {

@@ -121,7 +121,7 @@ impl Netlink {
         let mut bytes = message.0.clone();
         let length = bytes.len() as u32;
         bytes[..4].copy_from_slice(&length.to_ne_bytes());
-        retry(|| channel::send_some(&self.0, &bytes))?;
+        retry(|| channel::send_some(self.0.as_fd(), &bytes))?;
         let (mut answers, mut buffer) = (Vec::new(), vec![0u8; LONGEST]);
         let mut interrupted = false;
         loop {

@@ -15,6 +15,7 @@ pub(crate) fn lines(documentation: &Documentation<'_>, id: u64, path: &str) -> V
     match kind {
         "module" => lines.push(line(path, format!("pub mod {path}"))),
         "function" => lines.push(function(documentation, inner, path)),
+        "macro" => lines.push(line(path, format!("pub macro {path}!"))),
         "constant" => lines.push(line(path, format!("pub const {path}: {}", text(&inner["type"])))),
         "type_alias" => {
             lines.push(line(path, format!("pub type {path}{names} = {}{conditions}", text(&inner["type"]))));
@@ -111,6 +112,9 @@ fn associated(documentation: &Documentation<'_>, id: u64, own: &Value, path: &st
     (path, text + &condition)
 }
 
+/// Traits of the compiler's own, which come with derived ones.
+const DERIVED: [&str; 2] = ["StructuralPartialEq", "TrivialClone"];
+
 /// A type, and a trait that somebody has implemented for it (not one which the compiler finds by itself).
 pub(crate) fn implementation(documentation: &Documentation<'_>, item: &Value) -> Option<(String, String)> {
     let own = item["inner"].get("impl")?;
@@ -120,6 +124,6 @@ pub(crate) fn implementation(documentation: &Documentation<'_>, item: &Value) ->
     }
     let name = named(documentation, &own["trait"]);
     let (_, conditions) = generics(documentation, &own["generics"]);
-    (name != "StructuralPartialEq")
+    (!DERIVED.contains(&name.as_str()))
         .then(|| (type_text(documentation, &own["for"]), format!("{name}{conditions}")))
 }

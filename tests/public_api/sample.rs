@@ -35,6 +35,17 @@ pub use hidden::{Shown, shown};
 /// Which lets out what it should not.
 pub fn leaks(_: &hidden::Leaked) {}
 
+/// Not in the documentation, and yet there.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! entry {
+    () => {};
+}
+
+/// Not in the documentation, and yet there.
+#[doc(hidden)]
+pub fn secret() {}
+
 /// A result.
 pub type Outcome<T> = Result<T, std::io::Error>;
 
