@@ -3,7 +3,7 @@
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `traced` is stopped by its parent once it has executed the runtime.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -67,6 +67,7 @@ fn apply(name: &str, value: &str) {
             set.thread_block().unwrap();
         }
         "guard" => {}
+        "traced" => nix::sys::ptrace::traceme().unwrap(),
         "cgroup2" => see_cgroup2_alone(),
         "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),

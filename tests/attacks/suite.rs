@@ -1,0 +1,21 @@
+//! Attacks: whatever a hostile image, process, user or manager could try against the runtime. A win fails its test.
+//!
+//! `tests/attacks/run --rounds 100000 [NAME…]` is the long form. The table at the end says how often each attack was
+//! tried and how often it won; docs/SECURITY.md has it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+
+mod dotdot;
+mod joining;
+mod play;
+
+fn main() -> std::process::ExitCode {
+    kit::stage::set();
+    let code = kit::main(env!("CARGO_BIN_EXE_orlop"), cases);
+    kit::score::print();
+    code
+}
+
+fn cases() -> Vec<kit::Case> {
+    let rooms = [dotdot::cases(), joining::cases()];
+    rooms.into_iter().flatten().collect()
+}
