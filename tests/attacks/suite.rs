@@ -7,6 +7,7 @@
 mod dotdot;
 mod joining;
 mod play;
+mod stepping;
 
 fn main() -> std::process::ExitCode {
     kit::stage::set();
@@ -16,6 +17,6 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [dotdot::cases(), joining::cases()];
+    let rooms = [dotdot::cases(), joining::cases(), stepping::cases()];
     rooms.into_iter().flatten().collect()
 }

@@ -46,6 +46,8 @@ struct Tracee {
 /// A tracer: the thread that made it, and no other, may use it.
 pub struct Tracer {
     tracees: BTreeMap<i32, Tracee>,
+    /// Orphans among them are this process's to reap, once more than the tracer's.
+    ended: Vec<i32>,
 }
 
 impl Default for Tracer {
@@ -57,7 +59,7 @@ impl Default for Tracer {
 impl Tracer {
     /// One with nothing to trace yet.
     pub fn new() -> Self {
-        Self { tracees: BTreeMap::new() }
+        Self { tracees: BTreeMap::new(), ended: Vec::new() }
     }
 
     /// The processes that stand still, or run on, below it.
@@ -65,11 +67,18 @@ impl Tracer {
         self.tracees.keys().copied().collect()
     }
 
-    /// Starts a command; its output goes to the two files. It is stopped before its first instruction.
-    pub fn start(&mut self, program: &Path, words: &[String], env: &[(String, String)], files: [&Path; 2]) -> i32 {
+    /// Starts a command in a directory; its output goes to the two files. It is stopped before its first instruction.
+    pub fn start(
+        &mut self,
+        program: &Path,
+        words: &[String],
+        env: &[(String, String)],
+        cwd: &Path,
+        files: [&Path; 2],
+    ) -> i32 {
         let mut command = Command::new("/proc/self/exe");
         command.args([wrap::NAME, "traced", "--"]).arg(program).args(words);
-        command.env_clear().envs(env.iter().cloned()).stdin(Stdio::null());
+        command.current_dir(cwd).env_clear().envs(env.iter().cloned()).stdin(Stdio::null());
         let [out, err] = files.map(|path| Stdio::from(fs::File::create(path).unwrap()));
         let child = command.stdout(out).stderr(err).spawn().unwrap();
         let pid = child.id() as i32;
@@ -114,6 +123,7 @@ impl Tracer {
             };
             if let Some((pid, code)) = ended {
                 self.tracees.remove(&pid);
+                self.ended.push(pid);
                 observe(pid, At::End);
                 if until == Some(pid) {
                     return Some(code);
@@ -158,6 +168,9 @@ impl Drop for Tracer {
     fn drop(&mut self) {
         for pid in self.tracees.keys() {
             crate::sys::kill(*pid, libc::SIGKILL);
+        }
+        for pid in self.ended.drain(..) {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
         }
         let begun = Instant::now();
         while !self.tracees.is_empty() && begun.elapsed() < Duration::from_secs(5) {
