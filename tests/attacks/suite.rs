@@ -4,10 +4,20 @@
 //! tried and how often it won; docs/SECURITY.md has it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod cgroups;
+mod descriptors;
 mod dotdot;
+mod executable;
+mod files;
+mod hot;
+mod inside;
 mod joining;
+mod manager;
+mod many;
 mod play;
+mod shared;
 mod stepping;
+mod stopped;
 
 fn main() -> std::process::ExitCode {
     kit::stage::set();
@@ -17,6 +27,6 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [dotdot::cases(), joining::cases(), stepping::cases()];
+    let rooms = [dotdot::cases(), joining::cases(), stepping::cases(), inside::cases(), executable::cases(), hot::cases(), descriptors::cases(), many::cases(), stopped::cases(), shared::cases(), cgroups::cases(), files::cases(), manager::cases()];
     rooms.into_iter().flatten().collect()
 }

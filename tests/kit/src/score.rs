@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 /// Rounds of one race where ORLOP_ATTACK_ROUNDS says nothing else.
 const ROUNDS: u64 = 240;
+/// How much is told of a win.
+const LENGTH: usize = 400;
 /// How many wins are described.
 const TOLD: usize = 6;
 
@@ -50,7 +52,7 @@ impl Score {
     /// The last attempt has won.
     pub fn win(&mut self, how: impl Into<String>) {
         self.wins += 1;
-        let how = how.into();
+        let how: String = how.into().chars().take(LENGTH).collect();
         if self.told.len() < TOLD && !self.told.contains(&how) {
             self.told.push(how);
         }
