@@ -49,7 +49,8 @@ fn remove(dir: &Path, chain: &[&OsStr]) {
 }
 
 fn names_without_an_encoding(t: &Test) {
-    let mut score = Score::new(t, "cgroups with names that are not UTF-8 below the container's: delete leaves something");
+    let mut score =
+        Score::new(t, "cgroups with names that are not UTF-8 below the container's: delete leaves something");
     for name in NAMES.map(OsStr::from_bytes) {
         let container = t.bundle().probe("sleep").start();
         let homes = homes(container.id());
@@ -60,8 +61,15 @@ fn names_without_an_encoding(t: &Test) {
         let output = container.command("delete", &["--force"]).output();
         container.wait();
         let left: Vec<&PathBuf> = homes.iter().filter(|dir| dir.exists()).collect();
-        let won = (output.code() != 0 || !left.is_empty())
-            .then(|| format!("{name:?}: exit {}, {} left: {}", output.code(), left.len(), output.stderr.trim()));
+        let won = (output.code() != 0 || !left.is_empty()).then(|| {
+            format!(
+                "{}: exit {}, {} left: {}",
+                name.display(),
+                output.code(),
+                left.len(),
+                output.stderr.trim()
+            )
+        });
         score.attempt(won);
         for dir in &homes {
             remove(dir, &[name, OsStr::new("inner"), name]);
@@ -89,7 +97,8 @@ fn a_process_below_such_a_name(t: &Test) {
     let mut score = Score::new(t, what);
     for words in [&["kill", "--all"][..], &["delete", "--force"]] {
         for name in NAMES.map(OsStr::from_bytes) {
-            let bundle = t.bundle().without_namespace("pid").only_mounts(&["/dev"]).probe("spawn sleep , sleep");
+            let bundle =
+                t.bundle().without_namespace("pid").only_mounts(&["/dev"]).probe("spawn sleep , sleep");
             let container = bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths").start();
             t.wait_for("the child", || !lines(&container).is_empty());
             let hidden = lines(&container)[0]["spawned"].as_i64().unwrap() as i32;
@@ -110,7 +119,9 @@ fn a_process_below_such_a_name(t: &Test) {
             // A zombie has been killed.
             let status = fs::read_to_string(format!("/proc/{hidden}/stat")).unwrap_or_default();
             let alive = !status.is_empty() && !status.contains(") Z ");
-            score.attempt(alive.then(|| format!("{name:?}: {} ({listed:?}): {}", words.join(" "), output.stderr.trim())));
+            score.attempt(alive.then(|| {
+                format!("{}: {} ({listed:?}): {}", name.display(), words.join(" "), output.stderr.trim())
+            }));
             kit::sys::kill(hidden, libc::SIGKILL);
             container.command("delete", &["--force"]).output();
             container.wait();
@@ -132,11 +143,13 @@ fn a_process_below_such_a_name(t: &Test) {
 /// Deeper than a path can say.
 fn a_deep_tree(t: &Test) {
     const DEPTH: usize = 2500;
-    let mut score = Score::new(t, "a tree of 2500 cgroups in each other below the container's: delete leaves something");
+    let mut score =
+        Score::new(t, "a tree of 2500 cgroups in each other below the container's: delete leaves something");
     let container = t.bundle().probe("sleep").start();
     // One hierarchy of those is enough for the kernel.
     let homes = homes(container.id());
-    let home = homes.iter().find(|dir| dir.to_string_lossy().contains("systemd")).or(homes.first()).unwrap().clone();
+    let home =
+        homes.iter().find(|dir| dir.to_string_lossy().contains("systemd")).or(homes.first()).unwrap().clone();
     let name = OsStr::new("d");
     let mut at = directory(&home).unwrap();
     let mut depth = 0;

@@ -18,7 +18,8 @@ fn output_to(path: &Path) -> Stdio {
 fn foreign(report: &Value, before: &[String]) -> Option<String> {
     let list = report["fds"].as_object().cloned().unwrap_or_default();
     let of_runtime = |link: &str| {
-        link.starts_with("/memfd:orlop") || link.starts_with("anon_inode:[pidfd]")
+        link.starts_with("/memfd:orlop")
+            || link.starts_with("anon_inode:[pidfd]")
             || (link.starts_with("socket:") && !before.iter().any(|known| known == link))
     };
     list.iter().find_map(|(number, link)| {
@@ -29,7 +30,10 @@ fn foreign(report: &Value, before: &[String]) -> Option<String> {
 
 fn own_descriptors() -> Vec<String> {
     let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
-    entries.filter_map(|entry| fs::read_link(entry.path()).ok()).map(|to| to.to_string_lossy().into_owned()).collect()
+    entries
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .map(|to| to.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The last whole line that a container has printed.
@@ -46,12 +50,17 @@ fn preserved_by_the_library(t: &Test) {
     bundle.write();
     let bundle = orlop::bundle::Bundle::load(bundle.dir()).unwrap();
     let runtime = Runtime::new(t.root()).unwrap();
-    for (listen_fds, preserve_fds) in [(0, 8), (0, 40), (0, 200), (0, 600), (3, 100), (600, 0), (0, u32::MAX - 3)] {
+    for (listen_fds, preserve_fds) in
+        [(0, 8), (0, 40), (0, 200), (0, 600), (3, 100), (600, 0), (0, u32::MAX - 3)]
+    {
         let (id, out) = (t.id(), t.dir().join(format!("out-{listen_fds}-{preserve_fds}")));
         let before = own_descriptors();
-        let options = CreateOptions { preserve_fds, listen_fds, stdio: output_to(&out), ..CreateOptions::default() };
+        let options =
+            CreateOptions { preserve_fds, listen_fds, stdio: output_to(&out), ..CreateOptions::default() };
         // Refused is as good.
-        let made = runtime.create(&id, &bundle, &options).and_then(|container| container.start().map(|()| container));
+        let made = runtime
+            .create(&id, &bundle, &options)
+            .and_then(|container| container.start().map(|()| container));
         let won = made.ok().and_then(|container| {
             t.wait_for("a report", || last(&out).is_object());
             let won = foreign(&last(&out), &before);

@@ -39,7 +39,10 @@ fn kept_and_overwritten(t: &Test) {
     (0..count).for_each(|_| score.round());
     for line in &had {
         if line["written"] == true {
-            score.win(format!("{} was written to", line["had"].as_str().unwrap_or("").split(' ').next().unwrap_or("")));
+            score.win(format!(
+                "{} was written to",
+                line["had"].as_str().unwrap_or("").split(' ').next().unwrap_or("")
+            ));
         }
     }
     score.end();

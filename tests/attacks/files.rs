@@ -21,8 +21,16 @@ fn open_directory(t: &Test, name: &str) -> PathBuf {
 
 /// Links to the canary's bird under every name that the next processes could choose.
 fn plant(dir: &std::path::Path, canary: &Canary, name: &str) {
-    for pid in (1..600).map(|ahead| std::process::id() as i32 + ahead) {
-        for planted in [format!(".{name}.{pid}"), format!("{name}.{pid}"), format!(".{name}-{pid}"), format!("{name}.tmp")] {
+    // The last number that was given; what runs beside this test takes some too.
+    let text = fs::read_to_string("/proc/loadavg").unwrap();
+    let last: i32 = text.split_whitespace().last().unwrap().parse().unwrap();
+    for pid in last..last + 400 {
+        for planted in [
+            format!(".{name}.{pid}"),
+            format!("{name}.{pid}"),
+            format!(".{name}-{pid}"),
+            format!("{name}.tmp"),
+        ] {
             let _ = symlink(canary.dir.join("bird"), dir.join(planted));
         }
     }
@@ -32,16 +40,16 @@ fn plant(dir: &std::path::Path, canary: &Canary, name: &str) {
 }
 
 fn pid_file(t: &Test) {
-    let mut score = Score::new(t, "--pid-file in a directory of another user: links under the names it could use");
+    let mut score =
+        Score::new(t, "--pid-file in a directory of another user: links under the names it could use");
     let canary = Canary::new(t);
     let dir = open_directory(t, "theirs");
-    // Numbers are given in turn: this many are planted ahead.
-    plant(&dir, &canary, "pid");
     let path = dir.join("pid").display().to_string();
     let flag = format!("--pid-file={path}");
     for verb in ["run", "create", "exec"] {
+        let container = t.bundle().probe("sleep").start();
         let _ = fs::remove_file(dir.join("pid"));
-        symlink(canary.dir.join("bird"), dir.join("pid")).unwrap();
+        plant(&dir, &canary, "pid");
         match verb {
             "run" => drop(t.bundle().probe("exit 0").command("run", &[&flag]).output()),
             "create" => {
@@ -56,7 +64,6 @@ fn pid_file(t: &Test) {
                 }
             }
             _ => {
-                let container = t.bundle().probe("sleep").start();
                 t.runtime(["exec", &flag, container.id(), "/probe", "exit", "0"]).output();
             }
         }
@@ -74,7 +81,12 @@ fn log_file(t: &Test) {
         let _ = fs::remove_file(&log);
         symlink(canary.dir.join(target), &log).unwrap();
         let log = log.display().to_string();
-        t.bundle().set("/process/args", kit::json!(["/none"])).global("--debug").global("--log").global(&log).try_run();
+        t.bundle()
+            .set("/process/args", kit::json!(["/none"]))
+            .global("--debug")
+            .global("--log")
+            .global(&log)
+            .try_run();
         score.attempt(canary.hurt());
     }
     score.end();
@@ -105,16 +117,20 @@ fn specification(t: &Test) {
 
 fn checkpoint(t: &Test) {
     t.only_orlop("its way to criu is its own");
-    let mut score = Score::new(t, "checkpoint into a directory whose files are links to a file of the host's (criu itself is played)");
+    let mut score = Score::new(
+        t,
+        "checkpoint into a directory whose files are links to a file of the host's (criu itself is played)",
+    );
     let canary = Canary::new(t);
     let criu = Criu::new(t);
     for name in ["descriptors.json", "orlop.json"] {
         let dir = open_directory(t, name);
         symlink(canary.dir.join("bird"), dir.join(name)).unwrap();
-        plant(&dir, &canary, name);
         let container = t.bundle().probe("sleep").start();
+        plant(&dir, &canary, name);
         let image = dir.display().to_string();
-        let words = ["--image-path", &image, "--work-path", &image, "--leave-running", "--empty-ns", "network"];
+        let words =
+            ["--image-path", &image, "--work-path", &image, "--leave-running", "--empty-ns", "network"];
         criu.found_by(container.command("checkpoint", &words)).output();
         score.attempt(canary.hurt().map(|how| format!("{name}: {how}")));
     }
@@ -133,7 +149,9 @@ fn state_root(t: &Test) {
         bundle.write();
         let call = t.bare(["run", "--bundle", &bundle.dir().display().to_string(), bundle.id()]).root(&root);
         let output = call.output();
-        score.attempt((output.code() == 0).then(|| format!("a root of user {owner} with mode {mode:o} is used")));
+        score.attempt(
+            (output.code() == 0).then(|| format!("a root of user {owner} with mode {mode:o} is used")),
+        );
     }
     score.end();
 }

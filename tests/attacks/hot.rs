@@ -34,7 +34,11 @@ fn writable(container: &Container<'_>, points: &[&str]) -> Vec<String> {
 }
 
 fn victim(t: &Test) -> Bundle<'_> {
-    t.bundle().set("/root/readonly", false).link("/data", "/proc/sys").link("/deep/link", "../proc").link("/etc/up", "/")
+    t.bundle()
+        .set("/root/readonly", false)
+        .link("/data", "/proc/sys")
+        .link("/deep/link", "../proc")
+        .link("/etc/up", "/")
 }
 
 const PROTECTED: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/bus", "/proc/irq"];
@@ -59,7 +63,8 @@ fn remount_of_what_protects(t: &Test) {
     t.only_orlop("its command is an experiment");
     let what = "a hot remount (rw), or a mount, of a mask or a read-only path of the configuration itself";
     let mut score = Score::new(t, what);
-    for destination in PROTECTED.iter().chain(&["/proc/./sys", "//proc/sys/", "/sys/firmware", "/proc/keys"]) {
+    for destination in PROTECTED.iter().chain(&["/proc/./sys", "//proc/sys/", "/sys/firmware", "/proc/keys"])
+    {
         let container = victim(t).probe("sleep").start();
         let file = list(t, "mounts", &read_write(destination));
         t.runtime(["mounts", "add", container.id(), &file.to_string_lossy()]).output();
@@ -74,8 +79,10 @@ fn remount_of_what_protects(t: &Test) {
         let clean = destination.replace("/./", "/").replace("//", "/");
         let clean = clean.trim_end_matches('/');
         let there = table.lines().any(|line| line.split(' ').nth(4) == Some(clean));
-        score.attempt((!there && fs::metadata(format!("/proc/{}/root{clean}", container.pid())).is_ok())
-            .then(|| format!("{destination}: what was mounted on it is gone")));
+        score.attempt(
+            (!there && fs::metadata(format!("/proc/{}/root{clean}", container.pid())).is_ok())
+                .then(|| format!("{destination}: what was mounted on it is gone")),
+        );
     }
     score.end();
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![start_container_hook, init, init_of_another]
+    kit::cases![start_container_hook, init, init_seen_from_the_host]
 }
 
 /// A filter which allows nearly everything: enough to tell whether there is one.
@@ -22,7 +22,9 @@ const RESTRICTED: [(&str, Restriction); 6] = [
     ("the template", |bundle| {
         bundle.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "hard": 200, "soft": 100}]))
     }),
-    ("a user", |bundle| bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7]}))),
+    ("a user", |bundle| {
+        bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7]}))
+    }),
     ("a filter", |bundle| bundle.set("/linux/seccomp", filter())),
     ("a filter without no-new-privileges", |bundle| {
         bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false)
@@ -37,7 +39,8 @@ const MAY: [&str; 9] =
 
 /// The hook's program is the image's: it gets what the container's program gets.
 fn start_container_hook(t: &Test) {
-    let what = "a startContainer hook of the image has what its program has not (by configuration and property)";
+    let what =
+        "a startContainer hook of the image has what its program has not (by configuration and property)";
     let (mut score, mut broken) = (Score::new(t, what), Vec::new());
     for (n, (name, restrict)) in RESTRICTED.into_iter().enumerate() {
         for verb in ["run", "create"] {
@@ -45,7 +48,8 @@ fn start_container_hook(t: &Test) {
             fs::create_dir(&loot).unwrap();
             fs::set_permissions(&loot, fs::Permissions::from_mode(0o777)).unwrap();
             let bundle = restrict(t.bundle()).mount("bind", &loot, "/loot", &["bind", "rw"]);
-            let hook = json!({"path": "/probe", "args": ["probe", "hook", "/loot/hook"], "env": ["ORLOP_PROBE=1"]});
+            let hook =
+                json!({"path": "/probe", "args": ["probe", "hook", "/loot/hook"], "env": ["ORLOP_PROBE=1"]});
             let bundle = bundle.push("/hooks/startContainer", hook).probe("hook /loot/program , exit 0");
             let ended = if verb == "create" {
                 let container = bundle.create();
@@ -69,7 +73,11 @@ fn start_container_hook(t: &Test) {
             for property in MAY {
                 let differs = hook[property] != program[property];
                 score.attempt(differs.then(|| {
-                    format!("{name}, {verb}: {property} {} and not {}", short(&hook[property]), short(&program[property]))
+                    format!(
+                        "{name}, {verb}: {property} {} and not {}",
+                        short(&hook[property]),
+                        short(&program[property])
+                    )
                 }));
             }
         }
@@ -88,19 +96,23 @@ const LOOK: &str = "read /proc/1/status , read /proc/self/status , open /proc/1/
 
 fn init(t: &Test) {
     t.only_orlop("its PID 1 is its own");
-    let what = "PID 1 of --init has what the program has not, or opens itself to it (by configuration and property)";
+    let what =
+        "PID 1 of --init has what the program has not, or opens itself to it (by configuration and property)";
     let mut score = Score::new(t, what);
     for (name, restrict) in RESTRICTED {
         let bundle = restrict(t.bundle()).probe(LOOK);
         let said = bundle.command("run", &["--init"]).output().success().lines();
         let field = |n: usize, name: &str| {
             let text = said[n]["read"].as_str().unwrap_or_default().to_owned();
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));
             line.unwrap_or_else(|| panic!("no {name} in {said:?}")).trim().to_owned()
         };
         for property in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             let (init, own) = (hex(&field(0, property)), hex(&field(1, property)));
-            score.attempt((init & !own != 0).then(|| format!("{name}: {property} {init:#x}, the program's {own:#x}")));
+            score.attempt(
+                (init & !own != 0).then(|| format!("{name}: {property} {init:#x}, the program's {own:#x}")),
+            );
         }
         for property in ["NoNewPrivs", "Seccomp", "Seccomp_filters", "Uid", "Gid", "Groups"] {
             let (init, own) = (field(0, property), field(1, property));
@@ -118,13 +130,14 @@ fn hex(text: &str) -> u64 {
 }
 
 /// PID 1 as the host sees it, by its own files.
-fn init_of_another(t: &Test) {
+fn init_seen_from_the_host(t: &Test) {
     t.only_orlop("its PID 1 is its own");
     let what = "PID 1 of --init holds a directory, file or socket of the host's";
     let mut score = Score::new(t, what);
     let canary = Canary::new(t);
     for (name, restrict) in RESTRICTED {
-        let bundle = restrict(t.bundle()).mount("bind", &canary.dir, "/c", &["bind", "ro"]).probe("say ready , sleep");
+        let bundle =
+            restrict(t.bundle()).mount("bind", &canary.dir, "/c", &["bind", "ro"]).probe("say ready , sleep");
         let container = bundle.create_with(&["--init"]);
         container.start();
         t.wait_for("the program", || !lines(&container).is_empty());

@@ -4,6 +4,7 @@
 //! or descriptors. The prowler (`tests/kit/src/probe/prowl.rs`) looks for processes of others in its pid namespace
 //! and takes of them what it can, while the host lets one process after the other join.
 
+use crate::inside::filter;
 use crate::play::{Caller, Canary, lines, turn, with_capabilities};
 use kit::score::rounds;
 use kit::{Bundle, Case, Container, Score, Test, json};
@@ -68,15 +69,23 @@ impl<'t> Yard<'t> {
         }
         assert_eq!(self.container.status(), "running", "the prowler has ended");
         let hurt = self.canary.hurt();
-        let mut host = Score::part(self.test, "host", &format!("{what}: the host's files through its /proc/N"));
-        let mut power = Score::part(self.test, "power", &format!("{what}: its memory or sockets while it has more capabilities"));
+        let mut host =
+            Score::part(self.test, "host", &format!("{what}: the host's files through its /proc/N"));
+        let mut power = Score::part(
+            self.test,
+            "power",
+            &format!("{what}: its memory or sockets while it has more capabilities"),
+        );
         (0..count).for_each(|_| {
             host.round();
             power.round();
         });
         for wins in had.values() {
-            let (of_host, of_power): (Vec<_>, Vec<_>) = wins.iter().partition(|(kind, _)| HELD.contains(&kind.as_str()));
-            let told = |list: Vec<&(String, String)>| list.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join(", ");
+            let (of_host, of_power): (Vec<_>, Vec<_>) =
+                wins.iter().partition(|(kind, _)| HELD.contains(&kind.as_str()));
+            let told = |list: Vec<&(String, String)>| {
+                list.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join(", ")
+            };
             if !of_host.is_empty() {
                 host.win(told(of_host));
             }
@@ -102,7 +111,7 @@ fn exec(t: &Test) {
 fn exec_as_user(t: &Test) {
     let yard = Yard::new(t, 0, |bundle| bundle);
     let id = yard.container.id().to_owned();
-    yard.watch("exec as another user", rounds() / 2, |caller| {
+    yard.watch("exec as another user", rounds() / 3, |caller| {
         caller.call(&["exec", "--user", "1000:1000", &id, "/probe", "exit", "0"]);
     });
 }
@@ -110,13 +119,11 @@ fn exec_as_user(t: &Test) {
 /// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN: the one capability that a process may have which the
 /// container's program does not get.
 fn exec_with_filter(t: &Test) {
-    let filter = json!({"defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ERRNO"}]});
     let yard = Yard::new(t, CAP_SYS_ADMIN, |bundle| {
-        bundle.set("/linux/seccomp", filter).set("/process/noNewPrivileges", false)
+        bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false)
     });
     let id = yard.container.id().to_owned();
-    yard.watch("exec below a filter, without no-new-privileges", rounds() / 2, |caller| {
+    yard.watch("exec below a filter, without no-new-privileges", rounds() / 3, |caller| {
         caller.call(&["exec", &id, "/probe", "exit", "0"]);
     });
 }
@@ -134,7 +141,7 @@ fn mounts(t: &Test) {
     ]);
     fs::write(&list, mounts.to_string()).unwrap();
     let list = list.to_string_lossy().into_owned();
-    yard.watch("mounts add and remove", rounds(), |caller| {
+    yard.watch("mounts add and remove", rounds() / 2, |caller| {
         caller.call(&["mounts", "add", &id, &list]);
         caller.call(&["mounts", "remove", &id, &list]);
     });
@@ -144,19 +151,20 @@ fn container_in_its_pid_namespace(t: &Test) {
     let yard = Yard::new(t, 0, |bundle| bundle);
     let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
     second.write();
-    yard.watch("run of a second container in the pid namespace", rounds(), |caller| {
+    yard.watch("run of a second container in the pid namespace", rounds() / 2, |caller| {
         caller.run(&second);
     });
 }
 
 fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
     let yard = Yard::new(t, 0, |bundle| bundle);
-    let second = capable(t.bundle()).user_namespace(200_000).join("pid", &yard.pid_namespace()).probe("exit 0");
+    let second =
+        capable(t.bundle()).user_namespace(200_000).join("pid", &yard.pid_namespace()).probe("exit 0");
     // A procfs of that pid namespace is not for this user namespace to mount.
     let second = second.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     second.write();
     let what = "the same with a user namespace of its own";
-    yard.watch(what, rounds() / 2, |caller| {
+    yard.watch(what, rounds() / 3, |caller| {
         caller.run(&second);
     });
 }
@@ -164,11 +172,12 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
 fn start_container_hook(t: &Test) {
     let yard = Yard::new(t, 0, |bundle| bundle);
     let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
-    let second = second.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]}));
+    let second =
+        second.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]}));
     second.write();
     let dir = second.dir().to_string_lossy().into_owned();
     let what = "hook startContainer of a second container in the pid namespace";
-    yard.watch(what, rounds() / 2, |caller| {
+    yard.watch(what, rounds() / 3, |caller| {
         caller.call(&["run", "--bundle", &dir, second.id()]);
     });
 }

@@ -12,14 +12,25 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![deaf_manager, descriptors_for_the_manager, flooded_manager, systemd_properties, criu_configuration]
+    kit::cases![
+        deaf_manager,
+        descriptors_for_the_manager,
+        flooded_manager,
+        systemd_properties,
+        criu_configuration
+    ]
 }
+
+/// How long a command may wait for a manager.
+const LIMIT: Duration = Duration::from_secs(8);
+/// What a program tells at once.
+const SENT: u64 = 20_000;
 
 /// A manager that never reads, and a program that never stops telling.
 fn deaf_manager(t: &Test) {
     t.only_orlop("what others pass on is theirs");
-    const LIMIT: Duration = Duration::from_secs(8);
-    let mut score = Score::new(t, "the manager's NOTIFY_SOCKET is full for ever: run and start do not return");
+    let mut score =
+        Score::new(t, "the manager's NOTIFY_SOCKET is full for ever: run and start do not return");
     let path = t.dir().join("manager");
     let _manager = UnixDatagram::bind(&path).unwrap();
     for verb in ["run", "start"] {
@@ -84,7 +95,10 @@ impl Manager {
                 let mut parts = [IoSliceMut::new(&mut text)];
                 let mut space = nix::cmsg_space!([std::os::fd::RawFd; 8]);
                 let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-                let Ok(message) = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) else { return };
+                let Ok(message) = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)
+                else {
+                    return;
+                };
                 let mut links = Vec::new();
                 for part in message.cmsgs().into_iter().flatten() {
                     let ControlMessageOwned::ScmRights(fds) = part else { continue };
@@ -115,7 +129,10 @@ impl Drop for Manager {
 
 fn descriptors_for_the_manager(t: &Test) {
     t.only_orlop("what others pass on is theirs");
-    let mut score = Score::new(t, "a container sends a descriptor to the service manager, with the message that may carry some");
+    let mut score = Score::new(
+        t,
+        "a container sends a descriptor to the service manager, with the message that may carry some",
+    );
     let manager = Manager::new(t);
     let bundle = t.bundle().probe("barrier , barrier , notify READY=1 , barrier , burn 200 , exit 0");
     let call = bundle.command("run", &[]).env("NOTIFY_SOCKET", &manager.path);
@@ -130,8 +147,8 @@ fn descriptors_for_the_manager(t: &Test) {
 
 fn flooded_manager(t: &Test) {
     t.only_orlop("what others pass on is theirs");
-    const SENT: u64 = 20_000;
-    let mut score = Score::new(t, "a container tells the service manager 20000 things at once: all of it is passed on");
+    let mut score =
+        Score::new(t, "a container tells the service manager 20000 things at once: all of it is passed on");
     let manager = Manager::new(t);
     let bundle = t.bundle().probe(&format!("flood {SENT} , exit 0"));
     bundle.command("run", &[]).env("NOTIFY_SOCKET", &manager.path).output();
@@ -169,7 +186,7 @@ fn converse(mut stream: UnixStream, asked: &Mutex<Vec<u8>>) {
         serial += 1;
         let has = |word: &[u8]| call.windows(word.len()).any(|bytes| bytes == word);
         let answer = if has(b"StartTransientUnit") {
-            *asked.lock().unwrap() = call.clone();
+            asked.lock().unwrap().clone_from(&call);
             reply(serial, &call, Err("org.freedesktop.systemd1.TestRefuses"))
         } else if has(b"Version\0") {
             reply(serial, &call, Ok("252"))

@@ -22,9 +22,7 @@ fn sources(t: &Test, count: usize) -> Vec<PathBuf> {
 }
 
 fn mounts(sources: &[PathBuf], option: &str) -> Vec<Value> {
-    let one = |(n, source): (usize, &PathBuf)| {
-        json!({"destination": format!("/many/{n}"), "type": "bind", "source": source, "options": ["bind", option]})
-    };
+    let one = |(n, source): (usize, &PathBuf)| json!({"destination": format!("/many/{n}"), "type": "bind", "source": source, "options": ["bind", option]});
     sources.iter().enumerate().map(one).collect()
 }
 
@@ -51,7 +49,8 @@ fn try_all(t: &Test, what: &str, option: &str, counts: &[usize], change: fn(Bund
     let caller = Caller::new(t);
     for &count in counts {
         let words = words(count);
-        let bundle = mounts(&all[..count], option).into_iter().fold(change(t.bundle()), |b, m| b.push("/mounts", m));
+        let bundle =
+            mounts(&all[..count], option).into_iter().fold(change(t.bundle()), |b, m| b.push("/mounts", m));
         let bundle = bundle.set("/root/readonly", false).probe(&words);
         bundle.write();
         let said = caller.run(&bundle);

@@ -8,7 +8,8 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn sysctl_in_the_hosts_namespace(t: &Test) {
-    let mut score = Score::new(t, "a sysctl is written where its namespace is named by a path to the host's own");
+    let mut score =
+        Score::new(t, "a sysctl is written where its namespace is named by a path to the host's own");
     let parameters = [
         ("network", "net", "net.ipv4.ip_unprivileged_port_start"),
         ("network", "net", "net/ipv4/ip_forward"),
@@ -28,8 +29,13 @@ fn sysctl_in_the_hosts_namespace(t: &Test) {
         let own = format!("/proc/self/ns/{file}");
         nix::mount::mount(Some(own.as_str()), &bound, none, nix::mount::MsFlags::MS_BIND, none).unwrap();
         let pid = std::process::id();
-        let places =
-            [own.clone(), format!("/proc/1/ns/{file}"), format!("/proc/{pid}/ns/{file}"), link.display().to_string(), bound.display().to_string()];
+        let places = [
+            own.clone(),
+            format!("/proc/1/ns/{file}"),
+            format!("/proc/{pid}/ns/{file}"),
+            link.display().to_string(),
+            bound.display().to_string(),
+        ];
         for place in places {
             // The value that it has: whoever writes it harms nobody, and is caught by its success.
             let bundle = t.bundle().join(kind, &place).set("/linux/sysctl", json!({name: now.trim()}));

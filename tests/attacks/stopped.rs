@@ -26,7 +26,7 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
     ]);
     let list = t.dir().join("list");
     fs::write(&list, mounts.to_string()).unwrap();
-    for _ in 0..rounds() / 60 + 1 {
+    for _ in 0..=rounds() / 60 {
         let bundle = with_capabilities(t.bundle().set("/root/readonly", false), &["CAP_KILL"]);
         let container = bundle.probe("stop").start();
         container.first_line();
@@ -65,7 +65,12 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
             }
         }
         let won = (said.code != 0 || slow).then(|| {
-            format!("a helper hangs ({held}); exit {} after {} ms: {}", said.code, said.took.as_millis(), said.stderr.trim())
+            format!(
+                "a helper hangs ({held}); exit {} after {} ms: {}",
+                said.code,
+                said.took.as_millis(),
+                said.stderr.trim()
+            )
         });
         score.attempt(won);
         caller.call(&["delete", "--force", container.id()]);
@@ -79,9 +84,11 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
 }
 
 fn delete_while_a_helper_is_stopped(t: &Test) {
-    against(t, "kill(-1, SIGSTOP) stops a helper that holds the lock: delete --force within a second", |id| {
-        vec!["delete", "--force", id]
-    });
+    against(
+        t,
+        "kill(-1, SIGSTOP) stops a helper that holds the lock: delete --force within a second",
+        |id| vec!["delete", "--force", id],
+    );
 }
 
 fn kill_while_a_helper_is_stopped(t: &Test) {

@@ -4,6 +4,7 @@
 //! tried and how often it won; docs/SECURITY.md has it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod advisories;
 mod cgroups;
 mod descriptors;
 mod dotdot;
@@ -14,7 +15,9 @@ mod inside;
 mod joining;
 mod manager;
 mod many;
+mod masks;
 mod play;
+mod reasons;
 mod shared;
 mod stepping;
 mod stopped;
@@ -27,6 +30,23 @@ fn main() -> std::process::ExitCode {
 }
 
 fn cases() -> Vec<kit::Case> {
-    let rooms = [dotdot::cases(), joining::cases(), stepping::cases(), inside::cases(), executable::cases(), hot::cases(), descriptors::cases(), many::cases(), stopped::cases(), shared::cases(), cgroups::cases(), files::cases(), manager::cases()];
+    let rooms = [
+        dotdot::cases(),
+        joining::cases(),
+        stepping::cases(),
+        inside::cases(),
+        executable::cases(),
+        hot::cases(),
+        descriptors::cases(),
+        many::cases(),
+        stopped::cases(),
+        shared::cases(),
+        cgroups::cases(),
+        files::cases(),
+        manager::cases(),
+        reasons::cases(),
+        masks::cases(),
+        advisories::cases(),
+    ];
     rooms.into_iter().flatten().collect()
 }

@@ -123,7 +123,7 @@ impl Rule {
         };
         let of_container = || mount_of(&path).is_some_and(|id| mounts.all.contains(&id)) && !self.host_root;
         let good = if text.starts_with(STUB) { sealed() == Some(true) } else { of_container() };
-        if !good && !(self.host_root && !text.starts_with(STUB)) {
+        if !good && (!self.host_root || text.starts_with(STUB)) {
             found.insert(Breach::Held(format!("executable: {text}")));
         }
     }
@@ -134,10 +134,11 @@ impl Rule {
             let text = link(pid, &format!("fd/{number}"));
             let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).unwrap_or_default();
             let good = match text.split([':', '[']).next().unwrap_or_default() {
-                "socket" | "pipe" => true,
-                "anon_inode" => !text.contains("pidfd") || self.is_near(pid, &info),
-                "/memfd" => true,
-                kind if text.starts_with(&format!("{kind}:[")) => link(std::process::id() as i32, &format!("ns/{kind}")) != text,
+                "socket" | "pipe" | "/memfd" => true,
+                "anon_inode" => !text.contains("pidfd") || is_near(pid, &info),
+                kind if text.starts_with(&format!("{kind}:[")) => {
+                    link(std::process::id() as i32, &format!("ns/{kind}")) != text
+                }
                 _ => {
                     let own = mount_in(&info).is_some_and(|id| mounts.all.contains(&id)) && !self.host_root;
                     own || identity(entry.path()).is_some_and(|id| self.given.contains(&id))
@@ -148,12 +149,12 @@ impl Rule {
             }
         }
     }
+}
 
-    /// Whether a pidfd stands for a process of the same pid namespace.
-    fn is_near(&self, pid: i32, fdinfo: &str) -> bool {
-        let number = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("").trim();
-        number.parse().is_ok_and(|other: i32| other <= 0 || link(other, "ns/pid") == link(pid, "ns/pid"))
-    }
+/// Whether a pidfd stands for a process of the same pid namespace.
+fn is_near(pid: i32, fdinfo: &str) -> bool {
+    let number = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("").trim();
+    number.parse().is_ok_and(|other: i32| other <= 0 || link(other, "ns/pid") == link(pid, "ns/pid"))
 }
 
 /// Shared memory that can be written: of the plan, the control page alone.

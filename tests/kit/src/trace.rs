@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest that a traced command may take.
@@ -48,6 +48,8 @@ pub struct Tracer {
     tracees: BTreeMap<i32, Tracee>,
     /// Orphans among them are this process's to reap, once more than the tracer's.
     ended: Vec<i32>,
+    /// The commands: waited for as tracees.
+    commands: Vec<Child>,
 }
 
 impl Default for Tracer {
@@ -59,7 +61,7 @@ impl Default for Tracer {
 impl Tracer {
     /// One with nothing to trace yet.
     pub fn new() -> Self {
-        Self { tracees: BTreeMap::new(), ended: Vec::new() }
+        Self { tracees: BTreeMap::new(), ended: Vec::new(), commands: Vec::new() }
     }
 
     /// The processes that stand still, or run on, below it.
@@ -92,6 +94,7 @@ impl Tracer {
             | Options::PTRACE_O_EXITKILL;
         ptrace::setoptions(at, options).unwrap();
         self.tracees.insert(pid, Tracee { known: true, next: Next::Step });
+        self.commands.push(child);
         ptrace::syscall(at, None).unwrap();
         pid
     }

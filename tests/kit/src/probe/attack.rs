@@ -64,24 +64,11 @@ fn grab() {
     let mut pid = std::process::id() as i32 + 1;
     let mut idle = 0;
     loop {
-        for next in pid..pid + 4 {
-            let link = exe(&next.to_string());
-            if link.is_empty() || link == own {
-                continue;
-            }
-            let path = format!("/proc/{next}/exe");
-            let Ok(kept) = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else { continue };
-            // It is executed no more when the process has gone on to something else.
-            while exe(&next.to_string()) == link {
-                std::hint::spin_loop();
-            }
-            let again = format!("/proc/self/fd/{}", kept.as_raw_fd());
-            let _ = fs::set_permissions(&again, fs::Permissions::from_mode(0o777));
-            let written = OpenOptions::new().write(true).open(&again).and_then(|mut file| file.write_all(b"#"));
-            let errno = written.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
-            println!("{}", json!({"had": link, "written": written.is_ok(), "errno": errno}));
+        let found =
+            (pid..pid + 4).find(|next| ![own.as_str(), ""].contains(&exe(&next.to_string()).as_str()));
+        if let Some(next) = found {
+            keep_and_write(next);
             (pid, idle) = (next + 1, 0);
-            break;
         }
         idle += 1;
         if idle > 2000 {
@@ -92,8 +79,24 @@ fn grab() {
     }
 }
 
+fn keep_and_write(pid: i32) {
+    let (link, path) = (exe(&pid.to_string()), format!("/proc/{pid}/exe"));
+    let Ok(kept) = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else { return };
+    // It is executed no more when the process has gone on to something else.
+    while exe(&pid.to_string()) == link {
+        std::hint::spin_loop();
+    }
+    let again = format!("/proc/self/fd/{}", kept.as_raw_fd());
+    let _ = fs::set_permissions(&again, fs::Permissions::from_mode(0o777));
+    let written = OpenOptions::new().write(true).open(&again).and_then(|mut file| file.write_all(b"#"));
+    let errno = written.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
+    println!("{}", json!({"had": link, "written": written.is_ok(), "errno": errno}));
+}
+
 fn exe(process: &str) -> String {
-    fs::read_link(format!("/proc/{process}/exe")).map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+    fs::read_link(format!("/proc/{process}/exe"))
+        .map(|link| link.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Hands the service manager a descriptor, with the one message that is known to carry some.

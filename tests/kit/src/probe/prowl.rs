@@ -24,11 +24,9 @@ pub(super) fn prowl(canary: &str, extra: u64) {
     let (mut next, mut idle) = (last_process() + 1, 0);
     loop {
         idle += 1;
-        for pid in next..next + AHEAD {
-            if exists(pid) {
-                Quarry { pid, canary, own, had: BTreeSet::new() }.follow();
-                (next, idle) = (pid + 1, 0);
-            }
+        if let Some(pid) = (next..next + AHEAD).find(|pid| exists(*pid)) {
+            Quarry { pid, canary, own, had: BTreeSet::new() }.follow();
+            (next, idle) = (pid + 1, 0);
         }
         if idle > IDLE {
             (next, idle) = (last_process() + 1, 0);
