@@ -327,7 +327,8 @@ fn readonly_mounts_without_a_true_proc(t: &Test) {
         let options: &[&str] = if kind == "bind" { &["bind", "ro"] } else { &["ro"] };
         bundle = bundle.mount(kind, source, &format!("/m{n}"), options);
     }
-    let container = bundle.set("/root/readonly", false).probe("sleep").start();
+    let bundle = bundle.set("/root/readonly", false).probe("sleep");
+    let container = bundle.start();
     let table = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
     for point in ["/m0", "/m1", "/m2", "/m3", "/m4", "/etc/kept"] {
         let line = table.lines().find(|line| line.split(' ').nth(4) == Some(point));

@@ -103,12 +103,12 @@ impl Rule {
     fn root(&self, pid: i32, mounts: &Mounts, found: &mut BTreeSet<Breach>) {
         let root = format!("/proc/{pid}/root");
         let inside = identity(&root).is_some_and(|id| self.roots.contains(&id));
-        if !inside || mount_of(&root) != mounts.root {
+        if !inside || mounts.root.is_some_and(|id| mount_of(&root) != Some(id)) {
             found.insert(Breach::Held("root: the host's".into()));
         }
         // What is below its root is what its own list of mounts shows.
         let cwd = mount_of(&format!("/proc/{pid}/cwd"));
-        if !inside || !cwd.is_some_and(|id| mounts.all.contains(&id)) {
+        if !inside || !cwd.is_some_and(|id| mounts.has(id)) {
             found.insert(Breach::Held(format!("working directory: {}", link(pid, "cwd"))));
         }
     }
@@ -121,7 +121,7 @@ impl Rule {
             let all = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
             Some(seals.contains(all | SealFlag::F_SEAL_SEAL))
         };
-        let of_container = || mount_of(&path).is_some_and(|id| mounts.all.contains(&id)) && !self.host_root;
+        let of_container = || mount_of(&path).is_some_and(|id| mounts.has(id)) && !self.host_root;
         let good = if text.starts_with(STUB) { sealed() == Some(true) } else { of_container() };
         if !good && (!self.host_root || text.starts_with(STUB)) {
             found.insert(Breach::Held(format!("executable: {text}")));
@@ -140,7 +140,7 @@ impl Rule {
                     link(std::process::id() as i32, &format!("ns/{kind}")) != text
                 }
                 _ => {
-                    let own = mount_in(&info).is_some_and(|id| mounts.all.contains(&id)) && !self.host_root;
+                    let own = mount_in(&info).is_some_and(|id| mounts.has(id)) && !self.host_root;
                     own || identity(entry.path()).is_some_and(|id| self.given.contains(&id))
                 }
             };
@@ -191,6 +191,13 @@ impl Mounts {
         let all: Vec<(u32, bool)> = text.lines().filter_map(parse).collect();
         // The last one lies on top.
         let root = all.iter().rev().find(|(_, root)| *root).map(|(id, _)| *id);
-        Self { all: all.into_iter().map(|(id, _)| id).collect(), root }
+        let mut all: Vec<u32> = all.into_iter().map(|(id, _)| id).collect();
+        // A root that is attached nowhere is in no list.
+        all.extend(mount_of(&format!("/proc/{pid}/root")).filter(|_| root.is_none()));
+        Self { all, root }
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.all.contains(&id)
     }
 }
