@@ -144,38 +144,39 @@ fn source(t: &Test) -> PathBuf {
 }
 
 fn directory(t: &Test) {
-    let what = "a directory is bound where `..` leads out once `a` is renamed away";
+    let what = "`..` below a directory that is renamed away: a directory is bound there";
     race(t, what, false, |victim| victim.mount("bind", source(t), "/v/x", &["bind"]), run);
 }
 
 fn directory_with_exchange(t: &Test) {
-    let what = "the same, `a` exchanged with a dangling link (RENAME_EXCHANGE)";
+    let what = "`..` below a directory that is exchanged with a dangling link (RENAME_EXCHANGE): a directory is bound there";
     race(t, what, true, |victim| victim.mount("bind", source(t), "/v/x", &["bind"]), run);
 }
 
 fn file(t: &Test) {
-    let what = "the same, a file is bound";
+    let what = "`..` below a directory that is renamed away: a file is bound";
     race(t, what, false, |victim| victim.mount("bind", source(t).join("file"), "/v/x", &["bind"]), run);
 }
 
 fn tmpfs(t: &Test) {
-    let what = "the same, a tmpfs is mounted below it";
+    let what = "`..` below a directory that is renamed away: a tmpfs is mounted below it";
     race(t, what, false, |victim| victim.mount("tmpfs", "tmpfs", "/v/x/deeper", &[]), run);
 }
 
 fn device(t: &Test) {
-    let what = "the same, a device node of the configuration is made in it";
+    let what =
+        "`..` below a directory that is renamed away: a device node of the configuration is made in it";
     let null = json!([{"path": "/v/x/null", "type": "c", "major": 1, "minor": 3}]);
     race(t, what, false, |victim| victim.set("/linux/devices", null), run);
 }
 
 fn dev_as_link(t: &Test) {
-    let what = "the same, /dev of the image is a link to it: device nodes and links";
+    let what = "`..` below a directory that is renamed away: /dev of the image is a link to it: device nodes and links";
     race(t, what, false, |victim| victim.only_mounts(&["/proc", "/v"]).link("/dev", "/v/x"), run);
 }
 
 fn console(t: &Test) {
-    let what = "the same, /dev/console in a /dev that is a link to it";
+    let what = "`..` below a directory that is renamed away: /dev/console in a /dev that is a link to it";
     let kept = ["/proc", "/v"];
     race(
         t,
@@ -191,12 +192,12 @@ fn console(t: &Test) {
 }
 
 fn working_directory(t: &Test) {
-    let what = "the same, the working directory is below it";
+    let what = "`..` below a directory that is renamed away: the working directory is below it";
     race(t, what, false, |victim| victim.set("/process/cwd", "/v/x/.."), run);
 }
 
 fn masked_path(t: &Test) {
-    let what = "the same, a masked and a read-only path are below it";
+    let what = "`..` below a directory that is renamed away: a masked and a read-only path are below it";
     let paths = json!(["/v/x", "/v/x/../bird"]);
     race(
         t,
@@ -208,12 +209,12 @@ fn masked_path(t: &Test) {
 }
 
 fn cgroup_mount(t: &Test) {
-    let what = "the same, the container's cgroup is mounted on it";
+    let what = "`..` below a directory that is renamed away: the container's cgroup is mounted on it";
     race(t, what, false, |victim| victim.mount("cgroup", "cgroup", "/v/x", &["ro"]), run);
 }
 
 fn created(t: &Test) {
-    let what = "the same by create and delete";
+    let what = "`..` below a directory that is renamed away, by create and delete";
     let live = |caller: &Caller<'_>, bundle: &Bundle<'_>| {
         let pid_file = t.dir().join("victim-pid");
         let dir = bundle.dir().to_string_lossy().into_owned();
@@ -232,7 +233,7 @@ fn created(t: &Test) {
 /// The mount points of a restored container are made by a process of their own.
 fn restored(t: &Test) {
     t.only_orlop("its way to criu is its own");
-    let what = "the same, mount points are made for restore (criu itself is played)";
+    let what = "`..` below a directory that is renamed away: mount points are made for restore (criu itself is played)";
     let criu = Criu::new(t).with("init", "exit 0");
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
@@ -248,7 +249,7 @@ fn restored(t: &Test) {
 
 fn hot_mount(t: &Test) {
     t.only_orlop("its command is an experiment");
-    let what = "the same by mounts add in a running container";
+    let what = "`..` below a directory that is renamed away, by mounts add in a running container";
     let _turn = turn();
     let volume = Volume::new(t);
     let attacker = volume.attacker(t, false);

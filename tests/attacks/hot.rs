@@ -99,7 +99,8 @@ fn remount_while_it_becomes_a_link(t: &Test) {
         container
     };
     let (caller, mut attacker) = (Caller::new(t), container());
-    let mut score = Score::new(t, "the same while the destination is exchanged with a link to /proc/sys");
+    let mut score =
+        Score::new(t, "a hot remount (rw) of a directory that is exchanged with a link to /proc/sys");
     for _ in 0..rounds() / 2 {
         caller.call(&["mounts", "add", attacker.id(), &file]);
         let now = writable(&attacker, &PROTECTED);

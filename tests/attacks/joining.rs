@@ -163,7 +163,7 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
     // A procfs of that pid namespace is not for this user namespace to mount.
     let second = second.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     second.write();
-    let what = "the same with a user namespace of its own";
+    let what = "run of a container with a user namespace of its own in the pid namespace";
     yard.watch(what, rounds() / 3, |caller| {
         caller.run(&second);
     });

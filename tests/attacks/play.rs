@@ -4,6 +4,7 @@ use kit::{Bundle, Container, Test, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,9 @@ pub(crate) struct Caller<'t> {
 
 impl<'t> Caller<'t> {
     pub(crate) fn new(test: &'t Test) -> Self {
-        let name = |what: &str| test.dir().join(format!("said-{what}-{:?}", std::thread::current().id()));
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |what: &str| test.dir().join(format!("said-{what}-{number}"));
         Self { test, out: name("out"), err: name("err"), env: Vec::new() }
     }
 

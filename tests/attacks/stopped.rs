@@ -4,6 +4,7 @@ use crate::play::{Caller, turn, with_capabilities};
 use kit::score::rounds;
 use kit::{Case, Score, Test, json};
 use std::fs;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -14,66 +15,69 @@ pub(crate) fn cases() -> Vec<Case> {
 /// machine takes.
 const LIMIT: Duration = Duration::from_millis(1500);
 
+/// Lets a helper join the container until one hangs there: the container may miss some.
+fn hang(caller: &Caller<'_>, words: &[&str]) -> Option<Child> {
+    for _ in 0..50 {
+        let mut child = caller.begin(words);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if child.try_wait().unwrap().is_none() {
+            return Some(child);
+        }
+    }
+    None
+}
+
+/// Ends a command that hangs, and what it has started: orphans then, without whom the container's pid namespace
+/// does not end.
+fn end(mut child: Child, caller: &Caller<'_>, id: &str) {
+    let pid = child.id();
+    let left = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let _ = child.kill();
+    let _ = child.wait();
+    caller.call(&["delete", "--force", id]);
+    for orphan in left.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+        kit::sys::kill(orphan, libc::SIGKILL);
+        kit::sys::reap(orphan, LIMIT);
+    }
+}
+
 /// In each round a container whose helper hangs gets `words`; then nothing of it may be left.
 fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
     t.only_orlop("its helpers are its own");
     let _turn = turn();
     let mut score = Score::new(t, what);
-    let source = t.dir().join("source");
-    fs::create_dir_all(&source).unwrap();
     let mounts = json!([
         {"destination": "/m/tmp", "type": "tmpfs", "source": "tmpfs"},
-        {"destination": "/m/bound", "type": "bind", "source": source, "options": ["bind"]},
+        {"destination": "/m/bound", "type": "bind", "source": t.dir(), "options": ["bind"]},
     ]);
     let list = t.dir().join("list");
     fs::write(&list, mounts.to_string()).unwrap();
+    let (helper, caller) = (Caller::new(t), Caller::new(t));
     for _ in 0..=rounds() / 60 {
         let bundle = with_capabilities(t.bundle().set("/root/readonly", false), &["CAP_KILL"]);
         let container = bundle.probe("stop").start();
         container.first_line();
-        let (helper, caller) = (Caller::new(t), Caller::new(t));
-        // The container may miss one of them.
-        let mut hanging = None;
-        for _ in 0..50 {
-            let mut child = helper.begin(&["mounts", "add", container.id(), &list.to_string_lossy()]);
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_millis(300) && child.try_wait().unwrap().is_none() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            if child.try_wait().unwrap().is_none() {
-                hanging = Some(child);
-                break;
-            }
-        }
+        let mut hanging = hang(&helper, &["mounts", "add", container.id(), &list.to_string_lossy()]);
         let said = caller.call(&words(container.id()));
-        let slow = said.took > LIMIT;
-        let held = hanging.is_some();
-        if let Some(mut child) = hanging {
-            // What hung has lost its container, or is to.
-            let begun = Instant::now();
-            while said.code == 0 && begun.elapsed() < LIMIT && child.try_wait().unwrap().is_none() {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            let pid = child.id();
-            let left = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            let _ = child.kill();
-            let _ = child.wait();
-            caller.call(&["delete", "--force", container.id()]);
-            // Orphans now, without whom the container's pid namespace does not end.
-            for orphan in left.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-                kit::sys::kill(orphan, libc::SIGKILL);
-                kit::sys::reap(orphan, LIMIT);
-            }
-        }
-        let won = (said.code != 0 || slow).then(|| {
-            format!(
-                "a helper hangs ({held}); exit {} after {} ms: {}",
-                said.code,
-                said.took.as_millis(),
-                said.stderr.trim()
-            )
+        let won = (said.code != 0 || said.took > LIMIT).then(|| {
+            let (held, took) = (hanging.is_some(), said.took.as_millis());
+            format!("a helper hangs ({held}); exit {} after {took} ms: {}", said.code, said.stderr.trim())
         });
         score.attempt(won);
+        // What hung has lost its container.
+        let begun = Instant::now();
+        while said.code == 0
+            && begun.elapsed() < LIMIT
+            && hanging.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let Some(child) = hanging {
+            end(child, &caller, container.id());
+        }
         caller.call(&["delete", "--force", container.id()]);
         container.wait();
         if score.wins() == 2 {
@@ -93,5 +97,7 @@ fn delete_while_a_helper_is_stopped(t: &Test) {
 }
 
 fn kill_while_a_helper_is_stopped(t: &Test) {
-    against(t, "the same: kill KILL within a second", |id| vec!["kill", id, "KILL"]);
+    against(t, "kill(-1, SIGSTOP) stops a helper that holds the lock: kill KILL within a second", |id| {
+        vec!["kill", id, "KILL"]
+    });
 }
