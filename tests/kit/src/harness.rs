@@ -78,13 +78,26 @@ pub fn chosen(name: &str) -> bool {
     !args.list && !args.only_ignored && args.wants(name)
 }
 
+fn is_caller(words: &[String]) -> bool {
+    words.get(1).is_some_and(|first| first == wrap::NAME)
+}
+
+fn is_probe(words: &[String]) -> bool {
+    words[0].ends_with("probe") || std::env::var_os(probe::MARKER).is_some()
+}
+
+/// Whether this process is not the one that runs the tests.
+pub(crate) fn plays_another_part(words: &[String]) -> bool {
+    is_caller(words) || is_probe(words) || words[0] == "criu"
+}
+
 /// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
 pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if words.get(1).is_some_and(|first| first == wrap::NAME) {
+    if is_caller(&words) {
         return wrap::main(&words[2..]);
     }
-    if words[0].ends_with("probe") || std::env::var_os(probe::MARKER).is_some() {
+    if is_probe(&words) {
         return probe::main(&words[1..]);
     }
     if words[0] == "criu" {

@@ -113,6 +113,12 @@ impl<'t> Runtime<'t> {
         self
     }
 
+    /// Another file of the same program.
+    pub fn program(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.program);
+        self
+    }
+
     /// Starts it.
     pub fn spawn(self) -> Running<'t> {
         let words: Vec<String> = self.globals.into_iter().chain(self.args).collect();

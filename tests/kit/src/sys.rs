@@ -27,6 +27,12 @@ pub fn clone_sibling() -> Option<u64> {
     (pid != 0).then_some(pid as u64)
 }
 
+/// A child: its pid here, `None` in it. Only for a process with one thread.
+pub fn clone_child() -> Option<i32> {
+    let pid = syscall(libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0]).unwrap();
+    (pid != 0).then_some(pid as i32)
+}
+
 /// kill(2), whatever comes of it.
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill with numbers only.

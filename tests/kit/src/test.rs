@@ -91,6 +91,11 @@ impl Test {
         Runtime::new(self, &self.runtime).args(args)
     }
 
+    /// A container which the test makes by a way of its own: deleted at its end if the test did not.
+    pub fn adopt(&self, id: &str) {
+        self.containers.lock().unwrap().push(id.to_owned());
+    }
+
     /// Skips where another runtime stands in for the one of this repository.
     pub fn only_orlop(&self, why: &str) {
         if !self.built {

@@ -3,7 +3,8 @@
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
+//! `mounts` has a mount namespace of its own; `none=KIND` may make no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that one, where the kernel's file systems and the directory above it are too; `null=FILE` sees that file as /dev/null;
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `noexec` makes it PID 1 where no memory can be executed (`vm.memfd_noexec=2`); `traced` is stopped by its parent once it has executed the runtime.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -67,6 +68,12 @@ fn apply(name: &str, value: &str) {
             set.thread_block().unwrap();
         }
         "guard" => {}
+        "chroot" => enter_chroot(Path::new(value)),
+        "mounts" => unshare(CloneFlags::CLONE_NEWNS).unwrap(),
+        "none" => std::fs::write(format!("/proc/sys/user/max_{value}_namespaces"), "0").unwrap(),
+        "null" => replace_null_device(value),
+        "noexec" => forbid_executable_memory(),
+        "traced" => nix::sys::ptrace::traceme().unwrap(),
         "cgroup2" => see_cgroup2_alone(),
         "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),
@@ -94,6 +101,40 @@ fn enter_user_namespace_alone() {
     for (file, text) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
         std::fs::write(format!("/proc/self/{file}"), text).unwrap();
     }
+}
+
+fn enter_chroot(cage: &Path) {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    for place in [Path::new("/proc"), Path::new("/sys"), Path::new("/dev"), cage.parent().unwrap()] {
+        let inside = cage.join(place.strip_prefix("/").unwrap());
+        std::fs::create_dir_all(&inside).unwrap();
+        mount(Some(place), &inside, none, MsFlags::MS_BIND | MsFlags::MS_REC, none).unwrap();
+    }
+    nix::unistd::chroot(cage).unwrap();
+    std::env::set_current_dir("/").unwrap();
+}
+
+fn replace_null_device(file: &str) {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some(file), "/dev/null", none, MsFlags::MS_BIND, none).unwrap();
+}
+
+/// The sysctl belongs to a pid namespace, and that to children only.
+fn forbid_executable_memory() {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).unwrap();
+    let Some(pid) = crate::sys::clone_child() else {
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).unwrap();
+        std::fs::write("/proc/sys/vm/memfd_noexec", "2").unwrap();
+        return;
+    };
+    let code = crate::sys::reap(pid, Duration::from_secs(600));
+    std::process::exit(code.unwrap_or(125));
 }
 
 fn see_cgroup2_alone() {

@@ -3,6 +3,8 @@
 //! `probe ACTION WORDS , ACTION WORDS …`: each action prints at most one line of JSON.
 
 mod act;
+mod attack;
+mod prowl;
 mod report;
 
 pub use report::capability_names;

@@ -1,0 +1,403 @@
+//! Published advisories of container runtimes with the races that made them, and what `tests/runtime/security.rs` has not.
+
+use crate::play::{Caller, Canary, turn};
+use kit::criu::Criu;
+use kit::score::rounds;
+use kit::{Bundle, Case, Console, Container, Score, Test, Value, json};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        proc_swap,
+        sys_swap,
+        dev_swap,
+        null_swap,
+        console_swap,
+        destination_swap,
+        new_file_swap,
+        masked_path_swap,
+        cgroup_of_the_rootless,
+        release_agent,
+        readonly_mounts_without_a_true_proc,
+        criu_keys,
+        exec_user,
+    ]
+}
+
+/// A root file system that two containers share: the attacker exchanges two names in it for ever.
+fn sharer<'t>(t: &'t Test, root: &std::path::Path, a: &str, b: &str) -> Container<'t> {
+    let bundle = t.bundle().mount("bind", root, "/r", &["bind", "rw"]);
+    let container =
+        bundle.remove("/process/capabilities").probe(&format!("swing /r/{a} /r/{b} exchange")).start();
+    container.first_line();
+    container
+}
+
+/// Runs the victim again and again; `judge` says what its program has told that should not be.
+fn race(
+    t: &Test,
+    what: &str,
+    canary: &Canary,
+    victim: &Bundle<'_>,
+    swap: (&str, &str),
+    judge: fn(&[Value]) -> Option<String>,
+) {
+    let _turn = turn();
+    victim.write();
+    let attacker = sharer(t, &victim.path("/"), swap.0, swap.1);
+    let (caller, mut score, mut ran) = (Caller::new(t), Score::new(t, what), 0);
+    for _ in 0..rounds() / 2 {
+        let said = caller.run(victim);
+        let lines: Vec<Value> = said.stdout.lines().filter_map(|line| line.parse().ok()).collect();
+        ran += u64::from(said.code == 0);
+        let told = if said.code == 0 { judge(&lines) } else { None };
+        score.attempt(canary.hurt().or(told));
+    }
+    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    drop(attacker);
+    println!("{}: the victim ran in {ran} rounds", t.name());
+    score.end();
+}
+
+/// What protects a procfs must lie on every one that the container can reach.
+fn unprotected(lines: &[Value], kind: &str, wanted: &[&str]) -> Option<String> {
+    let mounts = lines.first()?["mounts"].as_array()?.clone();
+    let of_kind = mounts.iter().filter(|mount| mount["type"] == kind && mount["root"] == "/");
+    for mount in of_kind {
+        let point = mount["point"].as_str().unwrap_or_default().to_owned();
+        for path in wanted {
+            let covered = mounts.iter().any(|other| other["point"] == format!("{point}{path}"));
+            if !covered {
+                return Some(format!("a {kind} on {point} without what covers {path}"));
+            }
+        }
+    }
+    None
+}
+
+/// CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867
+fn proc_swap(t: &Test) {
+    let what = "/proc of the image is exchanged with a link while it is mounted and masked";
+    let canary = Canary::new(t);
+    let victim = t
+        .bundle()
+        .set("/root/readonly", false)
+        .directory("/proc")
+        .directory("/elsewhere")
+        .link("/p2", "elsewhere");
+    race(t, what, &canary, &victim.probe("report"), ("proc", "p2"), |lines| {
+        unprotected(lines, "proc", &["/sys", "/sysrq-trigger", "/bus"])
+    });
+}
+
+fn sys_swap(t: &Test) {
+    let what = "/sys of the image is exchanged with a link while it is mounted and masked";
+    let canary = Canary::new(t);
+    let victim = t
+        .bundle()
+        .set("/root/readonly", false)
+        .directory("/sys")
+        .directory("/elsewhere")
+        .link("/s2", "elsewhere");
+    race(t, what, &canary, &victim.probe("report"), ("sys", "s2"), |lines| {
+        unprotected(lines, "sysfs", &["/firmware"])
+    });
+}
+
+fn climbing(canary: &Canary, depth: usize) -> PathBuf {
+    let up: PathBuf = std::iter::repeat_n("..", depth + canary.dir.components().count() + 4).collect();
+    up.join(canary.dir.strip_prefix("/").unwrap())
+}
+
+/// CVE-2026-41579, CVE-2026-88264
+fn dev_swap(t: &Test) {
+    let what = "/dev of the image is exchanged with a link to the host while it is filled";
+    let canary = Canary::new(t);
+    let victim = t.bundle().set("/root/readonly", false).only_mounts(&["/proc"]).directory("/dev");
+    let victim = victim.link("/d2", climbing(&canary, 0)).probe("exit 0");
+    race(t, what, &canary, &victim, ("dev", "d2"), |_| None);
+}
+
+/// CVE-2025-31133, CVE-2026-88265
+fn null_swap(t: &Test) {
+    let what = "/dev/null of the image is exchanged with a link to /proc/sys while files are masked";
+    let canary = Canary::new(t);
+    let victim = t.bundle().set("/root/readonly", false).only_mounts(&["/proc"]).directory("/dev");
+    let victim = victim.link("/dev/n2", "/proc/sys/kernel/domainname").file("/etc/secret", "gold");
+    let victim = victim.set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
+    let victim = victim.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let (kind, mode) = (SFlag::S_IFCHR, Mode::from_bits_truncate(0o666));
+    mknod(&victim.path("/dev/null"), kind, mode, makedev(1, 3)).unwrap();
+    let victim = victim.probe("read /etc/secret , stat /etc/secret");
+    race(t, what, &canary, &victim, ("dev/null", "dev/n2"), |lines| {
+        let good =
+            lines.len() == 2 && lines[0]["read"] == "" && lines[1]["kind"] == "c" && lines[1]["minor"] == 3;
+        (!good).then(|| format!("the mask shows {lines:?}"))
+    });
+}
+
+/// CVE-2025-52565
+fn console_swap(t: &Test) {
+    let what = "/dev/console of the image is exchanged with a link while the terminal is bound there";
+    let _turn = turn();
+    let canary = Canary::new(t);
+    let victim =
+        t.bundle().set("/root/readonly", false).only_mounts(&["/proc", "/dev/pts"]).file("/dev/console", "");
+    let victim = victim
+        .link("/dev/c2", climbing(&canary, 1).join("made"))
+        .set("/process/terminal", true)
+        .probe("sleep");
+    victim.write();
+    let attacker = sharer(t, &victim.path("/"), "dev/console", "dev/c2");
+    let (caller, mut score) = (Caller::new(t), Score::new(t, what));
+    let (dir, pid_file) = (victim.dir().display().to_string(), t.dir().join("pid"));
+    for _ in 0..=rounds() / 3 {
+        // One that failed has left its connection.
+        let _ = fs::remove_file(t.dir().join("console.sock"));
+        let console = Console::new(t);
+        let words = [
+            "create",
+            "--console-socket",
+            console.path().to_str().unwrap(),
+            "--pid-file",
+            pid_file.to_str().unwrap(),
+        ];
+        let said = caller.call(&[&words[..], &["--bundle", &dir, victim.id()]].concat());
+        let mut won = canary.hurt();
+        if said.code == 0 {
+            drop(console.receive());
+            let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+            let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+            // The terminal lies on the console, or on the console's name of before.
+            let points = table
+                .lines()
+                .filter(|line| line.contains(" - devpts "))
+                .filter_map(|line| line.split(' ').nth(4));
+            let odd =
+                points.into_iter().find(|point| !["/dev/pts", "/dev/console", "/dev/c2"].contains(point));
+            won = won.or(odd.map(|point| format!("the terminal lies on {point}")));
+            caller.call(&["delete", "--force", victim.id()]);
+            kit::sys::reap(pid, std::time::Duration::from_secs(5));
+        }
+        score.attempt(won);
+    }
+    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    score.end();
+}
+
+/// A volume in which the attacker exchanges `d` with a link that leads out.
+fn volume(t: &Test, canary: &Canary, name: &str) -> PathBuf {
+    let dir = t.dir().join("volume");
+    fs::create_dir_all(dir.join("d")).unwrap();
+    symlink(climbing(canary, 1).join(name), dir.join("l")).unwrap();
+    for path in [dir.clone(), dir.join("d")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    dir
+}
+
+fn source(t: &Test) -> PathBuf {
+    let dir = t.dir().join("source");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("file"), "x").unwrap();
+    dir
+}
+
+fn in_volume(t: &Test, what: &str, name: &str, mount: impl FnOnce(Bundle<'_>) -> Bundle<'_>) {
+    let _turn = turn();
+    let canary = Canary::new(t);
+    let volume = volume(t, &canary, name);
+    let victim = mount(t.bundle().mount("bind", &volume, "/v", &["bind", "rw"])).probe("exit 0");
+    victim.write();
+    let attacker = sharer(t, &volume, "d", "l");
+    let (caller, mut score) = (Caller::new(t), Score::new(t, what));
+    let inside = victim.path(canary.dir.components().nth(1).unwrap().as_os_str().to_str().unwrap());
+    for _ in 0..rounds() / 2 {
+        caller.run(&victim);
+        score.attempt(canary.hurt());
+        let _ = fs::remove_dir_all(&inside);
+    }
+    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    score.end();
+}
+
+/// CVE-2019-18837, CVE-2021-30465
+fn destination_swap(t: &Test) {
+    let what = "a mount's destination in a shared volume is exchanged with a link to the host";
+    in_volume(t, what, "", |bundle| {
+        bundle.mount("tmpfs", "tmpfs", "/v/d", &[]).mount("bind", source(t), "/v/d", &["bind"])
+    });
+}
+
+/// CVE-2024-45310
+fn new_file_swap(t: &Test) {
+    let what = "the directory in which a mount point is made is exchanged with a link to the host";
+    in_volume(t, what, "", |bundle| {
+        let bundle = bundle.mount("bind", source(t).join("file"), "/v/d/new/file", &["bind"]);
+        bundle.mount("bind", source(t), "/v/d/other", &["bind"])
+    });
+}
+
+/// CVE-2025-31133, CVE-2025-62161 by the masked path itself.
+fn masked_path_swap(t: &Test) {
+    let what = "a directory above a masked path is exchanged with a link to /proc: what is masked there shows through";
+    let canary = Canary::new(t);
+    let victim =
+        t.bundle().set("/root/readonly", false).file("/m/sys/kernel/secret", "gold").link("/m2", "proc");
+    let victim =
+        victim.set("/linux/maskedPaths", json!(["/m/sys"])).set("/linux/readonlyPaths", json!(["/proc/sys"]));
+    let victim = victim.probe("write /proc/sys/kernel/domainname - , report");
+    race(t, what, &canary, &victim, ("m", "m2"), |lines| {
+        (lines.first()?["errno"] == "").then(|| "/proc/sys can be written".to_owned())
+    });
+}
+
+/// CVE-2023-25809
+fn cgroup_of_the_rootless(t: &Test) {
+    let what =
+        "a user namespace without a cgroup namespace, with the host's /sys: its cgroups can be written";
+    let mut score = Score::new(t, what);
+    for way in ["sysfs of the template", "the host's /sys, bound", "the host's /sys, bound read-only"] {
+        let bundle = t.bundle().user_namespace(200_000);
+        let bundle = if way.starts_with("sysfs") {
+            bundle
+        } else {
+            let option = if way.ends_with("only") { "ro" } else { "rw" };
+            bundle.only_mounts(&["/proc", "/dev"]).mount("bind", "/sys", "/sys", &["rbind", option])
+        };
+        let cgroup = bundle.id().to_owned();
+        let words = ["systemd", "unified", "pids", "memory", "cpu"]
+            .map(|name| format!("open /sys/fs/cgroup/{name}/cgroup.procs w , open /sys/fs/cgroup/{name}/{cgroup}/cgroup.procs w"));
+        let output = bundle.probe(&words.join(" , ")).try_run();
+        let lines = if output.code() == 0 { output.lines() } else { Vec::new() };
+        let opened = lines.iter().find(|line| line["errno"] == "");
+        score.attempt(opened.map(|line| format!("{way}: {}", line["open"])));
+    }
+    score.end();
+}
+
+/// CVE-2022-0492: a program of the host's choice that the kernel executes.
+fn release_agent(t: &Test) {
+    let mut score = Score::new(t, "release_agent of a cgroup hierarchy can be written (by options)");
+    if !t.has_v1("pids") {
+        kit::skip("no cgroup v1 hierarchy");
+    }
+    for option in ["ro", "rw"] {
+        for namespace in [false, true] {
+            let mut bundle = t.bundle().only_mounts(&["/proc", "/dev", "/sys"]);
+            bundle =
+                bundle.mount("cgroup", "cgroup", "/sys/fs/cgroup", &["nosuid", "noexec", "nodev", option]);
+            if namespace {
+                bundle = bundle.namespace("cgroup");
+            }
+            let words = ["pids", "memory", "cpu", "systemd", "freezer"]
+                .map(|name| format!("open /sys/fs/cgroup/{name}/release_agent w"));
+            let output = bundle.probe(&words.join(" , ")).run();
+            let opened = output.lines().into_iter().find(|line| line["errno"] == "");
+            score.attempt(
+                opened.map(|line| format!("{option}, cgroup namespace {namespace}: {}", line["open"])),
+            );
+        }
+    }
+    score.end();
+}
+
+/// CVE-2026-115521: /proc/self/fd of the container is what the image says.
+fn readonly_mounts_without_a_true_proc(t: &Test) {
+    let mut score = Score::new(
+        t,
+        "read-only mounts while /proc of the container is the image's: one of them can be written",
+    );
+    let fake = t.dir().join("fake");
+    fs::create_dir_all(fake.join("self/fd")).unwrap();
+    for n in 0..64 {
+        symlink("/elsewhere", fake.join(format!("self/fd/{n}"))).unwrap();
+    }
+    let mut bundle =
+        t.bundle().only_mounts(&["/dev"]).directory("/elsewhere").mount("bind", &fake, "/proc", &["bind"]);
+    bundle = bundle
+        .remove("/linux/maskedPaths")
+        .set("/linux/readonlyPaths", json!(["/etc/kept"]))
+        .file("/etc/kept", "x");
+    for (n, kind) in ["bind", "bind", "tmpfs", "tmpfs", "bind"].into_iter().enumerate() {
+        let source = if kind == "bind" { source(t) } else { "tmpfs".into() };
+        let options: &[&str] = if kind == "bind" { &["bind", "ro"] } else { &["ro"] };
+        bundle = bundle.mount(kind, source, &format!("/m{n}"), options);
+    }
+    let bundle = bundle.set("/root/readonly", false).probe("sleep");
+    let container = bundle.start();
+    let table = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
+    for point in ["/m0", "/m1", "/m2", "/m3", "/m4", "/etc/kept"] {
+        let line = table.lines().find(|line| line.split(' ').nth(4) == Some(point));
+        let locked =
+            line.is_some_and(|line| line.split(' ').nth(5).unwrap().split(',').any(|option| option == "ro"));
+        score.attempt((!locked).then(|| format!("{point}: {line:?}")));
+    }
+    let odd = table.lines().find(|line| line.split(' ').nth(4).unwrap().starts_with("/elsewhere"));
+    score.attempt(odd.map(|line| format!("something is mounted where the image's links lead: {line}")));
+    score.end();
+}
+
+/// CVE-2026-119101, CVE-2026-115520, CVE-2026-119614
+fn criu_keys(t: &Test) {
+    t.only_orlop("its way to criu is its own");
+    let mut score =
+        Score::new(t, "a mount whose path criu could take for another one's key (criu itself is played)");
+    let criu = Criu::new(t);
+    let source = source(t);
+    for (destination, link) in [
+        ("/a]:/etc", None),
+        ("/a]:b", None),
+        ("/x/a]/b", None),
+        ("/data", Some("/a]:")),
+        ("/data", Some("/a]:/etc")),
+    ] {
+        let bundle = link.into_iter().fold(t.bundle(), |bundle, target| bundle.link("/data", target));
+        let container = bundle.probe("sleep").mount("none", &source, destination, &["bind"]).start();
+        let _ = fs::remove_file(t.dir().join("criu/dump"));
+        let words = ["--leave-running", "--empty-ns", "network"];
+        let output = criu.found_by(container.command("checkpoint", &words)).output();
+        let pairs = if output.code() == 0 { criu.request("dump").pairs(23) } else { Vec::new() };
+        let odd = pairs.into_iter().find(|(point, key)| point.contains(']') || key.contains(']'));
+        score.attempt(odd.map(|(point, key)| format!("criu is told {point}:{key}")));
+    }
+    score.end();
+}
+
+/// CVE-2016-3697, CVE-2026-30892
+fn exec_user(t: &Test) {
+    let mut score = Score::new(t, "exec --user with what is no number: another user than asked for");
+    let passwd = "1000:x:0:0::/:/bin/sh\n-1:x:0:0::/:/bin/sh\nabc:x:0:0::/:/bin/sh\n";
+    let container = t.bundle().file("/etc/passwd", passwd).probe("sleep").start();
+    for (user, asked) in [
+        ("1000", Some(1000)),
+        ("01000", Some(1000)),
+        ("1000:", Some(1000)),
+        (":5", None),
+        ("-1", None),
+        ("4294967295", None),
+        ("4294967296", None),
+        ("99999999999999999999", None),
+        ("+5", Some(5)),
+        (" 5", Some(5)),
+        ("5 ", Some(5)),
+        ("0x5", Some(5)),
+        ("5:abc", Some(5)),
+        ("5:-1", Some(5)),
+        ("5:4294967296", Some(5)),
+        ("5:5:5", Some(5)),
+        ("", None),
+    ] {
+        let output = t.runtime(["exec", "--user", user, container.id(), "/probe", "report"]).output();
+        let got = (output.code() == 0)
+            .then(|| (output.json()["uid"][0].as_i64().unwrap(), output.json()["gid"][0].as_i64().unwrap()));
+        // ":5" and "" leave the user as it is, which is root; nothing else may become root, or its group.
+        let wrong = got
+            .filter(|(uid, _)| asked.map_or(*uid == 0 && !matches!(user, ":5" | ""), |asked| *uid != asked));
+        score.attempt(wrong.map(|got| format!("{user:?} is {got:?}")));
+    }
+    score.end();
+}

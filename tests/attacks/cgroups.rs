@@ -1,0 +1,170 @@
+//! Cgroups that a container makes below its own, by names and depths that nobody has asked for.
+
+use crate::play::lines;
+use kit::{Case, Score, Test};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![names_without_an_encoding, a_process_below_such_a_name, a_deep_tree]
+}
+
+/// Not UTF-8, and what is awkward in other ways.
+const NAMES: [&[u8]; 4] = [b"\xff\xfe", b"\xc3\x28", b" ", b"-rf"];
+
+/// Where the container's cgroup is in each hierarchy.
+fn homes(id: &str) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let cgroups = table.lines().filter(|line| line.contains(" - cgroup "));
+    let points = cgroups.filter_map(|line| line.split(' ').nth(4)).map(|point| Path::new(point).join(id));
+    points.filter(|dir| dir.is_dir()).collect()
+}
+
+fn directory(dir: &Path) -> Option<OwnedFd> {
+    nix::fcntl::open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).ok()
+}
+
+fn below(dir: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
+    openat(dir, name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).ok()
+}
+
+/// What a test has made and the runtime has not removed.
+fn remove(dir: &Path, chain: &[&OsStr]) {
+    let mut stack: Vec<OwnedFd> = directory(dir).into_iter().collect();
+    for name in chain {
+        let Some(next) = stack.last().and_then(|dir| below(dir, name)) else { break };
+        stack.push(next);
+    }
+    while stack.len() > 1 {
+        stack.pop();
+        let name = chain[stack.len() - 1];
+        let _ = unlinkat(stack.last().unwrap(), name, UnlinkatFlags::RemoveDir);
+    }
+}
+
+fn names_without_an_encoding(t: &Test) {
+    let mut score =
+        Score::new(t, "cgroups with names that are not UTF-8 below the container's: delete leaves something");
+    for name in NAMES.map(OsStr::from_bytes) {
+        let container = t.bundle().probe("sleep").start();
+        let homes = homes(container.id());
+        assert!(!homes.is_empty(), "the container has no cgroup");
+        for dir in &homes {
+            fs::create_dir_all(dir.join(name).join("inner").join(name)).unwrap();
+        }
+        let output = container.command("delete", &["--force"]).output();
+        container.wait();
+        let left: Vec<&PathBuf> = homes.iter().filter(|dir| dir.exists()).collect();
+        let won = (output.code() != 0 || !left.is_empty()).then(|| {
+            format!(
+                "{}: exit {}, {} left: {}",
+                name.display(),
+                output.code(),
+                left.len(),
+                output.stderr.trim()
+            )
+        });
+        score.attempt(won);
+        for dir in &homes {
+            remove(dir, &[name, OsStr::new("inner"), name]);
+        }
+        if score.wins() > 0 {
+            // Each takes its ten seconds.
+            break;
+        }
+    }
+    score.end();
+}
+
+/// A cgroup of cpuset takes no process before it has processors.
+fn prepare(dir: &Path, parent: &Path) {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if let Ok(text) = fs::read_to_string(parent.join(file)) {
+            let _ = fs::write(dir.join(file), text);
+        }
+    }
+}
+
+/// Without a pid namespace the cgroup is all that tells who belongs to the container.
+fn a_process_below_such_a_name(t: &Test) {
+    let what = "a process hidden below such a name, without a pid namespace: it survives kill --all or delete --force";
+    let mut score = Score::new(t, what);
+    for words in [&["kill", "--all"][..], &["delete", "--force"]] {
+        for name in NAMES.map(OsStr::from_bytes) {
+            let bundle =
+                t.bundle().without_namespace("pid").only_mounts(&["/dev"]).probe("spawn sleep , sleep");
+            let container = bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths").start();
+            t.wait_for("the child", || !lines(&container).is_empty());
+            let hidden = lines(&container)[0]["spawned"].as_i64().unwrap() as i32;
+            let homes = homes(container.id());
+            for dir in &homes {
+                let inner = dir.join(name);
+                fs::create_dir(&inner).unwrap();
+                prepare(&inner, dir);
+                fs::write(inner.join("cgroup.procs"), hidden.to_string()).unwrap();
+            }
+            let mut call = t.runtime(words.iter().copied()).arg(container.id());
+            if words[0] == "kill" {
+                call = call.arg("KILL");
+            }
+            let output = call.output();
+            let listed = t.runtime(["ps", "--format", "json", container.id()]).output().stdout;
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            // A zombie has been killed.
+            let status = fs::read_to_string(format!("/proc/{hidden}/stat")).unwrap_or_default();
+            let alive = !status.is_empty() && !status.contains(") Z ");
+            score.attempt(alive.then(|| {
+                format!("{}: {} ({listed:?}): {}", name.display(), words.join(" "), output.stderr.trim())
+            }));
+            kit::sys::kill(hidden, libc::SIGKILL);
+            container.command("delete", &["--force"]).output();
+            container.wait();
+            kit::sys::reap(hidden, std::time::Duration::from_secs(5));
+            for dir in &homes {
+                remove(dir, &[name]);
+                let _ = fs::remove_dir(dir);
+            }
+            container.command("delete", &["--force"]).output();
+            if alive {
+                // Each takes its ten seconds.
+                break;
+            }
+        }
+    }
+    score.end();
+}
+
+/// Deeper than a path can say.
+fn a_deep_tree(t: &Test) {
+    const DEPTH: usize = 2500;
+    let mut score =
+        Score::new(t, "a tree of 2500 cgroups in each other below the container's: delete leaves something");
+    let container = t.bundle().probe("sleep").start();
+    // One hierarchy of those is enough for the kernel.
+    let homes = homes(container.id());
+    let home =
+        homes.iter().find(|dir| dir.to_string_lossy().contains("systemd")).or(homes.first()).unwrap().clone();
+    let name = OsStr::new("d");
+    let mut at = directory(&home).unwrap();
+    let mut depth = 0;
+    while depth < DEPTH && mkdirat(&at, name, Mode::from_bits_truncate(0o755)).is_ok() {
+        at = below(&at, name).unwrap();
+        depth += 1;
+    }
+    drop(at);
+    assert!(depth > 1000, "the kernel allows {depth} levels");
+    let output = container.command("delete", &["--force"]).output();
+    container.wait();
+    let won = (output.code() != 0 || home.exists())
+        .then(|| format!("{depth} levels: exit {}: {}", output.code(), output.stderr.trim()));
+    score.attempt(won);
+    remove(&home, &vec![name; depth]);
+    container.command("delete", &["--force"]).output();
+    score.end();
+}

@@ -1,0 +1,116 @@
+//! Hot operations (`mounts add`) on a running container that has prepared its root file system for them.
+
+use crate::play::{Caller, turn};
+use kit::score::rounds;
+use kit::{Bundle, Case, Container, Score, Test, Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![remount_through_a_link, remount_while_it_becomes_a_link, remount_of_what_protects]
+}
+
+fn read_write(destination: &str) -> Value {
+    json!([{"destination": destination, "type": "none", "source": "none", "options": ["remount", "bind", "rw"]}])
+}
+
+fn list(t: &Test, name: &str, mounts: &Value) -> PathBuf {
+    let path = t.dir().join(name);
+    fs::write(&path, mounts.to_string()).unwrap();
+    path
+}
+
+/// Mount points of the container that were read-only and can be written now.
+fn writable(container: &Container<'_>, points: &[&str]) -> Vec<String> {
+    let table = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
+    let mut found = Vec::new();
+    for line in table.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if points.contains(&words[4]) && words[5].split(',').any(|option| option == "rw") {
+            found.push(format!("{} can be written", words[4]));
+        }
+    }
+    found
+}
+
+fn victim(t: &Test) -> Bundle<'_> {
+    t.bundle()
+        .set("/root/readonly", false)
+        .link("/data", "/proc/sys")
+        .link("/deep/link", "../proc")
+        .link("/etc/up", "/")
+}
+
+const PROTECTED: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/bus", "/proc/irq"];
+
+fn remount_through_a_link(t: &Test) {
+    t.only_orlop("its command is an experiment");
+    let mut score = Score::new(t, "a hot remount (rw) of a link, or below one, that leads to /proc/sys");
+    for destination in
+        ["/data", "/data/", "/data/.", "/deep/link/sys", "/etc/up/proc/sys", "/etc/../data", "/deep/link/bus"]
+    {
+        let container = victim(t).probe("sleep").start();
+        let list = list(t, "mounts", &read_write(destination));
+        t.runtime(["mounts", "add", container.id(), &list.to_string_lossy()]).output();
+        let now = writable(&container, &PROTECTED);
+        score.attempt(now.first().map(|what| format!("{destination}: {what}")));
+    }
+    score.end();
+}
+
+/// A mask or a read-only path of the configuration is no mount of the caller's, by whatever name.
+fn remount_of_what_protects(t: &Test) {
+    t.only_orlop("its command is an experiment");
+    let what = "a hot remount (rw), or a mount, of a mask or a read-only path of the configuration itself";
+    let mut score = Score::new(t, what);
+    for destination in PROTECTED.iter().chain(&["/proc/./sys", "//proc/sys/", "/sys/firmware", "/proc/keys"])
+    {
+        let container = victim(t).probe("sleep").start();
+        let file = list(t, "mounts", &read_write(destination));
+        t.runtime(["mounts", "add", container.id(), &file.to_string_lossy()]).output();
+        let masks = ["/sys/firmware"];
+        let now = writable(&container, &[&PROTECTED[..], &masks].concat());
+        score.attempt(now.first().map(|what| format!("{destination}: {what}")));
+        // Nor is what hides something to be taken away.
+        let gone = json!([{"destination": destination}]);
+        let file = list(t, "unmounts", &gone);
+        t.runtime(["mounts", "remove", container.id(), &file.to_string_lossy()]).output();
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
+        let clean = destination.replace("/./", "/").replace("//", "/");
+        let clean = clean.trim_end_matches('/');
+        let there = table.lines().any(|line| line.split(' ').nth(4) == Some(clean));
+        score.attempt(
+            (!there && fs::metadata(format!("/proc/{}/root{clean}", container.pid())).is_ok())
+                .then(|| format!("{destination}: what was mounted on it is gone")),
+        );
+    }
+    score.end();
+}
+
+/// The container exchanges a directory with a link while it is remounted.
+fn remount_while_it_becomes_a_link(t: &Test) {
+    t.only_orlop("its command is an experiment");
+    let _turn = turn();
+    let file = list(t, "mounts", &read_write("/w/a")).to_string_lossy().into_owned();
+    let container = || {
+        let bundle = t.bundle().set("/root/readonly", false).directory("/w/a").link("/w/b", "/proc/sys");
+        let container = bundle.probe("swing /w/a /w/b exchange").start();
+        container.first_line();
+        container
+    };
+    let (caller, mut attacker) = (Caller::new(t), container());
+    let mut score =
+        Score::new(t, "a hot remount (rw) of a directory that is exchanged with a link to /proc/sys");
+    for _ in 0..rounds() / 2 {
+        caller.call(&["mounts", "add", attacker.id(), &file]);
+        let now = writable(&attacker, &PROTECTED);
+        score.attempt(now.first().cloned());
+        if !now.is_empty() {
+            // What it has won stays won: another one tries again.
+            caller.call(&["delete", "--force", attacker.id()]);
+            attacker.wait();
+            attacker = container();
+        }
+    }
+    score.end();
+}

@@ -1,0 +1,158 @@
+//! What runs inside a container beside its program: hooks of the image, and PID 1 of `--init`.
+
+use crate::play::{Canary, lines};
+use kit::{Bundle, Case, Score, Test, Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![start_container_hook, init, init_seen_from_the_host]
+}
+
+/// A filter which allows nearly everything: enough to tell whether there is one.
+pub(crate) fn filter() -> Value {
+    json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ERRNO"}]})
+}
+
+/// What makes a process have little.
+type Restriction = for<'t> fn(Bundle<'t>) -> Bundle<'t>;
+
+/// Configurations in which a process has little, each in its own way.
+const RESTRICTED: [(&str, Restriction); 6] = [
+    ("the template", |bundle| {
+        bundle.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "hard": 200, "soft": 100}]))
+    }),
+    ("a user", |bundle| {
+        bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7]}))
+    }),
+    ("a filter", |bundle| bundle.set("/linux/seccomp", filter())),
+    ("a filter without no-new-privileges", |bundle| {
+        bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false)
+    }),
+    ("no capability", |bundle| bundle.remove("/process/capabilities")),
+    ("a user namespace", |bundle| bundle.user_namespace(200_000)),
+];
+
+/// Fields of a report that say what a process may do.
+const MAY: [&str; 9] =
+    ["caps", "no_new_privileges", "seccomp", "cgroup", "uid", "gid", "groups", "rlimits", "oom_score_adj"];
+
+/// The hook's program is the image's: it gets what the container's program gets.
+fn start_container_hook(t: &Test) {
+    let what =
+        "a startContainer hook of the image has what its program has not (by configuration and property)";
+    let (mut score, mut broken) = (Score::new(t, what), Vec::new());
+    for (n, (name, restrict)) in RESTRICTED.into_iter().enumerate() {
+        for verb in ["run", "create"] {
+            let loot = t.dir().join(format!("loot-{n}-{verb}"));
+            fs::create_dir(&loot).unwrap();
+            fs::set_permissions(&loot, fs::Permissions::from_mode(0o777)).unwrap();
+            let bundle = restrict(t.bundle()).mount("bind", &loot, "/loot", &["bind", "rw"]);
+            let hook =
+                json!({"path": "/probe", "args": ["probe", "hook", "/loot/hook"], "env": ["ORLOP_PROBE=1"]});
+            let bundle = bundle.push("/hooks/startContainer", hook).probe("hook /loot/program , exit 0");
+            let ended = if verb == "create" {
+                let container = bundle.create();
+                let ended = container.command("start", &[]).output();
+                if ended.code() == 0 {
+                    container.wait();
+                }
+                ended
+            } else {
+                bundle.command(verb, &[]).output()
+            };
+            if ended.code() != 0 {
+                broken.push(format!("{name}, {verb}: {ended}"));
+                continue;
+            }
+            let read = |name: &str| -> Value {
+                fs::read_to_string(loot.join(name)).unwrap_or_default().parse().unwrap_or_default()
+            };
+            let (hook, program) = (read("hook"), read("program"));
+            assert!(program["caps"].is_object(), "{name}: the program has said nothing");
+            for property in MAY {
+                let differs = hook[property] != program[property];
+                score.attempt(differs.then(|| {
+                    format!(
+                        "{name}, {verb}: {property} {} and not {}",
+                        short(&hook[property]),
+                        short(&program[property])
+                    )
+                }));
+            }
+        }
+    }
+    score.end();
+    assert!(broken.is_empty(), "the hook could not run: {broken:#?}");
+}
+
+fn short(value: &Value) -> String {
+    value.to_string().chars().take(160).collect()
+}
+
+/// What the container's program finds of PID 1, which stays beside it.
+const LOOK: &str = "read /proc/1/status , read /proc/self/status , open /proc/1/mem rw , read /proc/1/environ , \
+                    readlink /proc/1/root , readlink /proc/1/exe , readlink /proc/1/fd/0 , read /proc/1/maps";
+
+fn init(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    let what =
+        "PID 1 of --init has what the program has not, or opens itself to it (by configuration and property)";
+    let mut score = Score::new(t, what);
+    for (name, restrict) in RESTRICTED {
+        let bundle = restrict(t.bundle()).probe(LOOK);
+        let said = bundle.command("run", &["--init"]).output().success().lines();
+        let field = |n: usize, name: &str| {
+            let text = said[n]["read"].as_str().unwrap_or_default().to_owned();
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned));
+            line.unwrap_or_else(|| panic!("no {name} in {said:?}")).trim().to_owned()
+        };
+        for property in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            let (init, own) = (hex(&field(0, property)), hex(&field(1, property)));
+            score.attempt(
+                (init & !own != 0).then(|| format!("{name}: {property} {init:#x}, the program's {own:#x}")),
+            );
+        }
+        for property in ["NoNewPrivs", "Seccomp", "Seccomp_filters", "Uid", "Gid", "Groups"] {
+            let (init, own) = (field(0, property), field(1, property));
+            // Of the first three, more is stricter.
+            let weaker =
+                if property.contains("id") || property == "Groups" { init != own } else { init < own };
+            score.attempt(weaker.then(|| format!("{name}: {property} {init}, the program's {own}")));
+        }
+        for look in &said[2..] {
+            score.attempt((look["errno"] == "").then(|| format!("{name}: {}", short(look))));
+        }
+    }
+    score.end();
+}
+
+fn hex(text: &str) -> u64 {
+    u64::from_str_radix(text, 16).unwrap()
+}
+
+/// PID 1 as the host sees it, by its own files.
+fn init_seen_from_the_host(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    let what = "PID 1 of --init holds a directory, file or socket of the host's";
+    let mut score = Score::new(t, what);
+    let canary = Canary::new(t);
+    for (name, restrict) in RESTRICTED {
+        let bundle =
+            restrict(t.bundle()).mount("bind", &canary.dir, "/c", &["bind", "ro"]).probe("say ready , sleep");
+        let container = bundle.create_with(&["--init"]);
+        container.start();
+        t.wait_for("the program", || !lines(&container).is_empty());
+        for entry in fs::read_dir(format!("/proc/{}/fd", container.pid())).unwrap().flatten() {
+            let number = entry.file_name().to_string_lossy().into_owned();
+            let link = fs::read_link(entry.path()).unwrap_or_default().to_string_lossy().into_owned();
+            let given = ["0", "1", "2"].contains(&number.as_str());
+            score.attempt((!given).then(|| format!("{name}: descriptor {number} is {link}")));
+        }
+        let exe = fs::read_link(format!("/proc/{}/exe", container.pid())).unwrap_or_default();
+        let good = exe.to_string_lossy().starts_with("/memfd:");
+        score.attempt((!good).then(|| format!("{name}: its executable is {}", exe.display())));
+    }
+    score.end();
+}

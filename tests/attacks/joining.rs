@@ -1,0 +1,183 @@
+//! A process that joins a container, looked at from inside it by one with CAP_SYS_PTRACE.
+//!
+//! Rule: no process that a container can see ever has the host's root, working directory, executable, writable memory
+//! or descriptors. The prowler (`tests/kit/src/probe/prowl.rs`) looks for processes of others in its pid namespace
+//! and takes of them what it can, while the host lets one process after the other join.
+
+use crate::inside::filter;
+use crate::play::{Caller, Canary, lines, turn, with_capabilities};
+use kit::score::rounds;
+use kit::{Bundle, Case, Container, Score, Test, json};
+use std::collections::BTreeMap;
+use std::fs;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        exec,
+        exec_as_user,
+        exec_with_filter,
+        mounts,
+        container_in_its_pid_namespace,
+        container_with_user_namespace_in_its_pid_namespace,
+        start_container_hook,
+    ]
+}
+
+/// What is had of a process's own state, and what it takes its capabilities for.
+const HELD: [&str; 6] = ["read", "write", "cwd", "fd", "getfd", "exe"];
+
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// What the prowler may do, and with it everything else that is let into its pid namespace here.
+fn capable(bundle: Bundle<'_>) -> Bundle<'_> {
+    with_capabilities(bundle, &["CAP_SYS_PTRACE", "CAP_KILL"])
+}
+
+/// A container whose program prowls; more capabilities than its own and `extra` are too many.
+struct Yard<'t> {
+    test: &'t Test,
+    canary: Canary,
+    container: Container<'t>,
+}
+
+impl<'t> Yard<'t> {
+    fn new(t: &'t Test, extra: u64, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Self {
+        let canary = Canary::new(t);
+        let bundle = change(capable(t.bundle().set("/root/readonly", false)));
+        let container = bundle.probe(&format!("prowl {} {extra:x}", canary.dir.display())).start();
+        container.first_line();
+        Self { test: t, canary, container }
+    }
+
+    fn pid_namespace(&self) -> String {
+        format!("/proc/{}/ns/pid", self.container.pid())
+    }
+
+    /// Lets processes join, then counts what the prowler had of them.
+    fn watch(self, what: &str, count: u64, mut join: impl FnMut(&Caller<'_>)) {
+        let _turn = turn();
+        let caller = Caller::new(self.test);
+        for _ in 0..count {
+            join(&caller);
+        }
+        // The last line may be under way.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let mut had: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
+        for line in lines(&self.container).into_iter().skip(1) {
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            had.entry(line["pid"].as_i64().unwrap_or(0)).or_default().push((text("won"), text("what")));
+        }
+        assert_eq!(self.container.status(), "running", "the prowler has ended");
+        let hurt = self.canary.hurt();
+        let mut host =
+            Score::part(self.test, "host", &format!("{what}: the host's files through its /proc/N"));
+        let mut power = Score::part(
+            self.test,
+            "power",
+            &format!("{what}: its memory or sockets while it has more capabilities"),
+        );
+        (0..count).for_each(|_| {
+            host.round();
+            power.round();
+        });
+        for wins in had.values() {
+            let (of_host, of_power): (Vec<_>, Vec<_>) =
+                wins.iter().partition(|(kind, _)| HELD.contains(&kind.as_str()));
+            let told = |list: Vec<&(String, String)>| {
+                list.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join(", ")
+            };
+            if !of_host.is_empty() {
+                host.win(told(of_host));
+            }
+            if !of_power.is_empty() {
+                power.win(told(of_power));
+            }
+        }
+        if let Some(how) = hurt.filter(|_| host.wins() == 0) {
+            host.win(how);
+        }
+        Score::end_all([host, power]);
+    }
+}
+
+fn exec(t: &Test) {
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let id = yard.container.id().to_owned();
+    yard.watch("exec", rounds(), |caller| {
+        caller.call(&["exec", &id, "/probe", "exit", "0"]);
+    });
+}
+
+fn exec_as_user(t: &Test) {
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let id = yard.container.id().to_owned();
+    yard.watch("exec as another user", rounds() / 3, |caller| {
+        caller.call(&["exec", "--user", "1000:1000", &id, "/probe", "exit", "0"]);
+    });
+}
+
+/// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN: the one capability that a process may have which the
+/// container's program does not get.
+fn exec_with_filter(t: &Test) {
+    let yard = Yard::new(t, CAP_SYS_ADMIN, |bundle| {
+        bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false)
+    });
+    let id = yard.container.id().to_owned();
+    yard.watch("exec below a filter, without no-new-privileges", rounds() / 3, |caller| {
+        caller.call(&["exec", &id, "/probe", "exit", "0"]);
+    });
+}
+
+fn mounts(t: &Test) {
+    t.only_orlop("its command is an experiment");
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let id = yard.container.id().to_owned();
+    let list = t.dir().join("mounts.json");
+    let source = t.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    let mounts = json!([
+        {"destination": "/m/tmp", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/m/bound", "type": "bind", "source": source, "options": ["bind", "ro"]},
+    ]);
+    fs::write(&list, mounts.to_string()).unwrap();
+    let list = list.to_string_lossy().into_owned();
+    let mut verbs = ["add", "remove"].into_iter().cycle();
+    yard.watch("mounts add and remove", rounds() / 2, |caller| {
+        caller.call(&["mounts", verbs.next().unwrap(), &id, &list]);
+    });
+}
+
+fn container_in_its_pid_namespace(t: &Test) {
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
+    second.write();
+    yard.watch("run of a second container in the pid namespace", rounds() / 2, |caller| {
+        caller.run(&second);
+    });
+}
+
+fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let second =
+        capable(t.bundle()).user_namespace(200_000).join("pid", &yard.pid_namespace()).probe("exit 0");
+    // A procfs of that pid namespace is not for this user namespace to mount.
+    let second = second.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+    second.write();
+    let what = "run of a container with a user namespace of its own in the pid namespace";
+    yard.watch(what, rounds() / 3, |caller| {
+        caller.run(&second);
+    });
+}
+
+fn start_container_hook(t: &Test) {
+    let yard = Yard::new(t, 0, |bundle| bundle);
+    let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
+    let second =
+        second.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]}));
+    second.write();
+    let dir = second.dir().to_string_lossy().into_owned();
+    let what = "hook startContainer of a second container in the pid namespace";
+    yard.watch(what, rounds() / 3, |caller| {
+        caller.call(&["run", "--bundle", &dir, second.id()]);
+    });
+}

@@ -1,0 +1,429 @@
+//! Every process of the runtime, stopped at every system call, and looked at as a container could that sees it.
+
+mod rule;
+
+use crate::inside::filter;
+use crate::play::Canary;
+use kit::criu::Criu;
+use kit::trace::{At, Next, Tracer};
+use kit::{Bundle, Case, Console, Container, Score, Test, json};
+use rule::{Breach, Rule, identity, is_stub, link, status, step};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        run,
+        run_as_init,
+        run_as_init_with_filter,
+        create_and_start,
+        run_in_a_pid_namespace,
+        create_and_start_in_a_pid_namespace,
+        run_in_user_and_pid_namespace,
+        exec,
+        exec_as_user,
+        exec_with_filter,
+        exec_with_terminal,
+        exec_in_a_user_namespace,
+        mounts,
+        mounts_in_a_user_namespace,
+        hooks,
+        hook_create_container,
+        restore,
+    ]
+}
+
+/// Capabilities of the template's program: CAP_AUDIT_WRITE, CAP_KILL, CAP_NET_BIND_SERVICE.
+const FEW: u64 = 1 << 29 | 1 << 5 | 1 << 10;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+/// PID 1 has something to do while the program runs.
+const REAPED: &str = "orphan exit 0 , burn 60 , exit 0";
+
+/// What was wrong, in the order in which it was met, and how often.
+type Breaches = Vec<(String, u64)>;
+
+fn note(breaches: &mut Breaches, what: String) {
+    match breaches.iter_mut().find(|(known, _)| *known == what) {
+        Some((_, count)) => *count += 1,
+        None => breaches.push((what, 1)),
+    }
+}
+
+/// One scenario: commands that are traced, and what was seen of their processes.
+struct Steps<'t> {
+    test: &'t Test,
+    tracer: Tracer,
+    rule: Rule,
+    env: Vec<(String, String)>,
+    /// Pid namespaces in which something of a container runs, with the process that does.
+    watched: BTreeMap<i32, String>,
+    /// The last thing that a process has done.
+    looked: u64,
+    seen: u64,
+    held: Breaches,
+    power: Breaches,
+    trail: Vec<String>,
+}
+
+impl<'t> Steps<'t> {
+    fn new(test: &'t Test) -> Self {
+        let given = ["/dev/null"].iter().filter_map(identity).collect();
+        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, loading: 0, host_root: false };
+        let path = std::env::var("PATH").unwrap_or_default();
+        let env = vec![
+            ("PATH".to_owned(), path),
+            ("TMPDIR".to_owned(), test.dir().join("tmp").display().to_string()),
+        ];
+        let (watched, held, power) = Default::default();
+        Self {
+            test,
+            tracer: Tracer::new(),
+            rule,
+            env,
+            watched,
+            looked: 0,
+            seen: 0,
+            held,
+            power,
+            trail: Vec::new(),
+        }
+    }
+
+    /// A container that runs, from which processes are seen.
+    fn watcher(&mut self, container: &Container<'_>) {
+        self.watched.insert(container.pid(), link(container.pid(), "ns/pid"));
+        self.rule.roots.extend(identity(format!("/proc/{}/root", container.pid())));
+    }
+
+    /// A container that is to be made.
+    fn bundle(&mut self, bundle: &Bundle<'_>) {
+        bundle.write();
+        self.rule.roots.extend(identity(bundle.path("/")));
+        self.test.adopt(bundle.id());
+    }
+
+    /// Traces one command to its end: its exit code, and what it has said.
+    fn call(&mut self, words: &[&str]) -> (i32, String) {
+        let root = self.test.root().to_string_lossy().into_owned();
+        let words: Vec<String> =
+            ["--root", &root].iter().chain(words).map(|word| (*word).to_owned()).collect();
+        let files = ["out", "err"].map(|name| self.test.dir().join(format!("step-{name}")));
+        let program = self.test.program().to_owned();
+        let command = self.tracer.start(&program, &words, &self.env, self.test.dir(), [&files[0], &files[1]]);
+        self.rule.given.extend(files.iter().filter_map(identity));
+        let mut tracer = std::mem::take(&mut self.tracer);
+        let code = tracer.follow(Some(command), |pid, at| self.observe(pid, at, command));
+        self.tracer = tracer;
+        (code.unwrap_or(-1), fs::read_to_string(&files[1]).unwrap_or_default())
+    }
+
+    fn run(&mut self, bundle: &Bundle<'_>, flags: &[&str]) {
+        self.bundle(bundle);
+        let dir = bundle.dir().to_string_lossy().into_owned();
+        let words = [&["run", "--bundle", &dir], flags, &[bundle.id()]].concat();
+        let (code, said) = self.call(&words);
+        assert_eq!(code, 0, "{said}");
+    }
+
+    fn create_and_start(&mut self, bundle: &Bundle<'_>) {
+        self.bundle(bundle);
+        let dir = bundle.dir().to_string_lossy().into_owned();
+        for words in [
+            &["create", "--bundle", &dir, bundle.id()][..],
+            &["start", bundle.id()],
+            &["delete", "--force", bundle.id()],
+        ] {
+            let (code, said) = self.call(words);
+            assert_eq!(code, 0, "{words:?}: {said}");
+        }
+    }
+
+    fn observe(&mut self, pid: i32, at: At, command: i32) -> Next {
+        if at == At::End {
+            self.watched.remove(&pid);
+            return Next::Run;
+        }
+        if pid == command {
+            return Next::Step;
+        }
+        self.looked += 1;
+        let space = link(pid, "ns/pid");
+        let program = at == At::Execution && !is_stub(pid);
+        if self.watched.iter().any(|(other, watched)| *other != pid && *watched == space) || program {
+            self.look(pid, at, &space);
+        }
+        if program && space != link(std::process::id() as i32, "ns/pid") {
+            self.watched.insert(pid, space);
+        }
+        if program { Next::Run } else { Next::Step }
+    }
+
+    fn look(&mut self, pid: i32, at: At, space: &str) {
+        if space == link(std::process::id() as i32, "ns/pid") {
+            return;
+        }
+        self.seen += 1;
+        let place = place(pid, at);
+        self.trail.push(format!(
+            "{place}: CapPrm {} CapEff {} Seccomp {} NoNewPrivs {} Uid {}",
+            status(pid, "CapPrm"),
+            status(pid, "CapEff"),
+            status(pid, "Seccomp"),
+            status(pid, "NoNewPrivs"),
+            status(pid, "Uid"),
+        ));
+        let found = self.rule.check(pid, at == At::Call(libc::SYS_seccomp));
+        let held: BTreeSet<&str> = found
+            .iter()
+            .filter_map(|breach| match breach {
+                Breach::Held(what) => Some(what.as_str()),
+                Breach::Power(_) => None,
+            })
+            .collect();
+        if !held.is_empty() {
+            let told = held.into_iter().collect::<Vec<_>>().join(", ");
+            note(&mut self.held, format!("{place}: {told}"));
+        }
+        for breach in found {
+            if let Breach::Power(extra) = breach {
+                note(&mut self.power, format!("{place}: CapPrm has {extra:#x} more"));
+            }
+        }
+    }
+
+    /// Lets what still runs end, and counts.
+    fn end(mut self, what: &str) {
+        let mut tracer = std::mem::take(&mut self.tracer);
+        tracer.follow(None, |pid, at| self.observe(pid, at, 0));
+        drop(tracer);
+        self.show_trail();
+        let (looked, seen) = (self.looked, self.seen);
+        let score = |part: &str, what: String, won: &Breaches| {
+            let mut score = Score::part(self.test, part, &what);
+            (0..looked).for_each(|_| score.round());
+            for (how, count) in won {
+                (0..*count).for_each(|_| score.win(how.clone()));
+            }
+            score
+        };
+        let host = score(
+            "host",
+            format!("stepping {what}: something of the host's at one of {seen} visible stops"),
+            &self.held,
+        );
+        let power =
+            score("power", format!("stepping {what}: a capability too many at one of them"), &self.power);
+        Score::end_all([host, power]);
+    }
+
+    /// ORLOP_ATTACK_TRAIL prints what each visible stop showed.
+    fn show_trail(&self) {
+        if std::env::var_os("ORLOP_ATTACK_TRAIL").is_some() {
+            println!("---- {}\n{}", self.test.name(), self.trail.join("\n"));
+        }
+    }
+}
+
+/// What a process has just done, in words that do not differ from one run to the next.
+fn place(pid: i32, at: At) -> String {
+    let native = orlop::seccomp::Arch::native();
+    let done = match at {
+        At::Birth => "born".to_owned(),
+        At::Execution => "has executed its program".to_owned(),
+        At::End => "ended".to_owned(),
+        At::Call(number) => {
+            let name = native.and_then(|arch| arch.call_name(number as u32)).unwrap_or("?");
+            format!("after {name} ({number})")
+        }
+    };
+    match step(pid) {
+        Some(step) if step < 0xffff => format!("step {step}, {done}"),
+        _ => done,
+    }
+}
+
+fn sleeper<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Container<'t> {
+    change(t.bundle().set("/root/readonly", false)).probe("sleep").start()
+}
+
+fn pid_namespace(container: &Container<'_>) -> String {
+    format!("/proc/{}/ns/pid", container.pid())
+}
+
+fn run(t: &Test) {
+    let mut steps = Steps::new(t);
+    steps.run(&t.bundle().probe("exit 0"), &[]);
+    steps.end("run");
+}
+
+/// PID 1 stays beside the program, which sees it reap an orphan.
+fn run_as_init(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    let mut steps = Steps::new(t);
+    steps.run(&t.bundle().probe(REAPED), &["--init"]);
+    steps.end("run --init");
+}
+
+fn run_as_init_with_filter(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    let mut steps = Steps::new(t);
+    steps.rule.loading = CAP_SYS_ADMIN;
+    let bundle = t.bundle().set("/process/noNewPrivileges", false).set("/linux/seccomp", filter());
+    steps.run(&bundle.probe(REAPED), &["--init"]);
+    steps.end("run --init below a filter, without no-new-privileges");
+}
+
+fn create_and_start(t: &Test) {
+    let mut steps = Steps::new(t);
+    steps.create_and_start(&t.bundle().probe("exit 0"));
+    steps.end("create, start");
+}
+
+fn run_in_a_pid_namespace(t: &Test) {
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.run(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"), &[]);
+    steps.end("run in another's pid namespace");
+}
+
+fn create_and_start_in_a_pid_namespace(t: &Test) {
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.create_and_start(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"));
+    steps.end("create, start in another's pid namespace");
+}
+
+fn run_in_user_and_pid_namespace(t: &Test) {
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    let bundle = t.bundle().user_namespace(200_000).join("pid", &pid_namespace(&watcher)).probe("exit 0");
+    // A procfs of that pid namespace is not for this user namespace to mount.
+    let bundle = bundle.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+    steps.run(&bundle, &[]);
+    steps.end("run with a user namespace in another's pid namespace");
+}
+
+/// `exec` in a container, with flags.
+fn exec_steps<'t>(
+    t: &'t Test,
+    change: impl FnOnce(Bundle<'t>) -> Bundle<'t>,
+    flags: &[&str],
+    loading: u64,
+) -> Steps<'t> {
+    let watcher = sleeper(t, change);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.rule.loading = loading;
+    let words = [&["exec"], flags, &[watcher.id(), "/probe", "exit", "0"]].concat();
+    let (code, said) = steps.call(&words);
+    assert_eq!(code, 0, "{said}");
+    assert!(steps.seen > 0, "nothing of exec was ever seen");
+    steps
+}
+
+fn exec(t: &Test) {
+    exec_steps(t, |bundle| bundle, &[], 0).end("exec");
+}
+
+fn exec_as_user(t: &Test) {
+    exec_steps(t, |bundle| bundle, &["--user", "1000:1000", "--cwd", "/dev"], 0).end("exec --user --cwd");
+}
+
+fn exec_with_filter<'t>(t: &'t Test) {
+    let filtered =
+        |bundle: Bundle<'t>| bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false);
+    exec_steps(t, filtered, &[], CAP_SYS_ADMIN).end("exec below a filter, without no-new-privileges");
+}
+
+fn exec_with_terminal(t: &Test) {
+    let console = Console::new(t);
+    let path = console.path().to_string_lossy().into_owned();
+    let flags = ["--tty", "--console-socket", &path, "--detach"];
+    let steps = exec_steps(t, |bundle| bundle, &flags, 0);
+    console.receive();
+    steps.end("exec --tty");
+}
+
+fn exec_in_a_user_namespace(t: &Test) {
+    exec_steps(t, |bundle| bundle.user_namespace(200_000), &[], 0).end("exec in a user namespace");
+}
+
+fn mounts_steps<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Steps<'t> {
+    t.only_orlop("its command is an experiment");
+    let watcher = sleeper(t, change);
+    let source = Canary::new(t).dir;
+    let bind = |source: PathBuf, at: &str| json!({"destination": at, "type": "bind", "source": source, "options": ["bind", "ro"]});
+    let mounts = json!([
+        {"destination": "/m/tmp", "type": "tmpfs", "source": "tmpfs"},
+        {"destination": "/m/proc", "type": "proc", "source": "proc"},
+        bind(source.clone(), "/m/bound"),
+        bind(source.join("bird"), "/m/file"),
+    ]);
+    let list = t.dir().join("mounts.json");
+    fs::write(&list, mounts.to_string()).unwrap();
+    let list = list.to_string_lossy().into_owned();
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    for verb in ["add", "remove"] {
+        let (code, said) = steps.call(&["mounts", verb, watcher.id(), &list]);
+        assert_eq!(code, 0, "{said}");
+    }
+    steps
+}
+
+fn mounts(t: &Test) {
+    mounts_steps(t, |bundle| bundle).end("mounts add, remove");
+}
+
+fn mounts_in_a_user_namespace(t: &Test) {
+    mounts_steps(t, |bundle| bundle.user_namespace(200_000)).end("mounts add, remove in a user namespace");
+}
+
+/// Each place of a hook but one, in a container that shares another's pid namespace.
+fn hooks(t: &Test) {
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0");
+    let bundle = ["prestart", "createRuntime", "poststart", "poststop"]
+        .iter()
+        .fold(bundle, |bundle, kind| bundle.host_hook(kind, "exit 0"));
+    let inside = json!({"path": "/probe", "args": ["probe", "exit", "0"]});
+    let bundle = bundle.push("/hooks/startContainer", inside);
+    steps.create_and_start(&bundle);
+    steps.run(&bundle, &[]);
+    steps.end("every place of a hook but createContainer");
+}
+
+/// This one runs in the container's namespaces while the host's root is in place, as the specification asks for.
+fn hook_create_container(t: &Test) {
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.rule.host_root = true;
+    steps.rule.capabilities = u64::MAX;
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0");
+    steps.run(&bundle.host_hook("createContainer", "exit 0"), &[]);
+    steps.end("hook createContainer, which has the host's root: executable and memory");
+}
+
+fn restore(t: &Test) {
+    t.only_orlop("its way to criu is its own");
+    let criu = Criu::new(t).with("init", "exit 0");
+    fs::create_dir(t.dir().join("checkpoint")).unwrap();
+    fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
+    let (program, env) = criu.program();
+    let mut steps = Steps::new(t);
+    steps.env[0].1 = format!("{}:{}", program.parent().unwrap().display(), steps.env[0].1);
+    steps.env.extend(env);
+    let bundle = t.bundle();
+    steps.bundle(&bundle);
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    let (code, said) = steps.call(&["restore", "--bundle", &dir, bundle.id()]);
+    assert_eq!(code, 0, "{said}");
+    steps.end("restore (criu itself is played)");
+}

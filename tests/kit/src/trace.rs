@@ -1,0 +1,197 @@
+//! Stops a command, and everything that it starts, at every system call: ptrace(2) from outside.
+
+use crate::wrap;
+use nix::errno::Errno;
+use nix::sys::ptrace::{self, Event, Options};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that a traced command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a process stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// Before its first instruction.
+    Birth,
+    /// A system call of this number has been made.
+    Call(i64),
+    /// It has executed a program.
+    Execution,
+    /// It is gone.
+    End,
+}
+
+/// What the observer wants of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// To be stopped again.
+    Step,
+    /// Not to be stopped any more, until it executes something.
+    Run,
+}
+
+struct Tracee {
+    /// It has been stopped once.
+    known: bool,
+    next: Next,
+}
+
+/// A tracer: the thread that made it, and no other, may use it.
+pub struct Tracer {
+    tracees: BTreeMap<i32, Tracee>,
+    /// Orphans among them are this process's to reap, once more than the tracer's.
+    ended: Vec<i32>,
+    /// The commands: waited for as tracees.
+    commands: Vec<Child>,
+}
+
+impl Default for Tracer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tracer {
+    /// One with nothing to trace yet.
+    pub fn new() -> Self {
+        Self { tracees: BTreeMap::new(), ended: Vec::new(), commands: Vec::new() }
+    }
+
+    /// The processes that stand still, or run on, below it.
+    pub fn tracees(&self) -> Vec<i32> {
+        self.tracees.keys().copied().collect()
+    }
+
+    /// Starts a command in a directory; its output goes to the two files. It is stopped before its first instruction.
+    pub fn start(
+        &mut self,
+        program: &Path,
+        words: &[String],
+        env: &[(String, String)],
+        cwd: &Path,
+        files: [&Path; 2],
+    ) -> i32 {
+        let mut command = Command::new("/proc/self/exe");
+        command.args([wrap::NAME, "traced", "--"]).arg(program).args(words);
+        command.current_dir(cwd).env_clear().envs(env.iter().cloned()).stdin(Stdio::null());
+        let [out, err] = files.map(|path| Stdio::from(fs::File::create(path).unwrap()));
+        let child = command.stdout(out).stderr(err).spawn().unwrap();
+        let pid = child.id() as i32;
+        let at = Pid::from_raw(pid);
+        assert_eq!(waitpid(at, Some(WaitPidFlag::__WALL)), Ok(WaitStatus::Stopped(at, Signal::SIGTRAP)));
+        let options = Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_EXITKILL;
+        ptrace::setoptions(at, options).unwrap();
+        self.tracees.insert(pid, Tracee { known: true, next: Next::Step });
+        self.commands.push(child);
+        ptrace::syscall(at, None).unwrap();
+        pid
+    }
+
+    /// Lets everything go on until the process `until` has ended (its code, or 128 + signal), or until nothing is left.
+    /// `observe` is called with each process that stands still.
+    pub fn follow(&mut self, until: Option<i32>, mut observe: impl FnMut(i32, At) -> Next) -> Option<i32> {
+        let begun = Instant::now();
+        while !self.tracees.is_empty() {
+            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
+            let status = match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => {
+                    assert!(begun.elapsed() < PATIENCE, "traced processes do not end: {:?}", self.tracees());
+                    std::thread::sleep(Duration::from_micros(20));
+                    continue;
+                }
+                Ok(status) => status,
+                Err(Errno::ECHILD) => break,
+                // A signal that nix has no name for.
+                Err(_) => continue,
+            };
+            let ended = match status {
+                WaitStatus::Exited(pid, code) => Some((pid.as_raw(), code)),
+                WaitStatus::Signaled(pid, signal, _) => Some((pid.as_raw(), 128 + signal as i32)),
+                status => {
+                    self.stopped(status, &mut observe);
+                    None
+                }
+            };
+            if let Some((pid, code)) = ended {
+                self.tracees.remove(&pid);
+                self.ended.push(pid);
+                observe(pid, At::End);
+                if until == Some(pid) {
+                    return Some(code);
+                }
+            }
+        }
+        None
+    }
+
+    fn stopped(&mut self, status: WaitStatus, observe: &mut impl FnMut(i32, At) -> Next) {
+        let Some(at) = status.pid() else { return };
+        let pid = at.as_raw();
+        let tracee = self.tracees.entry(pid).or_insert(Tracee { known: false, next: Next::Step });
+        let mut signal = None;
+        match status {
+            WaitStatus::PtraceSyscall(_) => {
+                const EXIT: u8 = 2;
+                if ptrace::syscall_info(at).is_ok_and(|info| info.op == EXIT) {
+                    tracee.next = observe(pid, At::Call(call(pid)));
+                }
+            }
+            WaitStatus::PtraceEvent(_, _, event) if event == Event::PTRACE_EVENT_EXEC as i32 => {
+                tracee.next = observe(pid, At::Execution);
+            }
+            WaitStatus::Stopped(_, Signal::SIGSTOP) if !tracee.known => {
+                tracee.next = observe(pid, At::Birth);
+            }
+            WaitStatus::Stopped(_, other) => signal = Some(other),
+            _ => {}
+        }
+        let tracee = self.tracees.get_mut(&pid).unwrap();
+        tracee.known = true;
+        // ESRCH: it was killed while it stood still.
+        let _ = match tracee.next {
+            Next::Step => ptrace::syscall(at, signal),
+            Next::Run => ptrace::cont(at, signal),
+        };
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        for pid in self.tracees.keys() {
+            crate::sys::kill(*pid, libc::SIGKILL);
+        }
+        for pid in self.ended.drain(..) {
+            let _ = waitpid(Pid::from_raw(pid), Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
+        }
+        let begun = Instant::now();
+        while !self.tracees.is_empty() && begun.elapsed() < Duration::from_secs(5) {
+            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) => {
+                    self.tracees.remove(&pid.as_raw());
+                }
+                Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
+                Err(Errno::ECHILD) => break,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The number of the system call that a process is in.
+fn call(pid: i32) -> i64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(-1)
+}
