@@ -46,7 +46,10 @@ impl<'a> Presets<'a> {
     pub(crate) fn open(plan: &Plan, sources: Sources<'a>) -> Result<Self> {
         let mut named = Vec::new();
         let names = |(_, slot): (_, &Slot)| matches!(slot, Slot::Namespace { .. });
-        if sources.joined.is_none() && plan.slots.at_birth().any(names) {
+        if sources.joined.is_none()
+            && plan.namespaces.joined().next().is_some()
+            && plan.slots.at_birth().any(names)
+        {
             named = plan.namespaces.open()?;
         }
         let mut given = sources.given.iter();
@@ -57,6 +60,10 @@ impl<'a> Presets<'a> {
                 Slot::Given => borrowed(given.next().copied())?,
                 Slot::Process => borrowed(sources.process)?,
                 Slot::Console => borrowed(sources.console)?,
+                // That of the process.
+                Slot::Namespace { path, .. } if path.is_empty() => {
+                    Preset::Own(pid_namespace(sources.process)?)
+                }
                 Slot::Namespace { kind, path } => match sources.joined {
                     Some(joined) => {
                         borrowed(joined.iter().find(|one| one.kind == *kind).map(|one| one.fd.as_fd()))?
@@ -115,6 +122,12 @@ fn borrowed(fd: Option<BorrowedFd<'_>>) -> Result<Preset<'_>> {
     fd.map(Preset::Borrowed).ok_or_else(missing)
 }
 
+/// The pid namespace of a process.
+fn pid_namespace(process: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let failed = |e| Error::sys(Phase::Namespace, "open the pid namespace of the container's process", e);
+    sys::process::pid_namespace(process.ok_or_else(missing)?).map_err(failed)
+}
+
 /// A namespace that the plan's set names; another one by its path.
 fn named_namespace(named: &mut Vec<Joined>, kind: Kind, path: &str) -> Result<OwnedFd> {
     if let Some(at) = named.iter().position(|one| one.kind == kind) {
@@ -147,10 +160,7 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
             }
             Ok(made.into_fd())
         }
-        Slot::Proc { .. } => {
-            let sources = Sources { joined: sources.joined, process: sources.process, ..Sources::default() };
-            launch::make(&compile_proc(slot, plan.kernel())?, sources)
-        }
+        Slot::Proc { .. } => procfs(plan, slot, sources),
         Slot::Resctrl(path) => {
             let name = sys::fs::cstring(path);
             let opened = name.and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_WRONLY, 0));
@@ -162,6 +172,26 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
         | Slot::Console
         | Slot::Namespace { .. }
         | Slot::Start => Err(missing()),
+    }
+}
+
+/// A procfs of a pid namespace that the stub joins later, by its file or by a process.
+fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
+    let (joined, process) = (sources.joined, sources.process);
+    let by_process = joined
+        .into_iter()
+        .flatten()
+        .find(|one| one.kind == Kind::Pid && sys::userns::namespace_type(&one.fd).is_err());
+    match (by_process, slot) {
+        (Some(one), Slot::Proc { user, options, .. }) => {
+            let slot = Slot::Proc { namespace: None, user: user.clone(), options: options.clone() };
+            let sources = Sources { process: Some(one.fd.as_fd()), ..Sources::default() };
+            launch::make(&compile_proc(&slot, plan.kernel())?, sources)
+        }
+        _ => launch::make(
+            &compile_proc(slot, plan.kernel())?,
+            Sources { joined, process, ..Sources::default() },
+        ),
     }
 }
 

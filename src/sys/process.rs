@@ -36,6 +36,27 @@ pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Err
     unsafe { call!(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null, 0) }.map(drop)
 }
 
+/// The pid namespace that a process is in: ioctl(2) `PIDFD_GET_PID_NAMESPACE` (Linux 6.11), else by its file in
+/// /proc, which counts only if the process is there still.
+pub(crate) fn pid_namespace(pidfd: impl AsFd) -> Result<OwnedFd, Errno> {
+    const PIDFD_GET_PID_NAMESPACE: u32 = 0xff06;
+    let fd = pidfd.as_fd();
+    // SAFETY: the call takes no argument, and makes a descriptor.
+    match unsafe { open!(libc::SYS_ioctl, fd.as_raw_fd(), PIDFD_GET_PID_NAMESPACE, 0) } {
+        Err(Errno::ENOTTY | Errno::EINVAL) => {}
+        other => return other,
+    }
+    let info = super::fs::cstring(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let text = super::fs::read_at(super::fs::cwd(), &info)?;
+    let text = String::from_utf8_lossy(&text);
+    let pid: i32 =
+        text.lines().find_map(|l| l.strip_prefix("Pid:")?.trim().parse().ok()).ok_or(Errno::EPROTO)?;
+    let path = super::fs::cstring(format!("/proc/{pid}/ns/pid"))?;
+    let namespace = super::fs::openat(super::fs::cwd(), &path, libc::O_RDONLY, 0)?;
+    pidfd_send_signal(pidfd, 0)?;
+    Ok(namespace)
+}
+
 /// waitid(2) on a pidfd; `None` if `block` is false and the process still runs.
 pub(crate) fn wait(pidfd: impl AsFd, block: bool) -> Result<Option<Exit>, Errno> {
     const P_PIDFD: i32 = 3;

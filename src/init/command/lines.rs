@@ -291,7 +291,7 @@ impl Compiler<'_> {
         self.step(ControlStep::CloseDescriptors { preserve: c.preserve });
         let filter = self.filter()?;
         if c.init {
-            self.step(ControlStep::stay_as_init(false, kept, filter.as_ref()));
+            self.step(ControlStep::stay_as_init(false, c.uid, kept, filter.as_ref()));
         }
         self.step(ProcessStep::ResetSignals);
         if let Some(filter) = filter {

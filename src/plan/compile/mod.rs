@@ -257,9 +257,7 @@ impl Plan {
     fn too_large(&self, line: usize) -> Error {
         let why = "the configuration takes more than the init stub can hold";
         let error = Error::new(crate::ErrorKind::Unsupported, Phase::Plan, why);
-        let Some(line) = self.lines.get(line) else { return error };
-        let error = error.on(line.step.to_string());
-        match line.pointer() {
+        match self.lines.get(line).and_then(Line::pointer) {
             Some(pointer) => error.with_pointer(pointer),
             None => error,
         }

@@ -304,7 +304,8 @@ impl Compiler<'_> {
             if let Some(shared) = filter.take_if(|filter| filter.has_listener()) {
                 self.asked("/linux/seccomp", shared);
             }
-            let stay = ControlStep::stay_as_init(process.terminal, Some(self.sets(process)), filter.as_ref());
+            let (uid, sets) = (Some(process.user.uid), Some(self.sets(process)));
+            let stay = ControlStep::stay_as_init(process.terminal, uid, sets, filter.as_ref());
             self.standard(stay);
         }
         self.standard(ProcessStep::ResetSignals);

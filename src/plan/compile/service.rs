@@ -8,6 +8,7 @@ use super::{Host, Plan};
 use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::Kind;
+use crate::process::capability::{CapSet, Sets};
 use crate::{Error, Phase, Result};
 
 /// The host hears of nothing that is mounted here.
@@ -151,8 +152,12 @@ pub(crate) fn compile_readonly_root(host: &Host) -> Result<Plan> {
     Ok(course.finish(0, false, host))
 }
 
-/// Compiles what makes a procfs of a pid namespace that is joined, and sends it: see [`Slot::Proc`]. The process that
-/// does it is in that namespace, where others may look at it: it has an empty root, and no descriptor but the socket.
+/// The first kernel that makes a procfs of a pid namespace for a process which is not in that.
+const NAMED_PID_NAMESPACE: (u32, u32) = (6, 18);
+
+/// Compiles what makes a procfs of a pid namespace that is joined, and sends it: see [`Slot::Proc`]. For an older
+/// kernel the process that does it has to be in that namespace, where others may look at it: it has an empty root, no
+/// capability but the one it takes, and no descriptor but the socket.
 ///
 /// # Errors
 /// As [`compile`](super::compile).
@@ -168,18 +173,22 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
         course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::User) });
         course.standard(NamespaceStep::Unshare { namespaces: Kind::Mount.flag() });
     }
-    match namespace {
-        Some(path) => {
-            let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path: path.clone() })?;
-            course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
-        }
-        None => course.enter(Kind::Pid.flag())?,
+    // Without a path it is that of the process whose namespaces are joined.
+    let path = namespace.clone().unwrap_or_default();
+    let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path })?;
+    let named = kernel >= NAMED_PID_NAMESPACE;
+    if !named {
+        const CAP_SYS_ADMIN: CapSet = CapSet(1 << 21);
+        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
+        course.standard(RootfsStep::EmptyRoot);
+        let sets = Sets { permitted: CAP_SYS_ADMIN, effective: CAP_SYS_ADMIN, ..Sets::default() };
+        course.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
+        course.be_born();
     }
-    course.standard(RootfsStep::EmptyRoot);
-    course.be_born();
-    course.standard(RootfsStep::SendFileSystem { kind: "proc".to_owned(), options: options.clone() });
+    let (kind, of) = ("proc".to_owned(), named.then_some(slot));
+    course.standard(RootfsStep::SendFileSystem { kind, options: options.clone(), of });
     course.standard(ControlStep::Done);
-    Ok(course.finish_on(0, true, kernel))
+    Ok(course.finish_on(0, !named, kernel))
 }
 
 /// Whether a path lies below another one, by their text.

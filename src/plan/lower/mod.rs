@@ -57,6 +57,9 @@ struct Lower {
     slots: Vec<Option<Reg>>,
     /// The slots of each batch that is to come.
     batches: Vec<Vec<SlotId>>,
+    /// Mounts of procfs and sysfs that were made: what lies below them is found from there, whatever has become of
+    /// the path by then.
+    kept: Vec<(String, Reg)>,
     /// The root file system's mount, while it is not the root of the mount namespace.
     root: Option<Reg>,
     /// The host's root, while the container's is not the root of the mount namespace.
@@ -99,6 +102,7 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
         kernel,
         slots: registers(slots),
         batches: (0..).map(|n| ids(slots.batch(n))).take_while(|batch| !batch.is_empty()).collect(),
+        kept: Vec::new(),
         root: None,
         host: None,
         stand: Stand::Host,
@@ -143,6 +147,12 @@ fn last_to_proc(lines: &[Line]) -> Option<usize> {
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)
+}
+
+/// A path with one slash before each component; `None` if it leads up.
+fn plain(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
 }
 
 fn ids<'a>(slots: impl Iterator<Item = (SlotId, &'a Slot)>) -> Vec<SlotId> {
@@ -264,9 +274,56 @@ impl Lower {
 
     /// Opens a path below the root: `flags` as openat2(2)'s, `resolve` besides [`IN_ROOT`].
     fn open_in_root(&mut self, path: &str, flags: i32, resolve: u64) -> Reg {
-        let how = self.asm.words(&[(flags | libc::O_CLOEXEC) as u64, 0, IN_ROOT | resolve]);
-        let (root, path) = (self.root(), self.string(path));
+        let (root, rest) = self.below(path);
+        let (how, path) = (self.how(flags, resolve), self.string(&rest));
         self.asm.call_to(libc::SYS_openat2, &[root, path, how, 24.into()])
+    }
+
+    /// `struct open_how` of a lookup below a directory.
+    fn how(&mut self, flags: i32, resolve: u64) -> Arg {
+        self.asm.words(&[(flags | libc::O_CLOEXEC) as u64, 0, IN_ROOT | resolve])
+    }
+
+    /// The directory from which a path of the container is looked up, and what is left of the path there.
+    fn below(&mut self, path: &str) -> (Arg, String) {
+        let root = self.root();
+        let place = plain(path);
+        let kept = self.kept.iter().filter_map(|(mount, register)| {
+            let rest = place.as_deref()?.strip_prefix(mount.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| (*register, rest.to_owned()))
+        });
+        match kept.min_by_key(|(_, rest)| rest.len()) {
+            Some((register, rest)) if rest.is_empty() => (register.into(), ".".to_owned()),
+            Some((register, rest)) => (register.into(), rest),
+            None => (root, path.to_owned()),
+        }
+    }
+
+    /// What comes to lie on a path, or above it, hides the mounts that are there.
+    fn forget_below(&mut self, path: &str) {
+        let Some(place) = plain(path) else { return };
+        let above = place.trim_end_matches('/').to_owned();
+        let hidden = |mount: &str| {
+            mount.strip_prefix(above.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let (hidden, kept) = std::mem::take(&mut self.kept).into_iter().partition(|(mount, _)| hidden(mount));
+        self.kept = kept;
+        let hidden: Vec<(String, Reg)> = hidden;
+        for (_, register) in hidden {
+            self.asm.close(register);
+        }
+    }
+
+    /// A mount below which others are to be found; whether it is one, and its descriptor stays.
+    fn keep(&mut self, path: &str, mount: Reg) -> bool {
+        const MOST: usize = 8;
+        match plain(path) {
+            Some(place) if self.kept.len() < MOST && place.len() > 1 => {
+                self.kept.push((place, mount));
+                true
+            }
+            _ => false,
+        }
     }
 
     /// fstat(2) of an open file; the structure's address.

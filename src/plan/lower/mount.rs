@@ -3,7 +3,7 @@
 use super::super::machine::{compare, last};
 use super::super::step::{CgroupView, MountStep, SlotId, Source};
 use super::Lower;
-use super::rootfs::{CLONE, EMPTY, RECURSIVE};
+use super::rootfs::{CLONE, EMPTY, RECURSIVE, Spot, is_kernels_place};
 use crate::mount::kind;
 use crate::mount::options::{DataOption, FSCONFIG_STRING_MAX, MountOptions};
 use crate::mount::overlay::split_lowerdir;
@@ -42,7 +42,10 @@ impl Lower {
         }
         self.propagations(made, &mount.options);
         self.asm.close(point);
-        self.asm.close(made);
+        self.forget_below(&mount.destination);
+        if !(mount.shows_the_kernel() && self.keep(&mount.destination, made)) {
+            self.asm.close(made);
+        }
     }
 
     /// Gives the root directory of a mount an SELinux context.
@@ -128,6 +131,12 @@ impl Lower {
         options: &MountOptions,
         attributes: u64,
     ) -> Reg {
+        let context = self.file_system_context(kind, source, options);
+        self.create_file_system(context, attributes)
+    }
+
+    /// What a new file system is to be.
+    pub(super) fn file_system_context(&mut self, kind: &str, source: &str, options: &MountOptions) -> Reg {
         if !kind::needs_no_path(kind) {
             // Its source, or its options, may be paths: of the host.
             self.at_host();
@@ -152,6 +161,11 @@ impl Lower {
                 value => self.configure(context, &option.key, value),
             }
         }
+        context
+    }
+
+    /// Makes the file system of a context, and a mount of it.
+    pub(super) fn create_file_system(&mut self, context: Reg, attributes: u64) -> Reg {
         self.asm.call(
             libc::SYS_fsconfig,
             &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
@@ -176,14 +190,24 @@ impl Lower {
     fn mount_point_if_there(&mut self, path: &str) -> (Reg, Reg) {
         let (found, absent) = (self.asm.label(), self.asm.register());
         self.asm.set(absent, 0u64);
+        let (spot, links) = if is_kernels_place(path) {
+            let (root, rest) = self.below(path);
+            (Spot { root, rest, opened: None }, libc::RESOLVE_NO_SYMLINKS)
+        } else {
+            (self.spot(path), 0)
+        };
+        let (text, how) = (self.string(&spot.rest), self.how(libc::O_PATH, links));
         self.asm.tolerating(&[Errno::ENOENT]);
-        let point = self.open_in_root(path, libc::O_PATH, 0);
+        let point = self.asm.call_to(libc::SYS_openat2, &[spot.root, text, how, 24.into()]);
         self.asm.jump_if(compare::GREATER_EQUAL, point, 0, found);
-        let made = self.mount_point(path, false);
+        let made = self.asm.make_path(spot.root, text, last::DIRECTORY, 0o755);
         self.asm.set(point, made);
         self.asm.release(made);
         self.asm.set(absent, 1u64);
         self.asm.place(found);
+        if let Some(opened) = spot.opened {
+            self.asm.close(opened);
+        }
         (point, absent)
     }
 
@@ -246,8 +270,12 @@ impl Lower {
         self.asm.jump_if(compare::EQUAL, kind, u64::from(libc::S_IFDIR), directory);
         self.asm.set(make, last::FILE);
         self.asm.place(directory);
-        let (root, text) = (self.root(), self.string(&mount.destination));
-        let point = self.asm.make_path(root, text, make, 0o755);
+        let point = if is_kernels_place(&mount.destination) {
+            self.mount_point(&mount.destination, true)
+        } else {
+            let spot = self.spot(&mount.destination);
+            self.make_at(spot, make.into())
+        };
         self.asm.release(kind);
         self.asm.release(make);
         (made, point)
@@ -329,6 +357,7 @@ impl Lower {
             self.setattr(dir.into(), empty, EMPTY, change);
         }
         self.propagations(dir, options);
+        self.forget_below(destination);
         self.asm.close(dir);
         self.asm.close(point);
     }

@@ -2,12 +2,12 @@
 
 use super::super::machine::{compare, last};
 use super::super::step::{RootfsStep, SlotId, Turn};
-use super::{CWD, IN_ROOT, Lower, Stand};
+use super::{CWD, Lower, Stand};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
 use crate::plan::assemble::{Arg, Reg};
 use crate::sys::mount::{
-    MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr,
+    MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr, config,
 };
 use nix::errno::Errno;
 
@@ -34,7 +34,7 @@ impl Lower {
             }
             RootfsStep::HostRoot => self.own_root(),
             RootfsStep::EmptyRoot => self.empty_root(),
-            RootfsStep::SendFileSystem { kind, options } => self.send_file_system(kind, options),
+            RootfsStep::SendFileSystem { kind, options, of } => self.send_file_system(kind, options, *of),
             RootfsStep::Mount(mount) => self.mount(mount),
             RootfsStep::CgroupMount { destination, options, views, context } => {
                 self.cgroup_v1(destination, options, views, context.as_ref());
@@ -159,8 +159,15 @@ impl Lower {
     }
 
     /// A new file system that needs nothing but the process's namespaces, sent to the host side.
-    fn send_file_system(&mut self, kind: &str, options: &MountOptions) {
-        let made = self.new_file_system(kind, kind, options, options.new_mount_attributes());
+    fn send_file_system(&mut self, kind: &str, options: &MountOptions, of: Option<SlotId>) {
+        let context = self.file_system_context(kind, kind, options);
+        if let Some(slot) = of {
+            let (namespace, key) = (self.slot(slot), self.text(c"pidns"));
+            let args = [context.into(), config::SET_FD.into(), key, 0.into(), namespace.into()];
+            self.asm.call(libc::SYS_fsconfig, &args);
+            self.asm.close(namespace);
+        }
+        let made = self.create_file_system(context, options.new_mount_attributes());
         let socket = Self::control_socket();
         self.send(socket, made, &[Turn::Made.code()], false);
         self.asm.close(made);
@@ -224,6 +231,7 @@ impl Lower {
         }
         let slash = self.text(c"/");
         self.asm.call(libc::SYS_chdir, &[slash]);
+        self.forget_below("/");
         self.asm.close(root);
         self.asm.close(old);
         if let Some(null) = self.null.take() {
@@ -336,24 +344,65 @@ impl Lower {
         }
     }
 
-    /// An `O_PATH` descriptor of a mount point, made where it is missing.
+    /// An `O_PATH` descriptor of a mount point, made if it is missing. No link leads to one for procfs or sysfs, nor to
+    /// one at their places.
     pub(super) fn mount_point(&mut self, path: &str, no_symlinks: bool) -> Reg {
-        if !no_symlinks {
-            let (root, text) = (self.root(), self.string(path));
-            return self.asm.make_path(root, text, last::DIRECTORY, 0o755);
+        if !no_symlinks && !is_kernels_place(path) {
+            let spot = self.spot(path);
+            return self.make_at(spot, last::DIRECTORY.into());
         }
-        let found = self.asm.label();
+        let (root, rest) = self.below(path);
+        let (found, flags) = (self.asm.label(), libc::O_PATH | libc::O_DIRECTORY);
+        let (text, how) = (self.string(&rest), self.how(flags, libc::RESOLVE_NO_SYMLINKS));
         self.asm.tolerating(&[Errno::ENOENT]);
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        let point = self.open_in_root(path, flags, libc::RESOLVE_NO_SYMLINKS);
+        let point = self.asm.call_to(libc::SYS_openat2, &[root, text, how, 24.into()]);
         self.asm.jump_if(compare::GREATER_EQUAL, point, 0, found);
-        let (root, text) = (self.root(), self.string(path));
         let made = self.asm.make_path(root, text, last::DIRECTORY, 0o755);
         self.asm.close(made);
-        let how = [(flags | libc::O_CLOEXEC) as u64, 0, IN_ROOT | libc::RESOLVE_NO_SYMLINKS];
-        let how = self.asm.words(&how);
         self.asm.call_into(point, libc::SYS_openat2, &[root, text, how, 24.into()]);
         self.asm.place(found);
         point
     }
+
+    /// From where a mount point is looked up. What lies below /proc and /sys is found from these, and they are no
+    /// links.
+    pub(super) fn spot(&mut self, path: &str) -> Spot {
+        let (root, rest) = self.below(path);
+        let place = super::plain(path).filter(|_| rest == path);
+        let above = place.as_deref().and_then(|place| {
+            KERNELS_PLACES.into_iter().find_map(|above| Some((above, place.strip_prefix(above)?)))
+        });
+        match above {
+            Some((above, below)) if below.starts_with('/') => {
+                let (below, opened) = (below.to_owned(), self.mount_point(above, true));
+                Spot { root: opened.into(), rest: below, opened: Some(opened) }
+            }
+            _ => Spot { root, rest, opened: None },
+        }
+    }
+
+    /// Makes what is missing of it, the last component as `kind` says.
+    pub(super) fn make_at(&mut self, spot: Spot, kind: Arg) -> Reg {
+        let text = self.string(&spot.rest);
+        let point = self.asm.make_path(spot.root, text, kind, 0o755);
+        if let Some(opened) = spot.opened {
+            self.asm.close(opened);
+        }
+        point
+    }
+}
+
+/// Where the kernel's own file systems are looked for by everything.
+const KERNELS_PLACES: [&str; 2] = ["/proc", "/sys"];
+
+pub(super) fn is_kernels_place(path: &str) -> bool {
+    super::plain(path).is_some_and(|place| KERNELS_PLACES.contains(&place.as_str()))
+}
+
+/// A path below a directory that is found.
+pub(super) struct Spot {
+    pub(super) root: Arg,
+    pub(super) rest: String,
+    /// The directory, if it was opened for this path.
+    pub(super) opened: Option<Reg>,
 }

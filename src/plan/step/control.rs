@@ -147,7 +147,22 @@ pub enum ControlStep {
 
 impl ControlStep {
     /// The init of a program with these capabilities, under this filter.
-    pub(crate) fn stay_as_init(foreground: bool, sets: Option<Sets>, filter: Option<&ProcessStep>) -> Self {
+    ///
+    /// `uid` is the program's user: execve(2) leaves one that is not root its ambient capabilities alone.
+    pub(crate) fn stay_as_init(
+        foreground: bool,
+        uid: Option<u32>,
+        sets: Option<Sets>,
+        filter: Option<&ProcessStep>,
+    ) -> Self {
+        let sets = match uid {
+            Some(uid) if uid != 0 => {
+                let sets = sets.unwrap_or_default();
+                let ambient = sets.ambient;
+                Some(Sets { permitted: ambient, effective: ambient, inheritable: ambient, ..sets })
+            }
+            _ => sets,
+        };
         let filter = match filter {
             Some(ProcessStep::Seccomp { filter, flags, listener: None }) => Some((filter.clone(), *flags)),
             _ => None,

@@ -74,6 +74,14 @@ impl MountStep {
         }
     }
 
+    /// Whether it is a procfs or a sysfs.
+    pub(crate) fn shows_the_kernel(&self) -> bool {
+        match &self.from {
+            Source::New { kind, .. } | Source::Made { kind, .. } => matches!(kind.as_str(), "proc" | "sysfs"),
+            Source::Path(_) | Source::Own(_) | Source::Tree { .. } | Source::Mounted { .. } => false,
+        }
+    }
+
     /// Whether nothing new is mounted.
     pub(crate) fn is_remount(&self) -> bool {
         matches!(self.from, Source::Mounted { .. })

@@ -30,6 +30,8 @@ pub enum RootfsStep {
         kind: String,
         /// Its options.
         options: Box<MountOptions>,
+        /// The pid namespace that it is to show (Linux 6.18); the process's own otherwise.
+        of: Option<SlotId>,
     },
     /// The tree in a slot, attached at a path of the stub's own mount namespace.
     AttachTree {
