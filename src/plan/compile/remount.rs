@@ -3,7 +3,7 @@
 //! The process that mounts joins every namespace of the container but its pid namespace: no process of the
 //! container ever sees it.
 
-use super::super::step::{Component, ControlStep, HostStep, RootfsStep, Slots};
+use super::super::step::{Component, ControlStep, HostStep, RootfsStep, Slots, is_at_or_below, plain};
 use super::join::Course;
 use super::{Compiler, Host, Options, Plan, Policy};
 use crate::bundle::Bundle;
@@ -121,17 +121,6 @@ fn refused(index: usize, destination: &str, what: &'static str) -> Error {
 fn protected(spec: &Spec) -> impl Iterator<Item = String> + '_ {
     let linux = spec.linux.iter();
     linux.flat_map(|linux| linux.masked_paths.iter().chain(&linux.readonly_paths)).filter_map(|p| plain(p))
-}
-
-/// A path with one slash before each component; `None` if it leads up.
-fn plain(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
-}
-
-fn is_at_or_below(path: &str, above: &str) -> bool {
-    let above = above.trim_end_matches('/');
-    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -14,7 +14,9 @@ mod terminal;
 use super::assemble::{Arg, Assembler, Reg};
 use super::blob::Blob;
 use super::machine::{CONTROL, FIRST_SLOT, MEMORY, compare};
-use super::step::{ControlStep, Line, NamespaceStep, ProcessStep, Slot, SlotId, Slots, Step};
+use super::step::{
+    ControlStep, Line, NamespaceStep, ProcessStep, Slot, SlotId, Slots, Step, is_at_or_below, plain,
+};
 use crate::mount::PropagationKind;
 use crate::namespace::Kind;
 use nix::errno::Errno;
@@ -147,12 +149,6 @@ fn last_to_proc(lines: &[Line]) -> Option<usize> {
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)
-}
-
-/// A path with one slash before each component; `None` if it leads up.
-fn plain(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
 }
 
 fn ids<'a>(slots: impl Iterator<Item = (SlotId, &'a Slot)>) -> Vec<SlotId> {
@@ -289,8 +285,8 @@ impl Lower {
         let root = self.root();
         let place = plain(path);
         let kept = self.kept.iter().filter_map(|(mount, register)| {
-            let rest = place.as_deref()?.strip_prefix(mount.as_str())?;
-            (rest.is_empty() || rest.starts_with('/')).then(|| (*register, rest.to_owned()))
+            let place = place.as_deref().filter(|place| is_at_or_below(place, mount))?;
+            Some((*register, place.get(mount.len()..)?.to_owned()))
         });
         match kept.min_by_key(|(_, rest)| rest.len()) {
             Some((register, rest)) if rest.is_empty() => (register.into(), ".".to_owned()),
@@ -302,13 +298,9 @@ impl Lower {
     /// What comes to lie on a path, or above it, hides the mounts that are there.
     fn forget_below(&mut self, path: &str) {
         let Some(place) = plain(path) else { return };
-        let above = place.trim_end_matches('/').to_owned();
-        let hidden = |mount: &str| {
-            mount.strip_prefix(above.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let (hidden, kept) = std::mem::take(&mut self.kept).into_iter().partition(|(mount, _)| hidden(mount));
+        let all = std::mem::take(&mut self.kept).into_iter();
+        let (hidden, kept): (Vec<_>, _) = all.partition(|(mount, _)| is_at_or_below(mount, &place));
         self.kept = kept;
-        let hidden: Vec<(String, Reg)> = hidden;
         for (_, register) in hidden {
             self.asm.close(register);
         }

@@ -1,7 +1,7 @@
 //! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
 
 use super::super::machine::{compare, last};
-use super::super::step::{RootfsStep, SlotId, Turn};
+use super::super::step::{RootfsStep, SlotId, Turn, plain};
 use super::{CWD, Lower, Stand};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
@@ -368,7 +368,7 @@ impl Lower {
     /// links.
     pub(super) fn spot(&mut self, path: &str) -> Spot {
         let (root, rest) = self.below(path);
-        let place = super::plain(path).filter(|_| rest == path);
+        let place = plain(path).filter(|_| rest == path);
         let above = place.as_deref().and_then(|place| {
             KERNELS_PLACES.into_iter().find_map(|above| Some((above, place.strip_prefix(above)?)))
         });
@@ -396,7 +396,7 @@ impl Lower {
 const KERNELS_PLACES: [&str; 2] = ["/proc", "/sys"];
 
 pub(super) fn is_kernels_place(path: &str) -> bool {
-    super::plain(path).is_some_and(|place| KERNELS_PLACES.contains(&place.as_str()))
+    plain(path).is_some_and(|place| KERNELS_PLACES.contains(&place.as_str()))
 }
 
 /// A path below a directory that is found.

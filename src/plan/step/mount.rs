@@ -184,6 +184,18 @@ pub struct CgroupView {
     pub optional: bool,
 }
 
+/// A path with one slash before each component and none at its end, `/` for the root; `None` if it leads up.
+pub(crate) fn plain(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
+}
+
+/// Whether a [`plain`] path is another one, or lies below it.
+pub(crate) fn is_at_or_below(path: &str, above: &str) -> bool {
+    let above = above.trim_end_matches('/');
+    path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// One component of a path: no slash is in it, and it is neither `.` nor `..`. What is looked up by name below a
 /// descriptor is one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
