@@ -31,6 +31,7 @@ mod slots;
 mod start;
 mod state;
 mod store;
+mod trust;
 mod turns;
 mod update;
 
@@ -64,7 +65,7 @@ pub struct Container {
     directory: Directory,
     console: Mutex<Option<OwnedFd>>,
     /// Where the program's messages to the service manager arrive, where this value has created it.
-    notify: Mutex<Option<OwnedFd>>,
+    notify: Mutex<Option<notify::Inbox>>,
     /// The init process, where this value has created it.
     init: OnceLock<OwnedFd>,
 }

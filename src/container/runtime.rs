@@ -2,13 +2,12 @@
 
 use super::create::{Until, create};
 use super::criu::{RestoreOptions, restore};
-use super::store::{Directory, Record, Root, Stage};
+use super::store::{Directory, Opened, Record, Root, Stage};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,7 +32,11 @@ impl std::fmt::Debug for Runtime {
 
 impl Runtime {
     /// A runtime whose containers' state is kept below `root`, an absolute path; the directory is
-    /// made with the first container.
+    /// made with the first container, for its owner alone.
+    ///
+    /// What is in it is believed. So every operation refuses one that is owned by another user than the caller and
+    /// root, or into which others may write ([`ErrorKind::Untrusted`]); with the sticky bit they may, and then each
+    /// container's own directory is looked at.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a relative path.
@@ -151,7 +154,16 @@ impl Runtime {
                 states.push(state);
                 continue;
             }
-            let Some(directory) = Root::directory(&root, &id)? else { continue };
+            let directory = match Root::directory(&root, &id) {
+                Ok(Some(directory)) => directory,
+                Ok(None) => continue,
+                // In a shared root, any user may have made it.
+                Err(e) if e.kind() == ErrorKind::Untrusted => {
+                    self.warn(&e);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
             let container = Container::new(self.clone(), directory);
             match container.state() {
                 Ok(state) => states.push(state),
@@ -181,7 +193,7 @@ impl Runtime {
 }
 
 /// The state of a container about which nothing is peculiar.
-fn glance(root: &OwnedFd, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
+fn glance(root: &Opened, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
     let record = Root::glance(root, id, buffer)?;
     let status = match record.look().ok()? {
         Some(letter) => super::alive_status_by(&record, letter),

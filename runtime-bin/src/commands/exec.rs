@@ -39,9 +39,18 @@ fn run(args: &Args, log: &Log) -> Outcome {
         return Ok(0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
-    let mut child = container.exec(&process, &options)?;
+    let done = serve(&container, &process, &options, &signals);
+    if done.is_err() {
+        // The error may be written to a pipe that is not read: signals must be able to end that.
+        signals.let_go();
+    }
+    done
+}
+
+fn serve(container: &Container, process: &Process, options: &ExecOptions, signals: &Signals) -> Outcome {
+    let mut child = container.exec(process, options)?;
     let mut terminal = join(child.take_console())?;
-    let exit = foreground::serve(child.pidfd().as_fd(), &signals, terminal.as_mut(), None)
+    let exit = foreground::serve(child.pidfd().as_fd(), signals, terminal.as_mut(), None)
         .map_err(|e| Failure::system("wait for the process", e))?;
     Ok(exit.shell_code() as u8)
 }

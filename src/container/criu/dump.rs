@@ -4,6 +4,7 @@ use super::message::{Features, Kind, Opts, switch};
 use super::options::{CgroupsMode, CheckpointOptions, NetworkLock};
 use super::service::{Notice, Service, Setup, explain, require};
 use super::{config_file, external, make_directory, open_directory, unsupported};
+use crate::container::handoff::PATIENCE;
 use crate::container::store::Record;
 use crate::container::{Container, Status, members};
 use crate::plan::Host;
@@ -13,6 +14,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 /// What the image directory says about standard descriptors, beside criu's own files.
 pub(super) const DESCRIPTORS: &str = "descriptors.json";
@@ -231,7 +233,9 @@ fn notified(notice: &Notice<'_>, status: &mut Option<BorrowedFd<'_>>) -> Result<
     if notice.script == "status-ready"
         && let Some(fd) = status.take()
     {
-        sys::fs::write_all(fd, b"\0")
+        // A pipe that its reader has left full must not keep the container frozen.
+        let room = sys::unix::wait_for(fd, libc::POLLOUT, Instant::now() + PATIENCE);
+        room.and_then(|room| if room { sys::fs::write_all(fd, b"\0") } else { Err(Errno::ETIMEDOUT) })
             .map_err(|e| Error::sys(Phase::Lifecycle, "write", e).on("status fd"))?;
     }
     Ok(())

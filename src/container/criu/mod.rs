@@ -18,6 +18,7 @@ mod wire;
 pub use options::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};
 pub(super) use restore::restore;
 
+use crate::container::trust;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
@@ -35,12 +36,14 @@ fn config_file(criu: &Criu, annotations: &BTreeMap<String, String>) -> Option<St
     }
 }
 
-/// Opens a directory of the caller's, an absolute path.
+/// Opens a directory of the caller's, an absolute path. criu follows every link in it, and believes what it reads.
 fn open_directory(path: &Path, what: &'static str) -> Result<OwnedFd> {
     super::handoff::require_absolute(path, what)?;
-    sys::fs::cstring(path)
+    let opened = sys::fs::cstring(path)
         .and_then(|path| sys::fs::openat(sys::fs::cwd(), &path, libc::O_RDONLY | libc::O_DIRECTORY, 0))
-        .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on(format!("{what} {}", path.display())))
+        .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on(format!("{what} {}", path.display())))?;
+    trust::require(&opened, Phase::Lifecycle, what, path)?;
+    Ok(opened)
 }
 
 /// Makes a directory, with its parents, for its owner alone.

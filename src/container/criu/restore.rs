@@ -30,6 +30,8 @@ use std::path::PathBuf;
 const LOG: &str = "restore.log";
 /// Where criu finds the root file system, in the container's state directory.
 const ROOT: &str = "criu-root";
+/// More than `checkpoint` writes into a file of its own, in bytes.
+const LONGEST: usize = 64 << 10;
 /// The first criu which gives processes other labels.
 const HAS_LSM: u32 = 31600;
 
@@ -287,12 +289,13 @@ impl Restoring<'_> {
     /// What a file of the images says that `checkpoint` has written; `None` where there is none.
     fn said<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.options.image_path.join(name).display().to_string();
-        let text =
-            match sys::fs::cstring(name).and_then(|name| sys::fs::read_at(&self.directories.images, &name)) {
-                Ok(text) => text,
-                Err(Errno::ENOENT) => return Ok(None),
-                Err(e) => return Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
-            };
+        let text = match sys::fs::cstring(name)
+            .and_then(|name| sys::fs::read_plain_at(&self.directories.images, &name, LONGEST))
+        {
+            Ok(text) => text,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(e) => return Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
+        };
         serde_json::from_slice(&text).map(Some).map_err(|e| {
             Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, "cannot read")
                 .on(path)

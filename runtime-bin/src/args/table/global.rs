@@ -8,12 +8,19 @@ pub(crate) static GLOBAL: &[Flag] = &[
         "root",
         None,
         "DIR",
-        "directory of the containers' state (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop when not really root)",
+        "directory of the containers' state, which only its owner may write to (default: /run/orlop, or \
+         $XDG_RUNTIME_DIR/orlop when not really root)",
         |a, v| a.root = Some(v),
     ),
-    path("log", None, "FILE", "append log records to FILE instead of writing them to stderr", |a, v| {
-        a.log = Some(v);
-    }),
+    path(
+        "log",
+        None,
+        "FILE",
+        "append log records to FILE, which is no symbolic link, instead of writing them to stderr",
+        |a, v| {
+            a.log = Some(v);
+        },
+    ),
     text("log-format", None, "text|json", "form of a log record (default: text)", |a, v| {
         a.log_format = Some(match v.as_str() {
             "text" => Format::Text,
