@@ -185,7 +185,7 @@ fn describe(id: &str, record: Record, status: Status) -> State {
         bundle: record.bundle,
         rootfs: record.rootfs,
         created: record.created,
-        annotations: record.annotations,
+        annotations: record.annotations.into(),
         owner: user_name(record.owner),
     }
 }

@@ -5,6 +5,7 @@ use super::criu::{RestoreOptions, restore};
 use super::store::{Directory, Opened, Record, Root, Stage};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
+use crate::bundle::annotations::Permissions;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::ffi::OsStr;
@@ -20,6 +21,7 @@ pub struct Runtime {
     root: Arc<Root>,
     warnings: Option<Arc<Sink>>,
     fault: Option<u16>,
+    permissions: Permissions,
 }
 
 type Sink = dyn Fn(&Error) + Send + Sync;
@@ -41,7 +43,12 @@ impl Runtime {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a relative path.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::new(root.into())?), warnings: None, fault: None })
+        Ok(Self {
+            root: Arc::new(Root::new(root.into())?),
+            warnings: None,
+            fault: None,
+            permissions: Permissions::default(),
+        })
     }
 
     /// Sends what goes wrong without making an operation fail (a poststop hook) to `sink`; it is
@@ -50,6 +57,21 @@ impl Runtime {
     pub fn with_warnings(mut self, sink: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.warnings = Some(Arc::new(sink));
         self
+    }
+
+    /// Lets an annotation take effect that reaches beyond the container: `org.criu.config`, or
+    /// `org.systemd.property.` for more properties than those which concern the scope alone. Without this, a
+    /// container that has one is refused by the operation which would read it. [`ALL`](crate::bundle::annotations::ALL) has the table.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is not in the table, or needs no permission.
+    pub fn with_allowed_annotation(mut self, name: &str) -> Result<Self> {
+        self.permissions.allow(name)?;
+        Ok(self)
+    }
+
+    pub(crate) fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Makes one step of the init stub fail with `EIO`, for tests of what is done about it: the line

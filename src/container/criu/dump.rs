@@ -47,6 +47,7 @@ impl Container {
             let text = format!("cannot checkpoint a container in the {status} state");
             return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text));
         }
+        let config = config_file(&self.runtime, &options.criu, &record.annotations)?;
         let host = Host::detect()?;
         let directories = Directories::open(&options.image_path, options.work_path.as_deref(), true)?;
         let parent =
@@ -69,6 +70,7 @@ impl Container {
         check(options, &mut criu).map_err(said)?;
         let mut request = self.request(&record, options, &directories)?;
         request.parent_img = parent;
+        request.config_file = config;
         let kind = if options.pre_dump { Kind::PreDump } else { Kind::Dump };
         let mut status = options.status_fd.as_ref().map(AsFd::as_fd);
         criu.run(kind, &request, |notice| notified(&notice, &mut status)).map_err(said)?;
@@ -110,7 +112,6 @@ impl Container {
             log_file: LOG,
             pid: Some(pid),
             root: record.rootfs.display().to_string(),
-            config_file: config_file(&options.criu, &record.annotations),
             freeze_cgroup: freezer(record),
             manage_cgroups_mode: CgroupsMode::number(options.manage_cgroups),
             network_lock: options.network_lock.map(NetworkLock::number),

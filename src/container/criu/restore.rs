@@ -49,6 +49,7 @@ pub(in super::super) fn restore(
         return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, why)
             .with_hint("use the cgroupfs manager, and a cgroupsPath that is a path"));
     }
+    let config = config_file(runtime, &options.criu, &bundle.spec.annotations)?;
     let host = Host::detect()?;
     let directories = Directories::open(&options.image_path, options.work_path.as_deref(), false)?;
     let saved = PlanOptions {
@@ -68,7 +69,7 @@ pub(in super::super) fn restore(
     let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
     let container = Container::new(runtime.clone(), directory);
     let mut restoring =
-        Restoring { container, record, bundle, plan, host: &host, options, directories, init: None };
+        Restoring { container, record, bundle, plan, host: &host, options, config, directories, init: None };
     match restoring.make() {
         Ok(()) => Ok(restoring.container),
         Err(error) => Err(restoring.undo(error, &lock)),
@@ -125,6 +126,8 @@ struct Restoring<'a> {
     plan: Plan,
     host: &'a Host,
     options: &'a RestoreOptions,
+    /// The file of criu's options.
+    config: Option<String>,
     directories: Directories,
     /// The init process, once there is one: a child of ours.
     init: Option<OwnedFd>,
@@ -273,7 +276,7 @@ impl Restoring<'_> {
         Ok(Opts {
             log_file: LOG,
             root: root.to_owned(),
-            config_file: config_file(&options.criu, &self.record.annotations),
+            config_file: self.config.clone(),
             lsm_profile: options.lsm_profile.clone(),
             lsm_mount_context: options.lsm_mount_context.clone(),
             manage_cgroups_mode: CgroupsMode::number(options.manage_cgroups),
