@@ -85,6 +85,8 @@ pub enum ErrorKind {
     System,
     /// A file of the runtime's own is not readable as what it should be.
     Corrupt,
+    /// A directory whose content would be believed is another user's, or others may write into it.
+    Untrusted,
     /// A deadline passed.
     TimedOut,
 }

@@ -3,9 +3,12 @@
 //! Managers read this file: they take the last object whose `level` is `error` (some of them the
 //! only object), so a failure is exactly one such line, and nothing that is not a failure has it.
 
+use nix::libc;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -54,10 +57,16 @@ pub(crate) struct Log {
 
 impl Log {
     /// A log to the file (appended; made with mode 0644), or to stderr.
+    ///
+    /// # Errors
+    /// That the file cannot be opened, that it is a symbolic link (never followed), or a FIFO without a reader.
     pub(crate) fn open(path: Option<&Path>, format: Format, threshold: Level) -> std::io::Result<Self> {
-        // Stderr may be a socket, which cannot be opened by name.
-        let path = path.filter(|p| *p != Path::new("/dev/stderr"));
-        let file = path.map(|p| OpenOptions::new().append(true).create(true).open(p)).transpose()?;
+        let file = match path.and_then(Path::to_str) {
+            // Both are links, and what they lead to may be a socket, which cannot be opened by name.
+            Some("/dev/stderr") => None,
+            Some("/dev/stdout") => Some(std::io::stdout().as_fd().try_clone_to_owned()?.into()),
+            _ => path.map(append).transpose()?,
+        };
         Ok(Self { file: file.map(Arc::new), format, threshold })
     }
 
@@ -97,6 +106,21 @@ impl Log {
             None => std::io::stderr().write_all(line.as_bytes()),
         };
     }
+}
+
+/// Opens a file for appending. A symbolic link in the last component is refused, as it may have been planted. Neither
+/// opening nor writing blocks on a FIFO.
+fn append(path: &Path) -> std::io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path);
+    opened.map_err(|e| {
+        let why = match e.raw_os_error() {
+            Some(libc::ELOOP) => "it is a symbolic link, which is not followed",
+            Some(libc::ENXIO) => "it is a socket, or a FIFO without a reader",
+            _ => return e,
+        };
+        std::io::Error::new(e.kind(), why)
+    })
 }
 
 fn now() -> u64 {

@@ -4,6 +4,7 @@
 //! validated configuration and a root file system. [`validate()`] finds every breach of the spec's
 //! rules that can be found without looking at the host.
 
+pub mod annotations;
 mod hook_kind;
 mod load;
 mod model;

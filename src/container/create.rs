@@ -7,9 +7,10 @@ use super::lock::Lock;
 use super::options::Console;
 use super::store::{Directory, PlanOptions, Record, Stage};
 use super::{CgroupManager, Container, CreateOptions, Runtime, clock, handoff, id, notify};
+use crate::bundle::annotations::INIT;
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::resctrl::Group;
-use crate::cgroup::systemd::{Home, Systemd};
+use crate::cgroup::systemd::{Asked, Home, Systemd};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Launch, Stub, lost, may_join_by_file};
 use crate::init::presets::{Presets, Sources};
@@ -22,9 +23,6 @@ use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-
-/// The annotation that asks for what [`CreateOptions::init`] asks for.
-pub(super) const INIT_ANNOTATION: &str = "org.orlop.init";
 
 /// Where `create` stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +69,7 @@ pub(super) fn create(
         options,
         until,
         systemd,
+        asked: Asked::default(),
         stub: None,
         agent: None,
     };
@@ -132,7 +131,7 @@ impl PlanOptions {
         if options.listen_fds > 0 {
             extra_env.extend([format!("LISTEN_FDS={}", options.listen_fds), "LISTEN_PID=1".to_owned()]);
         }
-        let asked = bundle.spec.annotations.get(INIT_ANNOTATION).is_some_and(|value| value == "true");
+        let asked = bundle.spec.annotations.value(&INIT) == Some("true");
         Self {
             console: !matches!(options.console, Console::None),
             keep_console: matches!(options.console, Console::Keep),
@@ -195,6 +194,8 @@ pub(super) struct Making<'a> {
     pub(super) options: &'a CreateOptions,
     pub(super) until: Until,
     pub(super) systemd: Option<Systemd>,
+    /// What annotations ask of the unit.
+    pub(super) asked: Asked,
     pub(super) stub: Option<Stub>,
     pub(super) agent: Option<Agent>,
 }

@@ -3,7 +3,8 @@
 //! Every list comes from the table that the work itself uses, so it cannot promise more than is
 //! done; what is not built yet says so with `false`.
 
-use super::{OCI_VERSION, create, criu};
+use super::OCI_VERSION;
+use crate::bundle::annotations;
 use crate::container::hooks::Kind;
 use crate::mount;
 use crate::namespace;
@@ -28,7 +29,8 @@ pub struct Features {
     /// What is particular to Linux.
     pub linux: LinuxFeatures,
     /// Facts of this implementation, named as annotations are.
-    pub annotations: BTreeMap<&'static str, &'static str>,
+    /// `org.orlop.annotation.NAME` says what an annotation of `config.json` does and can never do.
+    pub annotations: BTreeMap<String, String>,
     /// Annotations of `config.json` which change what is done; one that ends in a dot is a prefix.
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
@@ -157,19 +159,26 @@ pub fn features() -> Features {
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: true },
         },
-        // Whether criu is there is another question; the second name is what others look for.
-        annotations: BTreeMap::from([
-            ("org.orlop.version", env!("CARGO_PKG_VERSION")),
-            ("org.opencontainers.runc.checkpoint.enabled", "true"),
-        ]),
-        potentially_unsafe_config_annotations: sorted([
-            create::INIT_ANNOTATION,
-            criu::CONFIG_ANNOTATION,
-            crate::plan::KEEP_GROUPS_ANNOTATION,
-            crate::plan::TYPE_ANNOTATION,
-            crate::cgroup::systemd::PROPERTY_ANNOTATION,
-        ]),
+        annotations: facts(),
+        potentially_unsafe_config_annotations: sorted(annotations::ALL.map(annotations::Annotation::name)),
     }
+}
+
+fn facts() -> BTreeMap<String, String> {
+    // Whether criu is there is another question; the second name is what others look for.
+    let facts = [
+        ("org.orlop.version", env!("CARGO_PKG_VERSION")),
+        ("org.opencontainers.runc.checkpoint.enabled", "true"),
+    ];
+    let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let table = annotations::ALL.map(|annotation| {
+        let allow = annotation
+            .needs_permission()
+            .map_or_else(String::new, |what| format!("; takes effect only if the caller allows it: {what}"));
+        let text = format!("{}; never {}{allow}", annotation.does(), annotation.never());
+        (format!("org.orlop.annotation.{}", annotation.name()), text)
+    });
+    facts.into_iter().chain(table).collect()
 }
 
 fn seccomp() -> SeccompFeatures {

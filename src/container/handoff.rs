@@ -4,22 +4,22 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, setsockopt, socket,
-    sockopt::SendTimeout,
+    AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt::SendTimeout,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// The longest path that fits a `sockaddr_un` with its NUL.
 const LONGEST_ADDRESS: usize = 107;
-/// For how many seconds a listener's full queue is waited for.
-const PATIENCE: i64 = 10;
+/// How long a listener's full queue is waited for, and for how long it may not read what it is sent.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a payload the readers of console sockets take.
 const LONGEST_PAYLOAD: usize = 4095;
 
-/// Writes `pid` in decimal, without a line's end, so that a reader sees all of it or nothing.
+/// Writes `pid` in decimal, without a line's end, so that a reader sees all of it or nothing. A file, link,
+/// FIFO or socket of that name is replaced ([`replace_at`](sys::fs::replace_at)), and never opened.
 pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let failed = |e| Error::sys(Phase::Lifecycle, "write pid file", e).on(path.display().to_string());
     require_absolute(path, "pid file")?;
@@ -29,21 +29,32 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let parent = sys::fs::cstring(parent).map_err(failed)?;
     let directory = sys::fs::openat(sys::fs::cwd(), &parent, libc::O_PATH | libc::O_DIRECTORY, 0);
     let name = sys::fs::cstring(Path::new(name)).map_err(failed)?;
-    directory.and_then(|d| sys::fs::replace_at(d, &name, pid.to_string().as_bytes(), 0o644)).map_err(failed)
+    directory.and_then(|d| sys::fs::replace_at(d, &name, pid.to_string().as_bytes(), 0o644)).map_err(|e| {
+        let hint = "a device of the host is not replaced: name an ordinary file";
+        if e == Errno::EOPNOTSUPP { failed(e).with_hint(hint) } else { failed(e) }
+    })
+}
+
+/// Replaces the file `name` in an opened directory, so that a reader sees the old or the new content: what has the
+/// name, a link too, is neither opened nor followed.
+///
+/// # Errors
+/// `EISDIR` if it is a directory; `EOPNOTSUPP` if it is a device, or a link in `/dev`, which the host needs; those of
+/// the file system.
+pub fn replace_file(directory: impl AsFd, name: &str, content: &[u8], mode: u32) -> Result<()> {
+    let written =
+        sys::fs::cstring(name).and_then(|name| sys::fs::replace_at(directory, &name, content, mode));
+    written.map_err(|e| Error::sys(Phase::Lifecycle, "write", e).on(name))
 }
 
 /// Sends one descriptor, with `payload` for data, to the AF_UNIX stream socket at `path`: one
 /// connect, one message, and no waiting for an answer, as nobody may be there to accept yet.
 pub(crate) fn send_descriptor(path: &Path, fd: impl AsFd, payload: &str, what: &'static str) -> Result<()> {
     let sock = connect(path, what)?;
-    let failed = |e| Error::sys(Phase::Lifecycle, "send descriptor to", e).on(name(what, path));
     let payload = payload.as_bytes();
     let payload = if payload.is_empty() { b" " } else { &payload[..payload.len().min(LONGEST_PAYLOAD)] };
-    let (data, fds) = ([IoSlice::new(payload)], [fd.as_fd().as_raw_fd()]);
-    let control = [ControlMessage::ScmRights(&fds)];
-    sys::retry(|| sendmsg::<()>(sock.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None))
-        .map(drop)
-        .map_err(failed)
+    sys::unix::send_until(sock, payload, Some(fd.as_fd()), Instant::now() + PATIENCE)
+        .map_err(|e| Error::sys(Phase::Lifecycle, "send descriptor to", e).on(name(what, path)))
 }
 
 /// Connects to the AF_UNIX stream socket at `path`.
@@ -55,7 +66,8 @@ pub(crate) fn connect(path: &Path, what: &'static str) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed("socket for"))?;
     // A listener whose queue is full and who never accepts must not hold the caller for ever.
-    setsockopt(&sock, SendTimeout, &TimeVal::seconds(PATIENCE)).map_err(failed("setsockopt for"))?;
+    let patience = TimeVal::seconds(PATIENCE.as_secs().cast_signed());
+    setsockopt(&sock, SendTimeout, &patience).map_err(failed("setsockopt for"))?;
     connect_to(&sock, path).map_err(failed("connect to"))?;
     Ok(sock)
 }
@@ -68,11 +80,23 @@ fn name(what: &'static str, path: &Path) -> String {
 /// that nobody's working directory has to change for it.
 fn connect_to(sock: &OwnedFd, path: &Path) -> Result<(), Errno> {
     if path.as_os_str().len() <= LONGEST_ADDRESS {
-        return sys::retry(|| nix::sys::socket::connect(sock.as_raw_fd(), &UnixAddr::new(path)?));
+        return connect_in_time(sock, &UnixAddr::new(path)?);
     }
     let target = sys::fs::openat(sys::fs::cwd(), &sys::fs::cstring(path)?, libc::O_PATH, 0)?;
     let address = format!("/proc/self/fd/{}", target.as_raw_fd());
-    sys::retry(|| nix::sys::socket::connect(sock.as_raw_fd(), &UnixAddr::new(address.as_str())?))
+    connect_in_time(sock, &UnixAddr::new(address.as_str())?)
+}
+
+/// Signals may come as often as they like: the time is up all the same.
+fn connect_in_time(sock: &OwnedFd, address: &UnixAddr) -> Result<(), Errno> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match nix::sys::socket::connect(sock.as_raw_fd(), address) {
+            Err(Errno::EINTR) if Instant::now() < deadline => {}
+            Err(Errno::EINTR | Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+            other => return other,
+        }
+    }
 }
 
 pub(crate) fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
@@ -86,7 +110,7 @@ pub(crate) fn require_absolute(path: &Path, what: &'static str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     use std::io::{IoSliceMut, Read};
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;

@@ -134,6 +134,17 @@ fn a_grandchild_which_holds_the_pipes_is_not_waited_for() {
 }
 
 #[test]
+fn a_grandchild_that_prints_without_end_is_not_waited_for() {
+    let began = Instant::now();
+    for code in [0, 7] {
+        let done = run_here(Kind::CreateRuntime, &[shell(&format!("yes & yes >&2 & exit {code}"))]);
+        assert_eq!(done.is_ok(), code == 0);
+        assert!(done.err().is_none_or(|e| e.to_string().len() < 3 * KEPT));
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
 fn output_is_bounded_and_never_blocks_the_hook() {
     let e = run_here(Kind::CreateRuntime, &[shell("head -c 1000000 /dev/zero | tr '\\0' x; exit 7")])
         .unwrap_err();

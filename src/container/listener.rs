@@ -7,11 +7,10 @@ use crate::bundle::Spec;
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::Serialize;
-use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 
@@ -73,15 +72,10 @@ impl Agent {
             state,
         };
         let text = serde_json::to_vec(&message).map_err(|_| failed(WHAT, Errno::EINVAL, &self.path))?;
-        let (data, fds) = ([IoSlice::new(&text)], [listener.as_fd().as_raw_fd()]);
-        let control = [ControlMessage::ScmRights(&fds)];
-        let sent = sys::retry(|| {
-            sendmsg::<()>(self.sock.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None)
-        })
-        .map_err(|e| failed(WHAT, e, &self.path))?;
         // A long state may not fit into the socket at once.
-        let rest = &text[sent.min(text.len())..];
-        sys::unix::send_all(&self.sock, rest).map_err(|e| failed(WHAT, e, &self.path))
+        let deadline = Instant::now() + handoff::PATIENCE;
+        sys::unix::send_until(&self.sock, &text, Some(listener.as_fd()), deadline)
+            .map_err(|e| failed(WHAT, e, &self.path))
     }
 }
 

@@ -30,6 +30,7 @@ mod signal;
 mod start;
 mod state;
 mod store;
+mod trust;
 mod turns;
 mod update;
 
@@ -39,6 +40,7 @@ pub use features::{
     CgroupFeatures, Enabled, Features, IntelRdtFeatures, LinuxFeatures, MemoryPolicyFeatures,
     MountExtensions, SeccompFeatures, features,
 };
+pub use handoff::replace_file;
 pub use notify::Notifications;
 pub use options::{Console, CreateOptions, ExecOptions, Stdio};
 pub use runtime::Runtime;
@@ -63,7 +65,7 @@ pub struct Container {
     directory: Directory,
     console: Mutex<Option<OwnedFd>>,
     /// Where the program's messages to the service manager arrive, where this value has created it.
-    notify: Mutex<Option<OwnedFd>>,
+    notify: Mutex<Option<notify::Inbox>>,
     /// The init process, where this value has created it.
     init: OnceLock<OwnedFd>,
 }
@@ -188,7 +190,7 @@ fn describe(id: &str, record: Record, status: Status) -> State {
         bundle: record.bundle,
         rootfs: record.rootfs,
         created: record.created,
-        annotations: record.annotations,
+        annotations: record.annotations.into(),
         owner: user_name(record.owner),
     }
 }

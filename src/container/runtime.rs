@@ -2,13 +2,13 @@
 
 use super::create::{Until, create};
 use super::criu::{RestoreOptions, restore};
-use super::store::{Directory, Record, Root, Stage};
+use super::store::{Directory, Opened, Record, Root, Stage};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
+use crate::bundle::annotations::Permissions;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ pub struct Runtime {
     root: Arc<Root>,
     warnings: Option<Arc<Sink>>,
     fault: Option<u16>,
+    permissions: Permissions,
 }
 
 type Sink = dyn Fn(&Error) + Send + Sync;
@@ -33,12 +34,21 @@ impl std::fmt::Debug for Runtime {
 
 impl Runtime {
     /// A runtime whose containers' state is kept below `root`, an absolute path; the directory is
-    /// made with the first container.
+    /// made with the first container, for its owner alone.
+    ///
+    /// What is in it is believed. So every operation refuses one that is owned by another user than the caller and
+    /// root, or into which others may write ([`ErrorKind::Untrusted`]); with the sticky bit they may, and then each
+    /// container's own directory is looked at.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for a relative path.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
-        Ok(Self { root: Arc::new(Root::new(root.into())?), warnings: None, fault: None })
+        Ok(Self {
+            root: Arc::new(Root::new(root.into())?),
+            warnings: None,
+            fault: None,
+            permissions: Permissions::default(),
+        })
     }
 
     /// Sends what goes wrong without making an operation fail (a poststop hook) to `sink`; it is
@@ -47,6 +57,21 @@ impl Runtime {
     pub fn with_warnings(mut self, sink: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.warnings = Some(Arc::new(sink));
         self
+    }
+
+    /// Lets an annotation take effect that reaches beyond the container: `org.criu.config`, or
+    /// `org.systemd.property.` for more properties than those which concern the scope alone. Without this, a
+    /// container that has one is refused by the operation which would read it. [`ALL`](crate::bundle::annotations::ALL) has the table.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] for a name that is not in the table, or needs no permission.
+    pub fn with_allowed_annotation(mut self, name: &str) -> Result<Self> {
+        self.permissions.allow(name)?;
+        Ok(self)
+    }
+
+    pub(crate) fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Makes one step of the init stub fail with `EIO`, for tests of what is done about it: the line
@@ -151,7 +176,16 @@ impl Runtime {
                 states.push(state);
                 continue;
             }
-            let Some(directory) = Root::directory(&root, &id)? else { continue };
+            let directory = match Root::directory(&root, &id) {
+                Ok(Some(directory)) => directory,
+                Ok(None) => continue,
+                // In a shared root, any user may have made it.
+                Err(e) if e.kind() == ErrorKind::Untrusted => {
+                    self.warn(&e);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
             let container = Container::new(self.clone(), directory);
             match container.state() {
                 Ok(state) => states.push(state),
@@ -181,7 +215,7 @@ impl Runtime {
 }
 
 /// The state of a container about which nothing is peculiar.
-fn glance(root: &OwnedFd, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
+fn glance(root: &Opened, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
     let record = Root::glance(root, id, buffer)?;
     let status = match record.look().ok()? {
         Some(letter) => super::alive_status_by(&record, letter),

@@ -4,7 +4,7 @@ use super::create::Making;
 use super::store::Record;
 use crate::bundle::Spec;
 use crate::bundle::spec::Resources;
-use crate::cgroup::systemd::{Scope, Systemd};
+use crate::cgroup::systemd::{Asked, Scope, Systemd};
 use crate::cgroup::{self, Cgroup, Layout, Settings};
 use crate::{ErrorKind, Result};
 use nix::errno::Errno;
@@ -15,6 +15,8 @@ impl Making<'_> {
     pub(super) fn claim_scope(&mut self) -> Result<()> {
         let unit = self.plan.cgroup.as_ref().and_then(|cgroup| cgroup.unit.as_ref());
         if let (Some(systemd), Some(unit)) = (&mut self.systemd, unit) {
+            // Before anything is made.
+            self.asked = Asked::of(&self.bundle.spec.annotations, self.container.runtime().permissions())?;
             systemd.claim(unit)?;
             self.record.scope = Some(Scope { unit: unit.clone(), bus: self.options.systemd.clone() });
         }
@@ -30,7 +32,7 @@ impl Making<'_> {
         };
         let Some(unit) = &planned.unit else { return Ok(()) };
         let pid = self.record.init.pid;
-        systemd.start(unit, pid, &planned.settings, &self.bundle.spec.annotations).inspect_err(|e| {
+        systemd.start(unit, pid, &planned.settings, std::mem::take(&mut self.asked)).inspect_err(|e| {
             if e.kind() == ErrorKind::AlreadyExists {
                 (self.record.scope, self.record.cgroup) = (None, cgroup::Record::default());
             }

@@ -14,6 +14,10 @@ use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long the waiting process may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Container {
     /// Lets the program of a created container run; returns once its execve(2) has happened, and
@@ -65,12 +69,8 @@ impl Container {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
         let Some(sock) = self.directory.call_start()? else { return Ok(false) };
-        let Some(file) = sys::unix::receive_fd(&sock).map_err(failed("recvmsg"))? else {
-            return Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
-                .with_detail("its init process died while it was to be started"));
-        };
-        let memory = Memory::adopt(file);
-        loop {
+        let memory = self.memory_of(&sock, pidfd)?;
+        while speaks(&sock, pidfd).map_err(failed("poll"))? {
             match sys::unix::receive(&sock) {
                 Ok((0, _)) | Err(Errno::ECONNRESET) => break,
                 Ok((_, Some(listener))) => {
@@ -90,6 +90,33 @@ impl Container {
                     .with_detail("its init process was killed while it was started"))
             }
         }
+    }
+
+    /// The memory with the control page, which the waiting process sends as soon as it is called.
+    fn memory_of(&self, sock: &OwnedFd, pidfd: &OwnedFd) -> Result<Memory> {
+        let failed = |call: &'static str| {
+            move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
+        };
+        let died = || {
+            Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
+                .with_detail("its init process died while it was to be started")
+        };
+        if !sys::unix::wait_for(sock, libc::POLLIN, Instant::now() + PATIENCE).map_err(failed("poll"))? {
+            if sys::process::poll_in(pidfd, 0).map_err(failed("poll"))? {
+                return Err(died());
+            }
+            let what = "the container's init process does not answer";
+            return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, what)
+                .on(self.id.as_str())
+                .with_hint("is it stopped, or does its cgroup have hardly any processor time?"));
+        }
+        let file = sys::unix::receive_fd(sock).map_err(failed("recvmsg"))?.ok_or_else(died)?;
+        // Reading a file in memory never blocks, whatever sent it.
+        if !sys::fs::is_regular_in_memory(&file) {
+            let what = "what answers for the container's init process is not the init stub";
+            return Err(Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(self.id.as_str()));
+        }
+        Ok(Memory::adopt(file))
     }
 
     /// The plan that the container was made from, for its words: compiled once more.
@@ -134,6 +161,15 @@ impl Container {
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }
+}
+
+/// Waits until the stub sends something or hangs up. `false` if it has ended while another process still holds its
+/// end of the socket.
+fn speaks(sock: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, Errno> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut set = [sock, pidfd].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+    sys::retry(|| poll(&mut set, PollTimeout::NONE))?;
+    Ok(set[0].any().unwrap_or(true))
 }
 
 /// Ends a container whose hook has failed.

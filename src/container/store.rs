@@ -17,6 +17,7 @@ pub(crate) use record::{PlanOptions, Record, Stage};
 
 use super::journal;
 use super::lock::Lock;
+use super::trust::{self, Entries};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -36,6 +37,13 @@ pub(crate) struct Root {
     pub(crate) path: PathBuf,
 }
 
+/// A state root that is open, and trusted.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    fd: OwnedFd,
+    entries: Entries,
+}
+
 impl Root {
     /// Names the directory, which is made with the first container.
     pub(crate) fn new(path: PathBuf) -> Result<Self> {
@@ -47,34 +55,41 @@ impl Root {
     }
 
     /// Opens the directory; `None` where it does not exist.
-    fn open(&self) -> Result<Option<OwnedFd>> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Untrusted`].
+    fn open(&self) -> Result<Option<Opened>> {
         let path = sys::fs::cstring(&self.path).map_err(|e| self.error("open", e))?;
         match sys::fs::openat(sys::fs::cwd(), &path, libc::O_RDONLY | libc::O_DIRECTORY, 0) {
-            Ok(fd) => Ok(Some(fd)),
+            Ok(fd) => {
+                let entries = trust::look(&fd, Phase::State, "state root", &self.path)?;
+                Ok(Some(Opened { fd, entries }))
+            }
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => Err(self.error("open", e)),
         }
     }
 
     /// Opens the directory, making it and its parents where they are missing.
-    fn open_or_make(&self) -> Result<OwnedFd> {
-        if let Some(fd) = self.open()? {
-            return Ok(fd);
+    fn open_or_make(&self) -> Result<Opened> {
+        if let Some(opened) = self.open()? {
+            return Ok(opened);
         }
+        // The parents may be on the way to something else; what is in the root is its owner's alone.
+        let make = |part: &Path| -> Result<(), Errno> {
+            let mode = if part == self.path { 0o700 } else { 0o711 };
+            sys::fs::mkdirat(sys::fs::cwd(), &sys::fs::cstring(part)?, mode)
+        };
         let mut missing: Vec<&Path> = Vec::new();
         for part in self.path.ancestors() {
-            let path = sys::fs::cstring(part).map_err(|e| self.error("mkdir", e))?;
-            // Traversable by all, as the sockets of a user namespace's root must be reachable, but
-            // readable by the owner only.
-            match sys::fs::mkdirat(sys::fs::cwd(), &path, 0o711) {
+            match make(part) {
                 Ok(()) | Err(Errno::EEXIST) => break,
                 Err(Errno::ENOENT) => missing.push(part),
                 Err(e) => return Err(self.error("mkdir", e)),
             }
         }
         for part in missing.into_iter().rev() {
-            let path = sys::fs::cstring(part).map_err(|e| self.error("mkdir", e))?;
-            match sys::fs::mkdirat(sys::fs::cwd(), &path, 0o711) {
+            match make(part) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(e) => return Err(self.error("mkdir", e)),
             }
@@ -85,24 +100,27 @@ impl Root {
     /// The record of a container by its id below the opened root, where nothing is peculiar about it: it
     /// was neither removed meanwhile nor is it being made, and can be read.
     /// `buffer` is for what is read, and any.
-    pub(crate) fn glance(root: &OwnedFd, id: &str, buffer: &mut Vec<u8>) -> Option<Record> {
+    pub(crate) fn glance(root: &Opened, id: &str, buffer: &mut Vec<u8>) -> Option<Record> {
+        if root.entries == Entries::OfOthersToo {
+            return None; // Each directory is looked at.
+        }
         let path = CString::new(format!("{id}/state.json")).ok()?;
         let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
-        let journal = sys::fs::openat2(root, &path, libc::O_RDONLY, 0, resolve).ok()?;
+        let journal = sys::fs::openat2(&root.fd, &path, libc::O_RDONLY, 0, resolve).ok()?;
         let bytes = journal::record_of(journal, buffer).ok()??;
         parse::<Record>(bytes).ok().filter(|record| record.format == FORMAT)
     }
 
     /// Opens the directory of a container that [`scan`](Self::scan) has found, if it is one and still there.
-    pub(crate) fn directory(root: &Arc<OwnedFd>, id: &str) -> Result<Option<Directory>> {
+    pub(crate) fn directory(root: &Arc<Opened>, id: &str) -> Result<Option<Directory>> {
         let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
         Directory::at(Arc::clone(root), name, id)
     }
 
     /// The ids of all containers, sorted, with the directory that they are in.
-    pub(crate) fn scan(&self) -> Result<Option<(Arc<OwnedFd>, Vec<String>)>> {
+    pub(crate) fn scan(&self) -> Result<Option<(Arc<Opened>, Vec<String>)>> {
         let Some(root) = self.open()? else { return Ok(None) };
-        let again = sys::fs::openat(&root, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
+        let again = sys::fs::openat(&root.fd, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0)
             .map_err(|e| self.error("open", e))?;
         let mut ids: Vec<String> = names(again)
             .map_err(|e| self.error("read directory", e))?
@@ -124,7 +142,7 @@ impl Root {
 pub(crate) struct Directory {
     id: String,
     name: CString,
-    root: Arc<OwnedFd>,
+    root: Arc<Opened>,
     fd: OwnedFd,
 }
 
@@ -142,8 +160,8 @@ impl Directory {
     pub(crate) fn create(root: &Root, id: &str) -> Result<(Self, Lock)> {
         super::id::validate(id)?;
         let name = CString::new(id).map_err(|_| state_error("mkdir", Errno::EINVAL, id))?;
-        let root_fd = root.open_or_make()?;
-        match sys::fs::mkdirat(&root_fd, &name, 0o700) {
+        let opened = root.open_or_make()?;
+        match sys::fs::mkdirat(&opened.fd, &name, 0o700) {
             Ok(()) => {}
             Err(Errno::EEXIST) => {
                 return Err(Error::new(
@@ -156,7 +174,7 @@ impl Directory {
             Err(e) => return Err(state_error("mkdir", e, id)),
         }
         let directory =
-            Self::at(Arc::new(root_fd), name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
+            Self::at(Arc::new(opened), name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
         // Somebody may have found the empty directory, and hold its lock to look into it or to
         // remove it: in the latter case the first file cannot be made any more.
         let lock = Lock::take(&directory.fd, id)?;
@@ -171,15 +189,21 @@ impl Directory {
         super::id::validate(id)?;
         let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
         match root.open()? {
-            Some(root_fd) => Self::at(Arc::new(root_fd), name, id)?.ok_or_else(|| not_found(id)),
+            Some(opened) => Self::at(Arc::new(opened), name, id)?.ok_or_else(|| not_found(id)),
             None => Err(not_found(id)),
         }
     }
 
-    fn at(root: Arc<OwnedFd>, name: CString, id: &str) -> Result<Option<Self>> {
+    fn at(root: Arc<Opened>, name: CString, id: &str) -> Result<Option<Self>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        match sys::fs::openat(&root, &name, flags, 0) {
-            Ok(fd) => Ok(Some(Self { id: id.to_owned(), name, root, fd })),
+        match sys::fs::openat(&root.fd, &name, flags, 0) {
+            Ok(fd) => {
+                // In a root that only its owner writes to, the owner made it.
+                if root.entries == Entries::OfOthersToo {
+                    trust::require(&fd, Phase::State, "state directory of container", Path::new(id))?;
+                }
+                Ok(Some(Self { id: id.to_owned(), name, root, fd }))
+            }
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(e) => Err(state_error("open", e, id)),
         }
@@ -203,12 +227,10 @@ impl Directory {
     /// Writes the first record: what is about to be made. Not replaced atomically, as a part of it
     /// says the same as none of it: nothing has been made yet.
     pub(crate) fn write_first(&self, record: &Record) -> Result<()> {
-        let fd = sys::fs::openat(&self.fd, STATE, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0o600)
-            .map_err(|e| {
-                if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) }
-            })?;
         let entry = journal::record_entry(encode(record)?);
-        sys::fs::write_all(fd, &entry).map_err(|e| self.error("write state.json", e))
+        sys::fs::create_at(&self.fd, STATE, &entry, 0o600).map_err(|e| {
+            if e == Errno::ENOENT { removed(&self.id) } else { self.error("write state.json", e) }
+        })
     }
 
     /// Adds the record that counts from now on.
@@ -303,7 +325,7 @@ impl Directory {
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
         if gone(sys::fs::unlinkat(&self.fd, START, 0))
             && gone(sys::fs::unlinkat(&self.fd, STATE, 0))
-            && gone(sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR))
+            && gone(sys::fs::unlinkat(&self.root.fd, &self.name, libc::AT_REMOVEDIR))
         {
             return Ok(());
         }
@@ -319,7 +341,7 @@ impl Directory {
             }
             .or_else(|e| if e == Errno::ENOENT { Ok(()) } else { Err(self.error("unlink", e)) })?;
         }
-        match sys::fs::unlinkat(&self.root, &self.name, libc::AT_REMOVEDIR) {
+        match sys::fs::unlinkat(&self.root.fd, &self.name, libc::AT_REMOVEDIR) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(e) => Err(self.error("rmdir", e)),
         }

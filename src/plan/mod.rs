@@ -17,9 +17,9 @@ mod step;
 
 pub use blob::Blob;
 pub(crate) use compile::{
-    Bound, ExecOptions, Filter, HookPlace, KEEP_GROUPS_ANNOTATION, Policy, Service, TYPE_ANNOTATION,
-    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
-    compile_readonly_root, compile_service, compile_unmounts, kernel_version, privileged,
+    Bound, ExecOptions, Filter, HookPlace, Policy, Service, compile_exec, compile_hook, compile_loopback,
+    compile_mount_points, compile_mounts, compile_proc, compile_readonly_root, compile_service,
+    compile_unmounts, kernel_version, privileged,
 };
 pub use compile::{Host, Options, Plan, compile};
 pub use listing::Listing;

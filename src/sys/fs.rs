@@ -2,6 +2,8 @@
 
 use super::{call, open, retry};
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::Mode;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -107,6 +109,11 @@ pub(crate) fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// Whether this is a regular file in memory (tmpfs): reading it never blocks, whatever process made it.
+pub(crate) fn is_regular_in_memory(fd: &OwnedFd) -> bool {
+    is_regular(fd).unwrap_or(false) && is_in_memory(fd)
+}
+
 /// Whether the file system of a file is one that lives in memory alone: a tmpfs.
 pub(crate) fn is_in_memory(fd: impl AsFd) -> bool {
     use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
@@ -153,19 +160,117 @@ pub(crate) fn write_at(dir: impl AsFd, path: &CStr, data: &[u8]) -> Result<(), E
     write_some(fd.as_fd(), data).map(drop)
 }
 
-/// Replaces `name` in `dir` so that a reader sees the old or the new content, never a part: a
-/// hidden temporary file is written and renamed over it.
+/// Replaces `name` in `dir` atomically: a reader sees the old or the new content. All files for a caller are written
+/// by this function.
+///
+/// A new temporary file with an unpredictable name is written and renamed over `name`, which is never opened. A file,
+/// symbolic link, FIFO or socket of that name is replaced; the target of a link is not touched. The mode is exactly
+/// `mode`, whatever the umask. On failure the temporary file is removed.
+///
+/// # Errors
+/// `EISDIR` if `name` is a directory. `EOPNOTSUPP` if it is a device, or a link in `/dev` (such as `/dev/stdout`),
+/// which the host needs.
 pub(crate) fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
-    let mut temporary = b".".to_vec();
-    temporary.extend_from_slice(name.to_bytes());
-    temporary.extend_from_slice(format!(".{}", std::process::id()).as_bytes());
-    let temporary = CString::new(temporary).map_err(|_| Errno::EINVAL)?;
-    let fd = openat(&dir, &temporary, libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC, mode)?;
-    let done = write_all(&fd, data).and_then(|()| renameat(&dir, &temporary, &dir, name));
+    if is_of_the_host(&dir, name)? {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let (temporary, fd) = temporary_at(&dir)?;
+    let done = fill_new(&fd, data, mode).and_then(|()| renameat(&dir, &temporary, &dir, name));
     if done.is_err() {
         let _ = unlinkat(&dir, &temporary, 0);
     }
     done
+}
+
+/// Creates the file `name` in `dir` with exactly this mode. On failure it is removed.
+///
+/// # Errors
+/// `EEXIST` if the name is taken, also by a dangling link.
+pub(crate) fn create_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
+    let fd = openat(&dir, name, CREATE_NEW, FOR_ITS_OWNER)?;
+    let done = fill_new(&fd, data, mode);
+    if done.is_err() {
+        let _ = unlinkat(&dir, name, 0);
+    }
+    done
+}
+
+/// Fails if the name is taken, and follows no link.
+const CREATE_NEW: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+/// The mode at creation.
+const FOR_ITS_OWNER: u32 = 0o600;
+
+fn fill_new(fd: &OwnedFd, data: &[u8], mode: u32) -> Result<(), Errno> {
+    if mode != FOR_ITS_OWNER {
+        nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?;
+    }
+    write_all(fd, data)
+}
+
+/// Creates a file in `dir` under an unpredictable name.
+fn temporary_at(dir: &impl AsFd) -> Result<(CString, OwnedFd), Errno> {
+    const TRIES: u32 = 8;
+    let mut tries = 0;
+    loop {
+        let name = unguessable_name()?;
+        match openat(dir, &name, CREATE_NEW, FOR_ITS_OWNER) {
+            Err(Errno::EEXIST) if tries < TRIES => tries += 1,
+            other => return other.map(|fd| (name, fd)),
+        }
+    }
+}
+
+/// A file name that cannot be predicted, so nothing can have been planted under it.
+pub(crate) fn unguessable_name() -> Result<CString, Errno> {
+    CString::new(format!(".orlop-{:032x}", random()?)).map_err(|_| Errno::EINVAL)
+}
+
+/// getrandom(2) with `GRND_INSECURE`, which never blocks.
+fn random() -> Result<u128, Errno> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the bytes are there until the call has returned.
+    let n = retry(|| unsafe {
+        call!(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), libc::GRND_INSECURE)
+    })?;
+    if n as usize == bytes.len() { Ok(u128::from_ne_bytes(bytes)) } else { Err(Errno::EIO) }
+}
+
+/// Whether the name is a device, or a link in `/dev`.
+fn is_of_the_host(dir: &impl AsFd, name: &CStr) -> Result<bool, Errno> {
+    use nix::sys::stat::{SFlag, fstat, fstatat, stat};
+    let there = match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(there) => SFlag::from_bits_truncate(there.st_mode & libc::S_IFMT),
+        Err(Errno::ENOENT) => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    match there {
+        SFlag::S_IFCHR | SFlag::S_IFBLK => Ok(true),
+        SFlag::S_IFLNK => {
+            let (here, devices) = (fstat(dir)?, stat(c"/dev"));
+            Ok(devices.is_ok_and(|d| (d.st_dev, d.st_ino) == (here.st_dev, here.st_ino)))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Reads the regular file `name` in `dir` (`limit` bytes at most). Follows no link, and does not block on a FIFO or a
+/// device.
+///
+/// # Errors
+/// `ELOOP` if it is a link, `EINVAL` if it is not a regular file, `EFBIG`.
+pub(crate) fn read_plain_at(dir: impl AsFd, name: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
+    read_all(open_plain_at(dir, name)?, limit)
+}
+
+/// Opens the regular file `name` in `dir` for reading, as [`read_plain_at`] does.
+pub(crate) fn open_plain_at(dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let fd = openat(dir, name, flags, 0)?;
+    if is_regular(&fd)? { Ok(fd) } else { Err(Errno::EINVAL) }
+}
+
+fn is_regular(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(nix::sys::stat::fstat(fd)?.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
 /// renameat(2).
@@ -189,3 +294,7 @@ pub(crate) fn mkdirat(dir: impl AsFd, path: &CStr, mode: u32) -> Result<(), Errn
     // SAFETY: the path is there until the call has returned.
     unsafe { call!(libc::SYS_mkdirat, dir.as_raw_fd(), path.as_ptr(), mode) }.map(drop)
 }
+
+#[cfg(test)]
+#[path = "fs_tests.rs"]
+mod tests;

@@ -1,13 +1,15 @@
 //! AF_UNIX sockets named below a directory's descriptor, and descriptors that travel over them.
 
-use super::{call, channel, retry};
+use super::{call, fs, retry};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen,
     sendmsg, socket,
 };
+use std::ffi::CStr;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Instant;
 
 /// Makes a listening socket with this name in `dir`, whatever the length of the directory's path.
 pub(crate) fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
@@ -17,11 +19,17 @@ pub(crate) fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     Ok(sock)
 }
 
-/// Connects to the socket with this name in `dir`.
+/// Connects to the socket with this name in `dir`, without blocking.
+///
+/// # Errors
+/// `EAGAIN` if the listener's queue is full.
 pub(crate) fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
-    let sock = stream()?;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let address = address(dir, name)?;
     retry(|| connect(sock.as_raw_fd(), &address))?;
+    fcntl(&sock, FcntlArg::F_SETFL(OFlag::O_RDWR))?;
     Ok(sock)
 }
 
@@ -31,28 +39,6 @@ fn stream() -> Result<OwnedFd, Errno> {
 
 fn address(dir: impl AsFd, name: &str) -> Result<UnixAddr, Errno> {
     UnixAddr::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()).as_str())
-}
-
-/// Makes a datagram socket with this name in `dir`, which everybody may write to.
-pub(crate) fn bind_datagram_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
-    let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    let address = address(dir, name)?;
-    bind(sock.as_raw_fd(), &address)?;
-    let path = address.path().ok_or(Errno::EINVAL)?;
-    let everybody = nix::sys::stat::Mode::from_bits_truncate(0o777);
-    let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
-    nix::sys::stat::fchmodat(super::fs::cwd(), path, everybody, follow)?;
-    Ok(sock)
-}
-
-/// Sends one message with these descriptors to a datagram socket.
-pub(crate) fn send_datagram(to: &UnixAddr, message: &[u8], descriptors: &[OwnedFd]) -> Result<(), Errno> {
-    let sock = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    let numbers: Vec<i32> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-    let control = [ControlMessage::ScmRights(&numbers)];
-    let control = if numbers.is_empty() { &[][..] } else { &control[..] };
-    let message = [IoSlice::new(message)];
-    retry(|| sendmsg(sock.as_raw_fd(), &message, control, MsgFlags::MSG_NOSIGNAL, Some(to))).map(drop)
 }
 
 /// Sends a byte with these descriptors over a connected socket; raises no SIGPIPE. A peer that is gone is no error
@@ -67,10 +53,131 @@ pub(crate) fn send_descriptors(sock: impl AsFd, descriptors: &[OwnedFd]) -> Resu
     }
 }
 
-/// Receives one message without waiting: its length, and the descriptors that came with it, close-on-exec. What is
-/// longer than the buffer is cut off.
-pub(crate) fn receive_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
-    message(sock, buffer, libc::MSG_DONTWAIT)
+/// Makes a datagram socket with this name in `dir`, which every user may write to, and replaces what had the name.
+///
+/// Others may be able to change `dir`. So the socket is bound and its mode is set in `private`, a directory of the
+/// caller's on the same file system, and then renamed.
+pub(crate) fn bind_datagram_at(private: impl AsFd, dir: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let sock = datagram(SockFlag::SOCK_CLOEXEC)?;
+    let temporary = fs::unguessable_name()?;
+    bind(sock.as_raw_fd(), &address(&private, temporary.to_str().map_err(|_| Errno::EINVAL)?)?)?;
+    let opened = open_to_all(&private, &temporary);
+    let done = opened.and_then(|()| fs::renameat(&private, &temporary, dir, name));
+    if done.is_err() {
+        let _ = fs::unlinkat(&private, &temporary, 0);
+    }
+    done.map(|()| sock)
+}
+
+/// Lets every user write to the socket with this name in `dir`.
+fn open_to_all(dir: impl AsFd, name: &CStr) -> Result<(), Errno> {
+    use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, fstat};
+    let file = fs::openat(dir, name, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+    if fstat(&file)?.st_mode & libc::S_IFMT != SFlag::S_IFSOCK.bits() {
+        return Err(Errno::ENOTSOCK);
+    }
+    // The link leads to the open file, even if its name was taken over.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fchmodat(fs::cwd(), path.as_str(), Mode::from_bits_truncate(0o777), FchmodatFlags::FollowSymlink)
+}
+
+fn datagram(flags: SockFlag) -> Result<OwnedFd, Errno> {
+    socket(AddressFamily::Unix, SockType::Datagram, flags, None)
+}
+
+/// Makes a datagram socket connected to this address. It never blocks: a full queue is `EAGAIN`, and poll(2) reports
+/// POLLOUT when there is room again.
+pub(crate) fn connect_datagram(to: &UnixAddr) -> Result<OwnedFd, Errno> {
+    let sock = datagram(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    retry(|| connect(sock.as_raw_fd(), to))?;
+    Ok(sock)
+}
+
+/// Sends a message without blocking, with a descriptor of the caller's if there is one. Returns how many bytes were sent.
+pub(crate) fn send_now(
+    sock: impl AsFd,
+    message: &[u8],
+    with: Option<BorrowedFd<'_>>,
+) -> Result<usize, Errno> {
+    let number = with.map(|fd| [fd.as_raw_fd()]);
+    let control = number.as_ref().map(|number| [ControlMessage::ScmRights(number)]);
+    let control = control.as_ref().map_or(&[][..], |control| &control[..]);
+    let (message, flags) = ([IoSlice::new(message)], MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT);
+    let fd = sock.as_fd().as_raw_fd();
+    retry(|| sendmsg::<()>(fd, &message, control, flags, None))
+}
+
+/// Sends all of `data` until the deadline, a descriptor with its first part. If the peer is gone, that is `EPIPE` and
+/// no signal.
+///
+/// # Errors
+/// `ETIMEDOUT` if the peer does not read fast enough; a part may have been sent.
+pub(crate) fn send_until(
+    sock: impl AsFd,
+    mut data: &[u8],
+    mut with: Option<BorrowedFd<'_>>,
+    deadline: Instant,
+) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match send_now(&sock, data, with) {
+            Ok(n) => (data, with) = (&data[n..], None),
+            Err(Errno::EAGAIN) if wait_for(&sock, libc::POLLOUT, deadline)? => {}
+            Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for one event of poll(2) until the deadline; `false` if it did not come.
+pub(crate) fn wait_for(fd: impl AsFd, event: i16, deadline: Instant) -> Result<bool, Errno> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut set = [PollFd::new(fd.as_fd(), PollFlags::from_bits_truncate(event))];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Rounded up, so that the last turn does not spin.
+        let left = left.as_nanos().div_ceil(1_000_000);
+        let timeout = i32::try_from(left).ok().and_then(|ms| PollTimeout::try_from(ms).ok());
+        match poll(&mut set, timeout.unwrap_or(PollTimeout::MAX)) {
+            Ok(n) if n > 0 => return Ok(true),
+            Ok(_) if Instant::now() >= deadline => return Ok(false),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The answer of [`peek_datagram`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peeked {
+    /// The length of the message, which may be more than the buffer's.
+    pub(crate) length: usize,
+    /// Whether it carries descriptors.
+    pub(crate) descriptors: bool,
+}
+
+/// Looks at the next message of a datagram socket without blocking and leaves it in the queue. None of its descriptors
+/// is received.
+pub(crate) fn peek_datagram(sock: impl AsFd, buffer: &mut [u8]) -> Result<Peeked, Errno> {
+    let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero is a valid msghdr: no name, no vector, no control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut iov;
+    message.msg_iovlen = 1;
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | libc::MSG_DONTWAIT;
+    let fd = sock.as_fd();
+    // SAFETY: the message and what it points at are there until the call has returned.
+    let n = retry(|| unsafe { call!(libc::SYS_recvmsg, fd.as_raw_fd(), &raw mut message, flags) })?;
+    Ok(Peeked { length: n as usize, descriptors: message.msg_flags & libc::MSG_CTRUNC != 0 })
+}
+
+/// Takes the next message off the queue of a datagram socket and drops it. If the message holds the last copy of a
+/// descriptor, closing it may block for as long as the sender likes (`SO_LINGER`).
+pub(crate) fn drop_datagram(sock: impl AsFd) -> Result<(), Errno> {
+    let (fd, null) = (sock.as_fd(), std::ptr::null_mut::<u8>());
+    // SAFETY: no byte is wanted, and no address.
+    retry(|| unsafe { call!(libc::SYS_recvfrom, fd.as_raw_fd(), null, 0, libc::MSG_DONTWAIT, null, null) })
+        .map(drop)
 }
 
 /// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
@@ -144,15 +251,6 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
         }
     }
     Ok((n as usize, descriptors))
-}
-
-/// Sends all of `data`; a peer that is gone is `EPIPE`, and raises no signal.
-pub(crate) fn send_all(sock: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
-    let sock = sock.as_fd();
-    while !data.is_empty() {
-        data = &data[retry(|| channel::send_some(sock, data))?..];
-    }
-    Ok(())
 }
 
 #[cfg(test)]

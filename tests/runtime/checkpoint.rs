@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         the_hosts_cgroups_keep_their_options,
         a_criu_that_dies,
         a_mount_that_could_pass_for_another,
+        options_that_a_container_names,
         what_criu_is_told_about_a_container,
         what_criu_is_told_about_a_restored_one,
         a_hook_that_fails_at_restore,
@@ -444,6 +445,31 @@ fn a_mount_that_could_pass_for_another(t: &Test) {
     assert!(criu.request("restore").pairs(23).contains(&pair));
 }
 
+/// criu's options are the caller's to give away.
+const ALLOWED: &str = "--allow-annotation=org.criu.config";
+
+/// Whatever it names, and nothing: nothing is made or asked for.
+fn options_that_a_container_names(t: &Test) {
+    t.only_orlop("others obey it");
+    let criu = Criu::new(t);
+    for file in ["/etc/other.conf", ""] {
+        let bundle = t.bundle().probe("sleep").set("/annotations", json!({"org.criu.config": file}));
+        let container = bundle.start();
+        let words = [
+            "annotation is not allowed",
+            "/annotations/org.criu.config",
+            "--allow-annotation org.criu.config",
+        ];
+        criu.found_by(container.command("checkpoint", &["--leave-running"])).output().refused(&words);
+        assert!(!t.dir().join("checkpoint").exists() && container.status() == "running");
+        let bundle = t.bundle().probe("sleep").set("/annotations", json!({"org.criu.config": file}));
+        criu.found_by(bundle.command("restore", &["--detach"])).output().refused(&words);
+        t.runtime(["state", bundle.id()]).output().refused(&["does not exist"]);
+    }
+    // Of no concern to anything else.
+    t.bundle().set("/annotations", json!({"org.criu.config": "/etc/shadow"})).run();
+}
+
 fn what_criu_is_told_about_a_container(t: &Test) {
     let criu = Criu::new(t);
     let holder = t.bundle().probe("sleep").start();
@@ -458,7 +484,8 @@ fn what_criu_is_told_about_a_container(t: &Test) {
         .mount("none", &file, "/etc/link", &["bind"])
         .set("/annotations", json!({"org.criu.config": "/etc/other.conf"}));
     let container = bundle.start();
-    criu.found_by(container.command("checkpoint", &["--leave-running"])).output().success();
+    let checkpoint = container.command("checkpoint", &["--leave-running"]);
+    criu.found_by(checkpoint.global(ALLOWED)).output().success();
     let asked = criu.request("dump");
     assert_eq!(asked.number(2), Some(container.pid() as u64));
     assert_eq!(asked.text(13).as_deref(), bundle.path("/").to_str().map(|path| path.trim_end_matches('/')));
@@ -506,7 +533,7 @@ fn what_criu_is_told_about_a_restored_one(t: &Test) {
         .join("network", &path("net"))
         .join("ipc", &path("ipc"))
         .set("/annotations", json!({"org.criu.config": ""}));
-    criu.found_by(bundle.command("restore", &["--detach"])).output().success();
+    criu.found_by(bundle.command("restore", &["--detach"]).global(ALLOWED)).output().success();
     let asked = criu.request("restore");
     assert_eq!(asked.text(51), None);
     assert_eq!(asked.pairs(39), [("ipc".to_owned(), path("ipc"))]);

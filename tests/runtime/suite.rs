@@ -31,9 +31,12 @@ mod seccomp_notify;
 mod security;
 mod systemd;
 mod terminal;
+mod trust;
 mod unified;
 mod unified_limits;
+mod unread;
 mod update;
+mod written;
 
 fn main() -> std::process::ExitCode {
     kit::main(env!("CARGO_BIN_EXE_orlop"), cases)
@@ -73,6 +76,9 @@ fn cases() -> Vec<kit::Case> {
         argv::cases(),
         flags::cases(),
         full_disk::cases(),
+        trust::cases(),
+        unread::cases(),
+        written::cases(),
         generated::cases(),
     ];
     rooms.into_iter().flatten().collect()

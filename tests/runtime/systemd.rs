@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         devices_stay_denied_after_a_reload,
         annotations_are_properties,
         a_wrong_property_is_an_error,
+        annotations_set_nothing_of_the_runtimes_own,
         update_tells_systemd,
         exec_is_in_the_scope,
         pause_and_kill,
@@ -222,15 +223,13 @@ fn annotations_are_properties(t: &Test) {
     let (bundle, unit) = bundle(t);
     let annotations = json!({
         "org.systemd.property.TimeoutStopUSec": "uint64 10000000",
-        "org.systemd.property.Description": "'a test'",
-        "org.systemd.property.CPUWeight": "uint64 50",
+        "org.systemd.property.RuntimeMaxSec": "uint64 3600",
         "org.systemd.property.After": "['basic.target']",
         "org.systemd.property.KillSignal": "15"
     });
     let container = bundle.set("/annotations", annotations).create();
     assert_eq!(property(&unit, "TimeoutStopUSec"), "10s");
-    assert_eq!(property(&unit, "Description"), "a test");
-    assert_eq!(property(&unit, "CPUWeight"), "50");
+    assert_eq!(property(&unit, "RuntimeMaxUSec"), "1h");
     assert!(property(&unit, "After").contains("basic.target"));
     end(&container);
 }
@@ -238,8 +237,8 @@ fn annotations_are_properties(t: &Test) {
 fn a_wrong_property_is_an_error(t: &Test) {
     needs_systemd(t);
     for (name, value, fragment) in [
-        ("NoSuchProperty", "true", "NoSuchProperty"),
-        ("KillMode", "mixed", "a string stands in quotes"),
+        ("NoSuchProperty", "true", "annotation is not allowed"),
+        ("CollectMode", "inactive", "a string stands in quotes"),
         ("TimeoutStopUSec", "'x'", "start systemd unit"),
     ] {
         let (bundle, unit) = bundle(t);
@@ -247,6 +246,33 @@ fn a_wrong_property_is_an_error(t: &Test) {
         bundle.try_run().refused(&[fragment]);
         assert!(gone(&unit));
     }
+}
+
+fn annotations_set_nothing_of_the_runtimes_own(t: &Test) {
+    needs_systemd(t);
+    for (name, value) in [
+        ("MemoryMax", "uint64 1000000000000"),
+        ("TasksMax", "uint64 1000000"),
+        ("CPUQuotaPerSecSec", "uint64 100"),
+        ("Slice", "'-.slice'"),
+        ("Delegate", "false"),
+        ("DevicePolicy", "'auto'"),
+        ("PIDs", "[uint32 1]"),
+        ("Description", "'sshd.service'"),
+    ] {
+        let (bundle, unit) = bundle(t);
+        let bundle = bundle.set("/annotations", json!({format!("org.systemd.property.{name}"): value}));
+        let bundle = bundle.global("--allow-annotation=org.systemd.property.");
+        bundle.try_run().refused(&["the runtime's own to set", &format!("org.systemd.property.{name}")]);
+        assert!(gone(&unit));
+    }
+    // Others are for the caller to allow.
+    let (bundle, unit) = bundle(t);
+    let bundle = bundle.set("/annotations", json!({"org.systemd.property.KillMode": "'mixed'"}));
+    bundle.try_run().refused(&["annotation is not allowed", "org.systemd.property.KillMode"]);
+    let container = bundle.global("--allow-annotation=org.systemd.property.").create();
+    assert_eq!(property(&unit, "KillMode"), "mixed");
+    end(&container);
 }
 
 fn update_tells_systemd(t: &Test) {

@@ -41,6 +41,8 @@ pub(crate) struct Args {
     pub(crate) log_level: Option<Level>,
     /// `--cgroup-manager`, `--systemd-cgroup`
     pub(crate) cgroup_manager: Option<CgroupManager>,
+    /// `--allow-annotation`
+    pub(crate) allowed_annotations: Vec<String>,
     /// `--rootless`: `None` is `auto`
     pub(crate) rootless: Option<bool>,
 

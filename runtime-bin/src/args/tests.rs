@@ -28,6 +28,7 @@ fn sample(flag: &Flag) -> &'static str {
         (_, Kind::Path(_)) => "/some/path",
         (_, Kind::Number(_)) => "7",
         ("log-format" | "format", _) => "json",
+        ("allow-annotation", _) => "org.criu.config",
         ("log-level", _) => "debug",
         ("cgroup-manager", _) => "systemd",
         ("rootless", _) => "true",

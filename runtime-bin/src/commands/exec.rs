@@ -39,10 +39,19 @@ fn run(args: &Args, log: &Log) -> Outcome {
         return Ok(0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
-    let mut child = container.exec(&process, &options)?;
+    let done = serve(&container, &process, &options, &signals);
+    if done.is_err() {
+        // The error may be written to a pipe that is not read: signals must be able to end that.
+        signals.let_go();
+    }
+    done
+}
+
+fn serve(container: &Container, process: &Process, options: &ExecOptions, signals: &Signals) -> Outcome {
+    let mut child = container.exec(process, options)?;
     let mut terminal = join(child.take_console())?;
     let reap = || child.try_wait();
-    let exit = foreground::serve(child.pidfd().as_fd(), &reap, &signals, terminal.as_mut(), None)?;
+    let exit = foreground::serve(child.pidfd().as_fd(), &reap, signals, terminal.as_mut(), None)?;
     Ok(exit.shell_code() as u8)
 }
 

@@ -4,6 +4,11 @@ use super::{Failure, Outcome};
 use crate::args::generate::page;
 use crate::args::{Args, COMMANDS, Command, find};
 use crate::output;
+use nix::libc;
+use orlop::container::replace_file;
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -17,20 +22,39 @@ pub(super) fn man(program: &str, args: &Args) -> Outcome {
             Err(Failure::new("man takes a command or --directory, which is all of them", 1))
         }
         Some(directory) => {
-            write(directory, program, None)?;
+            let opened = open(directory, program)?;
+            write(&opened, directory, program, None)?;
             for command in COMMANDS {
-                write(directory, program, Some(command))?;
+                write(&opened, directory, program, Some(command))?;
             }
             Ok(0)
         }
     }
 }
 
-fn write(directory: &Path, program: &str, command: Option<&Command>) -> Result<(), Failure> {
+fn open(directory: &Path, program: &str) -> Result<OwnedFd, Failure> {
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(directory);
+    let first = directory.join(format!("{program}.8"));
+    opened.map(OwnedFd::from).map_err(|e| Failure::io("write", &first, &e))
+}
+
+/// Writes a page into the opened directory; what had its name, a link too, is replaced and not followed.
+fn write(
+    opened: &OwnedFd,
+    directory: &Path,
+    program: &str,
+    command: Option<&Command>,
+) -> Result<(), Failure> {
     let file = match command {
         Some(command) => format!("{program}-{}.8", command.word),
         None => format!("{program}.8"),
     };
-    let path = directory.join(file);
-    std::fs::write(&path, page(program, VERSION, command)).map_err(|e| Failure::io("write", &path, &e))
+    let text = page(program, VERSION, command);
+    replace_file(opened, &file, text.as_bytes(), 0o644).map_err(|e| {
+        let path = directory.join(&file);
+        match e.errno() {
+            Some(errno) => Failure::system(&format!("write {}", path.display()), errno),
+            None => Failure::from(e),
+        }
+    })
 }

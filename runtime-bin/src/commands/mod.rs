@@ -106,7 +106,10 @@ pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Out
 /// The runtime of the state root that the flags and the environment name.
 fn runtime(args: &Args, log: &Log) -> Result<Runtime, Failure> {
     let log = log.clone();
-    let runtime = Runtime::new(environment::state_root(args.root.as_deref())?)?;
+    let mut runtime = Runtime::new(environment::state_root(args.root.as_deref())?)?;
+    for name in &args.allowed_annotations {
+        runtime = runtime.with_allowed_annotation(name)?;
+    }
     Ok(runtime.with_warnings(move |warning| log.warning(&warning.to_string())))
 }
 

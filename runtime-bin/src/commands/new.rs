@@ -31,8 +31,8 @@ pub(super) fn keep(
 ) -> Outcome {
     if watch == Watch::Nobody {
         let container = make()?;
-        if let Some(notify) = Notify::open(&container, notify_socket(), log)? {
-            notify.until_ready(&container)?;
+        if let Some(notify) = Notify::open(&container, notify_socket())? {
+            notify.until_ready(&container, log)?;
         }
         return Ok(0);
     }
@@ -40,15 +40,28 @@ pub(super) fn keep(
     if !args.no_subreaper {
         Signals::adopt_orphans().map_err(|e| Failure::system("become a subreaper", e))?;
     }
-    let container = make()?;
-    match serve(&container, &signals, log) {
-        Ok(code) => {
+    let done = make().and_then(|container| serve_to_the_end(&container, &signals, args, log));
+    if done.is_err() {
+        // The error may be written to a pipe that is not read: signals must be able to end that.
+        signals.let_go();
+    }
+    done
+}
+
+/// Serves a container, and deletes it.
+fn serve_to_the_end(container: &Container, signals: &Signals, args: &Args, log: &Log) -> Outcome {
+    match serve(container, signals) {
+        Ok((code, trouble)) => {
             if !args.keep {
                 container.delete(true)?;
             }
+            if let Some(trouble) = trouble {
+                signals.let_go();
+                log.warning(&trouble);
+            }
             Ok(code)
         }
-        Err(failure) => Err(abandon(&container, args, log, failure)),
+        Err(failure) => Err(abandon(container, args, signals, log, failure)),
     }
 }
 
@@ -141,17 +154,17 @@ pub(super) fn console(args: &Args, terminal: bool, foreground: bool) -> Result<C
     }
 }
 
-/// Serves the container until its end; starts it where that waited for the terminal.
-fn serve(container: &Container, signals: &Signals, log: &Log) -> Outcome {
+/// Serves the container until its end, and starts it first if it was only created. Returns the exit code and a warning.
+fn serve(container: &Container, signals: &Signals) -> Result<(u8, Option<String>), Failure> {
     let pidfd = container.init_pidfd()?;
-    let notify = Notify::open(container, notify_socket(), log)?;
+    let mut notify = Notify::open(container, notify_socket())?;
     let mut terminal = join(container.take_console())?;
     if terminal.is_some() && container.state()?.status == Status::Created {
         container.start()?;
     }
     let reap = || container.try_wait();
-    let exit = foreground::serve(pidfd, &reap, signals, terminal.as_mut(), notify.as_ref())?;
-    Ok(exit.shell_code() as u8)
+    let exit = foreground::serve(pidfd, &reap, signals, terminal.as_mut(), notify.as_mut())?;
+    Ok((exit.shell_code() as u8, notify.and_then(Notify::trouble)))
 }
 
 /// Joins the master of a terminal, if there is one, to stdin and stdout.
@@ -160,10 +173,11 @@ pub(super) fn join(master: Option<std::os::fd::OwnedFd>) -> Result<Option<Termin
 }
 
 /// Removes what a failed `run` has made; its failure stays the one that is reported.
-fn abandon(container: &Container, args: &Args, log: &Log, failure: Failure) -> Failure {
+fn abandon(container: &Container, args: &Args, signals: &Signals, log: &Log, failure: Failure) -> Failure {
     if !args.keep
         && let Err(e) = container.delete(true)
     {
+        signals.let_go();
         log.warning(&format!("delete the container which did not start: {e}"));
     }
     failure

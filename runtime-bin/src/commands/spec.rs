@@ -25,8 +25,11 @@ pub(super) fn spec(args: &Args) -> Outcome {
         }
         Err(e) => return Err(Failure::io("create", &path, &e)),
     };
-    file.write_all(&text).map_err(|e| Failure::io("write", &path, &e))?;
-    Ok(0)
+    file.write_all(&text).map(|()| 0).map_err(|e| {
+        // Half a configuration would be in the way of the next try.
+        let _ = std::fs::remove_file(&path);
+        Failure::io("write", &path, &e)
+    })
 }
 
 /// Whether cgroup2 is all that the host has.

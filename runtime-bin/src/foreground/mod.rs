@@ -2,6 +2,7 @@
 //! manager's messages relayed.
 
 mod notify;
+mod outlet;
 mod relay;
 mod signals;
 mod terminal;
@@ -16,6 +17,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use orlop::bundle::spec::{ConsoleSize, Process};
 use orlop::container::Exit;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// How long the rest of the output may take once this program was asked to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Gives a terminal that is still to be made the size of the user's, where nothing else is asked for:
 /// the program finds it so from its first moment.
@@ -30,17 +35,19 @@ pub(crate) fn fit_console(process: &mut Process) {
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
 /// is the master of its terminal, and `notify` its way to the service manager, if it has them.
+///
+/// Only poll(2) blocks here, so signals are forwarded even if the reader of the output, or the manager, hangs.
 pub(crate) fn serve(
     pidfd: BorrowedFd<'_>,
     reap: &dyn Fn() -> orlop::Result<Option<Exit>>,
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
-    notify: Option<&Notify>,
+    mut notify: Option<&mut Notify>,
 ) -> Result<Exit, Failure> {
-    let tell = || notify.map(|notify| notify.relay(i32::try_from(std::process::id()).ok()));
+    let main = i32::try_from(std::process::id()).ok();
     loop {
         let wanted = terminal.as_deref().map(Terminal::wanted).unwrap_or_default();
-        let other = notify.map_or(pidfd, AsFd::as_fd);
+        let other = notify.as_deref().map_or(pidfd, AsFd::as_fd);
         let mut set =
             [signals.as_fd(), pidfd, other, pidfd, pidfd].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let mut count = 3;
@@ -53,25 +60,51 @@ pub(crate) fn serve(
             Err(e) => return Err(Failure::system("wait for the process", e)),
         }
         let ready = |at: usize| set[at].any().unwrap_or(true);
-        let (signalled, ended, relay) =
-            (ready(0), ready(1), count > 3 && (ready(3) || count > 4 && ready(4)));
-        if ready(2) {
-            tell();
+        let (signalled, ended, told, relay) =
+            (ready(0), ready(1), ready(2), count > 3 && (ready(3) || count > 4 && ready(4)));
+        if told && let Some(notify) = notify.as_deref_mut() {
+            notify.relay(main);
         }
         if relay && let Some(terminal) = terminal.as_deref_mut() {
             terminal.relay();
         }
         if ended && let Some(exit) = reap()? {
             if let Some(terminal) = terminal {
-                terminal.drain();
+                drain(terminal, signals).map_err(|e| Failure::system("wait for the process", e))?;
             }
-            tell();
+            if let Some(notify) = notify {
+                notify.finish(main);
+            }
             return Ok(exit);
         }
         if signalled {
             signals.handle(pidfd, terminal.as_deref());
         }
     }
+}
+
+/// Writes the rest of the output, for as long as its reader takes. After a signal that asks this program to end, it
+/// waits for [`GRACE`] only.
+fn drain(terminal: &mut Terminal, signals: &Signals) -> Result<(), Errno> {
+    let mut told = signals.are_to_end().then(Instant::now);
+    while let Some((fd, events)) = terminal.drain() {
+        let timeout = match told {
+            None => PollTimeout::NONE,
+            Some(since) => match GRACE.saturating_sub(Instant::elapsed(&since)) {
+                Duration::ZERO => return Ok(()),
+                left => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            },
+        };
+        let mut set = [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(fd, events)];
+        match poll(&mut set, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+        if signals.are_to_end() {
+            told.get_or_insert_with(Instant::now);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(crate) struct Notify {
     from: Notifications,
     to: OsString,
-    log: Log,
+    /// What has gone wrong first. The container does not suffer from a manager that went away.
+    trouble: Option<String>,
 }
 
 impl AsFd for Notify {
@@ -23,29 +24,48 @@ impl AsFd for Notify {
 
 impl Notify {
     /// Listens for the container's messages, if there is a manager and the container has its socket.
-    pub(crate) fn open(
-        container: &Container,
-        manager: Option<OsString>,
-        log: &Log,
-    ) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(container: &Container, manager: Option<OsString>) -> Result<Option<Self>, Failure> {
         let Some(to) = manager else { return Ok(None) };
         let from = container.listen_for_notifications()?;
-        Ok(from.map(|from| Self { from, to, log: log.clone() }))
+        Ok(from.map(|from| Self { from, to, trouble: None }))
     }
 
-    /// Passes on what has come; whether the container is ready, and `main` what the manager watches from now on.
-    pub(crate) fn relay(&self, main: Option<i32>) -> bool {
-        // The container does not suffer from a manager that went away.
-        self.from.forward(&self.to, main).unwrap_or_else(|e| {
-            self.log.warning(&e.to_string());
-            false
-        })
+    /// Forwards new messages; `main` is the process that the manager watches once the container is ready.
+    pub(super) fn relay(&mut self, main: Option<i32>) {
+        let done = self.from.forward(&self.to, main);
+        self.note(done);
+    }
+
+    /// Forwards the rest once the container has ended.
+    pub(super) fn finish(&mut self, main: Option<i32>) {
+        let done = self.from.finish(&self.to, main);
+        self.note(done);
+    }
+
+    /// Keeps the first failure, so that a container cannot flood the log.
+    fn note(&mut self, done: orlop::Result<()>) {
+        if let Err(e) = done {
+            self.trouble.get_or_insert_with(|| e.to_string());
+        }
+    }
+
+    /// The first failure, to be logged when a blocking write does no harm.
+    pub(crate) fn trouble(self) -> Option<String> {
+        self.trouble
     }
 
     /// Waits until the container is ready, or has ended; then the manager watches its first process.
-    pub(crate) fn until_ready(&self, container: &Container) -> Result<(), Failure> {
+    pub(crate) fn until_ready(mut self, container: &Container, log: &Log) -> Result<(), Failure> {
+        self.watch(container)?;
+        if let Some(trouble) = self.trouble() {
+            log.warning(&trouble);
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, container: &Container) -> Result<(), Failure> {
         let Ok(pidfd) = container.pidfd() else {
-            self.relay(None);
+            self.finish(None);
             return Ok(());
         };
         let main = container.pid()?;
@@ -56,13 +76,16 @@ impl Notify {
                 Err(e) => return Err(Failure::system("wait for the container to be ready", e)),
             }
             let ended = set[1].any().unwrap_or(true);
-            if self.relay(Some(main)) {
-                if let Err(e) = Notifications::settle(&self.to) {
-                    self.log.warning(&e.to_string());
-                }
-                return Ok(());
-            }
+            self.relay(Some(main));
             if ended {
+                self.finish(Some(main));
+            }
+            // Even if the manager could not be told.
+            if self.from.is_ready() {
+                let done = self.from.settle(&self.to);
+                self.note(done);
+            }
+            if ended || self.from.is_ready() {
                 return Ok(());
             }
         }

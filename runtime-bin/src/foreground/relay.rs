@@ -49,17 +49,17 @@ impl Relay {
         }
     }
 
-    /// Moves everything until there is nothing to read at once; waits for the writing.
-    pub(super) fn drain(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    /// Moves everything that can be read now, without blocking; `true` once nothing is left.
+    pub(super) fn drain(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
         loop {
             while self.start < self.end {
-                if !wait_ready(to, PollFlags::POLLOUT) {
-                    return;
+                if !is_ready(to, PollFlags::POLLOUT) {
+                    return false;
                 }
                 self.empty(to);
             }
             if self.ended || !is_ready(from, PollFlags::POLLIN) || !self.fill(from) {
-                return;
+                return true;
             }
         }
     }
@@ -100,16 +100,6 @@ impl Relay {
 pub(super) fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
     let mut set = [PollFd::new(fd, events)];
     matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
-}
-
-fn wait_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
-    let mut set = [PollFd::new(fd, events)];
-    loop {
-        match poll(&mut set, PollTimeout::NONE) {
-            Err(Errno::EINTR) => {}
-            other => return other.is_ok(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -162,6 +152,7 @@ mod tests {
         writer.write_all(b"more").unwrap();
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLOUT));
+        assert!(!relay.drain(from.as_fd(), to.as_fd()), "and not waited for");
         drop(out_of_to);
         wait_for_the_last(to.as_fd(), PollFlags::POLLERR);
         // Rust's test harness ignores SIGPIPE, as `run` does by holding it back.
@@ -170,7 +161,7 @@ mod tests {
         writer.write_all(&vec![b'y'; 3 * SIZE]).unwrap();
         drop(writer);
         wait_for_the_last(from.as_fd(), PollFlags::POLLHUP);
-        relay.drain(from.as_fd(), to.as_fd());
+        assert!(relay.drain(from.as_fd(), to.as_fd()));
         assert!(relay.wanted(from.as_fd(), to.as_fd()).is_none());
     }
 }

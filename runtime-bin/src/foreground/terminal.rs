@@ -1,5 +1,6 @@
 //! The user's terminal while a container has it.
 
+use super::outlet::Outlet;
 use super::relay::Relay;
 use crate::sys::terminal::{WindowSize, set_window_size, window_size};
 use nix::errno::Errno;
@@ -17,9 +18,9 @@ pub(crate) struct Terminal {
     master: OwnedFd,
     host: Option<Host>,
     stdin: Stdin,
-    stdout: Stdout,
     input: Relay,
     output: Relay,
+    outlet: Outlet,
 }
 
 /// The user's own terminal.
@@ -39,7 +40,8 @@ impl Terminal {
         tcsetattr(&master, SetArg::TCSANOW, &modes)?;
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let host = Host::find(&stdin, &stdout)?;
-        let terminal = Self { master, host, stdin, stdout, input: Relay::new(), output: Relay::new() };
+        let outlet = Outlet::open(stdout)?;
+        let terminal = Self { master, host, stdin, input: Relay::new(), output: Relay::new(), outlet };
         terminal.resize();
         Ok(terminal)
     }
@@ -54,19 +56,23 @@ impl Terminal {
 
     /// What the two directions wait for.
     pub(super) fn wanted(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 2] {
-        let master = self.master.as_fd();
-        [self.input.wanted(self.stdin.as_fd(), master), self.output.wanted(master, self.stdout.as_fd())]
+        let (master, outlet) = (self.master.as_fd(), self.outlet.as_fd());
+        [self.input.wanted(self.stdin.as_fd(), master), self.output.wanted(master, outlet)]
     }
 
     /// Moves what can be moved without waiting.
     pub(super) fn relay(&mut self) {
         self.input.step(self.stdin.as_fd(), self.master.as_fd());
-        self.output.step(self.master.as_fd(), self.stdout.as_fd());
+        self.output.step(self.master.as_fd(), self.outlet.as_fd());
     }
 
-    /// Moves the output that is left when the process has ended.
-    pub(super) fn drain(&mut self) {
-        self.output.drain(self.master.as_fd(), self.stdout.as_fd());
+    /// Moves the rest of the output without blocking, once the process has ended. Returns what to wait for; `None` once
+    /// everything is written.
+    pub(super) fn drain(&mut self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        if self.output.drain(self.master.as_fd(), self.outlet.as_fd()) {
+            self.outlet.close();
+        }
+        self.outlet.waits_for()
     }
 }
 
@@ -109,7 +115,7 @@ fn errno(e: &std::io::Error) -> Errno {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Drain first: the last output was made for the raw modes.
-        let _ = tcsetattr(&self.fd, SetArg::TCSADRAIN, &self.before);
+        // The last output needs the raw modes. The outlet has waited for it; a stopped terminal must not block here.
+        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &self.before);
     }
 }

@@ -1,8 +1,8 @@
 //! config.md: the document itself, root, mounts, hooks.
 
 use super::{IdMapping, Linux, Process};
+use crate::bundle::annotations::Annotations;
 use crate::bundle::model::model;
-use std::collections::BTreeMap;
 
 model! {
     /// A whole `config.json`.
@@ -22,7 +22,7 @@ model! {
         /// Programs to run at points of the container's life.
         pub hooks: Option<Hooks> = "hooks",
         /// Arbitrary metadata.
-        pub annotations: BTreeMap<String, String> = "annotations",
+        pub annotations: Annotations = "annotations",
         /// What is particular to Linux.
         pub linux: Option<Linux> = "linux",
     }

@@ -1,5 +1,6 @@
 //! Tests of the whole room.
 
+mod annotations;
 mod load;
 mod oci;
 mod read;

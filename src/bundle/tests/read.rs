@@ -2,6 +2,7 @@
 
 use crate::ErrorKind;
 use crate::bundle::spec::{Pids, Process, Resources, Rlimit, Spec};
+use std::collections::BTreeMap;
 
 fn pointers(text: &str) -> Vec<String> {
     let error = Spec::from_json(text.as_bytes()).unwrap_err();
@@ -89,7 +90,8 @@ fn of_repeated_properties_the_last_counts() {
         Spec::from_json(br#"{"ociVersion":5,"hostname":"a","ociVersion":"1.0.0","hostname":"b"}"#).unwrap();
     assert_eq!((spec.version.as_str(), spec.hostname.as_deref()), ("1.0.0", Some("b")));
     let text = br#"{"ociVersion":"1.0.0","annotations":{"a":1,"b":"x","a":"y"}}"#;
-    assert_eq!(Spec::from_json(text).unwrap().annotations["a"], "y");
+    let annotations = BTreeMap::from(Spec::from_json(text).unwrap().annotations);
+    assert_eq!(annotations["a"], "y");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
         mount(spec, m, &mounts.index(i), found);
     }
     hooks(spec, &at.key("hooks"), found);
-    if spec.annotations.contains_key("") {
+    if spec.annotations.has_empty_name() {
         found.error(&at.key("annotations"), "config.md#annotations", "keys must not be empty");
     }
 }

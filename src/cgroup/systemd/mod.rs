@@ -15,7 +15,7 @@ mod text;
 mod unit;
 mod value;
 
-pub(crate) use property::PROPERTY_ANNOTATION;
+pub use property::Asked;
 pub use unit::Unit;
 
 use super::settings::Settings;
@@ -23,7 +23,6 @@ use crate::{Error, ErrorKind, Phase, Result};
 use connection::{Connection, Failure};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use value::Value;
@@ -274,16 +273,10 @@ impl Systemd {
     ///
     /// # Errors
     /// What systemd says, with the unit and the result of its job.
-    pub fn start(
-        &mut self,
-        unit: &Unit,
-        pid: i32,
-        settings: &Settings,
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<()> {
+    pub fn start(&mut self, unit: &Unit, pid: i32, settings: &Settings, asked: Asked) -> Result<()> {
         const OPERATION: &str = "start systemd unit";
         let failed = |e: Failure| e.of(OPERATION, unit.name.as_str());
-        let asked = property::of_annotations(annotations)?;
+        let asked = asked.into_properties();
         let mut properties = self.usual(unit, pid);
         properties.extend(property::of_settings(settings, self.version));
         // What the configuration names is its own.

@@ -6,12 +6,55 @@
 
 use super::text;
 use super::value::Value;
+use crate::bundle::annotations::{self, Annotations, Permissions, SYSTEMD_PROPERTY};
 use crate::cgroup::settings::{Rule, Setting, Settings};
 use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
 
-/// The annotations which name a unit's properties begin so.
-pub(crate) const PROPERTY_ANNOTATION: &str = "org.systemd.property.";
+/// What an annotation may always set: it concerns the scope alone, and gives it nothing.
+const HARMLESS: [&str; 7] = [
+    "After",
+    "CollectMode",
+    "FinalKillSignal",
+    "KillSignal",
+    "RuntimeMaxUSec",
+    "SendSIGHUP",
+    "TimeoutStopUSec",
+];
+/// What is the runtime's own to set, by its exact name.
+const OURS: [&str; 8] = [
+    "Controller",
+    "DefaultDependencies",
+    "Description",
+    "DisableControllers",
+    "PIDFDs",
+    "PIDs",
+    "RestrictNetworkInterfaces",
+    "Slice",
+];
+/// Families of limits, accounting, and rules for devices and networks, which are the runtime's too: all names that
+/// begin so, whatever later versions of systemd add.
+const OUR_FAMILIES: [&str; 19] = [
+    "Allowed",
+    "BPF",
+    "BlockIO",
+    "CPU",
+    "DefaultMemory",
+    "DefaultStartup",
+    "Delegate",
+    "Device",
+    "Effective",
+    "IO",
+    "IP",
+    "ManagedOOM",
+    "Memory",
+    "NFT",
+    "OOM",
+    "Restrict",
+    "SocketBind",
+    "Startup",
+    "Tasks",
+];
 /// What systemd calls no limit.
 const INFINITY: u64 = u64::MAX;
 /// The kernel's period of `cpu.max` where none was set, in microseconds.
@@ -22,30 +65,75 @@ const PERCENT: u64 = 10_000;
 /// A property and its value.
 pub(super) type Property = (String, Value);
 
-/// What annotations say of the unit.
-///
-/// A name that ends with `Sec` means the property that ends with `USec`, in seconds.
-///
-/// # Errors
-/// [`ErrorKind::InvalidArgument`] with the annotation's pointer.
-pub(super) fn of_annotations(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>> {
+/// What a configuration's annotations ask of its unit, and may.
+#[derive(Debug, Default)]
+pub struct Asked(Vec<Property>);
+
+impl Asked {
+    /// Reads the annotations `org.systemd.property.NAME`. A name that ends with `Sec` means the property that ends with
+    /// `USec`, in seconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`], with the annotation's pointer, for a property that is the runtime's to set, for
+    /// one that the caller would have to allow, and for a value that is none.
+    pub(crate) fn of(annotations: &Annotations, allowed: &Permissions) -> Result<Self> {
+        of_annotations(annotations, allowed).map(Self)
+    }
+
+    pub(super) fn into_properties(self) -> Vec<Property> {
+        self.0
+    }
+}
+
+/// Whether an annotation may set the property of this name.
+fn judge(name: &str, allowed: bool) -> Result<(), Refusal> {
+    if HARMLESS.contains(&name) {
+        return Ok(());
+    }
+    if OURS.contains(&name) || OUR_FAMILIES.iter().any(|family| name.starts_with(family)) {
+        return Err(Refusal::Ours);
+    }
+    if allowed { Ok(()) } else { Err(Refusal::NotAllowed) }
+}
+
+/// Why an annotation may not set a property.
+#[derive(Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It is the runtime's to set.
+    Ours,
+    /// The caller would have to allow it.
+    NotAllowed,
+}
+
+fn of_annotations(annotations: &Annotations, allowed: &Permissions) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
-    for (key, value) in annotations {
-        let Some(name) = key.strip_prefix(PROPERTY_ANNOTATION) else { continue };
+    for (name, value) in annotations.values(&SYSTEMD_PROPERTY) {
+        let key = format!("{}{name}", SYSTEMD_PROPERTY.name());
         let refuse = |why: String| {
             Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "invalid systemd property")
                 .on(format!("{name}={value}"))
                 .with_detail(why)
-                .with_pointer(format!("/annotations/{key}"))
+                .with_pointer(annotations::pointer(&key))
         };
         if name.len() < 3 || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
             return Err(refuse("a property's name is made of three letters or more".into()));
         }
-        let value = text::parse(value).map_err(refuse)?;
         let stem = name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()));
+        let property = stem.map_or_else(|| name.to_owned(), |stem| format!("{stem}USec"));
+        match judge(&property, allowed.include(&SYSTEMD_PROPERTY)) {
+            Ok(()) => {}
+            Err(Refusal::Ours) => {
+                let why = format!("annotation {key} cannot set it: {property} is the runtime's own to set");
+                return Err(
+                    refuse(why).with_hint("limits are in /linux/resources, the slice in /linux/cgroupsPath")
+                );
+            }
+            Err(Refusal::NotAllowed) => return Err(annotations::refused(&SYSTEMD_PROPERTY, &key)),
+        }
+        let value = text::parse(value).map_err(refuse)?;
         properties.push(match stem {
-            Some(stem) => (format!("{stem}USec"), microseconds(&value).map_err(refuse)?),
-            None => (name.to_owned(), value),
+            Some(_) => (property, microseconds(&value).map_err(refuse)?),
+            None => (property, value),
         });
     }
     Ok(properties)
@@ -265,11 +353,14 @@ mod tests {
         assert_eq!(quota("5", true), Some((None, Some(5))));
     }
 
+    fn of(key: &str, value: &str, allowed: &Permissions) -> Result<Vec<Property>> {
+        let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        of_annotations(&annotations.into(), allowed)
+    }
+
     #[test]
     fn annotations_become_properties() {
-        let of =
-            |key: &str, value: &str| of_annotations(&BTreeMap::from([(key.to_owned(), value.to_owned())]));
-        let one = |key, value| of(key, value).unwrap().pop();
+        let one = |key, value| of(key, value, &Permissions::default()).unwrap().pop();
         assert_eq!(
             one("org.systemd.property.TimeoutStopUSec", "uint64 10000000"),
             Some(number("TimeoutStopUSec", 10_000_000))
@@ -286,16 +377,100 @@ mod tests {
             one("org.systemd.property.CollectMode", "'inactive-or-failed'").unwrap().1.text(),
             Some("inactive-or-failed")
         );
-        assert_eq!(of("io.podman.x", "y").unwrap(), []);
+        assert_eq!(one("io.podman.x", "y"), None);
         for (key, value) in [
             ("A", "1"),
             ("Nice_", "1"),
-            ("KillMode", "mixed"),
+            ("KillSignal", "mixed"),
             ("TimeoutStopSec", "'x'"),
             ("TimeoutStopSec", "-1"),
         ] {
-            let e = of(&format!("org.systemd.property.{key}"), value).unwrap_err();
-            assert!(e.pointer().unwrap().ends_with(key), "{e}");
+            let key = format!("org.systemd.property.{key}");
+            let e = of(&key, value, &Permissions::default()).unwrap_err();
+            assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()), "{e}");
         }
+    }
+
+    /// Whatever the caller allows.
+    #[test]
+    fn what_the_runtime_sets_no_annotation_sets() {
+        let mut all = Permissions::default();
+        all.allow(SYSTEMD_PROPERTY.name()).unwrap();
+        let set = of_settings_names().chain(
+            [
+                "PIDs",
+                "Slice",
+                "Delegate",
+                "DefaultDependencies",
+                "Description",
+                "MemoryAccounting",
+                "CPUAccounting",
+                "TasksAccounting",
+                "IOAccounting",
+                "CPUQuota",
+                "MemoryMaxScale",
+                "StartupMemoryMax",
+                "DeviceAllow",
+                "DevicePolicy",
+                "DelegateSubgroup",
+                "BPFProgram",
+                "IPAddressAllow",
+                "ManagedOOMPreference",
+                "CPUQuotaPerSecSec",
+                "PIDFDs",
+                "OOMPolicy",
+            ]
+            .map(str::to_owned),
+        );
+        for name in set {
+            let key = format!("org.systemd.property.{name}");
+            for allowed in [&Permissions::default(), &all] {
+                let e = of(&key, "uint64 1", allowed).unwrap_err();
+                assert!(e.to_string().contains("the runtime's own to set"), "{e}");
+                assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()));
+            }
+        }
+    }
+
+    /// Every name that limits are told to systemd by.
+    fn of_settings_names() -> impl Iterator<Item = String> {
+        let all = r#"{"memory": {"limit": 1000, "reservation": 500, "swap": 3000}, "pids": {"limit": 1},
+            "cpu": {"shares": 1024, "quota": 12345, "period": 100000, "cpus": "0", "mems": "0"},
+            "unified": {"io.max": "8:0 rbps=1 wbps=1 riops=1 wiops=1", "memory.high": "1", "memory.min": "1",
+            "io.weight": "1"}}"#;
+        let names: Vec<String> = of_resources(all).into_iter().map(|(name, _)| name).collect();
+        assert!(names.len() > 12, "{names:?}");
+        names.into_iter().chain(["MemoryLimit".to_owned(), "CPUShares".to_owned()])
+    }
+
+    #[test]
+    fn what_reaches_beyond_the_scope_is_for_the_caller_to_allow() {
+        let mut all = Permissions::default();
+        all.allow(SYSTEMD_PROPERTY.name()).unwrap();
+        // Compared exactly: another spelling is another property.
+        for name in [
+            "Conflicts",
+            "OnFailure",
+            "SuccessAction",
+            "Before",
+            "KillMode",
+            "collectMode",
+            "AFTER",
+            "NoSuch",
+        ] {
+            let key = format!("org.systemd.property.{name}");
+            let e = of(&key, "'x'", &Permissions::default()).unwrap_err();
+            let text = e.to_string();
+            assert!(text.contains("annotation is not allowed") && text.contains(&key), "{text}");
+            assert_eq!(e.hint(), Some("--allow-annotation org.systemd.property."));
+            assert_eq!(of(&key, "'x'", &all).unwrap(), [(name.to_owned(), Value::Str("x".into()))]);
+        }
+    }
+
+    #[test]
+    fn the_table_names_what_is_harmless() {
+        let text = SYSTEMD_PROPERTY.needs_permission().unwrap();
+        let named: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        assert_eq!(named, HARMLESS);
     }
 }

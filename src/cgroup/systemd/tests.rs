@@ -1,7 +1,8 @@
 use super::message::{FIXED, Kind, Message};
 use super::value::Value;
-use super::{Bus, Home, Systemd, Unit};
+use super::{Asked, Bus, Home, Systemd, Unit};
 use crate::ErrorKind;
+use crate::bundle::annotations::Permissions;
 use crate::cgroup::Settings;
 use crate::cgroup::testing::TempDir;
 use std::collections::BTreeMap;
@@ -126,7 +127,8 @@ fn start(client: &mut Systemd) -> crate::Result<()> {
     let annotations = [("TimeoutStopSec", "uint64 10"), ("CollectMode", "'inactive'")];
     let annotations: BTreeMap<String, String> =
         annotations.map(|(name, value)| (format!("org.systemd.property.{name}"), value.to_owned())).into();
-    client.start(&unit(), 4711, &Settings::default(), &annotations)
+    let asked = Asked::of(&annotations.into(), &Permissions::default()).unwrap();
+    client.start(&unit(), 4711, &Settings::default(), asked)
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::message::{Features, Kind, Opts, switch};
 use super::options::{CgroupsMode, CheckpointOptions, NetworkLock};
 use super::service::{Notice, Service, Setup, explain, require};
 use super::{config_file, external, make_directory, open_directory, unsupported};
+use crate::container::handoff::PATIENCE;
 use crate::container::store::Record;
 use crate::container::{Container, Status, members};
 use crate::plan::Host;
@@ -13,6 +14,7 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
 /// What the image directory says about standard descriptors, beside criu's own files.
 pub(super) const DESCRIPTORS: &str = "descriptors.json";
@@ -45,6 +47,7 @@ impl Container {
             let text = format!("cannot checkpoint a container in the {status} state");
             return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text));
         }
+        let config = config_file(&self.runtime, &options.criu, &record.annotations)?;
         let host = Host::detect()?;
         let directories = Directories::open(&options.image_path, options.work_path.as_deref(), true)?;
         let parent =
@@ -67,6 +70,7 @@ impl Container {
         check(options, &mut criu).map_err(said)?;
         let mut request = self.request(&record, options, &directories)?;
         request.parent_img = parent;
+        request.config_file = config;
         let kind = if options.pre_dump { Kind::PreDump } else { Kind::Dump };
         let mut status = options.status_fd.as_ref().map(AsFd::as_fd);
         criu.run(kind, &request, |notice| notified(&notice, &mut status)).map_err(said)?;
@@ -108,7 +112,6 @@ impl Container {
             log_file: LOG,
             pid: Some(pid),
             root: record.rootfs.display().to_string(),
-            config_file: config_file(&options.criu, &record.annotations),
             freeze_cgroup: freezer(record),
             manage_cgroups_mode: CgroupsMode::number(options.manage_cgroups),
             network_lock: options.network_lock.map(NetworkLock::number),
@@ -231,7 +234,9 @@ fn notified(notice: &Notice<'_>, status: &mut Option<BorrowedFd<'_>>) -> Result<
     if notice.script == "status-ready"
         && let Some(fd) = status.take()
     {
-        sys::fs::write_all(fd, b"\0")
+        // A pipe that its reader has left full must not keep the container frozen.
+        let room = sys::unix::wait_for(fd, libc::POLLOUT, Instant::now() + PATIENCE);
+        room.and_then(|room| if room { sys::fs::write_all(fd, b"\0") } else { Err(Errno::ETIMEDOUT) })
             .map_err(|e| Error::sys(Phase::Lifecycle, "write", e).on("status fd"))?;
     }
     Ok(())

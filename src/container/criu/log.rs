@@ -26,7 +26,7 @@ fn message(line: &str) -> &str {
 
 /// The last errors of the log with this name in a directory.
 pub(super) fn of(directory: impl AsFd, name: &CStr) -> Option<String> {
-    let file = sys::fs::openat(directory, name, libc::O_RDONLY | libc::O_NOFOLLOW, 0).ok()?;
+    let file = sys::fs::open_plain_at(directory, name).ok()?;
     last_errors(&tail(&file).ok()?)
 }
 

@@ -18,29 +18,33 @@ mod wire;
 pub use options::{CgroupsMode, CheckpointOptions, Criu, NetworkLock, PageServer, RestoreOptions};
 pub(super) use restore::restore;
 
+use super::Runtime;
+use crate::bundle::annotations::{Annotations, CRIU_CONFIG};
+use crate::container::trust;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// The annotation which names a file of criu's options for one container; empty for none.
-pub(super) const CONFIG_ANNOTATION: &str = "org.criu.config";
-
 /// The file of criu's options, which win over those of a request.
-fn config_file(criu: &Criu, annotations: &BTreeMap<String, String>) -> Option<String> {
-    match annotations.get(CONFIG_ANNOTATION) {
-        Some(file) => Some(file.clone()).filter(|file| !file.is_empty()),
+///
+/// # Errors
+/// That the container names another one, and the caller does not allow it.
+fn config_file(runtime: &Runtime, criu: &Criu, annotations: &Annotations) -> Result<Option<String>> {
+    Ok(match annotations.guarded(&CRIU_CONFIG, runtime.permissions())? {
+        Some(file) => Some(file.to_owned()).filter(|file| !file.is_empty()),
         None => criu.config.as_ref().map(|file| file.display().to_string()),
-    }
+    })
 }
 
-/// Opens a directory of the caller's, an absolute path.
+/// Opens a directory of the caller's, an absolute path. criu follows every link in it, and believes what it reads.
 fn open_directory(path: &Path, what: &'static str) -> Result<OwnedFd> {
     super::handoff::require_absolute(path, what)?;
-    sys::fs::cstring(path)
+    let opened = sys::fs::cstring(path)
         .and_then(|path| sys::fs::openat(sys::fs::cwd(), &path, libc::O_RDONLY | libc::O_DIRECTORY, 0))
-        .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on(format!("{what} {}", path.display())))
+        .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on(format!("{what} {}", path.display())))?;
+    trust::require(&opened, Phase::Lifecycle, what, path)?;
+    Ok(opened)
 }
 
 /// Makes a directory, with its parents, for its owner alone.

@@ -13,7 +13,8 @@ pub struct Criu {
     /// Its environment. criu runs `ip`, `iptables`, `nft` and `tar`, which it finds by `PATH`.
     pub env: Vec<(String, String)>,
     /// A file of criu's options, in criu's own form, which win over all others; it need not exist. A
-    /// container's annotation `org.criu.config` names another one, or none where it is empty.
+    /// container's annotation `org.criu.config` names another one, or none if it is empty: it is refused unless the
+    /// caller allows it ([`Runtime::with_allowed_annotation`](crate::container::Runtime::with_allowed_annotation)).
     pub config: Option<PathBuf>,
 }
 

@@ -32,6 +32,8 @@ use std::path::PathBuf;
 const LOG: &str = "restore.log";
 /// Where criu finds the root file system, in the container's state directory.
 const ROOT: &str = "criu-root";
+/// More than `checkpoint` writes into a file of its own, in bytes.
+const LONGEST: usize = 64 << 10;
 /// The first criu which gives processes other labels.
 const HAS_LSM: u32 = 31600;
 
@@ -49,6 +51,7 @@ pub(in super::super) fn restore(
         return Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, why)
             .with_hint("use the cgroupfs manager, and a cgroupsPath that is a path"));
     }
+    let config = config_file(runtime, &options.criu, &bundle.spec.annotations)?;
     let host = Host::detect()?;
     let directories = Directories::open(&options.image_path, options.work_path.as_deref(), false)?;
     let saved = PlanOptions {
@@ -68,7 +71,7 @@ pub(in super::super) fn restore(
     let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
     let container = Container::new(runtime.clone(), directory);
     let mut restoring =
-        Restoring { container, record, bundle, plan, host: &host, options, directories, init: None };
+        Restoring { container, record, bundle, plan, host: &host, options, config, directories, init: None };
     match restoring.make() {
         Ok(()) => Ok(restoring.container),
         Err(error) => Err(restoring.undo(error, &lock)),
@@ -125,6 +128,8 @@ struct Restoring<'a> {
     plan: Plan,
     host: &'a Host,
     options: &'a RestoreOptions,
+    /// The file of criu's options.
+    config: Option<String>,
     directories: Directories,
     /// The init process, once there is one: a child of ours.
     init: Option<OwnedFd>,
@@ -275,7 +280,7 @@ impl Restoring<'_> {
         Ok(Opts {
             log_file: LOG,
             root: root.to_owned(),
-            config_file: config_file(&options.criu, &self.record.annotations),
+            config_file: self.config.clone(),
             lsm_profile: options.lsm_profile.clone(),
             lsm_mount_context: options.lsm_mount_context.clone(),
             manage_cgroups_mode: CgroupsMode::number(options.manage_cgroups),
@@ -291,12 +296,13 @@ impl Restoring<'_> {
     /// What a file of the images says that `checkpoint` has written; `None` where there is none.
     fn said<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.options.image_path.join(name).display().to_string();
-        let text =
-            match sys::fs::cstring(name).and_then(|name| sys::fs::read_at(&self.directories.images, &name)) {
-                Ok(text) => text,
-                Err(Errno::ENOENT) => return Ok(None),
-                Err(e) => return Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
-            };
+        let text = match sys::fs::cstring(name)
+            .and_then(|name| sys::fs::read_plain_at(&self.directories.images, &name, LONGEST))
+        {
+            Ok(text) => text,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(e) => return Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
+        };
         serde_json::from_slice(&text).map(Some).map_err(|e| {
             Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, "cannot read")
                 .on(path)

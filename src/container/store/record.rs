@@ -2,8 +2,8 @@
 
 use super::super::liveness::{self, Identity, Presence};
 use crate::Result;
+use crate::bundle::annotations::Annotations;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -36,8 +36,8 @@ pub(crate) struct Record {
     pub(crate) created: String,
     /// Who created it: a user id.
     pub(crate) owner: u32,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub(crate) annotations: Annotations,
     /// The init process; pid 0 before it exists.
     #[serde(default)]
     pub(crate) init: Identity,

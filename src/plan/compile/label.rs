@@ -1,12 +1,10 @@
 //! SELinux contexts of the container's mounts.
 
 use super::Compiler;
+use crate::bundle::annotations::{self, MOUNT_CONTEXT_TYPE};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::process::label::{MOUNT_CONTEXTS, takes_mount_context};
 use crate::{Error, Phase, Result};
-
-/// The annotation that names another one of [`MOUNT_CONTEXTS`] than `context`.
-pub(crate) const TYPE_ANNOTATION: &str = "run.oci.mount_context_type";
 
 impl Compiler<'_> {
     /// Refuses a label which no module would enforce, or whose option there is not.
@@ -21,7 +19,7 @@ impl Compiler<'_> {
         if MOUNT_CONTEXTS.contains(&self.context_type()) {
             return Ok(());
         }
-        let pointer = format!("/annotations/{TYPE_ANNOTATION}");
+        let pointer = annotations::pointer(MOUNT_CONTEXT_TYPE.name());
         let why = format!("{:?} is not one of {}", self.context_type(), MOUNT_CONTEXTS.join(", "));
         Err(Error::unsupported(Phase::Mount, pointer, why))
     }
@@ -33,7 +31,7 @@ impl Compiler<'_> {
     }
 
     fn context_type(&self) -> &str {
-        self.bundle.spec.annotations.get(TYPE_ANNOTATION).map_or("context", String::as_str)
+        self.bundle.spec.annotations.value(&MOUNT_CONTEXT_TYPE).unwrap_or("context")
     }
 
     /// The option which gives a new file system the label.

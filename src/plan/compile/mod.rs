@@ -192,9 +192,7 @@ fn only_to_be_looked_at(options: &mut MountOptions) {
 }
 
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};
-pub(crate) use label::TYPE_ANNOTATION;
 pub(crate) use policy::{Bound, Filter, Policy};
-pub(crate) use program::KEEP_GROUPS_ANNOTATION;
 pub(crate) use remount::{compile_mounts, compile_unmounts};
 pub(crate) use service::compile_proc;
 pub(crate) use service::{

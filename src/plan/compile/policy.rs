@@ -7,8 +7,8 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, ProcessStep, Step};
-use super::program::KEEP_GROUPS_ANNOTATION;
 use crate::bundle::Spec;
+use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
 use crate::{Error, ErrorKind, Phase, Result};
 
@@ -66,8 +66,7 @@ impl Policy {
             ..Linux::default()
         });
         let version = spec.version.clone();
-        let mut annotations = spec.annotations.clone();
-        annotations.retain(|name, _| name == KEEP_GROUPS_ANNOTATION);
+        let annotations = spec.annotations.only(&[&KEEP_GROUPS]);
         Self { spec: Spec { version, process, annotations, linux, ..Spec::default() }, filter }
     }
 

@@ -3,14 +3,12 @@
 use super::super::step::{ControlStep, Groups, HostStep, ProcessStep, Sender, Slot, Turn};
 use super::{Compiler, Filter, Policy};
 use crate::bundle::HookKind;
+use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
 use crate::seccomp::{self, Profile};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
-
-/// `1`: the program keeps the caller's supplementary groups (podman's `--group-add keep-groups`).
-pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
 
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_NICE: u32 = 23;
@@ -165,7 +163,8 @@ impl Compiler<'_> {
     /// The caller's groups never come in by themselves, not even where its user namespace has no names
     /// for them: they would still open the files of others.
     fn groups(&self, identity: &user::Identity) -> Groups {
-        let keep = self.bundle.spec.annotations.get(KEEP_GROUPS_ANNOTATION).is_some_and(|value| value == "1");
+        // Podman's `--group-add keep-groups`.
+        let keep = self.bundle.spec.annotations.value(&KEEP_GROUPS) == Some("1");
         match (keep, identity.groups.is_empty() && !self.host.privileged) {
             (true, _) => Groups::Keep,
             (false, true) => Groups::Drop,

@@ -14,6 +14,7 @@ pub(super) const EFFECTS: &[Effect] = &[
     ("", "systemd-cgroup", |t| systemd(t, &["--systemd-cgroup"])),
     ("", "cgroup-manager", cgroup_manager),
     ("", "rootless", rootless),
+    ("", "allow-annotation", allow_annotation),
 ];
 
 fn root(t: &Test) {
@@ -84,6 +85,21 @@ fn cgroup_manager(t: &Test) {
     };
     assert!(cgroup("cgroupfs").0);
     assert!(!cgroup("disabled").0);
+}
+
+fn allow_annotation(t: &Test) {
+    let criu = kit::criu::Criu::new(t);
+    let bundle = t.bundle().probe("sleep").set("/annotations", json!({"org.criu.config": "/etc/mine.conf"}));
+    let container = bundle.start();
+    let checkpoint = || criu.found_by(container.command("checkpoint", &["--leave-running"]));
+    checkpoint().output().refused(&["org.criu.config", "--allow-annotation"]);
+    let words = ["--allow-annotation", "org.criu.config"];
+    words.iter().fold(checkpoint(), |call, word| call.global(word)).output().success();
+    assert_eq!(criu.request("dump").text(51).as_deref(), Some("/etc/mine.conf"));
+    t.runtime(["list"])
+        .global("--allow-annotation=org.orlop.init")
+        .output()
+        .refused(&["must be org.criu.config or"]);
 }
 
 /// Who may not make a cgroup goes on without one, unless told that this is no rootless matter.

@@ -202,8 +202,8 @@ pub(super) static CHECKPOINT: Command = Command {
         --leave-running says otherwise, the container is deleted afterwards. \"{name} restore\" makes it\n\
         again, from the images and a bundle.\n\n\
         criu's options may be set in /etc/criu/{name}.conf, or where there is none in\n\
-        /etc/criu/runc.conf; the container's annotation org.criu.config names another file, or none\n\
-        where it is empty.",
+        /etc/criu/runc.conf. With --allow-annotation org.criu.config, the container's annotation of that\n\
+        name overrides it with another file, or with none if it is empty.",
     words: (1, 1),
     flags: &[COMMON_FLAGS, CHECKPOINT_FLAGS],
 };

@@ -1,6 +1,7 @@
 //! Flags before the command.
 
-use super::{CgroupManager, Flag, Format, Level, path, switch, text};
+use super::{CgroupManager, Flag, Format, Level, list, path, switch, text};
+use orlop::bundle::annotations::{self, Annotation};
 
 /// Flags before the command.
 pub(crate) static GLOBAL: &[Flag] = &[
@@ -8,12 +9,19 @@ pub(crate) static GLOBAL: &[Flag] = &[
         "root",
         None,
         "DIR",
-        "directory of the containers' state (default: /run/orlop, or $XDG_RUNTIME_DIR/orlop when not really root)",
+        "directory of the containers' state, which only its owner may write to (default: /run/orlop, or \
+         $XDG_RUNTIME_DIR/orlop when not really root)",
         |a, v| a.root = Some(v),
     ),
-    path("log", None, "FILE", "append log records to FILE instead of writing them to stderr", |a, v| {
-        a.log = Some(v);
-    }),
+    path(
+        "log",
+        None,
+        "FILE",
+        "append log records to FILE, which is no symbolic link, instead of writing them to stderr",
+        |a, v| {
+            a.log = Some(v);
+        },
+    ),
     text("log-format", None, "text|json", "form of a log record (default: text)", |a, v| {
         a.log_format = Some(match v.as_str() {
             "text" => Format::Text,
@@ -74,4 +82,23 @@ pub(crate) static GLOBAL: &[Flag] = &[
             Ok(())
         },
     ),
+    list(text(
+        "allow-annotation",
+        None,
+        "NAME",
+        "let this annotation take effect beyond the container: org.criu.config, org.systemd.property.",
+        |a, v| {
+            let names = guarded().collect::<Vec<_>>();
+            if !names.contains(&v.as_str()) {
+                return Err(format!("must be {}", names.join(" or ")));
+            }
+            a.allowed_annotations.push(v);
+            Ok(())
+        },
+    )),
 ];
+
+/// The annotations that need to be allowed.
+fn guarded() -> impl Iterator<Item = &'static str> {
+    annotations::ALL.into_iter().filter(|one| one.needs_permission().is_some()).map(Annotation::name)
+}

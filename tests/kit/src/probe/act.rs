@@ -76,6 +76,16 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             let sent = UnixDatagram::unbound().and_then(|sock| sock.send_to(args.join("\n").as_bytes(), &to));
             json!({"notify": to, "errno": errno(sent.map(drop))})
         }
+        "flood" => flood(number(0)),
+        "pour" => {
+            // This many kilobytes of output.
+            let mut out = io::stdout().lock();
+            for _ in 0..number(0) {
+                let _ = out.write_all(&[b'~'; 1024]);
+            }
+            let _ = out.write_all(b"\n");
+            return None;
+        }
         "terminal" => terminal(),
         "stdin" => {
             let mut text = String::new();
@@ -160,6 +170,16 @@ fn file_action(name: &str, args: &[&str]) -> Value {
         }
         _ => json!({"error": format!("the probe cannot {name}")}),
     }
+}
+
+/// Messages to the service manager as fast as they are taken.
+fn flood(count: i64) -> Value {
+    let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
+    let sock = UnixDatagram::unbound().unwrap();
+    let sent = sock.connect(&to).and_then(|()| {
+        (0..count).try_for_each(|n| sock.send(format!("STATUS={n}\nWATCHDOG=1").as_bytes()).map(drop))
+    });
+    json!({"flood": count, "errno": errno(sent)})
 }
 
 fn own_path() -> std::path::PathBuf {

@@ -1,0 +1,128 @@
+//! Standard output, written without blocking the main thread.
+//!
+//! Its reader may have stopped, and poll(2) does not tell how much a terminal accepts before a write blocks. The file
+//! description is shared with the caller, so it must not be made non-blocking either. A thread does the writing, from a
+//! pipe: only that thread blocks, and it ends with the program.
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::tcdrain;
+use nix::unistd::{pipe2, read, write};
+use std::io::Stdout;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A pipe to the thread that writes standard output; its writing end never blocks.
+pub(super) struct Outlet {
+    /// The writing end, until everything is in the pipe.
+    pipe: Option<OwnedFd>,
+    /// Hangs up once everything is written.
+    done: OwnedFd,
+}
+
+impl Outlet {
+    /// Starts the thread, which inherits the caller's signal mask.
+    pub(super) fn open(stdout: Stdout) -> Result<Self, Errno> {
+        let (from, pipe) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let (done, end) = pipe2(OFlag::O_CLOEXEC)?;
+        let work = move || {
+            pour(from.as_fd(), stdout.as_fd());
+            drop(end);
+        };
+        let started = std::thread::Builder::new().name("orlop-stdout".to_owned()).spawn(work);
+        started.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
+        Ok(Self { pipe: Some(pipe), done })
+    }
+
+    /// Marks the end of the output.
+    pub(super) fn close(&mut self) {
+        self.pipe = None;
+    }
+
+    /// What to wait for at the end: room in the pipe, then the end of the writing; `None` once it is done.
+    pub(super) fn waits_for(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match &self.pipe {
+            Some(pipe) => Some((pipe.as_fd(), PollFlags::POLLOUT)),
+            None if is_over(self.done.as_fd()) => None,
+            None => Some((self.done.as_fd(), PollFlags::POLLIN)),
+        }
+    }
+}
+
+impl AsFd for Outlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_ref().unwrap_or(&self.done).as_fd()
+    }
+}
+
+fn is_over(done: BorrowedFd<'_>) -> bool {
+    matches!(poll(&mut [PollFd::new(done, PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1..))
+}
+
+/// Copies until the end of the pipe. After a write error the rest is read and dropped, so that the pipe never fills up.
+fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    let (mut buffer, mut deaf) = ([0; 16 << 10], false);
+    loop {
+        let n = match read(from, &mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(Errno::EINTR) => continue,
+            Err(_) => break,
+        };
+        deaf = deaf || write_all(to, &buffer[..n]).is_err();
+    }
+    // The terminal's modes are restored after that.
+    let _ = tcdrain(to);
+}
+
+fn write_all(to: BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
+    while !data.is_empty() {
+        match write(to, data) {
+            Ok(n) => data = &data[n..],
+            Err(Errno::EINTR) => {}
+            // Another process may have made it non-blocking.
+            Err(Errno::EAGAIN) => drop(poll(&mut [PollFd::new(to, PollFlags::POLLOUT)], PollTimeout::NONE)?),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_is_poured_comes_out_whole() {
+        let ((from, into), (mut out, to)) = (pipe2(OFlag::O_CLOEXEC).unwrap(), std::io::pipe().unwrap());
+        let text: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                write_all(into.as_fd(), &text).unwrap();
+                drop(into);
+            });
+            scope.spawn(|| {
+                pour(from.as_fd(), to.as_fd());
+                drop(to);
+            });
+            let mut all = Vec::new();
+            out.read_to_end(&mut all).unwrap();
+            assert!(all == text, "{} bytes", all.len());
+        });
+    }
+
+    #[test]
+    fn what_nobody_reads_is_dropped() {
+        let ((from, into), (out, to)) = (pipe2(OFlag::O_CLOEXEC).unwrap(), pipe2(OFlag::O_CLOEXEC).unwrap());
+        drop(out);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                write_all(into.as_fd(), &vec![0; 300_000]).unwrap();
+                drop(into);
+            });
+            pour(from.as_fd(), to.as_fd());
+        });
+    }
+}
