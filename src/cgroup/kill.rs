@@ -26,7 +26,7 @@ impl Cgroup {
         if let Some(directory) = &self.record.unified {
             match file::write(directory, "cgroup.kill", b"1") {
                 Ok(()) => {
-                    self.thaw_v1();
+                    self.release();
                     if wait_v2(directory, "populated 0", deadline)? {
                         return Ok(());
                     }
@@ -48,29 +48,20 @@ impl Cgroup {
     /// # Errors
     /// The kernel's refusal; a process that has just ended is none.
     pub fn signal(&self, signal: i32) -> Result<usize> {
-        let Some(directory) = self.census() else { return Ok(0) };
-        let held = hold(directory)?;
-        for (pid, fd) in &held {
-            send(*pid, fd, signal)?;
-        }
-        Ok(held.len())
+        self.census().map_or(Ok(0), |directory| signal_each(directory, signal))
     }
 
     fn kill_each(&self, directory: &Path, deadline: Instant) -> Result<bool> {
         let mut pause = Duration::from_micros(100);
         for round in 0_u32.. {
-            let mut held = hold(directory)?;
-            if held.is_empty() && procs::tree(directory)?.is_empty() {
-                held = self.hold_latecomers()?;
-                if held.is_empty() {
-                    return Ok(true);
-                }
-            }
-            for (pid, fd) in &held {
-                send(*pid, fd, libc::SIGKILL)?;
+            if signal_each(directory, libc::SIGKILL)? == 0
+                && procs::tree(directory)?.is_empty()
+                && self.signal_latecomers()? == 0
+            {
+                return Ok(true);
             }
             // A frozen process dies only once it is let go.
-            self.thaw_v1();
+            self.release();
             if Instant::now() >= deadline {
                 return Ok(false);
             }
@@ -88,41 +79,62 @@ impl Cgroup {
 
     /// On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile may
     /// be in some of them only.
-    fn hold_latecomers(&self) -> Result<Vec<(i32, OwnedFd)>> {
+    fn signal_latecomers(&self) -> Result<usize> {
         for directory in self.paths() {
-            let held = hold(directory)?;
-            if !held.is_empty() {
-                return Ok(held);
+            let reached = signal_each(directory, libc::SIGKILL)?;
+            if reached > 0 {
+                return Ok(reached);
             }
         }
-        Ok(Vec::new())
-    }
-
-    fn thaw_v1(&self) {
-        if let Some(directory) = self.record.v1_of(Controller::Freezer) {
-            // Best effort: the deadline tells if it was needed and failed.
-            let _ = file::write(directory, "freezer.state", b"THAWED");
-        }
+        Ok(0)
     }
 }
 
-/// A pidfd of each process; one counts only if its pid is in the cgroup still (or again) after the
-/// pidfd was opened, so that no process elsewhere is ever hit.
-fn hold(directory: &Path) -> Result<Vec<(i32, OwnedFd)>> {
+/// How many processes are held at once, at most.
+const BATCH: usize = 256;
+
+/// Sends a signal once to every process that is in the directory or below now; how many were reached. The caller may have
+/// fewer descriptors than there are processes.
+fn signal_each(directory: &Path, signal: i32) -> Result<usize> {
+    let pids = procs::tree(directory)?;
+    let (mut rest, mut reached) = (&pids[..], 0);
+    while !rest.is_empty() {
+        let (held, taken) = hold(rest)?;
+        if !held.is_empty() {
+            // One counts only if its pid is in the cgroup still (or again) after the pidfd was opened, so that no process
+            // elsewhere is ever hit.
+            let now = procs::tree(directory)?;
+            for (pid, fd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
+                send(*pid, fd, signal)?;
+                reached += 1;
+            }
+        }
+        rest = &rest[taken..];
+    }
+    Ok(reached)
+}
+
+/// A pidfd of each of the first of these processes, and how many of them were looked at.
+fn hold(pids: &[i32]) -> Result<(Vec<(i32, OwnedFd)>, usize)> {
     let mut held = Vec::new();
-    for pid in procs::tree(directory)? {
+    let mut taken = 0;
+    for pid in pids.iter().take(BATCH) {
         // Zero stands for a process outside of this pid namespace.
-        match pidfd_open(pid) {
-            Ok(fd) => held.push((pid, fd)),
+        match pidfd_open(*pid) {
+            Ok(fd) => held.push((*pid, fd)),
             Err(Errno::ESRCH | Errno::EINVAL) => {}
+            // What follows needs some descriptors too.
+            Err(Errno::EMFILE | Errno::ENFILE) if held.len() > 1 => {
+                held.truncate(held.len() / 2);
+                let last = held.last().map_or(0, |(pid, _)| *pid);
+                taken = pids.iter().position(|pid| *pid == last).map_or(taken, |at| at + 1);
+                break;
+            }
             Err(e) => return Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
         }
+        taken += 1;
     }
-    if !held.is_empty() {
-        let now = procs::tree(directory)?;
-        held.retain(|(pid, _)| now.binary_search(pid).is_ok());
-    }
-    Ok(held)
+    Ok((held, taken))
 }
 
 fn send(pid: i32, fd: &OwnedFd, signal: i32) -> Result<()> {

@@ -64,6 +64,7 @@ pub(super) fn create(
     let container = Container::new(runtime.clone(), directory);
     let mut making = Making {
         container,
+        lock,
         record,
         bundle,
         plan,
@@ -76,7 +77,7 @@ pub(super) fn create(
     };
     match making.make() {
         Ok(()) => Ok(making.container),
-        Err(error) => Err(making.undo(error, &lock)),
+        Err(error) => Err(making.undo(error)),
     }
 }
 
@@ -187,6 +188,7 @@ pub(super) fn home_in(rootfs: &Path, uid: u32) -> Option<String> {
 /// A container in the making.
 pub(super) struct Making<'a> {
     pub(super) container: Container,
+    pub(super) lock: Lock,
     pub(super) record: Record,
     pub(super) bundle: &'a Bundle,
     pub(super) plan: Plan,
@@ -263,7 +265,7 @@ impl Making<'_> {
         if self.record.poststart
             && let Some(pidfd) = self.container.init.get()
         {
-            self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd)?;
+            self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd, &self.lock)?;
         }
         Ok(())
     }
@@ -310,7 +312,7 @@ impl Making<'_> {
         };
         let slots = Slots::open(&self.plan, sources)?;
         let mut null = None;
-        let stub = Launch {
+        let launch = Launch {
             blob: self.plan.encode(),
             presets: slots.numbers(),
             namespaces: self.plan.spawn_flags,
@@ -319,9 +321,8 @@ impl Making<'_> {
             preserve: self.plan.preserve_fds,
             two_stages: self.plan.two_stages,
             fault: self.container.runtime.fault(),
-        }
-        .spawn()?;
-        self.stub = Some(stub);
+        };
+        self.stub = Some(self.lock.launch(launch)?);
         Ok(ours)
     }
 
@@ -351,16 +352,16 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+    fn undo(mut self, error: Error) -> Error {
         let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.pidfd));
-        self.container.undo(self.record, presence, error, lock)
+        self.container.undo(self.record, presence, error, &self.lock)
     }
 }
 
 impl Container {
     /// Leaves nothing of a container that could not be made. The error stays the first one.
     pub(super) fn undo(&self, record: Record, presence: Presence, error: Error, lock: &Lock) -> Error {
-        let done = self.tear_down(record, presence).and_then(|()| self.directory.remove(lock));
+        let done = self.tear_down(record, presence, lock).and_then(|()| self.directory.remove(lock));
         if let Err(e) = done {
             self.runtime.warn(&e);
         }

@@ -6,6 +6,7 @@
 //! when its timeout has passed, and then its whole process group is killed.
 
 use super::State;
+use super::lock::Lock;
 use crate::bundle::spec::{Hook, Hooks};
 use crate::init::launch::{Answer, Launch};
 use crate::plan::{HookPlace, Host, compile_hook};
@@ -89,6 +90,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) host: &'a Host,
     /// Where they run.
     pub(crate) place: Place<'a>,
+    /// The lock of the operation that they are a part of.
+    pub(crate) lock: &'a Lock,
 }
 
 /// Where hooks run.
@@ -110,7 +113,7 @@ impl Spawn for Launcher<'_> {
                 (compile_hook(hook, self.host, HookPlace::Container(*namespaces)), vec![pidfd.as_raw_fd()])
             }
         };
-        let stub = Launch {
+        let launch = Launch {
             blob: plan.encode(),
             presets: &presets,
             namespaces: plan.spawn_flags,
@@ -119,9 +122,8 @@ impl Spawn for Launcher<'_> {
             preserve: 0,
             two_stages: plan.two_stages,
             fault: None,
-        }
-        .spawn()
-        .map_err(|e| e.to_string())?;
+        };
+        let stub = self.lock.launch(launch).map_err(|e| e.to_string())?;
         let failure = match stub.answer() {
             Ok(Answer::Executed) => return Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
             Ok(Answer::Failed(f)) => plan.failure(f.step, f.call, f.errno).to_string(),

@@ -3,6 +3,7 @@
 //! The host side opens what is bound; a launched stub joins the container's namespaces, makes the mount points
 //! below the container's root, attaches, and ends. Nothing of the calling process is changed.
 
+use super::lock::Lock;
 use super::members;
 use super::options::Stdio;
 use super::slots::{self, Slots, Sources};
@@ -32,7 +33,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidConfig`] and [`ErrorKind::Unsupported`] (a cgroup, a root
     /// that was not pivoted) with the place in `/mounts`; those of the system.
     pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let (record, init) = self.with_root()?;
         let mut spec = self.spec()?;
         spec.mounts = mounts.to_vec();
@@ -49,10 +50,10 @@ impl Container {
         let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
         let host = Host::for_joining(&Process::default())?;
         let plan = compile_mounts(&bundle, &host, namespaces)?;
-        change(&plan, &init).map_err(|stopped| {
+        change(&plan, &init, &lock).map_err(|stopped| {
             let done: Vec<&str> = mounted(&plan, stopped.line).into_iter().rev().collect();
             if !done.is_empty()
-                && let Err(again) = change(&compile_unmounts(&done, &host, namespaces), &init)
+                && let Err(again) = change(&compile_unmounts(&done, &host, namespaces), &init, &lock)
             {
                 self.runtime.warn(&again.error);
             }
@@ -68,7 +69,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidArgument`] for a destination that is relative or the root;
     /// `EINVAL` where nothing is mounted.
     pub fn remove_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let (record, init) = self.with_root()?;
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         let wrong = |path: &str| {
@@ -83,7 +84,8 @@ impl Container {
         }
         let namespaces = members::namespaces(&record, super::create::namespaces(&self.spec()?));
         let host = Host::for_joining(&Process::default())?;
-        change(&compile_unmounts(&destinations, &host, namespaces), &init).map_err(|stopped| stopped.error)
+        change(&compile_unmounts(&destinations, &host, namespaces), &init, &lock)
+            .map_err(|stopped| stopped.error)
     }
 
     /// The record and the init process of a container that has a root of its own.
@@ -103,12 +105,12 @@ impl Container {
 }
 
 /// Launches the process that does it, and waits for its end.
-fn change(plan: &Plan, init: &OwnedFd) -> Result<(), Stopped> {
+fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), Stopped> {
     let early = |error| Stopped { line: 0, error };
     let sources = Sources { process: Some(init.as_fd()), ..Sources::default() };
     let slots = Slots::open(plan, sources).map_err(early)?;
     let mut null = None;
-    let stub = Launch {
+    let launch = Launch {
         blob: plan.encode(),
         presets: slots.numbers(),
         namespaces: 0,
@@ -117,9 +119,8 @@ fn change(plan: &Plan, init: &OwnedFd) -> Result<(), Stopped> {
         preserve: 0,
         two_stages: true,
         fault: None,
-    }
-    .spawn()
-    .map_err(early)?;
+    };
+    let stub = lock.launch(launch).map_err(early)?;
     let answer = stub.answer();
     // It has ended, or is about to.
     stub.destroy();

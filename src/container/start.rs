@@ -3,6 +3,7 @@
 use super::create::{Until, namespaces, pid_inside};
 use super::hooks::{self, Kind, Launcher, Place};
 use super::listener::Agent;
+use super::lock::Lock;
 use super::store::{Record, Stage};
 use super::{Container, Status, alive_status_by};
 use crate::bundle::{Bundle, Spec};
@@ -21,7 +22,7 @@ impl Container {
     /// [`ErrorKind::WrongState`]; [`ErrorKind::Exec`] with the program's name and the errno;
     /// [`ErrorKind::Hook`], after which the container is stopped.
     pub fn start(&self) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
         let Some((pidfd, letter)) = record.alive()? else { return Err(cannot(Status::Stopped)) };
         match alive_status_by(&record, letter) {
@@ -36,7 +37,7 @@ impl Container {
             None => None,
         };
         if let Some(spec) = spec.as_ref().filter(|_| record.start_container) {
-            self.start_container_hooks(&record, spec, &pidfd)?;
+            self.start_container_hooks(&record, spec, &pidfd, &lock)?;
         }
         if !self.release(&record, agent, &pidfd)? {
             // Another `start` was cut short after it had let the program go.
@@ -47,7 +48,7 @@ impl Container {
         record.stage = Stage::Started;
         self.directory.write(&record)?;
         match spec.filter(|_| record.poststart) {
-            Some(spec) => self.poststart_hooks(&record, &spec, &pidfd),
+            Some(spec) => self.poststart_hooks(&record, &spec, &pidfd, &lock),
             None => Ok(()),
         }
     }
@@ -97,20 +98,32 @@ impl Container {
     }
 
     /// A failing hook stops the container.
-    fn start_container_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+    fn start_container_hooks(
+        &self,
+        record: &Record,
+        spec: &Spec,
+        pidfd: &OwnedFd,
+        lock: &Lock,
+    ) -> Result<()> {
         let mut state = self.describe(record.clone(), Status::Created);
         state.pid = pid_inside(record.init.pid)?;
         let host = Host::detect()?;
-        let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)) };
+        let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)), lock };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
         hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }
 
     /// A failing hook stops the container.
-    pub(super) fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+    pub(super) fn poststart_hooks(
+        &self,
+        record: &Record,
+        spec: &Spec,
+        pidfd: &OwnedFd,
+        lock: &Lock,
+    ) -> Result<()> {
         let state = self.describe(record.clone(), Status::Running);
         let host = Host::detect()?;
-        let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
+        let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }

@@ -106,6 +106,6 @@ impl Making<'_> {
             state.pid = pid_inside(stub.pid)?;
             Place::Container(stub.pidfd.as_fd(), namespaces(&self.bundle.spec))
         };
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place })
+        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place, lock: &self.lock })
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn dispatch(name: Name, program: &str, args: &Args, log: &Log) -> Out
 fn runtime(args: &Args, log: &Log) -> Result<Runtime, Failure> {
     let log = log.clone();
     let runtime = Runtime::new(environment::state_root(args.root.as_deref())?)?;
-    Ok(runtime.with_warnings(move |warning| log.warning(&warning.to_string())))
+    Ok(runtime.dedicated_process().with_warnings(move |warning| log.warning(&warning.to_string())))
 }
 
 /// The container that the first word names.

@@ -66,10 +66,10 @@ pub(in super::super) fn restore(
     let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
     let container = Container::new(runtime.clone(), directory);
     let mut restoring =
-        Restoring { container, record, bundle, plan, host: &host, options, directories, init: None };
+        Restoring { container, lock, record, bundle, plan, host: &host, options, directories, init: None };
     match restoring.make() {
         Ok(()) => Ok(restoring.container),
-        Err(error) => Err(restoring.undo(error, &lock)),
+        Err(error) => Err(restoring.undo(error)),
     }
 }
 
@@ -118,6 +118,7 @@ fn keep_null<'a>(
 /// A container that criu is making.
 struct Restoring<'a> {
     container: Container,
+    lock: Lock,
     record: Record,
     bundle: &'a Bundle,
     plan: Plan,
@@ -206,6 +207,7 @@ impl Restoring<'_> {
         keep_null(&descriptors, &mut stdio, &mut kept)?;
         let setup = Setup {
             runtime: &self.container.runtime,
+            lock: &self.lock,
             criu: &options.criu,
             stdio,
             keep: &keep,
@@ -334,7 +336,7 @@ impl Restoring<'_> {
     /// Runs a plan that ends by itself, with one descriptor.
     fn helper(&self, plan: &Plan, slot: RawFd) -> Result<()> {
         let mut null = None;
-        let stub = Launch {
+        let launch = Launch {
             blob: plan.encode(),
             presets: &[slot],
             namespaces: plan.spawn_flags,
@@ -343,8 +345,8 @@ impl Restoring<'_> {
             preserve: 0,
             two_stages: plan.two_stages,
             fault: self.container.runtime.fault(),
-        }
-        .spawn()?;
+        };
+        let stub = self.lock.launch(launch)?;
         let done = match stub.answer()? {
             Answer::Created => Ok(()),
             Answer::Failed(f) => Err(plan.failure(f.step, f.call, f.errno)),
@@ -395,7 +397,8 @@ impl Restoring<'_> {
             return Ok(());
         }
         let state = self.container.describe(self.record.clone(), Status::Creating);
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place: Place::Host(&self.bundle.path) })
+        let place = Place::Host(&self.bundle.path);
+        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place, lock: &self.lock })
     }
 
     /// The master of the terminal that the container had.
@@ -412,9 +415,9 @@ impl Restoring<'_> {
         }
     }
 
-    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+    fn undo(mut self, error: Error) -> Error {
         let presence = self.init.take().map_or(Presence::Gone, Presence::Alive);
-        self.container.undo(self.record, presence, error, lock)
+        self.container.undo(self.record, presence, error, &self.lock)
     }
 }
 

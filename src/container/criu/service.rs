@@ -1,6 +1,7 @@
 //! criu as a child, and the conversation with it.
 
 use super::super::Runtime;
+use super::super::lock::Lock;
 use super::message::{self, Features, Kind, Opts, Response, Version};
 use super::options::Criu;
 use super::{log, unsupported};
@@ -28,6 +29,8 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct Setup<'a> {
     /// Hears of what went wrong and stops nobody.
     pub(super) runtime: &'a Runtime,
+    /// The lock of the operation.
+    pub(super) lock: &'a Lock,
     /// The program.
     pub(super) criu: &'a Criu,
     /// Its standard descriptors.
@@ -101,7 +104,7 @@ impl Service {
         presets.push(theirs.as_raw_fd());
         presets.extend(setup.keep);
         let cgroups = Superblock::remember();
-        let stub = Launch {
+        let launch = Launch {
             blob: plan.encode(),
             presets: &presets,
             namespaces: plan.spawn_flags,
@@ -110,8 +113,8 @@ impl Service {
             preserve: 0,
             two_stages: plan.two_stages,
             fault: None,
-        }
-        .spawn()?;
+        };
+        let stub = setup.lock.launch(launch)?;
         drop(theirs);
         let service = Self {
             socket: Some(ours),

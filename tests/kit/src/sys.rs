@@ -27,6 +27,44 @@ pub fn clone_sibling() -> Option<u64> {
     (pid != 0).then_some(pid as u64)
 }
 
+/// fork(2): the child's pid here, 0 in it. Only for a process with one thread.
+pub fn fork() -> Result<i32, Errno> {
+    // SAFETY: the process has no other thread that could hold a lock.
+    Errno::result(unsafe { libc::fork() })
+}
+
+/// waitpid(2) for any child that has ended already; `false` if there is none.
+pub fn reap_one() -> bool {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) > 0 }
+}
+
+/// Stays in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page which a
+/// userfaultfd(2) never supplies. Returns why it could not.
+pub fn wait_in_the_kernel() -> Errno {
+    const API: libc::c_ulong = 0xc018_aa3f;
+    const REGISTER: libc::c_ulong = 0xc020_aa00;
+    let length = 4096;
+    // SAFETY: a mapping of its own, which nothing else uses; the two structures are those of linux/userfaultfd.h.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_userfaultfd, 0) as i32;
+        let mut api = [0xaa_u64, 0, 0];
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let page = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        let mut register = [page as u64, length as u64, 1, 0];
+        let made = Errno::result(fd)
+            .and_then(|_| Errno::result(libc::ioctl(fd, API as _, api.as_mut_ptr())))
+            .and_then(|_| Errno::result(libc::ioctl(fd, REGISTER as _, register.as_mut_ptr())));
+        if let Err(error) = made {
+            return error;
+        }
+        println!("{{\"waits\": true}}");
+        let zero = libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY);
+        libc::read(zero, page, length);
+    }
+    Errno::last()
+}
+
 /// kill(2), whatever comes of it.
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill with numbers only.

@@ -93,7 +93,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             let result = sys::syscall(number(0), words);
             json!({"result": result.unwrap_or(-1), "errno": result.err().map_or("", name_of)})
         }
-        _ => file_action(name, args),
+        _ => super::hostile::act(name, args).unwrap_or_else(|| file_action(name, args)),
     };
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{said}");

@@ -3,6 +3,7 @@
 //! `probe ACTION WORDS , ACTION WORDS …`: each action prints at most one line of JSON.
 
 mod act;
+mod hostile;
 mod report;
 
 pub use report::capability_names;

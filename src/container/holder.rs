@@ -1,0 +1,100 @@
+//! Which process holds a container's lock, and ending it.
+
+use super::liveness;
+use super::lock::Claim;
+use crate::sys::{self, process::pidfd_send_signal};
+use nix::errno::Errno;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// The process that holds a lock, if it has claimed to do nothing else.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Its number.
+    pub(super) pid: i32,
+    /// Its operation removes the container.
+    pub(super) removes: bool,
+    pidfd: OwnedFd,
+}
+
+impl Holder {
+    /// Finds it; `None` if the lock's holder has claimed nothing, or cannot be looked at.
+    pub(super) fn find(directory: impl AsFd) -> Option<Self> {
+        let Claim { pid, removes } = Claim::look(&directory)?;
+        // The descriptor comes first: what is seen of the number afterwards is seen of this process, or it has ended.
+        let pidfd = sys::process::pidfd_open(pid).ok()?;
+        let inode = nix::sys::stat::fstat(directory.as_fd()).ok()?.st_ino;
+        holds(pid, inode).then_some(Self { pid, removes, pidfd })
+    }
+
+    /// Whether it cannot go on by itself: something has stopped it, or traces it.
+    pub(super) fn is_stopped(&self) -> bool {
+        liveness::stat(self.pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.is_stopped()))
+    }
+
+    /// Kills it; whether that was allowed.
+    pub(super) fn end(&self) -> bool {
+        matches!(pidfd_send_signal(&self.pidfd, libc::SIGKILL), Ok(()) | Err(Errno::ESRCH))
+    }
+}
+
+/// Whether a process has locked a directory by flock(2), as `/proc/PID/fdinfo` tells. The claim alone is not enough: it
+/// may be of another pid namespace, in which the number is another process's.
+fn holds(pid: i32, inode: u64) -> bool {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let Ok(open) = std::fs::read_dir(&directory) else { return false };
+    open.flatten().any(|entry| {
+        let text = sys::fs::cstring(entry.path()).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path));
+        text.is_ok_and(|text| is_flocked(&String::from_utf8_lossy(&text), inode))
+    })
+}
+
+/// Whether a file of `/proc/PID/fdinfo` has a line such as `lock: 1: FLOCK  ADVISORY  WRITE 8529 fe:00:827393 0 EOF` about
+/// this inode.
+fn is_flocked(text: &str, inode: u64) -> bool {
+    text.lines().filter_map(|line| line.strip_prefix("lock:")).any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (kind, mode) = (words.next(), words.nth(1));
+        let file =
+            words.nth(1).and_then(|file| file.rsplit(':').next()).and_then(|number| number.parse().ok());
+        kind == Some("FLOCK") && mode == Some("WRITE") && file == Some(inode)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::lock::Lock;
+
+    #[test]
+    fn the_holder_is_found_by_claim_and_evidence() {
+        let path = std::env::temp_dir().join(format!("orlop-holder-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let directory = std::fs::File::open(&path).unwrap();
+        assert!(Holder::find(&directory).is_none(), "nothing is locked");
+        let lock = Lock::take(&directory, "a", false).unwrap();
+        assert!(Holder::find(&directory).is_none(), "it has claimed nothing");
+        drop(lock);
+        let lock = Lock::take(&directory, "a", true).unwrap();
+        let found = Holder::find(&directory).expect("it has claimed");
+        assert_eq!((found.pid, found.removes), (std::process::id().cast_signed(), false));
+        assert!(!found.is_stopped());
+        lock.begin_removal();
+        assert!(Holder::find(&directory).expect("it claims still").removes);
+        lock.begin_removal();
+        assert!(Holder::find(&directory).expect("it claims still").removes);
+        drop(lock);
+        assert!(Holder::find(&directory).is_none(), "it has let go");
+        std::fs::remove_dir(path).unwrap();
+    }
+
+    #[test]
+    fn only_an_exclusive_flock_of_that_inode_counts() {
+        let text = "pos:\t0\nflags:\t02300000\nino:\t7\nlock:\t1: FLOCK  ADVISORY  WRITE 8529 fe:00:827393 0 EOF\n\
+                    lock:\t2: OFDLCK ADVISORY  READ -1 fe:00:5 17058 17058\nlock:\t3: FLOCK  ADVISORY  READ 1 fe:00:6 0 EOF\n";
+        assert!(is_flocked(text, 827_393));
+        for inode in [5, 6, 7, 8529, 0] {
+            assert!(!is_flocked(text, inode), "{inode}");
+        }
+        assert!(!is_flocked("lock:\t\nlock:\t1: FLOCK\n", 0));
+    }
+}
