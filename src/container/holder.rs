@@ -31,9 +31,10 @@ impl Holder {
         liveness::stat(self.pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.is_stopped()))
     }
 
-    /// Kills it; whether that was allowed.
+    /// Kills it; whether that was allowed. It is never the caller itself, in another thread.
     pub(super) fn end(&self) -> bool {
-        matches!(pidfd_send_signal(&self.pidfd, libc::SIGKILL), Ok(()) | Err(Errno::ESRCH))
+        let other = self.pid.cast_unsigned() != std::process::id();
+        other && matches!(pidfd_send_signal(&self.pidfd, libc::SIGKILL), Ok(()) | Err(Errno::ESRCH))
     }
 }
 
@@ -78,6 +79,7 @@ mod tests {
         let found = Holder::find(&directory).expect("it has claimed");
         assert_eq!((found.pid, found.removes), (std::process::id().cast_signed(), false));
         assert!(!found.is_stopped());
+        assert!(!found.end(), "this is the caller");
         lock.begin_removal();
         assert!(Holder::find(&directory).expect("it claims still").removes);
         lock.begin_removal();

@@ -42,6 +42,7 @@ impl Container {
             pause = (pause * 2).min(Duration::from_millis(20));
             match self.try_lock() {
                 Ok(None) => {}
+                Ok(Some(_)) if self.directory.is_removed() => return Ok(None),
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
                 other => return other,
             }

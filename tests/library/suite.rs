@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod faults;
+mod force;
 mod lifecycle;
 mod limits;
 mod roots;
@@ -22,6 +23,7 @@ fn cases() -> Vec<kit::Case> {
         lifecycle::cases(),
         threads::cases(),
         faults::cases(),
+        force::cases(),
         roots::cases(),
         limits::cases(),
         checkpoint::cases(),

@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_deletion_that_takes_its_time,
         a_stopped_deletion,
         records_that_cannot_be_read,
+        a_holder_that_may_not_be_killed,
         kill_waits_for_nothing,
     ]
 }
@@ -310,6 +311,25 @@ fn records_that_cannot_be_read(t: &Test) {
         deleted(t, container.id());
         container.wait();
     }
+}
+
+/// A program that has not said that it may be killed is waited for; a claim that names another process is not believed.
+fn a_holder_that_may_not_be_killed(t: &Test) {
+    t.only_orlop("it cannot tell who holds its lock");
+    let container = t.bundle().probe("sleep").start();
+    let mut innocent = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+    let state = fs::File::open(t.root().join(container.id())).unwrap();
+    state.lock().unwrap();
+    kit::sys::lock_a_byte(&state, i64::from(innocent.id()) << 1);
+    let output = container.command("delete", &["--force"]).output();
+    output.refused(&["another operation is under way on container", &format!("process {}", innocent.id())]);
+    assert!(innocent.try_wait().unwrap().is_none(), "it has nothing to do with it");
+    innocent.kill().unwrap();
+    innocent.wait().unwrap();
+    assert_eq!(container.status(), "stopped", "its processes are ended nevertheless");
+    drop(state);
+    deleted(t, container.id());
+    assert_eq!(container.wait(), 137);
 }
 
 /// It asks for no lock, and whatever the state is it answers.

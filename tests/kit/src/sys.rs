@@ -39,6 +39,18 @@ pub fn reap_one() -> bool {
     unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) > 0 }
 }
 
+/// Locks one byte of an open file (`F_OFD_SETLK`) for reading.
+pub fn lock_a_byte(file: impl AsFd, at: i64) {
+    let lock = libc::flock {
+        l_type: libc::F_RDLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: at,
+        l_len: 1,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+}
+
 /// Stays in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page which a
 /// userfaultfd(2) never supplies. Returns why it could not.
 pub fn wait_in_the_kernel() -> Errno {
