@@ -10,7 +10,7 @@ use crate::sys::{self, channel};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// What to launch.
 #[derive(Debug)]
@@ -136,10 +136,11 @@ impl Launch<'_> {
         let (fd, length) = (number(memory.file.as_raw_fd() as usize), number(self.blob.len()));
         let mut keep: Vec<RawFd> = self.presets.iter().copied().filter(|fd| *fd > 2).collect();
         keep.extend([theirs.as_raw_fd(), memory.file.as_raw_fd()]);
+        let program = program()?;
         let spawned = spawn::spawn(&Request {
             namespaces: self.namespaces,
             cgroup: self.cgroup,
-            program: program()?,
+            program: program.as_fd(),
             args: &[c"orlop-init", &fd, &length],
             stdio: self.stdio,
             keep: &keep,

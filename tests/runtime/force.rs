@@ -319,8 +319,9 @@ fn a_holder_that_may_not_be_killed(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let mut innocent = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
     let state = fs::File::open(t.root().join(container.id())).unwrap();
-    state.lock().unwrap();
-    kit::sys::lock_a_byte(&state, i64::from(innocent.id()) << 1);
+    let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
+    let state = nix::fcntl::Flock::lock(state, exclusive).unwrap();
+    kit::sys::lock_a_byte(&*state, i64::from(innocent.id()) << 1);
     let output = container.command("delete", &["--force"]).output();
     output.refused(&["another operation is under way on container", &format!("process {}", innocent.id())]);
     assert!(innocent.try_wait().unwrap().is_none(), "it has nothing to do with it");

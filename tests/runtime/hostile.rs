@@ -142,7 +142,7 @@ fn frozen_and_stopped_on_cgroup2(t: &Test) {
 }
 
 /// A cgroup for a container's to be made in, on cgroup2, and a bundle for that.
-fn below<'t>(t: &'t Test) -> (std::path::PathBuf, Bundle<'t>) {
+fn below(t: &Test) -> (std::path::PathBuf, Bundle<'_>) {
     let bundle = t.bundle().namespace("cgroup").probe("sleep");
     let parent = t.v2(bundle.id());
     fs::create_dir(&parent).unwrap();

@@ -51,6 +51,25 @@ pub fn lock_a_byte(file: impl AsFd, at: i64) {
     nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).unwrap();
 }
 
+/// Writes to the first byte of a file through a shared mapping; through one that was made to read only and may be written
+/// afterwards.
+pub fn change_by_mapping(file: impl AsFd, later: bool) -> Result<(), Errno> {
+    let (length, both) = (4096, libc::PROT_READ | libc::PROT_WRITE);
+    let first = if later { libc::PROT_READ } else { both };
+    // SAFETY: a mapping of its own, of a page of a file that has it: everything is written through a raw pointer.
+    unsafe {
+        let page =
+            libc::mmap(std::ptr::null_mut(), length, first, libc::MAP_SHARED, file.as_fd().as_raw_fd(), 0);
+        if page == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let done =
+            Errno::result(libc::mprotect(page, length, both)).map(|_| page.cast::<u8>().write_volatile(b'X'));
+        libc::munmap(page, length);
+        done
+    }
+}
+
 /// Stays in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page which a
 /// userfaultfd(2) never supplies. Returns why it could not.
 pub fn wait_in_the_kernel() -> Errno {

@@ -3,7 +3,8 @@
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only;
+//! `memfd_noexec=N` is the first process of a pid namespace with that `vm.memfd_noexec`.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -67,6 +68,7 @@ fn apply(name: &str, value: &str) {
             set.thread_block().unwrap();
         }
         "guard" => {}
+        "memfd_noexec" => forbid_executable_memory(value),
         "cgroup2" => see_cgroup2_alone(),
         "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),
@@ -94,6 +96,21 @@ fn enter_user_namespace_alone() {
     for (file, text) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
         std::fs::write(format!("/proc/self/{file}"), text).unwrap();
     }
+}
+
+/// Goes on in a child, whose exit code becomes this process's.
+fn forbid_executable_memory(scope: &str) {
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).unwrap();
+    let pid = crate::sys::fork().unwrap();
+    if pid != 0 {
+        let code = crate::sys::reap(pid, Duration::from_secs(3600)).unwrap_or(127);
+        std::process::exit(code);
+    }
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).unwrap();
+    std::fs::write("/proc/sys/vm/memfd_noexec", scope).unwrap();
 }
 
 fn see_cgroup2_alone() {
