@@ -94,20 +94,23 @@ fn add(directory: impl AsFd, helper: &Helper) -> Result<(), Errno> {
 
 /// The recorded processes that live. A file that is missing or cannot be read tells of none.
 pub(super) fn living(directory: impl AsFd) -> Vec<Helper> {
+    living_but(directory, 0)
+}
+
+/// The same but for one process, which is not looked at.
+fn living_but(directory: impl AsFd, but: i32) -> Vec<Helper> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let text = sys::fs::openat(directory, FILE, flags, 0).and_then(|file| sys::fs::read_all(file, 16 * ROOM));
+    let text = sys::fs::openat(directory, FILE, flags, 0).and_then(|file| sys::fs::read_regular(file));
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-    text.lines().filter_map(Helper::parse).filter(|helper| helper.alive().is_some()).collect()
+    let helpers = text.lines().filter_map(Helper::parse).filter(|helper| helper.identity.pid != but);
+    helpers.filter(|helper| helper.alive().is_some()).collect()
 }
 
 /// Kills the recorded processes that live but one, with their process groups; of those which remove the container none
 /// if they are to be `spared`.
 pub(super) fn end(directory: impl AsFd, spared: bool, but: i32) {
-    let found = living(directory);
-    found
-        .iter()
-        .filter(|helper| !(spared && helper.removes) && helper.identity.pid != but)
-        .for_each(Helper::end);
+    let found = living_but(directory, but);
+    found.iter().filter(|helper| !(spared && helper.removes)).for_each(Helper::end);
 }
 
 #[cfg(test)]
