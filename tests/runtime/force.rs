@@ -60,10 +60,11 @@ pub(crate) fn has_ended(pid: i32) -> bool {
     }
 }
 
-/// The pid that `probe pid FILE` has written.
+/// The pid that a process has written into a file.
 fn written(t: &Test, file: &Path) -> i32 {
-    t.wait_for("a pid", || file.exists());
-    fs::read_to_string(file).unwrap().parse().unwrap()
+    let read = || fs::read_to_string(file).ok().and_then(|text| text.parse().ok());
+    t.wait_for("a pid", || read().is_some());
+    read().unwrap()
 }
 
 /// The letter of a process's state.
