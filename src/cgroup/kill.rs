@@ -97,44 +97,41 @@ const BATCH: usize = 256;
 /// fewer descriptors than there are processes.
 fn signal_each(directory: &Path, signal: i32) -> Result<usize> {
     let pids = procs::tree(directory)?;
-    let (mut rest, mut reached) = (&pids[..], 0);
+    let (mut rest, mut batch, mut reached) = (&pids[..], BATCH, 0);
     while !rest.is_empty() {
-        let (held, taken) = hold(rest)?;
-        if !held.is_empty() {
-            // One counts only if its pid is in the cgroup still (or again) after the pidfd was opened, so that no process
-            // elsewhere is ever hit.
-            let now = procs::tree(directory)?;
-            for (pid, fd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
-                send(*pid, fd, signal)?;
-                reached += 1;
+        let some = &rest[..rest.len().min(batch)];
+        match signal_some(directory, some, signal) {
+            Err(e) if some.len() > 1 && matches!(e.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => {
+                batch = some.len() / 2;
+            }
+            done => {
+                reached += done?;
+                rest = &rest[some.len()..];
             }
         }
-        rest = &rest[taken..];
     }
     Ok(reached)
 }
 
-/// A pidfd of each of the first of these processes, and how many of them were looked at.
-fn hold(pids: &[i32]) -> Result<(Vec<(i32, OwnedFd)>, usize)> {
-    let mut held = Vec::new();
-    let mut taken = 0;
-    for pid in pids.iter().take(BATCH) {
+/// Signals those of the processes that are in the directory or below; how many. A process counts only if its pid is there
+/// still (or again) after its pidfd was opened, so that none elsewhere is ever hit.
+fn signal_some(directory: &Path, pids: &[i32], signal: i32) -> Result<usize> {
+    let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(pids.len());
+    for pid in pids {
         // Zero stands for a process outside of this pid namespace.
         match pidfd_open(*pid) {
             Ok(fd) => held.push((*pid, fd)),
             Err(Errno::ESRCH | Errno::EINVAL) => {}
-            // What follows needs some descriptors too.
-            Err(Errno::EMFILE | Errno::ENFILE) if held.len() > 1 => {
-                held.truncate(held.len() / 2);
-                let last = held.last().map_or(0, |(pid, _)| *pid);
-                taken = pids.iter().position(|pid| *pid == last).map_or(taken, |at| at + 1);
-                break;
-            }
             Err(e) => return Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
         }
-        taken += 1;
     }
-    Ok((held, taken))
+    if held.is_empty() {
+        return Ok(0);
+    }
+    let now = procs::tree(directory)?;
+    held.retain(|(pid, _)| now.binary_search(pid).is_ok());
+    held.iter().try_for_each(|(pid, fd)| send(*pid, fd, signal))?;
+    Ok(held.len())
 }
 
 fn send(pid: i32, fd: &OwnedFd, signal: i32) -> Result<()> {

@@ -84,7 +84,7 @@ impl Container {
     /// [`ErrorKind::Corrupt`] for a state that cannot be read, without `force`.
     pub fn delete(&self, force: bool) -> Result<()> {
         let lock = if force { self.seize()? } else { Some(self.directory.lock()?) };
-        let Some(lock) = lock else { return Ok(()) };
+        let Some(lock) = lock else { return Ok(()) }; // What was ended has undone all.
         let record = match self.directory.read() {
             Err(e) if e.kind() == ErrorKind::Corrupt && force => None,
             other => other?,

@@ -100,7 +100,7 @@ pub(super) fn living(directory: impl AsFd) -> Vec<Helper> {
 /// The same but for one process, which is not looked at.
 fn living_but(directory: impl AsFd, but: i32) -> Vec<Helper> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let text = sys::fs::openat(directory, FILE, flags, 0).and_then(|file| sys::fs::read_regular(file));
+    let text = sys::fs::openat(directory, FILE, flags, 0).and_then(sys::fs::read_regular);
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
     let helpers = text.lines().filter_map(Helper::parse).filter(|helper| helper.identity.pid != but);
     helpers.filter(|helper| helper.alive().is_some()).collect()

@@ -6,35 +6,43 @@ use crate::sys::{self, process::pidfd_send_signal};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The process that holds a lock, if it has claimed to do nothing else.
+/// The process that holds a lock.
 #[derive(Debug)]
 pub(super) struct Holder {
-    /// Its number.
-    pub(super) pid: i32,
-    /// Its operation removes the container.
-    pub(super) removes: bool,
+    claim: Claim,
     pidfd: OwnedFd,
 }
 
 impl Holder {
-    /// Finds it; `None` if the lock's holder has claimed nothing, or cannot be looked at.
+    /// Finds it; `None` if what it claims is not so, or cannot be looked at.
     pub(super) fn find(directory: impl AsFd) -> Option<Self> {
-        let Claim { pid, removes } = Claim::look(&directory)?;
+        let claim = Claim::look(&directory)?;
+        let pid = claim.pid;
         // The descriptor comes first: what is seen of the number afterwards is seen of this process, or it has ended.
         let pidfd = sys::process::pidfd_open(pid).ok()?;
         let inode = nix::sys::stat::fstat(directory.as_fd()).ok()?.st_ino;
-        holds(pid, inode).then_some(Self { pid, removes, pidfd })
+        holds(pid, inode).then_some(Self { claim, pidfd })
+    }
+
+    /// Its number.
+    pub(super) fn pid(&self) -> i32 {
+        self.claim.pid
+    }
+
+    /// Whether its operation removes the container, and goes on.
+    pub(super) fn removes(&self) -> bool {
+        self.claim.removes && !self.is_stopped()
     }
 
     /// Whether it cannot go on by itself: something has stopped it, or traces it.
-    pub(super) fn is_stopped(&self) -> bool {
-        liveness::stat(self.pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.is_stopped()))
+    fn is_stopped(&self) -> bool {
+        liveness::stat(self.pid()).is_ok_and(|stat| stat.is_some_and(|stat| stat.is_stopped()))
     }
 
-    /// Kills it; whether that was allowed. It is never the caller itself, in another thread.
+    /// Kills it, if it has claimed to do nothing else; whether it was. It is never the caller itself, in another thread.
     pub(super) fn end(&self) -> bool {
-        let other = self.pid.cast_unsigned() != std::process::id();
-        other && matches!(pidfd_send_signal(&self.pidfd, libc::SIGKILL), Ok(()) | Err(Errno::ESRCH))
+        let allowed = self.claim.dedicated && self.pid().cast_unsigned() != std::process::id();
+        allowed && matches!(pidfd_send_signal(&self.pidfd, libc::SIGKILL), Ok(()) | Err(Errno::ESRCH))
     }
 }
 
@@ -72,19 +80,18 @@ mod tests {
         std::fs::create_dir_all(&path).unwrap();
         let directory = std::fs::File::open(&path).unwrap();
         assert!(Holder::find(&directory).is_none(), "nothing is locked");
-        let lock = Lock::take(&directory, "a", false).unwrap();
-        assert!(Holder::find(&directory).is_none(), "it has claimed nothing");
-        drop(lock);
-        let lock = Lock::take(&directory, "a", true).unwrap();
-        let found = Holder::find(&directory).expect("it has claimed");
-        assert_eq!((found.pid, found.removes), (std::process::id().cast_signed(), false));
-        assert!(!found.is_stopped());
-        assert!(!found.end(), "this is the caller");
-        lock.begin_removal();
-        assert!(Holder::find(&directory).expect("it claims still").removes);
-        lock.begin_removal();
-        assert!(Holder::find(&directory).expect("it claims still").removes);
-        drop(lock);
+        for dedicated in [false, true] {
+            let lock = Lock::take(&directory, "a", dedicated).unwrap();
+            let found = Holder::find(&directory).expect("it has claimed");
+            assert_eq!((found.pid(), found.removes()), (std::process::id().cast_signed(), false));
+            assert!(!found.is_stopped());
+            assert!(!found.end(), "this is the caller");
+            lock.begin_removal();
+            assert!(Holder::find(&directory).expect("it claims still").removes());
+            lock.begin_removal();
+            assert!(Holder::find(&directory).expect("it claims still").removes());
+            assert_eq!(Claim::look(&directory).unwrap().dedicated, dedicated);
+        }
         assert!(Holder::find(&directory).is_none(), "it has let go");
         std::fs::remove_dir(path).unwrap();
     }

@@ -3,7 +3,7 @@
 //! The lock is a flock(2) on the state directory: the kernel releases it when its holder dies. What acts for the
 //! operation is known too, so that `delete --force` can end an operation that does not end by itself:
 //!
-//! - the holder, if it is a process that does nothing else ([`Claim`]), by a second lock on the same open file;
+//! - the holder, by a second lock on the same open file ([`Claim`]);
 //! - its child processes ([`helpers`]), by a file in the state directory, which outlives a holder that was killed.
 
 use super::helpers;
@@ -60,9 +60,7 @@ impl Lock {
     pub(super) fn attempt(directory: impl AsFd, id: &str, dedicated: bool) -> Result<Option<Self>> {
         let Some(held) = flock(directory, FlockArg::LockExclusiveNonblock, id)? else { return Ok(None) };
         let lock = Self { held, dedicated, removes: Cell::new(false) };
-        if dedicated {
-            lock.claim().set(&lock.held);
-        }
+        lock.claim().set(&lock.held);
         Ok(Some(lock))
     }
 
@@ -72,7 +70,8 @@ impl Lock {
     }
 
     fn claim(&self) -> Claim {
-        Claim { pid: std::process::id().cast_signed(), removes: self.removes.get() }
+        let pid = std::process::id().cast_signed();
+        Claim { pid, removes: self.removes.get(), dedicated: self.dedicated }
     }
 
     /// From now on the operation removes the container, as `delete` does: it is given time for that, and so are the
@@ -81,7 +80,7 @@ impl Lock {
         let before = self.claim();
         self.removes.set(true);
         let now = self.claim();
-        if self.dedicated && before != now {
+        if before != now {
             now.set(&self.held);
             before.unset(&self.held);
         }
@@ -144,34 +143,37 @@ pub(super) fn busy(directory: impl AsFd, id: &str) -> Error {
     }
 }
 
-/// What the holder of a lock says of itself: that it is a process which does this operation and nothing else, so
-/// that it may be killed to end the operation.
+/// What the holder of a lock says of itself: which process it is, and whether it may be killed to end the operation.
 ///
-/// It says so by a lock on a byte range of the directory (`F_OFD_SETLK`) whose place is its pid. That costs one system
-/// call and no file, it cannot be out of date, as it goes with the open file that holds the flock, and it is as hard to
-/// forge as the flock itself.
+/// It says so by a lock on a byte range of the directory (`F_OFD_SETLK`) at a place made of these. That costs one
+/// system call and no file, it cannot be out of date, as it goes with the open file that holds the flock, and it is as
+/// hard to forge as the flock itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     /// The holder, as its own pid namespace numbers it.
     pub(super) pid: i32,
     /// The operation removes the container.
     pub(super) removes: bool,
+    /// The holder does one operation at a time and nothing else.
+    pub(super) dedicated: bool,
 }
 
 impl Claim {
-    /// The claim of the lock's holder, if it has made one.
+    /// The claim of the lock's holder, if there is one.
     pub(super) fn look(directory: impl AsFd) -> Option<Self> {
         let mut all = range(libc::F_WRLCK, 0, 0);
         fcntl(directory, FcntlArg::F_OFD_GETLK(&mut all)).ok()?;
         if i32::from(all.l_type) == libc::F_UNLCK {
             return None;
         }
-        let pid = i32::try_from(all.l_start >> 1).ok()?;
-        Some(Self { pid, removes: all.l_start & 1 == 1 })
+        let pid = i32::try_from(all.l_start >> 2).ok()?;
+        Some(Self { pid, removes: all.l_start & 2 != 0, dedicated: all.l_start & 1 != 0 })
     }
 
     fn place(self) -> libc::off_t {
-        libc::off_t::from(self.pid) << 1 | libc::off_t::from(self.removes)
+        libc::off_t::from(self.pid) << 2
+            | libc::off_t::from(self.removes) << 1
+            | libc::off_t::from(self.dedicated)
     }
 
     /// A file system without such locks leaves the holder unknown: it is waited for then.

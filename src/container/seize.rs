@@ -18,55 +18,70 @@ const MERCY: Duration = Duration::from_millis(300);
 /// How long an ended operation may take until the lock is free, after all of the rest.
 const LAST: Duration = Duration::from_secs(1);
 
+/// What was ended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Effect {
+    /// Nothing yet.
+    None,
+    /// What there was of the container's processes and of helpers.
+    Helpers,
+    /// The holder too.
+    Holder,
+}
+
 impl Container {
-    /// Takes the lock by force; `None` if the operation that held it has removed the container.
+    /// Takes the lock by force; `None` if an operation that was ended for it has removed the container.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if the container was removed before; [`ErrorKind::Busy`] if the holder is neither to be
+    /// [`ErrorKind::NotFound`] if the container was removed otherwise; [`ErrorKind::Busy`] if the holder is neither to be
     /// killed nor lets go.
     pub(super) fn seize(&self) -> Result<Option<Lock>> {
         let begun = Instant::now();
-        if let Some(lock) = self.try_lock()? {
-            return Ok(Some(lock));
-        }
-        let mut pause = Duration::from_millis(1);
-        let mut warned = false;
-        while begun.elapsed() < PATIENCE + LAST {
-            if begun.elapsed() >= COURTESY
-                && let Some(pid) = self.end_operation(begun.elapsed())
-                && !std::mem::replace(&mut warned, true)
-            {
-                self.runtime.warn(&ended(pid, &self.id));
+        let (mut pause, mut effect) = (Duration::from_millis(1), Effect::None);
+        loop {
+            match self.try_lock() {
+                Ok(None) => {}
+                // By an open file of before its removal.
+                Ok(Some(_)) if effect > Effect::None && self.directory.is_removed() => return Ok(None),
+                Err(e) if effect > Effect::None && e.kind() == ErrorKind::NotFound => return Ok(None),
+                other => return other,
+            }
+            let since = begun.elapsed();
+            if since >= PATIENCE + LAST {
+                return Err(lock::busy(&self.directory, &self.id));
+            }
+            if since >= COURTESY {
+                effect = effect.max(self.end_operation(since, effect));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
-            match self.try_lock() {
-                Ok(None) => {}
-                Ok(Some(_)) if self.directory.is_removed() => return Ok(None),
-                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-                other => return other,
-            }
         }
-        Err(lock::busy(&self.directory, &self.id))
     }
 
     fn try_lock(&self) -> Result<Option<Lock>> {
         Lock::attempt(&self.directory, &self.id, self.directory.is_dedicated())
     }
 
-    /// Ends what holds the lock, as far as it is time for that; the holder, if it was killed.
-    fn end_operation(&self, since: Duration) -> Option<i32> {
+    /// Ends what holds the lock, as far as it is time for that.
+    fn end_operation(&self, since: Duration, before: Effect) -> Effect {
         let overdue = since >= PATIENCE;
         let holder = Holder::find(&self.directory);
-        let removes = holder.as_ref().is_some_and(|holder| holder.removes && !holder.is_stopped())
+        let removes = holder.as_ref().is_some_and(Holder::removes)
             || helpers::living(&self.directory).iter().any(|helper| helper.removes);
         if removes && !overdue {
-            return None;
+            return Effect::None;
         }
         self.end_processes();
         helpers::end(&self.directory, !overdue, 0);
-        let holder = holder.filter(|_| since >= COURTESY + MERCY)?;
-        holder.end().then_some(holder.pid)
+        match holder.filter(|holder| since >= COURTESY + MERCY && holder.end()) {
+            Some(holder) => {
+                if before < Effect::Holder {
+                    self.runtime.warn(&killed(holder.pid(), &self.id));
+                }
+                Effect::Holder
+            }
+            None => Effect::Helpers,
+        }
     }
 
     /// Kills the processes that the record tells of, and waits for none.
@@ -78,8 +93,8 @@ impl Container {
     }
 }
 
-/// What is to be said where a process was killed for the lock that it held.
-fn ended(pid: i32, id: &str) -> Error {
+/// What is to be said if a process was killed for the lock that it held.
+fn killed(pid: i32, id: &str) -> Error {
     Error::new(
         ErrorKind::Busy,
         Phase::State,

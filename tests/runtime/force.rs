@@ -322,7 +322,7 @@ fn a_holder_that_may_not_be_killed(t: &Test) {
     let state = fs::File::open(t.root().join(container.id())).unwrap();
     let exclusive = nix::fcntl::FlockArg::LockExclusiveNonblock;
     let state = nix::fcntl::Flock::lock(state, exclusive).unwrap();
-    kit::sys::lock_a_byte(&*state, i64::from(innocent.id()) << 1);
+    kit::sys::lock_a_byte(&*state, i64::from(innocent.id()) << 2 | 1);
     let output = container.command("delete", &["--force"]).output();
     output.refused(&["another operation is under way on container", &format!("process {}", innocent.id())]);
     assert!(innocent.try_wait().unwrap().is_none(), "it has nothing to do with it");
