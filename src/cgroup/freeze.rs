@@ -62,6 +62,24 @@ impl Cgroup {
         }
     }
 
+    /// Lets the processes go on, also those that were frozen below the cgroup, as far as that is possible, and waits for
+    /// none: so that what was killed can die. On v2 the killed die frozen.
+    pub(crate) fn release(&self) {
+        match self.freezer() {
+            Ok(Freezer::V2(directory)) => drop(file::write(directory, "cgroup.freeze", b"0")),
+            Ok(Freezer::V1(directory)) => {
+                // From the top: below a frozen one all is frozen.
+                let mut left = vec![directory.to_owned()];
+                while let Some(directory) = left.pop() {
+                    let _ = file::write(&directory, "freezer.state", b"THAWED");
+                    let below = file::subdirectories(&directory).unwrap_or_default();
+                    left.extend(below.iter().map(|name| directory.join(name)));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
     /// What the freezer is doing.
     ///
     /// # Errors

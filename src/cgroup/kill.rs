@@ -26,7 +26,7 @@ impl Cgroup {
         if let Some(directory) = &self.record.unified {
             match file::write(directory, "cgroup.kill", b"1") {
                 Ok(()) => {
-                    self.thaw_v1();
+                    self.release();
                     if wait_v2(directory, "populated 0", deadline)? {
                         return Ok(());
                     }
@@ -48,29 +48,20 @@ impl Cgroup {
     /// # Errors
     /// The kernel's refusal; a process that has just ended is none.
     pub fn signal(&self, signal: i32) -> Result<usize> {
-        let Some(directory) = self.census() else { return Ok(0) };
-        let held = hold(directory)?;
-        for (pid, fd) in &held {
-            send(*pid, fd, signal)?;
-        }
-        Ok(held.len())
+        self.census().map_or(Ok(0), |directory| signal_each(directory, signal))
     }
 
     fn kill_each(&self, directory: &Path, deadline: Instant) -> Result<bool> {
         let mut pause = Duration::from_micros(100);
         for round in 0_u32.. {
-            let mut held = hold(directory)?;
-            if held.is_empty() && procs::tree(directory)?.is_empty() {
-                held = self.hold_latecomers()?;
-                if held.is_empty() {
-                    return Ok(true);
-                }
-            }
-            for (pid, fd) in &held {
-                send(*pid, fd, libc::SIGKILL)?;
+            if signal_each(directory, libc::SIGKILL)? == 0
+                && procs::tree(directory)?.is_empty()
+                && self.signal_latecomers()? == 0
+            {
+                return Ok(true);
             }
             // A frozen process dies only once it is let go.
-            self.thaw_v1();
+            self.release();
             if Instant::now() >= deadline {
                 return Ok(false);
             }
@@ -88,41 +79,59 @@ impl Cgroup {
 
     /// On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile may
     /// be in some of them only.
-    fn hold_latecomers(&self) -> Result<Vec<(i32, OwnedFd)>> {
+    fn signal_latecomers(&self) -> Result<usize> {
         for directory in self.paths() {
-            let held = hold(directory)?;
-            if !held.is_empty() {
-                return Ok(held);
+            let reached = signal_each(directory, libc::SIGKILL)?;
+            if reached > 0 {
+                return Ok(reached);
             }
         }
-        Ok(Vec::new())
-    }
-
-    fn thaw_v1(&self) {
-        if let Some(directory) = self.record.v1_of(Controller::Freezer) {
-            // Best effort: the deadline tells if it was needed and failed.
-            let _ = file::write(directory, "freezer.state", b"THAWED");
-        }
+        Ok(0)
     }
 }
 
-/// A pidfd of each process; one counts only if its pid is in the cgroup still (or again) after the
-/// pidfd was opened, so that no process elsewhere is ever hit.
-fn hold(directory: &Path) -> Result<Vec<(i32, OwnedFd)>> {
-    let mut held = Vec::new();
-    for pid in procs::tree(directory)? {
+/// How many processes are held at once, at most.
+const BATCH: usize = 256;
+
+/// Sends a signal once to every process that is in the directory or below now; how many were reached. The caller may have
+/// fewer descriptors than there are processes.
+fn signal_each(directory: &Path, signal: i32) -> Result<usize> {
+    let pids = procs::tree(directory)?;
+    let (mut rest, mut batch, mut reached) = (&pids[..], BATCH, 0);
+    while !rest.is_empty() {
+        let some = &rest[..rest.len().min(batch)];
+        match signal_some(directory, some, signal) {
+            Err(e) if some.len() > 1 && matches!(e.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => {
+                batch = some.len() / 2;
+            }
+            done => {
+                reached += done?;
+                rest = &rest[some.len()..];
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// Signals those of the processes that are in the directory or below; how many. A process counts only if its pid is there
+/// still (or again) after its pidfd was opened, so that none elsewhere is ever hit.
+fn signal_some(directory: &Path, pids: &[i32], signal: i32) -> Result<usize> {
+    let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(pids.len());
+    for pid in pids {
         // Zero stands for a process outside of this pid namespace.
-        match pidfd_open(pid) {
-            Ok(fd) => held.push((pid, fd)),
+        match pidfd_open(*pid) {
+            Ok(fd) => held.push((*pid, fd)),
             Err(Errno::ESRCH | Errno::EINVAL) => {}
             Err(e) => return Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
         }
     }
-    if !held.is_empty() {
-        let now = procs::tree(directory)?;
-        held.retain(|(pid, _)| now.binary_search(pid).is_ok());
+    if held.is_empty() {
+        return Ok(0);
     }
-    Ok(held)
+    let now = procs::tree(directory)?;
+    held.retain(|(pid, _)| now.binary_search(pid).is_ok());
+    held.iter().try_for_each(|(pid, fd)| send(*pid, fd, signal))?;
+    Ok(held.len())
 }
 
 fn send(pid: i32, fd: &OwnedFd, signal: i32) -> Result<()> {

@@ -62,6 +62,7 @@ pub(super) fn create(
     let container = Container::new(runtime.clone(), directory);
     let mut making = Making {
         container,
+        lock,
         record,
         bundle,
         plan,
@@ -75,7 +76,7 @@ pub(super) fn create(
     };
     match making.make() {
         Ok(()) => Ok(making.container),
-        Err(error) => Err(making.undo(error, &lock)),
+        Err(error) => Err(making.undo(error)),
     }
 }
 
@@ -187,6 +188,7 @@ pub(super) fn home_in(rootfs: &Path, uid: u32) -> Option<String> {
 /// A container in the making.
 pub(super) struct Making<'a> {
     pub(super) container: Container,
+    pub(super) lock: Lock,
     pub(super) record: Record,
     pub(super) bundle: &'a Bundle,
     pub(super) plan: Plan,
@@ -265,7 +267,7 @@ impl Making<'_> {
         if self.record.poststart
             && let Some(pidfd) = self.container.init.get()
         {
-            self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd)?;
+            self.container.poststart_hooks(&self.record, &self.bundle.spec, pidfd, &self.lock)?;
         }
         Ok(())
     }
@@ -301,7 +303,7 @@ impl Making<'_> {
         let standard = self.options.stdio.standard()?;
         let fault = self.container.runtime.fault();
         let launch = |plan: &Plan, join: Option<&Join>| {
-            Launch { plan, presets: &presets, join, standard: &standard, fault }.begin()
+            self.lock.launch(Launch { plan, presets: &presets, join, standard: &standard, fault })
         };
         let mut stub = match launch(&self.plan, join.as_ref()) {
             Err(e) if may_join_by_file(&e, join.as_ref()) => {
@@ -325,6 +327,9 @@ impl Making<'_> {
         if self.record.init.pid != stub.pid {
             self.record.init = Identity::of(stub.pid)?;
             liveness::boot_id()?.clone_into(&mut self.record.boot);
+            if stub.is_second() {
+                self.lock.helping(stub.pid)?;
+            }
         }
         Ok(())
     }
@@ -347,19 +352,19 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+    fn undo(mut self, error: Error) -> Error {
         // What has failed on the host side after the stub has failed is a consequence.
         let reason = self.stub.as_ref().and_then(|stub| stub.failure(&self.plan));
         let error = reason.unwrap_or(error);
         let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.into_pidfd()));
-        self.container.undo(self.record, presence, error, lock)
+        self.container.undo(self.record, presence, error, &self.lock)
     }
 }
 
 impl Container {
     /// Leaves nothing of a container that could not be made. The error stays the first one.
     pub(super) fn undo(&self, record: Record, presence: Presence, error: Error, lock: &Lock) -> Error {
-        let done = self.tear_down(record, presence).and_then(|()| self.directory.remove(lock));
+        let done = self.tear_down(record, presence, lock).and_then(|()| self.directory.remove(lock));
         if let Err(e) = done {
             self.runtime.warn(&e);
         }

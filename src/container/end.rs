@@ -2,8 +2,9 @@
 
 use super::hooks::{self, Kind, Launcher, Place};
 use super::liveness::Presence;
+use super::lock::Lock;
 use super::store::{Record, Stage};
-use super::{Container, Exit, Signal, Status, alive_status, members, not_running, presence};
+use super::{Container, Exit, Signal, Status, alive_status, helpers, members, not_running, presence};
 use crate::bundle::spec::Spec;
 use crate::plan::Host;
 use crate::sys;
@@ -14,8 +15,10 @@ use std::time::{Duration, Instant};
 
 /// How long a killed container may take to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// For how long an exiting process may wait for others to be reaped before nobody waits for it.
-const UNREAPED_MS: i32 = 1000;
+/// For how long an exiting process may wait for others to be reaped before it is no longer waited for.
+const UNREAPED: Duration = Duration::from_millis(250);
+/// How often a killed process that has not ended is looked at, in milliseconds.
+const LOOK_MS: i32 = 25;
 
 impl Container {
     /// Sends `signal` to the init process, or with `all` to every process of the container.
@@ -86,16 +89,21 @@ impl Container {
     /// poststop hooks; with `force` also of a running one, which is killed. What a crash has left
     /// of a `create` or of a `delete` is removed the same way.
     ///
+    /// With `force` an operation that is under way on the container is ended: see
+    /// [`Runtime::dedicated_process`](super::Runtime::dedicated_process).
+    ///
     /// # Errors
     /// [`ErrorKind::WrongState`] for a running container without `force`;
     /// [`ErrorKind::Corrupt`] for a state that cannot be read, without `force`.
     pub fn delete(&self, force: bool) -> Result<()> {
-        let lock = self.directory.lock()?;
+        let lock = if force { self.seize()? } else { Some(self.directory.lock()?) };
+        let Some(lock) = lock else { return Ok(()) }; // What was ended has undone all.
         let record = match self.directory.read() {
             Err(e) if e.kind() == ErrorKind::Corrupt && force => None,
             other => other?,
         };
         let Some(record) = record else {
+            helpers::end(&lock, false, 0);
             return self.directory.remove(&lock);
         };
         let presence = record.presence()?;
@@ -107,13 +115,16 @@ impl Container {
                     .with_hint("stop it first, or use --force"));
             }
         }
-        self.tear_down(record, presence)?;
+        // Nothing is under way: what acts for an operation still has lost its holder.
+        helpers::end(&lock, false, record.init.pid);
+        self.tear_down(record, presence, &lock)?;
         self.directory.remove(&lock)
     }
 
     /// Ends every process of a container, removes its cgroups and runs the poststop hooks: all but
     /// the state directory. Each step may have been done before.
-    pub(super) fn tear_down(&self, mut record: Record, presence: Presence) -> Result<()> {
+    pub(super) fn tear_down(&self, mut record: Record, presence: Presence, lock: &Lock) -> Result<()> {
+        lock.begin_removal();
         if let Presence::Alive(pidfd) = &presence {
             match sys::process::pidfd_send_signal(pidfd, libc::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
@@ -140,7 +151,7 @@ impl Container {
             group.remove()?;
         }
         if record.poststop && record.hooked && record.stage != Stage::Deleting {
-            self.run_poststop(&record);
+            self.run_poststop(&record, lock);
             record.stage = Stage::Deleting;
             self.directory.write(&record)?;
         }
@@ -148,11 +159,11 @@ impl Container {
     }
 
     /// The poststop hooks: a failure is a warning, and the next one runs.
-    fn run_poststop(&self, record: &Record) {
+    fn run_poststop(&self, record: &Record, lock: &Lock) {
         let done = self.directory.read_config().and_then(|bytes| Spec::from_json(&bytes)).and_then(|spec| {
             let state = self.describe(record.clone(), Status::Stopped);
             let host = Host::detect()?;
-            let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
+            let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
             let hooks = Kind::Poststop.of(spec.hooks.as_ref());
             hooks::run_all(Kind::Poststop, hooks, &state, &place, |e| self.runtime.warn(e))
         });
@@ -162,16 +173,19 @@ impl Container {
     }
 
     /// Waits until a killed init process has ended, or runs nothing any more and is only held back
-    /// by somebody who does not reap.
+    /// by a parent that does not reap.
     fn wait_for_end(&self, record: &Record, pidfd: &OwnedFd) -> Result<()> {
-        let deadline = Instant::now() + GRACE;
-        while !sys::process::poll_in(pidfd, UNREAPED_MS)
+        let begun = Instant::now();
+        while !sys::process::poll_in(pidfd, LOOK_MS)
             .map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()))?
         {
-            if !matches!(record.presence()?, Presence::Alive(_)) {
+            // Another process of the container may have frozen it since, or one for which it waits.
+            members::thaw(record);
+            let waited = begun.elapsed();
+            if waited >= UNREAPED && !matches!(record.presence()?, Presence::Alive(_)) {
                 return Ok(());
             }
-            if Instant::now() >= deadline {
+            if waited >= GRACE {
                 return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, "container has not ended")
                     .on(self.id.as_str())
                     .with_detail(format!(

@@ -6,6 +6,7 @@
 //! when its timeout has passed, and then its whole process group is killed.
 
 use super::State;
+use super::lock::Lock;
 pub(crate) use crate::bundle::HookKind as Kind;
 use crate::bundle::spec::Hook;
 use crate::cgroup::{Cgroup, Join};
@@ -44,6 +45,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) host: &'a Host,
     /// Where they run.
     pub(crate) place: Place<'a>,
+    /// The lock of the operation that they are a part of.
+    pub(crate) lock: &'a Lock,
 }
 
 /// Where hooks run.
@@ -77,7 +80,7 @@ impl Spawn for Launcher<'_> {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
                 let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
-                plan.and_then(|plan| start(&plan, None, None, &stdio))
+                plan.and_then(|plan| self.start(&plan, None, None, &stdio))
             }
             Place::Container(inside) => self.start_inside(hook, inside, &stdio),
             Place::Program(start) => start(hook, stdio),
@@ -95,25 +98,29 @@ impl Launcher<'_> {
         let cgroup_files = join.as_ref().map_or(0, |join| join.files().len());
         let (namespaces, pid) = (inside.namespaces, inside.pid);
         let place = HookPlace::Container { namespaces, pid, cgroup_files };
-        start(&compile_hook(hook, self.host, place)?, join.as_ref(), Some(inside.process), stdio)
+        self.start(&compile_hook(hook, self.host, place)?, join.as_ref(), Some(inside.process), stdio)
     }
-}
 
-fn start(
-    plan: &Plan,
-    join: Option<&Join>,
-    process: Option<BorrowedFd<'_>>,
-    stdio: &[OwnedFd; 3],
-) -> Result<Started> {
-    let presets = Presets::open(plan, Sources { process, ..Sources::default() })?;
-    let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
-    let mut stub = Launch { plan, presets: &presets, join, standard: &standard, fault: None }.begin()?;
-    match serve(&mut Alone { stub: &mut stub, plan }) {
-        Ok(End::Executed) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
-        other => {
-            stub.destroy();
-            other?;
-            Err(launch::lost())
+    fn start(
+        &self,
+        plan: &Plan,
+        join: Option<&Join>,
+        process: Option<BorrowedFd<'_>>,
+        stdio: &[OwnedFd; 3],
+    ) -> Result<Started> {
+        let presets = Presets::open(plan, Sources { process, ..Sources::default() })?;
+        let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
+        let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
+        let mut stub = self.lock.launch(launch)?;
+        let ended = serve(&mut Alone { stub: &mut stub, plan });
+        match (ended, self.lock.helping(stub.pid)) {
+            (Ok(End::Executed), Ok(())) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
+            (ended, recorded) => {
+                stub.destroy();
+                ended?;
+                recorded?;
+                Err(launch::lost())
+            }
         }
     }
 }

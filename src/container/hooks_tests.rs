@@ -20,10 +20,37 @@ fn shell(script: &str) -> Hook {
     Hook { path: "/bin/sh".into(), args: ["sh", "-c", script].map(String::from).to_vec(), ..Hook::default() }
 }
 
-fn on_host(directory: &'static str) -> Launcher<'static> {
-    static HOST: std::sync::OnceLock<Host> = std::sync::OnceLock::new();
-    let host = HOST.get_or_init(|| Host::detect().unwrap());
-    Launcher { host, place: Place::Host(Path::new(directory)) }
+/// An operation on a container that is nothing but a directory, and the processes that it has started.
+struct Operation {
+    place: &'static str,
+    state: std::path::PathBuf,
+    lock: Lock,
+    pids: std::cell::RefCell<Vec<i32>>,
+}
+
+impl Spawn for Operation {
+    fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String> {
+        static HOST: std::sync::OnceLock<Host> = std::sync::OnceLock::new();
+        let host = HOST.get_or_init(|| Host::detect().unwrap());
+        let launcher = Launcher { host, place: Place::Host(Path::new(self.place)), lock: &self.lock };
+        let started = launcher.spawn(hook, stdio)?;
+        self.pids.borrow_mut().push(started.pid);
+        Ok(started)
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.state);
+    }
+}
+
+fn on_host(place: &'static str) -> Operation {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let state = tempfile_dir(&format!("hook-state-{n}"));
+    let lock = Lock::take(std::fs::File::open(&state).unwrap(), "box", false).unwrap();
+    Operation { place, state, lock, pids: Vec::new().into() }
 }
 
 fn run_here(kind: Kind, hooks: &[Hook]) -> Result<()> {
@@ -169,28 +196,19 @@ fn run_all_goes_on_after_a_failure() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-/// Remembers which processes it has started.
-struct Remembering(Launcher<'static>, std::cell::RefCell<Vec<i32>>);
-
-impl Spawn for Remembering {
-    fn spawn(&self, hook: &Hook, stdio: [OwnedFd; 3]) -> Result<Started, String> {
-        let started = self.0.spawn(hook, stdio)?;
-        self.1.borrow_mut().push(started.pid);
-        Ok(started)
-    }
-}
-
 #[test]
 fn every_hook_is_reaped() {
-    let place = Remembering(on_host("/"), Vec::new().into());
+    let place = on_host("/");
     let mut slow = shell("sleep 60");
     slow.timeout = Some(1);
     for hook in [shell("exit 0"), shell("exit 1"), slow] {
         let _ = run(Kind::Prestart, &[hook], &state(Status::Creating), &place);
     }
-    let pids = place.1.into_inner();
+    let pids = place.pids.borrow().clone();
     assert_eq!(pids.len(), 3);
+    let recorded = std::fs::read_to_string(place.state.join("helpers")).unwrap();
     for pid in pids {
+        assert!(recorded.lines().any(|line| line.starts_with(&format!("{pid} "))), "{pid} in {recorded}");
         // EINVAL: a thread has the number by now.
         let error = sys::process::pidfd_open(pid).unwrap_err();
         assert!(matches!(error, Errno::ESRCH | Errno::EINVAL), "{error}");

@@ -112,6 +112,7 @@ impl Presence {
 pub(super) struct Stat {
     state: u8,
     pub(super) parent: i32,
+    pub(super) group: i32,
     flags: u64,
     threads: u64,
     start_time: u64,
@@ -126,6 +127,11 @@ impl Stat {
             b'Z' | b'X' | b'x' => sys::process::poll_in(pidfd, 0).unwrap_or(true),
             _ => self.is_exiting(),
         }
+    }
+
+    /// Whether a signal or a tracer has stopped it.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.state, b'T' | b't')
     }
 
     fn is_exiting(&self) -> bool {
@@ -152,11 +158,11 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     // proc_pid_stat(5) numbers from 1, and the state is field 3.
     let state = *fields.next()?.as_bytes().first()?;
     let mut number = |further: usize| fields.nth(further).and_then(|field| field.parse::<u64>().ok());
-    let parent = number(0)? as i32;
-    let flags = number(9 - 5)?;
+    let (parent, group) = (number(0)? as i32, number(0)? as i32);
+    let flags = number(9 - 6)?;
     let threads = number(20 - 10)?;
     let start_time = number(22 - 21)?;
-    Some(Stat { state, parent, flags, threads, start_time })
+    Some(Stat { state, parent, group, flags, threads, start_time })
 }
 
 /// The boot's id, without the line's end; read once, as no process outlives its boot.
@@ -180,7 +186,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_confuse() {
         let text = b"42 (a) S 1 (b)) R 1 2 3 4 5 64 7 8 9 10 11 12 13 14 15 16 7 18 4711 20 21\n";
-        let expected = Stat { state: b'R', parent: 1, flags: 64, threads: 7, start_time: 4711 };
+        let expected = Stat { state: b'R', parent: 1, group: 2, flags: 64, threads: 7, start_time: 4711 };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat(b"42 (x"), None);
         assert_eq!(parse_stat(b"42 (x) S 1 2"), None);

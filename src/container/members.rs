@@ -1,5 +1,6 @@
 //! The container's processes, as its cgroup knows them.
 
+use super::liveness::Presence;
 use super::store::Record;
 use super::{Container, Signal, Status, population, scope};
 use crate::cgroup::{Cgroup, Controller, FreezerState};
@@ -13,6 +14,10 @@ use std::time::{Duration, Instant};
 
 /// How long the processes of a cgroup may take to die or to stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a signal may take to reach every process of a cgroup whose processes fork meanwhile.
+const AT_ONCE: Duration = Duration::from_millis(300);
+/// How many processes are held at once: the caller may have few descriptors.
+const BATCH: usize = 128;
 /// How long a cgroup in which nobody was left is waited for before it is looked at again.
 const REJOIN: Duration = Duration::from_millis(100);
 
@@ -147,12 +152,33 @@ fn wrong_state(text: &'static str) -> Error {
     Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
 }
 
-/// Sends a signal to every process in the cgroup; whether there was anybody.
+/// Sends a signal to every process in the cgroup; whether there was any. SIGKILL reaches also those which are forked
+/// meanwhile.
 pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
     match cgroup(record) {
+        Some(cgroup) if signal == Signal::KILL => {
+            let any = !cgroup.processes()?.is_empty();
+            match cgroup.kill(AT_ONCE) {
+                // They have the signal, and hang in the kernel.
+                Err(e) if e.kind() == ErrorKind::TimedOut => Ok(any),
+                done => done.map(|()| any),
+            }
+        }
         Some(cgroup) => Ok(cgroup.signal(signal.number())? > 0),
         None => signal_without_cgroup(record, signal),
     }
+}
+
+/// Sends SIGKILL to the init process and to every other that can be found, as far as that is possible, and waits for
+/// none. Needs no lock.
+pub(super) fn end(record: &Record) {
+    if let Some(pidfd) = record.presence().ok().and_then(Presence::alive) {
+        let _ = sys::process::pidfd_send_signal(&pidfd, libc::SIGKILL);
+    }
+    if let Some(cgroup) = cgroup(record) {
+        let _ = cgroup.kill(Duration::ZERO);
+    }
+    thaw(record);
 }
 
 /// All but init, which the caller signals itself.
@@ -160,20 +186,21 @@ fn signal_without_cgroup(record: &Record, signal: Signal) -> Result<bool> {
     if !record.own_pid_namespace || record.presence()?.alive().is_none() {
         return Ok(false);
     }
-    let held: Vec<(i32, OwnedFd)> = population::of_namespace(record.init.pid)?
-        .into_iter()
-        .filter(|pid| *pid != record.init.pid)
-        .filter_map(|pid| Some((pid, sys::process::pidfd_open(pid).ok()?)))
-        .collect();
-    // A pid counts only if it is there still (or again) after its pidfd was opened.
-    let now = if held.is_empty() { Vec::new() } else { population::of_namespace(record.init.pid)? };
-    for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
-        match sys::process::pidfd_send_signal(pidfd, signal.number()) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(e) => return Err(Error::sys(Phase::Lifecycle, "signal process", e).on(pid.to_string())),
+    let mut pids = population::of_namespace(record.init.pid)?;
+    pids.retain(|pid| *pid != record.init.pid);
+    for some in pids.chunks(BATCH) {
+        let held: Vec<(i32, OwnedFd)> =
+            some.iter().filter_map(|pid| Some((*pid, sys::process::pidfd_open(*pid).ok()?))).collect();
+        // A pid counts only if it is there still (or again) after its pidfd was opened.
+        let now = population::of_namespace(record.init.pid)?;
+        for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
+            match sys::process::pidfd_send_signal(pidfd, signal.number()) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(e) => return Err(Error::sys(Phase::Lifecycle, "signal process", e).on(pid.to_string())),
+            }
         }
     }
-    Ok(!held.is_empty())
+    Ok(!pids.is_empty())
 }
 
 /// What is to be said where processes are signalled or killed that nobody can find.
@@ -206,12 +233,10 @@ fn is_freezing(record: &Record) -> bool {
     !record.cgroup.is_empty() && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Freezing))
 }
 
-/// Lets what was killed while it was frozen die.
+/// Lets what was killed while it was frozen die, also where the container has frozen a part of itself. Waits for nothing.
 pub(super) fn thaw(record: &Record) {
-    if is_frozen(record)
-        && let Some(cgroup) = cgroup(record)
-    {
-        let _ = cgroup.thaw();
+    if let Some(cgroup) = cgroup(record) {
+        cgroup.release();
     }
 }
 
@@ -221,7 +246,7 @@ pub(super) fn remove(record: &Record, alone: bool) -> Result<()> {
     let Some(cgroup) = cgroup(record) else { return Ok(()) };
     if alone {
         scope::stop(record)?;
-        if cgroup.remove().is_ok() {
+        if cgroup.remove_within(REJOIN).is_ok() {
             return Ok(());
         }
     }

@@ -3,6 +3,7 @@
 //! The host side opens what is bound; a launched stub joins the container's namespaces, makes the mount points
 //! below the container's root, attaches, and ends. Nothing of the calling process is changed.
 
+use super::lock::Lock;
 use super::members;
 use super::store::Record;
 use super::{Container, Status};
@@ -25,7 +26,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidConfig`] and [`ErrorKind::Unsupported`] (a cgroup, a root
     /// that was not pivoted) with the place in `/mounts`; those of the system.
     pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let (record, init) = self.with_root()?;
         let mut spec = self.spec()?;
         spec.mounts = mounts.to_vec();
@@ -42,12 +43,12 @@ impl Container {
         let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
         let host = Host::for_joining(&Process::default())?;
         let plan = compile_mounts(&bundle, &host, namespaces)?;
-        change(&plan, &init).map_err(|stopped| {
+        change(&plan, &init, &lock).map_err(|stopped| {
             let done: Vec<&str> =
                 mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
             let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
                 .map_err(Stopped::from)
-                .and_then(|plan| change(&plan, &init));
+                .and_then(|plan| change(&plan, &init, &lock));
             if let Err(again) = undone {
                 self.runtime.warn(&again.error);
             }
@@ -63,13 +64,13 @@ impl Container {
     /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidArgument`] for a destination that is relative or the root;
     /// `EINVAL` where nothing is mounted.
     pub fn remove_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let (record, init) = self.with_root()?;
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         let spec = self.spec()?;
         let namespaces = members::namespaces(&record, super::create::namespaces(&spec));
         let host = Host::for_joining(&Process::default())?;
-        Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init)?)
+        Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
     }
 
     /// The record and the init process of a container that has a root of its own.
@@ -89,8 +90,9 @@ impl Container {
 }
 
 /// Launches the process that does it, and waits for its end.
-fn change(plan: &Plan, init: &OwnedFd) -> Result<(), Stopped> {
-    launch::run(plan, Sources { process: Some(init.as_fd()), ..Sources::default() }, None)
+fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), Stopped> {
+    let sources = Sources { process: Some(init.as_fd()), ..Sources::default() };
+    launch::run(plan, sources, None, |launch| lock.launch(launch))
 }
 
 /// The destinations of the new mounts before a line of the plan.

@@ -5,19 +5,16 @@ use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 /// The processes of `init`'s pid namespace and those below it, sorted. Those which the caller may not
 /// look at are left out: they are not his.
 pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
     let failed = |e| Error::sys(Phase::Lifecycle, "list the processes below", e).on("/proc");
     let Some(ours) = namespace(init) else { return Ok(Vec::new()) };
-    let proc =
-        sys::fs::openat(sys::fs::cwd(), c"/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0).map_err(failed)?;
     let mut found = BTreeSet::new();
     let mut others = Vec::new();
-    for entry in nix::dir::Dir::from_fd(proc).map_err(failed)?.iter() {
-        let name = entry.map_err(failed)?;
-        let Some(pid) = name.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()) else { continue };
+    for pid in all().map_err(failed)? {
         if namespace(pid) == Some(ours) {
             found.insert(pid);
         } else if let Ok(Some(parent)) = parent(pid) {
@@ -32,6 +29,24 @@ pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
             return Ok(found.into_iter().collect());
         }
     }
+}
+
+/// The processes of a process group but its leader, each held by its pidfd; those which are there when it is asked.
+pub(super) fn of_group(leader: i32) -> Vec<OwnedFd> {
+    let is_member = |pid: i32| liveness::stat(pid).is_ok_and(|stat| stat.is_some_and(|s| s.group == leader));
+    let found = all().unwrap_or_default().into_iter().filter(|pid| *pid != leader && is_member(*pid));
+    // A pid counts only if it is of the group still (or again) after its pidfd was opened.
+    found.filter_map(|pid| sys::process::pidfd_open(pid).ok().filter(|_| is_member(pid))).collect()
+}
+
+/// Every process that `/proc` shows.
+fn all() -> Result<Vec<i32>, Errno> {
+    let proc = sys::fs::openat(sys::fs::cwd(), c"/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
+    let mut found = Vec::new();
+    for entry in nix::dir::Dir::from_fd(proc)?.iter() {
+        found.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(found)
 }
 
 /// The device and inode of a process's pid namespace; `None` once it has gone, or where it is not to

@@ -74,6 +74,21 @@ impl Runtime {
         &self.permissions
     }
 
+    /// Declares that the calling process does one operation at a time and nothing else, as a command does: it may be
+    /// killed to end an operation.
+    ///
+    /// [`delete`](Container::delete) with `force` ends an operation that is under way on the container and does not
+    /// end by itself, whatever it waits for: a hook, criu(8), a process of the library's that the container has
+    /// stopped. It kills these helpers, whereupon the operation fails and is undone. Where that is not enough (the
+    /// process itself was stopped, or waits in the kernel), a process that has made this declaration is killed; what it
+    /// has left is removed as after any crash. Without the declaration no caller of the library is ever killed: `delete`
+    /// waits for it as every operation does, for ten seconds, and fails with [`ErrorKind::Busy`] then.
+    #[must_use]
+    pub fn dedicated_process(mut self) -> Self {
+        self.root = Arc::new(Root { path: self.root.path.clone(), dedicated: true });
+        self
+    }
+
     /// Makes one step of the init stub fail with `EIO`, for tests of what is done about it: the line
     /// of this number, from 0, of the container's [`Plan`](crate::plan::Plan).
     #[must_use]

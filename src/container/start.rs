@@ -4,6 +4,7 @@ use super::create::{Until, pid_inside};
 use super::exec::start_hook;
 use super::hooks::{self, Kind, Launcher, Place, Started};
 use super::listener::Agent;
+use super::lock::Lock;
 use super::store::{Record, Stage};
 use super::{Container, Status, alive_status_by};
 use crate::bundle::spec::Hook;
@@ -27,7 +28,7 @@ impl Container {
     /// [`ErrorKind::WrongState`]; [`ErrorKind::Exec`] with the program's name and the errno;
     /// [`ErrorKind::Hook`], after which the container is stopped.
     pub fn start(&self) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
         let Some((pidfd, letter)) = record.alive()? else { return Err(cannot(Status::Stopped)) };
         match alive_status_by(&record, letter) {
@@ -46,7 +47,7 @@ impl Container {
                 self.directory.read_kept()?.and_then(|(_, kept)| kept.policy().and_then(Policy::decode));
             let policy = kept.unwrap_or_else(|| Policy::of(spec, None));
             // A failing hook stops the container.
-            let done = self.start_container_hooks(&record, spec, pidfd.as_fd(), &policy);
+            let done = self.start_container_hooks(&record, spec, pidfd.as_fd(), &policy, &lock);
             done.inspect_err(|_| stop(&pidfd))?;
         }
         if !self.release(&record, agent, &pidfd)? {
@@ -58,7 +59,7 @@ impl Container {
         record.stage = Stage::Started;
         self.directory.write(&record)?;
         match spec.filter(|_| record.poststart) {
-            Some(spec) => self.poststart_hooks(&record, &spec, &pidfd),
+            Some(spec) => self.poststart_hooks(&record, &spec, &pidfd, &lock),
             None => Ok(()),
         }
     }
@@ -139,6 +140,7 @@ impl Container {
         spec: &Spec,
         init: BorrowedFd<'_>,
         policy: &Policy,
+        lock: &Lock,
     ) -> Result<()> {
         let mut state = self.describe(record.clone(), Status::Created);
         state.pid = pid_inside(record.init.pid)?;
@@ -148,16 +150,22 @@ impl Container {
             let started = start_hook(self, record, init, policy.clone(), &process, hook, stdio)?;
             Ok(Started { pid: started.pid, pidfd: started.pidfd })
         };
-        let place = Launcher { host: &host, place: Place::Program(&start) };
+        let place = Launcher { host: &host, place: Place::Program(&start), lock };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
         hooks::run(Kind::StartContainer, hooks, &state, &place)
     }
 
     /// A failing hook stops the container.
-    pub(super) fn poststart_hooks(&self, record: &Record, spec: &Spec, pidfd: &OwnedFd) -> Result<()> {
+    pub(super) fn poststart_hooks(
+        &self,
+        record: &Record,
+        spec: &Spec,
+        pidfd: &OwnedFd,
+        lock: &Lock,
+    ) -> Result<()> {
         let state = self.describe(record.clone(), Status::Running);
         let host = Host::detect()?;
-        let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
+        let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
     }

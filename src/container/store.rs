@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `state.json` | before the first resource is made, then extended at each change of phase | [`Record`]s, the last of which counts, and the configuration as it was read |
 //! | `start.sock` | by the launcher | the waiting init process listens here for `start` |
+//! | `helpers` | by operations | which processes act for them, see [`helpers`] |
 //!
 //! Every prefix of that sequence means something. No `state.json`, or a part of one record: nothing
 //! else was made yet. A record without a process: a `create` is under way as long as somebody holds
@@ -15,9 +16,9 @@ mod record;
 use record::FORMAT;
 pub(crate) use record::{PlanOptions, Record, Stage};
 
-use super::journal;
 use super::lock::Lock;
 use super::trust::{self, Entries};
+use super::{helpers, journal};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -35,6 +36,10 @@ const START_NAME: &str = "start.sock";
 #[derive(Debug)]
 pub(crate) struct Root {
     pub(crate) path: PathBuf,
+    /// The calling process does one operation at a time and nothing else: see [`Runtime::dedicated_process`].
+    ///
+    /// [`Runtime::dedicated_process`]: super::Runtime::dedicated_process
+    pub(crate) dedicated: bool,
 }
 
 /// A state root that is open, and trusted.
@@ -48,7 +53,7 @@ impl Root {
     /// Names the directory, which is made with the first container.
     pub(crate) fn new(path: PathBuf) -> Result<Self> {
         if path.is_absolute() {
-            return Ok(Self { path });
+            return Ok(Self { path, dedicated: false });
         }
         Err(Error::new(ErrorKind::InvalidArgument, Phase::State, "state root must be an absolute path")
             .on(format!("{}", path.display())))
@@ -114,7 +119,7 @@ impl Root {
     /// Opens the directory of a container that [`scan`](Self::scan) has found, if it is one and still there.
     pub(crate) fn directory(root: &Arc<Opened>, id: &str) -> Result<Option<Directory>> {
         let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
-        Directory::at(Arc::clone(root), name, id)
+        Directory::at(Arc::clone(root), name, id, false)
     }
 
     /// The ids of all containers, sorted, with the directory that they are in.
@@ -144,6 +149,7 @@ pub(crate) struct Directory {
     name: CString,
     root: Arc<Opened>,
     fd: OwnedFd,
+    dedicated: bool,
 }
 
 impl AsFd for Directory {
@@ -173,11 +179,11 @@ impl Directory {
             }
             Err(e) => return Err(state_error("mkdir", e, id)),
         }
-        let directory =
-            Self::at(Arc::new(opened), name, id).and_then(|found| found.ok_or_else(|| removed(id)))?;
+        let directory = Self::at(Arc::new(opened), name, id, root.dedicated)
+            .and_then(|found| found.ok_or_else(|| removed(id)))?;
         // Somebody may have found the empty directory, and hold its lock to look into it or to
         // remove it: in the latter case the first file cannot be made any more.
-        let lock = Lock::take(&directory.fd, id)?;
+        let lock = Lock::take(&directory.fd, id, root.dedicated)?;
         Ok((directory, lock))
     }
 
@@ -189,12 +195,14 @@ impl Directory {
         super::id::validate(id)?;
         let name = CString::new(id).map_err(|_| state_error("open", Errno::EINVAL, id))?;
         match root.open()? {
-            Some(opened) => Self::at(Arc::new(opened), name, id)?.ok_or_else(|| not_found(id)),
+            Some(opened) => {
+                Self::at(Arc::new(opened), name, id, root.dedicated)?.ok_or_else(|| not_found(id))
+            }
             None => Err(not_found(id)),
         }
     }
 
-    fn at(root: Arc<Opened>, name: CString, id: &str) -> Result<Option<Self>> {
+    fn at(root: Arc<Opened>, name: CString, id: &str, dedicated: bool) -> Result<Option<Self>> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         match sys::fs::openat(&root.fd, &name, flags, 0) {
             Ok(fd) => {
@@ -202,7 +210,7 @@ impl Directory {
                 if root.entries == Entries::OfOthersToo {
                     trust::require(&fd, Phase::State, "state directory of container", Path::new(id))?;
                 }
-                Ok(Some(Self { id: id.to_owned(), name, root, fd }))
+                Ok(Some(Self { id: id.to_owned(), name, root, fd, dedicated }))
             }
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
             Err(e) => Err(state_error("open", e, id)),
@@ -216,7 +224,12 @@ impl Directory {
 
     /// Locks the directory for one operation, waiting a little while another one is under way.
     pub(crate) fn lock(&self) -> Result<Lock> {
-        Lock::take(&self.fd, &self.id)
+        Lock::take(&self.fd, &self.id, self.dedicated)
+    }
+
+    /// Whether the calling process may be killed for a lock that it holds.
+    pub(super) fn is_dedicated(&self) -> bool {
+        self.dedicated
     }
 
     /// Whether another operation is under way.
@@ -324,6 +337,7 @@ impl Directory {
         }
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
         if gone(sys::fs::unlinkat(&self.fd, START, 0))
+            && gone(sys::fs::unlinkat(&self.fd, helpers::FILE, 0))
             && gone(sys::fs::unlinkat(&self.fd, STATE, 0))
             && gone(sys::fs::unlinkat(&self.root.fd, &self.name, libc::AT_REMOVEDIR))
         {

@@ -88,7 +88,9 @@ impl Making<'_> {
         }
         let Some(stub) = &self.stub else { return Err(lost()) };
         let mut state = self.container.describe(self.record.clone(), Status::Creating);
-        let run = |state: &State, place| hooks::run(kind, hooks, state, &Launcher { host: self.host, place });
+        let run = |state: &State, place| {
+            hooks::run(kind, hooks, state, &Launcher { host: self.host, place, lock: &self.lock })
+        };
         match kind {
             Kind::Prestart | Kind::CreateRuntime | Kind::Poststart | Kind::Poststop => {
                 run(&state, Place::Host(&self.bundle.path))
@@ -113,7 +115,7 @@ impl Making<'_> {
             Kind::StartContainer => {
                 let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines()));
                 let (record, init) = (&self.record, stub.pidfd.as_fd());
-                self.container.start_container_hooks(record, &self.bundle.spec, init, &policy)
+                self.container.start_container_hooks(record, &self.bundle.spec, init, &policy, &self.lock)
             }
         }
     }

@@ -177,7 +177,7 @@ impl Launch<'_> {
         let spawned = spawn::spawn(&Request {
             namespaces: NamespaceFlags::new(namespaces).map_err(|e| error("clone3", e))?,
             cgroup: self.join.and_then(Join::directory),
-            program,
+            program: program.as_fd(),
             args: &[c"orlop-init", &fd, &length],
             stdio: self.standard.descriptors(),
             keep: &keep,
@@ -271,6 +271,11 @@ impl Stub {
         process::is_child(&pidfd).map_err(failed("waitid"))?;
         (self.pid, self.pidfd) = (pid, pidfd);
         Ok(())
+    }
+
+    /// Whether it is the second of two processes.
+    pub(crate) fn is_second(&self) -> bool {
+        self.successor() == self.pid
     }
 
     /// The number of the second process; 0 if there is none yet.
@@ -404,11 +409,17 @@ impl HostSide for Alone<'_> {
     }
 }
 
-/// Launches a plan that ends by itself, without a turn of the host side's, and waits for its end.
-pub(crate) fn run(plan: &Plan, sources: Sources<'_>, fault: Option<u16>) -> Result<(), Stopped> {
+/// Launches a plan that ends by itself, without a turn of the host side's but mounts, and waits for its end. `begin` is
+/// [`Launch::begin`], or does it and more.
+pub(crate) fn run(
+    plan: &Plan,
+    sources: Sources<'_>,
+    fault: Option<u16>,
+    begin: impl FnOnce(Launch<'_>) -> Result<Stub>,
+) -> Result<(), Stopped> {
     let presets = Presets::open(plan, sources)?;
     let standard = Standard::null()?;
-    let mut stub = Launch { plan, presets: &presets, join: None, standard: &standard, fault }.begin()?;
+    let mut stub = begin(Launch { plan, presets: &presets, join: None, standard: &standard, fault })?;
     let end = serve(&mut Alone { stub: &mut stub, plan });
     // It has ended, or is about to.
     stub.destroy();

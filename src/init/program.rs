@@ -1,37 +1,89 @@
-//! The init stub as a file to execute: a sealed memfd, made once a process.
+//! The init stub as a file to execute, which no container can change.
+//!
+//! `/proc/PID/exe` of every process that waits in the stub is this file, and a container may keep it open for longer than
+//! anything executes it. So it is not enough that a program which runs cannot be written to (`ETXTBSY`):
+//!
+//! 1. a sealed memfd, one for the process's life;
+//! 2. where executable memory files are forbidden (`vm.memfd_noexec=2`), a file on a tmpfs that is attached nowhere,
+//!    read-only as a file system and as a mount, one for the process's life too;
+//! 3. where the caller may not make file systems either, an unlinked file for each launch: what a container makes of its
+//!    own is executed by nothing else. It can change what its own first process executes if that one stays in the stub
+//!    (`--init`) and the kernel does not protect running programs (6.11 and 6.12).
 
-use crate::sys::fs::{cwd, openat, write_all};
+use crate::sys::fs::{cwd, is_open_for_writing, openat, unlinkat, write_all};
 use crate::sys::memfd::{SEAL_ALL, memfd_create, seal};
+use crate::sys::mount::{self, MountAttr, attr};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
+use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
-static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
+static SHARED: Mutex<Option<Program>> = Mutex::new(None);
 const MFD_EXEC: u32 = 0x10;
 const F_SEAL_EXEC: i32 = 0x20;
+/// Nothing may read or write it, not even through `/proc/PID/exe`.
+const EXECUTE_ONLY: u32 = 0o111;
+/// How often it is tried to have a file to oneself that another thread's child may hold open for an instant, and how long
+/// that takes each time.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The stub's size in bytes.
 pub fn size() -> usize {
     STUB.len()
 }
 
-/// The stub's descriptor, shared by all threads of the process.
-///
-/// `/proc/PID/exe` of every process that waits in the stub is this memory, which cannot be written
-/// to: nothing of the host's can be overwritten through it.
-pub(crate) fn program() -> Result<BorrowedFd<'static>> {
-    if let Some(fd) = PROGRAM.get() {
-        return Ok(fd.as_fd());
+/// A file that holds the stub, for one launch or more.
+#[derive(Clone, Debug)]
+pub(crate) struct Program(Arc<OwnedFd>);
+
+impl AsFd for Program {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
-    let fd = match sealed() {
-        Ok(fd) => fd,
+}
+
+impl Program {
+    /// Whether it can be executed still: before Linux 6.3 no seal keeps a container's root from changing the mode.
+    fn is_executable(&self) -> bool {
+        fstat(&self.0).is_ok_and(|stat| stat.st_mode & 0o777 & EXECUTE_ONLY == EXECUTE_ONLY)
+    }
+}
+
+/// The stub to execute. All threads of the process share one that cannot be changed.
+pub(crate) fn program() -> Result<Program> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = shared.as_ref().filter(|program| program.is_executable()) {
+        return Ok(program.clone());
+    }
+    let (file, lasts) = make()?;
+    let program = Program(Arc::new(file));
+    *shared = lasts.then(|| program.clone());
+    Ok(program)
+}
+
+/// A file, and whether it can never change.
+fn make() -> Result<(OwnedFd, bool)> {
+    let failed = |call: &'static str| move |errno| Error::sys(Phase::Launch, call, errno);
+    match sealed() {
+        Ok(file) => return Ok((file, true)),
         // vm.memfd_noexec=2, or a security module that forbids executable memory files.
-        Err(Errno::EACCES | Errno::EPERM) => unlinked()?,
-        Err(errno) => return Err(Error::sys(Phase::Launch, "memfd_create of the init stub", errno)),
-    };
-    Ok(PROGRAM.get_or_init(|| fd).as_fd())
+        Err(Errno::EACCES | Errno::EPERM) => {}
+        Err(errno) => return Err(failed("memfd_create of the init stub")(errno)),
+    }
+    match read_only() {
+        Ok(file) => Ok((file, true)),
+        // Not allowed, or not known: by an old kernel or by a filter of system calls.
+        Err(Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENODEV | Errno::EINVAL) => {
+            unlinked().map(|file| (file, false))
+        }
+        Err(errno) => Err(failed("make a read-only file system for the init stub")(errno)),
+    }
 }
 
 fn sealed() -> Result<OwnedFd, Errno> {
@@ -48,9 +100,49 @@ fn sealed() -> Result<OwnedFd, Errno> {
     Ok(fd)
 }
 
-/// Nobody may read or write it, not even through `/proc/PID/exe`.
 fn execute_only(fd: impl AsFd) -> Result<(), Errno> {
-    nix::sys::stat::fchmod(fd.as_fd(), nix::sys::stat::Mode::from_bits_truncate(0o111))
+    fchmod(fd.as_fd(), Mode::from_bits_truncate(EXECUTE_ONLY))
+}
+
+/// A file on a file system of its own, which is read-only for good: only this function has ever held a way to change
+/// that, the context.
+fn read_only() -> Result<OwnedFd, Errno> {
+    let context = mount::fsopen(c"tmpfs")?;
+    for (key, value) in [(c"size", c"128k"), (c"nr_inodes", c"4"), (c"mode", c"0700")] {
+        mount::fsconfig(&context, key, Some(value))?;
+    }
+    mount::fsconfig_create(&context)?;
+    let root = mount::fsmount(&context, attr::NOSUID | attr::NODEV)?;
+    let writer = openat(&root, c"orlop-init", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o500)?;
+    write_all(&writer, STUB)?;
+    execute_only(&writer)?;
+    // Of two names the one that it is opened by goes: its process is told from a program of the container's by that. A
+    // file without any name would keep the file system from becoming read-only.
+    nix::unistd::linkat(&root, c"orlop-init", &root, c"kept", nix::fcntl::AtFlags::empty())?;
+    let file = openat(&root, c"orlop-init", libc::O_PATH | libc::O_NOFOLLOW, 0)?;
+    unlinkat(&root, c"orlop-init", 0)?;
+    drop(writer);
+    mount::fsconfig(&context, c"ro", None)?;
+    alone(|| mount::fsconfig_reconfigure(&context))?;
+    let attributes = MountAttr { set: attr::RDONLY, ..MountAttr::default() };
+    alone(|| mount::mount_setattr(&root, false, &attributes))?;
+    match openat(&root, c"kept", libc::O_RDWR, 0) {
+        Err(Errno::EROFS) => Ok(file),
+        // The kernel has agreed to all of it.
+        _ => Err(Errno::EIO),
+    }
+}
+
+/// Does what is refused with `EBUSY` while the file is open for writing: a child that another thread makes just now has
+/// a copy of every descriptor until it executes its program.
+fn alone(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 1..TRIES {
+        match act() {
+            Err(Errno::EBUSY) => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    act()
 }
 
 /// A file without a name, open for reading only, in the first directory that allows execution.
@@ -67,17 +159,108 @@ fn unlinked() -> Result<OwnedFd> {
     ))
 }
 
-fn unlinked_in(directory: &std::ffi::CStr) -> Result<OwnedFd, Errno> {
-    if nix::sys::statvfs::statvfs(directory)?.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC) {
+fn unlinked_in(directory: &CStr) -> Result<OwnedFd, Errno> {
+    if statvfs(directory)?.flags().contains(FsFlags::ST_NOEXEC) {
         return Err(Errno::EACCES);
     }
     let writer = openat(cwd(), directory, libc::O_TMPFILE | libc::O_RDWR, 0o500)?;
     write_all(&writer, STUB)?;
-    let path =
-        std::ffi::CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
+    let path = CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd())).map_err(|_| Errno::EINVAL)?;
     let reader = openat(cwd(), &path, libc::O_RDONLY, 0)?;
     execute_only(&reader)?;
-    // Closing the writer: a file that is open for writing cannot be executed.
+    // A file that is open for writing cannot be executed.
     drop(writer);
+    alone(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) })?;
     Ok(reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process;
+    use crate::sys::spawn::{Request, spawn};
+
+    /// Tries to change a file by every descriptor of it that can be had.
+    fn refuses_changes(file: &OwnedFd) {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let options = || std::fs::OpenOptions::new();
+        for opened in [options().write(true).open(&path), options().read(true).write(true).open(&path)] {
+            let Ok(opened) = opened else { continue };
+            assert!(nix::sys::uio::pwrite(&opened, b"x", 0).is_err());
+            assert!(opened.set_len(1).is_err());
+        }
+        assert!(options().write(true).truncate(true).open(&path).is_err());
+        let content = std::fs::read(&path);
+        assert!(content.map_or_else(|e| e.kind() == std::io::ErrorKind::PermissionDenied, |c| c == STUB));
+    }
+
+    fn exit_code(file: &OwnedFd) -> process::Exit {
+        let request = Request {
+            namespaces: crate::sys::namespace::NamespaceFlags::new(0).unwrap(),
+            cgroup: None,
+            program: file.as_fd(),
+            // Without a plan it ends at once.
+            args: &[c"orlop-init"],
+            stdio: [None; 3],
+            keep: &[],
+            preserve: 0,
+        };
+        let spawned = spawn(&request).unwrap();
+        process::wait(&spawned.pidfd, true).unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_executed_and_none_is_changed() {
+        let sealed = sealed().unwrap();
+        let usual = exit_code(&sealed);
+        refuses_changes(&sealed);
+        match read_only() {
+            Ok(file) => {
+                refuses_changes(&file);
+                assert_eq!(exit_code(&file), usual);
+                let link =
+                    nix::fcntl::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str()).unwrap();
+                assert!(link.as_encoded_bytes().ends_with(b" (deleted)"), "{link:?}");
+            }
+            Err(e) => println!("skipped: may not make a file system: {e}"),
+        }
+        let (one, other) = (unlinked().unwrap(), unlinked().unwrap());
+        assert_ne!(fstat(&one).unwrap().st_ino, fstat(&other).unwrap().st_ino, "one for each launch");
+        assert_eq!(exit_code(&one), usual);
+    }
+
+    #[test]
+    fn what_is_no_longer_executable_is_made_anew() {
+        // As on a kernel without the seal.
+        let file = memfd_create(c"test", libc::MFD_ALLOW_SEALING).unwrap();
+        let program = Program(Arc::new(file));
+        execute_only(&program).unwrap();
+        assert!(program.is_executable());
+        fchmod(program.as_fd(), Mode::from_bits_truncate(0o100)).unwrap();
+        assert!(!program.is_executable());
+        *SHARED.lock().unwrap() = Some(program.clone());
+        let again = super::program().unwrap();
+        assert!(again.is_executable());
+        assert_ne!(fstat(&again).unwrap().st_ino, fstat(&program).unwrap().st_ino);
+    }
+
+    /// As a child of another thread has it until it executes its program.
+    #[test]
+    fn a_file_that_is_open_for_writing_elsewhere_is_waited_for() {
+        let writer = openat(cwd(), c"/tmp", libc::O_TMPFILE | libc::O_RDWR, 0o500).unwrap();
+        let path = CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+        let reader = openat(cwd(), &path, libc::O_RDONLY, 0).unwrap();
+        let settled = || alone(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) });
+        assert!(is_open_for_writing(&reader));
+        assert_eq!(settled(), Err(Errno::EBUSY), "it has an end");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(10 * PAUSE);
+                drop(writer);
+            });
+            assert_eq!(settled(), Ok(()));
+        });
+        assert!(!is_open_for_writing(&reader));
+        assert_eq!(alone(|| Err(Errno::EROFS)), Err(Errno::EROFS), "nothing else is waited for");
+    }
 }

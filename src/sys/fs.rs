@@ -120,6 +120,20 @@ pub(crate) fn is_in_memory(fd: impl AsFd) -> bool {
     fstatfs(fd).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC)
 }
 
+/// Whether anything has a regular file open for writing: fcntl(2) gives no read lease on it then (`F_SETLEASE`). `false` where
+/// the file system knows no leases.
+pub(crate) fn is_open_for_writing(fd: impl AsFd) -> bool {
+    // SAFETY: no argument is an address.
+    let lease = |kind: i32| unsafe { call!(libc::SYS_fcntl, fd.as_fd().as_raw_fd(), libc::F_SETLEASE, kind) };
+    match lease(libc::F_RDLCK) {
+        Ok(_) => {
+            let _ = lease(libc::F_UNLCK);
+            false
+        }
+        Err(errno) => errno == Errno::EAGAIN,
+    }
+}
+
 /// Adds what a file holds from `offset` on, `length` bytes of it at most, to `out`; by one pread(2).
 pub(crate) fn append_from(fd: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Errno> {
     out.reserve(length);

@@ -4,8 +4,10 @@
 
 mod checkpoint;
 mod faults;
+mod force;
 mod lifecycle;
 mod limits;
+mod program;
 mod roots;
 mod threads;
 
@@ -15,6 +17,10 @@ use std::fs::File;
 use std::path::Path;
 
 fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).is_some_and(|first| first == program::INSIDE) {
+        return program::inside(&words[2..]);
+    }
     kit::main("orlop-as-a-library", cases)
 }
 
@@ -23,8 +29,10 @@ fn cases() -> Vec<kit::Case> {
         lifecycle::cases(),
         threads::cases(),
         faults::cases(),
+        force::cases(),
         roots::cases(),
         limits::cases(),
+        program::cases(),
         checkpoint::cases(),
     ];
     rooms.into_iter().flatten().collect()

@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
         propagation_of_the_host_root_stays,
         waiting_init_shows_no_host_file,
         runtime_binary_is_unchanged,
+        executable_memory_is_forbidden,
     ]
 }
 
@@ -117,6 +118,19 @@ fn runtime_binary_is_unchanged(t: &Test) {
     assert!(lines.iter().all(|line| line["errno"] != ""), "{lines:?}");
     let after = fs::metadata(path).unwrap();
     assert_eq!((before.mtime_nsec(), before.len()), (after.mtime_nsec(), after.len()));
+}
+
+/// The library's tests attack what takes its place; here it is seen to work, also for another user's container.
+fn executable_memory_is_forbidden(t: &Test) {
+    if !Path::new("/proc/sys/vm/memfd_noexec").exists() {
+        kit::skip("the kernel has no vm.memfd_noexec");
+    }
+    for bundle in [t.bundle(), t.bundle().user_namespace(100_000)] {
+        let bundle = bundle.host_hook("createRuntime", "exit 0").set("/hostname", "a-ship");
+        let seen = bundle.command("run", &[]).wrap("memfd_noexec=2").output().success().json();
+        assert_eq!(seen["hostname"], "a-ship");
+        assert!(t.leaks_of(bundle.id()).is_empty());
+    }
 }
 
 /// CVE-2019-16884: a file system of the image's choice where the runtime writes labels.

@@ -10,9 +10,11 @@ mod crashes;
 mod events;
 mod exec;
 mod flags;
+mod force;
 mod full_disk;
 mod generated;
 mod hooks;
+mod hostile;
 mod hot_mounts;
 mod lifecycle;
 mod logs;
@@ -53,6 +55,7 @@ fn cases() -> Vec<kit::Case> {
         mount_options::cases(),
         exec::cases(),
         hooks::cases(),
+        hostile::cases(),
         hot_mounts::cases(),
         resources::cases(),
         seccomp::cases(),
@@ -75,6 +78,7 @@ fn cases() -> Vec<kit::Case> {
         events::cases(),
         argv::cases(),
         flags::cases(),
+        force::cases(),
         full_disk::cases(),
         trust::cases(),
         unread::cases(),

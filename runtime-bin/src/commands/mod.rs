@@ -110,7 +110,7 @@ fn runtime(args: &Args, log: &Log) -> Result<Runtime, Failure> {
     for name in &args.allowed_annotations {
         runtime = runtime.with_allowed_annotation(name)?;
     }
-    Ok(runtime.with_warnings(move |warning| log.warning(&warning.to_string())))
+    Ok(runtime.dedicated_process().with_warnings(move |warning| log.warning(&warning.to_string())))
 }
 
 /// The container that the first word names.

@@ -41,7 +41,7 @@ impl Container {
     /// [`ErrorKind::NotRunning`]; [`ErrorKind::Unsupported`] where there is no criu, where it is too old
     /// for what is asked, or where this kernel cannot; [`ErrorKind::System`] with what criu has said.
     pub fn checkpoint(&self, options: &CheckpointOptions) -> Result<()> {
-        let _lock = self.directory.lock()?;
+        let lock = self.directory.lock()?;
         let (record, status) = self.alive_record()?;
         if !matches!(status, Status::Running | Status::Paused) {
             let text = format!("cannot checkpoint a container in the {status} state");
@@ -59,6 +59,7 @@ impl Container {
         let said = |e: Error| explain(e, &directories.work, &directories.log(LOG), Some(&output));
         let setup = Setup {
             runtime: &self.runtime,
+            lock: &lock,
             criu: &options.criu,
             stdio: [Some(null.as_fd()), Some(output.as_fd()), Some(output.as_fd())],
             keep: &[],

@@ -70,11 +70,21 @@ pub(in super::super) fn restore(
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let record = Record { restored: true, ..create::record(id, bundle, &plan, saved) };
     let container = Container::new(runtime.clone(), directory);
-    let mut restoring =
-        Restoring { container, record, bundle, plan, host: &host, options, config, directories, init: None };
+    let mut restoring = Restoring {
+        container,
+        lock,
+        record,
+        bundle,
+        plan,
+        host: &host,
+        options,
+        config,
+        directories,
+        init: None,
+    };
     match restoring.make() {
         Ok(()) => Ok(restoring.container),
-        Err(error) => Err(restoring.undo(error, &lock)),
+        Err(error) => Err(restoring.undo(error)),
     }
 }
 
@@ -123,6 +133,7 @@ fn keep_null<'a>(
 /// A container that criu is making.
 struct Restoring<'a> {
     container: Container,
+    lock: Lock,
     record: Record,
     bundle: &'a Bundle,
     plan: Plan,
@@ -215,6 +226,7 @@ impl Restoring<'_> {
         keep_null(&descriptors, &mut stdio, &mut kept)?;
         let setup = Setup {
             runtime: &self.container.runtime,
+            lock: &self.lock,
             criu: &options.criu,
             stdio,
             keep: &keep,
@@ -347,7 +359,8 @@ impl Restoring<'_> {
 
     /// Runs a plan that ends by itself.
     fn helper(&self, plan: &Plan, sources: Sources<'_>) -> Result<()> {
-        Ok(launch::run(plan, sources, self.container.runtime.fault())?)
+        let fault = self.container.runtime.fault();
+        Ok(launch::run(plan, sources, fault, |launch| self.lock.launch(launch))?)
     }
 
     fn notified(&mut self, notice: Notice<'_>) -> Result<()> {
@@ -390,7 +403,8 @@ impl Restoring<'_> {
             return Ok(());
         }
         let state = self.container.describe(self.record.clone(), Status::Creating);
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place: Place::Host(&self.bundle.path) })
+        let place = Place::Host(&self.bundle.path);
+        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place, lock: &self.lock })
     }
 
     /// The master of the terminal that the container had.
@@ -407,9 +421,9 @@ impl Restoring<'_> {
         }
     }
 
-    fn undo(mut self, error: Error, lock: &Lock) -> Error {
+    fn undo(mut self, error: Error) -> Error {
         let presence = self.init.take().map_or(Presence::Gone, Presence::Alive);
-        self.container.undo(self.record, presence, error, lock)
+        self.container.undo(self.record, presence, error, &self.lock)
     }
 }
 

@@ -1,6 +1,7 @@
 //! criu as a child, and the conversation with it.
 
 use super::super::Runtime;
+use super::super::lock::Lock;
 use super::message::{self, Features, Kind, Opts, Response, Version};
 use super::options::Criu;
 use super::{log, unsupported};
@@ -29,6 +30,8 @@ const LONGEST: usize = 64 << 10;
 pub(super) struct Setup<'a> {
     /// Hears of what went wrong and stops nobody.
     pub(super) runtime: &'a Runtime,
+    /// The lock of the operation.
+    pub(super) lock: &'a Lock,
     /// The program.
     pub(super) criu: &'a Criu,
     /// Its standard descriptors.
@@ -104,7 +107,7 @@ impl Service {
         let standard = Standard::Given(setup.stdio);
         let launch =
             Launch { plan: &plan, presets: &presets, join: setup.join, standard: &standard, fault: None };
-        let stub = launch.begin()?;
+        let stub = setup.lock.launch(launch)?;
         drop(presets);
         drop(given);
         drop(theirs);

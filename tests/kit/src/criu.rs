@@ -138,7 +138,7 @@ const FEATURES: u64 = 9;
 const VERSION: u64 = 10;
 
 /// `criu swrk FD`. Files of [`Criu::with`]: `version` (three numbers), `missing` (features are), `fail`
-/// (with this message), `init` (the probe's words), `terminal` (is sent), `die` (at the first request), `mounts` (cgroup2,
+/// (with this message), `hang` (for ever, once it was asked), `init` (the probe's words), `terminal` (is sent), `die` (at the first request), `mounts` (cgroup2,
 /// without options, as criu does).
 pub fn main(words: &[String]) -> ExitCode {
     let directory = PathBuf::from(std::env::var_os(DIRECTORY).unwrap());
@@ -214,6 +214,10 @@ fn work(
     fs::write(directory.join(name), &options.0).unwrap();
     if said("mounts").is_some() {
         mount_cgroups(&directory.join("yard"));
+    }
+    if said("hang").is_some() {
+        fs::write(directory.join("pid"), std::process::id().to_string()).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(3600));
     }
     if let Some(text) = said("fail").filter(|_| kind != RESTORE) {
         return Err(text);

@@ -34,9 +34,10 @@ impl Watch {
     /// Everything that is there now and was not before.
     pub(crate) fn end(self) -> Vec<String> {
         // An orphan of a container without a pid namespace that has been killed is ours to reap, and no leak.
-        // So is a helper that a failed criu has left, here perhaps under its dynamic loader's name.
+        // So is what a killed command has begun, and a helper that a failed criu has left, here perhaps under its
+        // dynamic loader's name.
         let lives = |pid: &i32| {
-            let known = [" probe (", " criu (", " ld-linux-x86-64 ("];
+            let known = [" probe (", " criu (", " ld-linux-x86-64 (", " memfd:orlop-ini ("];
             let text = describe(*pid);
             let ours = known.iter().any(|name| text.contains(name));
             !(ours && crate::sys::reap(*pid, Duration::from_secs(1)).is_some())

@@ -33,6 +33,75 @@ pub fn clone_child() -> Option<i32> {
     (pid != 0).then_some(pid as i32)
 }
 
+/// fork(2): the child's pid here, 0 in it. Only for a process with one thread.
+pub fn fork() -> Result<i32, Errno> {
+    // SAFETY: the process has no other thread that could hold a lock.
+    Errno::result(unsafe { libc::fork() })
+}
+
+/// waitpid(2) for any child that has ended already; `false` if there is none.
+pub fn reap_one() -> bool {
+    // SAFETY: no status is asked for.
+    unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) > 0 }
+}
+
+/// Locks one byte of an open file (`F_OFD_SETLK`) for reading.
+pub fn lock_a_byte(file: impl AsFd, at: i64) {
+    let lock = libc::flock {
+        l_type: libc::F_RDLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: at,
+        l_len: 1,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+}
+
+/// Writes to the first byte of a file through a shared mapping; through one that was made to read only and may be written
+/// afterwards.
+pub fn change_by_mapping(file: impl AsFd, later: bool) -> Result<(), Errno> {
+    let (length, both) = (4096, libc::PROT_READ | libc::PROT_WRITE);
+    let first = if later { libc::PROT_READ } else { both };
+    // SAFETY: a mapping of its own, of a page of a file that has it: everything is written through a raw pointer.
+    unsafe {
+        let page =
+            libc::mmap(std::ptr::null_mut(), length, first, libc::MAP_SHARED, file.as_fd().as_raw_fd(), 0);
+        if page == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let done =
+            Errno::result(libc::mprotect(page, length, both)).map(|_| page.cast::<u8>().write_volatile(b'X'));
+        libc::munmap(page, length);
+        done
+    }
+}
+
+/// Stays in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page which a
+/// userfaultfd(2) never supplies. Returns why it could not.
+pub fn wait_in_the_kernel() -> Errno {
+    const API: libc::c_ulong = 0xc018_aa3f;
+    const REGISTER: libc::c_ulong = 0xc020_aa00;
+    let length = 4096;
+    // SAFETY: a mapping of its own, which nothing else uses; the two structures are those of linux/userfaultfd.h.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_userfaultfd, 0) as i32;
+        let mut api = [0xaa_u64, 0, 0];
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let page = libc::mmap(std::ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        let mut register = [page as u64, length as u64, 1, 0];
+        let made = Errno::result(fd)
+            .and_then(|_| Errno::result(libc::ioctl(fd, API as _, api.as_mut_ptr())))
+            .and_then(|_| Errno::result(libc::ioctl(fd, REGISTER as _, register.as_mut_ptr())));
+        if let Err(error) = made {
+            return error;
+        }
+        println!("{{\"waits\": true}}");
+        let zero = libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY);
+        libc::read(zero, page, length);
+    }
+    Errno::last()
+}
+
 /// kill(2), whatever comes of it.
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill with numbers only.

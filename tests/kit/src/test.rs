@@ -169,6 +169,17 @@ impl Test {
         }
     }
 
+    /// The processes in the container's cgroup, sorted.
+    pub fn processes(&self, cgroup: &str) -> Vec<i32> {
+        let directories = leak::hierarchies().into_iter().map(|(root, _)| root.join(cgroup));
+        let lists = directories.filter_map(|dir| fs::read_to_string(dir.join("cgroup.procs")).ok());
+        let mut all: Vec<i32> =
+            lists.flat_map(|list| list.lines().filter_map(|n| n.parse().ok()).collect::<Vec<_>>()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Reads one value of the container's cgroup on v1.
     pub fn v1_value(&self, controller: &str, cgroup: &str, file: &str) -> String {
         let path = self.v1(controller, cgroup).join(file);

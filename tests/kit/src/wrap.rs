@@ -4,7 +4,8 @@
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
 //! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
 //! `mounts` has a mount namespace of its own; `none=KIND` may make no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that one, where the kernel's file systems and the directory above it are too; `null=FILE` sees that file as /dev/null;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `noexec` makes it PID 1 where no memory can be executed (`vm.memfd_noexec=2`); `traced` is stopped by its parent once it has executed the runtime.
+//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `traced` is stopped by its parent once it has executed the runtime.
+//! `memfd_noexec=N` is the first process of a pid namespace with that `vm.memfd_noexec`.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
 //! says so, and ends when no process is left of all that the runtime has made.
@@ -72,8 +73,8 @@ fn apply(name: &str, value: &str) {
         "mounts" => unshare(CloneFlags::CLONE_NEWNS).unwrap(),
         "none" => std::fs::write(format!("/proc/sys/user/max_{value}_namespaces"), "0").unwrap(),
         "null" => replace_null_device(value),
-        "noexec" => forbid_executable_memory(),
         "traced" => nix::sys::ptrace::traceme().unwrap(),
+        "memfd_noexec" => forbid_executable_memory(value),
         "cgroup2" => see_cgroup2_alone(),
         "cgroup" => std::fs::write(Path::new(value).join("cgroup.procs"), "0").unwrap(),
         _ => panic!("no such property of a caller: {name}"),
@@ -123,18 +124,19 @@ fn replace_null_device(file: &str) {
     mount(Some(file), "/dev/null", none, MsFlags::MS_BIND, none).unwrap();
 }
 
-/// The sysctl belongs to a pid namespace, and that to children only.
-fn forbid_executable_memory() {
-    let none = None::<&str>;
+/// Goes on in a child, whose exit code becomes this process's.
+fn forbid_executable_memory(scope: &str) {
     unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).unwrap();
-    let Some(pid) = crate::sys::clone_child() else {
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-        mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).unwrap();
-        std::fs::write("/proc/sys/vm/memfd_noexec", "2").unwrap();
-        return;
-    };
-    let code = crate::sys::reap(pid, Duration::from_secs(600));
-    std::process::exit(code.unwrap_or(125));
+    let pid = crate::sys::fork().unwrap();
+    if pid != 0 {
+        let code = crate::sys::reap(pid, Duration::from_secs(3600)).unwrap_or(127);
+        std::process::exit(code);
+    }
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).unwrap();
+    std::fs::write("/proc/sys/vm/memfd_noexec", scope).unwrap();
 }
 
 fn see_cgroup2_alone() {

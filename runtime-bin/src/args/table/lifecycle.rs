@@ -75,7 +75,7 @@ static KILL_FLAGS: &[Flag] =
 static DELETE_FLAGS: &[Flag] = &[switch(
     "force",
     Some('f'),
-    "kill a running container first; succeed if there is no such container",
+    "kill a running container first, and end an operation that is under way on it; succeed if there is no such container",
     |a, on| a.force = on,
 )];
 

@@ -104,7 +104,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             json!({"result": result.unwrap_or(-1), "errno": result.err().map_or("", name_of)})
         }
         _ if super::attack::act(name, args) => return None,
-        _ => file_action(name, args),
+        _ => super::hostile::act(name, args).unwrap_or_else(|| file_action(name, args)),
     };
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{said}");

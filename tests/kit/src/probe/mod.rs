@@ -4,6 +4,7 @@
 
 mod act;
 mod attack;
+mod hostile;
 mod prowl;
 mod report;
 

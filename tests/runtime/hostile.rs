@@ -1,0 +1,198 @@
+//! `delete --force` and `kill` win within a second, whatever the container does.
+
+use crate::force::{LIMIT, deleted, has_ended, promptly, stop};
+use kit::{Bundle, Case, Output, Test};
+use std::fs;
+use std::time::Instant;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        a_fork_bomb_without_a_pid_namespace,
+        more_processes_than_descriptors,
+        frozen_and_stopped,
+        frozen_and_stopped_on_cgroup2,
+        frozen_by_itself,
+        born_into_a_frozen_cgroup,
+        below_a_frozen_cgroup,
+        an_init_that_is_not_reaped,
+    ]
+}
+
+/// It forks as fast as it is killed, and nothing takes all of them along.
+fn a_fork_bomb_without_a_pid_namespace(t: &Test) {
+    t.needs_limits("pids");
+    for by in ["delete", "kill"] {
+        let bundle = t.bundle().without_namespace("pid").probe("bomb").set("/linux/resources/pids/limit", 60);
+        let container = bundle.start();
+        let directory = t.v1("pids", container.id());
+        let count =
+            || fs::read_to_string(directory.join("pids.current")).map_or(0, |n| n.trim().parse().unwrap());
+        t.wait_for("the limit", || count() >= 50);
+        if by == "kill" {
+            promptly("kill", || container.command("kill", &["KILL"]).output());
+            t.wait_for("the end of all", || t.processes(container.id()).is_empty());
+        }
+        deleted(t, container.id());
+        assert_eq!(container.wait(), 137);
+    }
+}
+
+/// A pidfd for each of them would be too many.
+fn more_processes_than_descriptors(t: &Test) {
+    t.v1("pids", "x");
+    let words = ["spawn sleep"; 60].join(" , ");
+    for all in [true, false] {
+        let bundle = t.bundle().without_namespace("pid").probe(&format!("{words} , say done , sleep"));
+        let container = bundle.start();
+        t.wait_for("all of them", || container.stdout().contains("done"));
+        if all {
+            let kill = container.command("kill", &["--all", "KILL"]).wrap("nofile=40");
+            promptly("kill --all", || kill.output());
+        }
+        let delete = container.command("delete", &["--force"]).wrap("nofile=40");
+        promptly("delete --force", || delete.output());
+        assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
+        assert_eq!(container.wait(), 137);
+    }
+}
+
+fn frozen_and_stopped(t: &Test) {
+    t.needs_freezer();
+    for own in [true, false] {
+        for by in ["delete", "kill"] {
+            let bundle = t.bundle().probe("spawn sleep , say done , sleep");
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let container = bundle.start();
+            t.wait_for("both", || container.stdout().contains("done"));
+            for pid in t.processes(container.id()) {
+                stop(pid);
+            }
+            container.command("pause", &[]).output().success();
+            if by == "kill" {
+                promptly("kill", || container.command("kill", &["KILL"]).output());
+                assert_eq!(container.wait(), 137);
+                deleted(t, container.id());
+            } else {
+                deleted(t, container.id());
+                assert_eq!(container.wait(), 137);
+            }
+        }
+    }
+}
+
+/// A container that may write to its cgroup puts its processes into one below, and freezes that.
+fn frozen_by_itself(t: &Test) {
+    for own in [true, false] {
+        for init in [true, false] {
+            let bundle = t.bundle().probe("spawn sleep , say done , sleep");
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let container = bundle.start();
+            let below = t.v1("freezer", container.id()).join("deep").join("deeper");
+            t.wait_for("both", || container.stdout().contains("done"));
+            fs::create_dir_all(&below).unwrap();
+            for pid in t.processes(container.id()).into_iter().filter(|pid| init || *pid != container.pid()) {
+                fs::write(below.join("cgroup.procs"), pid.to_string()).unwrap();
+            }
+            fs::write(below.join("freezer.state"), "FROZEN").unwrap();
+            if init {
+                promptly("kill", || container.command("kill", &["KILL"]).output());
+                assert_eq!(container.wait(), 137);
+                deleted(t, container.id());
+            } else {
+                deleted(t, container.id());
+                assert_eq!(container.wait(), 137);
+            }
+        }
+    }
+}
+
+/// A container by a caller who sees cgroup2 alone, and the number of its first process.
+fn on_cgroup2(t: &Test, bundle: &Bundle<'_>, verb: &str, flags: &[&str]) -> i32 {
+    let file = t.dir().join(format!("{}.pid", bundle.id()));
+    let flags = [flags, &["--pid-file", file.to_str().unwrap()]].concat();
+    bundle.command(verb, &flags).wrap("cgroup2").output().success();
+    fs::read_to_string(file).unwrap().parse().unwrap()
+}
+
+fn command(t: &Test, words: &[&str]) -> Output {
+    t.runtime(words.iter().copied()).wrap("cgroup2").output()
+}
+
+fn frozen_and_stopped_on_cgroup2(t: &Test) {
+    t.v2("");
+    for own in [true, false] {
+        for by in ["delete", "kill"] {
+            let bundle = t.bundle().namespace("cgroup").probe("spawn sleep , sleep");
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let pid = on_cgroup2(t, &bundle, "run", &["--detach"]);
+            t.wait_for("both", || t.processes(bundle.id()).len() == 2);
+            for pid in t.processes(bundle.id()) {
+                stop(pid);
+            }
+            command(t, &["pause", bundle.id()]).success();
+            if by == "kill" {
+                promptly("kill", || command(t, &["kill", bundle.id(), "KILL"]));
+                assert!(has_ended(pid));
+            }
+            promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
+            assert!(by == "kill" || has_ended(pid));
+            assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
+        }
+    }
+}
+
+/// A cgroup for a container's to be made in, on cgroup2, and a bundle for that.
+fn below(t: &Test) -> (std::path::PathBuf, Bundle<'_>) {
+    let bundle = t.bundle().namespace("cgroup").probe("sleep");
+    let parent = t.v2(bundle.id());
+    fs::create_dir(&parent).unwrap();
+    let path = format!("/{}/inner", bundle.id());
+    (parent, bundle.set("/linux/cgroupsPath", path))
+}
+
+/// The first process does nothing at all, and `create` waits for it in the kernel.
+fn born_into_a_frozen_cgroup(t: &Test) {
+    t.only_orlop("it cannot tell who holds its lock");
+    let (parent, bundle) = below(t);
+    fs::write(parent.join("cgroup.freeze"), "1").unwrap();
+    let mut create = bundle.command("create", &[]).wrap("cgroup2").spawn();
+    let procs = parent.join("inner/cgroup.procs");
+    t.wait_for("its birth", || fs::read_to_string(&procs).is_ok_and(|text| !text.is_empty()));
+    assert!(!create.has_ended());
+    promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
+    create.wait();
+    assert!(!parent.join("inner").exists());
+    fs::remove_dir(parent).unwrap();
+    assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
+}
+
+/// It stays frozen, whatever is written to its own cgroup.
+fn below_a_frozen_cgroup(t: &Test) {
+    for by in ["delete", "kill"] {
+        let (parent, bundle) = below(t);
+        let pid = on_cgroup2(t, &bundle, "run", &["--detach"]);
+        fs::write(parent.join("cgroup.freeze"), "1").unwrap();
+        if by == "kill" {
+            let begun = Instant::now();
+            command(t, &["kill", bundle.id(), "KILL"]).success();
+            assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+            assert!(has_ended(pid));
+        }
+        promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
+        assert!(by == "kill" || has_ended(pid));
+        fs::remove_dir(parent).unwrap();
+        assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
+    }
+}
+
+/// The first process of a pid namespace stays until all in it are reaped, and one of them is not the namespace's child.
+fn an_init_that_is_not_reaped(t: &Test) {
+    let container = t.bundle().probe("sleep").start();
+    let exec = container.command("exec", &["/probe", "sleep"]).spawn();
+    t.wait_for("the second process", || t.processes(container.id()).len() == 2);
+    stop(exec.pid());
+    deleted(t, container.id());
+    exec.signal(libc::SIGCONT);
+    exec.wait().exits(137);
+    assert_eq!(container.wait(), 137);
+}
