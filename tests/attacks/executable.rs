@@ -30,7 +30,7 @@ fn kept_and_overwritten(t: &Test) {
         out.display(),
     );
     let mut caller = Command::new("/proc/self/exe");
-    caller.args([wrap::NAME, "noexec", "--", "/bin/sh", "-c", &script]).current_dir(t.dir());
+    caller.args([wrap::NAME, "memfd_noexec=2", "--", "/bin/sh", "-c", &script]).current_dir(t.dir());
     let ended = caller.env("TMPDIR", t.dir().join("tmp")).output().unwrap();
     assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
     let had: Vec<kit::Value> =
