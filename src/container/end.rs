@@ -50,7 +50,7 @@ impl Container {
         if signal == Signal::KILL
             && let Some(record) = &record
         {
-            members::thaw(record); // The frozen do not die on cgroup v1.
+            members::thaw(record)?; // The frozen do not die on cgroup v1.
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Container {
         };
         let presence = record.presence()?;
         if matches!(presence, Presence::Alive(_)) && !force {
-            let status = alive_status(&record);
+            let status = alive_status(&record)?;
             if status != Status::Created {
                 let text = format!("cannot delete container {} that is not stopped: {status}", self.id);
                 return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
@@ -108,7 +108,7 @@ impl Container {
                     return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
                 }
             }
-            members::thaw(&record);
+            members::thaw(&record)?;
             if let Some(warning) = members::untold(&record) {
                 self.runtime.warn(&warning);
             }

@@ -7,12 +7,13 @@ use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long the processes of a cgroup may take to die or to stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a container that freezes itself is thawed.
+const TRIES: usize = 100;
 /// How long a cgroup in which nobody was left is waited for before it is looked at again.
 const REJOIN: Duration = Duration::from_millis(100);
 
@@ -56,7 +57,7 @@ impl Container {
                 cgroup.freeze(PATIENCE)?;
                 // Killed meanwhile, it would stand there for ever: `kill` thaws, but that may have been
                 // before the freezer was done.
-                if is_dying(record.init.pid) {
+                if is_dying(record.init.pid)? {
                     cgroup.thaw()?;
                     return Err(super::not_running());
                 }
@@ -76,7 +77,7 @@ impl Container {
         match self.alive_record() {
             Ok((record, Status::Paused)) => require(&record, "cannot be resumed")?.thaw(),
             // Somebody's freezing that does not come to an end: nobody counts it as paused yet.
-            Ok((record, _)) if is_freezing(&record) => require(&record, "cannot be resumed")?.thaw(),
+            Ok((record, _)) if is_freezing(&record)? => require(&record, "cannot be resumed")?.thaw(),
             Err(e) if e.kind() != ErrorKind::NotRunning => Err(e),
             _ => Err(wrong_state("container not paused")),
         }
@@ -96,20 +97,23 @@ impl Container {
 
 /// Of the namespaces which a container does not share with the host (`CLONE_NEW*`) those which the caller can
 /// join: nobody can join the user namespace that he is in.
-pub(super) fn namespaces(record: &Record, mut flags: u64) -> u64 {
-    let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
-    let time = format!("/proc/{}/ns/time", record.init.pid);
-    if record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
+pub(super) fn namespaces(record: &Record, mut flags: u64) -> Result<u64> {
+    let differs = |kind: &str| {
+        let inode = |path: String| match nix::sys::stat::stat(path.as_str()) {
+            Ok(namespace) => Ok(Some(namespace.st_ino)),
+            Err(Errno::ENOENT) => Ok(None), // A kernel without them.
+            Err(e) => Err(Error::sys(Phase::Namespace, "stat", e).on(path)),
+        };
+        let ours = inode(format!("/proc/self/ns/{kind}"))?;
+        Ok(ours.is_none() || ours != inode(format!("/proc/{}/ns/{kind}", record.init.pid))?)
+    };
+    if record.restored && differs("time")? {
         flags |= libc::CLONE_NEWTIME as u64;
     }
-    if flags & libc::CLONE_NEWUSER as u64 == 0 {
-        return flags;
+    if flags & libc::CLONE_NEWUSER as u64 != 0 && !differs("user")? {
+        flags &= !(libc::CLONE_NEWUSER as u64);
     }
-    let ours = inode("/proc/self/ns/user".into());
-    if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", record.init.pid)) {
-        return flags & !(libc::CLONE_NEWUSER as u64);
-    }
-    flags
+    Ok(flags)
 }
 
 /// The cgroup of a container, unless it was made without.
@@ -127,10 +131,14 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
 }
 
 /// Whether a process has been sent SIGKILL and could not die of it yet.
-fn is_dying(pid: i32) -> bool {
-    let path = sys::fs::cstring(format!("/proc/{pid}/status"));
-    let text = path.and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)).unwrap_or_default();
-    has_kill_pending(&String::from_utf8_lossy(&text))
+fn is_dying(pid: i32) -> Result<bool> {
+    let path = format!("/proc/{pid}/status");
+    match sys::fs::cstring(&path).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)) {
+        Ok(text) => Ok(has_kill_pending(&String::from_utf8_lossy(&text))),
+        // It is dead.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
+    }
 }
 
 /// proc_pid_status(5).
@@ -151,29 +159,12 @@ fn wrong_state(text: &'static str) -> Error {
 pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
     match cgroup(record) {
         Some(cgroup) => Ok(cgroup.signal(signal.number())? > 0),
-        None => signal_without_cgroup(record, signal),
-    }
-}
-
-/// All but init, which the caller signals itself.
-fn signal_without_cgroup(record: &Record, signal: Signal) -> Result<bool> {
-    if !record.own_pid_namespace || record.presence()?.alive().is_none() {
-        return Ok(false);
-    }
-    let held: Vec<(i32, OwnedFd)> = population::of_namespace(record.init.pid)?
-        .into_iter()
-        .filter(|pid| *pid != record.init.pid)
-        .filter_map(|pid| Some((pid, sys::process::pidfd_open(pid).ok()?)))
-        .collect();
-    // A pid counts only if it is there still (or again) after its pidfd was opened.
-    let now = if held.is_empty() { Vec::new() } else { population::of_namespace(record.init.pid)? };
-    for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
-        match sys::process::pidfd_send_signal(pidfd, signal.number()) {
-            Ok(()) | Err(Errno::ESRCH) => {}
-            Err(e) => return Err(Error::sys(Phase::Lifecycle, "signal process", e).on(pid.to_string())),
+        // Init is for the caller to signal.
+        None if record.own_pid_namespace && record.presence()?.alive().is_some() => {
+            population::signal(record.init.pid, signal)
         }
+        None => Ok(false),
     }
-    Ok(!held.is_empty())
 }
 
 /// What is to be said where processes are signalled or killed that nobody can find.
@@ -197,22 +188,44 @@ pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
 }
 
 /// Whether the container stands still. Who cannot be frozen does not.
-pub(super) fn is_frozen(record: &Record) -> bool {
-    !record.cgroup.is_empty() && record.cgroup.is_frozen().unwrap_or(false)
+pub(super) fn is_frozen(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    match record.cgroup.is_frozen() {
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        other => other,
+    }
 }
 
 /// Whether it is to stand still, and some of its processes do not yet.
-fn is_freezing(record: &Record) -> bool {
-    !record.cgroup.is_empty() && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Freezing))
+fn is_freezing(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    match record.cgroup.freezer_state() {
+        Ok(state) => Ok(state == FreezerState::Freezing),
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 /// Lets what was killed while it was frozen die.
-pub(super) fn thaw(record: &Record) {
-    if is_frozen(record)
-        && let Some(cgroup) = cgroup(record)
-    {
-        let _ = cgroup.thaw();
+///
+/// On cgroup v1 a container that may write to its cgroup can freeze a part of itself, and again as soon as it has
+/// been thawed. Who does that is killed first: the whole container is to die anyway.
+pub(super) fn thaw(record: &Record) -> Result<()> {
+    let Some(cgroup) = cgroup(record) else { return Ok(()) };
+    if record.cgroup.v1_of(Controller::Freezer).is_none() && is_frozen(record)? {
+        return cgroup.thaw();
     }
+    for _ in 0..TRIES {
+        if !cgroup.thaw_below()? {
+            break;
+        }
+        cgroup.signal(Signal::KILL.number())?;
+    }
+    Ok(())
 }
 
 /// Kills what is left in the cgroup, and removes it. `alone` says that every process has died with
@@ -248,6 +261,6 @@ mod tests {
         let (none, kill, others) = ("0000000000000000", "0000000000000100", "ffffffff00004e02");
         assert!(has_kill_pending(&status(none, kill)) && has_kill_pending(&status(kill, none)));
         assert!(!has_kill_pending(&status(none, others)) && !has_kill_pending(""));
-        assert!(!is_dying(std::process::id() as i32));
+        assert!(!is_dying(std::process::id() as i32).unwrap());
     }
 }

@@ -75,6 +75,10 @@ pub fn unshare(flags: i32) -> Result<(), Errno> {
 }
 
 /// Whether the kernel knows the capability of this number (prctl(2) `PR_CAPBSET_READ`).
-pub fn knows_capability(number: u32) -> bool {
-    call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0).is_ok()
+pub fn knows_capability(number: u32) -> Result<bool, Errno> {
+    match call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0) {
+        Ok(_) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(e) => Err(e),
+    }
 }

@@ -100,7 +100,7 @@ impl Service {
         presets.extend(setup.root.map(|(tree, _)| tree.as_raw_fd()));
         presets.push(theirs.as_raw_fd());
         presets.extend(setup.keep);
-        let cgroups = Superblock::remember();
+        let cgroups = Superblock::remember()?;
         let stub = Launch {
             blob: plan.encode(),
             presets: &presets,

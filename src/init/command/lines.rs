@@ -16,7 +16,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// Opens the namespaces to join, in the order of joining.
 pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
     let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
-    if !privileged() {
+    if !privileged()? {
         // The right to join the others comes with the user namespace.
         joined.sort_by_key(|namespace| namespace.kind != Kind::User);
     }
@@ -28,8 +28,13 @@ pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> 
     let none = Set::empty();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
-    let mut compiler =
-        Compiler { command, set, lines: Vec::with_capacity(32), slots: Vec::new(), privileged: privileged() };
+    let mut compiler = Compiler {
+        command,
+        set,
+        lines: Vec::with_capacity(32),
+        slots: Vec::new(),
+        privileged: privileged()?,
+    };
     compiler.check(kernel)?;
     let spawn = compiler.isolation(joined);
     compiler.filesystem()?;
@@ -243,7 +248,7 @@ impl Compiler<'_> {
         if c.no_new_privs {
             self.step(Step::NoNewPrivileges);
         }
-        self.privileges();
+        self.privileges()?;
         self.step(Step::Umask(c.umask));
         let env: Vec<String> = c.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let candidates = env::candidates(&c.program, &env, &c.directory);
@@ -263,10 +268,10 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn privileges(&mut self) {
+    fn privileges(&mut self) -> Result<()> {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
-            self.step(Step::BoundingSet { keep: sets.bounding.0, last: capability::last_cap() });
+            self.step(Step::BoundingSet { keep: sets.bounding.0, last: capability::last_cap()? });
         }
         if c.uid.is_some() || c.gid.is_some() || c.groups.is_some() {
             self.step(Step::Identity {
@@ -293,6 +298,7 @@ impl Compiler<'_> {
             }
             None => {}
         }
+        Ok(())
     }
 
     fn filter(&self) -> Result<Option<Line>> {
