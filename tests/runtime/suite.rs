@@ -12,6 +12,7 @@ mod exec;
 mod flags;
 mod full_disk;
 mod generated;
+mod hidden_cgroups;
 mod hooks;
 mod hot_mounts;
 mod lifecycle;
@@ -61,6 +62,7 @@ fn cases() -> Vec<kit::Case> {
         logs::cases(),
         cgroup2::cases(),
         cgroup_manager::cases(),
+        hidden_cgroups::cases(),
         unified::cases(),
         managers::cases(),
         security::cases(),
