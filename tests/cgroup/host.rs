@@ -107,7 +107,7 @@ pub(crate) fn enter(join: &Join, cgroup: &Cgroup, script: &str) -> Child {
     let mut child = Command::new("sh")
         .args(["-c", &enter, "sh"])
         .args(&files)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

@@ -5,7 +5,7 @@ use crate::host::{Host, enter};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
-use orlop::bundle::spec::Resources;
+use orlop::bundle::spec::{Memory, Resources};
 use orlop::cgroup::{Cgroup, Controller, Layout, Record};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -74,7 +74,9 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        let _ = (self.0.kill(), self.0.wait());
+        // One that a failed test has left frozen must not stop the others.
+        let _ = self.0.kill();
+        self.has_ended();
     }
 }
 
@@ -298,6 +300,25 @@ fn cgroups_that_are_made_all_the_time_end_no_walk_never() {
         cgroup.remove().unwrap();
         assert!(!directory.exists());
     });
+}
+
+/// v1 counts a kill where the victim was.
+#[test]
+fn what_the_oom_killer_did_below_is_told() {
+    let Some(host) = Host::new("oombelow") else { return };
+    if !host.has(Controller::Memory) {
+        return;
+    }
+    let memory = Memory { limit: Some(4 << 20), swap: Some(4 << 20), ..Memory::default() };
+    let (cgroup, join) = host.create(&Resources { memory: Some(memory), ..Resources::default() }).unwrap();
+    let mut child = Member(enter(&join, &cgroup, "read line; exec tail /dev/zero"));
+    hide(&cgroup, child.pid());
+    child.0.stdin.take();
+    assert!(child.has_ended());
+    assert!(cgroup.stats().unwrap().memory.unwrap().oom_kills.is_none_or(|kills| kills == 1));
+    let told = cgroup.out_of_memory().unwrap().unwrap().to_string();
+    assert!(told.contains("unable to set memory limit to 4194304 (current usage: "), "{told}");
+    cgroup.remove().unwrap();
 }
 
 /// On v1 a container may freeze a part of itself: what stands there does not die, whatever is sent to it.
