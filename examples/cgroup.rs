@@ -22,7 +22,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let layout = Layout::detect()?;
+    let layout = Layout::require()?;
     println!("this host has cgroups of the sort {:?}", layout.mode());
     for hierarchy in layout.v1().iter().chain(layout.unified()) {
         println!("  {:<12} {}", hierarchy.label(), hierarchy.mount.display());
@@ -44,7 +44,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     // Whatever happened, nothing is left.
     cgroup.kill(Duration::from_secs(10))?;
     cgroup.remove()?;
-    println!("removed: {}", !cgroup.exists());
+    println!("removed: {}", !cgroup.exists()?);
     done
 }
 

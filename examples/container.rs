@@ -71,7 +71,7 @@ fn live(container: &orlop::container::Container) -> Result<()> {
 
 /// The usual namespaces, mounts and masks; one program; a root that cannot be written to.
 fn configuration(rootfs: &Path) -> Spec {
-    let pure = Layout::detect().is_ok_and(|layout| layout.is_unified());
+    let pure = matches!(Layout::detect(), Ok(Some(layout)) if layout.is_unified());
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     let template = if uid.is_root() {
         Spec::template(pure)

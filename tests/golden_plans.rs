@@ -27,7 +27,7 @@ fn host(v2: bool) -> Host {
         apparmor: false,
         selinux: false,
         resctrl: Some("/sys/fs/resctrl".into()),
-        cgroups: Some(cgroups),
+        cgroups,
     }
 }
 

@@ -104,7 +104,7 @@ fn command(program: &str, set: &Set, code: usize) {
 
 /// A container's whole life.
 fn life(directory: &Path, id: &str, code: usize) {
-    let pure = Layout::detect().is_ok_and(|layout| layout.is_unified());
+    let pure = Layout::detect().unwrap().is_some_and(|layout| layout.is_unified());
     let template = Spec::template(pure);
     let process = Process {
         terminal: false,

@@ -1,14 +1,18 @@
 //! A cgroup as a whole: made, opened, joined, changed.
 
 use super::controller::Controller;
-use super::join::{Join, open, open_unified};
-use super::layout::Layout;
+use super::dir::{Dir, open_file};
+use super::join::Join;
+use super::layout::{self, Layout};
 use super::path::CgroupPath;
 use super::record::Record;
 use super::settings::Settings;
-use super::{devices, file, make};
+use super::{devices, make};
 use crate::bundle::spec::Resources;
+use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use std::path::{Path, PathBuf};
 
 /// How a cgroup is made.
@@ -102,15 +106,15 @@ impl Cgroup {
     /// That the caller may not.
     pub fn delegate(&self, uid: u32) -> Result<()> {
         let Some(directory) = &self.record.unified else { return Ok(()) };
-        let known = file::text(Path::new("/sys/kernel/cgroup"), "delegate").ok().flatten();
-        let known = known.as_deref().unwrap_or("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n");
-        let owner = Some(nix::unistd::Uid::from_raw(uid));
-        for name in std::iter::once("").chain(known.lines()) {
-            let path = if name.is_empty() { directory.clone() } else { directory.join(name) };
-            match nix::unistd::chown(&path, owner, None) {
+        let known = delegated()?;
+        let dir = Dir::open(directory)?;
+        let (owner, none) = (Some(nix::unistd::Uid::from_raw(uid)), AtFlags::AT_SYMLINK_NOFOLLOW);
+        nix::unistd::fchown(dir.at().fd(), owner, None).map_err(|e| dir.at().failed("chown", "", e))?;
+        for name in known.lines().filter(|name| !name.contains('/')) {
+            match nix::unistd::fchownat(dir.at().fd(), name, owner, None, none) {
                 // Files of controllers which are not there.
-                Err(nix::errno::Errno::ENOENT) if !name.is_empty() => {}
-                done => done.map_err(|e| file::failed("chown", directory, name, e))?,
+                Err(Errno::ENOENT) => {}
+                done => done.map_err(|e| dir.at().failed("chown", name, e))?,
             }
         }
         Ok(())
@@ -126,9 +130,7 @@ impl Cgroup {
     /// # Errors
     /// That the file cannot be read (`ESRCH`, `ENOENT`: the process is gone).
     pub fn of_process(layout: &Layout, pid: i32) -> Result<Self> {
-        let proc = PathBuf::from(format!("/proc/{pid}"));
-        let text = file::read(&proc, "cgroup").map_err(|e| file::failed("read", &proc, "cgroup", e))?;
-        Ok(Self { record: layout.located(&text)? })
+        Ok(Self { record: layout.located(&layout::read(&PathBuf::from(format!("/proc/{pid}/cgroup")))?)? })
     }
 
     /// What another process needs to [`Cgroup::open`] it.
@@ -183,10 +185,10 @@ impl Cgroup {
     pub fn join(&self) -> Result<Join> {
         let mut join = Join::default();
         for place in &self.record.v1 {
-            join.files.push(open(&place.directory, "tasks", libc::O_WRONLY)?);
+            join.files.push(open_file(&place.directory, "tasks", libc::O_WRONLY)?);
         }
         if let Some(directory) = &self.record.unified {
-            open_unified(&mut join, directory, !self.record.reused)?;
+            join.unified(Dir::open(directory)?, !self.record.reused)?;
         }
         Ok(join)
     }
@@ -199,7 +201,7 @@ impl Cgroup {
     pub fn add(&self, pid: i32) -> Result<()> {
         let text = pid.to_string();
         for directory in self.paths() {
-            file::write(directory, "cgroup.procs", text.as_bytes()).map_err(|e| {
+            Dir::open(directory)?.at().write("cgroup.procs", text.as_bytes()).map_err(|e| {
                 let file = directory.join("cgroup.procs").display().to_string();
                 Error::sys(Phase::Cgroup, format!("adding pid {pid} to cgroups"), e).on(file)
             })?;
@@ -213,12 +215,22 @@ impl Cgroup {
     /// As [`Cgroup::create`].
     pub fn set_devices(&self, policy: &super::DevicePolicy) -> Result<()> {
         if let Some(directory) = self.record.v1_of(Controller::Devices) {
-            return devices::apply_v1(directory, policy);
+            return devices::apply_v1(Dir::open(directory)?.at(), policy);
         }
         let Some(directory) = &self.record.unified else {
             let why = "the cgroup is in no hierarchy that can filter devices";
             return Err(Error::unsupported(Phase::Cgroup, "/linux/resources/devices", why));
         };
-        devices::replace(open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?, directory, policy)
+        devices::replace(Dir::open(directory)?.at(), policy)
+    }
+}
+
+/// The files that the owner of a delegated cgroup may have, by lines.
+fn delegated() -> Result<String> {
+    match sysfs::read_at(sysfs::cwd(), c"/sys/kernel/cgroup/delegate") {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        // Kernels before 4.15, or no sysfs here.
+        Err(Errno::ENOENT) => Ok("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".into()),
+        Err(e) => Err(Error::sys(Phase::Cgroup, "read", e).on("/sys/kernel/cgroup/delegate")),
     }
 }

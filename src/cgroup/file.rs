@@ -1,58 +1,24 @@
-//! Files of a cgroup directory: one open, one read or write, one close each.
+//! Files of a cgroup's directory: one open, one read or write, one close each.
 
+use super::dir::{DirRef, gone};
+use crate::Result;
 use crate::sys::{fs as sysfs, retry};
-use crate::{Error, Phase, Result};
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-fn cpath(directory: &Path, file: &str) -> Result<CString, Errno> {
-    let directory = directory.as_os_str().as_bytes();
-    let mut path = Vec::with_capacity(directory.len() + file.len() + 2);
-    path.extend_from_slice(directory);
-    if !file.is_empty() {
-        path.push(b'/');
-        path.extend_from_slice(file.as_bytes());
+/// A file's name, which leads nowhere else.
+fn named(file: &str) -> Result<CString, Errno> {
+    if file.is_empty() || file.contains('/') || file == "." || file == ".." {
+        return Err(Errno::EINVAL);
     }
-    CString::new(path).map_err(|_| Errno::EINVAL)
-}
-
-pub(super) fn open(directory: &Path, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
-    sysfs::openat(sysfs::cwd(), &cpath(directory, file)?, flags, 0)
+    CString::new(file).map_err(|_| Errno::EINVAL)
 }
 
 /// One write(2) to an open file.
 pub(super) fn put(fd: impl AsFd, value: &[u8]) -> Result<(), Errno> {
     retry(|| nix::unistd::write(fd.as_fd(), value)).map(drop)
-}
-
-pub(super) fn write(directory: &Path, file: &str, value: &[u8]) -> Result<(), Errno> {
-    put(open(directory, file, libc::O_WRONLY)?, value)
-}
-
-/// What one read(2) gives.
-pub(super) fn glance<'b>(directory: &Path, file: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
-    sysfs::read_once(sysfs::cwd(), &cpath(directory, file)?, buffer)
-}
-
-pub(super) fn read(directory: &Path, file: &str) -> Result<Vec<u8>, Errno> {
-    sysfs::read_at(sysfs::cwd(), &cpath(directory, file)?)
-}
-
-/// The file as text; `None` where it does not exist.
-pub(super) fn text(directory: &Path, file: &str) -> Result<Option<String>> {
-    match read(directory, file) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => Ok(None),
-        Err(e) => Err(failed("read", directory, file, e)),
-    }
-}
-
-/// The file's number; `max` is `u64::MAX`; `None` where there is no such file or no number.
-pub(super) fn number(directory: &Path, file: &str) -> Result<Option<u64>> {
-    Ok(text(directory, file)?.and_then(|t| parse_number(t.trim())))
 }
 
 pub(super) fn parse_number(text: &str) -> Option<u64> {
@@ -62,36 +28,82 @@ pub(super) fn parse_number(text: &str) -> Option<u64> {
     }
 }
 
-pub(super) fn mkdir(directory: &Path) -> Result<(), Errno> {
-    sysfs::mkdirat(sysfs::cwd(), &cpath(directory, "")?, 0o755)
+/// A container may give a cgroup below its own the name of a file which this kernel does not have.
+pub(super) fn no_file(errno: Errno) -> Errno {
+    if errno == Errno::EISDIR { Errno::ENOENT } else { errno }
 }
 
-pub(super) fn rmdir(directory: &Path) -> Result<(), Errno> {
-    sysfs::unlinkat(sysfs::cwd(), &cpath(directory, "")?, libc::AT_REMOVEDIR)
+/// Whether the errno says that there is no such file, or none that could be read.
+fn absent(errno: Errno) -> bool {
+    gone(errno) || errno == Errno::EOPNOTSUPP
 }
 
-pub(super) fn exists(directory: &Path, file: &str) -> bool {
-    cpath(directory, file)
-        .is_ok_and(|path| nix::unistd::access(path.as_c_str(), nix::unistd::AccessFlags::F_OK).is_ok())
-}
+impl DirRef<'_> {
+    pub(super) fn open(self, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
+        sysfs::openat(self.fd(), &named(file)?, flags | libc::O_NOFOLLOW, 0).map_err(no_file)
+    }
 
-/// The names of the directories in `directory`.
-pub(super) fn subdirectories(directory: &Path) -> Result<Vec<String>, Errno> {
-    let read = |e: std::io::Error| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(read)? {
-        let entry = entry.map_err(read)?;
-        if entry.file_type().is_ok_and(|t| t.is_dir())
-            && let Some(name) = entry.file_name().to_str()
-        {
-            names.push(name.to_owned());
+    /// Opens a file that must be there.
+    pub(super) fn require(self, file: &str, flags: i32) -> Result<OwnedFd> {
+        self.open(file, flags).map_err(|e| self.failed("open", file, e))
+    }
+
+    pub(super) fn write(self, file: &str, value: &[u8]) -> Result<(), Errno> {
+        put(self.open(file, libc::O_WRONLY)?, value)
+    }
+
+    /// Writes to a file that must be there.
+    pub(super) fn set(self, file: &str, value: &[u8]) -> Result<()> {
+        self.write(file, value).map_err(|e| self.failed("write", file, e))
+    }
+
+    pub(super) fn read(self, file: &str) -> Result<Vec<u8>, Errno> {
+        sysfs::read_all(self.open(file, libc::O_RDONLY)?, 64 << 20).map_err(no_file)
+    }
+
+    /// The file as text; `None` where it does not exist.
+    pub(super) fn text(self, file: &str) -> Result<Option<String>> {
+        match self.read(file) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(e) if absent(e) => Ok(None),
+            Err(e) => Err(self.failed("read", file, e)),
         }
     }
-    Ok(names)
+
+    /// The file's number; `max` is `u64::MAX`; `None` where there is no such file or no number.
+    pub(super) fn number(self, file: &str) -> Result<Option<u64>> {
+        Ok(self.text(file)?.and_then(|t| parse_number(t.trim())))
+    }
+
+    /// Whether there is such a file.
+    pub(super) fn has(self, file: &str) -> Result<bool, Errno> {
+        match nix::sys::stat::fstatat(self.fd(), named(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(stat.st_mode & libc::S_IFMT == libc::S_IFREG),
+            Err(e) if gone(e) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
 }
 
-/// An error on `directory/file`.
-pub(super) fn failed(operation: &'static str, directory: &Path, file: &str, errno: Errno) -> Error {
-    let path = if file.is_empty() { directory.to_owned() } else { directory.join(file) };
-    Error::sys(Phase::Cgroup, operation, errno).on(path.display().to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::dir::Dir;
+    use crate::cgroup::testing::TempDir;
+
+    #[test]
+    fn a_directory_with_the_name_of_a_file_is_no_file() {
+        let dir = TempDir::new("names");
+        std::fs::create_dir(dir.path().join("memory.current")).unwrap();
+        let open = Dir::open(dir.path()).unwrap();
+        let cgroup = open.at();
+        assert_eq!(cgroup.number("memory.current").unwrap(), None);
+        assert_eq!(cgroup.write("memory.current", b"1"), Err(Errno::ENOENT));
+        assert_eq!(cgroup.has("memory.current"), Ok(false));
+        std::fs::write(dir.path().join("pids.max"), "max\n").unwrap();
+        assert_eq!((cgroup.has("pids.max"), cgroup.number("pids.max").unwrap()), (Ok(true), Some(u64::MAX)));
+        for name in ["", ".", "..", "a/b", "a\0"] {
+            assert_eq!(cgroup.read(name), Err(Errno::EINVAL), "{name:?}");
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::controller::Controller;
 use super::create::Cgroup;
-use super::file;
+use super::dir::{Dir, DirRef, failed, gone, is_gone, open_file};
 use super::record::Record;
+use super::walk::{self, walk};
+use crate::sys::retry;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,21 +32,25 @@ impl Cgroup {
     /// kernel), or the kernel's refusal; on either the cgroup is thawed again.
     pub fn freeze(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        let done = match self.freezer()? {
-            Freezer::V2(directory) => freeze_v2(directory, deadline),
-            Freezer::V1(directory) => freeze_v1(directory, deadline),
+        let freezer = self.record.freezer()?;
+        let dir = Dir::open(freezer.directory())?;
+        let done = match freezer {
+            Freezer::V2(_) => freeze_v2(dir.at(), deadline),
+            Freezer::V1(_) => freeze_v1(dir.at(), deadline),
         };
         match done {
             Ok(true) => return Ok(()),
             Ok(false) => self.thaw()?,
             // Half frozen helps nobody; why it could not be frozen is what the caller wants to know.
             Err(e) => {
-                let _ = self.thaw();
-                return Err(e);
+                return Err(match self.thaw() {
+                    Ok(()) => e,
+                    Err(again) => e.with_hint(format!("nor could it be thawed: {again}")),
+                });
             }
         }
         Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "freeze cgroup")
-            .on(self.freezer()?.directory().display().to_string())
+            .on(freezer.directory().display().to_string())
             .with_detail(format!("a process did not stop within {} ms", timeout.as_millis())))
     }
 
@@ -53,30 +59,47 @@ impl Cgroup {
     /// # Errors
     /// That there is no freezer, or the kernel's refusal.
     pub fn thaw(&self) -> Result<()> {
-        match self.freezer()? {
-            Freezer::V2(directory) => {
-                put(directory, "cgroup.freeze", b"0")?;
-                wait_v2(directory, "frozen 0", Instant::now() + Duration::from_secs(2)).map(drop)
+        let freezer = self.record.freezer()?;
+        let dir = Dir::open(freezer.directory())?;
+        match freezer {
+            Freezer::V2(_) => {
+                dir.at().set("cgroup.freeze", b"0")?;
+                wait_v2(dir.at(), "frozen 0", Instant::now() + Duration::from_secs(2)).map(drop)
             }
-            Freezer::V1(directory) => put(directory, "freezer.state", b"THAWED"),
+            Freezer::V1(_) => dir.at().set("freezer.state", b"THAWED"),
         }
     }
 
-    /// Lets the processes go on, also those that were frozen below the cgroup, as far as that is possible, and waits for
-    /// none: so that what was killed can die. On v2 the killed die frozen.
-    pub(crate) fn release(&self) {
-        match self.freezer() {
-            Ok(Freezer::V2(directory)) => drop(file::write(directory, "cgroup.freeze", b"0")),
-            Ok(Freezer::V1(directory)) => {
-                // From the top: below a frozen one all is frozen.
-                let mut left = vec![directory.to_owned()];
-                while let Some(directory) = left.pop() {
-                    let _ = file::write(&directory, "freezer.state", b"THAWED");
-                    let below = file::subdirectories(&directory).unwrap_or_default();
-                    left.extend(below.iter().map(|name| directory.join(name)));
-                }
+    /// On v1 lets those go on too which a cgroup below has frozen by itself: what stands still there does not
+    /// die. On v2 it does. Whether there were any.
+    ///
+    /// # Errors
+    /// The kernel's refusal; a cgroup that is gone is none.
+    pub(crate) fn thaw_below(&self) -> Result<bool> {
+        let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(false) };
+        let Some(dir) = Dir::find(top)? else { return Ok(false) };
+        let mut any = false;
+        walk(dir.at(), walk::PATIENT, &mut |cgroup: DirRef<'_>| {
+            // Each after the one above, which would keep it frozen.
+            match cgroup.text("freezer.state")? {
+                Some(state) if state.trim() != "THAWED" => any |= cgroup.path() != top,
+                _ => return Ok(()),
             }
-            Err(_) => {}
+            match cgroup.write("freezer.state", b"THAWED") {
+                Err(e) if !gone(e) => Err(cgroup.failed("write", "freezer.state", e)),
+                _ => Ok(()),
+            }
+        })?;
+        Ok(any)
+    }
+
+    /// On v1 stops all processes, as far as they stop within that time.
+    pub(super) fn stop_for(&self, patience: Duration) -> Result<()> {
+        let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(()) };
+        let Some(dir) = Dir::find(top)? else { return Ok(()) };
+        match freeze_v1(dir.at(), Instant::now() + patience) {
+            Err(e) if !is_gone(&e) => Err(e),
+            _ => Ok(()),
         }
     }
 
@@ -86,10 +109,6 @@ impl Cgroup {
     /// That there is no freezer, or that it cannot be read.
     pub fn freezer_state(&self) -> Result<FreezerState> {
         self.record.freezer_state()
-    }
-
-    pub(super) fn freezer(&self) -> Result<Freezer<'_>> {
-        self.record.freezer()
     }
 }
 
@@ -104,17 +123,15 @@ impl Record {
                 if event(directory, "frozen 1")? {
                     return Ok(FreezerState::Frozen);
                 }
-                let asked = file::text(directory, "cgroup.freeze")?.is_some_and(|t| t.trim() == "1");
+                let mut buffer = [0; 16];
+                let asked = text(directory, "cgroup.freeze", &mut buffer)?.is_some_and(|t| t == b"1");
                 Ok(if asked { FreezerState::Freezing } else { FreezerState::Thawed })
             }
-            Freezer::V1(directory) => {
-                let state = file::text(directory, "freezer.state")?.unwrap_or_default();
-                Ok(match state.trim() {
-                    "FROZEN" => FreezerState::Frozen,
-                    "FREEZING" => FreezerState::Freezing,
-                    _ => FreezerState::Thawed,
-                })
-            }
+            Freezer::V1(directory) => Ok(match text(directory, "freezer.state", &mut [0; 16])? {
+                Some(b"FROZEN") => FreezerState::Frozen,
+                Some(b"FREEZING") => FreezerState::Freezing,
+                _ => FreezerState::Thawed,
+            }),
         }
     }
 
@@ -142,41 +159,51 @@ impl Record {
     }
 }
 
-pub(super) enum Freezer<'a> {
+#[derive(Clone, Copy)]
+enum Freezer<'a> {
     V1(&'a Path),
     V2(&'a Path),
 }
 
-impl Freezer<'_> {
-    fn directory(&self) -> &Path {
+impl<'a> Freezer<'a> {
+    fn directory(self) -> &'a Path {
         match self {
             Self::V1(d) | Self::V2(d) => d,
         }
     }
 }
 
-fn put(directory: &Path, name: &str, value: &[u8]) -> Result<()> {
-    file::write(directory, name, value).map_err(|e| file::failed("write", directory, name, e))
+/// What one read(2) of a short file gives, without blanks around it; `None` where there is no such file.
+fn text<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
+    let fd = match open_file(directory, name, libc::O_RDONLY) {
+        Ok(fd) => fd,
+        Err(e) if is_gone(&e) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    match retry(|| nix::unistd::read(&fd, buffer)) {
+        Ok(length) => Ok(Some(buffer[..length].trim_ascii())),
+        // EISDIR: a cgroup below has the name of a file that is not there.
+        Err(Errno::ENODEV | Errno::EOPNOTSUPP | Errno::EISDIR) => Ok(None),
+        Err(e) => Err(failed("read", directory, name, e)),
+    }
 }
 
 fn event(directory: &Path, line: &str) -> Result<bool> {
     // Two short lines, which come by one read(2).
-    match file::glance(directory, "cgroup.events", &mut [0; 256]) {
-        Ok(text) => Ok(text.split(|b| *b == b'\n').any(|l| l == line.as_bytes())),
-        Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => Ok(false),
-        Err(e) => Err(file::failed("read", directory, "cgroup.events", e)),
-    }
+    let mut buffer = [0; 256];
+    let text = text(directory, "cgroup.events", &mut buffer)?.unwrap_or_default();
+    Ok(text.split(|b| *b == b'\n').any(|l| l == line.as_bytes()))
 }
 
-fn freeze_v2(directory: &Path, deadline: Instant) -> Result<bool> {
-    put(directory, "cgroup.freeze", b"1")?;
-    wait_v2(directory, "frozen 1", deadline)
+fn freeze_v2(cgroup: DirRef<'_>, deadline: Instant) -> Result<bool> {
+    cgroup.set("cgroup.freeze", b"1")?;
+    wait_v2(cgroup, "frozen 1", deadline)
 }
 
 /// Waits for a line of `cgroup.events`, whose changes poll(2) reports as exceptional.
-pub(super) fn wait_v2(directory: &Path, line: &str, deadline: Instant) -> Result<bool> {
-    let failed = |e| file::failed("read", directory, "cgroup.events", e);
-    let fd = match file::open(directory, "cgroup.events", libc::O_RDONLY) {
+pub(super) fn wait_v2(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Result<bool> {
+    let failed = |e| cgroup.failed("read", "cgroup.events", e);
+    let fd = match cgroup.open("cgroup.events", libc::O_RDONLY) {
         Ok(fd) => fd,
         // A root has no such file, a vanished cgroup no processes.
         Err(Errno::ENOENT | Errno::ENODEV) => return Ok(line == "populated 0" || line == "frozen 0"),
@@ -207,16 +234,16 @@ pub(super) fn wait_v2(directory: &Path, line: &str, deadline: Instant) -> Result
 
 /// The v1 freezer may stay at FREEZING while a process forks or enters another hierarchy: asking
 /// again helps, and so does thawing for an instant.
-fn freeze_v1(directory: &Path, deadline: Instant) -> Result<bool> {
+fn freeze_v1(cgroup: DirRef<'_>, deadline: Instant) -> Result<bool> {
     for round in 0_u32.. {
-        put(directory, "freezer.state", b"FROZEN")?;
+        cgroup.set("freezer.state", b"FROZEN")?;
         if round % 50 == 49 {
             // What stands in the way may need to run.
-            put(directory, "freezer.state", b"THAWED")?;
+            cgroup.set("freezer.state", b"THAWED")?;
             std::thread::sleep(Duration::from_millis(5));
-            put(directory, "freezer.state", b"FROZEN")?;
+            cgroup.set("freezer.state", b"FROZEN")?;
         }
-        let state = file::text(directory, "freezer.state")?.unwrap_or_default();
+        let state = cgroup.text("freezer.state")?.unwrap_or_default();
         if state.trim() == "FROZEN" {
             return Ok(true);
         }

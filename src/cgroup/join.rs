@@ -1,9 +1,10 @@
 //! Getting a new process into a cgroup.
 
+use super::dir::{Dir, open_file};
 use super::file;
 use crate::{Error, Phase, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the creator of a process needs to start it in a cgroup.
 ///
@@ -40,7 +41,18 @@ impl Join {
         if self.into.take().is_some()
             && let Some(directory) = &self.fallback
         {
-            self.files.push(open(directory, "cgroup.procs", libc::O_WRONLY)?);
+            self.files.push(open_file(directory, "cgroup.procs", libc::O_WRONLY)?);
+        }
+        Ok(())
+    }
+
+    /// Adds a directory of the cgroup2 hierarchy.
+    pub(super) fn unified(&mut self, dir: Dir, clone_into: bool) -> Result<()> {
+        if clone_into {
+            self.fallback = Some(dir.at().path().to_owned());
+            self.into = Some(dir.into_fd());
+        } else {
+            self.files.push(dir.at().require("cgroup.procs", libc::O_WRONLY)?);
         }
         Ok(())
     }
@@ -51,26 +63,11 @@ impl Join {
     /// The kernel's refusal.
     pub fn enter(&self) -> Result<()> {
         if let (Some(_), Some(directory)) = (&self.into, &self.fallback) {
-            file::write(directory, "cgroup.procs", b"0")
-                .map_err(|e| file::failed("write", directory, "cgroup.procs", e))?;
+            Dir::open(directory)?.at().set("cgroup.procs", b"0")?;
         }
         for fd in &self.files {
             file::put(fd, b"0").map_err(|e| Error::sys(Phase::Cgroup, "join cgroup", e))?;
         }
         Ok(())
     }
-}
-
-pub(super) fn open(directory: &Path, name: &str, flags: i32) -> Result<OwnedFd> {
-    file::open(directory, name, flags).map_err(|e| file::failed("open", directory, name, e))
-}
-
-pub(super) fn open_unified(join: &mut Join, directory: &Path, clone_into: bool) -> Result<()> {
-    if clone_into {
-        join.into = Some(open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?);
-        join.fallback = Some(directory.to_owned());
-    } else {
-        join.files.push(open(directory, "cgroup.procs", libc::O_WRONLY)?);
-    }
-    Ok(())
 }

@@ -2,40 +2,51 @@
 
 use super::controller::Controller;
 use super::create::Cgroup;
+use super::dir::{Dir, DirRef, gone};
 use super::freeze::wait_v2;
-use super::{file, procs};
+use super::procs;
+use super::walk::{self, Visit, walk};
 use crate::sys::process::{pidfd_open, pidfd_send_signal};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// How many processes are held at once: a caller has few descriptors, a container may have many processes.
+const BATCH: usize = 64;
+/// How often a signal goes after processes that move from one cgroup to another.
+const PASSES: usize = 16;
 
 impl Cgroup {
     /// Kills every process in the cgroup and below, and waits until it is empty.
     ///
     /// By `cgroup.kill` where the cgroup is in a cgroup2 hierarchy; a frozen cgroup dies too. On v1
-    /// each process is killed through a pidfd, and new ones are prevented (`pids.max`) if that is
-    /// not enough. Afterwards nothing should be cloned into the cgroup (see [`Join`](super::Join)):
-    /// remove it.
+    /// each process is killed through a pidfd, and if that is not enough new ones are prevented (`pids.max`)
+    /// and those that are there are stopped meanwhile. Afterwards nothing should be cloned into the cgroup
+    /// (see [`Join`](super::Join)): remove it.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`], naming the processes which are left after `timeout`.
     pub fn kill(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        if let Some(directory) = &self.record.unified {
-            match file::write(directory, "cgroup.kill", b"1") {
+        if let Some(directory) = &self.record.unified
+            && let Some(dir) = Dir::find(directory)?
+        {
+            match dir.at().write("cgroup.kill", b"1") {
                 Ok(()) => {
-                    self.release();
-                    if wait_v2(directory, "populated 0", deadline)? {
+                    self.thaw_below()?;
+                    if !wait_v2(dir.at(), "populated 0", deadline)? {
+                        return Err(left_over(directory, timeout));
+                    }
+                    if self.record.v1.is_empty() {
                         return Ok(());
                     }
-                    return Err(left_over(directory, timeout));
                 }
-                // Not there: gone. Refused: in a threaded subtree.
-                Err(Errno::ENOENT | Errno::ENODEV) if !file::exists(directory, "") => return Ok(()),
-                Err(Errno::ENOENT | Errno::EOPNOTSUPP) => {}
-                Err(e) => return Err(file::failed("write", directory, "cgroup.kill", e)),
+                // Gone; not there; refused, as in a threaded subtree.
+                Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => {}
+                Err(e) => return Err(dir.at().failed("write", "cgroup.kill", e)),
             }
         }
         let Some(directory) = self.census() else { return Ok(()) };
@@ -48,28 +59,51 @@ impl Cgroup {
     /// # Errors
     /// The kernel's refusal; a process that has just ended is none.
     pub fn signal(&self, signal: i32) -> Result<usize> {
-        self.census().map_or(Ok(0), |directory| signal_each(directory, signal))
+        let Some(directory) = self.census() else { return Ok(0) };
+        // What they start meanwhile was not there.
+        let mut left: BTreeSet<i32> = procs::tree(directory)?.into_iter().collect();
+        let mut reached = 0;
+        for _ in 0..PASSES {
+            if left.is_empty() {
+                break;
+            }
+            let mut strike = Strike { signal, only: Some(&left), listed: 0, reached: BTreeSet::new() };
+            strike.below(directory)?;
+            let hit = strike.reached;
+            if hit.is_empty() {
+                break;
+            }
+            reached += hit.len();
+            left.retain(|pid| !hit.contains(pid));
+        }
+        Ok(reached)
     }
 
     fn kill_each(&self, directory: &Path, deadline: Instant) -> Result<bool> {
         let mut pause = Duration::from_micros(100);
         for round in 0_u32.. {
-            if signal_each(directory, libc::SIGKILL)? == 0
-                && procs::tree(directory)?.is_empty()
-                && self.signal_latecomers()? == 0
-            {
-                return Ok(true);
+            if round == 2 {
+                self.stop_forks()?;
+            }
+            if round > 2 {
+                // Who moves about, or freezes others, stands still while all are killed.
+                self.stop_for(Duration::from_millis(20))?;
+            }
+            let mut listed = kill_all(directory)?;
+            if listed == 0 {
+                // On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile
+                // may be in some of them only.
+                for other in self.paths() {
+                    listed += kill_all(other)?;
+                }
+                if listed == 0 {
+                    return Ok(true);
+                }
             }
             // A frozen process dies only once it is let go.
-            self.release();
+            self.thaw_below()?;
             if Instant::now() >= deadline {
                 return Ok(false);
-            }
-            if round == 2
-                && let Some(pids) = self.record.v1_of(Controller::Pids)
-            {
-                // It forks faster than it is killed.
-                let _ = file::write(pids, "pids.max", b"0");
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
@@ -77,71 +111,102 @@ impl Cgroup {
         Ok(false)
     }
 
-    /// On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile may
-    /// be in some of them only.
-    fn signal_latecomers(&self) -> Result<usize> {
-        for directory in self.paths() {
-            let reached = signal_each(directory, libc::SIGKILL)?;
-            if reached > 0 {
-                return Ok(reached);
-            }
+    /// For processes which fork faster than they are killed.
+    fn stop_forks(&self) -> Result<()> {
+        let Some(pids) = self.record.v1_of(Controller::Pids) else { return Ok(()) };
+        let Some(dir) = Dir::find(pids)? else { return Ok(()) };
+        match dir.at().write("pids.max", b"0") {
+            Err(e) if !gone(e) => Err(dir.at().failed("write", "pids.max", e)),
+            _ => Ok(()),
         }
-        Ok(0)
     }
 }
 
-/// How many processes are held at once, at most.
-const BATCH: usize = 256;
-
-/// Sends a signal once to every process that is in the directory or below now; how many were reached. The caller may have
-/// fewer descriptors than there are processes.
-fn signal_each(directory: &Path, signal: i32) -> Result<usize> {
-    let pids = procs::tree(directory)?;
-    let (mut rest, mut batch, mut reached) = (&pids[..], BATCH, 0);
-    while !rest.is_empty() {
-        let some = &rest[..rest.len().min(batch)];
-        match signal_some(directory, some, signal) {
-            Err(e) if some.len() > 1 && matches!(e.errno(), Some(Errno::EMFILE | Errno::ENFILE)) => {
-                batch = some.len() / 2;
-            }
-            done => {
-                reached += done?;
-                rest = &rest[some.len()..];
-            }
-        }
-    }
-    Ok(reached)
+/// Sends SIGKILL to every process in the directory and below; how many were listed.
+fn kill_all(directory: &Path) -> Result<usize> {
+    let mut strike = Strike { signal: libc::SIGKILL, only: None, listed: 0, reached: BTreeSet::new() };
+    strike.below(directory)?;
+    Ok(strike.listed)
 }
 
-/// Signals those of the processes that are in the directory or below; how many. A process counts only if its pid is there
-/// still (or again) after its pidfd was opened, so that none elsewhere is ever hit.
-fn signal_some(directory: &Path, pids: &[i32], signal: i32) -> Result<usize> {
-    let mut held: Vec<(i32, OwnedFd)> = Vec::with_capacity(pids.len());
-    for pid in pids {
-        // Zero stands for a process outside of this pid namespace.
-        match pidfd_open(*pid) {
-            Ok(fd) => held.push((*pid, fd)),
-            Err(Errno::ESRCH | Errno::EINVAL) => {}
-            Err(e) => return Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
-        }
-    }
-    if held.is_empty() {
-        return Ok(0);
-    }
-    let now = procs::tree(directory)?;
-    held.retain(|(pid, _)| now.binary_search(pid).is_ok());
-    held.iter().try_for_each(|(pid, fd)| send(*pid, fd, signal))?;
-    Ok(held.len())
+/// A signal on its way through a cgroup and those below.
+struct Strike<'a> {
+    signal: i32,
+    /// Nobody but these.
+    only: Option<&'a BTreeSet<i32>>,
+    listed: usize,
+    reached: BTreeSet<i32>,
 }
 
-fn send(pid: i32, fd: &OwnedFd, signal: i32) -> Result<()> {
-    match pidfd_send_signal(fd, signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(e) => Err(Error::sys(Phase::Cgroup, "signal process", e).on(pid.to_string())),
+impl Strike<'_> {
+    fn below(&mut self, directory: &Path) -> Result<()> {
+        match Dir::find(directory)? {
+            Some(dir) => walk(dir.at(), walk::PATIENT, self),
+            None => Ok(()),
+        }
     }
+
+    /// Sends the signal to those who are in this cgroup still (or again) after their pidfd was opened, so that no
+    /// process elsewhere is ever hit.
+    fn send(&mut self, cgroup: DirRef<'_>, held: &[(i32, OwnedFd)]) -> Result<()> {
+        let now = procs::members(cgroup)?;
+        for (pid, fd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
+            match pidfd_send_signal(fd, self.signal) {
+                Ok(()) => drop(self.reached.insert(*pid)),
+                Err(Errno::ESRCH) => {}
+                Err(e) => {
+                    return Err(Error::sys(Phase::Cgroup, "signal process", e).on(pid.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Visit for Strike<'_> {
+    fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
+        let mut pids = procs::members(cgroup)?;
+        self.listed += pids.len();
+        pids.retain(|pid| self.only.is_none_or(|only| only.contains(pid)) && !self.reached.contains(pid));
+        in_batches(pids, |held| self.send(cgroup, held))
+    }
+}
+
+/// Opens a pidfd of each process, and gives them to `send`: as many at once as the caller has descriptors for, but
+/// for two that `send` may need itself.
+pub(crate) fn in_batches(
+    pids: Vec<i32>,
+    mut send: impl FnMut(&[(i32, OwnedFd)]) -> Result<()>,
+) -> Result<()> {
+    let open = |pid: i32| match pidfd_open(pid) {
+        Ok(fd) => Ok(Some(fd)),
+        // It has gone; zero stands for a process outside of this pid namespace.
+        Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
+        Err(e) => Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
+    };
+    let full = |e: &Error| matches!(e.errno(), Some(Errno::EMFILE | Errno::ENFILE));
+    let own = std::process::id() as i32;
+    let mut pids = pids.into_iter().peekable();
+    while pids.peek().is_some() {
+        let kept_free = (open(own)?, open(own)?);
+        let mut held: Vec<(i32, OwnedFd)> = Vec::new();
+        while let Some(&pid) = pids.peek().filter(|_| held.len() < BATCH) {
+            match open(pid) {
+                Err(e) if full(&e) && !held.is_empty() => break,
+                other => held.extend(other?.map(|fd| (pid, fd))),
+            }
+            pids.next();
+        }
+        drop(kept_free);
+        if !held.is_empty() {
+            send(&held)?;
+        }
+    }
+    Ok(())
 }
 
 fn left_over(directory: &Path, timeout: Duration) -> Error {
+    // The sentence is true without the names.
     let pids = procs::tree(directory).unwrap_or_default();
     Error::new(ErrorKind::TimedOut, Phase::Cgroup, "kill cgroup")
         .on(directory.display().to_string())

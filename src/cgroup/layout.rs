@@ -1,6 +1,7 @@
 //! Which cgroup hierarchies this host has, and where.
 
 use super::controller::{Controller, Controllers};
+use super::dir::{failed, open_file};
 use super::mountinfo::{self, Entry};
 use super::path::CgroupPath;
 use super::record::{Place, Record};
@@ -10,7 +11,9 @@ use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 /// The sort of host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct Hierarchy {
     pub mount: PathBuf,
     /// Which part of the hierarchy is mounted there: `/`, or a cgroup's path where the mount was
     /// made for (or bound into) a container. Empty where [`Layout::detect`] had no need to look.
-    pub root: String,
+    pub root: PathBuf,
     /// Its controllers; empty for a named hierarchy, and on v2 (see [`Layout::unified_controllers`]).
     pub controllers: Controllers,
     /// The name of a v1 hierarchy without controllers, e.g. `systemd`.
@@ -56,41 +59,60 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, one a hierarchy where
-    /// they are at the usual places, else one reading of its `mountinfo`.
+    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, two calls a hierarchy where
+    /// they are at the usual places, else one reading of its `mountinfo`. `None` where no cgroup file system is
+    /// mounted, and that alone.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where no cgroup file system is mounted.
-    pub fn detect() -> Result<Self> {
+    /// That it cannot be found out: no descriptor is left, or no memory, or there is no `/proc`.
+    pub fn detect() -> Result<Option<Self>> {
         let usual = Path::new("/sys/fs/cgroup");
+        // Whatever error there is: a closer look tells.
         if statfs(usual).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC) {
             let unified = Hierarchy {
                 mount: usual.to_owned(),
-                root: String::new(),
+                root: PathBuf::new(),
                 controllers: Controllers::NONE,
                 name: None,
             };
-            return Ok(Self { v1: Vec::new(), unified: Some(unified), own: "/proc/thread-self".into() });
+            return Ok(Some(Self {
+                v1: Vec::new(),
+                unified: Some(unified),
+                own: "/proc/thread-self".into(),
+            }));
         }
         let own = Path::new("/proc/thread-self");
-        if let Some((v1, unified)) = usual::hierarchies(&read(&own.join("cgroup"))?) {
-            return Ok(Self { v1, unified, own: own.to_owned() });
+        let listed = match read(&own.join("cgroup")) {
+            // A kernel without cgroups, or no /proc, as mountinfo will tell.
+            Err(e) if e.errno() == Some(Errno::ENOENT) => None,
+            other => usual::hierarchies(&other?),
+        };
+        match listed {
+            Some((v1, unified)) => Ok(Some(Self { v1, unified, own: own.to_owned() })),
+            None => Self::detect_in(own, Path::new("/")),
         }
-        Self::detect_in(own, Path::new("/"))
+    }
+
+    /// [`Layout::detect`] for what is impossible without cgroups.
+    ///
+    /// # Errors
+    /// As [`Layout::detect`]; [`ErrorKind::Unsupported`] where no cgroup file system is mounted.
+    pub fn require() -> Result<Self> {
+        Self::detect()?.ok_or_else(none_is_mounted)
     }
 
     /// [`Layout::detect`] from the files `mountinfo` and `cgroup` in the directory `proc`, with
     /// every mount point taken below `root`.
     ///
     /// # Errors
-    /// As [`Layout::detect`], or that `mountinfo` cannot be read.
-    pub fn detect_in(proc: &Path, root: &Path) -> Result<Self> {
+    /// That `mountinfo` cannot be read.
+    pub fn detect_in(proc: &Path, root: &Path) -> Result<Option<Self>> {
         let text = read(&proc.join("mountinfo"))?;
         let mut v1: Vec<Hierarchy> = Vec::new();
         let mut unified: Option<Hierarchy> = None;
         for entry in mountinfo::visible_cgroups(&text) {
             let hierarchy = hierarchy(&entry, root);
-            if entry.kind == "cgroup2" {
+            if entry.kind == b"cgroup2" {
                 prefer(&mut unified, hierarchy);
             } else if let Some(known) =
                 v1.iter_mut().find(|k| k.controllers == hierarchy.controllers && k.name == hierarchy.name)
@@ -102,15 +124,8 @@ impl Layout {
                 v1.push(hierarchy);
             }
         }
-        if v1.is_empty() && unified.is_none() {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                Phase::Cgroup,
-                "no cgroup file system is mounted",
-            )
-            .with_hint("mount cgroup2 at /sys/fs/cgroup"));
-        }
-        Ok(Self { v1, unified, own: proc.to_owned() })
+        let any = !v1.is_empty() || unified.is_some();
+        Ok(any.then(|| Self { v1, unified, own: proc.to_owned() }))
     }
 
     /// The sort of host.
@@ -148,7 +163,9 @@ impl Layout {
     /// That the file cannot be read.
     pub fn unified_controllers(&self) -> Result<Controllers> {
         let Some(unified) = &self.unified else { return Ok(Controllers::NONE) };
-        let text = read(&unified.mount.join("cgroup.controllers"))?;
+        let fd = open_file(&unified.mount, "cgroup.controllers", libc::O_RDONLY)?;
+        let text = sysfs::read_all(fd, 64 << 10)
+            .map_err(|e| failed("read", &unified.mount, "cgroup.controllers", e))?;
         Ok(Controllers::parse(&String::from_utf8_lossy(&text)))
     }
 
@@ -184,8 +201,16 @@ impl Layout {
     }
 
     /// The cgroup that a `/proc/PID/cgroup` names, in every hierarchy that shows it.
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG` where the path is longer than the kernel tells.
     pub(super) fn located(&self, cgroup_file: &[u8]) -> Result<Record> {
         let mine = memberships(cgroup_file);
+        if let Some((label, path)) = mine.iter().find(|(_, path)| path.as_os_str().len() >= LONGEST) {
+            let text =
+                format!("{label}:{}...", path.display().to_string().chars().take(100).collect::<String>());
+            return Err(Error::sys(Phase::Cgroup, "locate cgroup", Errno::ENAMETOOLONG).on(text));
+        }
         let layout = self.exact()?;
         let directory = |h: &Hierarchy, unified| {
             let (_, path) = mine.iter().find(|(label, _)| labelled(h, label, unified))?;
@@ -200,27 +225,34 @@ impl Layout {
     /// The layout with each mount's root known: the quick look at a pure v2 host leaves it out.
     pub(super) fn exact(&self) -> Result<Cow<'_, Self>> {
         match &self.unified {
-            Some(unified) if unified.root.is_empty() => {
-                Self::detect_in(&self.own, Path::new("/")).map(Cow::Owned)
+            Some(unified) if unified.root.as_os_str().is_empty() => {
+                Self::detect_in(&self.own, Path::new("/"))?.map(Cow::Owned).ok_or_else(none_is_mounted)
             }
             _ => Ok(Cow::Borrowed(self)),
         }
     }
 
     /// `(label, path)` of each line of the caller's `cgroup` file; nothing for an absolute path.
-    fn own_paths(&self, path: &CgroupPath) -> Result<Vec<(String, String)>> {
+    fn own_paths(&self, path: &CgroupPath) -> Result<Vec<(String, PathBuf)>> {
         if path.is_absolute() { Ok(Vec::new()) } else { Ok(memberships(&read(&self.own.join("cgroup"))?)) }
     }
 }
 
-/// `(label, path)` of each line of a `/proc/PID/cgroup`.
-pub(super) fn memberships(text: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(text);
-    text.lines()
+fn none_is_mounted() -> Error {
+    Error::new(ErrorKind::Unsupported, Phase::Cgroup, "no cgroup file system is mounted")
+        .with_hint("mount cgroup2 at /sys/fs/cgroup")
+}
+
+/// The kernel cuts off the rest of a path that has this length in `/proc/PID/cgroup`.
+const LONGEST: usize = libc::PATH_MAX as usize - 1;
+
+/// `(label, path)` of each line of a `/proc/PID/cgroup`; the path may have any bytes but a newline.
+pub(super) fn memberships(text: &[u8]) -> Vec<(String, PathBuf)> {
+    text.split(|b| *b == b'\n')
         .filter_map(|line| {
-            let (_, rest) = line.split_once(':')?;
-            let (label, path) = rest.split_once(':')?;
-            Some((label.to_owned(), path.to_owned()))
+            let mut fields = line.splitn(3, |b| *b == b':').skip(1);
+            let label = String::from_utf8_lossy(fields.next()?).into_owned();
+            Some((label, OsStr::from_bytes(fields.next()?).into()))
         })
         .collect()
 }
@@ -235,19 +267,18 @@ pub(super) fn labelled(hierarchy: &Hierarchy, label: &str, unified: bool) -> boo
 }
 
 /// The directory of a cgroup that `/proc/PID/cgroup` names, below the hierarchy's mount.
-pub(super) fn mounted_at(hierarchy: &Hierarchy, path: &str) -> Option<PathBuf> {
-    let root = hierarchy.root.trim_end_matches('/');
-    let rest = path.strip_prefix(root).filter(|r| r.is_empty() || r.starts_with('/'))?;
-    if rest.split('/').any(|part| part == "..") {
+pub(super) fn mounted_at(hierarchy: &Hierarchy, path: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix(&hierarchy.root).ok()?;
+    if below.components().any(|part| !matches!(part, Component::Normal(_))) {
         return None;
     }
-    Some(hierarchy.mount.join(rest.trim_matches('/')))
+    Some(hierarchy.mount.join(below))
 }
 
 fn anchor(
     hierarchy: &Hierarchy,
     path: &CgroupPath,
-    own: &[(String, String)],
+    own: &[(String, PathBuf)],
     unified: bool,
 ) -> Result<PathBuf> {
     if path.is_absolute() {
@@ -263,7 +294,7 @@ fn anchor(
             Phase::Cgroup,
             "the runtime's own cgroup is outside of what is mounted",
         )
-        .on(format!("{label}:{mine}"))
+        .on(format!("{label}:{}", mine.display()))
         .with_pointer("/linux/cgroupsPath")
         .with_hint("use an absolute cgroupsPath")
     })?;
@@ -274,11 +305,12 @@ fn anchor(
 }
 
 fn hierarchy(entry: &Entry<'_>, root: &Path) -> Hierarchy {
-    let options = if entry.kind == "cgroup2" { "" } else { entry.super_options };
+    let options = String::from_utf8_lossy(if entry.kind == b"cgroup2" { b"" } else { entry.super_options });
+    let mount = mountinfo::unescape(entry.mount);
     Hierarchy {
-        mount: root.join(mountinfo::unescape(entry.mount).trim_start_matches('/')),
+        mount: root.join(mount.strip_prefix("/").unwrap_or(&mount)),
         root: mountinfo::unescape(entry.root),
-        controllers: Controllers::parse(options),
+        controllers: Controllers::parse(&options),
         name: options.split(',').find_map(|o| o.strip_prefix("name=")).map(str::to_owned),
     }
 }
@@ -292,12 +324,16 @@ fn prefer(slot: &mut Option<Hierarchy>, candidate: Hierarchy) {
 /// Of two mounts of one hierarchy the one below /sys/fs/cgroup, then the one that shows more of it.
 fn better(candidate: &Hierarchy, known: &Hierarchy) -> bool {
     let rank = |h: &Hierarchy| {
-        (!h.mount.to_string_lossy().contains("/sys/fs/cgroup"), h.root.len(), h.mount.as_os_str().len())
+        (
+            !h.mount.to_string_lossy().contains("/sys/fs/cgroup"),
+            h.root.as_os_str().len(),
+            h.mount.as_os_str().len(),
+        )
     };
     rank(candidate) < rank(known)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>, Errno> { sysfs::read_at(sysfs::cwd(), &sysfs::cstring(path)?) };
     read().map_err(|e| Error::sys(Phase::Cgroup, "read", e).on(path.display().to_string()))
 }

@@ -5,7 +5,7 @@ fn host(mountinfo: &str, cgroup: &str) -> (TempDir, Layout) {
     let dir = TempDir::new("layout");
     std::fs::write(dir.path().join("mountinfo"), mountinfo).unwrap();
     std::fs::write(dir.path().join("cgroup"), cgroup).unwrap();
-    let layout = Layout::detect_in(dir.path(), Path::new("/")).unwrap();
+    let layout = Layout::detect_in(dir.path(), Path::new("/")).unwrap().unwrap();
     (dir, layout)
 }
 
@@ -31,7 +31,7 @@ fn pure_v2() {
 fn a_relative_path_looks_at_the_mounts_root() {
     let bound = V2.replace("0:30 / ", "0:30 /docker/c1 ");
     let (dir, mut layout) = host(&bound, "0::/docker/c1/a/b\n");
-    layout.unified.as_mut().unwrap().root.clear();
+    layout.unified.as_mut().unwrap().root = PathBuf::new();
     let at = |p: &str| layout.unified_directory(&CgroupPath::new(p).unwrap()).unwrap().unwrap();
     assert_eq!(at("x"), Path::new("/sys/fs/cgroup/a/x"));
     std::fs::remove_file(dir.path().join("mountinfo")).unwrap();
@@ -92,7 +92,7 @@ fn own_cgroup_outside_of_the_mount_is_refused_for_relative_paths_only() {
 fn mount_points_lie_below_the_given_root() {
     let dir = TempDir::new("layout-root");
     std::fs::write(dir.path().join("mountinfo"), V2).unwrap();
-    let layout = Layout::detect_in(dir.path(), Path::new("/tmp/fake")).unwrap();
+    let layout = Layout::detect_in(dir.path(), Path::new("/tmp/fake")).unwrap().unwrap();
     assert_eq!(layout.unified().unwrap().mount, Path::new("/tmp/fake/sys/fs/cgroup"));
 }
 
@@ -100,13 +100,33 @@ fn mount_points_lie_below_the_given_root() {
 fn no_cgroups_at_all() {
     let dir = TempDir::new("layout-none");
     std::fs::write(dir.path().join("mountinfo"), "1 0 0:1 / / rw - ext4 x rw\n").unwrap();
-    assert_eq!(Layout::detect_in(dir.path(), Path::new("/")).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(Layout::detect_in(dir.path(), Path::new("/")).unwrap(), None);
+    assert_eq!(none_is_mounted().kind(), ErrorKind::Unsupported);
+    // That it cannot be known is something else.
+    std::fs::remove_file(dir.path().join("mountinfo")).unwrap();
+    let e = Layout::detect_in(dir.path(), Path::new("/")).unwrap_err();
+    assert_eq!((e.kind(), e.errno()), (ErrorKind::System, Some(Errno::ENOENT)));
+}
+
+#[test]
+fn names_are_bytes() {
+    let odd = V2.as_bytes().iter().chain(b"36 24 0:31 / /mnt/\xff rw - tmpfs x rw\n");
+    let dir = TempDir::new("layout-bytes");
+    std::fs::write(dir.path().join("mountinfo"), odd.copied().collect::<Vec<u8>>()).unwrap();
+    let layout = Layout::detect_in(dir.path(), Path::new("/")).unwrap().unwrap();
+    let found = layout.located(b"0::/a\xff/b:c\n").unwrap();
+    let expected = Path::new("/sys/fs/cgroup").join(OsStr::from_bytes(b"a\xff/b:c"));
+    assert_eq!(found.unified, Some(expected));
+    // Another cgroup, outside of what this one sees; and one whose name the kernel has cut off.
+    assert_eq!(layout.located(b"0::/../other\n").unwrap().unified, None);
+    let long = [b"0::/", "x/".repeat(3000).as_bytes()].concat();
+    assert_eq!(layout.located(&long[..4 + LONGEST]).unwrap_err().errno(), Some(Errno::ENAMETOOLONG));
 }
 
 #[test]
 fn this_host_is_detected() {
-    match Layout::detect() {
-        Ok(layout) => println!("{:?} with {} v1 hierarchies", layout.mode(), layout.v1().len()),
-        Err(e) => println!("skipped: {e}"),
+    match Layout::detect().unwrap() {
+        Some(layout) => println!("{:?} with {} v1 hierarchies", layout.mode(), layout.v1().len()),
+        None => println!("skipped: no cgroup file system is mounted"),
     }
 }

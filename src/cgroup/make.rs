@@ -2,14 +2,14 @@
 
 use super::controller::{Controller, Controllers};
 use super::create::Options;
-use super::join::{Join, open, open_unified};
+use super::dir::{Dir, DirRef, failed, is_elsewhere, mkdir, rmdir};
+use super::join::Join;
 use super::layout::Layout;
 use super::record::Record;
 use super::settings::{Settings, Side, apply};
-use super::{devices, file, procs, unified};
+use super::{devices, procs, unified};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const POINTER: &str = "/linux/cgroupsPath";
@@ -24,12 +24,7 @@ pub(super) fn make(
     let mut maker = Maker { layout, settings, options, made: Vec::new(), join: Join::default() };
     match maker.all(record) {
         Ok(record) => Ok((record, maker.join)),
-        Err(e) => {
-            for directory in maker.made.iter().rev() {
-                let _ = file::rmdir(directory);
-            }
-            Err(e)
-        }
+        Err(e) => Err(maker.undo(e)),
     }
 }
 
@@ -43,13 +38,7 @@ pub(super) fn adopt(
     pid: i32,
 ) -> Result<()> {
     let mut maker = Maker { layout, settings, options, made: Vec::new(), join: Join::default() };
-    let done = maker.adopt(record, pid);
-    if done.is_err() {
-        for directory in maker.made.iter().rev() {
-            let _ = file::rmdir(directory);
-        }
-    }
-    done
+    maker.adopt(record, pid).map_err(|e| maker.undo(e))
 }
 
 struct Maker<'a> {
@@ -85,6 +74,18 @@ impl Maker<'_> {
         Ok(done)
     }
 
+    /// Removes what was made, the last first. The error stays the first one.
+    fn undo(&mut self, error: Error) -> Error {
+        let mut left = Vec::new();
+        for directory in self.made.drain(..).rev() {
+            match rmdir(&directory) {
+                Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => {}
+                Err(e) => left.push(format!("{} ({})", directory.display(), e.desc())),
+            }
+        }
+        if left.is_empty() { error } else { error.with_hint(format!("left behind: {}", left.join(", "))) }
+    }
+
     fn adopt(&mut self, record: &Record, pid: i32) -> Result<()> {
         for place in &record.v1 {
             let (directory, controllers) = (&place.directory, place.controllers());
@@ -92,46 +93,43 @@ impl Maker<'_> {
             if controllers.contains(Controller::CpuSet) {
                 inherit_cpuset(directory, existed)?;
             }
-            self.limit_v1(directory, controllers)?;
-            file::write(directory, "cgroup.procs", pid.to_string().as_bytes())
-                .map_err(|e| file::failed("write", directory, "cgroup.procs", e))?;
+            let dir = Dir::open(directory)?;
+            self.limit_v1(dir.at(), controllers)?;
+            dir.at().set("cgroup.procs", pid.to_string().as_bytes())?;
         }
         let Some(directory) = &record.unified else { return Ok(()) };
-        match self.limit_adopted(directory) {
+        let dir = Dir::open(directory)?;
+        match self.limit_adopted(dir.at()) {
             // systemd, when it is reloaded, takes the controllers that it does not know from its slices: once more.
-            Err(e) if e.errno() == Some(Errno::ENOENT) => self.limit_adopted(directory)?,
+            Err(e) if e.errno() == Some(Errno::ENOENT) => self.limit_adopted(dir.at())?,
             other => other?,
         }
         if self.settings.devices_on == Some(Side::V2)
             && let Some(policy) = self.settings.devices()
         {
-            devices::attach(
-                open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?.as_fd(),
-                directory,
-                policy,
-            )?;
+            devices::attach(dir.at(), policy)?;
         }
         Ok(())
     }
 
     /// The limits of a cgroup2 cgroup which somebody else has made.
-    fn limit_adopted(&self, directory: &Path) -> Result<()> {
+    fn limit_adopted(&self, cgroup: DirRef<'_>) -> Result<()> {
         let needed = self.settings.unified_controllers();
         if let Some(hierarchy) = self.layout.unified()
             && !needed.is_empty()
         {
-            unified::enable(&hierarchy.mount, directory, needed, self.settings)?;
+            unified::enable(&hierarchy.mount, cgroup, needed, self.settings)?;
         }
-        apply::write_all(directory, self.settings.v2())
+        apply::write_all(cgroup, self.settings.v2())
     }
 
-    fn limit_v1(&self, directory: &Path, controllers: Controllers) -> Result<()> {
-        apply::write_all(directory, self.settings.v1(controllers))?;
+    fn limit_v1(&self, cgroup: DirRef<'_>, controllers: Controllers) -> Result<()> {
+        apply::write_all(cgroup, self.settings.v1(controllers))?;
         if controllers.contains(Controller::Devices)
             && self.settings.devices_on == Some(Side::V1)
             && let Some(policy) = self.settings.devices()
         {
-            devices::apply_v1(directory, policy)?;
+            devices::apply_v1(cgroup, policy)?;
         }
         Ok(())
     }
@@ -141,16 +139,16 @@ impl Maker<'_> {
     }
 
     fn v1(&mut self, directory: &Path, controllers: Controllers) -> Result<()> {
-        let cpuset = controllers.contains(Controller::CpuSet);
         let existed = !self.directory(directory)?;
         if existed {
             refuse_used_v1(directory, controllers)?;
         }
-        if cpuset {
+        if controllers.contains(Controller::CpuSet) {
             inherit_cpuset(directory, existed)?;
         }
-        self.limit_v1(directory, controllers)?;
-        self.join.files.push(open(directory, "tasks", libc::O_WRONLY)?);
+        let dir = Dir::open(directory)?;
+        self.limit_v1(dir.at(), controllers)?;
+        self.join.files.push(dir.at().require("tasks", libc::O_WRONLY)?);
         Ok(())
     }
 
@@ -160,61 +158,64 @@ impl Maker<'_> {
         if reused {
             refuse_used_v2(directory)?;
             // A cgroup that was killed once would kill what is cloned into it: a new one is not.
-            if file::rmdir(directory).is_ok() && self.directory(directory)? {
+            if rmdir(directory).is_ok() && self.directory(directory)? {
                 reused = false;
             }
         }
+        let dir = Dir::open(directory)?;
         if let Some(hierarchy) = self.layout.unified() {
             let wanted = match self.settings.available {
                 Some(known) => known,
                 None if self.layout.is_unified() => self.layout.unified_controllers()?,
                 None => Controllers::NONE,
             };
-            unified::enable(&hierarchy.mount, directory, wanted, self.settings)?;
+            unified::enable(&hierarchy.mount, dir.at(), wanted, self.settings)?;
         }
-        apply::write_all(directory, self.settings.v2())?;
-        // With no task allowed nothing can be cloned into the cgroup, but it can be joined.
-        open_unified(&mut self.join, directory, !reused && !self.settings.no_tasks)?;
+        apply::write_all(dir.at(), self.settings.v2())?;
         if self.settings.devices_on == Some(Side::V2)
             && let Some(policy) = self.settings.devices()
         {
-            match self.join.directory() {
-                Some(fd) if !reused => devices::attach(fd, directory, policy)?,
-                _ => {
-                    let fd = open(directory, "", libc::O_RDONLY | libc::O_DIRECTORY)?;
-                    devices::replace(fd, directory, policy)?;
-                }
-            }
+            if reused { devices::replace(dir.at(), policy)? } else { devices::attach(dir.at(), policy)? }
         }
+        // With no task allowed nothing can be cloned into the cgroup, but it can be joined.
+        let clone_into = !reused && !self.settings.no_tasks;
+        self.join.unified(dir, clone_into)?;
         Ok(reused)
     }
 
     /// Makes a directory, and parents where they are missing; `false` if it was there.
     fn directory(&mut self, directory: &Path) -> Result<bool> {
-        match file::mkdir(directory) {
-            Ok(()) => {
-                self.made.push(directory.to_owned());
-                Ok(true)
-            }
-            Err(Errno::EEXIST) => Ok(false),
-            Err(Errno::ENOENT) if directory.parent().is_some_and(|p| p.parent().is_some()) => {
-                if let Some(parent) = directory.parent() {
-                    self.directory(parent)?;
+        let mut missing = vec![directory];
+        let mut new = false;
+        // Where somebody else removes them meanwhile that has an end.
+        let mut tries = 2 * directory.components().count();
+        while let Some(&next) = missing.last() {
+            match mkdir(next) {
+                Ok(()) => {
+                    self.made.push(next.to_owned());
+                    new = true;
+                    missing.pop();
                 }
-                match file::mkdir(directory) {
-                    Ok(()) => self.made.push(directory.to_owned()),
-                    Err(Errno::EEXIST) => return Ok(false),
-                    Err(e) => return Err(mkdir_failed(directory, e)),
+                Err(Errno::EEXIST) => {
+                    new = false;
+                    missing.pop();
                 }
-                Ok(true)
+                Err(Errno::ENOENT) if tries > 0 => {
+                    tries -= 1;
+                    match next.parent().filter(|parent| parent.parent().is_some()) {
+                        Some(parent) => missing.push(parent),
+                        None => return Err(mkdir_failed(next, Errno::ENOENT)),
+                    }
+                }
+                Err(e) => return Err(mkdir_failed(next, e)),
             }
-            Err(e) => Err(mkdir_failed(directory, e)),
         }
+        Ok(new)
     }
 }
 
 fn mkdir_failed(directory: &Path, errno: Errno) -> Error {
-    let error = file::failed("mkdir", directory, "", errno).with_pointer(POINTER);
+    let error = failed("mkdir", directory, "", errno).with_pointer(POINTER);
     match errno {
         Errno::EACCES | Errno::EPERM => error.with_hint("this user may not make cgroups there"),
         Errno::EROFS => error.with_hint("the cgroup file system is mounted read-only"),
@@ -242,7 +243,7 @@ fn refuse_used_v1(directory: &Path, controllers: Controllers) -> Result<()> {
         return Err(not_empty(directory, pids.len()));
     }
     if controllers.contains(Controller::Freezer)
-        && file::text(directory, "freezer.state")?.is_some_and(|s| s.trim() != "THAWED")
+        && Dir::open(directory)?.at().text("freezer.state")?.is_some_and(|s| s.trim() != "THAWED")
     {
         return Err(frozen(directory));
     }
@@ -250,14 +251,15 @@ fn refuse_used_v1(directory: &Path, controllers: Controllers) -> Result<()> {
 }
 
 fn refuse_used_v2(directory: &Path) -> Result<()> {
-    let events = file::text(directory, "cgroup.events")?.unwrap_or_default();
+    let dir = Dir::open(directory)?;
+    let events = dir.at().text("cgroup.events")?.unwrap_or_default();
     if events.lines().any(|l| l == "populated 1") {
         return Err(not_empty(directory, procs::tree(directory)?.len()));
     }
     if events.lines().any(|l| l == "frozen 1") {
         return Err(frozen(directory));
     }
-    let asked = file::text(directory, "cgroup.freeze")?;
+    let asked = dir.at().text("cgroup.freeze")?;
     if asked.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
 }
 
@@ -270,23 +272,36 @@ fn inherit_cpuset(directory: &Path, existed: bool) -> Result<()> {
     Ok(())
 }
 
-fn inherit(directory: &Path, name: &str, look: bool) -> Result<Vec<u8>> {
-    if look {
-        match file::read(directory, name) {
-            Ok(value) if !value.trim_ascii().is_empty() => return Ok(value),
-            Ok(_) => {}
-            // Above the hierarchy's root.
-            Err(Errno::ENOENT) => return Ok(Vec::new()),
-            Err(e) => return Err(file::failed("read", directory, name, e)),
+fn inherit(directory: &Path, name: &str, look: bool) -> Result<()> {
+    let mut without = Vec::new();
+    let mut value = Vec::new();
+    for at in directory.ancestors() {
+        if look || at != directory {
+            let dir = match Dir::open(at) {
+                Ok(dir) => dir,
+                Err(e) if is_elsewhere(&e) => break, // Above the hierarchy's root.
+                Err(e) => return Err(e),
+            };
+            match dir.at().read(name) {
+                Ok(found) if !found.trim_ascii().is_empty() => {
+                    value = found;
+                    break;
+                }
+                Ok(_) => {}
+                Err(Errno::ENOENT) => break, // A hierarchy without the controller has the mount point above.
+                Err(e) => return Err(dir.at().failed("read", name, e)),
+            }
         }
+        without.push(at);
     }
-    let Some(parent) = directory.parent() else { return Ok(Vec::new()) };
-    let value = inherit(parent, name, true)?;
-    if !value.trim_ascii().is_empty() {
-        file::write(directory, name, value.trim_ascii())
-            .map_err(|e| file::failed("write", directory, name, e).with_pointer("/linux/resources/cpu"))?;
+    if value.trim_ascii().is_empty() {
+        return Ok(());
     }
-    Ok(value)
+    for at in without.into_iter().rev() {
+        let dir = Dir::open(at)?;
+        dir.at().set(name, value.trim_ascii()).map_err(|e| e.with_pointer("/linux/resources/cpu"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -304,7 +319,7 @@ mod tests {
             std::fs::create_dir_all(dir.path().join(mount.trim_start_matches('/'))).unwrap();
         }
         std::fs::write(dir.path().join("mountinfo"), text).unwrap();
-        let layout = Layout::detect_in(dir.path(), dir.path()).unwrap();
+        let layout = Layout::detect_in(dir.path(), dir.path()).unwrap().unwrap();
         (dir, layout)
     }
 

@@ -7,7 +7,7 @@
 //! use orlop::cgroup::{Cgroup, CgroupPath, Layout, Options};
 //!
 //! # fn main() -> orlop::Result<()> {
-//! let layout = Layout::detect()?;
+//! let layout = Layout::require()?;
 //! let path = CgroupPath::new("/jobs/one")?;
 //! let resources = Resources { pids: Some(Pids { limit: Some(100), ..Pids::default() }), ..Resources::default() };
 //! let (cgroup, _join) = Cgroup::create(&layout, &path, &resources, &Options::default())?;
@@ -28,6 +28,7 @@
 mod controller;
 mod create;
 mod devices;
+mod dir;
 mod file;
 mod freeze;
 mod join;
@@ -52,12 +53,14 @@ mod testing;
 mod unified;
 mod update;
 mod usual;
+mod walk;
 
 pub use controller::{Controller, Controllers};
 pub use create::{Cgroup, Options};
 pub use devices::{Access, DeviceKind, DevicePolicy, Exception};
 pub use freeze::FreezerState;
 pub use join::Join;
+pub(crate) use kill::in_batches;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use manager::Manager;
 pub(crate) use manager::refuse_limits;

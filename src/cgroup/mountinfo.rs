@@ -1,27 +1,30 @@
 //! The lines of `/proc/PID/mountinfo` that matter for cgroups: proc_pid_mountinfo(5).
 
-/// One mount.
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// One mount. Paths are bytes, and escaped: [`unescape`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     id: u32,
     parent: u32,
-    pub(super) root: &'a str,
-    pub(super) mount: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) super_options: &'a str,
+    pub(super) root: &'a [u8],
+    pub(super) mount: &'a [u8],
+    pub(super) kind: &'a [u8],
+    pub(super) super_options: &'a [u8],
 }
 
 impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ');
-        let id = left.next()?.parse().ok()?;
-        let parent = left.next()?.parse().ok()?;
-        let mut left = left.skip(1);
-        let (root, mount) = (left.next()?, left.next()?);
-        let mut right = right.split(' ');
-        let kind = right.next()?;
-        Some(Self { id, parent, root, mount, kind, super_options: right.nth(1)? })
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut words = line.split(|b| *b == b' ');
+        let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+        let (id, parent) = (number(words.next()?)?, number(words.next()?)?);
+        let (root, mount) = (words.nth(1)?, words.next()?);
+        // Between the mount's options and a dash there are fields of any number.
+        words.find(|word| *word == b"-")?;
+        let kind = words.next()?;
+        Some(Self { id, parent, root, mount, kind, super_options: words.nth(1)? })
     }
 }
 
@@ -30,13 +33,12 @@ impl<'a> Entry<'a> {
 /// A later mount on (or above) a mount point hides what is there: a tmpfs or a cgroup2 mounted over
 /// `/sys/fs/cgroup` hides the hierarchies below it, and `mountinfo` still lists them.
 pub(super) fn visible_cgroups(text: &[u8]) -> Vec<Entry<'_>> {
-    visible(text, &["cgroup", "cgroup2"])
+    visible(text, &[b"cgroup".as_slice(), b"cgroup2"])
 }
 
 /// The same of mounts of these types.
-pub(super) fn visible<'a>(text: &'a [u8], kinds: &[&str]) -> Vec<Entry<'a>> {
-    let Ok(text) = std::str::from_utf8(text) else { return Vec::new() };
-    let entries: Vec<Entry<'_>> = text.lines().filter_map(Entry::parse).collect();
+pub(super) fn visible<'a>(text: &'a [u8], kinds: &[&[u8]]) -> Vec<Entry<'a>> {
+    let entries: Vec<Entry<'_>> = text.split(|b| *b == b'\n').filter_map(Entry::parse).collect();
     let candidates = entries.iter().filter(|e| kinds.contains(&e.kind));
     candidates.filter(|c| !hidden(c, &entries)).copied().collect()
 }
@@ -61,18 +63,15 @@ fn hidden(candidate: &Entry<'_>, entries: &[Entry<'_>]) -> bool {
     false
 }
 
-fn is_below(path: &str, directory: &str) -> bool {
-    directory == "/"
-        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    directory == b"/"
+        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// Undoes the octal escapes of blanks, tabs, newlines and backslashes.
-pub(super) fn unescape(text: &str) -> String {
-    if !text.contains('\\') {
-        return text.to_owned();
-    }
+pub(super) fn unescape(text: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.as_bytes();
+    let mut bytes = text;
     while let Some((&first, rest)) = bytes.split_first() {
         let octal = (first == b'\\').then(|| rest.get(..3)).flatten();
         let code =
@@ -80,17 +79,29 @@ pub(super) fn unescape(text: &str) -> String {
         out.push(code.unwrap_or(first));
         bytes = if code.is_some() { &rest[3..] } else { rest };
     }
-    String::from_utf8_lossy(&out).into_owned()
+    OsString::from_vec(out).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
+    use std::path::Path;
+
+    /// Any user may have a mount point of any name.
+    #[test]
+    fn a_name_that_is_not_utf8_hides_nothing() {
+        let text = b"31 23 0:28 / /mnt/\xff\xfe rw - tmpfs \xfe rw\n\
+            35 24 0:30 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n";
+        let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.id).collect();
+        assert_eq!(seen, [35]);
+    }
 
     #[test]
     fn unescapes() {
-        assert_eq!(unescape(r"/a\040b\134c"), r"/a b\c");
-        assert_eq!(unescape(r"/a\9"), r"/a\9");
+        assert_eq!(unescape(br"/a\040b\134c"), Path::new(r"/a b\c"));
+        assert_eq!(unescape(br"/a\9"), Path::new(r"/a\9"));
+        assert_eq!(unescape(b"/\xff").as_os_str().as_bytes(), b"/\xff");
     }
 
     #[test]
@@ -98,12 +109,12 @@ mod tests {
         use procfs::FromRead;
         let text = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let theirs = procfs::process::MountInfos::from_read(text.as_bytes()).unwrap().0;
-        let ours: Vec<_> = text.lines().map(|line| Entry::parse(line).unwrap()).collect();
+        let ours: Vec<_> = text.lines().map(|line| Entry::parse(line.as_bytes()).unwrap()).collect();
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(theirs) {
             assert_eq!((ours.id as i32, ours.parent as i32), (theirs.mnt_id, theirs.pid));
-            assert_eq!((ours.kind, ours.root), (theirs.fs_type.as_str(), theirs.root.as_str()));
-            assert_eq!(std::path::Path::new(ours.mount), theirs.mount_point);
+            assert_eq!((ours.kind, ours.root), (theirs.fs_type.as_bytes(), theirs.root.as_bytes()));
+            assert_eq!(ours.mount, theirs.mount_point.as_os_str().as_bytes());
         }
     }
 
@@ -113,7 +124,7 @@ mod tests {
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
             90 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.kind).collect();
-        assert_eq!(seen, ["cgroup2"]);
+        assert_eq!(seen, [b"cgroup2"]);
         let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
             90 31 0:39 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\

@@ -2,7 +2,7 @@
 
 use super::controller::Controller;
 use super::create::Cgroup;
-use super::file;
+use super::dir::{Dir, DirRef};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -19,8 +19,9 @@ pub struct OomWatch {
 
 #[derive(Debug)]
 enum Source {
-    /// The kernel counts into it, once more when the directory is removed.
-    V1 { counter: EventFd, directory: PathBuf },
+    /// The kernel counts into it, once more when the directory is removed: `memory.oom_control` has nothing
+    /// to be read then.
+    V1 { counter: EventFd, control: OwnedFd, path: PathBuf },
     /// An open `memory.events`, and how many had been killed when it was last read.
     V2 { events: OwnedFd, path: PathBuf, killed: u64 },
 }
@@ -33,8 +34,8 @@ impl Cgroup {
     /// That the watch is refused.
     pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
         let source = match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref()) {
-            (Some(directory), _) => watch_v1(directory)?,
-            (None, Some(directory)) => watch_v2(directory)?,
+            (Some(directory), _) => watch_v1(Dir::open(directory)?.at())?,
+            (None, Some(directory)) => watch_v2(Dir::open(directory)?.at())?,
             (None, None) => None,
         };
         Ok(source.map(|source| OomWatch { source }))
@@ -57,11 +58,11 @@ impl OomWatch {
     /// That the descriptor cannot be read; a cgroup that is gone has no news.
     pub fn take(&mut self) -> Result<u64> {
         match &mut self.source {
-            Source::V1 { counter, directory } => match counter.read() {
+            Source::V1 { counter, control, path } => match counter.read() {
                 // The removal of the cgroup is told the same way, once.
-                Ok(count) => Ok(count - u64::from(!file::exists(directory, ""))),
+                Ok(count) => Ok(count.saturating_sub(u64::from(is_removed(control, path)?))),
                 Err(Errno::EAGAIN) => Ok(0),
-                Err(e) => Err(file::failed("read the eventfd of", directory, "memory.oom_control", e)),
+                Err(e) => Err(failed("read the eventfd of", path, e)),
             },
             Source::V2 { events, path, killed } => {
                 let Some(now) = kills(events, path)? else { return Ok(0) };
@@ -82,34 +83,49 @@ impl AsFd for OomWatch {
     }
 }
 
+fn failed(operation: &'static str, path: &Path, errno: Errno) -> Error {
+    Error::sys(Phase::Cgroup, operation, errno).on(path.display().to_string())
+}
+
 /// Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control".
-fn watch_v1(directory: &Path) -> Result<Option<Source>> {
-    const CONTROL: &str = "cgroup.event_control";
-    let failed = |name: &'static str, e| file::failed("watch", directory, name, e);
+fn watch_v1(cgroup: DirRef<'_>) -> Result<Option<Source>> {
+    const CONTROL: &str = "memory.oom_control";
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let counter =
         EventFd::from_value_and_flags(0, flags).map_err(|e| Error::sys(Phase::Cgroup, "eventfd", e))?;
-    let oom = match file::open(directory, "memory.oom_control", libc::O_RDONLY) {
+    let control = match cgroup.open(CONTROL, libc::O_RDONLY) {
         Err(Errno::ENOENT) => return Ok(None),
-        other => other.map_err(|e| failed("memory.oom_control", e))?,
+        other => other.map_err(|e| cgroup.failed("watch", CONTROL, e))?,
     };
-    let line = format!("{} {}", counter.as_fd().as_raw_fd(), oom.as_raw_fd());
-    match file::write(directory, CONTROL, line.as_bytes()) {
-        Ok(()) => Ok(Some(Source::V1 { counter, directory: directory.to_owned() })),
+    let line = format!("{} {}", counter.as_fd().as_raw_fd(), control.as_raw_fd());
+    match cgroup.write("cgroup.event_control", line.as_bytes()) {
+        Ok(()) => Ok(Some(Source::V1 { counter, control, path: cgroup.path().join(CONTROL) })),
         Err(Errno::ENOENT | Errno::EOPNOTSUPP) => Ok(None),
-        Err(e) => Err(failed(CONTROL, e)),
+        Err(e) => Err(cgroup.failed("watch", "cgroup.event_control", e)),
     }
 }
 
-fn watch_v2(directory: &Path) -> Result<Option<Source>> {
-    let path = directory.join("memory.events");
-    let events = match file::open(directory, "memory.events", libc::O_RDONLY) {
+fn is_removed(control: &OwnedFd, path: &Path) -> Result<bool> {
+    match nix::sys::uio::pread(control, &mut [0; 16], 0) {
+        Ok(_) => Ok(false),
+        Err(Errno::ENODEV) => Ok(true),
+        Err(e) => Err(failed("read", path, e)),
+    }
+}
+
+fn watch_v2(cgroup: DirRef<'_>) -> Result<Option<Source>> {
+    let path = cgroup.path().join("memory.events");
+    let events = match cgroup.open("memory.events", libc::O_RDONLY) {
         Ok(fd) => fd,
         Err(Errno::ENOENT) => return Ok(None),
-        Err(e) => return Err(file::failed("open", directory, "memory.events", e)),
+        Err(e) => return Err(cgroup.failed("open", "memory.events", e)),
     };
     // Reading is also what tells the kernel which change the descriptor has seen.
-    let killed = kills(&events, &path)?.unwrap_or(0);
+    let killed = match kills(&events, &path) {
+        // A cgroup below has the name of the file that is not there.
+        Err(e) if e.errno() == Some(Errno::EISDIR) => return Ok(None),
+        other => other?.unwrap_or(0),
+    };
     Ok(Some(Source::V2 { events, path, killed }))
 }
 
@@ -119,7 +135,7 @@ fn kills(events: &OwnedFd, path: &Path) -> Result<Option<u64>> {
     let length = match nix::sys::uio::pread(events, &mut text, 0) {
         Ok(length) => length,
         Err(Errno::ENODEV) => return Ok(None),
-        Err(e) => return Err(Error::sys(Phase::Cgroup, "read", e).on(path.display().to_string())),
+        Err(e) => return Err(failed("read", path, e)),
     };
     let text = String::from_utf8_lossy(&text[..length]);
     Ok(text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()))

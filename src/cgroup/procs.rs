@@ -1,37 +1,64 @@
 //! Which processes are in a cgroup.
 
 use super::create::Cgroup;
-use super::file;
+use super::dir::{Dir, DirRef, gone};
+use super::walk::{self, Found, Visit, walk};
 use crate::Result;
 use nix::errno::Errno;
-use std::path::Path;
+use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// The processes in the directory and in every one below it, sorted; a directory that vanishes
 /// meanwhile has none.
 pub(super) fn tree(directory: &Path) -> Result<Vec<i32>> {
+    let Some(dir) = Dir::find(directory)? else { return Ok(Vec::new()) };
     let mut pids = Vec::new();
-    collect(directory, &mut pids)?;
+    walk(dir.at(), walk::LIMIT, &mut |cgroup: DirRef<'_>| {
+        pids.extend(members(cgroup)?);
+        Ok(())
+    })?;
     pids.sort_unstable();
     pids.dedup();
     Ok(pids)
 }
 
-fn collect(directory: &Path, pids: &mut Vec<i32>) -> Result<()> {
-    let gone = |e: &Errno| matches!(e, Errno::ENOENT | Errno::ENODEV);
-    let list = match file::read(directory, "cgroup.procs") {
+/// The processes in one cgroup alone, sorted; none where it is gone.
+pub(super) fn members(cgroup: DirRef<'_>) -> Result<Vec<i32>> {
+    let list = match cgroup.read("cgroup.procs") {
         // A threaded cgroup lists its processes at its domain's root, its threads itself.
-        Err(Errno::EOPNOTSUPP) => file::read(directory, "cgroup.threads"),
+        Err(Errno::EOPNOTSUPP) => cgroup.read("cgroup.threads"),
         other => other,
     };
     match list {
-        Ok(list) => pids.extend(String::from_utf8_lossy(&list).lines().filter_map(|l| l.parse::<i32>().ok())),
-        Err(e) if gone(&e) => return Ok(()),
-        Err(e) => return Err(file::failed("read", directory, "cgroup.procs", e)),
+        Ok(list) => {
+            let number = |line: &[u8]| std::str::from_utf8(line).ok()?.parse::<i32>().ok();
+            let mut pids: Vec<i32> = list.split(|b| *b == b'\n').filter_map(number).collect();
+            pids.sort_unstable();
+            pids.dedup();
+            Ok(pids)
+        }
+        Err(e) if gone(e) => Ok(Vec::new()),
+        Err(e) => Err(cgroup.failed("read", "cgroup.procs", e)),
     }
-    match file::subdirectories(directory) {
-        Ok(names) => names.iter().try_for_each(|name| collect(&directory.join(name), pids)),
-        Err(e) if gone(&e) => Ok(()),
-        Err(e) => Err(file::failed("read", directory, "", e)),
+}
+
+/// Looks for the cgroup of a process.
+struct Search {
+    pid: i32,
+    found: Option<PathBuf>,
+}
+
+impl Visit for Search {
+    fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
+        Ok(if self.found.is_none() { Found::There } else { Found::Done })
+    }
+
+    fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
+        if self.found.is_none() && members(cgroup)?.binary_search(&self.pid).is_ok() {
+            self.found = Some(cgroup.path().to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -42,6 +69,25 @@ impl Cgroup {
     /// That a list cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
         self.census().map_or_else(|| Ok(Vec::new()), tree)
+    }
+
+    /// The cgroup of the cgroup2 hierarchy that a process is in, if it lies below this one.
+    ///
+    /// It is looked for: `/proc/PID/cgroup` cuts off what is longer than a path can be.
+    ///
+    /// # Errors
+    /// That a list cannot be read.
+    pub fn below_with(&self, pid: i32) -> Result<Option<Self>> {
+        let Some(top) = &self.record.unified else { return Ok(None) };
+        let Some(dir) = Dir::find(top)? else { return Ok(None) };
+        let mut search = Search { pid, found: None };
+        walk(dir.at(), walk::LIMIT, &mut search)?;
+        let below = search.found.filter(|at| at.as_os_str().as_bytes() != top.as_os_str().as_bytes());
+        Ok(below.map(|at| {
+            let mut record = self.record.clone();
+            (record.unified, record.reused) = (Some(at), true);
+            Self { record }
+        }))
     }
 
     /// The directory whose processes stand for all: a process is in every hierarchy.

@@ -1,9 +1,12 @@
 //! Removing a cgroup, with all below it.
 
 use super::create::Cgroup;
-use super::{file, procs};
+use super::dir::{Dir, DirRef, failed, gone, is_there, rmdir};
+use super::procs;
+use super::walk::{self, Found, Visit, walk};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
+use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -38,35 +41,78 @@ impl Cgroup {
     }
 
     /// Whether any of its directories is there.
-    pub fn exists(&self) -> bool {
-        self.paths().any(|directory| file::exists(directory, ""))
+    ///
+    /// # Errors
+    /// That one cannot be looked at.
+    pub fn exists(&self) -> Result<bool> {
+        for directory in self.paths() {
+            if is_there(directory)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
-fn remove_tree(directory: &Path, deadline: Instant) -> Result<()> {
+/// Removes a cgroup and all below it.
+pub(super) fn remove_tree(directory: &Path, deadline: Instant) -> Result<()> {
     let mut pause = Duration::from_micros(50);
     loop {
         // Nearly always there is nothing below: one system call.
-        match file::rmdir(directory) {
-            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
-            Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
-            Err(e) => return Err(file::failed("rmdir", directory, "", e)),
+        match rmdir(directory) {
+            Ok(()) => return Ok(()),
+            Err(e) if gone(e) => return Ok(()),
+            Err(e) if is_busy(e) => {}
+            Err(e) => return Err(failed("rmdir", directory, "", e)),
         }
-        for name in file::subdirectories(directory).unwrap_or_default() {
-            remove_tree(&directory.join(name), deadline)?;
-        }
-        match file::rmdir(directory) {
-            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV) => return Ok(()),
+        let Some(dir) = Dir::find(directory)? else { return Ok(()) };
+        walk(dir.at(), walk::PATIENT, &mut Removal)?;
+        match rmdir(directory) {
+            Ok(()) => return Ok(()),
+            Err(e) if gone(e) => return Ok(()),
             Err(e) if Instant::now() >= deadline => return Err(busy(directory, e)),
-            Err(Errno::EBUSY | Errno::ENOTEMPTY) => {}
-            Err(e) => return Err(file::failed("rmdir", directory, "", e)),
+            Err(e) if is_busy(e) => {}
+            Err(e) => return Err(failed("rmdir", directory, "", e)),
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
 }
 
+fn is_busy(errno: Errno) -> bool {
+    matches!(errno, Errno::EBUSY | Errno::ENOTEMPTY)
+}
+
+/// Removes what is below a cgroup, the lowest first. What has processes stays.
+struct Removal;
+
+impl Removal {
+    fn rmdir(parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+        match parent.rmdir(name) {
+            Ok(()) => Ok(Found::Done),
+            Err(e) if gone(e) => Ok(Found::Gone),
+            Err(e) if is_busy(e) => Ok(Found::There),
+            Err(e) => Err(parent.failed("rmdir", &name.to_string_lossy(), e)),
+        }
+    }
+}
+
+impl Visit for Removal {
+    fn before(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+        Self::rmdir(parent, name)
+    }
+
+    fn at(&mut self, _cgroup: DirRef<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn after(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+        Self::rmdir(parent, name)
+    }
+}
+
 fn busy(directory: &Path, errno: Errno) -> Error {
+    // The errno is true without the names.
     let pids = procs::tree(directory).unwrap_or_default();
     let error = Error::sys(Phase::Cgroup, "rmdir", errno).on(directory.display().to_string());
     if pids.is_empty() { error } else { error.with_detail(format!("processes left: {}", names(&pids))) }

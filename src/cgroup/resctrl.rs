@@ -1,7 +1,8 @@
 //! Resource director technology: groups of the resctrl file system; `config-linux.md#intelrdt` and the kernel's
 //! `Documentation/filesystems/resctrl.rst`.
 
-use super::{file, mountinfo};
+use super::dir::{Dir, FileSystem, failed, is_there, mkdir, rmdir};
+use super::{layout, mountinfo};
 use crate::bundle::spec::IntelRdt;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -12,15 +13,21 @@ const SCHEMATA: &str = "schemata";
 const TASKS: &str = "tasks";
 
 /// Where the resctrl file system is mounted; `None` where it is not, or its kernel has none.
-pub fn mount_point() -> Option<PathBuf> {
+///
+/// # Errors
+/// That it cannot be found out.
+pub fn mount_point() -> Result<Option<PathBuf>> {
     // The directory is there in every kernel that has the file system, wherever that is mounted.
-    nix::sys::stat::lstat("/sys/fs/resctrl").ok()?;
-    find(&std::fs::read("/proc/thread-self/mountinfo").ok()?)
+    if is_there(Path::new("/sys/fs/resctrl"))? {
+        Ok(find(&layout::read(Path::new("/proc/thread-self/mountinfo"))?))
+    } else {
+        Ok(None)
+    }
 }
 
 fn find(text: &[u8]) -> Option<PathBuf> {
-    let found = mountinfo::visible(text, &["resctrl"]);
-    found.iter().find(|entry| entry.root == "/").map(|entry| mountinfo::unescape(entry.mount).into())
+    let found = mountinfo::visible(text, &[b"resctrl"]);
+    found.iter().find(|entry| entry.root == b"/").map(|entry| mountinfo::unescape(entry.mount))
 }
 
 /// The groups of one container: which there are to be, and which of them are its own.
@@ -55,12 +62,12 @@ impl Group {
     /// Notes what is there already, and so is not the container's own.
     ///
     /// # Errors
-    /// EEXIST where somebody has a monitoring group of that name.
+    /// EEXIST where somebody has a monitoring group of that name; that it cannot be looked at.
     pub fn look(&mut self) -> Result<()> {
-        self.own &= !file::exists(&self.directory, "");
-        match self.monitor.as_deref().filter(|monitor| file::exists(monitor, "")) {
-            Some(taken) => Err(file::failed("mkdir", taken, "", Errno::EEXIST)),
-            None => Ok(()),
+        self.own = self.own && !is_there(&self.directory)?;
+        match self.monitor.as_deref() {
+            Some(monitor) if is_there(monitor)? => Err(failed("mkdir", monitor, "", Errno::EEXIST)),
+            _ => Ok(()),
         }
     }
 
@@ -68,14 +75,28 @@ impl Group {
     ///
     /// # Errors
     /// A named class which is not there and has no schemata to be made with; one which is there with others;
-    /// what the kernel says of a schema. What was made is removed then.
-    pub fn make(&self, config: &IntelRdt) -> Result<()> {
-        self.fill(config).inspect_err(|_| {
-            let _ = self.remove();
+    /// what the kernel says of a schema. What was made is removed then, and what somebody else has made meanwhile
+    /// is not the container's own any more.
+    pub fn make(&mut self, config: &IntelRdt) -> Result<()> {
+        let mut made = Vec::new();
+        self.fill(config, &mut made).map_err(|e| {
+            for directory in made.iter().rev() {
+                match rmdir(directory) {
+                    Ok(()) | Err(Errno::ENOENT) => {}
+                    Err(errno) => {
+                        return e.with_hint(format!(
+                            "left behind: {} ({})",
+                            directory.display(),
+                            errno.desc()
+                        ));
+                    }
+                }
+            }
+            e
         })
     }
 
-    fn fill(&self, config: &IntelRdt) -> Result<()> {
+    fn fill(&mut self, config: &IntelRdt, made: &mut Vec<PathBuf>) -> Result<()> {
         let fixed: Vec<&str> = [&config.l3_cache_schema, &config.mem_bw_schema]
             .into_iter()
             .flatten()
@@ -84,14 +105,16 @@ impl Group {
         let all: Vec<&str> =
             fixed.iter().copied().chain(config.schemata.iter().map(String::as_str)).collect();
         let named = config.clos_id.as_deref().is_some_and(|name| !name.is_empty());
-        let there = file::exists(&self.directory, "");
+        let there = is_there(&self.directory)?;
+        self.own &= !there;
         if named && !there && all.is_empty() {
             return Err(self
                 .failed("find class of service", Errno::ENOENT)
                 .with_hint("a closID without any schema must name a class that somebody has made before"));
         }
         if !there {
-            make_directory(&self.directory)?;
+            make_directory(&self.directory).inspect_err(|e| self.own &= e.errno() != Some(Errno::EEXIST))?;
+            made.push(self.directory.clone());
         }
         let lines = if named && there {
             self.compare(&fixed)?;
@@ -103,7 +126,14 @@ impl Group {
         if !lines.is_empty() {
             self.write(&lines)?;
         }
-        self.monitor.as_deref().map_or(Ok(()), make_directory)
+        let Some(monitor) = self.monitor.clone() else { return Ok(()) };
+        make_directory(&monitor).inspect_err(|e| {
+            if e.errno() == Some(Errno::EEXIST) {
+                self.monitor = None;
+            }
+        })?;
+        made.push(monitor);
+        Ok(())
     }
 
     /// Writes other schemata.
@@ -116,16 +146,17 @@ impl Group {
 
     fn write(&self, lines: &[&str]) -> Result<()> {
         let text = lines.iter().fold(String::new(), |all, line| all + line + "\n");
-        file::write(&self.directory, SCHEMATA, text.as_bytes()).map_err(|e| {
-            let error = file::failed("write", &self.directory, SCHEMATA, e);
+        let dir = open(&self.directory)?;
+        dir.at().write(SCHEMATA, text.as_bytes()).map_err(|e| {
             let status = self.status().filter(|status| status != "ok");
-            error.with_detail(status.unwrap_or_else(|| format!("{:?}", text.trim_end())))
+            let detail = status.unwrap_or_else(|| format!("{:?}", text.trim_end()));
+            dir.at().failed("write", SCHEMATA, e).with_detail(detail)
         })
     }
 
-    /// What the kernel says of the last command, in words.
+    /// What the kernel says of the last command, in words: for a message that is true without them.
     fn status(&self) -> Option<String> {
-        let info = |directory: &Path| file::read(&directory.join("info"), "last_cmd_status").ok();
+        let info = |directory: &Path| open(&directory.join("info")).ok()?.at().read("last_cmd_status").ok();
         let text = info(&self.directory).or_else(|| info(self.directory.parent()?))?;
         Some(String::from_utf8_lossy(&text).trim().to_owned())
     }
@@ -135,8 +166,8 @@ impl Group {
         if lines.is_empty() {
             return Ok(());
         }
-        let text = file::read(&self.directory, SCHEMATA)
-            .map_err(|e| file::failed("read", &self.directory, SCHEMATA, e))?;
+        let dir = open(&self.directory)?;
+        let text = dir.at().read(SCHEMATA).map_err(|e| dir.at().failed("read", SCHEMATA, e))?;
         let text = String::from_utf8_lossy(&text).into_owned();
         match lines.iter().find(|line| !text.lines().any(|there| has(there, line))) {
             None => Ok(()),
@@ -156,22 +187,26 @@ impl Group {
     pub fn remove(&self) -> Result<()> {
         let own = self.own.then_some(&self.directory);
         for directory in self.monitor.iter().chain(own) {
-            match file::rmdir(directory) {
+            match rmdir(directory) {
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(e) => return Err(file::failed("rmdir", directory, "", e)),
+                Err(e) => return Err(failed("rmdir", directory, "", e)),
             }
         }
         Ok(())
     }
 
     fn failed(&self, operation: &'static str, errno: Errno) -> Error {
-        file::failed(operation, &self.directory, "", errno)
+        failed(operation, &self.directory, "", errno)
     }
 }
 
+fn open(directory: &Path) -> Result<Dir> {
+    Dir::open_on(FileSystem::Resctrl, directory)
+}
+
 fn make_directory(directory: &Path) -> Result<()> {
-    file::mkdir(directory).map_err(|e| {
-        let error = file::failed("mkdir", directory, "", e);
+    mkdir(directory).map_err(|e| {
+        let error = failed("mkdir", directory, "", e);
         match e {
             Errno::ENOSPC => error.with_hint("the processor has no class or monitor left for another group"),
             Errno::EPERM | Errno::ENOENT => error.with_hint("the processor cannot monitor, perhaps"),
@@ -269,11 +304,26 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
     }
 
+    /// Between the look and the making.
+    #[test]
+    fn what_somebody_else_makes_meanwhile_stays() {
+        let root = tree("meanwhile");
+        let wanted = IntelRdt { enable_monitoring: true, ..config(None, None, &[]) };
+        let mut group = Group::plan(&root, &wanted, "box");
+        group.look().unwrap();
+        fs::create_dir_all(root.join("box/mon_groups/box")).unwrap();
+        let e = group.make(&wanted).unwrap_err();
+        assert_eq!(e.errno(), Some(Errno::EEXIST));
+        group.remove().unwrap();
+        assert!(root.join("box/mon_groups/box").exists());
+        fs::remove_dir_all(root).unwrap();
+    }
+
     #[test]
     fn a_named_class() {
         let root = tree("named");
         let alone = config(Some("gold"), None, &[]);
-        let group = Group::plan(&root, &alone, "box");
+        let mut group = Group::plan(&root, &alone, "box");
         let e = group.make(&alone).unwrap_err();
         assert_eq!(e.errno(), Some(Errno::ENOENT));
         populate(&root.join("gold"), "L3:0=f0;1=f0\nMB:0=10\n");
@@ -297,7 +347,7 @@ mod tests {
     fn the_default_class_with_a_monitor() {
         let root = tree("root");
         let wanted = IntelRdt { enable_monitoring: true, ..config(Some("/"), None, &[]) };
-        let group = Group::plan(&root, &wanted, "box");
+        let mut group = Group::plan(&root, &wanted, "box");
         assert_eq!((&group.directory, group.own), (&root, false));
         group.make(&wanted).unwrap();
         let tasks: Vec<_> = group.tasks().collect();

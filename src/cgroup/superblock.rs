@@ -4,32 +4,37 @@
 //! those of whoever mounted it last, unless he did that in a cgroup namespace. A program that mounts it for itself, without a word
 //! of options, takes them away from the whole host (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
 
-use super::mountinfo;
+use super::{layout, mountinfo};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CString;
+use std::path::{Path, PathBuf};
 
 /// The options as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Superblock {
     /// Where the file system is seen.
-    mount: String,
+    mount: PathBuf,
     options: Vec<String>,
 }
 
 impl Superblock {
     /// As it is now; nothing where the caller sees no cgroup2.
-    pub(crate) fn remember() -> Self {
-        let text = std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
-        Self::find(&text).unwrap_or_default()
+    ///
+    /// # Errors
+    /// That the caller's mounts cannot be read.
+    pub(crate) fn remember() -> Result<Self> {
+        let text = layout::read(Path::new("/proc/thread-self/mountinfo"))?;
+        Ok(Self::find(&text).unwrap_or_default())
     }
 
     fn find(mountinfo: &[u8]) -> Option<Self> {
-        let found = mountinfo::visible(mountinfo, &["cgroup2"]);
+        let found = mountinfo::visible(mountinfo, &[b"cgroup2"]);
         let entry = found.first()?;
         let generic = ["rw", "ro", "seclabel"];
-        let options = entry.super_options.split(',').filter(|o| !o.is_empty() && !generic.contains(o));
+        let options = String::from_utf8_lossy(entry.super_options);
+        let options = options.split(',').filter(|o| !o.is_empty() && !generic.contains(o));
         Some(Self { mount: mountinfo::unescape(entry.mount), options: options.map(str::to_owned).collect() })
     }
 
@@ -38,20 +43,22 @@ impl Superblock {
     /// # Errors
     /// Of the system call that was refused, with its name.
     pub(crate) fn put_back(&self) -> Result<()> {
-        if self.options.is_empty() || Self::remember().options == self.options {
+        if self.options.is_empty() || Self::remember()?.options == self.options {
             return Ok(());
         }
         self.reconfigure().map_err(|(call, errno)| {
+            let mount = self.mount.display().to_string();
             Error::sys(Phase::Cgroup, call, errno)
-                .on(self.mount.as_str())
+                .on(mount.as_str())
                 .with_detail(format!("its options were {}", self.options.join(",")))
-                .with_hint(format!("mount -o remount,{} {}", self.options.join(","), self.mount))
+                .with_hint(format!("mount -o remount,{} {mount}", self.options.join(",")))
         })
     }
 
     fn reconfigure(&self) -> Result<(), (&'static str, Errno)> {
         let text = |text: &str| CString::new(text).map_err(|_| ("fsconfig", Errno::EINVAL));
-        let context = sys::mount::fspick(&text(&self.mount)?).map_err(|e| ("fspick", e))?;
+        let mount = sys::fs::cstring(&self.mount).map_err(|e| ("fspick", e))?;
+        let context = sys::mount::fspick(&mount).map_err(|e| ("fspick", e))?;
         for option in &self.options {
             let (key, value) = option.split_once('=').map_or((option.as_str(), None), |(k, v)| (k, Some(v)));
             let value = value.map(text).transpose()?;
@@ -76,14 +83,14 @@ mod tests {
         let options = found("rw,nsdelegate,memory_recursiveprot").options;
         assert_eq!(options, ["nsdelegate", "memory_recursiveprot"]);
         assert_eq!(found("rw,seclabel").options, Vec::<String>::new());
-        assert_eq!(found("rw").mount, "/sys/fs/cgroup");
+        assert_eq!(found("rw").mount, Path::new("/sys/fs/cgroup"));
         assert_eq!(Superblock::find(b"26 25 0:24 / /sys rw - sysfs sysfs rw\n"), None);
     }
 
     #[test]
     fn what_nobody_has_changed_is_left_alone() {
-        let now = Superblock::remember();
+        let now = Superblock::remember().unwrap();
         now.put_back().unwrap();
-        assert_eq!(Superblock::remember(), now);
+        assert_eq!(Superblock::remember().unwrap(), now);
     }
 }

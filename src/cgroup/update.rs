@@ -1,15 +1,14 @@
 //! Other limits for a cgroup that exists.
 
-use super::controller::Controller;
+use super::controller::{Controller, Controllers};
 use super::create::{Cgroup, Options};
-use super::file;
+use super::dir::{Dir, DirRef};
 use super::layout::Layout;
 use super::settings::change::Change;
 use super::settings::{Settings, Side};
 use crate::bundle::spec::Resources;
 use crate::{Error, Phase, Result};
 use std::borrow::Cow;
-use std::path::Path;
 
 impl Cgroup {
     /// Changes limits: those that `resources` names, whatever it leaves out stays. Returns sentences
@@ -42,35 +41,40 @@ impl Cgroup {
                 ));
             }
         }
+        let touched = self.touched(&settings)?;
         let mut change = Change::default();
-        match self.change(&mut change, &settings).and_then(|()| change.check()) {
+        match touched.write(&mut change, &settings).and_then(|()| change.check()) {
             Ok(()) => Ok(settings.warnings().to_vec()),
             Err(e) => Err(change.undo(e)),
         }
     }
 
     /// Whether the kernel limits the cgroup's swap.
-    pub(crate) fn counts_swap(&self) -> bool {
-        match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref()) {
-            (Some(directory), _) => file::exists(directory, "memory.memsw.limit_in_bytes"),
-            (None, Some(directory)) => file::exists(directory, "memory.swap.max"),
-            (None, None) => false,
-        }
+    ///
+    /// # Errors
+    /// That the cgroup cannot be looked at.
+    pub(crate) fn counts_swap(&self) -> Result<bool> {
+        let (directory, name) = match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref())
+        {
+            (Some(directory), _) => (directory, "memory.memsw.limit_in_bytes"),
+            (None, Some(directory)) => (directory, "memory.swap.max"),
+            (None, None) => return Ok(false),
+        };
+        let dir = Dir::open(directory)?;
+        dir.at().has(name).map_err(|e| dir.at().failed("stat", name, e))
     }
 
-    fn change<'a>(&'a self, change: &mut Change<'a>, settings: &'a Settings) -> Result<()> {
+    /// The directories in which there is something to write.
+    fn touched(&self, settings: &Settings) -> Result<Touched> {
+        let mut v1 = Vec::new();
         for place in &self.record.v1 {
             let controllers = place.controllers();
-            if controllers.contains(Controller::Memory) {
-                settings.check_usage(&place.directory, Side::V1)?;
+            if settings.v1(controllers).next().is_some() {
+                v1.push((controllers, Dir::open(&place.directory)?));
             }
-            change.write(&place.directory, settings.v1(controllers))?;
         }
-        if let Some(directory) = &self.record.unified {
-            settings.check_usage(directory, Side::V2)?;
-            change.write(directory, settings.v2())?;
-        }
-        Ok(())
+        let unified = self.record.unified.as_deref().filter(|_| settings.v2().next().is_some());
+        Ok(Touched { v1, unified: unified.map(Dir::open).transpose()? })
     }
 
     /// cgroup2 limits swap alone, callers limit it together with memory: without a memory limit in
@@ -84,7 +88,8 @@ impl Cgroup {
         if !swap_alone || self.record.v1_of(Controller::Memory).is_some() {
             return Ok(Cow::Borrowed(resources));
         }
-        let Some(limit) = self.record.unified.as_deref().map(memory_max).transpose()?.flatten() else {
+        let Some(directory) = &self.record.unified else { return Ok(Cow::Borrowed(resources)) };
+        let Some(limit) = memory_max(Dir::open(directory)?.at())? else {
             return Ok(Cow::Borrowed(resources));
         };
         let mut resources = resources.clone();
@@ -95,8 +100,30 @@ impl Cgroup {
     }
 }
 
+/// Directories of a cgroup.
+struct Touched {
+    v1: Vec<(Controllers, Dir)>,
+    unified: Option<Dir>,
+}
+
+impl Touched {
+    fn write<'a>(&'a self, change: &mut Change<'a>, settings: &'a Settings) -> Result<()> {
+        for (controllers, dir) in &self.v1 {
+            if controllers.contains(Controller::Memory) {
+                settings.check_usage(dir.at(), Side::V1)?;
+            }
+            change.write(dir.at(), settings.v1(*controllers))?;
+        }
+        if let Some(dir) = &self.unified {
+            settings.check_usage(dir.at(), Side::V2)?;
+            change.write(dir.at(), settings.v2())?;
+        }
+        Ok(())
+    }
+}
+
 /// The memory limit of a cgroup2 directory; `None` where there is none.
-fn memory_max(directory: &Path) -> Result<Option<i64>> {
-    let limit = file::number(directory, "memory.max")?.filter(|n| *n != u64::MAX);
+fn memory_max(cgroup: DirRef<'_>) -> Result<Option<i64>> {
+    let limit = cgroup.number("memory.max")?.filter(|n| *n != u64::MAX);
     Ok(limit.and_then(|n| i64::try_from(n).ok()))
 }

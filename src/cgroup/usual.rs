@@ -5,26 +5,32 @@
 
 use super::controller::Controllers;
 use super::layout::{Hierarchy, memberships};
+use nix::errno::Errno;
+use nix::sys::stat::lstat;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 use std::path::{Path, PathBuf};
 
 /// The v1 hierarchies and the cgroup2 one, if every v1 hierarchy is mounted, whole, at its usual
-/// place; `memberships` is the caller's `/proc/PID/cgroup`.
+/// place; `memberships` is the caller's `/proc/PID/cgroup`. Whatever else there is needs a closer look, and
+/// so does what cannot be looked at.
 pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<Hierarchy>)> {
     let (mut v1, mut unified) = (Vec::new(), None);
     for (label, path) in memberships(cgroup_file) {
         if label.is_empty() {
             // The cgroup2 hierarchy is listed always, mounted or not.
-            unified = at("unified", &path, CGROUP2_SUPER_MAGIC).map(|mount| Hierarchy {
-                mount,
-                root: "/".into(),
-                controllers: Controllers::NONE,
-                name: None,
-            });
+            unified = match at("unified", &path, CGROUP2_SUPER_MAGIC) {
+                Err(Errno::ENOENT) => None,
+                found => Some(Hierarchy {
+                    mount: found.ok()?,
+                    root: "/".into(),
+                    controllers: Controllers::NONE,
+                    name: None,
+                }),
+            };
             continue;
         }
         let name = label.strip_prefix("name=");
-        let mount = at(name.unwrap_or(&label), &path, CGROUP_SUPER_MAGIC)?;
+        let mount = at(name.unwrap_or(&label), &path, CGROUP_SUPER_MAGIC).ok()?;
         let controllers = if name.is_some() { Controllers::NONE } else { Controllers::parse(&label) };
         v1.push(Hierarchy { mount, root: "/".into(), controllers, name: name.map(str::to_owned) });
     }
@@ -34,14 +40,18 @@ pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<
 }
 
 /// The mount point of a hierarchy of this type which shows its root, so that the caller's own cgroup
-/// is found below it (a mount made for a container shows only a part).
-fn at(name: &str, own: &str, magic: FsType) -> Option<PathBuf> {
+/// is found below it (a mount made for a container shows only a part). ENOENT is the answer where nothing
+/// of this name is there.
+fn at(name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
     let mount = Path::new("/sys/fs/cgroup").join(name);
-    if statfs(&mount).ok()?.filesystem_type() != magic {
-        return None;
+    let is_directory = |path: &Path| lstat(path).map(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
+    // A symbolic link to the mount is not where it is mounted.
+    if !is_directory(&mount)? || statfs(&mount)?.filesystem_type() != magic {
+        return Err(Errno::ENODEV);
     }
-    let own = own.trim_matches('/');
-    (own.is_empty() || mount.join(own).is_dir()).then_some(mount)
+    let below = own.strip_prefix("/").unwrap_or(own);
+    let shown = below.as_os_str().is_empty() || is_directory(&mount.join(below)).is_ok_and(|is| is);
+    if shown { Ok(mount) } else { Err(Errno::ENODEV) }
 }
 
 #[cfg(test)]
@@ -55,7 +65,7 @@ mod tests {
         let Some((mut v1, unified)) = hierarchies(&file) else {
             return println!("skipped: this host's hierarchies are not at the usual places");
         };
-        let exact = Layout::detect_in(Path::new("/proc/thread-self"), Path::new("/")).unwrap();
+        let exact = Layout::detect_in(Path::new("/proc/thread-self"), Path::new("/")).unwrap().unwrap();
         let mut expected = exact.v1().to_vec();
         let key = |h: &Hierarchy| h.label();
         v1.sort_by_key(key);

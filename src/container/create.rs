@@ -279,9 +279,9 @@ impl Making<'_> {
         }
     }
 
-    fn make_resctrl(&self) -> Result<()> {
+    fn make_resctrl(&mut self) -> Result<()> {
         let config = self.bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
-        match (&self.record.resctrl, config) {
+        match (&mut self.record.resctrl, config) {
             (Some(group), Some(config)) => group.make(config).map_err(|e| e.with_pointer("/linux/intelRdt")),
             _ => Ok(()),
         }

@@ -53,7 +53,7 @@ impl Container {
         if signal == Signal::KILL
             && let Some(record) = &record
         {
-            members::thaw(record); // The frozen do not die on cgroup v1.
+            members::thaw(record)?; // The frozen do not die on cgroup v1.
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Container {
         };
         let presence = record.presence()?;
         if matches!(presence, Presence::Alive(_)) && !force {
-            let status = alive_status(&record);
+            let status = alive_status(&record)?;
             if status != Status::Created {
                 let text = format!("cannot delete container {} that is not stopped: {status}", self.id);
                 return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
@@ -132,7 +132,7 @@ impl Container {
                     return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
                 }
             }
-            members::thaw(&record);
+            members::thaw(&record)?;
             if let Some(warning) = members::untold(&record) {
                 self.runtime.warn(&warning);
             }
@@ -180,7 +180,7 @@ impl Container {
             .map_err(|e| Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()))?
         {
             // Another process of the container may have frozen it since, or one for which it waits.
-            members::thaw(record);
+            members::thaw(record)?;
             let waited = begun.elapsed();
             if waited >= UNREAPED && !matches!(record.presence()?, Presence::Alive(_)) {
                 return Ok(());

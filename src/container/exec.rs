@@ -8,7 +8,7 @@ use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handof
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
-use crate::cgroup::{Cgroup, CgroupPath, Join, Layout};
+use crate::cgroup::{Cgroup, CgroupPath, Join};
 use crate::init::launch::{End, HostSide, Launch, Stub, lost, may_join_by_file, serve};
 use crate::init::presets::{Presets, Sources};
 use crate::plan::{self, Bound, Host, Plan, Policy, Turn, compile_exec};
@@ -36,7 +36,7 @@ impl Container {
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
         let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
         let Some((init, letter)) = record.alive()? else { return Err(cannot("stopped")) };
-        match alive_status_by(&record, letter) {
+        match alive_status_by(&record, letter)? {
             Status::Creating => return Err(cannot("half-made")),
             Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
             _ => {}
@@ -117,7 +117,11 @@ impl Joining<'_> {
         let (theirs, ours) = console(&self.options.console)?;
         let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {
             // The root of another user namespace, where perhaps nobody may say which groups he has.
-            Err(e) if host.privileged && e.errno() == Some(Errno::EPERM) && !plan::privileged() => {
+            Err(e)
+                if host.privileged
+                    && e.errno() == Some(Errno::EPERM)
+                    && matches!(plan::privileged(), Ok(false)) =>
+            {
                 let host = Host { privileged: false, ..host.clone() };
                 self.start(&host, cgroup, theirs.as_ref())
             }
@@ -126,7 +130,7 @@ impl Joining<'_> {
         let mut stub = match start(cgroup.as_ref()) {
             // The container has divided its cgroup among children, and the kernel puts nobody beside them.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
-                let Some(cgroup) = self.cgroup_of_init() else { return Err(e) };
+                let Some(cgroup) = self.cgroup_of_init()? else { return Err(e) };
                 start(Some(&cgroup))?
             }
             other => other?,
@@ -185,11 +189,11 @@ impl Joining<'_> {
     }
 
     /// Where below the container's cgroup its first process is, unless the caller has said where to go.
-    fn cgroup_of_init(&self) -> Option<Cgroup> {
-        let ours = self.record.cgroup.unified.as_ref().filter(|_| self.options.cgroups.is_empty())?;
-        let cgroup = Cgroup::of_process(&Layout::detect().ok()?, self.record.init.pid).ok()?;
-        let below = cgroup.record().unified.as_ref().is_some_and(|at| at != ours && at.starts_with(ours));
-        below.then_some(cgroup)
+    fn cgroup_of_init(&self) -> Result<Option<Cgroup>> {
+        match members::cgroup(self.record).filter(|_| self.options.cgroups.is_empty()) {
+            Some(cgroup) => cgroup.below_with(self.record.init.pid),
+            None => Ok(None),
+        }
     }
 
     /// The cgroup to join: the container's, or one below it.
@@ -232,7 +236,7 @@ impl Joining<'_> {
                 .flat_map(Group::tasks)
                 .map(|p| p.display().to_string())
                 .collect(),
-            namespaces: members::namespaces(self.record, self.namespaces),
+            namespaces: members::namespaces(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
             program: self.program.clone(),
         };

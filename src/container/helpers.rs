@@ -59,7 +59,7 @@ impl Helper {
     /// Kills it with its process group, if it leads one.
     fn end(&self) {
         let Some(leader) = self.alive() else { return };
-        let members: Vec<OwnedFd> = population::of_group(self.identity.pid);
+        let members: Vec<OwnedFd> = population::of_group(self.identity.pid).unwrap_or_default();
         // As long as the leader is not reaped, no other group has its number.
         if pidfd_send_signal(&leader, 0) == Err(Errno::ESRCH) {
             return;

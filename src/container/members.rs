@@ -8,7 +8,6 @@ use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a signal may take to reach every process of a cgroup whose processes fork meanwhile.
 const AT_ONCE: Duration = Duration::from_millis(300);
-/// How many processes are held at once: the caller may have few descriptors.
-const BATCH: usize = 128;
+/// How often a container that freezes itself is thawed.
+const TRIES: usize = 100;
 /// How long a cgroup in which nobody was left is waited for before it is looked at again.
 const REJOIN: Duration = Duration::from_millis(100);
 
@@ -61,7 +60,7 @@ impl Container {
                 cgroup.freeze(PATIENCE)?;
                 // Killed meanwhile, it would stand there for ever: `kill` thaws, but that may have been
                 // before the freezer was done.
-                if is_dying(record.init.pid) {
+                if is_dying(record.init.pid)? {
                     cgroup.thaw()?;
                     return Err(super::not_running());
                 }
@@ -81,7 +80,7 @@ impl Container {
         match self.alive_record() {
             Ok((record, Status::Paused)) => require(&record, "cannot be resumed")?.thaw(),
             // Somebody's freezing that does not come to an end: nobody counts it as paused yet.
-            Ok((record, _)) if is_freezing(&record) => require(&record, "cannot be resumed")?.thaw(),
+            Ok((record, _)) if is_freezing(&record)? => require(&record, "cannot be resumed")?.thaw(),
             Err(e) if e.kind() != ErrorKind::NotRunning => Err(e),
             _ => Err(wrong_state("container not paused")),
         }
@@ -101,20 +100,23 @@ impl Container {
 
 /// Of the namespaces which a container does not share with the host (`CLONE_NEW*`) those which the caller can
 /// join: nobody can join the user namespace that he is in.
-pub(super) fn namespaces(record: &Record, mut flags: u64) -> u64 {
-    let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
-    let time = format!("/proc/{}/ns/time", record.init.pid);
-    if record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
+pub(super) fn namespaces(record: &Record, mut flags: u64) -> Result<u64> {
+    let differs = |kind: &str| -> Result<bool> {
+        let inode = |path: String| match nix::sys::stat::stat(path.as_str()) {
+            Ok(namespace) => Ok(Some(namespace.st_ino)),
+            Err(Errno::ENOENT) => Ok(None), // A kernel without them.
+            Err(e) => Err(Error::sys(Phase::Namespace, "stat", e).on(path)),
+        };
+        let ours = inode(format!("/proc/self/ns/{kind}"))?;
+        Ok(ours.is_none() || ours != inode(format!("/proc/{}/ns/{kind}", record.init.pid))?)
+    };
+    if record.restored && differs("time")? {
         flags |= libc::CLONE_NEWTIME as u64;
     }
-    if flags & libc::CLONE_NEWUSER as u64 == 0 {
-        return flags;
+    if flags & libc::CLONE_NEWUSER as u64 != 0 && !differs("user")? {
+        flags &= !(libc::CLONE_NEWUSER as u64);
     }
-    let ours = inode("/proc/self/ns/user".into());
-    if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", record.init.pid)) {
-        return flags & !(libc::CLONE_NEWUSER as u64);
-    }
-    flags
+    Ok(flags)
 }
 
 /// The cgroup of a container, unless it was made without.
@@ -132,10 +134,14 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
 }
 
 /// Whether a process has been sent SIGKILL and could not die of it yet.
-fn is_dying(pid: i32) -> bool {
-    let path = sys::fs::cstring(format!("/proc/{pid}/status"));
-    let text = path.and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)).unwrap_or_default();
-    has_kill_pending(&String::from_utf8_lossy(&text))
+fn is_dying(pid: i32) -> Result<bool> {
+    let path = format!("/proc/{pid}/status");
+    match sys::fs::cstring(&path).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)) {
+        Ok(text) => Ok(has_kill_pending(&String::from_utf8_lossy(&text))),
+        // It is dead.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
+    }
 }
 
 /// proc_pid_status(5).
@@ -165,7 +171,11 @@ pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
             }
         }
         Some(cgroup) => Ok(cgroup.signal(signal.number())? > 0),
-        None => signal_without_cgroup(record, signal),
+        // Init is for the caller to signal.
+        None if record.own_pid_namespace && record.presence()?.alive().is_some() => {
+            population::signal(record.init.pid, signal)
+        }
+        None => Ok(false),
     }
 }
 
@@ -178,29 +188,7 @@ pub(super) fn end(record: &Record) {
     if let Some(cgroup) = cgroup(record) {
         let _ = cgroup.kill(Duration::ZERO);
     }
-    thaw(record);
-}
-
-/// All but init, which the caller signals itself.
-fn signal_without_cgroup(record: &Record, signal: Signal) -> Result<bool> {
-    if !record.own_pid_namespace || record.presence()?.alive().is_none() {
-        return Ok(false);
-    }
-    let mut pids = population::of_namespace(record.init.pid)?;
-    pids.retain(|pid| *pid != record.init.pid);
-    for some in pids.chunks(BATCH) {
-        let held: Vec<(i32, OwnedFd)> =
-            some.iter().filter_map(|pid| Some((*pid, sys::process::pidfd_open(*pid).ok()?))).collect();
-        // A pid counts only if it is there still (or again) after its pidfd was opened.
-        let now = population::of_namespace(record.init.pid)?;
-        for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
-            match sys::process::pidfd_send_signal(pidfd, signal.number()) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(e) => return Err(Error::sys(Phase::Lifecycle, "signal process", e).on(pid.to_string())),
-            }
-        }
-    }
-    Ok(!pids.is_empty())
+    let _ = thaw(record);
 }
 
 /// What is to be said where processes are signalled or killed that nobody can find.
@@ -224,20 +212,44 @@ pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
 }
 
 /// Whether the container stands still. Who cannot be frozen does not.
-pub(super) fn is_frozen(record: &Record) -> bool {
-    !record.cgroup.is_empty() && record.cgroup.is_frozen().unwrap_or(false)
+pub(super) fn is_frozen(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    match record.cgroup.is_frozen() {
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        other => other,
+    }
 }
 
 /// Whether it is to stand still, and some of its processes do not yet.
-fn is_freezing(record: &Record) -> bool {
-    !record.cgroup.is_empty() && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Freezing))
+fn is_freezing(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    match record.cgroup.freezer_state() {
+        Ok(state) => Ok(state == FreezerState::Freezing),
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
-/// Lets what was killed while it was frozen die, also where the container has frozen a part of itself. Waits for nothing.
-pub(super) fn thaw(record: &Record) {
-    if let Some(cgroup) = cgroup(record) {
-        cgroup.release();
+/// Lets what was killed while it was frozen die.
+///
+/// On cgroup v1 a container that may write to its cgroup can freeze a part of itself, and again as soon as it has
+/// been thawed. Who does that is killed first: the whole container is to die anyway.
+pub(super) fn thaw(record: &Record) -> Result<()> {
+    let Some(cgroup) = cgroup(record) else { return Ok(()) };
+    if record.cgroup.v1_of(Controller::Freezer).is_none() && is_frozen(record)? {
+        return cgroup.thaw();
     }
+    for _ in 0..TRIES {
+        if !cgroup.thaw_below()? {
+            break;
+        }
+        cgroup.signal(Signal::KILL.number())?;
+    }
+    Ok(())
 }
 
 /// Kills what is left in the cgroup, and removes it. `alone` says that every process has died with
@@ -273,6 +285,6 @@ mod tests {
         let (none, kill, others) = ("0000000000000000", "0000000000000100", "ffffffff00004e02");
         assert!(has_kill_pending(&status(none, kill)) && has_kill_pending(&status(kill, none)));
         assert!(!has_kill_pending(&status(none, others)) && !has_kill_pending(""));
-        assert!(!is_dying(std::process::id() as i32));
+        assert!(!is_dying(std::process::id() as i32).unwrap());
     }
 }

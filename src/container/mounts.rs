@@ -38,7 +38,7 @@ impl Container {
             return Err(Error::invalid(errors));
         }
         self.runtime.warn_of(&warnings);
-        let namespaces = members::namespaces(&record, super::create::namespaces(&spec));
+        let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
         let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
         let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
         let host = Host::for_joining(&Process::default())?;
@@ -68,7 +68,7 @@ impl Container {
         let (record, init) = self.with_root()?;
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         let spec = self.spec()?;
-        let namespaces = members::namespaces(&record, super::create::namespaces(&spec));
+        let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
         let host = Host::for_joining(&Process::default())?;
         Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
     }

@@ -233,7 +233,7 @@ impl Runtime {
 fn glance(root: &Opened, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
     let record = Root::glance(root, id, buffer)?;
     let status = match record.look().ok()? {
-        Some(letter) => super::alive_status_by(&record, letter),
+        Some(letter) => super::alive_status_by(&record, letter).ok()?,
         None if record.stage > Stage::Creating => Status::Stopped,
         None => return None,
     };

@@ -60,10 +60,10 @@ impl Making<'_> {
 pub(super) fn stop(record: &Record) -> Result<()> {
     let Some(scope) = &record.scope else { return Ok(()) };
     let stopped = Systemd::connect(&scope.bus).and_then(|mut systemd| systemd.stop(&scope.unit));
-    match stopped {
-        Err(_) if !Cgroup::open(record.cgroup.clone()).exists() => Ok(()),
-        other => other,
-    }
+    stopped.or_else(|e| match Cgroup::open(record.cgroup.clone()).exists() {
+        Ok(false) => Ok(()),
+        _ => Err(e),
+    })
 }
 
 /// Tells systemd of other limits: otherwise it would write the old ones when it reloads.

@@ -31,7 +31,7 @@ impl Container {
         let lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
         let Some((pidfd, letter)) = record.alive()? else { return Err(cannot(Status::Stopped)) };
-        match alive_status_by(&record, letter) {
+        match alive_status_by(&record, letter)? {
             Status::Created => {}
             other => return Err(cannot(other)),
         }

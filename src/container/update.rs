@@ -35,8 +35,8 @@ impl Container {
         self.runtime.warn_of(&warnings);
         let cgroup = members::require(&record, "cannot be updated")?;
         let current = self.spec().map(current)?;
-        let wanted = if cgroup.counts_swap() { with_swap(&current, resources) } else { resources.clone() };
-        let layout = Layout::detect()?;
+        let wanted = if cgroup.counts_swap()? { with_swap(&current, resources) } else { resources.clone() };
+        let layout = Layout::require()?;
         let write = || {
             cgroup.update(&layout, &wanted).map_err(|e| e.in_document(DOCUMENT, "/linux/resources")).map(drop)
         };

@@ -1,10 +1,11 @@
 //! Capabilities: names, numbers and the five sets of a process; capabilities(7).
 
 use super::problem;
-use crate::Problem;
 use crate::bundle::names;
 use crate::bundle::spec::Capabilities;
-use crate::sys::process;
+use crate::sys::{fs, process};
+use crate::{Error, Phase, Problem, Result};
+use nix::errno::Errno;
 use std::fmt;
 
 /// Every capability of Linux 6.x; the index is the number.
@@ -18,22 +19,33 @@ pub fn number(name: &str) -> Option<u32> {
 /// The highest capability which the running kernel knows (as `/proc/sys/kernel/cap_last_cap` says, but
 /// asked for with fewer system calls), which may be beyond [`NAMES`]: whoever empties a bounding set must
 /// go up to here.
-pub fn last_cap() -> u32 {
+///
+/// # Errors
+/// That the kernel does not tell, as under a filter of system calls.
+pub fn last_cap() -> Result<u32> {
+    let knows =
+        |number| process::knows_capability(number).map_err(|e| Error::sys(Phase::Process, "prctl", e));
     let mut last = NAMES.len() as u32 - 1;
-    while last > 0 && !process::knows_capability(last) {
+    while last > 0 && !knows(last)? {
         last -= 1;
     }
-    while last < 63 && process::knows_capability(last + 1) {
+    while last < 63 && knows(last + 1)? {
         last += 1;
     }
-    last
+    Ok(last)
 }
 
-/// The calling thread's effective capabilities, in the user namespace it is in; none where there is no /proc.
-pub fn effective() -> CapSet {
-    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+/// The calling thread's effective capabilities, in the user namespace it is in.
+///
+/// # Errors
+/// That they cannot be read.
+pub fn effective() -> Result<CapSet> {
+    let failed = |e| Error::sys(Phase::Process, "read", e).on("/proc/thread-self/status");
+    let status = fs::read_at(fs::cwd(), c"/proc/thread-self/status").map_err(failed)?;
+    let status = String::from_utf8_lossy(&status);
     let field = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    CapSet(field.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0))
+    let bits = field.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    bits.map(CapSet).ok_or_else(|| failed(Errno::EPROTO))
 }
 
 /// A set of capabilities, bit n for the capability of number n.
@@ -210,6 +222,6 @@ mod tests {
         assert!(CapSet::up_to(40).contains(CapSet(1 << 40)) && !CapSet::up_to(39).has(40));
         assert_eq!(CapSet::up_to(63).0, u64::MAX);
         assert_eq!(CapSet(3).without(CapSet(1)).or(CapSet(4)).and(CapSet(6)), CapSet(6));
-        assert!(last_cap() >= 37);
+        assert!(last_cap().unwrap() >= 37);
     }
 }

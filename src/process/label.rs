@@ -2,6 +2,11 @@
 //!
 //! The files are those of the process itself, in a procfs that was verified to be one.
 
+use crate::sys::fs;
+use crate::{Error, Phase, Result};
+use nix::errno::Errno;
+use nix::sys::statfs::{SELINUX_MAGIC, statfs};
+
 /// A write to a file below `/proc/thread-self`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
@@ -36,15 +41,28 @@ pub fn takes_mount_context(kind: &str) -> bool {
 }
 
 /// Whether the kernel enforces AppArmor profiles.
-pub fn apparmor_enabled() -> bool {
-    std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.first() == Some(&b'Y'))
+///
+/// # Errors
+/// That it cannot be found out.
+pub fn apparmor_enabled() -> Result<bool> {
+    match fs::read_at(fs::cwd(), c"/sys/module/apparmor/parameters/enabled") {
+        Ok(text) => Ok(text.first() == Some(&b'Y')),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Process, "read", e).on("/sys/module/apparmor/parameters/enabled")),
+    }
 }
 
 /// Whether the kernel has SELinux switched on.
-pub fn selinux_enabled() -> bool {
+///
+/// # Errors
+/// That it cannot be found out.
+pub fn selinux_enabled() -> Result<bool> {
     // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
-    use nix::sys::statfs::{SELINUX_MAGIC, statfs};
-    statfs("/sys/fs/selinux").is_ok_and(|s| s.filesystem_type() == SELINUX_MAGIC)
+    match statfs("/sys/fs/selinux") {
+        Ok(about) => Ok(about.filesystem_type() == SELINUX_MAGIC),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Process, "statfs", e).on("/sys/fs/selinux")),
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +77,6 @@ mod tests {
         assert!(
             takes_mount_context("tmpfs") && takes_mount_context("devpts") && !takes_mount_context("proc")
         );
-        let _ = (apparmor_enabled(), selinux_enabled());
+        let _ = (apparmor_enabled().unwrap(), selinux_enabled().unwrap());
     }
 }

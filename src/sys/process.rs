@@ -97,7 +97,11 @@ pub(crate) fn poll_in(fd: impl AsFd, timeout_ms: i32) -> Result<bool, Errno> {
 }
 
 /// Whether the kernel knows the capability of this number (prctl(2) `PR_CAPBSET_READ`).
-pub(crate) fn knows_capability(number: u32) -> bool {
+pub(crate) fn knows_capability(number: u32) -> Result<bool, Errno> {
     // SAFETY: no argument is an address, and nothing changes.
-    unsafe { call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0) }.is_ok()
+    match unsafe { call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0) } {
+        Ok(_) => Ok(true),
+        Err(Errno::EINVAL) => Ok(false),
+        Err(e) => Err(e),
+    }
 }

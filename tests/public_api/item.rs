@@ -17,6 +17,7 @@ pub(crate) fn lines(documentation: &Documentation<'_>, id: u64, path: &str) -> V
         "function" => lines.push(function(documentation, inner, path)),
         "macro" => lines.push(line(path, format!("pub macro {path}!"))),
         "constant" => lines.push(line(path, format!("pub const {path}: {}", text(&inner["type"])))),
+        "static" => lines.push(line(path, format!("pub static {path}: {}", text(&inner["type"])))),
         "type_alias" => {
             lines.push(line(path, format!("pub type {path}{names} = {}{conditions}", text(&inner["type"]))));
         }

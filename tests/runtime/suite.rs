@@ -13,6 +13,7 @@ mod flags;
 mod force;
 mod full_disk;
 mod generated;
+mod hidden_cgroups;
 mod hooks;
 mod hostile;
 mod hot_mounts;
@@ -67,6 +68,7 @@ fn cases() -> Vec<kit::Case> {
         logs::cases(),
         cgroup2::cases(),
         cgroup_manager::cases(),
+        hidden_cgroups::cases(),
         unified::cases(),
         managers::cases(),
         security::cases(),

@@ -24,7 +24,7 @@ fn refused(error: &Error) -> bool {
 
 #[test]
 fn a_bundle_becomes_a_plan() {
-    let unified = Layout::detect().is_ok_and(|layout| layout.is_unified());
+    let unified = Layout::detect().unwrap().is_some_and(|layout| layout.is_unified());
     let mut spec = Spec::template(unified);
     spec.root.as_mut().unwrap().path = "/".to_owned();
     let spec = Spec::from_json(&spec.to_json().unwrap()).unwrap();

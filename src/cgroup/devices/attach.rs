@@ -1,28 +1,33 @@
 //! Loading the program and attaching it to a cgroup2 directory.
 
 use super::DevicePolicy;
+use crate::cgroup::dir::DirRef;
 use crate::sys::bpf::{self, Insn};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 const POINTER: &str = "/linux/resources/devices";
 
 /// Attaches the policy to a new cgroup.
-pub(in crate::cgroup) fn attach(cgroup: impl AsFd, path: &Path, policy: &DevicePolicy) -> Result<()> {
+pub(in crate::cgroup) fn attach(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
     if policy.allows_everything() {
         return Ok(());
     }
+    let path = cgroup.path();
     let program = load(&policy.program(), path)?;
-    bpf::attach_device_program(cgroup, program, None).map_err(|e| failed("attach device filter to", path, e))
+    bpf::attach_device_program(cgroup.fd(), program, None)
+        .map_err(|e| failed("attach device filter to", path, e))
 }
 
 /// Puts the policy in the place of the one which the cgroup has.
-pub(in crate::cgroup) fn replace(cgroup: impl AsFd, path: &Path, policy: &DevicePolicy) -> Result<()> {
+pub(in crate::cgroup) fn replace(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
+    let path = cgroup.path();
+    let cgroup = cgroup.fd();
     let query = |e| failed("query device filters of", path, e);
     let mut old = Vec::new();
-    for id in bpf::device_programs(&cgroup).map_err(query)? {
+    for id in bpf::device_programs(cgroup).map_err(query)? {
         match bpf::program_by_id(id) {
             Ok(program) => old.push(program),
             Err(Errno::ENOENT) => {}
@@ -34,11 +39,11 @@ pub(in crate::cgroup) fn replace(cgroup: impl AsFd, path: &Path, policy: &Device
         // With one program the exchange is atomic. With several (somebody else's too) the new one
         // comes first: at no instant is more allowed than by old or new.
         let single = if old.len() == 1 { old.pop() } else { None };
-        bpf::attach_device_program(&cgroup, new, single.as_ref())
+        bpf::attach_device_program(cgroup, new, single.as_ref())
             .map_err(|e| failed("attach device filter to", path, e))?;
     }
     for program in old {
-        bpf::detach_device_program(&cgroup, program)
+        bpf::detach_device_program(cgroup, program)
             .map_err(|e| failed("detach device filter from", path, e))?;
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The v1 devices controller: a default and a list of exceptions to it.
 
 use super::{Access, DevicePolicy, Exception, Rule};
+use crate::cgroup::dir::DirRef;
 use crate::cgroup::file;
 use crate::{Error, Phase, Result};
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// What is written to a *new* cgroup: `a` to one file, then exceptions to the other.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,21 +65,22 @@ fn take_back(exceptions: &mut Vec<Exception>, rule: &Rule) -> Result<()> {
     Ok(())
 }
 
-/// Writes the policy to the cgroup at `directory`.
-pub(in crate::cgroup) fn apply(directory: &Path, policy: &DevicePolicy) -> Result<()> {
+/// Writes the policy to a cgroup.
+pub(in crate::cgroup) fn apply(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
     let Writes { allow_by_default, exceptions } = policy.v1_writes()?;
     let (default, other) =
         if allow_by_default { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
     let failed = |file: &str, value: &str, e| {
-        file::failed("write", directory, file, e)
+        cgroup
+            .failed("write", file, e)
             .with_detail(format!("{value:?}"))
             .with_pointer("/linux/resources/devices")
     };
-    file::write(directory, default, b"a").map_err(|e| failed(default, "a", e))?;
+    cgroup.write(default, b"a").map_err(|e| failed(default, "a", e))?;
     if exceptions.is_empty() {
         return Ok(());
     }
-    let fd = file::open(directory, other, libc::O_WRONLY).map_err(|e| failed(other, "", e))?;
+    let fd = cgroup.open(other, libc::O_WRONLY).map_err(|e| failed(other, "", e))?;
     let mut line = String::new();
     for exception in exceptions {
         line.clear();

@@ -2,43 +2,41 @@
 
 use super::{Rule, Setting, Settings, Side};
 use crate::cgroup::controller::Controller;
-use crate::cgroup::file;
+use crate::cgroup::dir::DirRef;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use std::path::Path;
 
-/// Writes `settings`, in order, to the files in `directory`; what may be refused only because a
+/// Writes `settings`, in order, to the files of a cgroup; what may be refused only because a
 /// later setting is not yet written is tried again at the end.
 pub(in crate::cgroup) fn write_all<'a>(
-    directory: &Path,
+    cgroup: DirRef<'_>,
     settings: impl Iterator<Item = &'a Setting>,
 ) -> Result<()> {
     let mut again: Vec<&Setting> = Vec::new();
     for setting in settings {
-        match write(directory, setting) {
+        match write(cgroup, setting) {
             Err(Errno::EINVAL) if setting.rule == Rule::Retry => again.push(setting),
-            other => other.map_err(|e| explain(directory, &setting.file, &setting.value, setting, e))?,
+            other => other.map_err(|e| explain(cgroup, &setting.file, &setting.value, setting, e))?,
         }
     }
     for setting in again {
-        write(directory, setting)
-            .map_err(|e| explain(directory, &setting.file, &setting.value, setting, e))?;
+        write(cgroup, setting).map_err(|e| explain(cgroup, &setting.file, &setting.value, setting, e))?;
     }
     Ok(())
 }
 
-fn write(directory: &Path, setting: &Setting) -> Result<(), Errno> {
+fn write(cgroup: DirRef<'_>, setting: &Setting) -> Result<(), Errno> {
     let value = match setting.rule {
         Rule::KeepQuota => {
-            let now = file::read(directory, &setting.file)?;
+            let now = cgroup.read(&setting.file)?;
             let quota = now.split(u8::is_ascii_whitespace).next().unwrap_or(b"max");
             format!("{} {}", String::from_utf8_lossy(quota), setting.value)
         }
         _ => setting.value.clone(),
     };
-    match (file::write(directory, &setting.file, value.as_bytes()), &setting.rule) {
+    match (cgroup.write(&setting.file, value.as_bytes()), &setting.rule) {
         (Err(Errno::ENOENT), Rule::IfExists) => Ok(()),
-        (Err(Errno::ENOENT), Rule::Else(other, value)) => file::write(directory, other, value.as_bytes()),
+        (Err(Errno::ENOENT), Rule::Else(other, value)) => cgroup.write(other, value.as_bytes()),
         // The deprecated file that only repeats what is so anyway.
         (Err(Errno::EOPNOTSUPP | Errno::EINVAL), Rule::IfExists)
             if setting.file == "memory.use_hierarchy" =>
@@ -54,7 +52,7 @@ const BANDWIDTH: &str = "a period is 1000 to 1000000, a quota 1000 or more and w
     a burst no more than the quota";
 
 /// Why the kernel has refused `value` in `file`.
-pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setting, errno: Errno) -> Error {
+pub(super) fn explain(cgroup: DirRef<'_>, file: &str, value: &str, setting: &Setting, errno: Errno) -> Error {
     let below_usage = [
         ("memory.limit_in_bytes", "memory", "memory limit"),
         ("memory.memsw.limit_in_bytes", "memory.memsw", "memory+swap limit"),
@@ -62,7 +60,7 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
     if errno == Errno::EBUSY
         && let Some((_, prefix, what)) = below_usage.iter().find(|(name, ..)| *name == file)
     {
-        let number = |f: &str| file::number(directory, &format!("{prefix}.{f}")).ok().flatten().unwrap_or(0);
+        let number = |f: &str| cgroup.number(&format!("{prefix}.{f}")).ok().flatten().unwrap_or(0);
         let (usage, peak) = (number("usage_in_bytes"), number("max_usage_in_bytes"));
         let sentence =
             format!("unable to set {what} to {value} (current usage: {usage}, peak usage: {peak})");
@@ -70,7 +68,8 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
             .with_errno(errno)
             .with_pointer(setting.pointer.clone());
     }
-    let error = file::failed("write", directory, file, errno)
+    let error = cgroup
+        .failed("write", file, errno)
         .with_detail(format!("{value:?}"))
         .with_pointer(setting.pointer.clone());
     match (errno, file) {
@@ -83,7 +82,7 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
         (Errno::EINVAL, f) if f.starts_with("cpu.cfs_") || f.starts_with("cpu.max") => {
             error.with_hint(BANDWIDTH)
         }
-        (Errno::ENOENT, _) => match setting.controller.filter(|c| is_disabled(directory, setting.side, *c)) {
+        (Errno::ENOENT, _) => match setting.controller.filter(|c| is_disabled(cgroup, setting.side, *c)) {
             Some(c) => {
                 error.with_hint(format!("the {} controller is not enabled for this cgroup", c.v2_name()))
             }
@@ -99,22 +98,22 @@ pub(super) fn explain(directory: &Path, file: &str, value: &str, setting: &Setti
     }
 }
 
-/// Whether a cgroup2 directory lacks the controller, as one that was delegated without it.
-fn is_disabled(directory: &Path, side: Side, controller: Controller) -> bool {
-    let enabled = file::text(directory, "cgroup.controllers").ok().flatten();
+/// Whether a cgroup2 cgroup lacks the controller, as one that was delegated without it.
+fn is_disabled(cgroup: DirRef<'_>, side: Side, controller: Controller) -> bool {
+    let enabled = cgroup.text("cgroup.controllers").ok().flatten();
     side == Side::V2
         && enabled.is_some_and(|text| !text.split_ascii_whitespace().any(|name| name == controller.v2_name()))
 }
 
 impl Settings {
-    /// `checkBeforeUpdate`: refuses a memory limit below the usage of the cgroup at `directory`.
-    pub(in crate::cgroup) fn check_usage(&self, directory: &Path, side: Side) -> Result<()> {
+    /// `checkBeforeUpdate`: refuses a memory limit below the usage of the cgroup.
+    pub(in crate::cgroup) fn check_usage(&self, cgroup: DirRef<'_>, side: Side) -> Result<()> {
         let Some(limit) = self.check_memory else { return Ok(()) };
         if !self.entries.iter().any(|s| s.controller == Some(Controller::Memory) && s.side == side) {
             return Ok(());
         }
         let file = if side == Side::V1 { "memory.usage_in_bytes" } else { "memory.current" };
-        match file::number(directory, file)? {
+        match cgroup.number(file)? {
             Some(usage) if usage > limit => {
                 let sentence = format!(
                     "rejecting memory limit {limit}: below current usage ({usage}), processes would be OOM killed"

@@ -4,11 +4,10 @@
 use super::apply::explain;
 use super::held::{holds, undoing};
 use super::{Rule, Setting};
-use crate::cgroup::file;
+use crate::cgroup::dir::DirRef;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::borrow::Cow;
-use std::path::Path;
 
 /// What was written so far, and what it has replaced.
 #[derive(Default)]
@@ -18,7 +17,7 @@ pub(in crate::cgroup) struct Change<'a> {
 
 /// A value on its way into a file.
 struct Step<'a> {
-    directory: &'a Path,
+    cgroup: DirRef<'a>,
     setting: &'a Setting,
     file: Cow<'a, str>,
     value: Cow<'a, str>,
@@ -27,17 +26,17 @@ struct Step<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Writes `settings`, in order, to the files in `directory`; what may be refused only because a
+    /// Writes `settings`, in order, to the files of a cgroup; what may be refused only because a
     /// later setting is not yet written is tried again at the end.
     pub(in crate::cgroup) fn write(
         &mut self,
-        directory: &'a Path,
+        cgroup: DirRef<'a>,
         settings: impl Iterator<Item = &'a Setting>,
     ) -> Result<()> {
         let mut again = Vec::new();
         for setting in settings {
-            let step = Step::new(directory, setting)
-                .map_err(|e| explain(directory, &setting.file, &setting.value, setting, e))?;
+            let step = Step::new(cgroup, setting)
+                .map_err(|e| explain(cgroup, &setting.file, &setting.value, setting, e))?;
             let Some(step) = step else { continue };
             match step.put() {
                 Ok(()) => self.written.push(step),
@@ -55,12 +54,13 @@ impl<'a> Change<'a> {
     /// Compares what the kernel has now with what was wanted.
     pub(in crate::cgroup) fn check(&self) -> Result<()> {
         for step in &self.written {
-            let Some(now) = step.read() else { continue };
+            let now = step.read().map_err(|e| step.cgroup.failed("read", &step.file, e))?;
+            let Some(now) = now else { continue };
             if holds(&step.file, &step.value, &now) == Some(false) {
                 let detail = format!("wanted {:?}, the kernel has {:?}", step.value, now.trim());
                 let error =
                     Error::new(ErrorKind::System, Phase::Cgroup, "the kernel has not taken the limit")
-                        .on(step.directory.join(step.file.as_ref()).display().to_string());
+                        .on(step.cgroup.path().join(step.file.as_ref()).display().to_string());
                 return Err(error.with_detail(detail).with_pointer(step.setting.pointer.clone()));
             }
         }
@@ -72,8 +72,7 @@ impl<'a> Change<'a> {
         let mut stuck = Vec::new();
         for step in self.written.iter().rev() {
             let back = step.before.as_deref().and_then(|before| undoing(&step.file, &step.value, before));
-            let done =
-                back.is_some_and(|text| file::write(step.directory, &step.file, text.as_bytes()).is_ok());
+            let done = back.is_some_and(|text| step.cgroup.write(&step.file, text.as_bytes()).is_ok());
             if !done {
                 stuck.push(step.file.as_ref());
             }
@@ -88,19 +87,15 @@ impl<'a> Change<'a> {
 
 impl<'a> Step<'a> {
     /// What is to be written where; `None` where that is nothing.
-    fn new(directory: &'a Path, setting: &'a Setting) -> Result<Option<Self>, Errno> {
-        let step = |file: Cow<'a, str>, value: Cow<'a, str>| {
-            let mut step = Self { directory, setting, file, value, before: None };
-            step.before = step.read();
-            step
+    fn new(cgroup: DirRef<'a>, setting: &'a Setting) -> Result<Option<Self>, Errno> {
+        let (file, value) = match &setting.rule {
+            Rule::IfExists if !cgroup.has(&setting.file)? => return Ok(None),
+            Rule::Else(other, value) if !cgroup.has(&setting.file)? => (*other, value.as_str()),
+            _ => (setting.file.as_ref(), setting.value.as_str()),
         };
-        let mut step = match &setting.rule {
-            Rule::IfExists if !file::exists(directory, &setting.file) => return Ok(None),
-            Rule::Else(other, value) if !file::exists(directory, &setting.file) => {
-                step(Cow::Borrowed(*other), Cow::Borrowed(value.as_str()))
-            }
-            _ => step(Cow::Borrowed(setting.file.as_ref()), Cow::Borrowed(setting.value.as_str())),
-        };
+        let (file, value) = (Cow::Borrowed(file), Cow::Borrowed(value));
+        let mut step = Self { cgroup, setting, file, value, before: None };
+        step.before = step.read()?;
         if setting.rule == Rule::KeepQuota {
             let now = step.before.as_deref().ok_or(Errno::ENOENT)?;
             let quota = now.split_ascii_whitespace().next().unwrap_or("max");
@@ -111,12 +106,24 @@ impl<'a> Step<'a> {
         Ok((!same).then_some(step))
     }
 
-    fn read(&self) -> Option<String> {
-        file::text(self.directory, &self.file).ok().flatten()
+    /// The file's text; `None` where it has none to be read: it is not there, or there to be written only.
+    fn read(&self) -> Result<Option<String>, Errno> {
+        match self.cgroup.read(&self.file) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(
+                Errno::ENOENT
+                | Errno::ENODEV
+                | Errno::EOPNOTSUPP
+                | Errno::EINVAL
+                | Errno::EACCES
+                | Errno::EPERM,
+            ) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     fn put(&self) -> Result<(), Errno> {
-        match file::write(self.directory, &self.file, self.value.as_bytes()) {
+        match self.cgroup.write(&self.file, self.value.as_bytes()) {
             // The deprecated file that only repeats what is so anyway.
             Err(Errno::EOPNOTSUPP | Errno::EINVAL)
                 if self.setting.rule == Rule::IfExists && self.file == "memory.use_hierarchy" =>
@@ -128,6 +135,6 @@ impl<'a> Step<'a> {
     }
 
     fn refused(&self, errno: Errno) -> Error {
-        explain(self.directory, &self.file, &self.value, self.setting, errno)
+        explain(self.cgroup, &self.file, &self.value, self.setting, errno)
     }
 }

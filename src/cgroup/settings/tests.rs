@@ -2,6 +2,7 @@ use super::*;
 use crate::bundle::spec::{
     BlockIo, Cpu, InterfacePriority, Memory, Network, Pids, ThrottleDevice, WeightDevice,
 };
+use crate::cgroup::dir::Dir;
 use crate::cgroup::testing::TempDir;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn host(mounts: &[(&str, &str)], unified: &str) -> (TempDir, Layout) {
         }
     }
     std::fs::write(dir.path().join("mountinfo"), text).unwrap();
-    let layout = Layout::detect_in(dir.path(), dir.path()).unwrap();
+    let layout = Layout::detect_in(dir.path(), dir.path()).unwrap().unwrap();
     (dir, layout)
 }
 
@@ -309,10 +310,11 @@ fn writing() {
         at("io.bfq.weight", "10", Rule::Else("io.weight", "1".into())),
         at("memory.swap.max", "0", Rule::IfExists),
     ];
-    apply::write_all(dir.path(), settings.iter()).unwrap();
+    let cgroup = Dir::open(dir.path()).unwrap();
+    apply::write_all(cgroup.at(), settings.iter()).unwrap();
     assert!(read("cpu.max").starts_with("5000 20000"));
     assert_eq!(read("io.weight"), "1");
-    let e = apply::write_all(dir.path(), [at("absent", "5", Rule::Strict)].iter()).unwrap_err();
+    let e = apply::write_all(cgroup.at(), [at("absent", "5", Rule::Strict)].iter()).unwrap_err();
     let text = e.to_string();
     assert_eq!((e.pointer(), e.errno()), (Some("/linux/resources/cpu/x"), Some(nix::errno::Errno::ENOENT)));
     assert!(
@@ -338,8 +340,9 @@ fn update(files: &[(&str, &str)], json: &str) -> (TempDir, Result<()>) {
     for (file, text) in files {
         std::fs::write(dir.path().join(file), text).unwrap();
     }
+    let cgroup = Dir::open(dir.path()).unwrap();
     let mut change = change::Change::default();
-    let done = change.write(dir.path(), settings.entries().iter()).and_then(|()| change.check());
+    let done = change.write(cgroup.at(), settings.entries().iter()).and_then(|()| change.check());
     let done = done.map_err(|e| change.undo(e));
     (dir, done)
 }
@@ -388,7 +391,8 @@ fn a_controller_that_was_not_delegated_is_named() {
         [("cpu memory\n", "the pids controller is not enabled"), ("cpu pids\n", "has no such file")]
     {
         std::fs::write(dir.path().join("cgroup.controllers"), controllers).unwrap();
-        let error = change::Change::default().write(dir.path(), settings.entries().iter()).unwrap_err();
+        let cgroup = Dir::open(dir.path()).unwrap();
+        let error = change::Change::default().write(cgroup.at(), settings.entries().iter()).unwrap_err();
         assert!(error.hint().is_some_and(|h| h.contains(hint)), "{error}");
     }
 }

@@ -3,16 +3,15 @@
 use super::CpuSetStats;
 use crate::Result;
 use crate::bundle::parse_id_list;
-use crate::cgroup::file::{number, text};
-use std::path::Path;
+use crate::cgroup::dir::DirRef;
+use nix::errno::Errno;
 
-pub(super) fn cpuset_v1(directory: &Path) -> Result<CpuSetStats> {
-    let switch =
-        |name: &str| Ok::<_, crate::Error>(number(directory, &format!("cpuset.{name}"))?.unwrap_or(0));
-    let level = text(directory, "cpuset.sched_relax_domain_level")?;
+pub(super) fn cpuset_v1(cgroup: DirRef<'_>) -> Result<CpuSetStats> {
+    let switch = |name: &str| Ok::<_, crate::Error>(cgroup.number(&format!("cpuset.{name}"))?.unwrap_or(0));
+    let level = cgroup.text("cpuset.sched_relax_domain_level")?;
     Ok(CpuSetStats {
-        cpus: ids(directory, "cpuset.cpus")?.unwrap_or_default(),
-        mems: ids(directory, "cpuset.mems")?.unwrap_or_default(),
+        cpus: ids(cgroup, "cpuset.cpus")?.unwrap_or_default(),
+        mems: ids(cgroup, "cpuset.mems")?.unwrap_or_default(),
         cpu_exclusive: switch("cpu_exclusive")?,
         mem_hardwall: switch("mem_hardwall")?,
         mem_exclusive: switch("mem_exclusive")?,
@@ -25,14 +24,20 @@ pub(super) fn cpuset_v1(directory: &Path) -> Result<CpuSetStats> {
     })
 }
 
-pub(super) fn cpuset_v2(directory: &Path) -> Result<Option<CpuSetStats>> {
-    let Some(cpus) = ids(directory, "cpuset.cpus.effective")? else { return Ok(None) };
-    let mems = ids(directory, "cpuset.mems.effective")?.unwrap_or_default();
+pub(super) fn cpuset_v2(cgroup: DirRef<'_>) -> Result<Option<CpuSetStats>> {
+    let Some(cpus) = ids(cgroup, "cpuset.cpus.effective")? else { return Ok(None) };
+    let mems = ids(cgroup, "cpuset.mems.effective")?.unwrap_or_default();
     Ok(Some(CpuSetStats { cpus, mems, ..CpuSetStats::default() }))
 }
 
 /// The numbers of a list such as `0-3,7`; `None` where there is no such file.
-fn ids(directory: &Path, file: &str) -> Result<Option<Vec<u32>>> {
-    let Some(text) = text(directory, file)? else { return Ok(None) };
-    Ok(Some(parse_id_list(text.trim()).unwrap_or_default().into_iter().flatten().collect()))
+fn ids(cgroup: DirRef<'_>, file: &str) -> Result<Option<Vec<u32>>> {
+    let Some(text) = cgroup.text(file)? else { return Ok(None) };
+    if text.trim().is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    match parse_id_list(text.trim()) {
+        Ok(ranges) => Ok(Some(ranges.into_iter().flatten().collect())),
+        Err(why) => Err(cgroup.failed("read", file, Errno::EPROTO).with_detail(format!("{text:?}: {why}"))),
+    }
 }

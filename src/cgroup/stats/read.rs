@@ -8,11 +8,11 @@ use super::{
 };
 use crate::cgroup::controller::Controller;
 use crate::cgroup::create::Cgroup;
-use crate::cgroup::file::{failed, number, parse_number, text};
+use crate::cgroup::dir::{Dir, DirRef, gone};
+use crate::cgroup::file::parse_number;
+use crate::cgroup::walk::{self, walk};
 use crate::{Error, ErrorKind, Phase, Result};
-use nix::errno::Errno;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// v1 spells "unlimited" as the largest number of whole pages, whatever the page's size.
 const V1_UNLIMITED: u64 = (i64::MAX as u64) & !0xffff;
@@ -23,32 +23,37 @@ impl Cgroup {
     /// # Errors
     /// That a file cannot be read; one that the kernel does not have is none.
     pub fn stats(&self) -> Result<Stats> {
-        let v2 = self.record().unified.as_deref();
-        let v1 = |c| self.record().v1_of(c);
+        let v2 = self.record().unified.as_deref().map(Dir::find).transpose()?.flatten();
+        let v2 = v2.as_ref().map(Dir::at);
+        let find = |c| self.record().v1_of(c).map_or(Ok(None), Dir::find);
+        let (acct, cpu, cpuset) =
+            (find(Controller::CpuAcct)?, find(Controller::Cpu)?, find(Controller::CpuSet)?);
+        let (memory, io) = (find(Controller::Memory)?, find(Controller::Io)?);
+        let either = |c| Ok::<_, Error>(find(c)?.map_or(v2.map(Either::V2), |dir| Some(Either::V1(dir))));
         Ok(Stats {
-            cpu: match (v1(Controller::CpuAcct), v2) {
-                (Some(acct), _) => Some(cpu_v1(acct, v1(Controller::Cpu))?),
+            cpu: match (&acct, v2) {
+                (Some(acct), _) => Some(cpu_v1(acct.at(), cpu.as_ref().map(Dir::at))?),
                 (None, Some(d)) => cpu_v2(d)?,
                 (None, None) => None,
             },
-            cpuset: match (v1(Controller::CpuSet), v2) {
-                (Some(d), _) => Some(cpuset_v1(d)?),
+            cpuset: match (&cpuset, v2) {
+                (Some(d), _) => Some(cpuset_v1(d.at())?),
                 (None, Some(d)) => cpuset_v2(d)?,
                 (None, None) => None,
             },
-            memory: match (v1(Controller::Memory), v2) {
-                (Some(d), _) => memory_v1(d)?,
+            memory: match (&memory, v2) {
+                (Some(d), _) => memory_v1(d.at())?,
                 (None, Some(d)) => memory_v2(d)?,
                 (None, None) => None,
             },
-            pids: v1(Controller::Pids).or(v2).map_or(Ok(None), pids)?,
-            io: match (v1(Controller::Io), v2) {
-                (Some(d), _) => Some(io_v1(d)?),
+            pids: either(Controller::Pids)?.map_or(Ok(None), |d| pids(d.at()))?,
+            io: match (&io, v2) {
+                (Some(d), _) => Some(io_v1(d.at())?),
                 (None, Some(d)) => io_v2(d)?,
                 (None, None) => None,
             },
-            hugetlb: v1(Controller::HugeTlb).or(v2).map_or(Ok(BTreeMap::new()), hugetlb)?,
-            rdma: v1(Controller::Rdma).or(v2).map_or(Ok(BTreeMap::new()), rdma)?,
+            hugetlb: either(Controller::HugeTlb)?.map_or(Ok(BTreeMap::new()), |d| hugetlb(d.at()))?,
+            rdma: either(Controller::Rdma)?.map_or(Ok(BTreeMap::new()), |d| rdma(d.at()))?,
         })
     }
 
@@ -60,7 +65,8 @@ impl Cgroup {
     pub fn out_of_memory(&self) -> Result<Option<Error>> {
         let v1 = self.record().v1_of(Controller::Memory);
         let Some(directory) = v1.or(self.record().unified.as_deref()) else { return Ok(None) };
-        let memory = if v1.is_some() { memory_v1(directory)? } else { memory_v2(directory)? };
+        let Some(dir) = Dir::find(directory)? else { return Ok(None) };
+        let memory = if v1.is_some() { memory_v1(dir.at())? } else { memory_v2(dir.at())? };
         let Some(memory) = memory.filter(|m| m.oom_kills.unwrap_or(m.memory.failures) > 0) else {
             return Ok(None);
         };
@@ -78,27 +84,40 @@ impl Cgroup {
     }
 }
 
-fn map(directory: &Path, file: &str) -> Result<Option<BTreeMap<String, u64>>> {
-    Ok(text(directory, file)?.map(|t| flat(&t)))
+/// A directory of v1's that was opened for one use, or the one of cgroup2 that is open anyway.
+enum Either<'a> {
+    V1(Dir),
+    V2(DirRef<'a>),
 }
 
-fn pressure_of(directory: &Path, file: &str) -> Result<Option<Pressure>> {
-    Ok(text(directory, file)?.and_then(|t| pressure(&t)))
+impl Either<'_> {
+    fn at(&self) -> DirRef<'_> {
+        match self {
+            Self::V1(dir) => dir.at(),
+            Self::V2(dir) => *dir,
+        }
+    }
+}
+
+fn map(cgroup: DirRef<'_>, file: &str) -> Result<Option<BTreeMap<String, u64>>> {
+    Ok(cgroup.text(file)?.map(|t| flat(&t)))
+}
+
+fn pressure_of(cgroup: DirRef<'_>, file: &str) -> Result<Option<Pressure>> {
+    Ok(cgroup.text(file)?.and_then(|t| pressure(&t)))
 }
 
 fn limit(value: Option<u64>) -> Option<u64> {
     value.filter(|v| *v < V1_UNLIMITED)
 }
 
-fn cpu_v1(acct: &Path, cpu: Option<&Path>) -> Result<CpuStats> {
-    let get = |file| Ok::<_, Error>(number(acct, file)?.unwrap_or(0));
-    let per_cpu = text(acct, "cpuacct.usage_percpu")?.unwrap_or_default();
-    let all = text(acct, "cpuacct.usage_all")?.unwrap_or_default();
+fn cpu_v1(acct: DirRef<'_>, cpu: Option<DirRef<'_>>) -> Result<CpuStats> {
+    let get = |file| Ok::<_, Error>(acct.number(file)?.unwrap_or(0));
+    let per_cpu = acct.text("cpuacct.usage_percpu")?.unwrap_or_default();
+    let all = acct.text("cpuacct.usage_all")?.unwrap_or_default();
     let (per_cpu_user, per_cpu_system) = usage_all(&all);
     let throttling = match cpu {
-        Some(directory) => {
-            map(directory, "cpu.stat")?.map(|s| throttling(&s, "throttled_time", "burst_time", 1))
-        }
+        Some(cpu) => map(cpu, "cpu.stat")?.map(|s| throttling(&s, "throttled_time", "burst_time", 1)),
         None => None,
     };
     Ok(CpuStats {
@@ -124,8 +143,8 @@ fn throttling(stat: &BTreeMap<String, u64>, throttled: &str, burst: &str, unit: 
     }
 }
 
-fn cpu_v2(directory: &Path) -> Result<Option<CpuStats>> {
-    let Some(stat) = map(directory, "cpu.stat")? else { return Ok(None) };
+fn cpu_v2(cgroup: DirRef<'_>) -> Result<Option<CpuStats>> {
+    let Some(stat) = map(cgroup, "cpu.stat")? else { return Ok(None) };
     let get = |key: &str| stat.get(key).copied().unwrap_or(0).saturating_mul(1000);
     Ok(Some(CpuStats {
         usage: get("usage_usec"),
@@ -137,12 +156,12 @@ fn cpu_v2(directory: &Path) -> Result<Option<CpuStats>> {
         throttling: stat
             .contains_key("nr_periods")
             .then(|| throttling(&stat, "throttled_usec", "burst_usec", 1000)),
-        pressure: pressure_of(directory, "cpu.pressure")?,
+        pressure: pressure_of(cgroup, "cpu.pressure")?,
     }))
 }
 
-fn counter_v1(directory: &Path, prefix: &str) -> Result<Option<Counter>> {
-    let file = |name: &str| number(directory, &format!("{prefix}.{name}"));
+fn counter_v1(cgroup: DirRef<'_>, prefix: &str) -> Result<Option<Counter>> {
+    let file = |name: &str| cgroup.number(&format!("{prefix}.{name}"));
     let Some(usage) = file("usage_in_bytes")? else { return Ok(None) };
     Ok(Some(Counter {
         usage,
@@ -152,41 +171,52 @@ fn counter_v1(directory: &Path, prefix: &str) -> Result<Option<Counter>> {
     }))
 }
 
-fn memory_v1(directory: &Path) -> Result<Option<MemoryStats>> {
-    let Some(memory) = counter_v1(directory, "memory")? else { return Ok(None) };
-    let stat = map(directory, "memory.stat")?.unwrap_or_default();
+fn memory_v1(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
+    let Some(memory) = counter_v1(cgroup, "memory")? else { return Ok(None) };
+    let stat = map(cgroup, "memory.stat")?.unwrap_or_default();
     Ok(Some(MemoryStats {
         memory,
         swap: None,
-        memory_and_swap: counter_v1(directory, "memory.memsw")?,
-        kernel: counter_v1(directory, "memory.kmem")?,
-        kernel_tcp: counter_v1(directory, "memory.kmem.tcp")?,
+        memory_and_swap: counter_v1(cgroup, "memory.memsw")?,
+        kernel: counter_v1(cgroup, "memory.kmem")?,
+        kernel_tcp: counter_v1(cgroup, "memory.kmem.tcp")?,
         cache: stat.get("total_cache").or_else(|| stat.get("cache")).copied().unwrap_or(0),
-        oom_kills: map(directory, "memory.oom_control")?.and_then(|m| m.get("oom_kill").copied()),
+        oom_kills: oom_kills_v1(cgroup)?,
         events: BTreeMap::new(),
         stat,
         pressure: None,
     }))
 }
 
-fn memory_v2(directory: &Path) -> Result<Option<MemoryStats>> {
-    let Some(usage) = number(directory, "memory.current")? else { return Ok(None) };
-    let stat = map(directory, "memory.stat")?.unwrap_or_default();
-    let events = map(directory, "memory.events")?.unwrap_or_default();
-    let swap = match number(directory, "memory.swap.current")? {
+/// v1 counts a kill where the victim was, which may be below.
+fn oom_kills_v1(cgroup: DirRef<'_>) -> Result<Option<u64>> {
+    let mut all: Option<u64> = None;
+    walk(cgroup, walk::LIMIT, &mut |below: DirRef<'_>| {
+        let kills = map(below, "memory.oom_control")?.and_then(|m| m.get("oom_kill").copied());
+        all = kills.map(|n| n.saturating_add(all.unwrap_or(0))).or(all);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+fn memory_v2(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
+    let Some(usage) = cgroup.number("memory.current")? else { return Ok(None) };
+    let stat = map(cgroup, "memory.stat")?.unwrap_or_default();
+    let events = map(cgroup, "memory.events")?.unwrap_or_default();
+    let swap = match cgroup.number("memory.swap.current")? {
         Some(usage) => Some(Counter {
             usage,
-            peak: number(directory, "memory.swap.peak")?,
-            limit: limit(number(directory, "memory.swap.max")?),
-            failures: map(directory, "memory.swap.events")?.and_then(|e| e.get("max").copied()).unwrap_or(0),
+            peak: cgroup.number("memory.swap.peak")?,
+            limit: limit(cgroup.number("memory.swap.max")?),
+            failures: map(cgroup, "memory.swap.events")?.and_then(|e| e.get("max").copied()).unwrap_or(0),
         }),
         None => None,
     };
     Ok(Some(MemoryStats {
         memory: Counter {
             usage,
-            peak: number(directory, "memory.peak")?,
-            limit: limit(number(directory, "memory.max")?),
+            peak: cgroup.number("memory.peak")?,
+            limit: limit(cgroup.number("memory.max")?),
             failures: events.get("max").copied().unwrap_or(0),
         },
         swap,
@@ -197,21 +227,21 @@ fn memory_v2(directory: &Path) -> Result<Option<MemoryStats>> {
         oom_kills: events.get("oom_kill").copied(),
         events,
         stat,
-        pressure: pressure_of(directory, "memory.pressure")?,
+        pressure: pressure_of(cgroup, "memory.pressure")?,
     }))
 }
 
-fn pids(directory: &Path) -> Result<Option<PidsStats>> {
-    let Some(current) = number(directory, "pids.current")? else { return Ok(None) };
-    Ok(Some(PidsStats { current, limit: number(directory, "pids.max")?.filter(|v| *v != u64::MAX) }))
+fn pids(cgroup: DirRef<'_>) -> Result<Option<PidsStats>> {
+    let Some(current) = cgroup.number("pids.current")? else { return Ok(None) };
+    Ok(Some(PidsStats { current, limit: cgroup.number("pids.max")?.filter(|v| *v != u64::MAX) }))
 }
 
-fn io_v1(directory: &Path) -> Result<IoStats> {
+fn io_v1(cgroup: DirRef<'_>) -> Result<IoStats> {
     let mut tables = IoTables::default();
     for scheduler in ["blkio.bfq.", "blkio.", "blkio.throttle."] {
         let table = |name: &str| {
             let file = format!("{scheduler}{name}_recursive");
-            Ok::<_, Error>(blkio(&text(directory, &file)?.unwrap_or_default()))
+            Ok::<_, Error>(blkio(&cgroup.text(&file)?.unwrap_or_default()))
         };
         tables = IoTables {
             service_bytes: table("io_service_bytes")?,
@@ -235,37 +265,30 @@ fn io_v1(directory: &Path) -> Result<IoStats> {
     Ok(IoStats { devices, tables, pressure: None })
 }
 
-fn io_v2(directory: &Path) -> Result<Option<IoStats>> {
-    let Some(stat) = text(directory, "io.stat")? else { return Ok(None) };
+fn io_v2(cgroup: DirRef<'_>) -> Result<Option<IoStats>> {
+    let Some(stat) = cgroup.text("io.stat")? else { return Ok(None) };
     Ok(Some(IoStats {
         devices: io_stat(&stat),
         tables: IoTables::default(),
-        pressure: pressure_of(directory, "io.pressure")?,
+        pressure: pressure_of(cgroup, "io.pressure")?,
     }))
 }
 
-fn hugetlb(directory: &Path) -> Result<BTreeMap<String, HugeTlbStats>> {
+fn hugetlb(cgroup: DirRef<'_>) -> Result<BTreeMap<String, HugeTlbStats>> {
     let mut found = BTreeMap::new();
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(e) => {
-            return Err(failed(
-                "read",
-                directory,
-                "",
-                Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)),
-            ));
-        }
+    let names = match cgroup.names() {
+        Err(e) if gone(e) => return Ok(found),
+        other => other.map_err(|e| cgroup.failed("read", "", e))?,
     };
-    for name in entries.flatten().filter_map(|e| e.file_name().into_string().ok()) {
+    for name in names {
         let Some(rest) = name.strip_prefix("hugetlb.") else { continue };
         let Some((size, last)) = rest.split_once('.') else { continue };
         if !matches!(last, "usage_in_bytes" | "current") {
             continue;
         }
         let counter = |prefix: &str| match last {
-            "current" => hugetlb_v2(directory, prefix),
-            _ => counter_v1(directory, prefix),
+            "current" => hugetlb_v2(cgroup, prefix),
+            _ => counter_v1(cgroup, prefix),
         };
         if let Some(used) = counter(&format!("hugetlb.{size}"))? {
             let reserved = counter(&format!("hugetlb.{size}.rsvd"))?;
@@ -275,20 +298,20 @@ fn hugetlb(directory: &Path) -> Result<BTreeMap<String, HugeTlbStats>> {
     Ok(found)
 }
 
-fn hugetlb_v2(directory: &Path, prefix: &str) -> Result<Option<Counter>> {
-    let Some(usage) = number(directory, &format!("{prefix}.current"))? else { return Ok(None) };
-    let events = map(directory, &format!("{prefix}.events"))?.unwrap_or_default();
+fn hugetlb_v2(cgroup: DirRef<'_>, prefix: &str) -> Result<Option<Counter>> {
+    let Some(usage) = cgroup.number(&format!("{prefix}.current"))? else { return Ok(None) };
+    let events = map(cgroup, &format!("{prefix}.events"))?.unwrap_or_default();
     Ok(Some(Counter {
         usage,
         peak: None,
-        limit: limit(number(directory, &format!("{prefix}.max"))?),
+        limit: limit(cgroup.number(&format!("{prefix}.max"))?),
         failures: events.get("max").copied().unwrap_or(0),
     }))
 }
 
-fn rdma(directory: &Path) -> Result<BTreeMap<String, RdmaStats>> {
-    let Some(current) = text(directory, "rdma.current")? else { return Ok(BTreeMap::new()) };
-    let max = text(directory, "rdma.max")?.unwrap_or_default();
+fn rdma(cgroup: DirRef<'_>) -> Result<BTreeMap<String, RdmaStats>> {
+    let Some(current) = cgroup.text("rdma.current")? else { return Ok(BTreeMap::new()) };
+    let max = cgroup.text("rdma.max")?.unwrap_or_default();
     let mut found: BTreeMap<String, RdmaStats> = BTreeMap::new();
     for (device, values) in nested(&current) {
         let entry = found.entry(device.to_owned()).or_default();

@@ -304,7 +304,7 @@ mod tests {
         std::fs::create_dir_all(&mount).unwrap();
         std::fs::write(mount.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids").unwrap();
         std::fs::write(directory.path().join("mountinfo"), "1 0 0:1 / /cg rw - cgroup2 x rw\n").unwrap();
-        let layout = Layout::detect_in(directory.path(), Path::new(directory.path())).unwrap();
+        let layout = Layout::detect_in(directory.path(), Path::new(directory.path())).unwrap().unwrap();
         let options = Options { device_filter: false, optional: false };
         of_settings(&Settings::compile(&layout, &resources, &options).unwrap(), 252)
     }

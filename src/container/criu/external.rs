@@ -51,7 +51,7 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
             RootfsStep::CgroupMount { destination, views, .. } => {
                 found.extend(views.iter().map(|view| {
                     Mount::new(&format!("{destination}/{}", view.name.as_str()), &view.path, false)
-                }))
+                }));
             }
             RootfsStep::MakeNode(node) if node.bind => {
                 let path = node.path();

@@ -17,7 +17,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// Opens the namespaces to join, in the order of joining.
 pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
     let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
-    if !privileged() {
+    if !privileged()? {
         // The right to join the others comes with the user namespace.
         joined.sort_by_key(|namespace| namespace.kind != Kind::User);
     }
@@ -34,7 +34,7 @@ pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> 
         set,
         lines: Vec::with_capacity(32),
         slots: Slots::default(),
-        privileged: privileged(),
+        privileged: privileged()?,
     };
     compiler.check(kernel)?;
     let spawn = compiler.isolation(joined)?;
@@ -282,7 +282,7 @@ impl Compiler<'_> {
         if c.no_new_privs {
             self.step(ProcessStep::NoNewPrivileges);
         }
-        let kept = self.privileges();
+        let kept = self.privileges()?;
         self.step(ProcessStep::Umask(c.umask));
         let env: Vec<String> = c.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let candidates = env::candidates(&c.program, &env, &c.directory);
@@ -302,10 +302,10 @@ impl Compiler<'_> {
     }
 
     /// The capabilities that an init keeps, if they are not those that this process begins with.
-    fn privileges(&mut self) -> Option<Sets> {
+    fn privileges(&mut self) -> Result<Option<Sets>> {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
-            self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap() });
+            self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap()? });
         }
         if c.uid.is_some() || c.gid.is_some() || c.groups.is_some() {
             self.step(ProcessStep::Identity {
@@ -321,7 +321,7 @@ impl Compiler<'_> {
         let needs_privilege = c.seccomp.is_some() && !c.no_new_privs;
         let extra = if needs_privilege { 1 << CAP_SYS_ADMIN } else { 0 };
         let leaves_root = c.uid.is_some_and(|uid| uid != 0);
-        match &c.capabilities {
+        Ok(match &c.capabilities {
             Some(sets) => {
                 self.step(ProcessStep::Capabilities { sets: *sets, extra, ambient: sets.ambient.0 });
                 Some(*sets)
@@ -333,7 +333,7 @@ impl Compiler<'_> {
                 Some(Sets::default())
             }
             None => None,
-        }
+        })
     }
 
     fn filter(&self) -> Result<Option<ProcessStep>> {

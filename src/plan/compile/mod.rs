@@ -28,6 +28,7 @@ use crate::mount::options::MountOptions;
 use crate::namespace::{Kind, Set};
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
+use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
 /// What the compiler must know of the host. [`Host::detect`] asks the kernel; tests make one up.
@@ -58,20 +59,21 @@ impl Host {
     /// Asks the kernel.
     ///
     /// # Errors
-    /// Where the kernel is too old (Linux 5.14 is the floor).
+    /// Where the kernel is too old (Linux 5.14 is the floor); that something of it cannot be found out. What the
+    /// host does not have is no error.
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
-        let privileged = privileged();
+        let privileged = privileged()?;
         Ok(Self {
             kernel,
-            last_cap: crate::process::capability::last_cap(),
-            kcore: nix::sys::stat::lstat("/proc/kcore").is_ok(),
+            last_cap: crate::process::capability::last_cap()?,
+            kcore: is_there("/proc/kcore")?,
             privileged,
-            makes_namespaces: privileged || crate::process::capability::effective().has(CAP_SYS_ADMIN),
-            apparmor: crate::process::label::apparmor_enabled(),
-            selinux: crate::process::label::selinux_enabled(),
-            resctrl: cgroup::resctrl::mount_point(),
-            cgroups: Layout::detect().ok(),
+            makes_namespaces: privileged || crate::process::capability::effective()?.has(CAP_SYS_ADMIN),
+            apparmor: crate::process::label::apparmor_enabled()?,
+            selinux: crate::process::label::selinux_enabled()?,
+            resctrl: cgroup::resctrl::mount_point()?,
+            cgroups: Layout::detect()?,
         })
     }
 
@@ -84,13 +86,13 @@ impl Host {
         let named = |l: &Option<String>| l.as_ref().is_some_and(|l| !l.is_empty());
         Ok(Self {
             kernel: kernel_version()?,
-            last_cap: crate::process::capability::last_cap(),
+            last_cap: crate::process::capability::last_cap()?,
             kcore: false,
             // Which user namespace this is costs more to ask than all else here together: whoever is refused asks.
             privileged: nix::unistd::geteuid().is_root(),
             makes_namespaces: false,
-            apparmor: named(&process.apparmor_profile) && crate::process::label::apparmor_enabled(),
-            selinux: named(&process.selinux_label) && crate::process::label::selinux_enabled(),
+            apparmor: named(&process.apparmor_profile) && crate::process::label::apparmor_enabled()?,
+            selinux: named(&process.selinux_label) && crate::process::label::selinux_enabled()?,
             resctrl: None,
             cgroups: None,
         })
@@ -112,13 +114,29 @@ pub(crate) fn kernel_version() -> Result<(u32, u32)> {
 }
 
 /// Whether the caller may do everything in the first user namespace.
-pub(crate) fn privileged() -> bool {
-    nix::unistd::geteuid().is_root() && in_first_user_namespace()
+///
+/// # Errors
+/// That it cannot be found out.
+pub(crate) fn privileged() -> Result<bool> {
+    Ok(nix::unistd::geteuid().is_root() && in_first_user_namespace()?)
 }
 
-fn in_first_user_namespace() -> bool {
-    // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
-    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|s| s.st_ino == 0xEFFF_FFFD)
+fn in_first_user_namespace() -> Result<bool> {
+    match nix::sys::stat::stat("/proc/self/ns/user") {
+        // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
+        Ok(namespace) => Ok(namespace.st_ino == 0xEFFF_FFFD),
+        // A kernel without user namespaces has no other than the first.
+        Err(Errno::ENOENT) if is_there("/proc/self/ns/mnt")? => Ok(true),
+        Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on("/proc/self/ns/user")),
+    }
+}
+
+fn is_there(path: &str) -> Result<bool> {
+    match nix::sys::stat::lstat(path) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on(path)),
+    }
 }
 
 /// What the caller of `create` wants besides the configuration.
@@ -525,7 +543,7 @@ mod tests {
             apparmor: false,
             selinux: false,
             resctrl: None,
-            cgroups: Some(Layout::detect_in(&fixture, Path::new("/")).unwrap()),
+            cgroups: Layout::detect_in(&fixture, Path::new("/")).unwrap(),
         };
         let spec = Spec::from_json(text).unwrap();
         let (path, rootfs) = (PathBuf::from("/b"), PathBuf::from("/b/r"));

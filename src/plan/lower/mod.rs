@@ -103,7 +103,7 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
         asm: Assembler::new(FIRST_SLOT + slots.at_birth().count()),
         kernel,
         slots: registers(slots),
-        batches: (0..).map(|n| ids(slots.batch(n))).take_while(|batch| !batch.is_empty()).collect(),
+        batches: (0..slots.batches()).map(|n| ids(slots.batch(n))).collect(),
         kept: Vec::new(),
         root: None,
         host: None,
@@ -135,17 +135,16 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
 
 /// The last step that writes to the host's /proc, if one that joins a mount namespace comes before.
 fn last_to_proc(lines: &[Line]) -> Option<usize> {
-    let writes = |line: &Line| match &line.step {
-        Step::Process(ProcessStep::OomScoreAdj(_) | ProcessStep::OpenLabel { .. })
-        | Step::Namespace(NamespaceStep::Sysctl { .. }) => true,
-        Step::Namespace(NamespaceStep::TimeNamespace { offsets }) => !offsets.is_empty(),
-        _ => false,
+    let writes = |line: &Line| {
+        matches!(
+            &line.step,
+            Step::Process(ProcessStep::OomScoreAdj(_) | ProcessStep::OpenLabel { .. })
+                | Step::Namespace(NamespaceStep::Sysctl { .. })
+        ) || matches!(&line.step, Step::Namespace(NamespaceStep::TimeNamespace { offsets }) if !offsets.is_empty())
     };
-    let joins = |line: &Line| match &line.step {
-        Step::Namespace(NamespaceStep::JoinNamespace { which, .. }) => {
-            which.flags() & Kind::Mount.flag() != 0
-        }
-        _ => false,
+    let joins = |line: &Line| {
+        matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { which, .. })
+            if which.flags() & Kind::Mount.flag() != 0)
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)

@@ -274,7 +274,7 @@ impl Lower {
             self.mount_point(&mount.destination, true)
         } else {
             let spot = self.spot(&mount.destination);
-            self.make_at(spot, make.into())
+            self.make_at(&spot, make.into())
         };
         self.asm.release(kind);
         self.asm.release(make);

@@ -349,7 +349,7 @@ impl Lower {
     pub(super) fn mount_point(&mut self, path: &str, no_symlinks: bool) -> Reg {
         if !no_symlinks && !is_kernels_place(path) {
             let spot = self.spot(path);
-            return self.make_at(spot, last::DIRECTORY.into());
+            return self.make_at(&spot, last::DIRECTORY.into());
         }
         let (root, rest) = self.below(path);
         let (found, flags) = (self.asm.label(), libc::O_PATH | libc::O_DIRECTORY);
@@ -382,7 +382,7 @@ impl Lower {
     }
 
     /// Makes what is missing of it, the last component as `kind` says.
-    pub(super) fn make_at(&mut self, spot: Spot, kind: Arg) -> Reg {
+    pub(super) fn make_at(&mut self, spot: &Spot, kind: Arg) -> Reg {
         let text = self.string(&spot.rest);
         let point = self.asm.make_path(spot.root, text, kind, 0o755);
         if let Some(opened) = spot.opened {

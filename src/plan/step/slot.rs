@@ -103,6 +103,11 @@ impl Slots {
         self.iter().filter(move |(_, _, at)| *at == Arrival::Batch(number)).map(|(id, slot, _)| (id, slot))
     }
 
+    /// How many batches there are.
+    pub(crate) fn batches(&self) -> usize {
+        self.mounts.saturating_sub(1) / BATCH
+    }
+
     /// Those that are there at the stub's birth, in order.
     pub(crate) fn at_birth(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.iter().filter(|(_, _, at)| *at == Arrival::Birth).map(|(id, slot, _)| (id, slot))

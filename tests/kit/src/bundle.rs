@@ -14,6 +14,7 @@ pub struct Bundle<'t> {
     dir: PathBuf,
     spec: Value,
     globals: Vec<String>,
+    callers: Vec<String>,
 }
 
 impl<'t> Bundle<'t> {
@@ -23,7 +24,7 @@ impl<'t> Bundle<'t> {
         fs::create_dir_all(dir.join("rootfs")).unwrap();
         fs::hard_link(probe(), dir.join("rootfs/probe")).unwrap();
         let spec = template(&id);
-        Self { test, id, dir, spec, globals: Vec::new() }
+        Self { test, id, dir, spec, globals: Vec::new(), callers: Vec::new() }
     }
 
     /// The container's id, which is also the name of its cgroup.
@@ -60,6 +61,12 @@ impl<'t> Bundle<'t> {
     /// A word before the verb of every command on this bundle.
     pub fn global(mut self, word: &str) -> Self {
         self.globals.push(word.to_owned());
+        self
+    }
+
+    /// A property of whoever calls the commands on this bundle and its container, see [`Runtime::wrap`].
+    pub fn called_by(mut self, word: &str) -> Self {
+        self.callers.push(word.to_owned());
         self
     }
 
@@ -185,7 +192,8 @@ impl<'t> Bundle<'t> {
         let dir = self.dir.to_string_lossy().into_owned();
         let head = [verb.to_owned(), "--bundle".to_owned(), dir];
         let runtime = self.test.runtime(head).args(args.iter().copied()).arg(&self.id);
-        self.globals.iter().fold(runtime, |runtime, word| runtime.global(word))
+        let runtime = self.globals.iter().fold(runtime, |runtime, word| runtime.global(word));
+        self.callers.iter().fold(runtime, |runtime, word| runtime.wrap(word))
     }
 
     /// `run` in the foreground, whatever comes of it; nothing of the container may be left after it.
@@ -245,7 +253,7 @@ impl<'t> Bundle<'t> {
         let text = fs::read_to_string(&pid_file).unwrap();
         let pid = text.parse().unwrap_or_else(|_| panic!("pid file holds {text:?}"));
         self.test.inits.lock().unwrap().push(pid);
-        Container::new(self.test, &self.id, pid, output)
+        Container::new(self.test, &self.id, pid, output, self.callers.clone())
     }
 
     /// `create` and `start`.

@@ -125,16 +125,22 @@ pub(crate) fn cgroups(name: &str) -> Vec<String> {
 /// Kills what runs in the cgroup and removes it: the end of a test that has failed already.
 pub(crate) fn remove_cgroups(name: &str) {
     assert!(name.starts_with("orlop-test-"), "{name} is none of ours");
-    for (root, _) in hierarchies() {
-        remove_tree(&root.join(name));
+    for dir in hierarchies().into_iter().map(|(root, _)| root.join(name)).filter(|dir| dir.exists()) {
+        // What is empty, however deep it lies: find(1) needs no whole path.
+        let _ = std::process::Command::new("find")
+            .arg(&dir)
+            .args(["-depth", "-type", "d", "-delete"])
+            .stderr(std::process::Stdio::null())
+            .status();
+        remove_tree(&dir);
     }
 }
 
 fn remove_tree(dir: &Path) {
-    for name in names(dir) {
-        let below = dir.join(name);
-        if below.is_dir() {
-            remove_tree(&below);
+    // By their names as they are, which a test may have chosen to be no text.
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
         }
     }
     let _ = fs::write(dir.join("freezer.state"), "THAWED");

@@ -310,11 +310,16 @@ pub struct Container<'t> {
     id: String,
     pid: i32,
     out: PathBuf,
+    callers: Vec<String>,
 }
 
 impl<'t> Container<'t> {
-    pub(crate) fn new(test: &'t Test, id: &str, pid: i32, created: Output) -> Self {
-        Self { test, id: id.to_owned(), pid, out: created.out }
+    pub(crate) fn new(test: &'t Test, id: &str, pid: i32, created: Output, callers: Vec<String>) -> Self {
+        Self { test, id: id.to_owned(), pid, out: created.out, callers }
+    }
+
+    fn called(&self, runtime: Runtime<'t>) -> Runtime<'t> {
+        self.callers.iter().fold(runtime, |runtime, word| runtime.wrap(word))
     }
 
     /// The host's number of its init.
@@ -329,7 +334,7 @@ impl<'t> Container<'t> {
 
     /// A command on it: `VERB ID ARGS`.
     pub fn command(&self, verb: &str, args: &[&str]) -> Runtime<'t> {
-        self.test.runtime([verb, &self.id]).args(args.iter().copied())
+        self.called(self.test.runtime([verb, &self.id]).args(args.iter().copied()))
     }
 
     /// `start`, which must succeed.
@@ -359,7 +364,7 @@ impl<'t> Container<'t> {
 
     /// `exec ID /probe WORDS`.
     pub fn exec(&self, words: &str) -> Output {
-        self.test.runtime(["exec", &self.id, "/probe"]).args(words.split_whitespace()).output()
+        self.called(self.test.runtime(["exec", &self.id, "/probe"]).args(words.split_whitespace())).output()
     }
 
     /// What its process has printed.

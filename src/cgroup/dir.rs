@@ -1,0 +1,361 @@
+//! Directories of cgroup file systems, held open. A [`Dir`] exists only for a directory of the file system that it
+//! was opened for, and no symbolic link leads to it; what is below it is reached from its descriptor.
+
+use crate::sys::fs as sysfs;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::dir::{Dir as Listing, Type};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, fstatfs};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+/// `RDTGROUP_SUPER_MAGIC` of `linux/magic.h`.
+const RESCTRL_MAGIC: FsType = FsType(0x0765_5821);
+
+/// The file systems whose directories are opened here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    /// cgroup v1 or cgroup2.
+    Cgroup,
+    /// resctrl.
+    Resctrl,
+}
+
+impl FileSystem {
+    fn is(self, kind: FsType) -> bool {
+        // The fake hosts of unit tests are ordinary directories.
+        cfg!(test)
+            || match self {
+                Self::Cgroup => kind == CGROUP_SUPER_MAGIC || kind == CGROUP2_SUPER_MAGIC,
+                Self::Resctrl => kind == RESCTRL_MAGIC,
+            }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cgroup => "not a cgroup file system",
+            Self::Resctrl => "not a resctrl file system",
+        }
+    }
+}
+
+/// An open directory of a cgroup file system.
+#[derive(Debug)]
+pub(super) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+    renames: bool,
+}
+
+/// A [`Dir`] that something else holds open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DirRef<'a> {
+    fd: BorrowedFd<'a>,
+    path: &'a Path,
+    renames: bool,
+}
+
+impl Dir {
+    /// Opens a cgroup's directory.
+    ///
+    /// # Errors
+    /// From openat2(2); that it is on another file system.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::open_on(FileSystem::Cgroup, path)
+    }
+
+    /// [`Dir::open`]; `None` where there is no such directory.
+    pub(super) fn find(path: &Path) -> Result<Option<Self>> {
+        match Self::open(path) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(e) if is_gone(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// [`Dir::open`] on a file system of one's choice.
+    pub(super) fn open_on(system: FileSystem, path: &Path) -> Result<Self> {
+        let fd = lookup(path, DIRECTORY).map_err(|e| failed("open", path, "", e))?;
+        let kind = verify(&fd, system, path)?;
+        Ok(Self { fd, path: path.to_owned(), renames: kind != CGROUP2_SUPER_MAGIC })
+    }
+
+    pub(super) fn at(&self) -> DirRef<'_> {
+        DirRef { fd: self.fd.as_fd(), path: &self.path, renames: self.renames }
+    }
+
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+}
+
+/// Opens one file of a cgroup's directory, by one path lookup.
+pub(super) fn open_file(directory: &Path, name: &str, flags: i32) -> Result<OwnedFd> {
+    let path = directory.join(name);
+    let fd = lookup(&path, flags).map_err(|e| failed("open", &path, "", e))?;
+    verify(&fd, FileSystem::Cgroup, &path)?;
+    Ok(fd)
+}
+
+/// Makes one directory, whose parent must be there, by its path.
+pub(super) fn mkdir(directory: &Path) -> Result<(), Errno> {
+    sysfs::mkdirat(sysfs::cwd(), &sysfs::cstring(directory)?, 0o755)
+}
+
+/// Removes one directory, which must be empty, by its path.
+pub(super) fn rmdir(directory: &Path) -> Result<(), Errno> {
+    sysfs::unlinkat(sysfs::cwd(), &sysfs::cstring(directory)?, libc::AT_REMOVEDIR)
+}
+
+/// Whether there is such a directory.
+pub(super) fn is_there(directory: &Path) -> Result<bool> {
+    match nix::sys::stat::lstat(directory) {
+        Ok(_) => Ok(true),
+        Err(e) if gone(e) => Ok(false),
+        Err(e) => Err(failed("stat", directory, "", e)),
+    }
+}
+
+/// Opens a path of any length, on which there must be no symbolic link.
+fn lookup(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
+    let mut rest = path.as_os_str().as_bytes();
+    let mut from: Option<OwnedFd> = None;
+    let at = |from: &Option<OwnedFd>, part: &[u8], flags| {
+        let part = CString::new(part).map_err(|_| Errno::EINVAL)?;
+        let base = from.as_ref().map_or(sysfs::cwd(), AsFd::as_fd);
+        sysfs::openat2(base, &part, flags, 0, libc::RESOLVE_NO_SYMLINKS)
+    };
+    while rest.len() >= libc::PATH_MAX as usize {
+        let head = &rest[..libc::PATH_MAX as usize];
+        let end = head.iter().rposition(|b| *b == b'/').filter(|end| *end > 0).ok_or(Errno::ENAMETOOLONG)?;
+        from = Some(at(&from, &rest[..end], libc::O_PATH | libc::O_DIRECTORY)?);
+        rest = &rest[end..];
+        rest = &rest[rest.iter().take_while(|b| **b == b'/').count()..];
+    }
+    at(&from, if rest.is_empty() { b"." } else { rest }, flags)
+}
+
+fn verify(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
+    let kind = fstatfs(fd).map_err(|e| failed("fstatfs", path, "", e))?.filesystem_type();
+    if system.is(kind) {
+        return Ok(kind);
+    }
+    Err(Error::new(ErrorKind::System, Phase::Cgroup, system.name())
+        .on(path.display().to_string())
+        .with_hint("it may have been unmounted, or hidden by another mount"))
+}
+
+/// Whether the error says that the cgroup is not there, or not any more.
+pub(super) fn is_gone(error: &Error) -> bool {
+    error.errno().is_some_and(gone)
+}
+
+/// Whether the error says that there is a directory, and that it is on another file system.
+pub(super) fn is_elsewhere(error: &Error) -> bool {
+    error.errno().is_none()
+}
+
+pub(super) fn gone(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOENT | Errno::ENODEV)
+}
+
+/// An error on `directory/file`.
+pub(super) fn failed(operation: &'static str, directory: &Path, file: &str, errno: Errno) -> Error {
+    let path = if file.is_empty() { directory.to_owned() } else { directory.join(file) };
+    Error::sys(Phase::Cgroup, operation, errno).on(shown(&path))
+}
+
+/// A path for a message: its ends, where it is very long.
+fn shown(path: &Path) -> String {
+    const ENDS: usize = 200;
+    let text = path.display().to_string();
+    let letters = text.chars().count();
+    if letters <= 4 * ENDS {
+        return text;
+    }
+    let begin: String = text.chars().take(ENDS).collect();
+    let end: String = text.chars().skip(letters - ENDS).collect();
+    format!("{begin}[... {} bytes ...]{end}", text.len() - begin.len() - end.len())
+}
+
+/// Which directory it is, whatever its name: the inodes of kernfs are not used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    pub(super) inode: u64,
+}
+
+/// What a directory tells of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About {
+    pub(super) identity: Identity,
+    /// How many directories are in it, where the file system counts them as links.
+    pub(super) below: Option<u64>,
+}
+
+impl From<FileStat> for About {
+    fn from(stat: FileStat) -> Self {
+        let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+        #[allow(clippy::useless_conversion, reason = "u32 on some architectures")]
+        let links = u64::from(stat.st_nlink);
+        Self { identity, below: links.checked_sub(2) }
+    }
+}
+
+/// A directory in another.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) name: CString,
+    pub(super) inode: u64,
+}
+
+impl<'a> DirRef<'a> {
+    /// A directory that was reached from a [`Dir`] of the same mount.
+    pub(super) fn reached(self, fd: BorrowedFd<'a>, path: &'a Path) -> Self {
+        Self { fd, path, renames: self.renames }
+    }
+
+    pub(super) fn fd(self) -> BorrowedFd<'a> {
+        self.fd
+    }
+
+    pub(super) fn path(self) -> &'a Path {
+        self.path
+    }
+
+    /// Whether directories of this hierarchy can be renamed: below the directory that they are in, and on v1 alone.
+    pub(super) fn renames(self) -> bool {
+        self.renames
+    }
+
+    /// An error on a file in it, or on itself.
+    pub(super) fn failed(self, operation: &'static str, file: &str, errno: Errno) -> Error {
+        failed(operation, self.path, file, errno)
+    }
+
+    pub(super) fn about(self) -> Result<About, Errno> {
+        fstat(self.fd).map(About::from)
+    }
+
+    /// Opens a directory in it.
+    pub(super) fn down(self, name: &CStr) -> Result<OwnedFd, Errno> {
+        const RESOLVE: u64 = libc::RESOLVE_BENEATH
+            | libc::RESOLVE_NO_SYMLINKS
+            | libc::RESOLVE_NO_MAGICLINKS
+            | libc::RESOLVE_NO_XDEV;
+        sysfs::openat2(self.fd, name, DIRECTORY, 0, RESOLVE)
+    }
+
+    /// Opens the directory that it is in. A cgroup stays in its parent for as long as it exists, on v1 under
+    /// another name perhaps; that it is the expected one is for the caller to see.
+    pub(super) fn up(self) -> Result<OwnedFd, Errno> {
+        sysfs::openat2(self.fd, c"..", DIRECTORY, 0, libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
+    }
+
+    /// Removes a directory in it.
+    pub(super) fn rmdir(self, name: &CStr) -> Result<(), Errno> {
+        sysfs::unlinkat(self.fd, name, libc::AT_REMOVEDIR)
+    }
+
+    /// The directories in it.
+    pub(super) fn directories(self) -> Result<Vec<Child>, Errno> {
+        let mut found = Vec::new();
+        self.each(|name, inode, kind| {
+            let directory = match kind {
+                Some(kind) => kind == Type::Directory,
+                None => {
+                    let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
+                    match nix::sys::stat::fstatat(self.fd, name, flags) {
+                        Ok(stat) => stat.st_mode & libc::S_IFMT == libc::S_IFDIR,
+                        Err(e) if gone(e) => false,
+                        Err(e) => return Err(e),
+                    }
+                }
+            };
+            if directory && name != c"." && name != c".." {
+                found.push(Child { name: name.to_owned(), inode });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The names of the files in it that are text.
+    pub(super) fn names(self) -> Result<Vec<String>, Errno> {
+        let mut found = Vec::new();
+        self.each(|name, _, kind| {
+            // The kernel's own files; what others can name is a directory.
+            if kind != Some(Type::Directory)
+                && let Ok(name) = name.to_str()
+            {
+                found.push(name.to_owned());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn each(self, mut one: impl FnMut(&CStr, u64, Option<Type>) -> Result<(), Errno>) -> Result<(), Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = Listing::openat(self.fd, c".", flags, Mode::empty())?;
+        for entry in listing.iter() {
+            let entry = entry?;
+            one(entry.file_name(), entry.ino(), entry.file_type())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::testing::TempDir;
+
+    #[test]
+    fn no_symbolic_link_is_followed() {
+        let dir = TempDir::new("links");
+        std::fs::create_dir_all(dir.path().join("real/below")).unwrap();
+        std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
+        for path in ["link", "link/below"] {
+            let e = Dir::open(&dir.path().join(path)).unwrap_err();
+            assert!(matches!(e.errno(), Some(Errno::ELOOP | Errno::ENOTDIR)), "{path}: {e}");
+        }
+        let real = Dir::open(dir.path()).unwrap();
+        assert!(matches!(real.at().down(c"link"), Err(Errno::ELOOP | Errno::ENOTDIR)));
+        assert!(real.at().down(c"real/below").is_ok() && real.at().down(c"..").is_err());
+        let found: Vec<_> = real.at().directories().unwrap().into_iter().map(|child| child.name).collect();
+        assert_eq!(found, [c"real".to_owned()]);
+    }
+
+    #[test]
+    fn only_the_file_system_itself_counts() {
+        assert!(
+            FileSystem::Cgroup.name().contains("cgroup") && FileSystem::Resctrl.name().contains("resctrl")
+        );
+        assert!(is_gone(&Dir::open(Path::new("/nowhere")).unwrap_err()));
+        assert!(Dir::find(Path::new("/nowhere")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_path_of_any_length() {
+        let dir = TempDir::new("length");
+        let mut path = dir.path().to_owned();
+        let mut at = lookup(&path, DIRECTORY).unwrap();
+        for _ in 0..60 {
+            let name = CString::new([b'x'; 200]).unwrap();
+            sysfs::mkdirat(&at, &name, 0o755).unwrap();
+            at = sysfs::openat(&at, &name, DIRECTORY, 0).unwrap();
+            path.push(name.to_str().unwrap());
+        }
+        assert!(path.as_os_str().len() > 2 * libc::PATH_MAX as usize);
+        let found = Dir::open(&path).unwrap();
+        assert_eq!(found.at().about().unwrap().identity, About::from(fstat(&at).unwrap()).identity);
+        let text = found.at().failed("read", "file", Errno::EIO).to_string();
+        assert!(text.len() < 600 && text.contains("xxx/file"), "{text}");
+    }
+}

@@ -1,0 +1,118 @@
+//! A cgroup of a test's own on whatever layout the host has, and a process in it.
+
+use orlop::bundle::spec::Resources;
+use orlop::cgroup::{Cgroup, CgroupPath, Controller, Join, Layout, Options, Record, Settings};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A cgroup with a name of its own, killed and removed at the end.
+pub(crate) struct Host {
+    pub(crate) layout: Layout,
+    pub(crate) path: CgroupPath,
+}
+
+impl Host {
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        let layout = match Layout::detect() {
+            Ok(Some(layout)) => layout,
+            Ok(None) => {
+                println!("skipped: no cgroup file system is mounted");
+                return None;
+            }
+            Err(e) => panic!("{e}"),
+        };
+        let path = CgroupPath::new(&format!("/orlop-cgroup-test-{}-{name}", std::process::id())).unwrap();
+        let host = Self { layout, path };
+        match host.create(&Resources::default()) {
+            Ok((cgroup, _)) => {
+                cgroup.remove().unwrap();
+                Some(host)
+            }
+            Err(e)
+                if matches!(e.errno().map(|n| n as i32), Some(libc::EACCES | libc::EPERM | libc::EROFS)) =>
+            {
+                println!("skipped: {e}");
+                None
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    /// A host of which only the cgroup2 mount is used.
+    pub(crate) fn unified(name: &str) -> Option<Self> {
+        let mut host = Self::new(name)?;
+        let Some(unified) = host.layout.unified() else {
+            println!("skipped: no cgroup2 is mounted");
+            return None;
+        };
+        let proc = std::env::temp_dir().join(format!("{}-proc", host.path.name()));
+        std::fs::create_dir_all(&proc).unwrap();
+        let line = format!("1 0 0:1 / {} rw - cgroup2 cgroup2 rw\n", unified.mount.display());
+        std::fs::write(proc.join("mountinfo"), line).unwrap();
+        host.layout = Layout::detect_in(&proc, Path::new("/")).unwrap().unwrap();
+        std::fs::remove_dir_all(&proc).unwrap();
+        Some(host)
+    }
+
+    pub(crate) fn create(&self, resources: &Resources) -> orlop::Result<(Cgroup, Join)> {
+        Cgroup::create(&self.layout, &self.path, resources, &Options::default())
+    }
+
+    pub(crate) fn has(&self, controller: Controller) -> bool {
+        let has = self.layout.v1_of(controller).is_some()
+            || self.layout.unified_controllers().unwrap().contains(controller);
+        if !has {
+            println!("skipped: this host has no {controller} controller");
+        }
+        has
+    }
+
+    pub(crate) fn read(cgroup: &Cgroup, controller: Controller, v1: &str, v2: &str) -> String {
+        let record = cgroup.record();
+        let file = match record.v1_of(controller) {
+            Some(directory) => directory.join(v1),
+            None => record.unified.as_ref().unwrap().join(v2),
+        };
+        std::fs::read_to_string(file).unwrap().trim().to_owned()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let options = Options { device_filter: false, optional: false };
+        let settings = Settings::compile(&self.layout, &Resources::default(), &options).unwrap();
+        let mut record = Record::plan(&self.layout, &self.path, &settings).unwrap();
+        record.unified = self.layout.unified_directory(&self.path).unwrap();
+        let cgroup = Cgroup::open(record);
+        if cgroup.exists().unwrap() {
+            let _ = cgroup.kill(Duration::from_secs(5));
+            let _ = cgroup.remove();
+        }
+    }
+}
+
+/// A shell which enters the cgroup as a stub would, and then runs `script`.
+pub(crate) fn enter(join: &Join, cgroup: &Cgroup, script: &str) -> Child {
+    let me = std::process::id();
+    let mut files: Vec<String> = join
+        .files()
+        .iter()
+        .map(|f| format!("/proc/{me}/fd/{}", std::os::fd::AsRawFd::as_raw_fd(f)))
+        .collect();
+    if join.directory().is_some() {
+        files.push(cgroup.record().unified.as_ref().unwrap().join("cgroup.procs").display().to_string());
+    }
+    let enter = format!("for f in \"$@\"; do echo 0 > $f || exit 99; done; echo in; {script}");
+    let mut child = Command::new("sh")
+        .args(["-c", &enter, "sh"])
+        .args(&files)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut word = [0; 3];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
+    assert_eq!(&word, b"in\n");
+    child
+}

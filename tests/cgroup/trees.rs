@@ -1,0 +1,417 @@
+//! What a container may have made below its cgroup: names of any bytes, thousands of levels, thousands of
+//! siblings, and all of it changing while it is looked at.
+
+use crate::host::{Host, enter};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use orlop::bundle::spec::{Memory, Resources};
+use orlop::cgroup::{Cgroup, Controller, Layout, Record};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A name that is not UTF-8.
+const HIDDEN: &CStr = c"\xff\xfe";
+const DEEP: usize = 2500;
+
+fn hidden(directory: &Path) -> std::path::PathBuf {
+    directory.join(OsStr::from_bytes(HIDDEN.to_bytes()))
+}
+
+fn directory_of(path: &Path) -> OwnedFd {
+    openat(nix::fcntl::AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).unwrap()
+}
+
+/// A chain of cgroups below `top`, by descriptor: its path would be too long. The last one.
+fn chain(top: &Path, levels: usize) -> OwnedFd {
+    let mut at = directory_of(top);
+    for _ in 0..levels {
+        mkdirat(&at, HIDDEN, Mode::from_bits_truncate(0o755)).unwrap();
+        at = openat(&at, HIDDEN, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+    at
+}
+
+/// Moves a process into the cgroup of an open directory.
+fn put(directory: &OwnedFd, pid: i32) {
+    let procs = openat(directory, c"cgroup.procs", OFlag::O_WRONLY, Mode::empty()).unwrap();
+    nix::unistd::write(&procs, pid.to_string().as_bytes()).unwrap();
+}
+
+/// A process that ends with the test at the latest.
+struct Member(Child);
+
+impl Member {
+    fn run(program: &str, args: &[&str]) -> Self {
+        Self(Command::new(program).args(args).spawn().unwrap())
+    }
+
+    fn sleeping() -> Self {
+        Self::run("sleep", &["600"])
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    /// Whether it has ended by now, or does so soon.
+    fn has_ended(&mut self) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while self.0.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        true
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // One that a failed test has left frozen must not stop the others.
+        let _ = self.0.kill();
+        self.has_ended();
+    }
+}
+
+/// Both kinds of hierarchy, as far as the host has them.
+fn each(name: &str, test: impl Fn(&Host)) {
+    for host in [Host::new(name), Host::unified(&format!("{name}-2"))].into_iter().flatten() {
+        test(&host);
+    }
+}
+
+fn create(host: &Host) -> Cgroup {
+    host.create(&Resources::default()).unwrap().0
+}
+
+/// The directories of a cgroup, and one below each of them that has a process in it.
+fn hide(cgroup: &Cgroup, pid: i32) {
+    for directory in cgroup.paths() {
+        let below = hidden(directory);
+        std::fs::create_dir(&below).unwrap();
+        // A cpuset without any CPU admits nobody.
+        for name in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(text) = std::fs::read_to_string(directory.join(name)) {
+                std::fs::write(below.join(name), text.trim()).unwrap();
+            }
+        }
+        put(&directory_of(&below), pid);
+    }
+}
+
+#[test]
+fn a_process_below_a_name_of_bytes_is_listed_signalled_and_killed() {
+    each("bytes", |host| {
+        let cgroup = create(host);
+        let mut child = Member::sleeping();
+        hide(&cgroup, child.pid());
+        assert_eq!(cgroup.processes().unwrap(), [child.pid()]);
+        let e = host.create(&Resources::default()).unwrap_err();
+        assert!(e.to_string().contains("container's cgroup is not empty"), "{e}");
+        let e = cgroup.remove_within(Duration::from_millis(20)).unwrap_err();
+        assert!(e.to_string().contains(&child.pid().to_string()), "{e}");
+        assert_eq!(cgroup.signal(libc::SIGTERM).unwrap(), 1);
+        assert!(child.has_ended());
+        let mut child = Member::sleeping();
+        cgroup.paths().for_each(|directory| put(&directory_of(&hidden(directory)), child.pid()));
+        cgroup.kill(Duration::from_secs(10)).unwrap();
+        assert!(child.has_ended());
+        cgroup.remove().unwrap();
+        assert!(cgroup.paths().all(|directory| !directory.exists()));
+    });
+}
+
+#[test]
+fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
+    each("still", |host| {
+        let cgroup = create(host);
+        let mut child = Member::run("sh", &["-c", "while :; do :; done"]);
+        hide(&cgroup, child.pid());
+        let ticks = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid())).unwrap();
+            let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+            fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        };
+        cgroup.freeze(Duration::from_secs(10)).unwrap();
+        let then = ticks();
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(ticks(), then);
+        let stats = cgroup.stats().unwrap();
+        assert!(stats.pids.is_none_or(|pids| pids.current == 1));
+        cgroup.thaw().unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while ticks() == then {
+            assert!(Instant::now() < end, "it stands still");
+        }
+        cgroup.kill(Duration::from_secs(10)).unwrap();
+        assert!(child.has_ended());
+        cgroup.remove().unwrap();
+    });
+}
+
+/// Few descriptors and little stack, in a process of its own.
+fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
+    const MARK: &str = "ORLOP_TEST_NARROW";
+    if std::env::var_os(MARK).is_some() {
+        // A caller of the library may be a thread with little room.
+        let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(body).unwrap();
+        return thread.join().unwrap();
+    }
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_chain_of_2500_cgroups() {
+    in_a_narrow_process("trees::a_chain_of_2500_cgroups", || {
+        each("deep", |host| {
+            let cgroup = create(host);
+            let mut child = Member::sleeping();
+            for directory in cgroup.paths() {
+                // One hierarchy of v1 stands for all.
+                let pids = cgroup.record().v1_of(Controller::Pids);
+                let deep = pids.is_none_or(|pids| pids == directory);
+                put(&chain(directory, if deep { DEEP } else { 0 }), child.pid());
+            }
+            let begun = Instant::now();
+            assert_eq!(cgroup.processes().unwrap(), [child.pid()]);
+            println!("listed in {:?}", begun.elapsed());
+            let begun = Instant::now();
+            let e = cgroup.remove_within(Duration::from_millis(1)).unwrap_err();
+            assert_eq!(e.errno(), Some(Errno::EBUSY), "{e}");
+            cgroup.kill(Duration::from_secs(10)).unwrap();
+            println!("killed in {:?}", begun.elapsed());
+            assert!(child.has_ended());
+            let begun = Instant::now();
+            cgroup.remove().unwrap();
+            println!("removed in {:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(20));
+            assert!(cgroup.paths().all(|directory| !directory.exists()));
+        });
+    });
+}
+
+#[test]
+fn a_thousand_cgroups_side_by_side_and_more_processes_than_descriptors() {
+    in_a_narrow_process("trees::a_thousand_cgroups_side_by_side_and_more_processes_than_descriptors", || {
+        let Some(host) = Host::new("wide") else { return };
+        let cgroup = create(&host);
+        let Some(directory) = cgroup.record().v1_of(Controller::Pids).map(Path::to_owned) else {
+            return println!("skipped: no v1 pids hierarchy");
+        };
+        let name = |n: usize| [b"\xff".as_slice(), n.to_string().as_bytes()].concat();
+        for n in 0..1000 {
+            std::fs::create_dir(directory.join(OsStr::from_bytes(&name(n)))).unwrap();
+        }
+        let mut children: Vec<_> = (0..40).map(|_| Member::sleeping()).collect();
+        for (n, child) in children.iter().enumerate() {
+            let below = directory.join(OsStr::from_bytes(&name(n * 25)));
+            std::fs::write(below.join("cgroup.procs"), child.pid().to_string()).unwrap();
+        }
+        assert_eq!(cgroup.processes().unwrap().len(), children.len());
+        assert_eq!(cgroup.signal(libc::SIGCONT).unwrap(), children.len());
+        cgroup.kill(Duration::from_secs(10)).unwrap();
+        assert!(children.iter_mut().all(Member::has_ended));
+        cgroup.remove().unwrap();
+        assert!(!directory.exists());
+    });
+}
+
+/// Runs `test` while another thread does `change` again and again.
+fn meanwhile(change: impl Fn(usize) + Sync, test: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                change(n);
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+        over.store(true, Ordering::Relaxed);
+        done.unwrap();
+    });
+}
+
+#[test]
+fn a_cgroup_that_is_renamed_all_the_time_hides_nobody() {
+    let Some(host) = Host::new("renamed") else { return };
+    let cgroup = create(&host);
+    let Some(directory) = cgroup.record().v1_of(Controller::Pids) else {
+        return println!("skipped: no v1 pids hierarchy");
+    };
+    let mut child = Member::sleeping();
+    let name = |n: usize| {
+        directory.join(OsStr::from_bytes(&[b"\xff".as_slice(), n.to_string().as_bytes()].concat()))
+    };
+    std::fs::create_dir(name(0)).unwrap();
+    std::fs::write(name(0).join("cgroup.procs"), child.pid().to_string()).unwrap();
+    meanwhile(
+        |n| std::fs::rename(name(n), name(n + 1)).unwrap(),
+        || {
+            for _ in 0..300 {
+                assert_eq!(cgroup.processes().unwrap(), [child.pid()]);
+            }
+        },
+    );
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    assert!(child.has_ended());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn cgroups_that_are_made_all_the_time_end_no_walk_never() {
+    each("growing", |host| {
+        let cgroup = create(host);
+        let directory = cgroup.paths().last().unwrap().to_owned();
+        meanwhile(
+            |n| {
+                let name = CString::new(n.to_string()).unwrap();
+                let _ = mkdirat(directory_of(&directory), name.as_c_str(), Mode::from_bits_truncate(0o755));
+                let below = directory.join(n.saturating_sub(50).to_string());
+                let _ = std::fs::remove_dir(below);
+            },
+            || {
+                for _ in 0..50 {
+                    let begun = Instant::now();
+                    assert!(cgroup.processes().unwrap().is_empty());
+                    assert!(begun.elapsed() < Duration::from_secs(10));
+                }
+                cgroup.kill(Duration::from_secs(10)).unwrap();
+            },
+        );
+        cgroup.remove().unwrap();
+        assert!(!directory.exists());
+    });
+}
+
+/// v1 counts a kill where the victim was.
+#[test]
+fn what_the_oom_killer_did_below_is_told() {
+    let Some(host) = Host::new("oombelow") else { return };
+    if !host.has(Controller::Memory) {
+        return;
+    }
+    let memory = Memory { limit: Some(4 << 20), swap: Some(4 << 20), ..Memory::default() };
+    let (cgroup, join) = host.create(&Resources { memory: Some(memory), ..Resources::default() }).unwrap();
+    let mut child = Member(enter(&join, &cgroup, "read line; exec tail /dev/zero"));
+    hide(&cgroup, child.pid());
+    child.0.stdin.take();
+    assert!(child.has_ended());
+    assert!(cgroup.stats().unwrap().memory.unwrap().oom_kills.is_none_or(|kills| kills == 1));
+    let told = cgroup.out_of_memory().unwrap().unwrap().to_string();
+    assert!(told.contains("unable to set memory limit to 4194304 (current usage: "), "{told}");
+    cgroup.remove().unwrap();
+}
+
+/// On v1 a container may freeze a part of itself: what stands there does not die, whatever is sent to it.
+#[test]
+fn what_froze_itself_dies_nevertheless() {
+    let Some(host) = Host::new("itself") else { return };
+    let cgroup = create(&host);
+    let Some(freezer) = cgroup.record().v1_of(Controller::Freezer) else {
+        return println!("skipped: no v1 freezer");
+    };
+    let mut child = Member::sleeping();
+    hide(&cgroup, child.pid());
+    std::fs::write(hidden(freezer).join("freezer.state"), "FROZEN").unwrap();
+    cgroup.kill(Duration::from_secs(5)).unwrap();
+    assert!(child.has_ended());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn the_cgroup_of_a_process_is_found_whatever_its_name() {
+    let Some(host) = Host::unified("named") else { return };
+    let (cgroup, join) = host.create(&Resources::default()).unwrap();
+    let mut child = Member(enter(&join, &cgroup, "exec sleep 600"));
+    let top = cgroup.record().unified.clone().unwrap();
+    assert!(cgroup.below_with(child.pid()).unwrap().is_none());
+    put(&chain(&top, 3), child.pid());
+    let expected = hidden(&hidden(&hidden(&top)));
+    let found = Cgroup::of_process(&host.layout, child.pid()).unwrap();
+    assert_eq!(found.record().unified.as_ref(), Some(&expected));
+    assert_eq!(cgroup.below_with(child.pid()).unwrap().unwrap().record().unified, Some(expected));
+    // Deeper than /proc can tell.
+    put(&chain(&hidden(&hidden(&hidden(&top))), DEEP), child.pid());
+    let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
+    assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
+    let found = cgroup.below_with(child.pid()).unwrap().unwrap();
+    assert_eq!(found.processes().unwrap(), [child.pid()]);
+    let mut other = Member::sleeping();
+    found.add(other.pid()).unwrap();
+    assert_eq!((found.join().unwrap().files().len(), found.processes().unwrap().len()), (1, 2));
+    cgroup.kill(Duration::from_secs(10)).unwrap();
+    assert!(child.has_ended() && other.has_ended());
+    cgroup.remove().unwrap();
+}
+
+/// What a record names may be something else by now: a hierarchy that was unmounted, say.
+#[test]
+fn what_is_on_another_file_system_is_no_cgroup() {
+    let directory = std::env::temp_dir().join(format!("orlop-no-cgroup-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    for name in ["cgroup.procs", "cgroup.events"] {
+        std::fs::write(directory.join(name), "1\n").unwrap();
+    }
+    let cgroup = Cgroup::open(Record { unified: Some(directory.clone()), ..Record::default() });
+    let errors = [
+        cgroup.processes().unwrap_err(),
+        cgroup.signal(0).unwrap_err(),
+        cgroup.kill(Duration::ZERO).unwrap_err(),
+        cgroup.freeze(Duration::ZERO).unwrap_err(),
+        cgroup.freezer_state().unwrap_err(),
+        cgroup.stats().unwrap_err(),
+        cgroup.join().unwrap_err(),
+        cgroup.add(std::process::id() as i32).unwrap_err(),
+    ];
+    for e in errors {
+        assert!(e.to_string().contains("not a cgroup file system"), "{e}");
+    }
+    // Nor is a link followed to one.
+    let Some(host) = Host::new("linked") else { return std::fs::remove_dir_all(directory).unwrap() };
+    let real = create(&host);
+    let link = directory.join("link");
+    std::os::unix::fs::symlink(real.paths().last().unwrap(), &link).unwrap();
+    let linked = Cgroup::open(Record { unified: Some(link), ..Record::default() });
+    assert!(matches!(linked.processes().unwrap_err().errno(), Some(Errno::ELOOP | Errno::ENOTDIR)));
+    real.remove().unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn without_a_descriptor_nobody_knows_what_the_host_has() {
+    in_a_narrow_process("trees::without_a_descriptor_nobody_knows_what_the_host_has", || {
+        let found = Layout::detect().unwrap();
+        let mut all = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            all.push(file);
+        }
+        if found.as_ref().is_some_and(Layout::is_unified) {
+            return println!("skipped: on this host no descriptor is needed to know");
+        }
+        assert_eq!(Layout::detect().unwrap_err().errno(), Some(Errno::EMFILE));
+        if Path::new("/sys/fs/resctrl").exists() {
+            // Whether it is mounted is to be read.
+            assert_eq!(orlop::cgroup::resctrl::mount_point().unwrap_err().errno(), Some(Errno::EMFILE));
+        }
+        assert_eq!(orlop::plan::Host::detect().unwrap_err().errno(), Some(Errno::EMFILE));
+    });
+}

@@ -1,0 +1,299 @@
+//! Cgroups that a container's processes have made below its own, under names that are no text: nothing in them
+//! escapes a command.
+
+use kit::{Case, Container, Test, json};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::cases![
+        a_stopped_container_is_deleted,
+        a_stopped_container_is_deleted_on_cgroup2,
+        kill_all_reaches_everybody,
+        kill_all_reaches_everybody_on_cgroup2,
+        delete_by_force_reaches_everybody,
+        delete_by_force_reaches_everybody_on_cgroup2,
+        exec_goes_where_the_first_process_is,
+        ps_lists_everybody,
+        pause_stops_everybody,
+        limits_and_statistics_are_everybodys,
+        the_oom_killer_is_heard_of,
+        a_part_that_froze_itself_is_killed,
+        a_part_that_freezes_itself_again_and_again_is_killed,
+        thousands_of_levels_are_deleted,
+        a_cgroup_in_the_way_is_not_empty,
+    ]
+}
+
+fn below(directory: &Path) -> PathBuf {
+    directory.join(OsStr::from_bytes(b"\xff\xfe"))
+}
+
+/// The container's directory in each hierarchy that it is in, or in cgroup2's alone.
+fn directories(t: &Test, id: &str, unified: bool) -> Vec<PathBuf> {
+    if unified {
+        return vec![t.v2(id)];
+    }
+    t.v1("pids", "");
+    let file = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let names = file.lines().filter_map(|line| line.split(':').nth(1).filter(|name| !name.is_empty()));
+    let first = |names: &str| names.split(',').next().unwrap().to_owned();
+    let found = names.map(|name| t.v1(&first(name), id));
+    found.filter(|directory| directory.is_dir()).collect()
+}
+
+fn write(directory: &Path, file: &str, text: &str) {
+    let path = directory.join(file);
+    fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Makes a cgroup below each directory and moves the process there.
+fn hide(directories: &[PathBuf], pid: i32) {
+    for directory in directories {
+        let below = below(directory);
+        fs::create_dir(&below).unwrap();
+        // A cpuset without any CPU admits nobody.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(text) = fs::read_to_string(directory.join(file)) {
+                write(&below, file, text.trim());
+            }
+        }
+        write(&below, "cgroup.procs", &pid.to_string());
+    }
+}
+
+/// A container of a first process and a child that is hidden, and the child.
+fn with_a_hidden_child<'t>(
+    t: &Test,
+    bundle: kit::Bundle<'t>,
+    words: &str,
+    unified: bool,
+) -> (Container<'t>, i32) {
+    let container = bundle.without_namespace("pid").probe(&format!("spawn {words} , hold")).start();
+    let child = i32::try_from(container.first_line()["spawned"].as_i64().unwrap()).unwrap();
+    hide(&directories(t, container.id(), unified), child);
+    (container, child)
+}
+
+fn has_died(t: &Test, pid: i32) {
+    // An orphan becomes a child of this process.
+    assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(137), "{}: {pid} lives", t.name());
+}
+
+fn cgroup2(t: &Test) -> kit::Bundle<'_> {
+    t.v2("");
+    t.bundle().called_by("cgroup2")
+}
+
+fn delete_stopped(t: &Test, bundle: &kit::Bundle<'_>, unified: bool) {
+    let container = bundle.create();
+    let all = directories(t, container.id(), unified);
+    assert!(!all.is_empty());
+    for directory in &all {
+        fs::create_dir_all(below(&below(directory))).unwrap();
+        fs::create_dir(directory.join("plain")).unwrap();
+    }
+    container.start();
+    container.wait();
+    container.delete();
+    assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
+}
+
+fn a_stopped_container_is_deleted(t: &Test) {
+    delete_stopped(t, &t.bundle(), false);
+}
+
+fn a_stopped_container_is_deleted_on_cgroup2(t: &Test) {
+    delete_stopped(t, &cgroup2(t), true);
+}
+
+fn kill_all(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
+    let (container, child) = with_a_hidden_child(t, bundle, "hold", unified);
+    container.command("kill", &["--all", "KILL"]).output().success();
+    assert_eq!(container.wait(), 137);
+    has_died(t, child);
+    container.delete();
+}
+
+fn kill_all_reaches_everybody(t: &Test) {
+    kill_all(t, t.bundle(), false);
+}
+
+fn kill_all_reaches_everybody_on_cgroup2(t: &Test) {
+    kill_all(t, cgroup2(t), true);
+}
+
+fn delete_by_force(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
+    let (container, child) = with_a_hidden_child(t, bundle, "hold", unified);
+    container.command("delete", &["--force"]).output().success();
+    has_died(t, child);
+    assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
+}
+
+fn delete_by_force_reaches_everybody(t: &Test) {
+    delete_by_force(t, t.bundle(), false);
+}
+
+fn delete_by_force_reaches_everybody_on_cgroup2(t: &Test) {
+    delete_by_force(t, cgroup2(t), true);
+}
+
+/// What runs an init system has moved into a child, whose name it chooses, and nothing may be put beside it.
+fn exec_goes_where_the_first_process_is(t: &Test) {
+    let top = t.v2("");
+    if !fs::read_to_string(top.join("cgroup.controllers")).unwrap().contains("hugetlb") {
+        kit::skip("no controller whose children admit nobody beside them");
+    }
+    let container = cgroup2(t).probe("sleep").start();
+    let directory = t.v2(container.id());
+    hide(std::slice::from_ref(&directory), container.pid());
+    write(&directory, "cgroup.subtree_control", "+hugetlb");
+    container.exec("exit 7").exits(7);
+    container.command("delete", &["--force"]).output().success();
+}
+
+fn ps_lists_everybody(t: &Test) {
+    let (container, child) = with_a_hidden_child(t, t.bundle(), "sleep", false);
+    let listed = t.runtime(["ps", "--format", "json", container.id()]).output().success().document();
+    let mut expected = [container.pid(), child];
+    expected.sort_unstable();
+    assert_eq!(listed, json!(expected));
+    container.command("delete", &["--force"]).output().success();
+    has_died(t, child);
+}
+
+/// Ticks of the processor that a process has used.
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+fn pause_stops_everybody(t: &Test) {
+    t.needs_freezer();
+    let (container, child) = with_a_hidden_child(t, t.bundle(), "burn 600000", false);
+    container.command("pause", &[]).output().success();
+    let before = ticks(child);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(ticks(child), before, "it runs on");
+    container.command("resume", &[]).output().success();
+    t.wait_for("the process goes on", || ticks(child) > before);
+    container.command("delete", &["--force"]).output().success();
+    has_died(t, child);
+}
+
+fn limits_and_statistics_are_everybodys(t: &Test) {
+    let (container, child) = with_a_hidden_child(t, t.bundle(), "sleep", false);
+    container.command("update", &["--pids-limit", "2", "--memory", "50M"]).output().success();
+    assert_eq!(t.v1_value("pids", container.id(), "pids.max"), "2");
+    let told = container.command("events", &["--stats"]).output().success().document();
+    assert_eq!(told["data"]["pids"], json!({"current": 2, "limit": 2}));
+    assert_eq!(told["data"]["memory"]["usage"]["limit"], json!(52_428_800));
+    container.exec("exit 0").fails_with(255, &[]);
+    container.command("delete", &["--force"]).output().success();
+    has_died(t, child);
+}
+
+fn the_oom_killer_is_heard_of(t: &Test) {
+    t.v1("memory", "");
+    let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
+    let bundle =
+        t.bundle().directory("go").probe("await /go/now , alloc 200").set("/linux/resources", resources);
+    let container = bundle.start();
+    hide(&directories(t, container.id(), false), container.pid());
+    let events = container.command("events", &["--interval", "20ms"]).spawn();
+    events.wait_for("stats");
+    fs::write(bundle.path("/go/now"), "").unwrap();
+    assert_eq!(container.wait(), 137);
+    let output = events.wait().success();
+    assert!(output.stdout.contains("{\"type\":\"oom\""), "{output}");
+}
+
+/// On v1 a container can freeze a part of itself, and what is frozen does not die of a signal.
+fn a_part_that_froze_itself_is_killed(t: &Test) {
+    for verb in ["kill", "delete"] {
+        let freezer = t.v1("freezer", "");
+        let container = t.bundle().probe("sleep").start();
+        let directory = freezer.join(container.id());
+        hide(std::slice::from_ref(&directory), container.pid());
+        write(&below(&directory), "freezer.state", "FROZEN");
+        let begun = Instant::now();
+        let flag = if verb == "kill" { "KILL" } else { "--force" };
+        container.command(verb, &[flag]).output().success();
+        assert_eq!(container.wait(), 137);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        if verb == "kill" {
+            container.delete();
+        }
+    }
+}
+
+fn a_part_that_freezes_itself_again_and_again_is_killed(t: &Test) {
+    t.v1("freezer", "");
+    for verb in ["kill", "delete"] {
+        let container = t.bundle().probe("sleep").start();
+        let all = directories(t, container.id(), false);
+        hide(&all, container.pid());
+        let state = below(&t.v1("freezer", container.id())).join("freezer.state");
+        // Not of the container's making, but in its cgroup as if it were.
+        let script = "while :; do echo FROZEN > \"$0\"; done";
+        let mut freezing = std::process::Command::new("sh").args(["-c", script]).arg(&state).spawn().unwrap();
+        for directory in &all {
+            write(directory, "cgroup.procs", &freezing.id().to_string());
+        }
+        t.wait_for("the freezer", || fs::read_to_string(&state).unwrap() == "FROZEN\n");
+        let flag = if verb == "kill" { "KILL" } else { "--force" };
+        let ended = container.command(verb, &[flag]).output();
+        let init = kit::sys::reap(container.pid(), Duration::from_secs(5));
+        let end = Instant::now() + Duration::from_secs(5);
+        while freezing.try_wait().unwrap().is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let others = freezing.try_wait().unwrap();
+        freezing.kill().unwrap();
+        freezing.wait().unwrap();
+        ended.success();
+        assert!(others.is_some(), "{verb}: it freezes on");
+        assert_eq!(init, Some(137), "{verb}");
+    }
+}
+
+fn thousands_of_levels_are_deleted(t: &Test) {
+    let container = t.bundle().start();
+    container.wait();
+    let mut made = Vec::new();
+    for directory in [t.v1("pids", container.id())] {
+        let mut at = fs::File::open(&directory).unwrap();
+        for _ in 0..2500 {
+            // Its path would be too long.
+            let link = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&at)));
+            fs::create_dir(below(&link)).unwrap();
+            at = fs::File::open(below(&link)).unwrap();
+        }
+        made.push(directory);
+    }
+    let begun = Instant::now();
+    container.command("delete", &[]).output().success();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(made.iter().all(|directory| !directory.exists()));
+}
+
+/// What another has made is neither taken over nor removed.
+fn a_cgroup_in_the_way_is_not_empty(t: &Test) {
+    let bundle = t.bundle();
+    let directory = t.v1("pids", bundle.id());
+    fs::create_dir(&directory).unwrap();
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    hide(std::slice::from_ref(&directory), other.id() as i32);
+    let refused = bundle.try_create();
+    let lives = other.try_wait().unwrap().is_none();
+    other.kill().unwrap();
+    other.wait().unwrap();
+    fs::remove_dir(below(&directory)).unwrap();
+    fs::remove_dir(&directory).unwrap();
+    refused.refused(&["container's cgroup is not empty"]);
+    assert!(lives, "it was killed");
+}
