@@ -9,7 +9,7 @@ use super::usual;
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -333,9 +333,20 @@ fn better(candidate: &Hierarchy, known: &Hierarchy) -> bool {
     rank(candidate) < rank(known)
 }
 
+/// A whole file: below `/proc` one of procfs, whatever else may be mounted there.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let read = || -> Result<Vec<u8>, Errno> { sysfs::read_at(sysfs::cwd(), &sysfs::cstring(path)?) };
-    read().map_err(|e| Error::sys(Phase::Cgroup, "read", e).on(path.display().to_string()))
+    let failed = |operation| move |e| Error::sys(Phase::Cgroup, operation, e).on(path.display().to_string());
+    let name = sysfs::cstring(path).map_err(failed("open"))?;
+    let fd = sysfs::openat(sysfs::cwd(), &name, libc::O_RDONLY, 0).map_err(failed("open"))?;
+    if path.starts_with("/proc") {
+        let kind = fstatfs(&fd).map_err(failed("fstatfs"))?.filesystem_type();
+        if kind != PROC_SUPER_MAGIC {
+            return Err(
+                Error::new(ErrorKind::System, Phase::Cgroup, "not a procfs").on(path.display().to_string())
+            );
+        }
+    }
+    sysfs::read_all(fd, 64 << 20).map_err(failed("read"))
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl<F: FnMut(DirRef<'_>) -> Result<()>> Visit for F {
 }
 
 /// Visits a cgroup and all below it: each after its parent, whose [`Visit::after`] comes after its own.
-pub(super) fn walk(root: DirRef<'_>, limit: Duration, visit: &mut impl Visit) -> Result<()> {
+pub(super) fn walk(root: DirRef<'_>, limit: Duration, visit: &mut dyn Visit) -> Result<()> {
     let begun = Instant::now();
     let mut walk = Walk { root, here: None, path: root.path().to_owned(), levels: Vec::new() };
     visit.at(root)?;
@@ -139,7 +139,7 @@ impl Walk<'_> {
     }
 
     /// One child, or the end of a directory.
-    fn step(&mut self, visit: &mut impl Visit) -> Result<()> {
+    fn step(&mut self, visit: &mut dyn Visit) -> Result<()> {
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         let Some(child) = level.children.pop() else {
             let here = match &self.here {
@@ -163,7 +163,7 @@ impl Walk<'_> {
     }
 
     /// Enters a child.
-    fn down(&mut self, child: &Child, visit: &mut impl Visit) -> Result<()> {
+    fn down(&mut self, child: &Child, visit: &mut dyn Visit) -> Result<()> {
         let here = self.here();
         let below = match here.down(&child.name) {
             Ok(fd) => Some(fd),
@@ -189,7 +189,7 @@ impl Walk<'_> {
     }
 
     /// Goes up from a directory that has had its turn.
-    fn leave(&mut self, visit: &mut impl Visit) -> Result<()> {
+    fn leave(&mut self, visit: &mut dyn Visit) -> Result<()> {
         let Some(Level { identity, name: Some(name), .. }) = self.levels.pop() else { return Ok(()) };
         let Some(parent) = self.levels.last() else { return Ok(()) };
         let above = if self.levels.len() == 1 { None } else { Some(self.up(parent.identity)?) };

@@ -350,7 +350,7 @@ fn the_cgroup_of_a_process_is_found_whatever_its_name() {
     assert_eq!(found.record().unified.as_ref(), Some(&expected));
     assert_eq!(cgroup.below_with(child.pid()).unwrap().unwrap().record().unified, Some(expected));
     // Deeper than /proc can tell.
-    put(&chain(&hidden(&hidden(&hidden(&top))), DEEP), child.pid());
+    put(&chain(&hidden(&hidden(&hidden(&top))), 1500), child.pid());
     let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
     assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
     let found = cgroup.below_with(child.pid()).unwrap().unwrap();

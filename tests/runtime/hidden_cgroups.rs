@@ -25,6 +25,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_part_that_freezes_itself_again_and_again_is_killed,
         thousands_of_levels_are_deleted,
         a_cgroup_in_the_way_is_not_empty,
+        more_processes_than_descriptors,
+        more_processes_than_descriptors_without_a_cgroup,
     ]
 }
 
@@ -296,4 +298,32 @@ fn a_cgroup_in_the_way_is_not_empty(t: &Test) {
     fs::remove_dir(&directory).unwrap();
     refused.refused(&["container's cgroup is not empty"]);
     assert!(lives, "it was killed");
+}
+
+/// A caller that may open a few files only reaches everybody nevertheless.
+fn reach_many(t: &Test, bundle: kit::Bundle<'_>) {
+    let words = ["spawn sleep"; 60].join(" , ");
+    let container = bundle.probe(&format!("{words} , say ready , hold")).start();
+    t.wait_for("the children", || container.stdout().contains("ready"));
+    let listed = t.runtime(["ps", "--format", "json", container.id()]).output().success().document();
+    let number = |pid: &kit::Value| i32::try_from(pid.as_i64().unwrap()).unwrap();
+    let mut children: Vec<i32> = listed.as_array().unwrap().iter().map(number).collect();
+    children.retain(|pid| *pid != container.pid());
+    assert_eq!(children.len(), 60);
+    container.command("kill", &["--all", "TERM"]).wrap("nofile=30").output().success();
+    let state = |pid: &i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().unwrap_or("").chars().next()
+    };
+    t.wait_for("the end of all", || children.iter().all(|pid| !matches!(state(pid), Some('R' | 'S' | 'D'))));
+    container.command("delete", &["--force"]).output().success();
+}
+
+fn more_processes_than_descriptors(t: &Test) {
+    reach_many(t, t.bundle());
+}
+
+fn more_processes_than_descriptors_without_a_cgroup(t: &Test) {
+    let bundle = t.bundle().global("--cgroup-manager=disabled");
+    reach_many(t, bundle.remove("/linux/cgroupsPath").remove("/linux/resources"));
 }

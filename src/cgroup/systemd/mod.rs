@@ -18,6 +18,7 @@ mod value;
 pub use property::Asked;
 pub use unit::Unit;
 
+use super::dir::is_there;
 use super::settings::Settings;
 use crate::{Error, ErrorKind, Phase, Result};
 use connection::{Connection, Failure};
@@ -127,7 +128,7 @@ impl Systemd {
     /// # Errors
     /// [`ErrorKind::Unsupported`] where systemd does not run; what the socket says.
     pub fn connect(bus: &Bus) -> Result<Self> {
-        if !bus.user && !Path::new(BOOTED).is_dir() {
+        if !bus.user && !is_there(Path::new(BOOTED))? {
             return Err(Error::new(
                 ErrorKind::Unsupported,
                 Phase::Cgroup,
