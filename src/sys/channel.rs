@@ -36,7 +36,7 @@ pub fn receive(socket: impl AsFd) -> Result<bool, Errno> {
 /// Sends one byte; a peer that is gone is no error here, and raises no SIGPIPE.
 pub fn send(socket: impl AsFd) -> Result<(), Errno> {
     let (fd, byte, null) = (socket.as_fd().as_raw_fd(), [1u8], std::ptr::null::<u8>());
-    match call!(libc::SYS_sendto, fd, byte.as_ptr(), 1, libc::MSG_NOSIGNAL, null, 0) {
+    match retry(|| call!(libc::SYS_sendto, fd, byte.as_ptr(), 1, libc::MSG_NOSIGNAL, null, 0)) {
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -51,7 +51,7 @@ pub fn send_packet(socket: impl AsFd, data: &[u8]) -> Result<(), Errno> {
 /// Writes `data` at `offset` of a file, and makes the file whole pages long.
 pub fn fill(file: impl AsFd, offset: usize, data: &[u8]) -> Result<(), Errno> {
     let fd = file.as_fd().as_raw_fd();
-    call!(libc::SYS_ftruncate, fd, (offset + data.len()).next_multiple_of(4096))?;
+    retry(|| call!(libc::SYS_ftruncate, fd, (offset + data.len()).next_multiple_of(4096)))?;
     call!(libc::SYS_lseek, fd, offset, libc::SEEK_SET)?;
     super::fs::write_all(file, data)
 }

@@ -101,6 +101,10 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
     message.msg_controllen = size_of_val(&control.0);
     let flags = flags | libc::MSG_CMSG_CLOEXEC;
     let n = retry(|| call!(libc::SYS_recvmsg, sock.as_fd().as_raw_fd(), &raw mut message, flags))?;
+    // Some were sent, and the kernel could not give us the first one.
+    if message.msg_flags & libc::MSG_CTRUNC != 0 && message.msg_controllen == 0 {
+        return Err(Errno::EMFILE);
+    }
     let mut descriptors = Vec::new();
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
     // each descriptor in it was just installed in this process and is nobody else's.
