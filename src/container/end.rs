@@ -50,7 +50,7 @@ impl Container {
         if signal == Signal::KILL
             && let Some(record) = &record
         {
-            members::thaw(record); // The frozen do not die on cgroup v1.
+            members::thaw(record)?; // The frozen do not die on cgroup v1.
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Container {
         };
         let presence = record.presence()?;
         if matches!(presence, Presence::Alive(_)) && !force {
-            let status = alive_status(&record);
+            let status = alive_status(&record)?;
             if status != Status::Created {
                 let text = format!("cannot delete container {} that is not stopped: {status}", self.id);
                 return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
@@ -108,7 +108,7 @@ impl Container {
                     return Err(Error::sys(Phase::Lifecycle, "kill container", e).on(self.id.as_str()));
                 }
             }
-            members::thaw(&record);
+            members::thaw(&record)?;
             if let Some(warning) = members::untold(&record) {
                 self.runtime.warn(&warning);
             }
@@ -120,7 +120,12 @@ impl Container {
         let init = self.init.get().map(AsFd::as_fd);
         let found = presence.any();
         if let Some(pidfd) = init.or(found.as_ref().map(AsFd::as_fd)) {
-            let _ = sys::process::wait(pidfd, false);
+            match sys::process::wait(pidfd, false) {
+                Ok(_) | Err(Errno::ECHILD) => {}
+                Err(e) => {
+                    return Err(Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()));
+                }
+            }
         }
         members::remove(&record, record.own_pid_namespace && record.init.pid != 0)?;
         if let Some(group) = &record.resctrl {

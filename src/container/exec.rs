@@ -36,7 +36,7 @@ impl Container {
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
         let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
         let Some((init, letter)) = record.alive()? else { return Err(cannot("stopped")) };
-        match alive_status_by(&record, letter) {
+        match alive_status_by(&record, letter)? {
             Status::Creating => return Err(cannot("half-made")),
             Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
             _ => {}
@@ -91,7 +91,11 @@ impl Joining<'_> {
         let (theirs, ours) = console(&self.options.console)?;
         let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {
             // The root of another user namespace, where perhaps nobody may say which groups he has.
-            Err(e) if host.privileged && e.errno() == Some(Errno::EPERM) && !plan::privileged() => {
+            Err(e)
+                if host.privileged
+                    && e.errno() == Some(Errno::EPERM)
+                    && !plan::privileged().unwrap_or(true) =>
+            {
                 let host = Host { privileged: false, ..host.clone() };
                 self.start(&host, cgroup, theirs.as_ref())
             }
@@ -200,7 +204,7 @@ impl Joining<'_> {
                 .flat_map(Group::tasks)
                 .map(|p| p.display().to_string())
                 .collect(),
-            namespaces: members::namespaces(self.record, self.namespaces),
+            namespaces: members::namespaces(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
         };
         compile_exec(&self.bound, host, &options)

@@ -56,8 +56,10 @@ impl Container {
                 cgroup.freeze(PATIENCE)?;
                 // Killed meanwhile, it would stand there for ever: `kill` thaws, but that may have been
                 // before the freezer was done.
-                if is_dying(record.init.pid) {
+                let dying = is_dying(record.init.pid);
+                if !matches!(dying, Ok(false)) {
                     cgroup.thaw()?;
+                    dying?;
                     return Err(super::not_running());
                 }
                 Ok(())
@@ -76,7 +78,7 @@ impl Container {
         match self.alive_record() {
             Ok((record, Status::Paused)) => require(&record, "cannot be resumed")?.thaw(),
             // Somebody's freezing that does not come to an end: nobody counts it as paused yet.
-            Ok((record, _)) if is_freezing(&record) => require(&record, "cannot be resumed")?.thaw(),
+            Ok((record, _)) if is_freezing(&record)? => require(&record, "cannot be resumed")?.thaw(),
             Err(e) if e.kind() != ErrorKind::NotRunning => Err(e),
             _ => Err(wrong_state("container not paused")),
         }
@@ -96,20 +98,29 @@ impl Container {
 
 /// Of the namespaces which a container does not share with the host (`CLONE_NEW*`) those which the caller can
 /// join: nobody can join the user namespace that he is in.
-pub(super) fn namespaces(record: &Record, mut flags: u64) -> u64 {
-    let inode = |path: String| nix::sys::stat::stat(path.as_str()).map(|s| s.st_ino);
-    let time = format!("/proc/{}/ns/time", record.init.pid);
-    if record.restored && inode("/proc/self/ns/time".into()) != inode(time) {
+pub(super) fn namespaces(record: &Record, mut flags: u64) -> Result<u64> {
+    let theirs = record.init.pid.to_string();
+    if record.restored && namespace("self", "time")? != namespace(&theirs, "time")? {
         flags |= libc::CLONE_NEWTIME as u64;
     }
-    if flags & libc::CLONE_NEWUSER as u64 == 0 {
-        return flags;
+    let user = libc::CLONE_NEWUSER as u64;
+    if flags & user != 0 {
+        let ours = namespace("self", "user")?;
+        if ours.is_some() && ours == namespace(&theirs, "user")? {
+            flags &= !user;
+        }
     }
-    let ours = inode("/proc/self/ns/user".into());
-    if ours.is_ok() && ours == inode(format!("/proc/{}/ns/user", record.init.pid)) {
-        return flags & !(libc::CLONE_NEWUSER as u64);
+    Ok(flags)
+}
+
+/// The inode of a process's namespace; nothing if there is none of that kind, or this user may not look.
+fn namespace(process: &str, kind: &str) -> Result<Option<u64>> {
+    let path = format!("/proc/{process}/ns/{kind}");
+    match nix::sys::stat::stat(path.as_str()) {
+        Ok(s) => Ok(Some(s.st_ino)),
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+        Err(e) => Err(Error::sys(Phase::Namespace, "stat", e).on(path)),
     }
-    flags
 }
 
 /// The cgroup of a container, unless it was made without.
@@ -127,10 +138,14 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
 }
 
 /// Whether a process has been sent SIGKILL and could not die of it yet.
-fn is_dying(pid: i32) -> bool {
-    let path = sys::fs::cstring(format!("/proc/{pid}/status"));
-    let text = path.and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)).unwrap_or_default();
-    has_kill_pending(&String::from_utf8_lossy(&text))
+fn is_dying(pid: i32) -> Result<bool> {
+    let name = format!("/proc/{pid}/status");
+    match sys::fs::cstring(&name).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)) {
+        Ok(text) => Ok(has_kill_pending(&String::from_utf8_lossy(&text))),
+        // It has died of it.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "read", e).on(name)),
+    }
 }
 
 /// proc_pid_status(5).
@@ -160,11 +175,14 @@ fn signal_without_cgroup(record: &Record, signal: Signal) -> Result<bool> {
     if !record.own_pid_namespace || record.presence()?.alive().is_none() {
         return Ok(false);
     }
-    let held: Vec<(i32, OwnedFd)> = population::of_namespace(record.init.pid)?
-        .into_iter()
-        .filter(|pid| *pid != record.init.pid)
-        .filter_map(|pid| Some((pid, sys::process::pidfd_open(pid).ok()?)))
-        .collect();
+    let mut held: Vec<(i32, OwnedFd)> = Vec::new();
+    for pid in population::of_namespace(record.init.pid)?.into_iter().filter(|pid| *pid != record.init.pid) {
+        match sys::process::pidfd_open(pid) {
+            Ok(pidfd) => held.push((pid, pidfd)),
+            Err(Errno::ESRCH | Errno::EINVAL) => {}
+            Err(e) => return Err(Error::sys(Phase::Lifecycle, "pidfd_open", e).on(pid.to_string())),
+        }
+    }
     // A pid counts only if it is there still (or again) after its pidfd was opened.
     let now = if held.is_empty() { Vec::new() } else { population::of_namespace(record.init.pid)? };
     for (pid, pidfd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
@@ -196,22 +214,40 @@ pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
     !(matches!(letter, b'R' | b'S') && by_v1() && tells())
 }
 
-/// Whether the container stands still. Who cannot be frozen does not.
-pub(super) fn is_frozen(record: &Record) -> bool {
-    !record.cgroup.is_empty() && record.cgroup.is_frozen().unwrap_or(false)
+/// Whether the container stands still. One that cannot be frozen does not.
+pub(super) fn is_frozen(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    unless_unsupported(record.cgroup.is_frozen())
 }
 
 /// Whether it is to stand still, and some of its processes do not yet.
-fn is_freezing(record: &Record) -> bool {
-    !record.cgroup.is_empty() && matches!(record.cgroup.freezer_state(), Ok(FreezerState::Freezing))
+fn is_freezing(record: &Record) -> Result<bool> {
+    if record.cgroup.is_empty() {
+        return Ok(false);
+    }
+    unless_unsupported(record.cgroup.freezer_state().map(|state| state == FreezerState::Freezing))
+}
+
+/// No, if there is no freezer to ask.
+fn unless_unsupported(answer: Result<bool>) -> Result<bool> {
+    match answer {
+        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
+        answer => answer,
+    }
 }
 
 /// Lets what was killed while it was frozen die.
-pub(super) fn thaw(record: &Record) {
-    if is_frozen(record)
-        && let Some(cgroup) = cgroup(record)
-    {
-        let _ = cgroup.thaw();
+pub(super) fn thaw(record: &Record) -> Result<()> {
+    let Some(cgroup) = cgroup(record) else { return Ok(()) };
+    if !is_frozen(record)? {
+        return Ok(());
+    }
+    match cgroup.thaw() {
+        // Its last process has died, and it was removed.
+        Err(e) if matches!(e.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => Ok(()),
+        done => done,
     }
 }
 
@@ -248,6 +284,6 @@ mod tests {
         let (none, kill, others) = ("0000000000000000", "0000000000000100", "ffffffff00004e02");
         assert!(has_kill_pending(&status(none, kill)) && has_kill_pending(&status(kill, none)));
         assert!(!has_kill_pending(&status(none, others)) && !has_kill_pending(""));
-        assert!(!is_dying(std::process::id() as i32));
+        assert!(!is_dying(std::process::id() as i32).unwrap() && !is_dying(i32::MAX).unwrap());
     }
 }

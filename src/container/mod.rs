@@ -52,6 +52,7 @@ pub use crate::sys::process::Exit;
 
 use crate::{Error, ErrorKind, Phase, Result};
 use liveness::Presence;
+use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock};
 use store::{Directory, Record, Stage};
@@ -161,7 +162,7 @@ impl Container {
     fn status(&self, record: Option<&Record>) -> Result<Status> {
         if let Some(record) = record {
             match record.look()? {
-                Some(letter) => return Ok(alive_status_by(record, letter)),
+                Some(letter) => return alive_status_by(record, letter),
                 None if record.stage > Stage::Creating => return Ok(Status::Stopped),
                 None => {}
             }
@@ -195,30 +196,36 @@ fn presence(record: Option<&Record>) -> Result<Presence> {
 }
 
 /// The status of a container whose init process lives.
-fn alive_status(record: &Record) -> Status {
+fn alive_status(record: &Record) -> Result<Status> {
     status_of(record, members::is_frozen)
 }
 
 /// The same where the letter of the init process's state is known, which may say that it is not frozen.
-fn alive_status_by(record: &Record, letter: u8) -> Status {
-    status_of(record, |record| members::may_be_frozen(record, letter) && members::is_frozen(record))
+fn alive_status_by(record: &Record, letter: u8) -> Result<Status> {
+    status_of(record, |record| {
+        if members::may_be_frozen(record, letter) { members::is_frozen(record) } else { Ok(false) }
+    })
 }
 
-fn status_of(record: &Record, is_frozen: impl FnOnce(&Record) -> bool) -> Status {
-    match record.stage {
+fn status_of(record: &Record, is_frozen: impl FnOnce(&Record) -> Result<bool>) -> Result<Status> {
+    Ok(match record.stage {
         Stage::Creating => Status::Creating,
-        _ if is_frozen(record) => Status::Paused,
+        _ if is_frozen(record)? => Status::Paused,
         // `start` may have been cut short after it had let the program go.
-        Stage::Created if record.options.init || is_waiting(record.init.pid) => Status::Created,
+        Stage::Created if record.options.init || is_waiting(record.init.pid)? => Status::Created,
         Stage::Created | Stage::Started | Stage::Deleting => Status::Running,
-    }
+    })
 }
 
-/// Whether a process executes the init stub still, which is a file without a name. Where nobody may
-/// look, the record is believed.
-fn is_waiting(pid: i32) -> bool {
-    nix::fcntl::readlink(format!("/proc/{pid}/exe").as_str())
-        .map_or(true, |name| name.as_encoded_bytes().ends_with(b" (deleted)"))
+/// Whether a process executes the init stub still, which is a file without a name. Where this user may not
+/// look, or the process is just ending, the record is believed.
+fn is_waiting(pid: i32) -> Result<bool> {
+    let path = format!("/proc/{pid}/exe");
+    match nix::fcntl::readlink(path.as_str()) {
+        Ok(name) => Ok(name.as_encoded_bytes().ends_with(b" (deleted)")),
+        Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ESRCH) => Ok(true),
+        Err(e) => Err(Error::sys(Phase::State, "readlink", e).on(path)),
+    }
 }
 
 /// The text which callers match on.

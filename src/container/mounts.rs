@@ -44,7 +44,7 @@ impl Container {
             return Err(Error::invalid(errors));
         }
         self.runtime.warn_of(&warnings);
-        let namespaces = members::namespaces(&record, super::create::namespaces(&spec));
+        let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
         let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
         let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
         let host = Host::for_joining(&Process::default())?;
@@ -81,7 +81,7 @@ impl Container {
                 .with_detail("a destination is an absolute path in the container, and not its root")
                 .with_pointer(format!("/mounts/{i}/destination")));
         }
-        let namespaces = members::namespaces(&record, super::create::namespaces(&self.spec()?));
+        let namespaces = members::namespaces(&record, super::create::namespaces(&self.spec()?))?;
         let host = Host::for_joining(&Process::default())?;
         change(&compile_unmounts(&destinations, &host, namespaces), &init).map_err(|stopped| stopped.error)
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// look at are left out: they are not his.
 pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
     let failed = |e| Error::sys(Phase::Lifecycle, "list the processes below", e).on("/proc");
-    let Some(ours) = namespace(init) else { return Ok(Vec::new()) };
+    let Some(ours) = namespace(init)? else { return Ok(Vec::new()) };
     let proc =
         sys::fs::openat(sys::fs::cwd(), c"/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0).map_err(failed)?;
     let mut found = BTreeSet::new();
@@ -18,9 +18,9 @@ pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
     for entry in nix::dir::Dir::from_fd(proc).map_err(failed)?.iter() {
         let name = entry.map_err(failed)?;
         let Some(pid) = name.file_name().to_str().ok().and_then(|n| n.parse::<i32>().ok()) else { continue };
-        if namespace(pid) == Some(ours) {
+        if namespace(pid)? == Some(ours) {
             found.insert(pid);
-        } else if let Ok(Some(parent)) = parent(pid) {
+        } else if let Some(parent) = parent(pid)? {
             others.push((pid, parent));
         }
     }
@@ -36,12 +36,23 @@ pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
 
 /// The device and inode of a process's pid namespace; `None` once it has gone, or where it is not to
 /// be seen.
-fn namespace(pid: i32) -> Option<(u64, u64)> {
-    nix::sys::stat::stat(format!("/proc/{pid}/ns/pid").as_str()).ok().map(|s| (s.st_dev, s.st_ino))
+fn namespace(pid: i32) -> Result<Option<(u64, u64)>> {
+    let path = format!("/proc/{pid}/ns/pid");
+    match nix::sys::stat::stat(path.as_str()) {
+        Ok(s) => Ok(Some((s.st_dev, s.st_ino))),
+        Err(Errno::ENOENT | Errno::ESRCH | Errno::EACCES | Errno::EPERM) => Ok(None),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "stat", e).on(path)),
+    }
 }
 
-fn parent(pid: i32) -> Result<Option<i32>, Errno> {
-    Ok(liveness::stat(pid)?.map(|stat| stat.parent))
+fn parent(pid: i32) -> Result<Option<i32>> {
+    let failed = |e| Error::sys(Phase::Lifecycle, "read", e).on(format!("/proc/{pid}/stat"));
+    match liveness::stat(pid) {
+        Ok(stat) => Ok(stat.map(|stat| stat.parent)),
+        // As with hidepid: it is another user's.
+        Err(Errno::EACCES | Errno::EPERM) => Ok(None),
+        Err(e) => Err(failed(e)),
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ impl Container {
         let _lock = self.directory.lock()?;
         let Some(mut record) = self.directory.read()? else { return Err(cannot(Status::Creating)) };
         let Some((pidfd, letter)) = record.alive()? else { return Err(cannot(Status::Stopped)) };
-        match alive_status_by(&record, letter) {
+        match alive_status_by(&record, letter)? {
             Status::Created => {}
             other => return Err(cannot(other)),
         }
@@ -69,7 +69,7 @@ impl Container {
                 Ok((_, Some(listener))) => {
                     let Some(agent) = agent.take() else { continue };
                     let state = self.describe(record.clone(), Status::Created);
-                    agent.send(&listener, record.init.pid, &state).inspect_err(|_| stop(pidfd))?;
+                    agent.send(&listener, record.init.pid, &state).inspect_err(|_| self.stop(pidfd))?;
                 }
                 Ok((_, None)) => {}
                 Err(e) => return Err(failed("recvmsg")(e)),
@@ -103,7 +103,7 @@ impl Container {
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Container(pidfd.as_fd(), namespaces(spec)) };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
-        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| stop(pidfd))
+        hooks::run(Kind::StartContainer, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }
 
     /// A failing hook stops the container.
@@ -112,14 +112,22 @@ impl Container {
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Host(&record.bundle) };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
-        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
+        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }
-}
 
-/// Ends a container whose hook has failed.
-fn stop(pidfd: &OwnedFd) {
-    let _ = sys::process::pidfd_send_signal(pidfd, libc::SIGKILL);
-    let _ = sys::process::poll_in(pidfd, 10_000);
+    /// Ends a container whose hook has failed. If that fails too, the hook's error is still the one to be told.
+    fn stop(&self, pidfd: &OwnedFd) {
+        let failed = |what: &'static str| move |e| Error::sys(Phase::Lifecycle, what, e).on(self.id.as_str());
+        let killed = match sys::process::pidfd_send_signal(pidfd, libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {
+                sys::process::poll_in(pidfd, 10_000).map_err(failed("wait for container"))
+            }
+            Err(e) => Err(failed("kill container")(e)),
+        };
+        if let Err(e) = killed {
+            self.runtime.warn(&e);
+        }
+    }
 }
 
 /// The texts that scripts know.

@@ -6,8 +6,10 @@ use crate::args::Args;
 use crate::environment::absolute_option;
 use crate::foreground::{self, Signals};
 use crate::log::Log;
+use nix::libc;
 use orlop::bundle::spec::{Capabilities, Process};
-use orlop::container::{Container, ExecOptions, Stdio};
+use orlop::container::{Container, ExecOptions, ExecProcess, Stdio};
+use orlop::sys::process::pidfd_send_signal;
 use std::os::fd::AsFd;
 
 /// What `exec` ends with where the process has not run.
@@ -40,10 +42,22 @@ fn run(args: &Args, log: &Log) -> Outcome {
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
     let mut child = container.exec(&process, &options)?;
+    serve(&mut child, &signals).inspect_err(|_| abandon(&child))
+}
+
+/// Serves the process until its end.
+fn serve(child: &mut ExecProcess, signals: &Signals) -> Outcome {
     let mut terminal = join(child.take_console())?;
-    let exit = foreground::serve(child.pidfd().as_fd(), &signals, terminal.as_mut(), None)
-        .map_err(|e| Failure::system("wait for the process", e))?;
+    let exit = foreground::serve(child.pidfd().as_fd(), signals, terminal.as_mut(), None)?;
     Ok(exit.shell_code() as u8)
+}
+
+/// Ends a process that is no longer served: it would go on in the container unnoticed.
+fn abandon(child: &ExecProcess) {
+    // It may have ended, and been reaped.
+    if pidfd_send_signal(child.pidfd(), libc::SIGKILL).is_ok() {
+        let _ = child.wait();
+    }
 }
 
 /// The process object: that of `--process`, or the container's own with another command; then what

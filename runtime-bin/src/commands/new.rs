@@ -85,7 +85,7 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         no_new_keyring: args.no_new_keyring,
         init: args.init,
         cgroup_manager: args.cgroup_manager.unwrap_or_default(),
-        systemd: systemd(args.rootless),
+        systemd: systemd(args.rootless)?,
         optional_cgroup: args.rootless,
         notify: notify_socket().is_some(),
         stdio: Stdio::Inherit,
@@ -149,8 +149,7 @@ fn serve(container: &Container, signals: &Signals, log: &Log) -> Outcome {
     if terminal.is_some() && container.state()?.status == Status::Created {
         container.start()?;
     }
-    let exit = foreground::serve(pidfd, signals, terminal.as_mut(), notify.as_ref())
-        .map_err(|e| Failure::system("wait for the container", e))?;
+    let exit = foreground::serve(pidfd, signals, terminal.as_mut(), notify.as_ref())?;
     Ok(exit.shell_code() as u8)
 }
 

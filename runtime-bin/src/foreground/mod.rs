@@ -25,6 +25,20 @@ pub(crate) fn fit_console(process: &mut Process) {
     }
 }
 
+/// What serving a process has failed at, and why.
+#[derive(Debug)]
+pub(crate) struct Unserved(pub(crate) &'static str, pub(crate) Errno);
+
+/// Repeats a call while a signal interrupts it.
+fn again<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// Serves the process behind `pidfd` until it has ended, and reaps it.
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
@@ -34,7 +48,8 @@ pub(crate) fn serve(
     signals: &Signals,
     mut terminal: Option<&mut Terminal>,
     notify: Option<&Notify>,
-) -> Result<Exit, Errno> {
+) -> Result<Exit, Unserved> {
+    let failed = |e| Unserved("wait for the process", e);
     let tell = || notify.map(|notify| notify.relay(i32::try_from(std::process::id()).ok()));
     loop {
         let wanted = terminal.as_deref().map(Terminal::wanted).unwrap_or_default();
@@ -48,7 +63,7 @@ pub(crate) fn serve(
         }
         match poll(&mut set[..count], PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
+            Err(e) => return Err(failed(e)),
         }
         let ready = |at: usize| set[at].any().unwrap_or(true);
         let (signalled, ended, relay) =
@@ -59,12 +74,10 @@ pub(crate) fn serve(
         if relay && let Some(terminal) = terminal.as_deref_mut() {
             terminal.relay();
         }
-        if ended && let Some(exit) = process::wait(pidfd, false)? {
-            if let Some(terminal) = terminal {
-                terminal.drain();
-            }
+        if ended && let Some(exit) = process::wait(pidfd, false).map_err(failed)? {
+            let drained = terminal.map_or(Ok(()), Terminal::drain);
             tell();
-            return Ok(exit);
+            return drained.map(|()| exit).map_err(|e| Unserved("relay the terminal", e));
         }
         if signalled {
             signals.handle(pidfd, terminal.as_deref());

@@ -1,5 +1,6 @@
 //! The user's terminal while a container has it.
 
+use super::again;
 use super::relay::Relay;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -34,9 +35,9 @@ impl Terminal {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         // The user's terminal ends its lines itself, and a file wants them as they were written.
-        let mut modes = tcgetattr(&master)?;
+        let mut modes = again(|| tcgetattr(&master))?;
         modes.output_flags.remove(OutputFlags::ONLCR);
-        tcsetattr(&master, SetArg::TCSANOW, &modes)?;
+        again(|| tcsetattr(&master, SetArg::TCSANOW, &modes))?;
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let host = Host::find(&stdin, &stdout)?;
         let terminal = Self { master, host, stdin, stdout, input: Relay::new(), output: Relay::new() };
@@ -65,8 +66,12 @@ impl Terminal {
     }
 
     /// Moves the output that is left when the process has ended.
-    pub(super) fn drain(&mut self) {
+    ///
+    /// # Errors
+    /// Why something was lost, then or before.
+    pub(super) fn drain(&mut self) -> Result<(), Errno> {
         self.output.drain(self.master.as_fd(), self.stdout.as_fd());
+        self.output.failure().or(self.input.failure()).map_or(Ok(()), Err)
     }
 }
 
@@ -93,12 +98,12 @@ impl Host {
                 Err(_) => return Ok(None),
             },
         };
-        let before = tcgetattr(&fd)?;
+        let before = again(|| tcgetattr(&fd))?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         // The container's terminal leaves line ends alone, so this one goes on making them.
         raw.output_flags.insert(OutputFlags::OPOST);
-        tcsetattr(&fd, SetArg::TCSANOW, &raw)?;
+        again(|| tcsetattr(&fd, SetArg::TCSANOW, &raw))?;
         Ok(Some(Self { fd, before }))
     }
 }
@@ -110,6 +115,6 @@ fn errno(e: &std::io::Error) -> Errno {
 impl Drop for Host {
     fn drop(&mut self) {
         // Drain first: the last output was made for the raw modes.
-        let _ = tcsetattr(&self.fd, SetArg::TCSADRAIN, &self.before);
+        let _ = again(|| tcsetattr(&self.fd, SetArg::TCSADRAIN, &self.before));
     }
 }

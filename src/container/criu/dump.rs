@@ -73,7 +73,7 @@ impl Container {
         // After a pre-dump it waits for the next one, and ends with an error as there is none.
         criu.finish()?;
         if !options.leave_running && !options.pre_dump {
-            members::thaw(&record); // The killed do not die frozen on cgroup v1.
+            members::thaw(&record)?; // The killed do not die frozen on cgroup v1.
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// Opens the namespaces to join, in the order of joining.
 pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
     let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
-    if !privileged() {
+    if !privileged()? {
         // The right to join the others comes with the user namespace.
         joined.sort_by_key(|namespace| namespace.kind != Kind::User);
     }
@@ -28,8 +28,13 @@ pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> 
     let none = Set::empty();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
-    let mut compiler =
-        Compiler { command, set, lines: Vec::with_capacity(32), slots: Vec::new(), privileged: privileged() };
+    let mut compiler = Compiler {
+        command,
+        set,
+        lines: Vec::with_capacity(32),
+        slots: Vec::new(),
+        privileged: privileged()?,
+    };
     compiler.check(kernel)?;
     let spawn = compiler.isolation(joined);
     compiler.filesystem()?;

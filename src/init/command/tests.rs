@@ -11,7 +11,7 @@ const ALL: [Kind; 8] =
 
 /// Whether namespaces may be made here at all.
 fn may() -> bool {
-    let can = crate::plan::privileged() && crate::plan::kernel_version().is_ok_and(|v| v >= (6, 1));
+    let can = crate::plan::privileged().unwrap() && crate::plan::kernel_version().is_ok_and(|v| v >= (6, 1));
     if !can {
         println!("skipped: needs root and Linux 6.1");
     }

@@ -24,6 +24,7 @@ use crate::mount::options::MountOptions;
 use crate::namespace::{Kind, Set};
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
+use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
 /// What the compiler must know of the host. [`Host::detect`] asks the kernel; tests make one up.
@@ -57,17 +58,23 @@ impl Host {
     /// Where the kernel is too old (Linux 5.14 is the floor).
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
-        let privileged = privileged();
+        let privileged = privileged()?;
         Ok(Self {
             kernel,
             last_cap: crate::process::capability::last_cap(),
-            kcore: nix::sys::stat::lstat("/proc/kcore").is_ok(),
+            kcore: inode("/proc/kcore")?.is_some(),
             privileged,
             makes_namespaces: privileged || crate::process::capability::effective().has(CAP_SYS_ADMIN),
             apparmor: crate::process::label::apparmor_enabled(),
             selinux: crate::process::label::selinux_enabled(),
             resctrl: cgroup::resctrl::mount_point(),
-            cgroups: Layout::detect().ok(),
+            cgroups: match Layout::detect() {
+                // None is mounted, or the kernel has none.
+                Err(e) if e.kind() == crate::ErrorKind::Unsupported || e.errno() == Some(Errno::ENOENT) => {
+                    None
+                }
+                found => Some(found?),
+            },
         })
     }
 
@@ -112,13 +119,18 @@ pub(crate) fn kernel_version() -> Result<(u32, u32)> {
 }
 
 /// Whether the caller may do everything in the first user namespace.
-pub(crate) fn privileged() -> bool {
-    nix::unistd::geteuid().is_root() && in_first_user_namespace()
+pub(crate) fn privileged() -> Result<bool> {
+    // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
+    Ok(nix::unistd::geteuid().is_root() && inode("/proc/self/ns/user")? == Some(0xEFFF_FFFD))
 }
 
-fn in_first_user_namespace() -> bool {
-    // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
-    nix::sys::stat::stat("/proc/self/ns/user").is_ok_and(|s| s.st_ino == 0xEFFF_FFFD)
+/// The inode's number; nothing if there is no such file. Any other failure is an error.
+fn inode(path: &str) -> Result<Option<u64>> {
+    match nix::sys::stat::stat(path) {
+        Ok(s) => Ok(Some(s.st_ino)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on(path)),
+    }
 }
 
 /// What the caller of `create` wants besides the configuration.
