@@ -9,6 +9,7 @@
 
 pub mod agent;
 mod bundle;
+pub mod calls;
 mod console;
 pub mod criu;
 mod harness;
@@ -18,11 +19,12 @@ mod runtime;
 pub mod sys;
 mod test;
 mod tools;
+pub mod trace;
 pub mod wrap;
 
 pub use bundle::Bundle;
 pub use console::{Console, Pty};
-pub use harness::{Case, chosen, main};
+pub use harness::{Case, chosen, main, main_in_turn};
 pub use runtime::{Container, Output, Running, Runtime};
 pub use serde_json::{Value, json};
 pub use test::{Test, skip};

@@ -2,7 +2,7 @@
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
-//! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
+//! `nofile=N` lowers a limit, `softfiles=N` the soft one alone; `terminal` makes standard input the controlling terminal;
 //! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only.
 //!
 //! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
@@ -12,7 +12,7 @@ use crate::leak::hierarchies;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use std::os::unix::process::CommandExt;
@@ -57,6 +57,10 @@ fn apply(name: &str, value: &str) {
         "userns" => enter_user_namespace(),
         "alone" => enter_user_namespace_alone(),
         "nofile" => setrlimit(Resource::RLIMIT_NOFILE, number().into(), number().into()).unwrap(),
+        "softfiles" => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, number().into(), hard).unwrap();
+        }
         "terminal" => crate::sys::take_terminal(),
         "processor" => crate::sys::bind_to_processor(number() as usize),
         "umask" => drop(umask(Mode::from_bits_truncate(u32::from_str_radix(value, 8).unwrap()))),
