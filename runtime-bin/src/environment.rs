@@ -1,6 +1,6 @@
 //! What comes from the environment and the working directory: the library reads neither.
 
-use crate::commands::Failure;
+use crate::commands::{Failure, reason};
 use orlop::container::{Runtime, SystemdBus};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn state_root(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     match flag {
         Some(path) => absolute(path),
-        None => Ok(Runtime::default_root(std::env::var_os("XDG_RUNTIME_DIR").as_deref())),
+        None => Ok(Runtime::default_root(std::env::var_os("XDG_RUNTIME_DIR").as_deref())?),
     }
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn state_root(flag: Option<&Path>) -> Result<PathBuf, Failure> {
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     match std::path::absolute(path) {
         Ok(path) => Ok(path.components().collect()),
-        Err(e) => Err(Failure::new(format!("make {} absolute: {e}", path.display()), 1)),
+        Err(e) => Err(Failure::new(format!("make {} absolute: {}", path.display(), reason(&e)), 1)),
     }
 }
 
@@ -40,13 +40,13 @@ pub(crate) fn listen_fds() -> u32 {
 }
 
 /// The systemd that makes cgroups: the system's for its root, and otherwise the user's.
-pub(crate) fn systemd(rootless: Option<bool>) -> SystemdBus {
-    if !rootless.unwrap_or_else(Runtime::is_rootless) {
-        return SystemdBus::system();
+pub(crate) fn systemd(rootless: Option<bool>) -> Result<SystemdBus, Failure> {
+    if !rootless.map_or_else(Runtime::is_rootless, Ok)? {
+        return Ok(SystemdBus::system());
     }
     let session = std::env::var("DBUS_SESSION_BUS_ADDRESS").ok();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR");
-    SystemdBus::user(session.as_deref(), runtime.as_deref().map(Path::new))
+    Ok(SystemdBus::user(session.as_deref(), runtime.as_deref().map(Path::new)))
 }
 
 /// The service manager's socket; an empty variable counts as unset.

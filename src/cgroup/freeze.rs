@@ -211,7 +211,7 @@ pub(super) fn wait_v2(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Resu
     };
     loop {
         let mut text = [0_u8; 256];
-        let n = match nix::sys::uio::pread(&fd, &mut text, 0) {
+        let n = match crate::sys::retry(|| nix::sys::uio::pread(&fd, &mut text, 0)) {
             Err(Errno::ENODEV) => return Ok(line != "frozen 1"),
             other => other.map_err(failed)?,
         };

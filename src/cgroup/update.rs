@@ -24,6 +24,16 @@ impl Cgroup {
     /// the kernel has. All limits are then what they were before; where one could not be set back the
     /// error's hint names its file.
     pub fn update(&self, layout: &Layout, resources: &Resources) -> Result<Vec<String>> {
+        self.update_and(layout, resources, || Ok(()))
+    }
+
+    /// [`Cgroup::update`], then `then`; if that fails, all limits are put back as well.
+    pub(crate) fn update_and(
+        &self,
+        layout: &Layout,
+        resources: &Resources,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<String>> {
         let resources = self.completed(resources)?;
         let options = Options { device_filter: false, optional: false };
         let settings = Settings::compile(layout, &resources, &options)?;
@@ -43,7 +53,7 @@ impl Cgroup {
         }
         let touched = self.touched(&settings)?;
         let mut change = Change::default();
-        match touched.write(&mut change, &settings).and_then(|()| change.check()) {
+        match touched.write(&mut change, &settings).and_then(|()| change.check()).and_then(|()| then()) {
             Ok(()) => Ok(settings.warnings().to_vec()),
             Err(e) => Err(change.undo(e)),
         }

@@ -144,7 +144,12 @@ impl Container {
         let init = self.init.get().map(AsFd::as_fd);
         let found = presence.any();
         if let Some(pidfd) = init.or(found.as_ref().map(AsFd::as_fd)) {
-            let _ = sys::process::wait(pidfd, false);
+            match sys::process::wait(pidfd, false) {
+                Ok(_) | Err(Errno::ECHILD) => {}
+                Err(e) => {
+                    return Err(Error::sys(Phase::Lifecycle, "wait for container", e).on(self.id.as_str()));
+                }
+            }
         }
         members::remove(&record, record.own_pid_namespace && record.init.pid != 0)?;
         if let Some(group) = &record.resctrl {

@@ -34,6 +34,15 @@ pub(super) struct Journal<'a> {
 
 /// Takes a journal apart; an entry that was cut short ends it.
 pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
+    read_complete(bytes).0
+}
+
+/// How long a journal is without an entry that was cut short: the next one must not be joined to that.
+pub(super) fn complete(bytes: &[u8]) -> usize {
+    read_complete(bytes).1
+}
+
+fn read_complete(bytes: &[u8]) -> (Journal<'_>, usize) {
     let mut journal = Journal::default();
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -55,7 +64,7 @@ pub(super) fn read(bytes: &[u8]) -> Journal<'_> {
             break;
         }
     }
-    journal
+    (journal, bytes.len() - rest.len())
 }
 
 fn line_end(text: &[u8]) -> Option<usize> {

@@ -47,7 +47,7 @@ impl Identity {
     /// Finds the process.
     pub(crate) fn find(self) -> Result<Presence> {
         Ok(match self.hold()? {
-            Some((pidfd, stat)) if stat.has_ended(&pidfd) => Presence::Ended(pidfd),
+            Some((pidfd, stat)) if self.has_ended(&stat, &pidfd)? => Presence::Ended(pidfd),
             Some((pidfd, _)) => Presence::Alive(pidfd),
             None => Presence::Gone,
         })
@@ -55,8 +55,14 @@ impl Identity {
 
     /// The process, and the letter of its state, if it lives.
     pub(crate) fn find_alive(self) -> Result<Option<(OwnedFd, u8)>> {
-        let found = self.hold()?.filter(|(pidfd, stat)| !stat.has_ended(pidfd));
-        Ok(found.map(|(pidfd, stat)| (pidfd, stat.state)))
+        match self.hold()? {
+            Some((pidfd, stat)) if !self.has_ended(&stat, &pidfd)? => Ok(Some((pidfd, stat.state))),
+            _ => Ok(None),
+        }
+    }
+
+    fn has_ended(self, stat: &Stat, pidfd: &OwnedFd) -> Result<bool> {
+        stat.has_ended(pidfd).map_err(|e| Error::sys(Phase::State, "poll", e).on(self.pid.to_string()))
     }
 
     /// The process unless it is gone, and what is said of it.
@@ -122,10 +128,10 @@ impl Stat {
     /// Whether the process has ended. A dead first thread shows as a zombie while others of the
     /// process still run: the pidfd is what knows. The init of a pid namespace stays in its exit
     /// until everybody in the namespace has been reaped, by whomever: it runs nothing any more.
-    fn has_ended(&self, pidfd: &OwnedFd) -> bool {
+    fn has_ended(&self, pidfd: &OwnedFd) -> Result<bool, Errno> {
         match self.state {
-            b'Z' | b'X' | b'x' => sys::process::poll_in(pidfd, 0).unwrap_or(true),
-            _ => self.is_exiting(),
+            b'Z' | b'X' | b'x' => sys::process::poll_in(pidfd, 0),
+            _ => Ok(self.is_exiting()),
         }
     }
 

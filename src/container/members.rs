@@ -60,8 +60,10 @@ impl Container {
                 cgroup.freeze(PATIENCE)?;
                 // Killed meanwhile, it would stand there for ever: `kill` thaws, but that may have been
                 // before the freezer was done.
-                if is_dying(record.init.pid)? {
+                let dying = is_dying(record.init.pid);
+                if !matches!(dying, Ok(false)) {
                     cgroup.thaw()?;
+                    dying?;
                     return Err(super::not_running());
                 }
                 Ok(())

@@ -56,6 +56,7 @@ pub use crate::sys::process::Exit;
 
 use crate::{Error, ErrorKind, Phase, Result};
 use liveness::Presence;
+use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock};
 use store::{Directory, Record, Stage};
@@ -218,16 +219,20 @@ fn status_of(record: &Record, is_frozen: impl FnOnce(&Record) -> Result<bool>) -
         Stage::Creating => Status::Creating,
         _ if is_frozen(record)? => Status::Paused,
         // `start` may have been cut short after it had let the program go.
-        Stage::Created if record.options.init || is_waiting(record.init.pid) => Status::Created,
+        Stage::Created if record.options.init || is_waiting(record.init.pid)? => Status::Created,
         Stage::Created | Stage::Started | Stage::Deleting => Status::Running,
     })
 }
 
-/// Whether a process executes the init stub still, which is a file without a name. Where nobody may
-/// look, the record is believed.
-fn is_waiting(pid: i32) -> bool {
-    nix::fcntl::readlink(format!("/proc/{pid}/exe").as_str())
-        .map_or(true, |name| name.as_encoded_bytes().ends_with(b" (deleted)"))
+/// Whether a process executes the init stub still, which is a file without a name. Where this user may not
+/// look, or the process is just ending, the record is believed.
+fn is_waiting(pid: i32) -> Result<bool> {
+    let path = format!("/proc/{pid}/exe");
+    match nix::fcntl::readlink(path.as_str()) {
+        Ok(name) => Ok(name.as_encoded_bytes().ends_with(b" (deleted)")),
+        Err(Errno::EACCES | Errno::EPERM | Errno::ENOENT | Errno::ESRCH) => Ok(true),
+        Err(e) => Err(Error::sys(Phase::State, "readlink", e).on(path)),
+    }
 }
 
 /// The text which callers match on.

@@ -8,6 +8,7 @@ use crate::bundle::Bundle;
 use crate::bundle::annotations::Permissions;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
+use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,17 +119,23 @@ impl Runtime {
     /// user namespace, `$XDG_RUNTIME_DIR/orlop` where that variable is set and not empty.
     ///
     /// The library reads no environment: pass the variable's value.
-    pub fn default_root(xdg_runtime_dir: Option<&OsStr>) -> PathBuf {
+    ///
+    /// # Errors
+    /// That the kernel does not say which user namespace this is.
+    pub fn default_root(xdg_runtime_dir: Option<&OsStr>) -> Result<PathBuf> {
         let system = PathBuf::from("/run/orlop");
         match xdg_runtime_dir.map(Path::new).filter(|dir| dir.is_absolute()) {
-            Some(dir) if !is_host_root() => dir.join("orlop"),
-            _ => system,
+            Some(dir) if !is_host_root()? => Ok(dir.join("orlop")),
+            _ => Ok(system),
         }
     }
 
     /// Whether the caller is not the host's root: another user, or root of a user namespace.
-    pub fn is_rootless() -> bool {
-        !is_host_root()
+    ///
+    /// # Errors
+    /// As [`default_root`](Self::default_root).
+    pub fn is_rootless() -> Result<bool> {
+        is_host_root().map(|root| !root)
     }
 
     /// Where the state is kept.
@@ -241,9 +248,16 @@ fn glance(root: &Opened, id: &str, buffer: &mut Vec<u8>) -> Option<State> {
 }
 
 /// Whether the caller is root, and of no user namespace but the first.
-fn is_host_root() -> bool {
-    nix::unistd::geteuid().is_root()
-        && sys::fs::read_at(sys::fs::cwd(), c"/proc/self/uid_map").is_ok_and(|map| maps_everything(&map))
+fn is_host_root() -> Result<bool> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(false);
+    }
+    match sys::fs::read_at(sys::fs::cwd(), c"/proc/self/uid_map") {
+        Ok(map) => Ok(maps_everything(&map)),
+        // Without /proc nothing else will work.
+        Err(Errno::ENOENT) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::State, "read", e).on("/proc/self/uid_map")),
+    }
 }
 
 /// Whether a uid_map is the first user namespace's.
@@ -259,10 +273,10 @@ mod tests {
     #[test]
     fn an_empty_or_relative_variable_counts_as_unset() {
         for value in [None, Some(""), Some("run")] {
-            assert_eq!(Runtime::default_root(value.map(OsStr::new)), Path::new("/run/orlop"));
+            assert_eq!(Runtime::default_root(value.map(OsStr::new)).unwrap(), Path::new("/run/orlop"));
         }
-        let mine = Runtime::default_root(Some(OsStr::new("/run/user/7")));
-        let expected = if is_host_root() { "/run/orlop" } else { "/run/user/7/orlop" };
+        let mine = Runtime::default_root(Some(OsStr::new("/run/user/7"))).unwrap();
+        let expected = if is_host_root().unwrap() { "/run/orlop" } else { "/run/user/7/orlop" };
         assert_eq!(mine, Path::new(expected));
     }
 

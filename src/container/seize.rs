@@ -42,7 +42,7 @@ impl Container {
             match self.try_lock() {
                 Ok(None) => {}
                 // By an open file of before its removal.
-                Ok(Some(_)) if effect > Effect::None && self.directory.is_removed() => return Ok(None),
+                Ok(Some(_)) if effect > Effect::None && self.directory.is_removed()? => return Ok(None),
                 Err(e) if effect > Effect::None && e.kind() == ErrorKind::NotFound => return Ok(None),
                 other => return other,
             }

@@ -48,7 +48,7 @@ impl Container {
             let policy = kept.unwrap_or_else(|| Policy::of(spec, None));
             // A failing hook stops the container.
             let done = self.start_container_hooks(&record, spec, pidfd.as_fd(), &policy, &lock);
-            done.inspect_err(|_| stop(&pidfd))?;
+            done.inspect_err(|_| self.stop(&pidfd))?;
         }
         if !self.release(&record, agent, &pidfd)? {
             // Another `start` was cut short after it had let the program go.
@@ -77,7 +77,7 @@ impl Container {
                 Ok((_, Some(listener))) => {
                     let Some(agent) = agent.take() else { continue };
                     let state = self.describe(record.clone(), Status::Created);
-                    agent.send(&listener, record.init.pid, &state).inspect_err(|_| stop(pidfd))?;
+                    agent.send(&listener, record.init.pid, &state).inspect_err(|_| self.stop(pidfd))?;
                 }
                 Ok((_, None)) => {}
                 Err(e) => return Err(failed("recvmsg")(e)),
@@ -167,7 +167,21 @@ impl Container {
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
-        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| stop(pidfd))
+        hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
+    }
+
+    /// Ends a container whose hook has failed. If that fails too, the hook's error is still the one to be told.
+    fn stop(&self, pidfd: &OwnedFd) {
+        let failed = |what: &'static str| move |e| Error::sys(Phase::Lifecycle, what, e).on(self.id.as_str());
+        let killed = match sys::process::pidfd_send_signal(pidfd, libc::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => {
+                sys::process::poll_in(pidfd, 10_000).map_err(failed("wait for container"))
+            }
+            Err(e) => Err(failed("kill container")(e)),
+        };
+        if let Err(e) = killed {
+            self.runtime.warn(&e);
+        }
     }
 }
 
@@ -178,12 +192,6 @@ fn speaks(sock: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, Errno> {
     let mut set = [sock, pidfd].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
     sys::retry(|| poll(&mut set, PollTimeout::NONE))?;
     Ok(set[0].any().unwrap_or(true))
-}
-
-/// Ends a container whose hook has failed.
-fn stop(pidfd: &OwnedFd) {
-    let _ = sys::process::pidfd_send_signal(pidfd, libc::SIGKILL);
-    let _ = sys::process::poll_in(pidfd, 10_000);
 }
 
 /// The texts that scripts know.

@@ -179,9 +179,17 @@ impl Directory {
             }
             Err(e) => return Err(state_error("mkdir", e, id)),
         }
-        let directory = Self::at(Arc::new(opened), name, id, root.dedicated)
-            .and_then(|found| found.ok_or_else(|| removed(id)))?;
-        // Somebody may have found the empty directory, and hold its lock to look into it or to
+        let opened = Arc::new(opened);
+        Self::claim(root, Arc::clone(&opened), name.clone(), id).inspect_err(|_| {
+            // Nothing is in it yet. That it was in the way is worse than that it stays: the error is the first one.
+            let _ = sys::fs::unlinkat(&opened.fd, &name, libc::AT_REMOVEDIR);
+        })
+    }
+
+    /// Opens and locks a directory that was just made.
+    fn claim(root: &Root, opened: Arc<Opened>, name: CString, id: &str) -> Result<(Self, Lock)> {
+        let directory = Self::at(opened, name, id, root.dedicated)?.ok_or_else(|| removed(id))?;
+        // Another command may have found the empty directory, and hold its lock to look into it or to
         // remove it: in the latter case the first file cannot be made any more.
         let lock = Lock::take(&directory.fd, id, root.dedicated)?;
         Ok((directory, lock))
@@ -252,15 +260,30 @@ impl Directory {
     }
 
     fn append(&self, entry: &[u8]) -> Result<()> {
-        let flags = libc::O_WRONLY | libc::O_APPEND;
+        let flags = libc::O_RDWR | libc::O_APPEND;
         let written = sys::fs::openat(&self.fd, STATE, flags, 0).and_then(|fd| {
-            let length = nix::sys::stat::fstat(&fd)?.st_size;
+            let length = self.complete_length(&fd)?;
             sys::fs::write_all(&fd, entry).inspect_err(|_| {
                 // A part of an entry would spoil the next one.
                 let _ = nix::unistd::ftruncate(&fd, length);
             })
         });
         written.map_err(|e| self.error("write state.json", e))
+    }
+
+    /// How long the journal is, from which the part of an entry is taken that a killed command has left.
+    fn complete_length(&self, fd: &OwnedFd) -> Result<libc::off_t, Errno> {
+        let length = nix::sys::stat::fstat(fd)?.st_size;
+        let mut last = *b"\n";
+        if length > 0 {
+            sys::retry(|| nix::sys::uio::pread(fd, &mut last, length - 1))?;
+        }
+        if last == *b"\n" {
+            return Ok(length);
+        }
+        let length = journal::complete(&self.journal()?) as libc::off_t;
+        sys::retry(|| nix::unistd::ftruncate(fd, length))?;
+        Ok(length)
     }
 
     /// Reads the record; `None` where there is none yet, or a part of the first one.
@@ -286,7 +309,7 @@ impl Directory {
     fn found<T>(&self, read: Result<T, Errno>) -> Result<Option<T>> {
         match read {
             Ok(found) => Ok(Some(found)),
-            Err(Errno::ENOENT) if self.is_removed() => Err(not_found(&self.id)),
+            Err(Errno::ENOENT) if self.is_removed()? => Err(not_found(&self.id)),
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => Err(self.error("read state.json", e)),
         }
@@ -332,7 +355,7 @@ impl Directory {
 
     /// Removes the directory with all that is in it, the record last.
     pub(crate) fn remove(&self, _lock: &Lock) -> Result<()> {
-        if self.is_removed() {
+        if self.is_removed()? {
             return Ok(()); // Its name may be another container's by now.
         }
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
@@ -362,8 +385,11 @@ impl Directory {
     }
 
     /// Whether the directory has been removed while it was held open.
-    pub(crate) fn is_removed(&self) -> bool {
-        nix::sys::stat::fstat(&self.fd).map_or(true, |stat| stat.st_nlink == 0)
+    pub(crate) fn is_removed(&self) -> Result<bool> {
+        match nix::sys::stat::fstat(&self.fd) {
+            Ok(stat) => Ok(stat.st_nlink == 0),
+            Err(e) => Err(self.error("stat", e)),
+        }
     }
 
     fn error(&self, operation: &'static str, errno: Errno) -> Error {

@@ -117,6 +117,38 @@ fn every_prefix_of_the_first_record_reads_as_nothing_made_and_can_be_removed() {
 }
 
 #[test]
+fn an_entry_that_was_cut_short_does_not_spoil_the_next_one() {
+    let root = Scratch::new();
+    let (first, second) = (Record::new("cut"), Record { bundle: "/b".into(), ..Record::new("cut") });
+    let mut limits = Resources::default();
+    limits.pids.get_or_insert_default().limit = Some(7);
+    let mut whole = journal::record_entry(encode(&first).unwrap());
+    let config = br#"{"ociVersion":"1.0.0"}"#;
+    whole.extend(journal::config_entry(config, b"policy"));
+    let made = whole.len();
+    whole.extend(journal::limits_entry(&serde_json::to_vec(&limits).unwrap()));
+    let updated = whole.len();
+    whole.extend(journal::record_entry(encode(&second).unwrap()));
+    let again = Record { bundle: "/c".into(), ..Record::new("cut") };
+    // A line's end inside of the configuration passes for an entry's. Nothing is appended to such a journal: until it
+    // has its configuration, no hook of a container has run.
+    let told = |text: &[u8]| !text.ends_with(b"\n") || journal::complete(text) == text.len();
+    for length in (1..=whole.len()).filter(|n| told(&whole[..*n])) {
+        let (directory, lock) = Directory::create(&root.0, "cut").unwrap();
+        std::fs::write(root.file("cut", "state.json"), &whole[..length]).unwrap();
+        directory.write(&again).unwrap();
+        assert_eq!(read(&directory), Some(again.clone()), "{length}");
+        if length >= made {
+            assert_eq!(directory.read_config().unwrap(), config, "{length}");
+            directory.write_resources(&limits).unwrap();
+            let kept = directory.read_spec().unwrap().linux.and_then(|linux| linux.resources);
+            assert_eq!(kept, Some(limits.clone()), "{length}, the entry ends at {updated}");
+        }
+        directory.remove(&lock).unwrap();
+    }
+}
+
+#[test]
 fn another_format_and_garbage_are_told_apart_and_removable() {
     let root = Scratch::new();
     for (content, words) in [

@@ -37,17 +37,18 @@ impl Container {
         let current = self.spec().map(current)?;
         let wanted = if cgroup.counts_swap()? { with_swap(&current, resources) } else { resources.clone() };
         let layout = Layout::require()?;
-        let write = || {
-            cgroup.update(&layout, &wanted).map_err(|e| e.in_document(DOCUMENT, "/linux/resources")).map(drop)
-        };
-        write()?;
-        if record.scope.is_some() {
-            // What systemd is told it writes too, in its own way.
-            scope::update(&record, &layout, &wanted)?;
-            write()?;
-        }
         let after = merged(&current, resources);
-        if after == current { Ok(()) } else { self.directory.write_resources(&after) }
+        let keep = || if after == current { Ok(()) } else { self.directory.write_resources(&after) };
+        let tell = || {
+            if record.scope.is_none() {
+                return keep();
+            }
+            scope::update(&record, &layout, &wanted)?;
+            // What systemd is told it writes too, in its own way.
+            cgroup.update_and(&layout, &wanted, keep).map(drop)
+        };
+        let done = cgroup.update_and(&layout, &wanted, tell);
+        done.map(drop).map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))
     }
 
     /// Writes other schemata into the container's class of service (`config-linux.md#intelrdt`): lines such as

@@ -26,7 +26,7 @@ fn socketpair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// Sends one byte; a peer that is gone is no error here, and raises no SIGPIPE.
 pub(crate) fn send(socket: impl AsFd) -> Result<(), Errno> {
-    match send_some(socket.as_fd(), &[1]) {
+    match retry(|| send_some(socket.as_fd(), &[1])) {
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
         Err(errno) => Err(errno),
     }
@@ -50,7 +50,7 @@ pub(crate) fn fill(file: impl AsFd, offset: usize, data: &[u8]) -> Result<(), Er
     let fd = file.as_fd();
     // SAFETY: no argument is an address.
     unsafe {
-        call!(libc::SYS_ftruncate, fd.as_raw_fd(), (offset + data.len()).next_multiple_of(4096))?;
+        retry(|| call!(libc::SYS_ftruncate, fd.as_raw_fd(), (offset + data.len()).next_multiple_of(4096)))?;
         call!(libc::SYS_lseek, fd.as_raw_fd(), offset, libc::SEEK_SET)?;
     }
     super::fs::write_all(file, data)

@@ -232,6 +232,10 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
     // SAFETY: the message names a buffer and a control buffer with their lengths, which are there until the call has
     // returned.
     let n = retry(|| unsafe { call!(libc::SYS_recvmsg, sock.as_raw_fd(), to, flags) })?;
+    // Some were sent, and the kernel could not give us the first one.
+    if message.msg_flags & libc::MSG_CTRUNC != 0 && message.msg_controllen == 0 {
+        return Err(Errno::EMFILE);
+    }
     let mut descriptors = Vec::new();
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
     // each descriptor in it was just installed in this process and is nobody else's.

@@ -1,4 +1,5 @@
-//! The runtime is killed at many points of each command; `delete --force` cleans up after it.
+//! The runtime is killed at many moments of each command; `delete --force` cleans up after it. (The sweep kills it at
+//! every system call: `tests/sweep`.)
 
 use kit::{Bundle, Case, Running, Test};
 use std::time::Duration;

@@ -6,8 +6,10 @@ use crate::args::Args;
 use crate::environment::{absolute, absolute_option};
 use crate::log::Log;
 use crate::sys::stdio::take_inherited;
+use nix::libc;
 use nix::unistd::{AccessFlags, access};
 use orlop::container::{CheckpointOptions, Container, Criu, RestoreOptions, Stdio};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -107,11 +109,7 @@ fn status_fd(number: u32) -> Result<OwnedFd, Failure> {
 /// The program in `PATH`, with this program's own environment.
 fn criu(program: &str) -> Result<Criu, Failure> {
     let path = std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| USUAL_PATH.into());
-    let found = std::env::split_paths(&path)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join("criu"))
-        .find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok());
-    let Some(found) = found else {
+    let Some(found) = executable(&path, "criu")? else {
         return Err(Failure::new(
             "checkpoint and restore need criu: exec: \"criu\": executable file not found in $PATH; \
              hint: install the package criu",
@@ -127,6 +125,32 @@ fn criu(program: &str) -> Result<Criu, Failure> {
     }
     // The file that container engines know is good for this one too.
     let configs = [program, "runc"].map(|name| PathBuf::from(format!("/etc/criu/{name}.conf")));
-    let config = configs.into_iter().find(|file| file.exists());
+    let mut config = None;
+    for file in configs {
+        if config.is_none() && looked_at(&file, std::fs::metadata(&file))?.is_some() {
+            config = Some(file);
+        }
+    }
     Ok(Criu { program: found, env, config })
+}
+
+/// The first executable file of this name in the directories of a `PATH`.
+fn executable(path: &OsStr, name: &str) -> Result<Option<PathBuf>, Failure> {
+    for file in std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)) {
+        let is_file = looked_at(&file, std::fs::metadata(&file))?.is_some_and(|about| about.is_file());
+        let may_run = || looked_at(&file, access(&file, AccessFlags::X_OK).map_err(std::io::Error::from));
+        if is_file && may_run()?.is_some() {
+            return Ok(Some(file));
+        }
+    }
+    Ok(None)
+}
+
+/// What was found out about a file; nothing if it is not there, or this user may not look.
+fn looked_at<T>(file: &Path, found: std::io::Result<T>) -> Result<Option<T>, Failure> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) => Ok(None),
+        Err(e) => Err(Failure::io("look at", file, &e)),
+    }
 }

@@ -6,8 +6,11 @@ use crate::args::Args;
 use crate::environment::absolute_option;
 use crate::foreground::{self, Signals};
 use crate::log::Log;
+use crate::sys::process::send_signal;
+use nix::libc;
 use orlop::bundle::spec::{Capabilities, Process};
-use orlop::container::{Container, ExecOptions, Stdio};
+use orlop::container::{Container, ExecOptions, ExecProcess, Stdio};
+
 use std::os::fd::AsFd;
 
 /// What `exec` ends with where the process has not run.
@@ -39,7 +42,7 @@ fn run(args: &Args, log: &Log) -> Outcome {
         return Ok(0);
     }
     let signals = Signals::take().map_err(|e| Failure::system("hold back signals", e))?;
-    let done = serve(&container, &process, &options, &signals);
+    let done = run_in_foreground(&container, &process, &options, &signals);
     if done.is_err() {
         // The error may be written to a pipe that is not read: signals must be able to end that.
         signals.let_go();
@@ -47,12 +50,30 @@ fn run(args: &Args, log: &Log) -> Outcome {
     done
 }
 
-fn serve(container: &Container, process: &Process, options: &ExecOptions, signals: &Signals) -> Outcome {
+fn run_in_foreground(
+    container: &Container,
+    process: &Process,
+    options: &ExecOptions,
+    signals: &Signals,
+) -> Outcome {
     let mut child = container.exec(process, options)?;
+    serve(&mut child, signals).inspect_err(|_| abandon(&child))
+}
+
+/// Serves the process until its end.
+fn serve(child: &mut ExecProcess, signals: &Signals) -> Outcome {
     let mut terminal = join(child.take_console())?;
     let reap = || child.try_wait();
     let exit = foreground::serve(child.pidfd().as_fd(), &reap, signals, terminal.as_mut(), None)?;
     Ok(exit.shell_code() as u8)
+}
+
+/// Ends a process that is no longer served: it would go on in the container unnoticed.
+fn abandon(child: &ExecProcess) {
+    // It may have ended, and been reaped.
+    if send_signal(child.pidfd().as_fd(), libc::SIGKILL).is_ok() {
+        let _ = child.wait();
+    }
 }
 
 /// The process object: that of `--process`, or the container's own with another command; then what

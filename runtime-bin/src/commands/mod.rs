@@ -54,8 +54,7 @@ impl Failure {
 
     /// A file that could not be used.
     pub(crate) fn io(what: &str, path: &Path, e: &std::io::Error) -> Self {
-        let reason = e.raw_os_error().map_or_else(|| e.to_string(), |n| lower(Errno::from_raw(n).desc()));
-        Self::new(format!("{what} {}: {reason}", path.display()), 1)
+        Self::new(format!("{what} {}: {}", path.display(), reason(e)), 1)
     }
 
     /// The same failure with another exit code.
@@ -68,6 +67,11 @@ impl From<orlop::Error> for Failure {
     fn from(e: orlop::Error) -> Self {
         Self::new(e.to_string(), 1)
     }
+}
+
+/// Why a file could not be used.
+pub(crate) fn reason(e: &std::io::Error) -> String {
+    e.raw_os_error().map_or_else(|| e.to_string(), |n| lower(Errno::from_raw(n).desc()))
 }
 
 /// The errno's text as callers match on it: they know Go's, which is lower-case.

@@ -98,7 +98,7 @@ fn make(args: &Args, log: &Log, watch: Watch, how: Make) -> Result<Container, Fa
         no_new_keyring: args.no_new_keyring,
         init: args.init,
         cgroup_manager: args.cgroup_manager.unwrap_or_default(),
-        systemd: systemd(args.rootless),
+        systemd: systemd(args.rootless)?,
         optional_cgroup: args.rootless,
         notify: notify_socket().is_some(),
         stdio: Stdio::Inherit,

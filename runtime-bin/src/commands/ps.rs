@@ -4,6 +4,7 @@ use super::{Failure, Outcome};
 use crate::args::{Args, ListFormat};
 use crate::log::Log;
 use crate::output;
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 pub(super) fn ps(args: &Args, log: &Log) -> Outcome {
@@ -25,15 +26,18 @@ pub(super) fn ps(args: &Args, log: &Log) -> Outcome {
 
 /// What the host's ps prints; what it says on stderr goes to ours.
 fn run(command: &mut Command) -> Result<String, Failure> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| Failure::io("run", "ps".as_ref(), &e))?;
-    if !output.status.success() {
-        return Err(Failure::new(format!("ps: {}", output.status), 1));
+    // Command::output panics if its pipes cannot be read.
+    let failed = |what: &'static str| move |e| Failure::io(what, "ps".as_ref(), &e);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(failed("run"))?;
+    let mut text = Vec::new();
+    let read = child.stdout.take().map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut text));
+    let status = child.wait().map_err(failed("wait for"))?;
+    read.map_err(failed("read the output of"))?;
+    if !status.success() {
+        return Err(Failure::new(format!("ps: {status}"), 1));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The head, and the lines of these processes.

@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome};
 use crate::args::Args;
+use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 use nix::unistd::{getegid, geteuid};
 use orlop::bundle::{CONFIG, Spec};
@@ -11,7 +12,7 @@ use std::path::Path;
 
 pub(super) fn spec(args: &Args) -> Outcome {
     let path = args.bundle.as_deref().unwrap_or(Path::new("")).join(CONFIG);
-    let pure = is_pure_cgroup2();
+    let pure = is_pure_cgroup2()?;
     let template = if args.spec_rootless {
         Spec::rootless_template(pure, geteuid().as_raw(), getegid().as_raw())
     } else {
@@ -33,6 +34,13 @@ pub(super) fn spec(args: &Args) -> Outcome {
 }
 
 /// Whether cgroup2 is all that the host has.
-fn is_pure_cgroup2() -> bool {
-    statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
+fn is_pure_cgroup2() -> Result<bool, Failure> {
+    loop {
+        match statfs("/sys/fs/cgroup") {
+            Ok(fs) => return Ok(fs.filesystem_type() == CGROUP2_SUPER_MAGIC),
+            Err(Errno::EINTR) => {}
+            Err(Errno::ENOENT | Errno::EACCES) => return Ok(false),
+            Err(e) => return Err(Failure::system("statfs /sys/fs/cgroup", e)),
+        }
+    }
 }

@@ -31,6 +31,16 @@ pub(crate) fn fit_console(process: &mut Process) {
     }
 }
 
+/// Repeats a call while a signal interrupts it.
+fn again<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
 /// Serves the process behind `pidfd` until it has ended, and reaps it: `reap` says how it has ended, if it has.
 ///
 /// `signals` were taken before the process was made, so none of its end's can be missed; `terminal`
@@ -69,13 +79,15 @@ pub(crate) fn serve(
             terminal.relay();
         }
         if ended && let Some(exit) = reap()? {
+            let mut lost = None;
             if let Some(terminal) = terminal {
                 drain(terminal, signals).map_err(|e| Failure::system("wait for the process", e))?;
+                lost = terminal.failure();
             }
             if let Some(notify) = notify {
                 notify.finish(main);
             }
-            return Ok(exit);
+            return lost.map_or(Ok(exit), |e| Err(Failure::system("relay the terminal", e)));
         }
         if signalled {
             signals.handle(pidfd, terminal.as_deref());

@@ -11,6 +11,8 @@ use nix::sys::termios::tcdrain;
 use nix::unistd::{pipe2, read, write};
 use std::io::Stdout;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// A pipe to the thread that writes standard output; its writing end never blocks.
 pub(super) struct Outlet {
@@ -18,6 +20,8 @@ pub(super) struct Outlet {
     pipe: Option<OwnedFd>,
     /// Hangs up once everything is written.
     done: OwnedFd,
+    /// The errno of the first write that failed; zero if none has.
+    failure: Arc<AtomicI32>,
 }
 
 impl Outlet {
@@ -26,18 +30,30 @@ impl Outlet {
         let (from, pipe) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let (done, end) = pipe2(OFlag::O_CLOEXEC)?;
+        let failure = Arc::new(AtomicI32::new(0));
+        let told = Arc::clone(&failure);
         let work = move || {
-            pour(from.as_fd(), stdout.as_fd());
+            if let Err(e) = pour(from.as_fd(), stdout.as_fd()) {
+                told.store(e as i32, Ordering::Release);
+            }
             drop(end);
         };
         let started = std::thread::Builder::new().name("orlop-stdout".to_owned()).spawn(work);
         started.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
-        Ok(Self { pipe: Some(pipe), done })
+        Ok(Self { pipe: Some(pipe), done, failure })
     }
 
     /// Marks the end of the output.
     pub(super) fn close(&mut self) {
         self.pipe = None;
+    }
+
+    /// Why something was lost that would have been taken: neither the reader of a pipe nor the terminal is gone.
+    pub(super) fn failure(&self) -> Option<Errno> {
+        match Errno::from_raw(self.failure.load(Ordering::Acquire)) {
+            Errno::UnknownErrno | Errno::EPIPE | Errno::EIO => None,
+            other => Some(other),
+        }
     }
 
     /// What to wait for at the end: room in the pipe, then the end of the writing; `None` once it is done.
@@ -61,8 +77,11 @@ fn is_over(done: BorrowedFd<'_>) -> bool {
 }
 
 /// Copies until the end of the pipe. After a write error the rest is read and dropped, so that the pipe never fills up.
-fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
-    let (mut buffer, mut deaf) = ([0; 16 << 10], false);
+///
+/// # Errors
+/// The first write that has failed.
+fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let (mut buffer, mut written) = ([0; 16 << 10], Ok(()));
     loop {
         let n = match read(from, &mut buffer) {
             Ok(0) => break,
@@ -70,10 +89,11 @@ fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
             Err(Errno::EINTR) => continue,
             Err(_) => break,
         };
-        deaf = deaf || write_all(to, &buffer[..n]).is_err();
+        written = written.and_then(|()| write_all(to, &buffer[..n]));
     }
     // The terminal's modes are restored after that.
     let _ = tcdrain(to);
+    written
 }
 
 fn write_all(to: BorrowedFd<'_>, mut data: &[u8]) -> Result<(), Errno> {
@@ -104,7 +124,7 @@ mod tests {
                 drop(into);
             });
             scope.spawn(|| {
-                pour(from.as_fd(), to.as_fd());
+                pour(from.as_fd(), to.as_fd()).unwrap();
                 drop(to);
             });
             let mut all = Vec::new();
@@ -122,7 +142,7 @@ mod tests {
                 write_all(into.as_fd(), &vec![0; 300_000]).unwrap();
                 drop(into);
             });
-            pour(from.as_fd(), to.as_fd());
+            assert_eq!(pour(from.as_fd(), to.as_fd()), Err(Errno::EPIPE));
         });
     }
 }

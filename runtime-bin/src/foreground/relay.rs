@@ -17,13 +17,27 @@ pub(super) struct Relay {
     end: usize,
     /// Nothing more will come.
     ended: bool,
-    /// Nobody takes it any more: it is read and dropped, so that the writer does not hang.
+    /// Nothing takes it any more: it is read and dropped, so that the writer does not hang.
     deaf: bool,
+    /// Why something of it was lost that would have been taken.
+    failure: Option<Errno>,
 }
 
 impl Relay {
     pub(super) fn new() -> Self {
-        Self { buffer: vec![0; SIZE].into_boxed_slice(), start: 0, end: 0, ended: false, deaf: false }
+        Self {
+            buffer: vec![0; SIZE].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            ended: false,
+            deaf: false,
+            failure: None,
+        }
+    }
+
+    /// Why something was lost; the first reason.
+    pub(super) fn failure(&self) -> Option<Errno> {
+        self.failure
     }
 
     /// What to wait for: something to read, or room to write what has been read.
@@ -41,25 +55,33 @@ impl Relay {
 
     /// Does what can be done without waiting.
     pub(super) fn step(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
-        if self.start == self.end && !self.ended && is_ready(from, PollFlags::POLLIN) {
+        // A poll that fails is tried again: the caller waits for both descriptors.
+        if self.start == self.end && !self.ended && is_ready(from, PollFlags::POLLIN) == Ok(true) {
             self.fill(from);
         }
-        if self.start < self.end && is_ready(to, PollFlags::POLLOUT) {
+        if self.start < self.end && is_ready(to, PollFlags::POLLOUT) == Ok(true) {
             self.empty(to);
         }
     }
 
     /// Moves everything that can be read now, without blocking; `true` once nothing is left.
     pub(super) fn drain(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> bool {
+        self.move_all(from, to).unwrap_or_else(|e| {
+            self.failure.get_or_insert(e);
+            true
+        })
+    }
+
+    fn move_all(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<bool, Errno> {
         loop {
             while self.start < self.end {
-                if !is_ready(to, PollFlags::POLLOUT) {
-                    return false;
+                if !is_ready(to, PollFlags::POLLOUT)? {
+                    return Ok(false);
                 }
                 self.empty(to);
             }
-            if self.ended || !is_ready(from, PollFlags::POLLIN) || !self.fill(from) {
-                return true;
+            if self.ended || !is_ready(from, PollFlags::POLLIN)? || !self.fill(from) {
+                return Ok(true);
             }
         }
     }
@@ -73,8 +95,13 @@ impl Relay {
             }
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return false,
-            // EIO from a terminal's master: the last process has closed the other side.
-            Err(_) => self.ended = true,
+            // From a terminal's master: the last process has closed the other side. The others are of a standard
+            // input that cannot be read.
+            Err(Errno::EIO | Errno::EISDIR | Errno::EBADF | Errno::EINVAL) => self.ended = true,
+            Err(e) => {
+                self.ended = true;
+                self.failure.get_or_insert(e);
+            }
         }
         true
     }
@@ -88,18 +115,22 @@ impl Relay {
         match write(to, &self.buffer[self.start..self.end]) {
             Ok(n) => self.start += n,
             Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(_) => {
+            Err(e) => {
                 self.deaf = true;
                 self.start = self.end;
+                // The reader of a pipe is gone, or the terminal: it wants no more.
+                if !matches!(e, Errno::EPIPE | Errno::EIO) {
+                    self.failure.get_or_insert(e);
+                }
             }
         }
     }
 }
 
 /// Whether something can be read or written without waiting (of a pidfd: the process has ended).
-pub(super) fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> bool {
+pub(super) fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> Result<bool, Errno> {
     let mut set = [PollFd::new(fd, events)];
-    matches!(poll(&mut set, PollTimeout::ZERO), Ok(1..))
+    super::again(|| poll(&mut set, PollTimeout::ZERO)).map(|ready| ready > 0)
 }
 
 #[cfg(test)]
@@ -142,6 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_written_is_told() {
+        let (from, into_from) = pipe();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut relay = Relay::new();
+        let mut writer = File::from(into_from);
+        writer.write_all(b"lost").unwrap();
+        relay.step(from.as_fd(), full.as_fd());
+        assert_eq!(relay.failure(), Some(Errno::ENOSPC));
+        // What comes then is read still.
+        writer.write_all(b"more").unwrap();
+        drop(writer);
+        relay.drain(from.as_fd(), full.as_fd());
+        assert!(relay.wanted(from.as_fd(), full.as_fd()).is_none());
+        assert_eq!(relay.failure(), Some(Errno::ENOSPC));
+    }
+
+    #[test]
     fn a_full_pipe_is_waited_for_and_a_closed_one_swallows() {
         let (from, into_from) = pipe();
         let (out_of_to, to) = pipe();
@@ -158,6 +206,7 @@ mod tests {
         // Rust's test harness ignores SIGPIPE, as `run` does by holding it back.
         relay.step(from.as_fd(), to.as_fd());
         assert_eq!(relay.wanted(from.as_fd(), to.as_fd()).map(|w| w.1), Some(PollFlags::POLLIN));
+        assert_eq!(relay.failure(), None, "a reader that is gone wants no more");
         writer.write_all(&vec![b'y'; 3 * SIZE]).unwrap();
         drop(writer);
         wait_for_the_last(from.as_fd(), PollFlags::POLLHUP);

@@ -91,7 +91,7 @@ fn reap_others(pidfd: BorrowedFd<'_>) {
     let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     while let Ok(WaitStatus::Exited(child, _) | WaitStatus::Signaled(child, _, _)) = waitid(Id::All, peek) {
         // Asked after the look: what had ended then, and was the process, is known by now.
-        let is_the_process = is_ready(pidfd, PollFlags::POLLIN);
+        let is_the_process = is_ready(pidfd, PollFlags::POLLIN).unwrap_or(true);
         if is_the_process || waitpid(child, Some(WaitPidFlag::WNOHANG)).is_err() {
             return;
         }

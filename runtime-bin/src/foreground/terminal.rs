@@ -1,5 +1,6 @@
 //! The user's terminal while a container has it.
 
+use super::again;
 use super::outlet::Outlet;
 use super::relay::Relay;
 use crate::sys::terminal::{WindowSize, set_window_size, window_size};
@@ -35,9 +36,9 @@ impl Terminal {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
         // The user's terminal ends its lines itself, and a file wants them as they were written.
-        let mut modes = tcgetattr(&master)?;
+        let mut modes = again(|| tcgetattr(&master))?;
         modes.output_flags.remove(OutputFlags::ONLCR);
-        tcsetattr(&master, SetArg::TCSANOW, &modes)?;
+        again(|| tcsetattr(&master, SetArg::TCSANOW, &modes))?;
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
         let host = Host::find(&stdin, &stdout)?;
         let outlet = Outlet::open(stdout)?;
@@ -74,6 +75,11 @@ impl Terminal {
         }
         self.outlet.waits_for()
     }
+
+    /// Why something was lost that would have been taken.
+    pub(super) fn failure(&self) -> Option<Errno> {
+        self.output.failure().or_else(|| self.outlet.failure()).or(self.input.failure())
+    }
 }
 
 /// The size of the user's terminal, for one that is still to be made.
@@ -99,12 +105,12 @@ impl Host {
                 Err(_) => return Ok(None),
             },
         };
-        let before = tcgetattr(&fd)?;
+        let before = again(|| tcgetattr(&fd))?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         // The container's terminal leaves line ends alone, so this one goes on making them.
         raw.output_flags.insert(OutputFlags::OPOST);
-        tcsetattr(&fd, SetArg::TCSANOW, &raw)?;
+        again(|| tcsetattr(&fd, SetArg::TCSANOW, &raw))?;
         Ok(Some(Self { fd, before }))
     }
 }
@@ -116,6 +122,6 @@ fn errno(e: &std::io::Error) -> Errno {
 impl Drop for Host {
     fn drop(&mut self) {
         // The last output needs the raw modes. The outlet has waited for it; a stopped terminal must not block here.
-        let _ = tcsetattr(&self.fd, SetArg::TCSANOW, &self.before);
+        let _ = again(|| tcsetattr(&self.fd, SetArg::TCSANOW, &self.before));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> Outcome {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(0),
-        Err(e) => Err(Failure::new(format!("write to stdout: {e}"), 1)),
+        Err(e) => Err(Failure::io("write to", "stdout".as_ref(), &e)),
     }
 }
 

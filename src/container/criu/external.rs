@@ -106,7 +106,7 @@ pub(super) fn dumped_mounts(plan: &Plan, pid: i32) -> Result<Vec<Pair<String>>> 
     let mut named = BTreeSet::new();
     let mut trees = Vec::new();
     for mount in mounts(plan) {
-        let Some(point) = mount_point(&root, &mount, &table) else { continue };
+        let Some(point) = mount_point(&root, &mount, &table)? else { continue };
         if named.insert(point.clone()) {
             pairs.push((point.clone(), mount.key.clone()));
             if mount.recursive {
@@ -140,7 +140,13 @@ pub(super) fn restored_mounts(plan: &Plan) -> Result<Vec<Pair<String>>> {
         }
     }
     for mount in mounts.iter().filter(|mount| mount.recursive) {
-        let source = std::fs::canonicalize(&mount.source).unwrap_or_else(|_| mount.source.clone().into());
+        let source = match std::fs::canonicalize(&mount.source) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => mount.source.clone().into(),
+            found => found.map_err(|e| {
+                let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+                Error::sys(Phase::Mount, "resolve", errno).on(mount.source.as_str())
+            })?,
+        };
         for (_, point) in &table {
             let Some(rest) = source.to_str().and_then(|source| below(point, source)) else { continue };
             let key = format!("{}{rest}", mount.key);
@@ -174,19 +180,25 @@ fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
 }
 
 /// Where a mount lies, if it lies there still.
-fn mount_point(root: &OwnedFd, mount: &Mount, table: &[(u64, String)]) -> Option<String> {
-    let found = in_root::open(root, &mount.destination, libc::O_PATH).ok()?;
+fn mount_point(root: &OwnedFd, mount: &Mount, table: &[(u64, String)]) -> Result<Option<String>> {
+    let failed = |e| Error::sys(Phase::Mount, "look at", e).on(mount.destination.as_str());
+    let found = match in_root::open(root, &mount.destination, libc::O_PATH) {
+        Err(e) if matches!(e.errno(), Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => {
+            return Ok(None);
+        }
+        found => found?,
+    };
     if mount.mask {
-        let kind = nix::sys::stat::fstat(&found).ok()?.st_mode & libc::S_IFMT;
+        let kind = nix::sys::stat::fstat(&found).map_err(failed)?.st_mode & libc::S_IFMT;
         if kind == libc::S_IFDIR {
-            return None;
+            return Ok(None);
         }
     }
     let number = found.as_raw_fd();
-    let id = mount_id(&format!("/proc/self/fdinfo/{number}")).ok()?;
-    let point = &table.iter().find(|entry| entry.0 == id)?.1;
-    let here = nix::fcntl::readlink(format!("/proc/self/fd/{number}").as_str()).ok()?;
-    (here.to_str() == Some(point.as_str())).then(|| point.clone())
+    let id = mount_id(&format!("/proc/self/fdinfo/{number}")).map_err(failed)?;
+    let Some((_, point)) = table.iter().find(|entry| entry.0 == id) else { return Ok(None) };
+    let here = nix::fcntl::readlink(format!("/proc/self/fd/{number}").as_str()).map_err(failed)?;
+    Ok((here.to_str() == Some(point.as_str())).then(|| point.clone()))
 }
 
 /// The mount that an open file lies on.
@@ -306,24 +318,29 @@ fn short(kind: Kind) -> &'static str {
 pub(super) fn descriptors(pid: i32) -> Result<Vec<String>> {
     let table = mount_table(&format!("/proc/{pid}/mountinfo"))
         .map_err(|e| Error::sys(Phase::Process, "read", e).on(format!("/proc/{pid}/mountinfo")))?;
-    Ok((0..3).map(|number| descriptor(pid, number, &table).unwrap_or_default()).collect())
+    let failed = |e| Error::sys(Phase::Process, "look at the standard descriptors of", e).on(pid.to_string());
+    (0..3).map(|number| descriptor(pid, number, &table).map_err(failed)).collect()
 }
 
 /// A file that lies on no mount of the container's is external to it: the host's /dev/null. The name of a device
-/// follows the key.
-fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Option<String> {
+/// follows the key. Empty if the descriptor is closed.
+fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Result<String, Errno> {
     let path = format!("/proc/{pid}/fd/{number}");
-    let name = nix::fcntl::readlink(path.as_str()).ok()?.to_string_lossy().into_owned();
-    let stat = nix::sys::stat::stat(path.as_str()).ok()?;
+    let name = match nix::fcntl::readlink(path.as_str()) {
+        Ok(name) => name.to_string_lossy().into_owned(),
+        Err(Errno::ENOENT) => return Ok(String::new()),
+        Err(e) => return Err(e),
+    };
+    let stat = nix::sys::stat::stat(path.as_str())?;
     let terminal = stat.st_mode & libc::S_IFMT == libc::S_IFCHR && name.starts_with("/dev/pts/");
     let plain = matches!(stat.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFCHR) && !terminal;
-    let mount = mount_id(&format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+    let mount = mount_id(&format!("/proc/{pid}/fdinfo/{number}"))?;
     if plain && table.iter().all(|entry| entry.0 != mount) {
         let key = format!("file[{mount:x}:{:x}]", stat.st_ino);
         let device = stat.st_mode & libc::S_IFMT == libc::S_IFCHR;
-        return Some(if device { format!("{key} {name}") } else { key });
+        return Ok(if device { format!("{key} {name}") } else { key });
     }
-    Some(name)
+    Ok(name)
 }
 
 /// Those which stay outside the image.

@@ -23,6 +23,7 @@ use crate::bundle::annotations::{Annotations, CRIU_CONFIG};
 use crate::container::trust;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -51,10 +52,12 @@ fn open_directory(path: &Path, what: &'static str) -> Result<OwnedFd> {
 fn make_directory(path: &Path, what: &'static str) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     super::handoff::require_absolute(path, what)?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| {
-        let errno = nix::errno::Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
-        Error::sys(Phase::Lifecycle, "mkdir", errno).on(format!("{what} {}", path.display()))
-    })
+    let done = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    match done.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))) {
+        // If it is not a directory, or cannot be looked at, opening it says so.
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(e) => Err(Error::sys(Phase::Lifecycle, "mkdir", e).on(format!("{what} {}", path.display()))),
+    }
 }
 
 fn unsupported(what: impl Into<String>) -> Error {

@@ -160,8 +160,12 @@ impl Restoring<'_> {
         self.make_mount_points()?;
         let root = self.root_directory()?;
         let done = self.run(join.as_ref(), &root.display().to_string());
-        // It was a mount point in criu's own mount namespace only.
-        let _ = std::fs::remove_dir(&root);
+        // It was a mount point in criu's own mount namespace only. What stays of it goes with the container.
+        if let Err(e) = std::fs::remove_dir(&root) {
+            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO));
+            let object = root.display().to_string();
+            self.container.runtime.warn(&Error::sys(Phase::State, "rmdir", errno).on(object));
+        }
         done?;
         self.record.stage = Stage::Started;
         self.container.directory.write(&self.record)?;
@@ -202,15 +206,18 @@ impl Restoring<'_> {
 
     /// The images as the root of a new user namespace may read them, who is somebody else on the host;
     /// `None` where nothing is in the way, or their file system knows no such mounts.
-    fn images_for_user(&self) -> Option<OwnedFd> {
+    fn images_for_user(&self) -> Result<Option<OwnedFd>> {
         if !self.plan.namespaces.is_new(namespace::Kind::User) {
-            return None;
+            return Ok(None);
         }
         let maps = self.plan.namespaces.id_maps();
-        let owners = idmap::user_namespace(&maps.uids, &maps.gids).ok()?;
-        let tree = Detached::clone_of(&self.directories.images, false).ok()?;
-        tree.idmap(owners, false).ok()?;
-        Some(tree.into_fd())
+        let owners = idmap::user_namespace(&maps.uids, &maps.gids)?;
+        let tree = Detached::clone_of(&self.directories.images, false)?;
+        match tree.idmap(owners, false) {
+            // EINVAL is the kernel's answer for such a file system, EPERM for a mount of another user namespace.
+            Err(e) if matches!(e.errno(), Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::EPERM)) => Ok(None),
+            done => done.map(|()| Some(tree.into_fd())),
+        }
     }
 
     /// The conversation with criu.
@@ -247,7 +254,7 @@ impl Restoring<'_> {
         let mut request = self.request(criu.pid(), root)?;
         request.inherit_fd = external::inherited(&descriptors);
         request.work_dir_fd = Some(work_dir.as_raw_fd());
-        let images = self.images_for_user();
+        let images = self.images_for_user()?;
         request.images_dir_fd = images.as_ref().unwrap_or(&self.directories.images).as_raw_fd();
         request.join_ns = joined.paths;
         request

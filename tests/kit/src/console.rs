@@ -29,6 +29,12 @@ impl Console {
         &self.path
     }
 
+    /// Whether a runtime connects within that time.
+    pub fn is_called(&self, within: Duration) -> bool {
+        let mut set = [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)];
+        poll(&mut set, PollTimeout::try_from(within).unwrap()).unwrap_or(0) > 0
+    }
+
     /// Takes the one message that was sent: its text and the terminal.
     pub fn receive(&self) -> (String, Pty) {
         let (text, fd) = self.receive_fd();

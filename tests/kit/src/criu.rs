@@ -181,7 +181,9 @@ pub fn main(words: &[String]) -> ExitCode {
                 }
             }
         }
-        send(socket, &answer, MsgFlags::MSG_NOSIGNAL).unwrap();
+        if send(socket, &answer, MsgFlags::MSG_NOSIGNAL).is_err() {
+            return ExitCode::FAILURE; // The caller is gone.
+        }
         if kind != VERSION && kind != FEATURES {
             break;
         }
@@ -191,7 +193,8 @@ pub fn main(words: &[String]) -> ExitCode {
 
 fn receive(socket: RawFd) -> Option<Message> {
     let mut buffer = vec![0; 1 << 16];
-    let n = recv(socket, &mut buffer, MsgFlags::empty()).unwrap();
+    // A caller that is gone has nothing to ask.
+    let n = recv(socket, &mut buffer, MsgFlags::empty()).unwrap_or(0);
     buffer.truncate(n);
     (n > 0).then_some(Message(buffer))
 }
@@ -285,7 +288,8 @@ fn notify(socket: RawFd, script: &str, pid: u64, fd: Option<RawFd>) -> Result<()
     let fds: Vec<RawFd> = fd.into_iter().collect();
     let control = [ControlMessage::ScmRights(&fds)];
     let control = if fds.is_empty() { &[][..] } else { &control };
-    sendmsg::<()>(socket, &[IoSlice::new(&message)], control, MsgFlags::MSG_NOSIGNAL, None).unwrap();
+    sendmsg::<()>(socket, &[IoSlice::new(&message)], control, MsgFlags::MSG_NOSIGNAL, None)
+        .map_err(|_| "the caller is gone")?;
     let answer = receive(socket).ok_or("the caller is gone")?;
     if answer.number(3) == Some(1) { Ok(()) } else { Err(format!("{script} was refused")) }
 }

@@ -93,6 +93,16 @@ pub(crate) fn plays_another_part(words: &[String]) -> bool {
 
 /// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
 pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
+    let usual = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
+    main_with_threads(runtime, cases, usual)
+}
+
+/// [`main`] for cases that are alone in this process, whatever the command line says: every child of it is theirs.
+pub fn main_in_turn(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
+    main_with_threads(runtime, cases, 1)
+}
+
+fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, usual: usize) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     if is_caller(&words) {
         return wrap::main(&words[2..]);
@@ -120,8 +130,7 @@ pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
         MESSAGE.with(|message| *message.borrow_mut() = info.to_string());
     }));
     let watch = leak::Watch::begin(&crate::runtime::under_test(runtime));
-    let threads =
-        args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| 2 * n.get()));
+    let threads = if usual == 1 { 1 } else { args.threads.unwrap_or(usual) };
     run_all(&chosen, runtime, threads.max(1), all - chosen.len(), watch)
 }
 

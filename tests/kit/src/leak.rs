@@ -86,7 +86,7 @@ pub(crate) fn children() -> Vec<i32> {
         .collect()
 }
 
-fn describe(pid: i32) -> String {
+pub(crate) fn describe(pid: i32) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status = read("status");
     let field =

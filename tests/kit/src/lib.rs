@@ -9,7 +9,9 @@
 
 pub mod agent;
 mod bundle;
+pub mod calls;
 mod console;
+pub mod counted;
 pub mod criu;
 mod harness;
 mod leak;
@@ -25,7 +27,7 @@ pub mod wrap;
 
 pub use bundle::Bundle;
 pub use console::{Console, Pty};
-pub use harness::{Case, chosen, main};
+pub use harness::{Case, chosen, main, main_in_turn};
 pub use runtime::{Container, Output, Running, Runtime};
 pub use score::Score;
 pub use serde_json::{Value, json};

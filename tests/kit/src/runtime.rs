@@ -1,5 +1,6 @@
 //! The runtime's command line, seen from its caller.
 
+use crate::counted::{self, Deed, Span, Trace};
 use crate::{Test, Value, sys, wrap};
 use std::fmt;
 use std::fs::{self, File};
@@ -121,6 +122,24 @@ impl<'t> Runtime<'t> {
 
     /// Starts it.
     pub fn spawn(self) -> Running<'t> {
+        let Prepared { test, mut command, words, out, err } = self.prepare();
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        Running { test, child, words, out, err }
+    }
+
+    /// Runs it to its end under a tracer, to whose thread it belongs: its system calls are counted, and one of
+    /// them may fail, see [`trace`].
+    pub fn traced(self, deed: Deed) -> (Output, Trace) {
+        let span = Span::FromPoll { after_wrap: !self.wrap.is_empty() };
+        let Prepared { mut command, words, out, err, .. } = self.prepare();
+        let begun = Instant::now();
+        let (status, trace) = counted::run(&mut command, span, deed, PATIENCE);
+        let (stdout, stderr) = (text(&out), text(&err));
+        (Output { status, stdout, stderr, words, out, took: begun.elapsed() }, trace)
+    }
+
+    fn prepare(self) -> Prepared<'t> {
         let words: Vec<String> = self.globals.into_iter().chain(self.args).collect();
         let mut command = if self.wrap.is_empty() {
             Command::new(&self.program)
@@ -135,8 +154,7 @@ impl<'t> Runtime<'t> {
         let (stdout, stderr) = self.stdio.unwrap_or(files);
         command.args(&words).env_clear().envs(self.env).current_dir(self.cwd);
         command.stdin(self.stdin).stdout(stdout).stderr(stderr);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
-        Running { test: self.test, child, words, out, err }
+        Prepared { test: self.test, command, words, out, err }
     }
 
     /// Runs it to its end.
@@ -148,6 +166,19 @@ impl<'t> Runtime<'t> {
     pub(crate) fn try_run(self) -> Option<Output> {
         self.spawn().wait_within(PATIENCE)
     }
+}
+
+/// A call of the runtime that is ready to be started.
+struct Prepared<'t> {
+    test: &'t Test,
+    command: Command,
+    words: Vec<String>,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 fn serial() -> u32 {
@@ -210,8 +241,7 @@ impl Running<'_> {
         let mut pause = Duration::from_micros(200);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-                let (stdout, stderr) = (read(&self.out), read(&self.err));
+                let (stdout, stderr) = (text(&self.out), text(&self.err));
                 return Some(Output {
                     status,
                     stdout,
@@ -276,6 +306,11 @@ impl Output {
         }
         assert!(!self.stderr.trim().is_empty(), "failed without a word: {self}");
         self
+    }
+
+    /// What stands on standard output by now: a container that it has made may go on to write there.
+    pub fn stdout_by_now(&self) -> String {
+        text(&self.out)
     }
 
     /// The first line of standard output, as JSON.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
+use nix::unistd::Pid;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -129,6 +130,15 @@ pub fn reap(pid: i32, within: Duration) -> Option<i32> {
 pub fn reap_any() -> bool {
     // SAFETY: no status is asked for.
     unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) > 0 }
+}
+
+/// Reaps a child that has ended: whether there was one; `None` if there are no children.
+pub fn reap_ended() -> Option<bool> {
+    // SAFETY: no status is asked for.
+    match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } {
+        -1 => None,
+        pid => Some(pid > 0),
+    }
 }
 
 /// sigwait(3) for any signal, the real-time ones too; all must be blocked.
@@ -261,4 +271,85 @@ pub fn bind_to_processor(number: usize) {
     let mut set = nix::sched::CpuSet::new();
     set.set(number).unwrap();
     nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set).unwrap();
+}
+
+/// The command's program stops after its execve(2) for the thread that starts it, see ptrace(2).
+pub fn to_be_traced(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let trace_me = || nix::sys::ptrace::traceme().map_err(std::io::Error::from);
+    // SAFETY: between fork and exec there is one system call.
+    unsafe { command.pre_exec(trace_me) };
+}
+
+/// The number and the arguments of the call before which a traced process stands.
+#[cfg(target_arch = "x86_64")]
+pub fn call_of(pid: Pid) -> Result<(i64, [u64; 6]), Errno> {
+    let at = nix::sys::ptrace::getregs(pid)?;
+    Ok((at.orig_rax as i64, [at.rdi, at.rsi, at.rdx, at.r10, at.r8, at.r9]))
+}
+
+/// The call before which a traced process stands will not be made.
+#[cfg(target_arch = "x86_64")]
+pub fn refuse_call(pid: Pid) {
+    let mut at = nix::sys::ptrace::getregs(pid).unwrap();
+    at.orig_rax = u64::MAX;
+    nix::sys::ptrace::setregs(pid, at).unwrap();
+}
+
+/// What a call answers, after which a traced process stands.
+#[cfg(target_arch = "x86_64")]
+pub fn answer_call(pid: Pid, errno: Errno) {
+    let mut at = nix::sys::ptrace::getregs(pid).unwrap();
+    at.rax = -i64::from(errno as i32) as u64;
+    nix::sys::ptrace::setregs(pid, at).unwrap();
+}
+
+/// PTRACE_GETREGSET and PTRACE_SETREGSET of `words`.
+#[cfg(target_arch = "aarch64")]
+fn registers<T>(pid: Pid, request: libc::c_uint, set: libc::c_int, words: &mut T) -> Result<(), Errno> {
+    let mut place = libc::iovec { iov_base: std::ptr::from_mut(words).cast(), iov_len: size_of::<T>() };
+    // SAFETY: the kernel reads or writes `words`, whose length it is told.
+    let answer = unsafe { libc::ptrace(request, pid.as_raw(), set, &raw mut place) };
+    Errno::result(answer).map(drop)
+}
+
+/// `struct user_pt_regs`: 31 registers, stack pointer, program counter, state.
+#[cfg(target_arch = "aarch64")]
+const GENERAL: libc::c_int = 1;
+/// NT_ARM_SYSTEM_CALL.
+#[cfg(target_arch = "aarch64")]
+const SYSTEM_CALL: libc::c_int = 0x404;
+
+/// The number and the arguments of the call before which a traced process stands.
+#[cfg(target_arch = "aarch64")]
+pub fn call_of(pid: Pid) -> Result<(i64, [u64; 6]), Errno> {
+    let mut at = [0_u64; 34];
+    registers(pid, libc::PTRACE_GETREGSET, GENERAL, &mut at)?;
+    Ok((at[8] as i64, [at[0], at[1], at[2], at[3], at[4], at[5]]))
+}
+
+/// The call before which a traced process stands will not be made.
+#[cfg(target_arch = "aarch64")]
+pub fn refuse_call(pid: Pid) {
+    registers(pid, libc::PTRACE_SETREGSET, SYSTEM_CALL, &mut -1_i32).unwrap();
+}
+
+/// What a call answers, after which a traced process stands.
+#[cfg(target_arch = "aarch64")]
+pub fn answer_call(pid: Pid, errno: Errno) {
+    let mut at = [0_u64; 34];
+    registers(pid, libc::PTRACE_GETREGSET, GENERAL, &mut at).unwrap();
+    at[0] = -i64::from(errno as i32) as u64;
+    registers(pid, libc::PTRACE_SETREGSET, GENERAL, &mut at).unwrap();
+}
+
+/// A descriptor of a process.
+pub fn pidfd_open(pid: i32) -> OwnedFd {
+    own(syscall(libc::SYS_pidfd_open, [pid.into(), 0, 0, 0, 0, 0]).unwrap() as RawFd)
+}
+
+/// SIGKILL to the process, if it is there still.
+pub fn pidfd_kill(pidfd: &OwnedFd) {
+    let args = [pidfd.as_raw_fd().into(), libc::SIGKILL.into(), 0, 0, 0, 0];
+    let _ = syscall(libc::SYS_pidfd_send_signal, args);
 }

@@ -189,6 +189,50 @@ impl Test {
         }
     }
 
+    /// What the files of these names hold in the directories of `cgroup`, in each hierarchy in which they are.
+    pub fn cgroup_values(&self, cgroup: &str, files: &[&str]) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (root, controllers) in leak::hierarchies() {
+            for file in files {
+                if let Ok(text) = fs::read_to_string(root.join(cgroup).join(file)) {
+                    found.push((format!("{} {file}", controllers.join(",")), text.trim().to_owned()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Removes what the calls of the runtime have printed so far: for tests with very many of them.
+    pub fn forget_outputs(&self) {
+        for name in entries(&self.dir) {
+            if ["out-", "err-", "input-"].iter().any(|start| name.starts_with(start)) {
+                let _ = fs::remove_file(self.dir.join(name));
+            }
+        }
+    }
+
+    /// Reaps every child of this process, which must have ended or be about to: the others, described. Only for
+    /// a program whose children are all this test's.
+    pub fn children_left(&self) -> Vec<String> {
+        let begun = Instant::now();
+        self.inits.lock().unwrap().clear();
+        loop {
+            match crate::sys::reap_ended() {
+                None => return Vec::new(),
+                Some(true) => {}
+                Some(false) if begun.elapsed() < Duration::from_secs(10) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Some(false) => {
+                    return leak::children()
+                        .iter()
+                        .map(|pid| format!("process {}", leak::describe(*pid)))
+                        .collect();
+                }
+            }
+        }
+    }
+
     /// Waits until `ready` says so; at most ten seconds.
     pub fn wait_for(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let begun = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
 //! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
-//! `nofile=N` lowers a limit; `terminal` makes standard input the controlling terminal;
+//! `nofile=N` lowers a limit, `softfiles=N` the soft one alone; `terminal` makes standard input the controlling terminal;
 //! `mounts` has a mount namespace of its own; `none=KIND` may make no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that one, where the kernel's file systems and the directory above it are too; `null=FILE` sees that file as /dev/null;
 //! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `traced` is stopped by its parent once it has executed the runtime.
 //! `memfd_noexec=N` is the first process of a pid namespace with that `vm.memfd_noexec`.
@@ -14,7 +14,7 @@ use crate::leak::hierarchies;
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use std::os::unix::process::CommandExt;
@@ -59,6 +59,10 @@ fn apply(name: &str, value: &str) {
         "userns" => enter_user_namespace(),
         "alone" => enter_user_namespace_alone(),
         "nofile" => setrlimit(Resource::RLIMIT_NOFILE, number().into(), number().into()).unwrap(),
+        "softfiles" => {
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, number().into(), hard).unwrap();
+        }
         "terminal" => crate::sys::take_terminal(),
         "processor" => crate::sys::bind_to_processor(number() as usize),
         "umask" => drop(umask(Mode::from_bits_truncate(u32::from_str_radix(value, 8).unwrap()))),

@@ -1,0 +1,197 @@
+//! What is right after a command of which one call has failed, and what is not.
+
+use crate::scene::{Scene, comparable};
+use crate::subjects::{After, Prints, Subject};
+use kit::counted::{Call, Trace};
+use kit::{Output, Value, calls};
+use nix::errno::Errno;
+
+/// What the command does if nothing fails.
+pub(crate) struct Right {
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+    pub(crate) printed: Value,
+}
+
+/// What it has printed, in the form that can be compared.
+pub(crate) fn printed(scene: &Scene<'_>, subject: &Subject, output: &Output) -> Value {
+    match subject.prints {
+        Prints::Nothing => Value::Null,
+        Prints::Same => Value::String(output.stdout.clone()),
+        Prints::Report => {
+            let mut lines = output.stdout.lines();
+            let report = comparable(lines.next().unwrap_or_default());
+            assert_eq!(lines.next(), None);
+            scene.anonymous(&report.to_string())
+        }
+        Prints::Words => {
+            let word = |word: &str| if word.parse::<u64>().is_ok() { "number" } else { word }.to_owned();
+            output.stdout.split_whitespace().map(word).collect()
+        }
+        Prints::Members => members(&scene.anonymous(&output.stdout)),
+    }
+}
+
+/// A document whose texts are kept, and its limits; other numbers are only said to be some.
+fn members(value: &Value) -> Value {
+    match value {
+        Value::Object(all) => {
+            let kept =
+                |name: &str, value: &Value| if name == "limit" { value.clone() } else { members(value) };
+            all.iter().map(|(name, value)| (name.clone(), kept(name, value))).collect()
+        }
+        Value::Array(all) => all.iter().map(members).collect(),
+        Value::Number(_) => Value::String("number".to_owned()),
+        // A point in time.
+        Value::String(text) if text.ends_with('Z') && text.starts_with("20") => Value::Null,
+        other => other.clone(),
+    }
+}
+
+/// What is wrong with the command and with what it has left.
+pub(crate) fn of_fault(
+    scene: &Scene<'_>,
+    subject: &Subject,
+    right: &Right,
+    (output, trace): &(Output, Trace),
+    errno: Errno,
+) -> Vec<String> {
+    if trace.hung {
+        return vec!["it hangs".to_owned()];
+    }
+    let mut wrong = Vec::new();
+    let memory = trace.hit.as_ref().is_some_and(|call| calls::gives_memory(call.which.number));
+    if output.code() == subject.codes.0 {
+        if output.stderr.contains("level=error") {
+            wrong.push(format!("it succeeds with an error: {}", output.stderr.trim()));
+        }
+        let printed = printed(scene, subject, output);
+        if printed != right.printed {
+            wrong.push(format!("it prints {}", difference(&right.printed, &printed)));
+        }
+        let facts = scene.facts(output);
+        if facts != right.after {
+            wrong.push(format!("it succeeds, and then there is {}", difference(&right.after, &facts)));
+        }
+    } else if memory && output.code() == 134 {
+        // Rust's own end of a program that gets no memory; as SIGKILL, it leaves what `delete --force` removes.
+        if !output.stderr.contains("memory allocation of") {
+            wrong.push(format!("it aborts without a word: {}", output.stderr.trim()));
+        }
+    } else {
+        wrong.extend(of_words(subject, output, trace.hit.as_ref(), errno));
+        wrong.extend(of_rest(scene, subject, right, output));
+    }
+    wrong.extend(scene.half_handed(output.code() != subject.codes.0));
+    wrong
+}
+
+/// How a failure must be told: by its exit code, and by one error that says what has failed and why.
+fn of_words(subject: &Subject, output: &Output, hit: Option<&Call>, errno: Errno) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if output.code() != subject.codes.1 {
+        wrong.push(format!("exit code {}", output.code()));
+    }
+    if hit.is_some_and(|call| calls::name(call.which.number) == "write" && call.args[0] == 2) {
+        return wrong; // There is nowhere to say it.
+    }
+    let errors: Vec<&str> = output.stderr.lines().filter(|line| line.contains("level=error")).collect();
+    let warnings = output.stderr.lines().filter(|line| line.contains("level=warning")).count();
+    if errors.len() != 1 || output.stderr.lines().count() != 1 + warnings {
+        wrong.push(format!("not one error: {}", output.stderr.trim()));
+    }
+    let says = |line: &str| {
+        line.contains(&format!("{errno:?}")) || line.to_lowercase().contains(&errno.desc().to_lowercase())
+    };
+    if !errors.iter().any(|line| says(line)) {
+        wrong.push(format!("the reason is lost: {}", output.stderr.trim()));
+    }
+    if errno == Errno::EINTR {
+        wrong.push(format!("an interrupted call is not repeated: {}", output.stderr.trim()));
+    }
+    wrong
+}
+
+/// What a failed command may leave.
+fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output) -> Vec<String> {
+    match subject.after {
+        After::Nothing => {
+            let mut left = scene.t.leaks_of(scene.id());
+            left.extend(scene.t.children_left());
+            left.into_iter().map(|thing| format!("it fails and leaves {thing}")).collect()
+        }
+        After::Stopped => {
+            let left = scene.t.leaks_of(scene.id());
+            let facts = scene.facts(output);
+            let empty = facts["members"].as_array().is_none_or(|all| all.iter().all(|n| n == 0));
+            // One that was being made has no record yet, and is to be gone.
+            let stopped = facts["status"] == "stopped" && facts["bundle"] == "BUNDLE" && empty;
+            let known = left.is_empty() || stopped;
+            (!known)
+                .then(|| format!("it fails and leaves {left:?}, {}", facts["status"]))
+                .into_iter()
+                .collect()
+        }
+        After::Same => {
+            let facts = scene.facts(output);
+            let changed = facts != right.before;
+            changed
+                .then(|| format!("it fails and changes {}", difference(&right.before, &facts)))
+                .into_iter()
+                .collect()
+        }
+        After::Either => {
+            let facts = scene.facts(output);
+            let known = facts == right.before || facts == right.after;
+            (!known)
+                .then(|| format!("it fails half-way: {}", difference(&right.before, &facts)))
+                .into_iter()
+                .collect()
+        }
+        After::Anything => {
+            let facts = scene.facts(output);
+            // Whatever runs has all that its configuration asks for.
+            let known = facts["status"] != "running" || facts == right.after || facts == right.before;
+            let whole = if right.after["status"] == "running" { &right.after } else { &right.before };
+            (!known)
+                .then(|| format!("what runs lacks something: {}", difference(whole, &facts)))
+                .into_iter()
+                .collect()
+        }
+    }
+}
+
+/// Where two documents differ, in a few words.
+fn difference(expected: &Value, found: &Value) -> String {
+    fn walk(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
+        match (a, b) {
+            (Value::Object(x), Value::Object(y)) => {
+                for name in x.keys().chain(y.keys().filter(|name| !x.contains_key(*name))) {
+                    let none = &Value::Null;
+                    walk(
+                        &format!("{at}/{name}"),
+                        x.get(name).unwrap_or(none),
+                        y.get(name).unwrap_or(none),
+                        out,
+                    );
+                }
+            }
+            (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
+                for (n, (x, y)) in x.iter().zip(y).enumerate() {
+                    walk(&format!("{at}/{n}"), x, y, out);
+                }
+            }
+            _ if a != b => out.push(format!("{at}: {} instead of {}", short(b), short(a))),
+            _ => {}
+        }
+    }
+    let mut all = Vec::new();
+    walk("", expected, found, &mut all);
+    all.truncate(6);
+    all.join(", ")
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.len() > 200 { format!("{}…", text.chars().take(200).collect::<String>()) } else { text }
+}

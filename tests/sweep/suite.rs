@@ -1,0 +1,31 @@
+//! Every system call of the host side fails in its turn, or is its last: of the command and of the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+
+mod descriptors;
+mod judge;
+mod known;
+mod library;
+mod life;
+mod named;
+mod scene;
+mod subjects;
+mod sweep;
+
+fn main() -> std::process::ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == life::NAME) {
+        return life::main();
+    }
+    let ended = kit::main_in_turn(env!("CARGO_BIN_EXE_orlop"), cases);
+    sweep::name_stale();
+    ended
+}
+
+fn cases() -> Vec<kit::Case> {
+    let mut all = library::cases();
+    all.extend(descriptors::cases());
+    for subject in subjects::ALL {
+        all.push(kit::Case::new(format!("sweep::fails::{}", subject.name), |t| sweep::faults(t, subject)));
+        all.push(kit::Case::new(format!("sweep::killed::{}", subject.name), |t| sweep::kills(t, subject)));
+    }
+    all
+}

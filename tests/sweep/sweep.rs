@@ -1,0 +1,194 @@
+//! The sweep over a command's calls.
+
+use crate::judge::{self, Right};
+use crate::known::{self, KNOWN};
+use crate::named;
+use crate::scene::Scene;
+use crate::subjects::{After, Subject};
+use kit::counted::{Call, Deed};
+use kit::{Test, calls};
+use nix::errno::Errno;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+/// Every how many cases one is tried, unless `ORLOP_SWEEP` says `all` or another number.
+const STRIDE: usize = 61;
+
+/// Those of all cases that are tried.
+pub(crate) fn sampled<T>(all: &[T]) -> impl Iterator<Item = &T> {
+    let stride = match std::env::var("ORLOP_SWEEP").ok().as_deref() {
+        _ if is_full() => 1,
+        Some(text) => text.parse().unwrap_or(STRIDE),
+        None => STRIDE,
+    };
+    // Not always from the first on, which is every program's poll(2).
+    all.iter().skip(stride / 3).step_by(stride)
+}
+
+/// Whether every case is tried.
+pub(crate) fn is_full() -> bool {
+    std::env::var("ORLOP_SWEEP").is_ok_and(|text| text == "all")
+}
+
+/// A call of the recorded ones, and what it answers.
+pub(crate) struct Attempt<'c> {
+    pub(crate) call: &'c Call,
+    pub(crate) errno: Errno,
+}
+
+impl Attempt<'_> {
+    pub(crate) fn name(&self) -> String {
+        format!("{} {:?}", name(self.call), self.errno)
+    }
+}
+
+/// What a call is called in a list of what is not clean.
+pub(crate) fn name(call: &Call) -> String {
+    let path = call.path.as_deref().map(|path| format!("({path})")).unwrap_or_default();
+    match calls::name(call.which.number) {
+        "" => format!("call {}{path}#{}", call.which.number, call.which.nth),
+        name => format!("{name}{path}#{}", call.which.nth),
+    }
+}
+
+/// The calls that are tried, each with every errno that it may have; and those cases of `subject` that are always
+/// tried, see [`named`].
+pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
+    let of = |call: &Call| calls::refusals(call.which.number, call.args);
+    let all: Vec<Attempt<'_>> = calls
+        .iter()
+        .flat_map(|call| of(call).into_iter().map(move |errno| Attempt { call, errno }))
+        .collect();
+    let chosen: BTreeSet<*const Attempt<'_>> = sampled(&all).map(std::ptr::from_ref).collect();
+    let always = named::of(subject);
+    let missing: Vec<&str> =
+        always.iter().filter(|case| !all.iter().any(|a| case.is(a))).map(|c| c.call).collect();
+    assert!(missing.is_empty(), "{subject} makes no such call any more: {missing:?}");
+    let wanted =
+        |a: &Attempt<'_>| chosen.contains(&std::ptr::from_ref(a)) || always.iter().any(|case| case.is(a));
+    let keep: Vec<bool> = all.iter().map(wanted).collect();
+    all.into_iter().zip(keep).filter_map(|(attempt, keep)| keep.then_some(attempt)).collect()
+}
+
+/// What has come of the cases of one test.
+pub(crate) struct Tally {
+    title: String,
+    tried: BTreeMap<String, usize>,
+    known: usize,
+    unclean: Vec<String>,
+}
+
+/// How often each entry of the list of what is known was needed.
+static NEEDED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+
+/// Names the entries of that list which the full form has not needed.
+pub(crate) fn name_stale() {
+    let needed = NEEDED.lock().unwrap();
+    for (n, known) in KNOWN.iter().enumerate() {
+        match needed.get(&n) {
+            Some(count) => println!("known, in {count} cases: {}: {}", known.call, known.place),
+            None if is_full() && !needed.is_empty() => {
+                println!("known, and not seen: {}: {}", known.call, known.place);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Tally {
+    pub(crate) fn new(subject: &str, how: &str, calls: &[Call]) -> Self {
+        let title = format!("{subject} {how}: {} calls", calls.len());
+        Self { title, tried: BTreeMap::new(), known: 0, unclean: Vec::new() }
+    }
+
+    /// One case, with what is wrong after it.
+    pub(crate) fn count(&mut self, kind: &str, case: &str, wrong: &[String]) {
+        *self.tried.entry(kind.to_owned()).or_default() += 1;
+        if let Some(entry) = known::find(case, wrong).filter(|_| !wrong.is_empty()) {
+            self.known += 1;
+            *NEEDED.lock().unwrap().entry(entry).or_default() += 1;
+        } else if !wrong.is_empty() {
+            let text = format!("{case}: {}", wrong.join("; ").replace('\n', " | "));
+            println!("    not clean: {} {text}", self.title);
+            self.unclean.push(text);
+        }
+    }
+
+    /// Fails the test if a case was not clean.
+    pub(crate) fn conclude(self) {
+        let counts: Vec<String> = self.tried.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let unclean = self.unclean.len();
+        println!("  {}; {}; not clean: {unclean}, known: {}", self.title, counts.join(", "), self.known);
+        let all = self.unclean.join("\n");
+        assert!(self.unclean.is_empty(), "{} cases are not clean:\n{all}", self.unclean.len());
+    }
+}
+
+/// The calls of the command, and what is right.
+fn record(t: &Test, subject: &'static Subject) -> (Vec<Call>, Right) {
+    t.only_orlop("its calls are others");
+    if subject.wrap == "cgroup2" {
+        t.v2(""); // Skips if there is none.
+    }
+    let scene = Scene::new(t, subject);
+    let before = scene.facts(&t.runtime(["list"]).output());
+    assert!(scene.clear().is_empty(), "the scene of {} is not clean", subject.name);
+    let scene = Scene::new(t, subject);
+    let (output, trace) = (subject.command)(&scene).traced(Deed::List);
+    assert_eq!(output.code(), subject.codes.0, "{output}");
+    let printed = judge::printed(&scene, subject, &output);
+    if subject.ends {
+        scene.let_it_end();
+    }
+    let after = scene.facts(&output);
+    let left = scene.clear();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(trace.calls.len() > 2, "{output}: {:?}", trace.calls);
+    (trace.calls, Right { before, after, printed })
+}
+
+/// Each call fails with each errno that it may have.
+pub(crate) fn faults(t: &Test, subject: &'static Subject) {
+    let (calls, right) = record(t, subject);
+    let mut tally = Tally::new(subject.name, "fails", &calls);
+    let mut held = None;
+    for attempt in attempts(subject.name, &calls) {
+        let scene = held.take().unwrap_or_else(|| Scene::new(t, subject));
+        let done = (subject.command)(&scene).traced(Deed::Fail(attempt.call.which, attempt.errno));
+        if subject.ends {
+            scene.let_it_end();
+        }
+        let mut wrong = judge::of_fault(&scene, subject, &right, &done, attempt.errno);
+        let same = done.0.code() != subject.codes.0 || right.after == right.before;
+        if wrong.is_empty() && subject.after == After::Same && same {
+            // Nothing has changed: the next one can have it.
+            held = Some(scene);
+        } else {
+            wrong.extend(cleared(scene));
+        }
+        tally.count(&format!("{:?}", attempt.errno), &attempt.name(), &wrong);
+    }
+    let wrong = held.map(cleared).unwrap_or_default();
+    if !wrong.is_empty() {
+        tally.count("end", "after the last one", &wrong);
+    }
+    tally.conclude();
+}
+
+/// The command is killed before each of its calls.
+pub(crate) fn kills(t: &Test, subject: &'static Subject) {
+    let (calls, _) = record(t, subject);
+    let mut tally = Tally::new(subject.name, "killed", &calls);
+    for call in sampled(&calls) {
+        let scene = Scene::new(t, subject);
+        let (_, trace) = (subject.command)(&scene).traced(Deed::Kill(call.which));
+        let mut wrong = cleared(scene);
+        wrong.extend(trace.hung.then(|| "it hangs".to_owned()));
+        tally.count("SIGKILL", &name(call), &wrong);
+    }
+    tally.conclude();
+}
+
+fn cleared(scene: Scene<'_>) -> Vec<String> {
+    scene.clear().into_iter().map(|thing| format!("delete --force leaves {thing}")).collect()
+}
