@@ -225,11 +225,11 @@ impl Cgroup {
     }
 }
 
-/// The files that the owner of a delegated cgroup may have, by lines.
+/// The files that belong to the owner of a delegated cgroup, one per line.
 fn delegated() -> Result<String> {
     match sysfs::read_at(sysfs::cwd(), c"/sys/kernel/cgroup/delegate") {
         Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        // Kernels before 4.15, or no sysfs here.
+        // Kernels before 4.15, or no sysfs.
         Err(Errno::ENOENT) => Ok("cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".into()),
         Err(e) => Err(Error::sys(Phase::Cgroup, "read", e).on("/sys/kernel/cgroup/delegate")),
     }

@@ -1,5 +1,5 @@
-//! Directories of cgroup file systems, held open. A [`Dir`] exists only for a directory of the file system that it
-//! was opened for, and no symbolic link leads to it; what is below it is reached from its descriptor.
+//! Open directories of cgroup file systems. Opening a [`Dir`] verifies the file system and refuses symbolic links;
+//! everything below it is reached through its descriptor.
 
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -17,7 +17,7 @@ const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
 /// `RDTGROUP_SUPER_MAGIC` of `linux/magic.h`.
 const RESCTRL_MAGIC: FsType = FsType(0x0765_5821);
 
-/// The file systems whose directories are opened here.
+/// A file system whose directories can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileSystem {
     /// cgroup v1 or cgroup2.
@@ -28,7 +28,7 @@ pub(super) enum FileSystem {
 
 impl FileSystem {
     fn is(self, kind: FsType) -> bool {
-        // The fake hosts of unit tests are ordinary directories.
+        // Unit tests use ordinary directories as fake hosts.
         cfg!(test)
             || match self {
                 Self::Cgroup => kind == CGROUP_SUPER_MAGIC || kind == CGROUP2_SUPER_MAGIC,
@@ -52,7 +52,7 @@ pub(super) struct Dir {
     renames: bool,
 }
 
-/// A [`Dir`] that something else holds open.
+/// A borrowed [`Dir`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirRef<'a> {
     fd: BorrowedFd<'a>,
@@ -69,7 +69,7 @@ impl Dir {
         Self::open_on(FileSystem::Cgroup, path)
     }
 
-    /// [`Dir::open`]; `None` where there is no such directory.
+    /// [`Dir::open`]; `None` if the directory does not exist.
     pub(super) fn find(path: &Path) -> Result<Option<Self>> {
         match Self::open(path) {
             Ok(dir) => Ok(Some(dir)),
@@ -78,7 +78,7 @@ impl Dir {
         }
     }
 
-    /// [`Dir::open`] on a file system of one's choice.
+    /// [`Dir::open`] for a given file system.
     pub(super) fn open_on(system: FileSystem, path: &Path) -> Result<Self> {
         let fd = lookup(path, DIRECTORY).map_err(|e| failed("open", path, "", e))?;
         let kind = verify(&fd, system, path)?;
@@ -94,7 +94,7 @@ impl Dir {
     }
 }
 
-/// Opens one file of a cgroup's directory, by one path lookup.
+/// Opens a single file of a cgroup, with one path lookup.
 pub(super) fn open_file(directory: &Path, name: &str, flags: i32) -> Result<OwnedFd> {
     let path = directory.join(name);
     let fd = lookup(&path, flags).map_err(|e| failed("open", &path, "", e))?;
@@ -102,17 +102,17 @@ pub(super) fn open_file(directory: &Path, name: &str, flags: i32) -> Result<Owne
     Ok(fd)
 }
 
-/// Makes one directory, whose parent must be there, by its path.
+/// Creates one directory by path; its parent must exist.
 pub(super) fn mkdir(directory: &Path) -> Result<(), Errno> {
     sysfs::mkdirat(sysfs::cwd(), &sysfs::cstring(directory)?, 0o755)
 }
 
-/// Removes one directory, which must be empty, by its path.
+/// Removes one empty directory by path.
 pub(super) fn rmdir(directory: &Path) -> Result<(), Errno> {
     sysfs::unlinkat(sysfs::cwd(), &sysfs::cstring(directory)?, libc::AT_REMOVEDIR)
 }
 
-/// Whether there is such a directory.
+/// Whether the directory exists.
 pub(super) fn is_there(directory: &Path) -> Result<bool> {
     match nix::sys::stat::lstat(directory) {
         Ok(_) => Ok(true),
@@ -121,7 +121,7 @@ pub(super) fn is_there(directory: &Path) -> Result<bool> {
     }
 }
 
-/// Opens a path of any length, on which there must be no symbolic link.
+/// Opens a path of any length; a symbolic link anywhere in it is an error.
 fn lookup(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
     let mut rest = path.as_os_str().as_bytes();
     let mut from: Option<OwnedFd> = None;
@@ -147,15 +147,15 @@ fn verify(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
     }
     Err(Error::new(ErrorKind::System, Phase::Cgroup, system.name())
         .on(path.display().to_string())
-        .with_hint("it may have been unmounted, or hidden by another mount"))
+        .with_hint("the file system may have been unmounted, or hidden by another mount"))
 }
 
-/// Whether the error says that the cgroup is not there, or not any more.
+/// Whether the error means that the cgroup does not exist, or no longer exists.
 pub(super) fn is_gone(error: &Error) -> bool {
     error.errno().is_some_and(gone)
 }
 
-/// Whether the error says that there is a directory, and that it is on another file system.
+/// Whether the error means that the directory is on another file system.
 pub(super) fn is_elsewhere(error: &Error) -> bool {
     error.errno().is_none()
 }
@@ -170,7 +170,7 @@ pub(super) fn failed(operation: &'static str, directory: &Path, file: &str, errn
     Error::sys(Phase::Cgroup, operation, errno).on(shown(&path))
 }
 
-/// A path for a message: its ends, where it is very long.
+/// A path for a message; the middle of a very long one is left out.
 fn shown(path: &Path) -> String {
     const ENDS: usize = 200;
     let text = path.display().to_string();
@@ -183,18 +183,18 @@ fn shown(path: &Path) -> String {
     format!("{begin}[... {} bytes ...]{end}", text.len() - begin.len() - end.len())
 }
 
-/// Which directory it is, whatever its name: the inodes of kernfs are not used again.
+/// Identifies a directory whatever its name: kernfs does not reuse inode numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
     pub(super) inode: u64,
 }
 
-/// What a directory tells of itself.
+/// Metadata of a directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct About {
     pub(super) identity: Identity,
-    /// How many directories are in it, where the file system counts them as links.
+    /// The number of subdirectories, if the file system counts them as links.
     pub(super) below: Option<u64>,
 }
 
@@ -207,7 +207,7 @@ impl From<FileStat> for About {
     }
 }
 
-/// A directory in another.
+/// An entry of a directory that is itself a directory.
 #[derive(Debug)]
 pub(super) struct Child {
     pub(super) name: CString,
@@ -215,7 +215,7 @@ pub(super) struct Child {
 }
 
 impl<'a> DirRef<'a> {
-    /// A directory that was reached from a [`Dir`] of the same mount.
+    /// A directory that was reached from this one, on the same mount.
     pub(super) fn reached(self, fd: BorrowedFd<'a>, path: &'a Path) -> Self {
         Self { fd, path, renames: self.renames }
     }
@@ -228,12 +228,12 @@ impl<'a> DirRef<'a> {
         self.path
     }
 
-    /// Whether directories of this hierarchy can be renamed: below the directory that they are in, and on v1 alone.
+    /// Whether directories of this hierarchy can be renamed: only on v1, and only within their parent.
     pub(super) fn renames(self) -> bool {
         self.renames
     }
 
-    /// An error on a file in it, or on itself.
+    /// An error on one of its files, or on the directory itself if `file` is empty.
     pub(super) fn failed(self, operation: &'static str, file: &str, errno: Errno) -> Error {
         failed(operation, self.path, file, errno)
     }
@@ -242,7 +242,7 @@ impl<'a> DirRef<'a> {
         fstat(self.fd).map(About::from)
     }
 
-    /// Opens a directory in it.
+    /// Opens a subdirectory.
     pub(super) fn down(self, name: &CStr) -> Result<OwnedFd, Errno> {
         const RESOLVE: u64 = libc::RESOLVE_BENEATH
             | libc::RESOLVE_NO_SYMLINKS
@@ -251,18 +251,18 @@ impl<'a> DirRef<'a> {
         sysfs::openat2(self.fd, name, DIRECTORY, 0, RESOLVE)
     }
 
-    /// Opens the directory that it is in. A cgroup stays in its parent for as long as it exists, on v1 under
-    /// another name perhaps; that it is the expected one is for the caller to see.
+    /// Opens the parent. A cgroup keeps its parent for life (on v1 it may change its name); the caller must
+    /// check that this is the expected directory.
     pub(super) fn up(self) -> Result<OwnedFd, Errno> {
         sysfs::openat2(self.fd, c"..", DIRECTORY, 0, libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
     }
 
-    /// Removes a directory in it.
+    /// Removes a subdirectory.
     pub(super) fn rmdir(self, name: &CStr) -> Result<(), Errno> {
         sysfs::unlinkat(self.fd, name, libc::AT_REMOVEDIR)
     }
 
-    /// The directories in it.
+    /// The subdirectories.
     pub(super) fn directories(self) -> Result<Vec<Child>, Errno> {
         let mut found = Vec::new();
         self.each(|name, inode, kind| {
@@ -285,11 +285,11 @@ impl<'a> DirRef<'a> {
         Ok(found)
     }
 
-    /// The names of the files in it that are text.
+    /// The names of its files that are UTF-8.
     pub(super) fn names(self) -> Result<Vec<String>, Errno> {
         let mut found = Vec::new();
         self.each(|name, _, kind| {
-            // The kernel's own files; what others can name is a directory.
+            // Files are named by the kernel; only directories can have other names.
             if kind != Some(Type::Directory)
                 && let Ok(name) = name.to_str()
             {

@@ -8,7 +8,7 @@ use nix::fcntl::AtFlags;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A file's name, which leads nowhere else.
+/// The name of a file in the directory itself.
 fn named(file: &str) -> Result<CString, Errno> {
     if file.is_empty() || file.contains('/') || file == "." || file == ".." {
         return Err(Errno::EINVAL);
@@ -28,12 +28,12 @@ pub(super) fn parse_number(text: &str) -> Option<u64> {
     }
 }
 
-/// A container may give a cgroup below its own the name of a file which this kernel does not have.
+/// A container can create a cgroup with the name of a file that this kernel does not have.
 pub(super) fn no_file(errno: Errno) -> Errno {
     if errno == Errno::EISDIR { Errno::ENOENT } else { errno }
 }
 
-/// Whether the errno says that there is no such file, or none that could be read.
+/// Whether the errno means that the file does not exist, or cannot be read on this cgroup.
 fn absent(errno: Errno) -> bool {
     gone(errno) || errno == Errno::EOPNOTSUPP
 }
@@ -43,7 +43,7 @@ impl DirRef<'_> {
         sysfs::openat(self.fd(), &named(file)?, flags | libc::O_NOFOLLOW, 0).map_err(no_file)
     }
 
-    /// Opens a file that must be there.
+    /// Opens a file that must exist.
     pub(super) fn require(self, file: &str, flags: i32) -> Result<OwnedFd> {
         self.open(file, flags).map_err(|e| self.failed("open", file, e))
     }
@@ -52,7 +52,7 @@ impl DirRef<'_> {
         put(self.open(file, libc::O_WRONLY)?, value)
     }
 
-    /// Writes to a file that must be there.
+    /// Writes to a file that must exist.
     pub(super) fn set(self, file: &str, value: &[u8]) -> Result<()> {
         self.write(file, value).map_err(|e| self.failed("write", file, e))
     }
@@ -61,7 +61,7 @@ impl DirRef<'_> {
         sysfs::read_all(self.open(file, libc::O_RDONLY)?, 64 << 20).map_err(no_file)
     }
 
-    /// The file as text; `None` where it does not exist.
+    /// The file as text; `None` if it does not exist.
     pub(super) fn text(self, file: &str) -> Result<Option<String>> {
         match self.read(file) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -70,12 +70,12 @@ impl DirRef<'_> {
         }
     }
 
-    /// The file's number; `max` is `u64::MAX`; `None` where there is no such file or no number.
+    /// The file's number; `max` is `u64::MAX`; `None` if the file does not exist or holds no number.
     pub(super) fn number(self, file: &str) -> Result<Option<u64>> {
         Ok(self.text(file)?.and_then(|t| parse_number(t.trim())))
     }
 
-    /// Whether there is such a file.
+    /// Whether the file exists.
     pub(super) fn has(self, file: &str) -> Result<bool, Errno> {
         match nix::sys::stat::fstatat(self.fd(), named(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(stat.st_mode & libc::S_IFMT == libc::S_IFREG),

@@ -45,7 +45,7 @@ impl Cgroup {
             Err(e) => {
                 return Err(match self.thaw() {
                     Ok(()) => e,
-                    Err(again) => e.with_hint(format!("nor could it be thawed: {again}")),
+                    Err(again) => e.with_hint(format!("thawing it failed too: {again}")),
                 });
             }
         }
@@ -70,17 +70,17 @@ impl Cgroup {
         }
     }
 
-    /// On v1 lets those go on too which a cgroup below has frozen by itself: what stands still there does not
-    /// die. On v2 it does. Whether there were any.
+    /// On v1, thaws the cgroup and every cgroup below that is frozen, since frozen processes do not die there (on v2
+    /// they do). Returns whether a cgroup below was frozen.
     ///
     /// # Errors
-    /// The kernel's refusal; a cgroup that is gone is none.
+    /// The kernel's refusal; that a cgroup no longer exists is not an error.
     pub(crate) fn thaw_below(&self) -> Result<bool> {
         let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(false) };
         let Some(dir) = Dir::find(top)? else { return Ok(false) };
         let mut any = false;
         walk(dir.at(), walk::PATIENT, &mut |cgroup: DirRef<'_>| {
-            // Each after the one above, which would keep it frozen.
+            // Parents come first: a frozen parent keeps its children frozen.
             match cgroup.text("freezer.state")? {
                 Some(state) if state.trim() != "THAWED" => any |= cgroup.path() != top,
                 _ => return Ok(()),
@@ -93,7 +93,7 @@ impl Cgroup {
         Ok(any)
     }
 
-    /// On v1 stops all processes, as far as they stop within that time.
+    /// On v1, freezes the cgroup as far as possible within `patience`.
     pub(super) fn stop_for(&self, patience: Duration) -> Result<()> {
         let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(()) };
         let Some(dir) = Dir::find(top)? else { return Ok(()) };
@@ -173,7 +173,7 @@ impl<'a> Freezer<'a> {
     }
 }
 
-/// What one read(2) of a short file gives, without blanks around it; `None` where there is no such file.
+/// Reads a short file with one read(2), trimmed; `None` if it does not exist.
 fn text<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
     let fd = match open_file(directory, name, libc::O_RDONLY) {
         Ok(fd) => fd,
@@ -182,7 +182,7 @@ fn text<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option
     };
     match retry(|| nix::unistd::read(&fd, buffer)) {
         Ok(length) => Ok(Some(buffer[..length].trim_ascii())),
-        // EISDIR: a cgroup below has the name of a file that is not there.
+        // EISDIR: a child cgroup with the name of a file that this kernel does not have.
         Err(Errno::ENODEV | Errno::EOPNOTSUPP | Errno::EISDIR) => Ok(None),
         Err(e) => Err(failed("read", directory, name, e)),
     }

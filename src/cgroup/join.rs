@@ -46,7 +46,7 @@ impl Join {
         Ok(())
     }
 
-    /// Adds a directory of the cgroup2 hierarchy.
+    /// Adds a cgroup2 directory.
     pub(super) fn unified(&mut self, dir: Dir, clone_into: bool) -> Result<()> {
         if clone_into {
             self.fallback = Some(dir.at().path().to_owned());

@@ -14,17 +14,17 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How many processes are held at once: a caller has few descriptors, a container may have many processes.
+/// How many pidfds are open at once: callers have few descriptors, containers may have many processes.
 const BATCH: usize = 64;
-/// How often a signal goes after processes that move from one cgroup to another.
+/// How often the walk is repeated for processes that move between cgroups.
 const PASSES: usize = 16;
 
 impl Cgroup {
     /// Kills every process in the cgroup and below, and waits until it is empty.
     ///
     /// By `cgroup.kill` where the cgroup is in a cgroup2 hierarchy; a frozen cgroup dies too. On v1
-    /// each process is killed through a pidfd, and if that is not enough new ones are prevented (`pids.max`)
-    /// and those that are there are stopped meanwhile. Afterwards nothing should be cloned into the cgroup
+    /// each process is killed through a pidfd; if that is not enough, new processes are prevented (`pids.max`)
+    /// and the existing ones are frozen while they are killed. Afterwards nothing should be cloned into the cgroup
     /// (see [`Join`](super::Join)): remove it.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Cgroup {
                         return Ok(());
                     }
                 }
-                // Gone; not there; refused, as in a threaded subtree.
+                // The cgroup is gone, the kernel lacks the file, or the subtree is threaded.
                 Err(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP) => {}
                 Err(e) => return Err(dir.at().failed("write", "cgroup.kill", e)),
             }
@@ -60,7 +60,7 @@ impl Cgroup {
     /// The kernel's refusal; a process that has just ended is none.
     pub fn signal(&self, signal: i32) -> Result<usize> {
         let Some(directory) = self.census() else { return Ok(0) };
-        // What they start meanwhile was not there.
+        // Processes that are started meanwhile do not get the signal.
         let mut left: BTreeSet<i32> = procs::tree(directory)?.into_iter().collect();
         let mut reached = 0;
         for _ in 0..PASSES {
@@ -86,13 +86,13 @@ impl Cgroup {
                 self.stop_forks()?;
             }
             if round > 2 {
-                // Who moves about, or freezes others, stands still while all are killed.
+                // Processes that migrate or freeze each other are stopped while all are killed.
                 self.stop_for(Duration::from_millis(20))?;
             }
             let mut listed = kill_all(directory)?;
             if listed == 0 {
-                // On v1 a process joins one hierarchy after the other: one whose maker was killed meanwhile
-                // may be in some of them only.
+                // On v1 a process joins one hierarchy after the other, so a process whose creator was killed
+                // may be in only some of them.
                 for other in self.paths() {
                     listed += kill_all(other)?;
                 }
@@ -100,7 +100,7 @@ impl Cgroup {
                     return Ok(true);
                 }
             }
-            // A frozen process dies only once it is let go.
+            // A frozen process dies only after it has been thawed.
             self.thaw_below()?;
             if Instant::now() >= deadline {
                 return Ok(false);
@@ -111,7 +111,7 @@ impl Cgroup {
         Ok(false)
     }
 
-    /// For processes which fork faster than they are killed.
+    /// Prevents new processes, in case they are created faster than they are killed.
     fn stop_forks(&self) -> Result<()> {
         let Some(pids) = self.record.v1_of(Controller::Pids) else { return Ok(()) };
         let Some(dir) = Dir::find(pids)? else { return Ok(()) };
@@ -122,17 +122,17 @@ impl Cgroup {
     }
 }
 
-/// Sends SIGKILL to every process in the directory and below; how many were listed.
+/// Sends SIGKILL to every process in the cgroup and below; returns how many were listed.
 fn kill_all(directory: &Path) -> Result<usize> {
     let mut strike = Strike { signal: libc::SIGKILL, only: None, listed: 0, reached: BTreeSet::new() };
     strike.below(directory)?;
     Ok(strike.listed)
 }
 
-/// A signal on its way through a cgroup and those below.
+/// Sends a signal to the processes of a cgroup and those below.
 struct Strike<'a> {
     signal: i32,
-    /// Nobody but these.
+    /// Only these processes, if given.
     only: Option<&'a BTreeSet<i32>>,
     listed: usize,
     reached: BTreeSet<i32>,
@@ -146,8 +146,8 @@ impl Strike<'_> {
         }
     }
 
-    /// Sends the signal to those who are in this cgroup still (or again) after their pidfd was opened, so that no
-    /// process elsewhere is ever hit.
+    /// Sends the signal to those processes that are still in this cgroup now that their pidfds are open: if a pid
+    /// was reused outside of the cgroup, its new owner is not signalled.
     fn send(&mut self, cgroup: DirRef<'_>, held: &[(i32, OwnedFd)]) -> Result<()> {
         let now = procs::members(cgroup)?;
         for (pid, fd) in held.iter().filter(|(pid, _)| now.binary_search(pid).is_ok()) {
@@ -172,15 +172,15 @@ impl Visit for Strike<'_> {
     }
 }
 
-/// Opens a pidfd of each process, and gives them to `send`: as many at once as the caller has descriptors for, but
-/// for two that `send` may need itself.
+/// Opens pidfds for the processes and passes them to `send` in batches, as large as the caller's descriptor limit
+/// allows; two descriptors are kept free for `send`.
 pub(crate) fn in_batches(
     pids: Vec<i32>,
     mut send: impl FnMut(&[(i32, OwnedFd)]) -> Result<()>,
 ) -> Result<()> {
     let open = |pid: i32| match pidfd_open(pid) {
         Ok(fd) => Ok(Some(fd)),
-        // It has gone; zero stands for a process outside of this pid namespace.
+        // It has ended; or it is outside of this pid namespace, and listed as 0.
         Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
         Err(e) => Err(Error::sys(Phase::Cgroup, "pidfd_open", e).on(pid.to_string())),
     };
@@ -206,7 +206,7 @@ pub(crate) fn in_batches(
 }
 
 fn left_over(directory: &Path, timeout: Duration) -> Error {
-    // The sentence is true without the names.
+    // Without the list the message is still correct.
     let pids = procs::tree(directory).unwrap_or_default();
     Error::new(ErrorKind::TimedOut, Phase::Cgroup, "kill cgroup")
         .on(directory.display().to_string())

@@ -59,15 +59,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, two calls a hierarchy where
-    /// they are at the usual places, else one reading of its `mountinfo`. `None` where no cgroup file system is
-    /// mounted, and that alone.
+    /// Looks at the calling thread's mounts: one statfs(2) on a pure v2 host, two system calls per hierarchy if
+    /// they are mounted at the usual places, otherwise by reading its `mountinfo`. `None` means that no cgroup file
+    /// system is mounted, and nothing else.
     ///
     /// # Errors
-    /// That it cannot be found out: no descriptor is left, or no memory, or there is no `/proc`.
+    /// If this cannot be determined, for example because descriptors or memory have run out, or `/proc` is missing.
     pub fn detect() -> Result<Option<Self>> {
         let usual = Path::new("/sys/fs/cgroup");
-        // Whatever error there is: a closer look tells.
+        // On any error, mountinfo decides.
         if statfs(usual).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC) {
             let unified = Hierarchy {
                 mount: usual.to_owned(),
@@ -83,7 +83,7 @@ impl Layout {
         }
         let own = Path::new("/proc/thread-self");
         let listed = match read(&own.join("cgroup")) {
-            // A kernel without cgroups, or no /proc, as mountinfo will tell.
+            // A kernel without cgroups, or no /proc; mountinfo decides.
             Err(e) if e.errno() == Some(Errno::ENOENT) => None,
             other => usual::hierarchies(&other?),
         };
@@ -93,10 +93,10 @@ impl Layout {
         }
     }
 
-    /// [`Layout::detect`] for what is impossible without cgroups.
+    /// [`Layout::detect`] for operations that need cgroups.
     ///
     /// # Errors
-    /// As [`Layout::detect`]; [`ErrorKind::Unsupported`] where no cgroup file system is mounted.
+    /// As [`Layout::detect`]; [`ErrorKind::Unsupported`] if no cgroup file system is mounted.
     pub fn require() -> Result<Self> {
         Self::detect()?.ok_or_else(none_is_mounted)
     }
@@ -203,7 +203,7 @@ impl Layout {
     /// The cgroup that a `/proc/PID/cgroup` names, in every hierarchy that shows it.
     ///
     /// # Errors
-    /// `ENAMETOOLONG` where the path is longer than the kernel tells.
+    /// `ENAMETOOLONG` if the kernel has truncated the path.
     pub(super) fn located(&self, cgroup_file: &[u8]) -> Result<Record> {
         let mine = memberships(cgroup_file);
         if let Some((label, path)) = mine.iter().find(|(_, path)| path.as_os_str().len() >= LONGEST) {
@@ -243,10 +243,10 @@ fn none_is_mounted() -> Error {
         .with_hint("mount cgroup2 at /sys/fs/cgroup")
 }
 
-/// The kernel cuts off the rest of a path that has this length in `/proc/PID/cgroup`.
+/// A path of this length in `/proc/PID/cgroup` has been truncated by the kernel.
 const LONGEST: usize = libc::PATH_MAX as usize - 1;
 
-/// `(label, path)` of each line of a `/proc/PID/cgroup`; the path may have any bytes but a newline.
+/// `(label, path)` of each line of a `/proc/PID/cgroup`; a path has arbitrary bytes except newlines.
 pub(super) fn memberships(text: &[u8]) -> Vec<(String, PathBuf)> {
     text.split(|b| *b == b'\n')
         .filter_map(|line| {
@@ -333,7 +333,7 @@ fn better(candidate: &Hierarchy, known: &Hierarchy) -> bool {
     rank(candidate) < rank(known)
 }
 
-/// A whole file: below `/proc` one of procfs, whatever else may be mounted there.
+/// Reads a whole file; one below `/proc` must be on a procfs.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |operation| move |e| Error::sys(Phase::Cgroup, operation, e).on(path.display().to_string());
     let name = sysfs::cstring(path).map_err(failed("open"))?;

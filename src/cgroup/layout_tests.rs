@@ -102,7 +102,7 @@ fn no_cgroups_at_all() {
     std::fs::write(dir.path().join("mountinfo"), "1 0 0:1 / / rw - ext4 x rw\n").unwrap();
     assert_eq!(Layout::detect_in(dir.path(), Path::new("/")).unwrap(), None);
     assert_eq!(none_is_mounted().kind(), ErrorKind::Unsupported);
-    // That it cannot be known is something else.
+    // A failure to find out is an error.
     std::fs::remove_file(dir.path().join("mountinfo")).unwrap();
     let e = Layout::detect_in(dir.path(), Path::new("/")).unwrap_err();
     assert_eq!((e.kind(), e.errno()), (ErrorKind::System, Some(Errno::ENOENT)));
@@ -117,7 +117,7 @@ fn names_are_bytes() {
     let found = layout.located(b"0::/a\xff/b:c\n").unwrap();
     let expected = Path::new("/sys/fs/cgroup").join(OsStr::from_bytes(b"a\xff/b:c"));
     assert_eq!(found.unified, Some(expected));
-    // Another cgroup, outside of what this one sees; and one whose name the kernel has cut off.
+    // A cgroup outside of the cgroup namespace; and a truncated path.
     assert_eq!(layout.located(b"0::/../other\n").unwrap().unified, None);
     let long = [b"0::/", "x/".repeat(3000).as_bytes()].concat();
     assert_eq!(layout.located(&long[..4 + LONGEST]).unwrap_err().errno(), Some(Errno::ENAMETOOLONG));

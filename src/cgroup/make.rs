@@ -74,7 +74,7 @@ impl Maker<'_> {
         Ok(done)
     }
 
-    /// Removes what was made, the last first. The error stays the first one.
+    /// Removes what was created, in reverse order. Returns the original error.
     fn undo(&mut self, error: Error) -> Error {
         let mut left = Vec::new();
         for directory in self.made.drain(..).rev() {
@@ -187,7 +187,7 @@ impl Maker<'_> {
     fn directory(&mut self, directory: &Path) -> Result<bool> {
         let mut missing = vec![directory];
         let mut new = false;
-        // Where somebody else removes them meanwhile that has an end.
+        // A bound in case another process keeps removing them.
         let mut tries = 2 * directory.components().count();
         while let Some(&next) = missing.last() {
             match mkdir(next) {
@@ -288,7 +288,7 @@ fn inherit(directory: &Path, name: &str, look: bool) -> Result<()> {
                     break;
                 }
                 Ok(_) => {}
-                Err(Errno::ENOENT) => break, // A hierarchy without the controller has the mount point above.
+                Err(Errno::ENOENT) => break, // The parent of the hierarchy's mount point.
                 Err(e) => return Err(dir.at().failed("read", name, e)),
             }
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// One mount. Paths are bytes, and escaped: [`unescape`].
+/// One mount. Paths are bytes, still escaped; see [`unescape`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
     id: u32,
@@ -21,7 +21,7 @@ impl<'a> Entry<'a> {
         let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
         let (id, parent) = (number(words.next()?)?, number(words.next()?)?);
         let (root, mount) = (words.nth(1)?, words.next()?);
-        // Between the mount's options and a dash there are fields of any number.
+        // A variable number of optional fields, then a dash.
         words.find(|word| *word == b"-")?;
         let kind = words.next()?;
         Some(Self { id, parent, root, mount, kind, super_options: words.nth(1)? })
@@ -88,7 +88,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    /// Any user may have a mount point of any name.
+    /// A mount point elsewhere on the host may have any name.
     #[test]
     fn a_name_that_is_not_utf8_hides_nothing() {
         let text = b"31 23 0:28 / /mnt/\xff\xfe rw - tmpfs \xfe rw\n\

@@ -19,8 +19,8 @@ pub struct OomWatch {
 
 #[derive(Debug)]
 enum Source {
-    /// The kernel counts into it, once more when the directory is removed: `memory.oom_control` has nothing
-    /// to be read then.
+    /// The kernel adds to the counter on every OOM, and once when the cgroup is removed; `memory.oom_control` can no
+    /// longer be read then.
     V1 { counter: EventFd, control: OwnedFd, path: PathBuf },
     /// An open `memory.events`, and how many had been killed when it was last read.
     V2 { events: OwnedFd, path: PathBuf, killed: u64 },
@@ -122,7 +122,7 @@ fn watch_v2(cgroup: DirRef<'_>) -> Result<Option<Source>> {
     };
     // Reading is also what tells the kernel which change the descriptor has seen.
     let killed = match kills(&events, &path) {
-        // A cgroup below has the name of the file that is not there.
+        // A child cgroup with the name of the file, which this kernel does not have.
         Err(e) if e.errno() == Some(Errno::EISDIR) => return Ok(None),
         other => other?.unwrap_or(0),
     };

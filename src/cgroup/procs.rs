@@ -23,7 +23,7 @@ pub(super) fn tree(directory: &Path) -> Result<Vec<i32>> {
     Ok(pids)
 }
 
-/// The processes in one cgroup alone, sorted; none where it is gone.
+/// The processes of this cgroup alone, sorted; none if it no longer exists.
 pub(super) fn members(cgroup: DirRef<'_>) -> Result<Vec<i32>> {
     let list = match cgroup.read("cgroup.procs") {
         // A threaded cgroup lists its processes at its domain's root, its threads itself.
@@ -43,7 +43,7 @@ pub(super) fn members(cgroup: DirRef<'_>) -> Result<Vec<i32>> {
     }
 }
 
-/// Looks for the cgroup of a process.
+/// Searches for the cgroup of a process.
 struct Search {
     pid: i32,
     found: Option<PathBuf>,
@@ -71,9 +71,9 @@ impl Cgroup {
         self.census().map_or_else(|| Ok(Vec::new()), tree)
     }
 
-    /// The cgroup of the cgroup2 hierarchy that a process is in, if it lies below this one.
+    /// The cgroup2 cgroup of a process, if it is below this one.
     ///
-    /// It is looked for: `/proc/PID/cgroup` cuts off what is longer than a path can be.
+    /// This searches the tree, because `/proc/PID/cgroup` truncates paths that are longer than PATH_MAX.
     ///
     /// # Errors
     /// That a list cannot be read.

@@ -83,7 +83,7 @@ fn is_busy(errno: Errno) -> bool {
     matches!(errno, Errno::EBUSY | Errno::ENOTEMPTY)
 }
 
-/// Removes what is below a cgroup, the lowest first. What has processes stays.
+/// Removes the cgroups below a cgroup, children first. Those with processes stay.
 struct Removal;
 
 impl Removal {
@@ -112,7 +112,7 @@ impl Visit for Removal {
 }
 
 fn busy(directory: &Path, errno: Errno) -> Error {
-    // The errno is true without the names.
+    // Without the list the error is still correct.
     let pids = procs::tree(directory).unwrap_or_default();
     let error = Error::sys(Phase::Cgroup, "rmdir", errno).on(directory.display().to_string());
     if pids.is_empty() { error } else { error.with_detail(format!("processes left: {}", names(&pids))) }

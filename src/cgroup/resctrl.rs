@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 const SCHEMATA: &str = "schemata";
 const TASKS: &str = "tasks";
 
-/// Where the resctrl file system is mounted; `None` where it is not, or its kernel has none.
+/// Where the resctrl file system is mounted; `None` if it is not mounted or not supported.
 ///
 /// # Errors
-/// That it cannot be found out.
+/// If this cannot be determined.
 pub fn mount_point() -> Result<Option<PathBuf>> {
     // The directory is there in every kernel that has the file system, wherever that is mounted.
     if is_there(Path::new("/sys/fs/resctrl"))? {
@@ -62,7 +62,7 @@ impl Group {
     /// Notes what is there already, and so is not the container's own.
     ///
     /// # Errors
-    /// EEXIST where somebody has a monitoring group of that name; that it cannot be looked at.
+    /// EEXIST if a monitoring group of that name exists; if this cannot be determined.
     pub fn look(&mut self) -> Result<()> {
         self.own = self.own && !is_there(&self.directory)?;
         match self.monitor.as_deref() {
@@ -75,8 +75,8 @@ impl Group {
     ///
     /// # Errors
     /// A named class which is not there and has no schemata to be made with; one which is there with others;
-    /// what the kernel says of a schema. What was made is removed then, and what somebody else has made meanwhile
-    /// is not the container's own any more.
+    /// what the kernel says of a schema. On an error, what was created is removed; groups that another process has
+    /// created meanwhile are kept, and no longer count as the container's own.
     pub fn make(&mut self, config: &IntelRdt) -> Result<()> {
         let mut made = Vec::new();
         self.fill(config, &mut made).map_err(|e| {
@@ -154,7 +154,7 @@ impl Group {
         })
     }
 
-    /// What the kernel says of the last command, in words: for a message that is true without them.
+    /// The kernel's message about the last command, if it can be read; only used to explain an error.
     fn status(&self) -> Option<String> {
         let info = |directory: &Path| open(&directory.join("info")).ok()?.at().read("last_cmd_status").ok();
         let text = info(&self.directory).or_else(|| info(self.directory.parent()?))?;
@@ -304,9 +304,9 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
     }
 
-    /// Between the look and the making.
+    /// A group that is created between `look` and `make`.
     #[test]
-    fn what_somebody_else_makes_meanwhile_stays() {
+    fn a_group_of_another_process_is_kept() {
         let root = tree("meanwhile");
         let wanted = IntelRdt { enable_monitoring: true, ..config(None, None, &[]) };
         let mut group = Group::plan(&root, &wanted, "box");

@@ -23,7 +23,7 @@ impl Superblock {
     /// As it is now; nothing where the caller sees no cgroup2.
     ///
     /// # Errors
-    /// That the caller's mounts cannot be read.
+    /// If the caller's mounts cannot be read.
     pub(crate) fn remember() -> Result<Self> {
         let text = layout::read(Path::new("/proc/thread-self/mountinfo"))?;
         Ok(Self::find(&text).unwrap_or_default())

@@ -62,7 +62,7 @@ impl Cgroup {
     /// Whether the kernel limits the cgroup's swap.
     ///
     /// # Errors
-    /// That the cgroup cannot be looked at.
+    /// If the cgroup cannot be read.
     pub(crate) fn counts_swap(&self) -> Result<bool> {
         let (directory, name) = match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref())
         {
@@ -74,7 +74,7 @@ impl Cgroup {
         dir.at().has(name).map_err(|e| dir.at().failed("stat", name, e))
     }
 
-    /// The directories in which there is something to write.
+    /// Opens the directories that have something to write.
     fn touched(&self, settings: &Settings) -> Result<Touched> {
         let mut v1 = Vec::new();
         for place in &self.record.v1 {

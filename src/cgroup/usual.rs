@@ -11,8 +11,8 @@ use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
 use std::path::{Path, PathBuf};
 
 /// The v1 hierarchies and the cgroup2 one, if every v1 hierarchy is mounted, whole, at its usual
-/// place; `memberships` is the caller's `/proc/PID/cgroup`. Whatever else there is needs a closer look, and
-/// so does what cannot be looked at.
+/// place. `cgroup_file` is the caller's `/proc/PID/cgroup`. `None` means that `mountinfo` has to be read,
+/// also on errors.
 pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<Hierarchy>)> {
     let (mut v1, mut unified) = (Vec::new(), None);
     for (label, path) in memberships(cgroup_file) {
@@ -40,12 +40,12 @@ pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<
 }
 
 /// The mount point of a hierarchy of this type which shows its root, so that the caller's own cgroup
-/// is found below it (a mount made for a container shows only a part). ENOENT is the answer where nothing
-/// of this name is there.
+/// is found below it (a mount made for a container shows only a part). ENOENT means that the
+/// path does not exist.
 fn at(name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
     let mount = Path::new("/sys/fs/cgroup").join(name);
     let is_directory = |path: &Path| lstat(path).map(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
-    // A symbolic link to the mount is not where it is mounted.
+    // A symbolic link is not the mount point itself.
     if !is_directory(&mount)? || statfs(&mount)?.filesystem_type() != magic {
         return Err(Errno::ENODEV);
     }

@@ -1,16 +1,16 @@
-//! The cgroups below one, however many there are and however deep they lie.
+//! A walk over the cgroups below a cgroup, of any number and depth.
 //!
-//! A container that may write to its cgroup decides what is below it: names of any bytes, paths longer than a path
-//! can be, and on v1 other names from one moment to the next. So the walk goes from descriptor to descriptor, holds
-//! two of them whatever the depth, and keeps its place on the heap.
+//! A container that can write to its cgroup chooses what is below it: names of arbitrary bytes, paths longer than
+//! PATH_MAX, and on v1 it can rename cgroups during the walk. The walk therefore goes from descriptor to descriptor,
+//! holds two of them whatever the depth, and keeps its position on the heap.
 //!
-//! **Up again.** It goes up by `..`, and looks whether that is the directory from which it came down. Elsewhere `..`
-//! leads where the owner of the tree wants. Here it cannot: a cgroup has one parent for as long as it exists (v2 has
-//! no rename(2), v1 refuses one to another directory), nobody mounts anything below it in the caller's mount
-//! namespace without the caller's own rights, and a way up that does lead elsewhere ends the walk with ESTALE.
+//! **Going up** uses `..`, and compares the identity of the directory with the one from which the walk came down.
+//! In general `..` leads wherever the owner of a tree wants, but not here: a cgroup keeps its parent for life (v2 has
+//! no rename(2); v1 rejects a rename into another directory), and mounting below it in the caller's mount namespace
+//! requires the caller's own privileges. If `..` nevertheless leads elsewhere, the walk fails with ESTALE.
 //!
-//! **Other names.** A directory whose name has changed since the list was read is looked for again by its inode's
-//! number until it is found, or found to be gone. That ends: after [`ROUNDS`] vain rounds, with an error.
+//! **Renames.** If a name from the list no longer exists, the list is read again and the directory is looked up by
+//! its inode number, until it is found or known to be removed. After [`ROUNDS`] attempts the walk fails.
 
 use super::dir::{Child, DirRef, Identity, gone};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -22,51 +22,51 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The longest that a walk may take: a tree that grows faster than it is walked has no end.
+/// Time limit of a walk: a tree that grows faster than it is walked has no end.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
-/// The longest that a walk may take which ends a container, however much it has made.
+/// Time limit of a walk that ends a container, which may have created a great many cgroups.
 pub(super) const PATIENT: Duration = Duration::from_secs(600);
-/// How often the list of a directory is read again because of a name that has changed.
+/// How often the list of one directory is read again because of renames.
 const ROUNDS: u32 = 2000;
-/// How often that is done because it was shorter than the directory. One that is just being made is counted and not
-/// listed, so that this may go on for ever without any harm.
+/// How often it is read again because it was shorter than the directory's link count. A cgroup that is being created
+/// is counted before it is listed, so a busy directory may always look short.
 const SHORTS: u32 = 8;
 
-/// What became of a cgroup that a list has named.
+/// The outcome for one cgroup from a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It is there, and the walk goes through it.
+    /// It exists and is to be visited.
     There,
-    /// It needs no more.
+    /// Nothing more is to be done.
     Done,
-    /// There is none of this name any more.
+    /// The name no longer exists.
     Gone,
 }
 
-/// What is done on a walk.
+/// The actions of a walk.
 pub(super) trait Visit {
-    /// Before a cgroup in `parent` is entered.
+    /// Called before a child of `parent` is entered.
     fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
         Ok(Found::There)
     }
 
-    /// In a cgroup. It may be gone already.
+    /// Called in each cgroup, which may have been removed meanwhile.
     fn at(&mut self, cgroup: DirRef<'_>) -> Result<()>;
 
-    /// After all below a cgroup in `parent` has been visited.
+    /// Called after everything below a child of `parent` has been visited.
     fn after(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
         Ok(Found::Done)
     }
 }
 
-/// A visit that does one thing in each cgroup.
+/// A closure is called in each cgroup.
 impl<F: FnMut(DirRef<'_>) -> Result<()>> Visit for F {
     fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
         self(cgroup)
     }
 }
 
-/// Visits a cgroup and all below it: each after its parent, whose [`Visit::after`] comes after its own.
+/// Visits a cgroup and everything below it, parents first; [`Visit::after`] is called for children first.
 pub(super) fn walk(root: DirRef<'_>, limit: Duration, visit: &mut dyn Visit) -> Result<()> {
     let begun = Instant::now();
     let mut walk = Walk { root, here: None, path: root.path().to_owned(), levels: Vec::new() };
@@ -74,27 +74,27 @@ pub(super) fn walk(root: DirRef<'_>, limit: Duration, visit: &mut dyn Visit) -> 
     walk.enter(None)?;
     while !walk.levels.is_empty() {
         if begun.elapsed() > limit {
-            return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk through the cgroups below")
+            return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk the cgroups below")
                 .on(root.path().display().to_string())
-                .with_detail(format!("there was no end of them within {} s", limit.as_secs())));
+                .with_detail(format!("not finished after {} s", limit.as_secs())));
         }
         walk.step(visit)?;
     }
     Ok(())
 }
 
-/// A directory on the way from the root to where the walk is.
+/// A directory between the root and the current one.
 struct Level {
     identity: Identity,
-    /// Its name in the one above; the root has none.
+    /// Its name in its parent; `None` for the root.
     name: Option<CString>,
-    /// What is left to visit.
+    /// Children that are still to be visited.
     children: Vec<Child>,
-    /// The inodes of what has been visited.
+    /// Inode numbers of visited children.
     seen: BTreeSet<u64>,
-    /// The inodes of what was not there any more under the name that the list had.
+    /// Inode numbers of children that no longer had the listed name.
     lost: BTreeSet<u64>,
-    /// The list had fewer entries than the directory.
+    /// The list had fewer entries than the link count says.
     short: bool,
     shorts: u32,
     rounds: u32,
@@ -102,7 +102,7 @@ struct Level {
 
 struct Walk<'r> {
     root: DirRef<'r>,
-    /// The directory where the walk is, if that is not the root.
+    /// The current directory, unless it is the root.
     here: Option<OwnedFd>,
     path: PathBuf,
     levels: Vec<Level>,
@@ -116,7 +116,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Begins with the directory where the walk has arrived.
+    /// Starts on the current directory.
     fn enter(&mut self, name: Option<CString>) -> Result<()> {
         let here = self.here();
         let about = here.about().map_err(|e| here.failed("fstat", "", e))?;
@@ -130,7 +130,7 @@ impl Walk<'_> {
             shorts: 0,
             rounds: 0,
         };
-        // The links of a directory tell whether there is any other in it.
+        // The link count tells whether there are subdirectories.
         if about.below != Some(0) {
             level.list(here, about.below)?;
         }
@@ -138,7 +138,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// One child, or the end of a directory.
+    /// Visits the next child, or leaves the directory.
     fn step(&mut self, visit: &mut dyn Visit) -> Result<()> {
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         let Some(child) = level.children.pop() else {
@@ -175,7 +175,7 @@ impl Walk<'_> {
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         let inode = found.map(|about| about.identity.inode);
         if inode != Some(child.inode) {
-            // Under this name there is another by now, or none.
+            // The name now belongs to another cgroup, or to none.
             level.lost.insert(child.inode);
         }
         match inode {
@@ -188,7 +188,7 @@ impl Walk<'_> {
         self.enter(Some(child.name.clone()))
     }
 
-    /// Goes up from a directory that has had its turn.
+    /// Returns to the parent of a finished directory.
     fn leave(&mut self, visit: &mut dyn Visit) -> Result<()> {
         let Some(Level { identity, name: Some(name), .. }) = self.levels.pop() else { return Ok(()) };
         let Some(parent) = self.levels.last() else { return Ok(()) };
@@ -220,17 +220,17 @@ impl Level {
             Err(e) if gone(e) => return Ok(()),
             Err(e) => return Err(here.failed("read", "", e)),
         }
-        // A rename while the list is read may take a name from the part that is to come to the part that was.
+        // A rename during the reading can move a name from the unread part of the list to the read part.
         let unique: BTreeSet<u64> = self.children.iter().map(|child| child.inode).collect();
         self.short = here.renames() && below.is_some_and(|below| (unique.len() as u64) < below);
         Ok(())
     }
 
-    /// Whether there is more to visit, under names that the last list did not have.
+    /// Reads the list again if children were missed; whether there are more to visit.
     fn again(&mut self, here: DirRef<'_>) -> Result<bool> {
         let lost = std::mem::take(&mut self.lost);
         let short = self.short && self.shorts < SHORTS;
-        // Where there is no rename(2), what is not there any more has been removed.
+        // Without rename(2), a missing child has been removed.
         if !here.renames() || (lost.is_empty() && !short) {
             return Ok(false);
         }
@@ -240,9 +240,9 @@ impl Level {
         self.shorts += u32::from(short);
         self.rounds += u32::from(renamed);
         if self.rounds > ROUNDS {
-            return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk through the cgroups below")
+            return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk the cgroups below")
                 .on(here.path().display().to_string())
-                .with_detail("they are renamed all the time"));
+                .with_detail("they are being renamed continuously"));
         }
         if !(renamed || short) {
             self.children.clear();
@@ -262,7 +262,7 @@ mod tests {
     use crate::cgroup::testing::TempDir;
     use std::fs;
 
-    /// The names of the directories, in the order of the visit.
+    /// Records the order of the calls.
     #[derive(Default)]
     struct Names {
         at: Vec<String>,
@@ -295,21 +295,21 @@ mod tests {
     }
 
     #[test]
-    fn each_comes_once_after_its_parent_and_before_its_end() {
+    fn every_directory_is_visited_once_in_order() {
         let (_dir, top) = tree("walk", &[b"a/b/c", b"a/\xff\xfe", b"left-out/not", b"d"]);
         let mut names = Names::default();
         walk(top.at(), LIMIT, &mut names).unwrap();
         let place = |name: &str| names.at.iter().position(|n| n == name).unwrap();
         assert_eq!(names.at.len(), 6);
         assert!(place("a") < place("b") && place("b") < place("c") && place("a") < place("\u{fffd}\u{fffd}"));
-        assert_eq!(names.after.len(), 5, "the top has no end");
+        assert_eq!(names.after.len(), 5, "the root is not left");
         let end = |name: &str| names.after.iter().position(|n| n == name).unwrap();
         assert!(end("c") < end("b") && end("b") < end("a"));
     }
 
-    /// Visits, and renames what the list has named as soon as the first is visited.
+    /// Everything in the list is renamed as soon as the first child is visited.
     #[test]
-    fn what_has_another_name_by_now_is_visited() {
+    fn renamed_directories_are_visited() {
         let (dir, top) = tree("renamed", &[b"a/below", b"b/below", b"c/below"]);
         let mut visited = BTreeSet::new();
         let mut renamed = false;
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_up_that_leads_elsewhere_ends_the_walk() {
+    fn a_parent_that_is_not_the_expected_one_is_an_error() {
         let (dir, top) = tree("elsewhere", &[b"a/b/c", b"z"]);
         let e = walk(top.at(), LIMIT, &mut |cgroup: DirRef<'_>| {
             if cgroup.path().ends_with("a/b/c") {
@@ -342,13 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_meanwhile_is_left_out() {
+    fn removed_directories_are_skipped() {
         let (dir, top) = tree("removed", &[b"a/b/c", b"d/e", b"f"]);
         let mut count = 0;
         walk(top.at(), LIMIT, &mut |cgroup: DirRef<'_>| {
             count += 1;
             if cgroup.path() != dir.path() {
-                // Others, and the one where the walk is.
+                // Other directories, and the current one.
                 let _ = (fs::remove_dir(dir.path().join("d/e")), fs::remove_dir_all(dir.path().join("a")));
             }
             Ok(())
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_without_an_end_ends_the_walk() {
+    fn an_endless_tree_is_an_error() {
         let (_dir, top) = tree("endless", &[b"0"]);
         let e = walk(top.at(), Duration::from_millis(30), &mut |cgroup: DirRef<'_>| {
             let name = CString::new("0").unwrap();

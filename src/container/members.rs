@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a signal may take to reach every process of a cgroup whose processes fork meanwhile.
 const AT_ONCE: Duration = Duration::from_millis(300);
-/// How often a container that freezes itself is thawed.
+/// How often a container that freezes itself is thawed and killed again.
 const TRIES: usize = 100;
 /// How long a cgroup in which nobody was left is waited for before it is looked at again.
 const REJOIN: Duration = Duration::from_millis(100);
@@ -106,7 +106,7 @@ pub(super) fn namespaces(record: &Record, mut flags: u64) -> Result<u64> {
     let differs = |kind: &str| -> Result<bool> {
         let inode = |path: String| match nix::sys::stat::stat(path.as_str()) {
             Ok(namespace) => Ok(Some(namespace.st_ino)),
-            Err(Errno::ENOENT) => Ok(None), // A kernel without them.
+            Err(Errno::ENOENT) => Ok(None), // Not supported by this kernel.
             Err(e) => Err(Error::sys(Phase::Namespace, "stat", e).on(path)),
         };
         let ours = inode(format!("/proc/self/ns/{kind}"))?;
@@ -140,7 +140,7 @@ fn is_dying(pid: i32) -> Result<bool> {
     let path = format!("/proc/{pid}/status");
     match sys::fs::cstring(&path).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)) {
         Ok(text) => Ok(has_kill_pending(&String::from_utf8_lossy(&text))),
-        // It is dead.
+        // It has ended.
         Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
         Err(e) => Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
     }
@@ -173,7 +173,7 @@ pub(super) fn signal(record: &Record, signal: Signal) -> Result<bool> {
             }
         }
         Some(cgroup) => Ok(cgroup.signal(signal.number())? > 0),
-        // Init is for the caller to signal.
+        // The caller signals init itself.
         None if record.own_pid_namespace && record.presence()?.alive().is_some() => {
             population::signal(record.init.pid, signal)
         }
@@ -213,7 +213,7 @@ pub(super) fn may_be_frozen(record: &Record, letter: u8) -> bool {
     !(matches!(letter, b'R' | b'S') && by_v1() && tells())
 }
 
-/// Whether the container stands still. Who cannot be frozen does not.
+/// Whether the container is frozen. A container without a freezer is not.
 pub(super) fn is_frozen(record: &Record) -> Result<bool> {
     if record.cgroup.is_empty() {
         return Ok(false);
@@ -238,8 +238,8 @@ fn is_freezing(record: &Record) -> Result<bool> {
 
 /// Lets what was killed while it was frozen die.
 ///
-/// On cgroup v1 a container that may write to its cgroup can freeze a part of itself, and again as soon as it has
-/// been thawed. Who does that is killed first: the whole container is to die anyway.
+/// On cgroup v1 a container that can write to its cgroup can freeze a child cgroup, and freeze it again as soon as it
+/// is thawed. All processes are killed then, as the whole container is to die anyway.
 pub(super) fn thaw(record: &Record) -> Result<()> {
     let Some(cgroup) = cgroup(record) else { return Ok(()) };
     if record.cgroup.v1_of(Controller::Freezer).is_none() && is_frozen(record)? {

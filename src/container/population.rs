@@ -12,18 +12,19 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
-/// The processes of `init`'s pid namespace and those below it, sorted. Those which the caller may not
-/// look at are left out: they are not his.
+/// The processes of `init`'s pid namespace and those below it, sorted. Processes that the caller has no permission
+/// to inspect are left out.
 ///
 /// # Errors
-/// That somebody cannot be looked at for another reason than that.
+/// If a process cannot be inspected for another reason, or `init` itself cannot.
 pub(super) fn of_namespace(init: i32) -> Result<Vec<i32>> {
     let proc = Proc::open()?;
     let Some(ours) = proc.of_init(init)? else { return Ok(Vec::new()) };
     proc.members(ours)
 }
 
-/// Sends a signal to all processes of `init`'s pid namespace and those below it but to `init`; whether there were any.
+/// Sends a signal to all processes of `init`'s pid namespace and those below it, except `init`; returns whether there
+/// were any.
 ///
 /// # Errors
 /// As [`of_namespace`], and the kernel's refusal.
@@ -34,7 +35,7 @@ pub(super) fn signal(init: i32, signal: Signal) -> Result<bool> {
     pids.retain(|pid| *pid != init);
     let any = !pids.is_empty();
     in_batches(pids, |held| {
-        // A pid counts only if it is there still (or again) after its pidfd was opened.
+        // Only processes that are still members now that their pidfds are open: a pid may have been reused.
         let mut now: Option<Vec<i32>> = None;
         for (pid, fd) in held {
             if proc.namespace(*pid)? != Some(ours) {
@@ -83,12 +84,12 @@ impl Proc {
         }
     }
 
-    /// The pid namespace of a container's first process; `None` once it has gone.
+    /// The pid namespace of a container's init process; `None` if it has ended.
     fn of_init(&self, pid: i32) -> Result<Option<Namespace>> {
         self.look(pid).map_err(|e| not_seen("stat", pid, "ns/pid", e))
     }
 
-    /// A process's pid namespace; `None` once it has gone, or where it is not to be seen.
+    /// The pid namespace of a process; `None` if it has ended, or the caller has no permission to see it.
     fn namespace(&self, pid: i32) -> Result<Option<Namespace>> {
         match self.look(pid) {
             Err(Errno::EACCES | Errno::EPERM) => Ok(None),

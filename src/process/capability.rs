@@ -21,7 +21,7 @@ pub fn number(name: &str) -> Option<u32> {
 /// go up to here.
 ///
 /// # Errors
-/// That the kernel does not tell, as under a filter of system calls.
+/// If prctl(2) fails, for example because of a seccomp filter.
 pub fn last_cap() -> Result<u32> {
     let knows =
         |number| process::knows_capability(number).map_err(|e| Error::sys(Phase::Process, "prctl", e));
@@ -38,7 +38,7 @@ pub fn last_cap() -> Result<u32> {
 /// The calling thread's effective capabilities, in the user namespace it is in.
 ///
 /// # Errors
-/// That they cannot be read.
+/// If they cannot be read.
 pub fn effective() -> Result<CapSet> {
     let failed = |e| Error::sys(Phase::Process, "read", e).on("/proc/thread-self/status");
     let status = fs::read_at(fs::cwd(), c"/proc/thread-self/status").map_err(failed)?;

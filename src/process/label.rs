@@ -43,7 +43,7 @@ pub fn takes_mount_context(kind: &str) -> bool {
 /// Whether the kernel enforces AppArmor profiles.
 ///
 /// # Errors
-/// That it cannot be found out.
+/// If this cannot be determined.
 pub fn apparmor_enabled() -> Result<bool> {
     match fs::read_at(fs::cwd(), c"/sys/module/apparmor/parameters/enabled") {
         Ok(text) => Ok(text.first() == Some(&b'Y')),
@@ -55,7 +55,7 @@ pub fn apparmor_enabled() -> Result<bool> {
 /// Whether the kernel has SELinux switched on.
 ///
 /// # Errors
-/// That it cannot be found out.
+/// If this cannot be determined.
 pub fn selinux_enabled() -> Result<bool> {
     // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
     match statfs("/sys/fs/selinux") {

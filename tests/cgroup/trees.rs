@@ -1,5 +1,5 @@
-//! What a container may have made below its cgroup: names of any bytes, thousands of levels, thousands of
-//! siblings, and all of it changing while it is looked at.
+//! Cgroups that a container can create below its own: names of arbitrary bytes, thousands of levels, a thousand
+//! siblings, and changes while they are being walked.
 
 use crate::host::{Host, enter};
 use nix::errno::Errno;
@@ -27,7 +27,7 @@ fn directory_of(path: &Path) -> OwnedFd {
     openat(nix::fcntl::AT_FDCWD, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty()).unwrap()
 }
 
-/// A chain of cgroups below `top`, by descriptor: its path would be too long. The last one.
+/// Creates a chain of cgroups below `top` by descriptor, as its path would be too long; returns the last one.
 fn chain(top: &Path, levels: usize) -> OwnedFd {
     let mut at = directory_of(top);
     for _ in 0..levels {
@@ -43,7 +43,7 @@ fn put(directory: &OwnedFd, pid: i32) {
     nix::unistd::write(&procs, pid.to_string().as_bytes()).unwrap();
 }
 
-/// A process that ends with the test at the latest.
+/// A process that is killed at the end of the test.
 struct Member(Child);
 
 impl Member {
@@ -59,7 +59,7 @@ impl Member {
         self.0.id() as i32
     }
 
-    /// Whether it has ended by now, or does so soon.
+    /// Whether it ends within a few seconds.
     fn has_ended(&mut self) -> bool {
         let end = Instant::now() + Duration::from_secs(5);
         while self.0.try_wait().unwrap().is_none() {
@@ -74,13 +74,13 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // One that a failed test has left frozen must not stop the others.
+        // If a failed test has left it frozen, do not wait for ever.
         let _ = self.0.kill();
         self.has_ended();
     }
 }
 
-/// Both kinds of hierarchy, as far as the host has them.
+/// Runs a test on both kinds of hierarchy, if the host has them.
 fn each(name: &str, test: impl Fn(&Host)) {
     for host in [Host::new(name), Host::unified(&format!("{name}-2"))].into_iter().flatten() {
         test(&host);
@@ -91,12 +91,12 @@ fn create(host: &Host) -> Cgroup {
     host.create(&Resources::default()).unwrap().0
 }
 
-/// The directories of a cgroup, and one below each of them that has a process in it.
+/// Creates a child in each directory of a cgroup, and moves a process there.
 fn hide(cgroup: &Cgroup, pid: i32) {
     for directory in cgroup.paths() {
         let below = hidden(directory);
         std::fs::create_dir(&below).unwrap();
-        // A cpuset without any CPU admits nobody.
+        // A cpuset without CPUs cannot have processes.
         for name in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(text) = std::fs::read_to_string(directory.join(name)) {
                 std::fs::write(below.join(name), text.trim()).unwrap();
@@ -148,7 +148,7 @@ fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
         cgroup.thaw().unwrap();
         let end = Instant::now() + Duration::from_secs(20);
         while ticks() == then {
-            assert!(Instant::now() < end, "it stands still");
+            assert!(Instant::now() < end, "it is still frozen");
         }
         cgroup.kill(Duration::from_secs(10)).unwrap();
         assert!(child.has_ended());
@@ -156,11 +156,11 @@ fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
     });
 }
 
-/// Few descriptors and little stack, in a process of its own.
+/// Runs a test in a process of its own, with few descriptors and a small stack.
 fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
     const MARK: &str = "ORLOP_TEST_NARROW";
     if std::env::var_os(MARK).is_some() {
-        // A caller of the library may be a thread with little room.
+        // The library may be called from a thread with a small stack.
         let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(body).unwrap();
         return thread.join().unwrap();
     }
@@ -173,6 +173,7 @@ fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     print!("{text}");
+    assert!(text.contains("running 1 test\n"), "no test is called {test}: {text}");
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -183,7 +184,7 @@ fn a_chain_of_2500_cgroups() {
             let cgroup = create(host);
             let mut child = Member::sleeping();
             for directory in cgroup.paths() {
-                // One hierarchy of v1 stands for all.
+                // On v1, only the pids hierarchy.
                 let pids = cgroup.record().v1_of(Controller::Pids);
                 let deep = pids.is_none_or(|pids| pids == directory);
                 put(&chain(directory, if deep { DEEP } else { 0 }), child.pid());
@@ -232,7 +233,7 @@ fn a_thousand_cgroups_side_by_side_and_more_processes_than_descriptors() {
     });
 }
 
-/// Runs `test` while another thread does `change` again and again.
+/// Runs `test` while another thread repeats `change`.
 fn meanwhile(change: impl Fn(usize) + Sync, test: impl FnOnce()) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -251,7 +252,7 @@ fn meanwhile(change: impl Fn(usize) + Sync, test: impl FnOnce()) {
 }
 
 #[test]
-fn a_cgroup_that_is_renamed_all_the_time_hides_nobody() {
+fn processes_of_a_cgroup_that_is_being_renamed_are_listed() {
     let Some(host) = Host::new("renamed") else { return };
     let cgroup = create(&host);
     let Some(directory) = cgroup.record().v1_of(Controller::Pids) else {
@@ -277,7 +278,7 @@ fn a_cgroup_that_is_renamed_all_the_time_hides_nobody() {
 }
 
 #[test]
-fn cgroups_that_are_made_all_the_time_end_no_walk_never() {
+fn a_walk_ends_while_cgroups_are_being_created() {
     each("growing", |host| {
         let cgroup = create(host);
         let directory = cgroup.paths().last().unwrap().to_owned();
@@ -302,9 +303,9 @@ fn cgroups_that_are_made_all_the_time_end_no_walk_never() {
     });
 }
 
-/// v1 counts a kill where the victim was.
+/// v1 counts an OOM kill in the victim's cgroup.
 #[test]
-fn what_the_oom_killer_did_below_is_told() {
+fn an_oom_kill_below_is_counted() {
     let Some(host) = Host::new("oombelow") else { return };
     if !host.has(Controller::Memory) {
         return;
@@ -321,9 +322,9 @@ fn what_the_oom_killer_did_below_is_told() {
     cgroup.remove().unwrap();
 }
 
-/// On v1 a container may freeze a part of itself: what stands there does not die, whatever is sent to it.
+/// On v1 a container can freeze a child cgroup, and frozen processes do not die of a signal.
 #[test]
-fn what_froze_itself_dies_nevertheless() {
+fn processes_frozen_by_the_container_are_killed() {
     let Some(host) = Host::new("itself") else { return };
     let cgroup = create(&host);
     let Some(freezer) = cgroup.record().v1_of(Controller::Freezer) else {
@@ -338,7 +339,7 @@ fn what_froze_itself_dies_nevertheless() {
 }
 
 #[test]
-fn the_cgroup_of_a_process_is_found_whatever_its_name() {
+fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     let Some(host) = Host::unified("named") else { return };
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = Member(enter(&join, &cgroup, "exec sleep 600"));
@@ -349,7 +350,7 @@ fn the_cgroup_of_a_process_is_found_whatever_its_name() {
     let found = Cgroup::of_process(&host.layout, child.pid()).unwrap();
     assert_eq!(found.record().unified.as_ref(), Some(&expected));
     assert_eq!(cgroup.below_with(child.pid()).unwrap().unwrap().record().unified, Some(expected));
-    // Deeper than /proc can tell.
+    // Longer than /proc/PID/cgroup can show.
     put(&chain(&hidden(&hidden(&hidden(&top))), 1500), child.pid());
     let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
     assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
@@ -363,9 +364,9 @@ fn the_cgroup_of_a_process_is_found_whatever_its_name() {
     cgroup.remove().unwrap();
 }
 
-/// What a record names may be something else by now: a hierarchy that was unmounted, say.
+/// The path in a record may be on another file system by now, for example after an unmount.
 #[test]
-fn what_is_on_another_file_system_is_no_cgroup() {
+fn directories_on_other_file_systems_are_rejected() {
     let directory = std::env::temp_dir().join(format!("orlop-no-cgroup-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     for name in ["cgroup.procs", "cgroup.events"] {
@@ -385,7 +386,7 @@ fn what_is_on_another_file_system_is_no_cgroup() {
     for e in errors {
         assert!(e.to_string().contains("not a cgroup file system"), "{e}");
     }
-    // Nor is a link followed to one.
+    // Symbolic links are not followed.
     let Some(host) = Host::new("linked") else { return std::fs::remove_dir_all(directory).unwrap() };
     let real = create(&host);
     let link = directory.join("link");
@@ -397,19 +398,19 @@ fn what_is_on_another_file_system_is_no_cgroup() {
 }
 
 #[test]
-fn without_a_descriptor_nobody_knows_what_the_host_has() {
-    in_a_narrow_process("trees::without_a_descriptor_nobody_knows_what_the_host_has", || {
+fn detection_without_free_descriptors_is_an_error() {
+    in_a_narrow_process("trees::detection_without_free_descriptors_is_an_error", || {
         let found = Layout::detect().unwrap();
         let mut all = Vec::new();
         while let Ok(file) = std::fs::File::open("/dev/null") {
             all.push(file);
         }
         if found.as_ref().is_some_and(Layout::is_unified) {
-            return println!("skipped: on this host no descriptor is needed to know");
+            return println!("skipped: on this host detection needs no descriptor");
         }
         assert_eq!(Layout::detect().unwrap_err().errno(), Some(Errno::EMFILE));
         if Path::new("/sys/fs/resctrl").exists() {
-            // Whether it is mounted is to be read.
+            // Then mountinfo has to be read.
             assert_eq!(orlop::cgroup::resctrl::mount_point().unwrap_err().errno(), Some(Errno::EMFILE));
         }
         assert_eq!(orlop::plan::Host::detect().unwrap_err().errno(), Some(Errno::EMFILE));

@@ -1,5 +1,5 @@
-//! Cgroups that a container's processes have made below its own, under names that are no text: nothing in them
-//! escapes a command.
+//! Child cgroups with names that are not UTF-8, as a container can create them: every command reaches the processes
+//! in them.
 
 use kit::{Case, Container, Test, json};
 use std::ffi::OsStr;
@@ -12,17 +12,17 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         a_stopped_container_is_deleted,
         a_stopped_container_is_deleted_on_cgroup2,
-        kill_all_reaches_everybody,
-        kill_all_reaches_everybody_on_cgroup2,
-        delete_by_force_reaches_everybody,
-        delete_by_force_reaches_everybody_on_cgroup2,
-        exec_goes_where_the_first_process_is,
-        ps_lists_everybody,
-        pause_stops_everybody,
-        limits_and_statistics_are_everybodys,
-        the_oom_killer_is_heard_of,
-        a_part_that_froze_itself_is_killed,
-        a_part_that_freezes_itself_again_and_again_is_killed,
+        kill_all_reaches_every_process,
+        kill_all_reaches_every_process_on_cgroup2,
+        delete_by_force_reaches_every_process,
+        delete_by_force_reaches_every_process_on_cgroup2,
+        exec_joins_the_cgroup_of_init,
+        ps_lists_every_process,
+        pause_freezes_every_process,
+        limits_and_statistics_cover_every_process,
+        oom_events_are_reported,
+        a_frozen_child_cgroup_is_killed,
+        a_child_cgroup_that_is_frozen_repeatedly_is_killed,
         thousands_of_levels_are_deleted,
         a_cgroup_in_the_way_is_not_empty,
         more_processes_than_descriptors,
@@ -34,7 +34,7 @@ fn below(directory: &Path) -> PathBuf {
     directory.join(OsStr::from_bytes(b"\xff\xfe"))
 }
 
-/// The container's directory in each hierarchy that it is in, or in cgroup2's alone.
+/// The container's directory in each v1 hierarchy, or its cgroup2 directory.
 fn directories(t: &Test, id: &str, unified: bool) -> Vec<PathBuf> {
     if unified {
         return vec![t.v2(id)];
@@ -52,12 +52,12 @@ fn write(directory: &Path, file: &str, text: &str) {
     fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// Makes a cgroup below each directory and moves the process there.
+/// Creates a child in each directory and moves the process there.
 fn hide(directories: &[PathBuf], pid: i32) {
     for directory in directories {
         let below = below(directory);
         fs::create_dir(&below).unwrap();
-        // A cpuset without any CPU admits nobody.
+        // A cpuset without CPUs cannot have processes.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(text) = fs::read_to_string(directory.join(file)) {
                 write(&below, file, text.trim());
@@ -67,7 +67,7 @@ fn hide(directories: &[PathBuf], pid: i32) {
     }
 }
 
-/// A container of a first process and a child that is hidden, and the child.
+/// A container with an init process and a child process, which is moved to child cgroups; and the child's pid.
 fn with_a_hidden_child<'t>(
     t: &Test,
     bundle: kit::Bundle<'t>,
@@ -81,7 +81,7 @@ fn with_a_hidden_child<'t>(
 }
 
 fn has_died(t: &Test, pid: i32) {
-    // An orphan becomes a child of this process.
+    // Orphans become children of this process.
     assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(137), "{}: {pid} lives", t.name());
 }
 
@@ -120,11 +120,11 @@ fn kill_all(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
     container.delete();
 }
 
-fn kill_all_reaches_everybody(t: &Test) {
+fn kill_all_reaches_every_process(t: &Test) {
     kill_all(t, t.bundle(), false);
 }
 
-fn kill_all_reaches_everybody_on_cgroup2(t: &Test) {
+fn kill_all_reaches_every_process_on_cgroup2(t: &Test) {
     kill_all(t, cgroup2(t), true);
 }
 
@@ -135,19 +135,19 @@ fn delete_by_force(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
     assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
 }
 
-fn delete_by_force_reaches_everybody(t: &Test) {
+fn delete_by_force_reaches_every_process(t: &Test) {
     delete_by_force(t, t.bundle(), false);
 }
 
-fn delete_by_force_reaches_everybody_on_cgroup2(t: &Test) {
+fn delete_by_force_reaches_every_process_on_cgroup2(t: &Test) {
     delete_by_force(t, cgroup2(t), true);
 }
 
-/// What runs an init system has moved into a child, whose name it chooses, and nothing may be put beside it.
-fn exec_goes_where_the_first_process_is(t: &Test) {
+/// An init system moves to a child cgroup of any name; its parent then cannot have processes.
+fn exec_joins_the_cgroup_of_init(t: &Test) {
     let top = t.v2("");
     if !fs::read_to_string(top.join("cgroup.controllers")).unwrap().contains("hugetlb") {
-        kit::skip("no controller whose children admit nobody beside them");
+        kit::skip("the hugetlb controller is not on cgroup2");
     }
     let container = cgroup2(t).probe("sleep").start();
     let directory = t.v2(container.id());
@@ -157,7 +157,7 @@ fn exec_goes_where_the_first_process_is(t: &Test) {
     container.command("delete", &["--force"]).output().success();
 }
 
-fn ps_lists_everybody(t: &Test) {
+fn ps_lists_every_process(t: &Test) {
     let (container, child) = with_a_hidden_child(t, t.bundle(), "sleep", false);
     let listed = t.runtime(["ps", "--format", "json", container.id()]).output().success().document();
     let mut expected = [container.pid(), child];
@@ -174,7 +174,7 @@ fn ticks(pid: i32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-fn pause_stops_everybody(t: &Test) {
+fn pause_freezes_every_process(t: &Test) {
     t.needs_freezer();
     let (container, child) = with_a_hidden_child(t, t.bundle(), "burn 600000", false);
     container.command("pause", &[]).output().success();
@@ -187,7 +187,7 @@ fn pause_stops_everybody(t: &Test) {
     has_died(t, child);
 }
 
-fn limits_and_statistics_are_everybodys(t: &Test) {
+fn limits_and_statistics_cover_every_process(t: &Test) {
     let (container, child) = with_a_hidden_child(t, t.bundle(), "sleep", false);
     container.command("update", &["--pids-limit", "2", "--memory", "50M"]).output().success();
     assert_eq!(t.v1_value("pids", container.id(), "pids.max"), "2");
@@ -199,7 +199,7 @@ fn limits_and_statistics_are_everybodys(t: &Test) {
     has_died(t, child);
 }
 
-fn the_oom_killer_is_heard_of(t: &Test) {
+fn oom_events_are_reported(t: &Test) {
     t.v1("memory", "");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let bundle =
@@ -214,8 +214,8 @@ fn the_oom_killer_is_heard_of(t: &Test) {
     assert!(output.stdout.contains("{\"type\":\"oom\""), "{output}");
 }
 
-/// On v1 a container can freeze a part of itself, and what is frozen does not die of a signal.
-fn a_part_that_froze_itself_is_killed(t: &Test) {
+/// On v1 a container can freeze a child cgroup, and frozen processes do not die of a signal.
+fn a_frozen_child_cgroup_is_killed(t: &Test) {
     for verb in ["kill", "delete"] {
         let freezer = t.v1("freezer", "");
         let container = t.bundle().probe("sleep").start();
@@ -233,14 +233,14 @@ fn a_part_that_froze_itself_is_killed(t: &Test) {
     }
 }
 
-fn a_part_that_freezes_itself_again_and_again_is_killed(t: &Test) {
+fn a_child_cgroup_that_is_frozen_repeatedly_is_killed(t: &Test) {
     t.v1("freezer", "");
     for verb in ["kill", "delete"] {
         let container = t.bundle().probe("sleep").start();
         let all = directories(t, container.id(), false);
         hide(&all, container.pid());
         let state = below(&t.v1("freezer", container.id())).join("freezer.state");
-        // Not of the container's making, but in its cgroup as if it were.
+        // A process of the host stands in for one of the container.
         let script = "while :; do echo FROZEN > \"$0\"; done";
         let mut freezing = std::process::Command::new("sh").args(["-c", script]).arg(&state).spawn().unwrap();
         for directory in &all {
@@ -270,7 +270,7 @@ fn thousands_of_levels_are_deleted(t: &Test) {
     for directory in [t.v1("pids", container.id())] {
         let mut at = fs::File::open(&directory).unwrap();
         for _ in 0..2500 {
-            // Its path would be too long.
+            // The whole path would be too long.
             let link = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&at)));
             fs::create_dir(below(&link)).unwrap();
             at = fs::File::open(below(&link)).unwrap();
@@ -283,7 +283,7 @@ fn thousands_of_levels_are_deleted(t: &Test) {
     assert!(made.iter().all(|directory| !directory.exists()));
 }
 
-/// What another has made is neither taken over nor removed.
+/// An existing cgroup with processes is neither used nor removed.
 fn a_cgroup_in_the_way_is_not_empty(t: &Test) {
     let bundle = t.bundle();
     let directory = t.v1("pids", bundle.id());
@@ -300,7 +300,7 @@ fn a_cgroup_in_the_way_is_not_empty(t: &Test) {
     assert!(lives, "it was killed");
 }
 
-/// A caller that may open a few files only reaches everybody nevertheless.
+/// The caller's descriptor limit is lower than the number of processes.
 fn reach_many(t: &Test, bundle: kit::Bundle<'_>) {
     let words = ["spawn sleep"; 60].join(" , ");
     let container = bundle.probe(&format!("{words} , say ready , hold")).start();

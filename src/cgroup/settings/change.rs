@@ -106,7 +106,7 @@ impl<'a> Step<'a> {
         Ok((!same).then_some(step))
     }
 
-    /// The file's text; `None` where it has none to be read: it is not there, or there to be written only.
+    /// The file's text; `None` if the file does not exist or is write-only.
     fn read(&self) -> Result<Option<String>, Errno> {
         match self.cgroup.read(&self.file) {
             Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),

@@ -84,7 +84,7 @@ impl Cgroup {
     }
 }
 
-/// A directory of v1's that was opened for one use, or the one of cgroup2 that is open anyway.
+/// A v1 directory opened for one use, or the cgroup2 directory, which is open anyway.
 enum Either<'a> {
     V1(Dir),
     V2(DirRef<'a>),
@@ -188,7 +188,7 @@ fn memory_v1(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
     }))
 }
 
-/// v1 counts a kill where the victim was, which may be below.
+/// v1 counts an OOM kill in the victim's cgroup, which may be one below.
 fn oom_kills_v1(cgroup: DirRef<'_>) -> Result<Option<u64>> {
     let mut all: Option<u64> = None;
     walk(cgroup, walk::LIMIT, &mut |below: DirRef<'_>| {

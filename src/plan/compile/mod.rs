@@ -59,8 +59,8 @@ impl Host {
     /// Asks the kernel.
     ///
     /// # Errors
-    /// Where the kernel is too old (Linux 5.14 is the floor); that something of it cannot be found out. What the
-    /// host does not have is no error.
+    /// If the kernel is too old (Linux 5.14 is the floor), or if a fact cannot be determined. That the host lacks a
+    /// feature is not an error.
     pub fn detect() -> Result<Self> {
         let kernel = kernel_version()?;
         let privileged = privileged()?;
@@ -116,7 +116,7 @@ pub(crate) fn kernel_version() -> Result<(u32, u32)> {
 /// Whether the caller may do everything in the first user namespace.
 ///
 /// # Errors
-/// That it cannot be found out.
+/// If this cannot be determined.
 pub(crate) fn privileged() -> Result<bool> {
     Ok(nix::unistd::geteuid().is_root() && in_first_user_namespace()?)
 }
@@ -125,7 +125,7 @@ fn in_first_user_namespace() -> Result<bool> {
     match nix::sys::stat::stat("/proc/self/ns/user") {
         // The first user namespace's inode number is fixed (PROC_USER_INIT_INO).
         Ok(namespace) => Ok(namespace.st_ino == 0xEFFF_FFFD),
-        // A kernel without user namespaces has no other than the first.
+        // A kernel without user namespaces.
         Err(Errno::ENOENT) if is_there("/proc/self/ns/mnt")? => Ok(true),
         Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on("/proc/self/ns/user")),
     }

@@ -64,7 +64,7 @@ impl<'t> Bundle<'t> {
         self
     }
 
-    /// A property of whoever calls the commands on this bundle and its container, see [`Runtime::wrap`].
+    /// A property of the caller of all commands on this bundle and its container, see [`Runtime::wrap`].
     pub fn called_by(mut self, word: &str) -> Self {
         self.callers.push(word.to_owned());
         self

@@ -126,7 +126,7 @@ pub(crate) fn cgroups(name: &str) -> Vec<String> {
 pub(crate) fn remove_cgroups(name: &str) {
     assert!(name.starts_with("orlop-test-"), "{name} is none of ours");
     for dir in hierarchies().into_iter().map(|(root, _)| root.join(name)).filter(|dir| dir.exists()) {
-        // What is empty, however deep it lies: find(1) needs no whole path.
+        // Empty cgroups of any depth: find(1) does not use whole paths.
         let _ = std::process::Command::new("find")
             .arg(&dir)
             .args(["-depth", "-type", "d", "-delete"])
@@ -137,7 +137,7 @@ pub(crate) fn remove_cgroups(name: &str) {
 }
 
 fn remove_tree(dir: &Path) {
-    // By their names as they are, which a test may have chosen to be no text.
+    // Names may be any bytes.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_tree(&entry.path());
