@@ -114,51 +114,37 @@ fn of_words(subject: &Subject, output: &Output, hit: Option<&Call>, errno: Errno
 
 /// What a failed command may leave.
 fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output) -> Vec<String> {
-    match subject.after {
-        After::Nothing => {
-            let mut left = scene.t.leaks_of(scene.id());
-            left.extend(scene.t.children_left());
-            left.into_iter().map(|thing| format!("it fails and leaves {thing}")).collect()
-        }
+    let mut left = scene.t.leaks_of(scene.id());
+    if subject.after == After::Nothing {
+        left.extend(scene.t.children_left());
+        return left.into_iter().map(|thing| format!("it fails and leaves {thing}")).collect();
+    }
+    let facts = scene.facts(output);
+    let (before, after) = (facts == right.before, facts == right.after);
+    let wrong = match subject.after {
+        After::Nothing => None,
         After::Stopped => {
-            let left = scene.t.leaks_of(scene.id());
-            let facts = scene.facts(output);
             let empty = facts["members"].as_array().is_none_or(|all| all.iter().all(|n| n == 0));
             // One that was being made has no record yet, and is to be gone.
             let stopped = facts["status"] == "stopped" && facts["bundle"] == "BUNDLE" && empty;
             let known = left.is_empty() || stopped;
-            (!known)
-                .then(|| format!("it fails and leaves {left:?}, {}", facts["status"]))
-                .into_iter()
-                .collect()
+            (!known).then(|| format!("it fails and leaves {left:?}, {}", facts["status"]))
         }
         After::Same => {
-            let facts = scene.facts(output);
-            let changed = facts != right.before;
-            changed
-                .then(|| format!("it fails and changes {}", difference(&right.before, &facts)))
-                .into_iter()
-                .collect()
+            (!before).then(|| format!("it fails and changes {}", difference(&right.before, &facts)))
         }
         After::Either => {
-            let facts = scene.facts(output);
-            let known = facts == right.before || facts == right.after;
-            (!known)
-                .then(|| format!("it fails half-way: {}", difference(&right.before, &facts)))
-                .into_iter()
-                .collect()
+            let known = before || after;
+            (!known).then(|| format!("it fails half-way: {}", difference(&right.before, &facts)))
         }
         After::Anything => {
-            let facts = scene.facts(output);
             // Whatever runs has all that its configuration asks for.
-            let known = facts["status"] != "running" || facts == right.after || facts == right.before;
+            let known = facts["status"] != "running" || before || after;
             let whole = if right.after["status"] == "running" { &right.after } else { &right.before };
-            (!known)
-                .then(|| format!("what runs lacks something: {}", difference(whole, &facts)))
-                .into_iter()
-                .collect()
+            (!known).then(|| format!("what runs lacks something: {}", difference(whole, &facts)))
         }
-    }
+    };
+    wrong.into_iter().collect()
 }
 
 /// Where two documents differ, in a few words.

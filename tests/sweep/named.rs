@@ -52,7 +52,7 @@ static NAMED: &[Named] = &[
     named("kill_paused", "openat(/sys/fs/cgroup/", "freezer.state)", Errno::EMFILE),
     named("delete_paused", "openat(/sys/fs/cgroup/", "freezer.state)", Errno::EMFILE),
     // The process went on in the container, and nothing knew of it.
-    named("exec", "poll", "", Errno::ENOMEM),
+    named("exec_of_a_long_one", "poll", "", Errno::ENOMEM),
     // A panic of the standard library's.
     named("ps_table", "read", "", Errno::EPERM),
     // "executable file not found in $PATH", "file exists"

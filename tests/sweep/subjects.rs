@@ -67,6 +67,8 @@ pub(crate) struct Subject {
     pub(crate) ends: bool,
     /// Whether the container's program says nothing of itself.
     pub(crate) silent: bool,
+    /// Whether its cases are too slow to be tried but by name.
+    pub(crate) slow: bool,
     /// What is peculiar about the caller, see [`kit::wrap`].
     pub(crate) wrap: &'static str,
 }
@@ -79,8 +81,8 @@ const fn subject(
 ) -> Subject {
     let bundle: for<'t> fn(Bundle<'t>) -> Bundle<'t> = |bundle| bundle;
     let (codes, prints, wrap) = ((0, 1), Prints::Nothing, "");
-    let (console, criu, ends, silent) = (false, false, false, false);
-    Subject { name, before, bundle, command, codes, prints, after, console, criu, ends, silent, wrap }
+    let (console, criu, ends, silent, slow) = (false, false, false, false, false);
+    Subject { name, before, bundle, command, codes, prints, after, console, criu, ends, silent, slow, wrap }
 }
 
 impl Subject {
@@ -111,6 +113,11 @@ impl Subject {
 
     const fn silent(mut self) -> Self {
         self.silent = true;
+        self
+    }
+
+    const fn slow(mut self) -> Self {
+        self.slow = true;
         self
     }
 
@@ -192,6 +199,11 @@ pub(crate) static ALL: &[Subject] = &[
     subject("exec", Before::Running, After::Same, |scene| scene.on("exec", &["/probe", "report"]))
         .exits(0, 255)
         .prints(Prints::Report),
+    subject("exec_of_a_long_one", Before::Running, After::Same, |scene| {
+        scene.on("exec", &["/probe", "sleep", "1"])
+    })
+    .exits(0, 255)
+    .slow(),
     subject("exec_detached", Before::Running, After::Same, |scene| {
         let pid = scene.handed("exec.pid");
         scene.call(["exec", "--detach", "--pid-file", &pid, scene.id(), "/probe", "sleep"])

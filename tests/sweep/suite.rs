@@ -25,7 +25,11 @@ fn cases() -> Vec<kit::Case> {
     all.extend(descriptors::cases());
     for subject in subjects::ALL {
         all.push(kit::Case::new(format!("sweep::fails::{}", subject.name), |t| sweep::faults(t, subject)));
-        all.push(kit::Case::new(format!("sweep::killed::{}", subject.name), |t| sweep::kills(t, subject)));
+        if !subject.slow {
+            all.push(kit::Case::new(format!("sweep::killed::{}", subject.name), |t| {
+                sweep::kills(t, subject);
+            }));
+        }
     }
     all
 }

@@ -8,7 +8,7 @@ use crate::subjects::{After, Subject};
 use kit::counted::{Call, Deed};
 use kit::{Test, calls};
 use nix::errno::Errno;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// Every how many cases one is tried, unless `ORLOP_SWEEP` says `all` or another number.
@@ -31,6 +31,7 @@ pub(crate) fn is_full() -> bool {
 }
 
 /// A call of the recorded ones, and what it answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt<'c> {
     pub(crate) call: &'c Call,
     pub(crate) errno: Errno,
@@ -51,23 +52,31 @@ pub(crate) fn name(call: &Call) -> String {
     }
 }
 
-/// The calls that are tried, each with every errno that it may have; and those cases of `subject` that are always
-/// tried, see [`named`].
-pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
+/// Every call with each errno that it may have.
+fn all_attempts(calls: &[Call]) -> Vec<Attempt<'_>> {
     let of = |call: &Call| calls::refusals(call.which.number, call.args);
-    let all: Vec<Attempt<'_>> = calls
-        .iter()
-        .flat_map(|call| of(call).into_iter().map(move |errno| Attempt { call, errno }))
-        .collect();
-    let chosen: BTreeSet<*const Attempt<'_>> = sampled(&all).map(std::ptr::from_ref).collect();
-    let always = named::of(subject);
+    calls.iter().flat_map(|call| of(call).into_iter().map(move |errno| Attempt { call, errno })).collect()
+}
+
+/// The cases of `subject` that are always tried, see [`named`].
+fn always<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
+    let (mut all, named) = (all_attempts(calls), named::of(subject));
     let missing: Vec<&str> =
-        always.iter().filter(|case| !all.iter().any(|a| case.is(a))).map(|c| c.call).collect();
+        named.iter().filter(|case| !all.iter().any(|a| case.is(a))).map(|case| case.call).collect();
     assert!(missing.is_empty(), "{subject} makes no such call any more: {missing:?}");
-    let wanted =
-        |a: &Attempt<'_>| chosen.contains(&std::ptr::from_ref(a)) || always.iter().any(|case| case.is(a));
-    let keep: Vec<bool> = all.iter().map(wanted).collect();
-    all.into_iter().zip(keep).filter_map(|(attempt, keep)| keep.then_some(attempt)).collect()
+    all.retain(|attempt| named.iter().any(|case| case.is(attempt)));
+    all
+}
+
+/// The cases of `subject` that are tried: the sampled ones, and those which always are.
+pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
+    let mut chosen: Vec<Attempt<'_>> = sampled(&all_attempts(calls)).copied().collect();
+    for attempt in always(subject, calls) {
+        if !chosen.contains(&attempt) {
+            chosen.push(attempt);
+        }
+    }
+    chosen
 }
 
 /// What has come of the cases of one test.
@@ -152,7 +161,8 @@ pub(crate) fn faults(t: &Test, subject: &'static Subject) {
     let (calls, right) = record(t, subject);
     let mut tally = Tally::new(subject.name, "fails", &calls);
     let mut held = None;
-    for attempt in attempts(subject.name, &calls) {
+    let attempts = if subject.slow { always(subject.name, &calls) } else { attempts(subject.name, &calls) };
+    for attempt in attempts {
         let scene = held.take().unwrap_or_else(|| Scene::new(t, subject));
         let done = (subject.command)(&scene).traced(Deed::Fail(attempt.call.which, attempt.errno));
         if subject.ends {
