@@ -7,7 +7,7 @@ use nix::dir::{Dir as Listing, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, fstatfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -141,7 +141,7 @@ fn lookup(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
 }
 
 fn verify(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
-    let kind = fstatfs(fd).map_err(|e| failed("fstatfs", path, "", e))?.filesystem_type();
+    let kind = sysfs::file_system(fd).map_err(|e| failed("fstatfs", path, "", e))?;
     if system.is(kind) {
         return Ok(kind);
     }

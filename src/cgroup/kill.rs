@@ -80,10 +80,10 @@ impl Cgroup {
     }
 
     fn kill_each(&self, directory: &Path, deadline: Instant) -> Result<bool> {
-        let mut pause = Duration::from_micros(100);
+        let (mut pause, mut limit) = (Duration::from_micros(100), None);
         for round in 0_u32.. {
             if round == 2 {
-                self.stop_forks()?;
+                limit = self.stop_forks()?;
             }
             if round > 2 {
                 // Processes that migrate or freeze each other are stopped while all are killed.
@@ -97,7 +97,7 @@ impl Cgroup {
                     listed += kill_all(other)?;
                 }
                 if listed == 0 {
-                    return Ok(true);
+                    return limit.map_or(Ok(()), |limit| self.allow_forks(&limit)).map(|()| true);
                 }
             }
             // A frozen process dies only after it has been thawed.
@@ -111,13 +111,26 @@ impl Cgroup {
         Ok(false)
     }
 
-    /// Prevents new processes, in case they are created faster than they are killed.
-    fn stop_forks(&self) -> Result<()> {
-        let Some(pids) = self.record.v1_of(Controller::Pids) else { return Ok(()) };
-        let Some(dir) = Dir::find(pids)? else { return Ok(()) };
+    /// Prevents new processes, in case they are created faster than they are killed. Returns the limit of before.
+    fn stop_forks(&self) -> Result<Option<String>> {
+        let Some(pids) = self.record.v1_of(Controller::Pids) else { return Ok(None) };
+        let Some(dir) = Dir::find(pids)? else { return Ok(None) };
+        let before = dir.at().text("pids.max")?;
         match dir.at().write("pids.max", b"0") {
             Err(e) if !gone(e) => Err(dir.at().failed("write", "pids.max", e)),
-            _ => Ok(()),
+            _ => Ok(before),
+        }
+    }
+
+    /// Sets back the limit of processes, once there are none.
+    fn allow_forks(&self, limit: &str) -> Result<()> {
+        let Some(pids) = self.record.v1_of(Controller::Pids) else { return Ok(()) };
+        match Dir::find(pids)? {
+            Some(dir) => match dir.at().write("pids.max", limit.trim().as_bytes()) {
+                Err(e) if !gone(e) => Err(dir.at().failed("write", "pids.max", e)),
+                _ => Ok(()),
+            },
+            None => Ok(()),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::usual;
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC};
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -68,7 +68,7 @@ impl Layout {
     pub fn detect() -> Result<Option<Self>> {
         let usual = Path::new("/sys/fs/cgroup");
         // On any error, mountinfo decides.
-        if statfs(usual).is_ok_and(|s| s.filesystem_type() == CGROUP2_SUPER_MAGIC) {
+        if sysfs::file_system_at(usual) == Ok(CGROUP2_SUPER_MAGIC) {
             let unified = Hierarchy {
                 mount: usual.to_owned(),
                 root: PathBuf::new(),
@@ -339,7 +339,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let name = sysfs::cstring(path).map_err(failed("open"))?;
     let fd = sysfs::openat(sysfs::cwd(), &name, libc::O_RDONLY, 0).map_err(failed("open"))?;
     if path.starts_with("/proc") {
-        let kind = fstatfs(&fd).map_err(failed("fstatfs"))?.filesystem_type();
+        let kind = sysfs::file_system(&fd).map_err(failed("fstatfs"))?;
         if kind != PROC_SUPER_MAGIC {
             return Err(
                 Error::new(ErrorKind::System, Phase::Cgroup, "not a procfs").on(path.display().to_string())

@@ -5,9 +5,10 @@
 
 use super::controller::Controllers;
 use super::layout::{Hierarchy, memberships};
+use crate::sys::fs::file_system_at;
 use nix::errno::Errno;
 use nix::sys::stat::lstat;
-use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType, statfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType};
 use std::path::{Path, PathBuf};
 
 /// The v1 hierarchies and the cgroup2 one, if every v1 hierarchy is mounted, whole, at its usual
@@ -46,7 +47,7 @@ fn at(name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
     let mount = Path::new("/sys/fs/cgroup").join(name);
     let is_directory = |path: &Path| lstat(path).map(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
     // A symbolic link is not the mount point itself.
-    if !is_directory(&mount)? || statfs(&mount)?.filesystem_type() != magic {
+    if !is_directory(&mount)? || file_system_at(&mount)? != magic {
         return Err(Errno::ENODEV);
     }
     let below = own.strip_prefix("/").unwrap_or(own);

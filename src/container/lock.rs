@@ -8,11 +8,12 @@
 
 use super::helpers;
 use crate::init::launch::{Launch, Stub};
+use crate::sys::fs::Flock;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use std::cell::Cell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 /// How long an operation waits for another one on the same container.
@@ -24,7 +25,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// container.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    held: Flock<OwnedFd>,
+    held: Flock,
     dedicated: bool,
     removes: Cell<bool>,
 }
@@ -58,7 +59,7 @@ impl Lock {
 
     /// Takes the lock if nothing else holds it.
     pub(super) fn attempt(directory: impl AsFd, id: &str, dedicated: bool) -> Result<Option<Self>> {
-        let Some(held) = flock(directory, FlockArg::LockExclusiveNonblock, id)? else { return Ok(None) };
+        let Some(held) = flock(directory, libc::LOCK_EX, id)? else { return Ok(None) };
         let lock = Self { held, dedicated, removes: Cell::new(false) };
         lock.claim().set(&lock.held);
         Ok(Some(lock))
@@ -66,7 +67,7 @@ impl Lock {
 
     /// Whether an operation holds the lock now.
     pub(crate) fn is_held(directory: impl AsFd, id: &str) -> Result<bool> {
-        flock(directory, FlockArg::LockSharedNonblock, id).map(|held| held.is_none())
+        flock(directory, libc::LOCK_SH, id).map(|held| held.is_none())
     }
 
     fn claim(&self) -> Claim {
@@ -107,7 +108,7 @@ impl Lock {
     /// # Errors
     /// That the state directory cannot be written. A removal goes on without a record.
     pub(crate) fn helping(&self, pid: i32) -> Result<()> {
-        match helpers::record(&*self.held, pid, self.removes.get()) {
+        match helpers::record(&self.held, pid, self.removes.get()) {
             Err(_) if self.removes.get() => Ok(()),
             done => done,
         }
@@ -115,18 +116,14 @@ impl Lock {
 }
 
 /// A flock(2) of the directory through an open file of its own; `None` if another one is in the way.
-fn flock(directory: impl AsFd, how: FlockArg, id: &str) -> Result<Option<Flock<OwnedFd>>> {
+fn flock(directory: impl AsFd, how: i32, id: &str) -> Result<Option<Flock>> {
     let failed = |e| Error::sys(Phase::State, "lock", e).on(format!("state of container {id}"));
     let fd = match crate::sys::fs::openat(&directory, c".", libc::O_RDONLY | libc::O_DIRECTORY, 0) {
         Ok(fd) => fd,
         Err(Errno::ENOENT) => return Err(super::store::not_found(id)),
         Err(e) => return Err(failed(e)),
     };
-    match Flock::lock(fd, how) {
-        Ok(held) => Ok(Some(held)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, e)) => Err(failed(e)),
-    }
+    Flock::attempt(fd, how).map_err(failed)
 }
 
 /// That another operation holds the lock.
@@ -173,11 +170,11 @@ impl Claim {
     }
 
     /// A file system without such locks leaves the holder unknown: it is waited for then.
-    fn set(self, held: &OwnedFd) {
+    fn set(self, held: impl AsFd) {
         let _ = fcntl(held, FcntlArg::F_OFD_SETLK(&range(libc::F_RDLCK, self.place(), 1)));
     }
 
-    fn unset(self, held: &OwnedFd) {
+    fn unset(self, held: impl AsFd) {
         let _ = fcntl(held, FcntlArg::F_OFD_SETLK(&range(libc::F_UNLCK, self.place(), 1)));
     }
 }

@@ -8,7 +8,7 @@ use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, fstatat};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::PROC_SUPER_MAGIC;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
@@ -70,7 +70,7 @@ impl Proc {
         let failed = |e| Error::sys(Phase::Lifecycle, "open", e).on("/proc");
         let fd =
             sysfs::openat(sysfs::cwd(), c"/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0).map_err(failed)?;
-        if fstatfs(&fd).map_err(failed)?.filesystem_type() != PROC_SUPER_MAGIC {
+        if sysfs::file_system(&fd).map_err(failed)? != PROC_SUPER_MAGIC {
             return Err(failed(Errno::ENODEV).with_detail("it is not a procfs"));
         }
         Ok(Self(fd))

@@ -83,7 +83,7 @@ impl Container {
                 Err(e) => return Err(failed("recvmsg")(e)),
             }
         }
-        match memory.verdict() {
+        match memory.verdict()? {
             Verdict::Executed => Ok(true),
             Verdict::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
             Verdict::Created | Verdict::Died(_) => {
@@ -113,7 +113,7 @@ impl Container {
         }
         let file = sys::unix::receive_fd(sock).map_err(failed("recvmsg"))?.ok_or_else(died)?;
         // Reading a file in memory never blocks, whatever sent it.
-        if !sys::fs::is_regular_in_memory(&file) {
+        if !sys::fs::is_regular_in_memory(&file).map_err(failed("fstatfs"))? {
             let what = "what answers for the container's init process is not the init stub";
             return Err(Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(self.id.as_str()));
         }

@@ -322,7 +322,8 @@ impl Directory {
         }
         match parse::<Record>(bytes) {
             Ok(record) if record.format == FORMAT => {
-                return Ok(Some(Record { in_memory: sys::fs::is_in_memory(&self.fd), ..record }));
+                let in_memory = sys::fs::is_in_memory(&self.fd).map_err(|e| self.error("fstatfs", e))?;
+                return Ok(Some(Record { in_memory, ..record }));
             }
             Err(e) if e.is_eof() => return Ok(None),
             _ => {}

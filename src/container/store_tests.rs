@@ -35,7 +35,7 @@ fn ids(root: &Root) -> Vec<String> {
 /// What is read, but for where it was read from, which is looked at here.
 fn read(directory: &Directory) -> Option<Record> {
     let record = directory.read().unwrap()?;
-    assert_eq!(record.in_memory, sys::fs::is_in_memory(directory));
+    assert_eq!(record.in_memory, sys::fs::is_in_memory(directory).unwrap());
     Some(Record { in_memory: false, ..record })
 }
 

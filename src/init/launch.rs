@@ -40,11 +40,24 @@ pub(crate) struct Stub {
     pub(crate) pidfd: OwnedFd,
     control: OwnedFd,
     memory: Memory,
-    /// It is the first of two processes still.
-    first: bool,
+    stage: Stage,
     /// How many batches of mounts it has got.
     batches: usize,
 }
+
+/// Which process of its plan a stub is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The only one.
+    Only,
+    /// The first of two.
+    First,
+    /// The second of two.
+    Second,
+}
+
+/// How often the way back from a failure tries what the kernel may have had no memory for.
+const TRIES: usize = 3;
 
 /// The file behind a launch; its first page is the control page.
 #[derive(Debug)]
@@ -118,22 +131,22 @@ impl Memory {
         Self { file }
     }
 
-    /// The control page's words, as they are now; zeros where they cannot be read. A few bytes of a file in
-    /// memory are read faster than a page is mapped.
-    fn words(&self) -> [u32; control::WORDS] {
+    /// The control page's words, as they are now. A few bytes of a file in memory are read faster than a page is mapped.
+    fn words(&self) -> Result<[u32; control::WORDS]> {
+        let failed = |e| Error::sys(Phase::Launch, "read the control page", e).on("the init stub");
         let (mut bytes, mut words) = (Vec::new(), [0; control::WORDS]);
-        let _ = sys::fs::append_from(&self.file, 0, 4 * control::WORDS, &mut bytes);
+        sys::fs::append_from(&self.file, 0, 4 * control::WORDS, &mut bytes).map_err(failed)?;
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
             *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
-        words
+        Ok(words)
     }
 
     /// What the control page says once the stub has closed its end.
-    pub(crate) fn verdict(&self) -> Verdict {
-        let words = self.words();
+    pub(crate) fn verdict(&self) -> Result<Verdict> {
+        let words = self.words()?;
         let word = |offset: usize| words[offset / 4];
-        match word(control::STATE) {
+        Ok(match word(control::STATE) {
             state::CREATED => Verdict::Created,
             state::EXECUTING => Verdict::Executed,
             state::FAILED => Verdict::Failed(StubFailure {
@@ -143,7 +156,7 @@ impl Memory {
                 detail: word(control::DETAIL),
             }),
             _ => Verdict::Died(word(control::STEP) as u16),
-        }
+        })
     }
 }
 
@@ -185,8 +198,9 @@ impl Launch<'_> {
         })
         .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
-        let (memory, first) = (Memory::adopt(file), self.plan.two_stages);
-        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first, batches: 0 })
+        let stage = if self.plan.two_stages { Stage::First } else { Stage::Only };
+        let memory = Memory::adopt(file);
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, stage, batches: 0 })
     }
 }
 
@@ -255,39 +269,44 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
 impl Stub {
     /// Goes on with the process which the spawned one clones, if there are two and that one is not known yet.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.first) {
-            return Ok(());
-        }
-        process::wait(&self.pidfd, true).map_err(|e| Error::sys(Phase::Launch, "waitid", e))?;
-        let pid = self.successor();
-        if pid == 0 {
-            // It failed before: `serve` says at which step.
+        if self.stage != Stage::First {
             return Ok(());
         }
         let failed = |call: &'static str| move |e| Error::sys(Phase::Launch, call, e).on("the init process");
+        match process::wait(&self.pidfd, true) {
+            // It has been waited for before.
+            Ok(_) | Err(Errno::ECHILD) => {}
+            Err(e) => return Err(failed("waitid")(e)),
+        }
+        let pid = self.successor()?;
+        if pid == 0 {
+            // It failed before: `serve` says at which step.
+            self.stage = Stage::Only;
+            return Ok(());
+        }
         let pidfd = process::pidfd_open(pid).map_err(failed("pidfd_open"))?;
         // The number comes from memory that the process itself can write to. A child of ours that was not waited for
         // yet is the only one that it can mean.
         process::is_child(&pidfd).map_err(failed("waitid"))?;
-        (self.pid, self.pidfd) = (pid, pidfd);
+        (self.pid, self.pidfd, self.stage) = (pid, pidfd, Stage::Second);
         Ok(())
     }
 
     /// Whether it is the second of two processes.
     pub(crate) fn is_second(&self) -> bool {
-        self.successor() == self.pid
+        self.stage == Stage::Second
     }
 
     /// The number of the second process; 0 if there is none yet.
-    fn successor(&self) -> i32 {
-        self.memory.words()[control::PID / 4] as i32
+    fn successor(&self) -> Result<i32> {
+        Ok(self.memory.words()?[control::PID / 4] as i32)
     }
 
     /// Waits until it is the host side's turn, or the stub's plan has come to an end.
     fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
         let mut byte = [0; 1];
         let received = unix::receive_with_descriptor(&self.control, &mut byte);
-        if self.first && self.successor() != 0 {
+        if self.stage == Stage::First && self.successor()? != 0 {
             self.settle()?;
         }
         let descriptor = match received {
@@ -305,14 +324,14 @@ impl Stub {
     /// Why the stub has failed, if it has: the reason of whatever has failed on the host side since.
     pub(crate) fn failure(&self, plan: &Plan) -> Option<Error> {
         match self.memory.verdict() {
-            Verdict::Failed(f) => Some(plan.failure(f.step, f.call, f.errno)),
-            Verdict::Created | Verdict::Executed | Verdict::Died(_) => None,
+            Ok(Verdict::Failed(f)) => Some(plan.failure(f.step, f.call, f.errno)),
+            Ok(Verdict::Created | Verdict::Executed | Verdict::Died(_)) | Err(_) => None,
         }
     }
 
     /// What has become of a stub that has closed its end.
     fn verdict(&self, plan: &Plan) -> Result<End, Stopped> {
-        match self.memory.verdict() {
+        match self.memory.verdict()? {
             Verdict::Executed => Ok(End::Executed),
             Verdict::Created => Ok(End::Done),
             Verdict::Failed(f) => {
@@ -320,6 +339,15 @@ impl Stub {
                 Err(Stopped { line: Some(f.step), died: false, error })
             }
             Verdict::Died(step) => Err(Stopped { line: Some(step), died: true, error: plan.death(step) }),
+        }
+    }
+
+    /// The line at which a stub that has ended has stopped; the one after the last if its plan has come to an end.
+    fn line(&self, plan: &Plan) -> Option<u16> {
+        match (0..TRIES).find_map(|_| self.memory.verdict().ok())? {
+            Verdict::Failed(f) => Some(f.step),
+            Verdict::Died(step) => Some(step),
+            Verdict::Created | Verdict::Executed => u16::try_from(plan.lines().len()).ok(),
         }
     }
 
@@ -337,9 +365,10 @@ impl Stub {
     }
 
     fn settle_by_force(&mut self) {
-        if self.first {
+        if self.stage == Stage::First {
             let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-            let _ = self.settle();
+            // The second one must not be left over for want of memory or of a descriptor at this moment.
+            let _ = (0..TRIES).any(|_| self.settle().is_ok());
         }
     }
 
@@ -347,7 +376,7 @@ impl Stub {
     pub(crate) fn destroy(&mut self) {
         self.settle_by_force();
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
-        let _ = process::wait(&self.pidfd, true);
+        let _ = (0..TRIES).any(|_| matches!(process::wait(&self.pidfd, true), Ok(_) | Err(Errno::ECHILD)));
     }
 }
 
@@ -423,6 +452,8 @@ pub(crate) fn run(
     let end = serve(&mut Alone { stub: &mut stub, plan });
     // It has ended, or is about to.
     stub.destroy();
+    // How far it has come is what the caller has to undo.
+    let end = end.map_err(|stopped| Stopped { line: stopped.line.or_else(|| stub.line(plan)), ..stopped });
     match end? {
         End::Done => Ok(()),
         End::Created | End::Executed => Err(lost().into()),

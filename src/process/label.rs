@@ -2,10 +2,11 @@
 //!
 //! The files are those of the process itself, in a procfs that was verified to be one.
 
-use crate::sys::fs;
+use crate::sys::fs::{self, file_system_at};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
-use nix::sys::statfs::{SELINUX_MAGIC, statfs};
+use nix::sys::statfs::SELINUX_MAGIC;
+use std::path::Path;
 
 /// A write to a file below `/proc/thread-self`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +59,8 @@ pub fn apparmor_enabled() -> Result<bool> {
 /// If this cannot be determined.
 pub fn selinux_enabled() -> Result<bool> {
     // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
-    match statfs("/sys/fs/selinux") {
-        Ok(about) => Ok(about.filesystem_type() == SELINUX_MAGIC),
+    match file_system_at(Path::new("/sys/fs/selinux")) {
+        Ok(found) => Ok(found == SELINUX_MAGIC),
         Err(Errno::ENOENT) => Ok(false),
         Err(e) => Err(Error::sys(Phase::Process, "statfs", e).on("/sys/fs/selinux")),
     }

@@ -4,6 +4,7 @@ use super::{call, open, retry};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs, statfs};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -109,15 +110,58 @@ pub(crate) fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     }
 }
 
+/// A lock of flock(2) through an open file that is used for nothing else. A lock is given up when it is dropped: a child
+/// that another thread has just forked may have the open file for a moment longer.
+#[derive(Debug)]
+pub(crate) struct Flock(OwnedFd);
+
+impl Flock {
+    /// Takes the lock (`LOCK_EX`, `LOCK_SH`) unless that would have to wait: `None` then.
+    pub(crate) fn attempt(file: OwnedFd, how: i32) -> Result<Option<Self>, Errno> {
+        match flock(&file, how | libc::LOCK_NB) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::EWOULDBLOCK) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl AsFd for Flock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Flock {
+    fn drop(&mut self) {
+        // If it fails, the lock goes with the open file.
+        let _ = flock(&self.0, libc::LOCK_UN);
+    }
+}
+
+fn flock(file: &OwnedFd, operation: i32) -> Result<(), Errno> {
+    // SAFETY: no argument is an address.
+    retry(|| unsafe { call!(libc::SYS_flock, file.as_raw_fd(), operation) }).map(drop)
+}
+
+/// The magic number of the file system of an open file, fstatfs(2).
+pub(crate) fn file_system(fd: impl AsFd) -> Result<FsType, Errno> {
+    retry(|| fstatfs(&fd)).map(|about| about.filesystem_type())
+}
+
+/// The magic number of the file system at a path, statfs(2).
+pub(crate) fn file_system_at(path: &Path) -> Result<FsType, Errno> {
+    retry(|| statfs(path)).map(|about| about.filesystem_type())
+}
+
 /// Whether this is a regular file in memory (tmpfs): reading it never blocks, whatever process made it.
-pub(crate) fn is_regular_in_memory(fd: &OwnedFd) -> bool {
-    is_regular(fd).unwrap_or(false) && is_in_memory(fd)
+pub(crate) fn is_regular_in_memory(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(is_regular(fd)? && is_in_memory(fd)?)
 }
 
 /// Whether the file system of a file is one that lives in memory alone: a tmpfs.
-pub(crate) fn is_in_memory(fd: impl AsFd) -> bool {
-    use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-    fstatfs(fd).is_ok_and(|about| about.filesystem_type() == TMPFS_MAGIC)
+pub(crate) fn is_in_memory(fd: impl AsFd) -> Result<bool, Errno> {
+    file_system(fd).map(|found| found == TMPFS_MAGIC)
 }
 
 /// Whether anything has a regular file open for writing: fcntl(2) gives no read lease on it then (`F_SETLEASE`). `false` where

@@ -82,8 +82,9 @@ pub(crate) fn is_child(pidfd: impl AsFd) -> Result<(), Errno> {
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let (pidfd, null) = (pidfd.as_fd(), std::ptr::null::<u8>());
+    let to = &raw mut info;
     // SAFETY: `info` is there until the call has returned.
-    unsafe { call!(libc::SYS_waitid, P_PIDFD, pidfd.as_raw_fd(), &raw mut info, flags, null) }.map(drop)
+    retry(|| unsafe { call!(libc::SYS_waitid, P_PIDFD, pidfd.as_raw_fd(), to, flags, null) }).map(drop)
 }
 
 /// poll(2) until `fd` is readable (or, for a pidfd, the process has ended); `false` at the deadline.

@@ -5,6 +5,7 @@ use crate::subjects::{After, Prints, Subject};
 use kit::counted::{Call, Trace};
 use kit::{Output, Value, calls};
 use nix::errno::Errno;
+use std::time::Duration;
 
 /// What the command does if nothing fails.
 pub(crate) struct Right {
@@ -119,7 +120,12 @@ fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output)
         left.extend(scene.t.children_left());
         return left.into_iter().map(|thing| format!("it fails and leaves {thing}")).collect();
     }
-    let facts = scene.facts(output);
+    let mut facts = scene.facts(output);
+    if facts["status"] == "running" && facts != right.before && facts != right.after {
+        // It may just be about to end.
+        std::thread::sleep(Duration::from_millis(200));
+        facts = scene.facts(output);
+    }
     let (before, after) = (facts == right.before, facts == right.after);
     let wrong = match subject.after {
         After::Nothing => None,

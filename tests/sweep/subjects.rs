@@ -256,7 +256,8 @@ pub(crate) static ALL: &[Subject] = &[
     .criu()
     .silent(),
     subject("kill", Before::Running, After::Either, |scene| scene.on("kill", &["KILL"])).ends(),
-    subject("kill_all", Before::Running, After::Either, |scene| scene.on("kill", &["--all", "KILL"])).ends(),
+    subject("kill_all", Before::Running, After::Anything, |scene| scene.on("kill", &["--all", "KILL"]))
+        .ends(),
     subject("kill_paused", Before::Paused, After::Anything, |scene| scene.on("kill", &["KILL"])).ends(),
     subject("pause", Before::Running, After::Same, |scene| scene.on("pause", &[])),
     subject("resume", Before::Paused, After::Either, |scene| scene.on("resume", &[])),
