@@ -59,13 +59,22 @@ impl Cgroup {
     /// # Errors
     /// That there is no freezer, or the kernel's refusal.
     pub fn thaw(&self) -> Result<()> {
+        self.begin_thaw()?;
+        match self.record.freezer()? {
+            Freezer::V2(directory) => {
+                let deadline = Instant::now() + Duration::from_secs(2);
+                wait_v2(Dir::open(directory)?.at(), "frozen 0", deadline).map(drop)
+            }
+            Freezer::V1(_) => Ok(()),
+        }
+    }
+
+    /// The same without waiting. Below a cgroup that is frozen itself they go on only with that one.
+    pub(crate) fn begin_thaw(&self) -> Result<()> {
         let freezer = self.record.freezer()?;
         let dir = Dir::open(freezer.directory())?;
         match freezer {
-            Freezer::V2(_) => {
-                dir.at().set("cgroup.freeze", b"0")?;
-                wait_v2(dir.at(), "frozen 0", Instant::now() + Duration::from_secs(2)).map(drop)
-            }
+            Freezer::V2(_) => dir.at().set("cgroup.freeze", b"0"),
             Freezer::V1(_) => dir.at().set("freezer.state", b"THAWED"),
         }
     }

@@ -243,7 +243,7 @@ fn is_freezing(record: &Record) -> Result<bool> {
 pub(super) fn thaw(record: &Record) -> Result<()> {
     let Some(cgroup) = cgroup(record) else { return Ok(()) };
     if record.cgroup.v1_of(Controller::Freezer).is_none() && is_frozen(record)? {
-        return cgroup.thaw();
+        return cgroup.begin_thaw();
     }
     for _ in 0..TRIES {
         if !cgroup.thaw_below()? {
