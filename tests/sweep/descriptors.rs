@@ -34,10 +34,9 @@ const REASON: &str = "too many open files";
 fn few(t: &Test, subject: &'static Subject) {
     t.only_orlop("others need more of them");
     let (mut failed, mut done) = (0, 0);
-    let all: Vec<u32> = (3..=40).collect();
-    // Few enough of them in the short form; the numbers differ from one command to the next.
-    let (first, step) = if sweep::is_full() { (0, 1) } else { (subject.name.len() % 5, 5) };
-    for number in all.into_iter().skip(first).step_by(step) {
+    // In the short form not all of them, and for each command others; none at all is always one.
+    let chosen = |n: &usize| sweep::is_full() || *n == 3 || (n + subject.name.len()).is_multiple_of(7);
+    for number in (3..=40).filter(chosen) {
         let scene = Scene::new(t, subject);
         let output = (subject.command)(&scene).wrap(&format!("softfiles={number}")).output();
         if output.code() == subject.codes.0 {
