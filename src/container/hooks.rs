@@ -283,7 +283,7 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 /// The state as a file, at its beginning.
 fn state_file(state: &[u8]) -> Result<OwnedFd, Errno> {
-    let fd = sys::memfd::memfd_create(c"state.json", 0)?;
+    let fd = sys::memfd::data(c"state.json")?;
     sys::fs::write_all(&fd, state)?;
     nix::unistd::lseek(&fd, 0, nix::unistd::Whence::SeekSet)?;
     Ok(fd)

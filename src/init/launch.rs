@@ -5,7 +5,7 @@ use super::program::program;
 use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
 use crate::plan::{Plan, Turn};
-use crate::sys::memfd::memfd_create;
+use crate::sys::memfd;
 use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
@@ -169,7 +169,7 @@ impl Launch<'_> {
         check_preserved(preserve)?;
         let mut blob = self.plan.encode()?;
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
-        let file = memfd_create(c"orlop-plan", 0).map_err(|e| error("memfd_create", e))?;
+        let file = memfd::data(c"orlop-plan").map_err(|e| error("memfd_create", e))?;
         let mut lifted = Lifted::above(preserve);
         let (control, memory) = (lifted.lift(theirs.as_fd())?, lifted.lift(file.as_fd())?);
         let slots = self.presets.descriptors(self.join);

@@ -52,8 +52,8 @@ impl Container {
         let directories = Directories::open(&options.image_path, options.work_path.as_deref(), true)?;
         let parent =
             options.parent_path.as_deref().map(|path| parent(&options.image_path, path)).transpose()?;
-        let output = sys::memfd::memfd_create(c"criu", 0)
-            .map_err(|e| Error::sys(Phase::Lifecycle, "memfd_create", e))?;
+        let output =
+            sys::memfd::data(c"criu").map_err(|e| Error::sys(Phase::Lifecycle, "memfd_create", e))?;
         let null = sys::fs::openat(sys::fs::cwd(), c"/dev/null", libc::O_RDONLY, 0)
             .map_err(|e| Error::sys(Phase::Lifecycle, "open", e).on("/dev/null"))?;
         let said = |e: Error| explain(e, &directories.work, &directories.log(LOG), Some(&output));

@@ -188,6 +188,9 @@ pub fn refusals(number: i64, args: [u64; 6]) -> Vec<Errno> {
         return Vec::new(); // Nothing but a descriptor that is not open makes it fail.
     }
     let opens = traits & OPENS != 0 || [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC].contains(&control);
+    if [libc::SYS_nanosleep, libc::SYS_clock_nanosleep].contains(&number) {
+        return vec![Errno::EINTR]; // The other errnos are of its arguments.
+    }
     let mut all = vec![Errno::ENOMEM, Errno::ENOSPC, Errno::EPERM];
     all.extend(opens.then_some(Errno::EMFILE));
     all.extend((traits & WAITS != 0).then_some(Errno::EINTR));
