@@ -41,8 +41,8 @@ pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Re
         words.ready.store(-1, Release);
         return Err(Failure { call: nr::SECCOMP as u32, errno: -fd as u32 });
     }
-    // SAFETY: the place of the descriptor in the message, aligned to four bytes.
-    unsafe { (place as *mut i32).write(fd as i32) };
+    // SAFETY: the place of the descriptor in the message.
+    unsafe { (place as *mut i32).write_unaligned(fd as i32) };
     words.ready.store(1, Release);
     let mut left = PATIENCE;
     while left > 0 {

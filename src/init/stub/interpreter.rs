@@ -4,7 +4,9 @@
 //! another `arch` beside it.
 
 use super::arch::{self, nr, syscall};
-use super::machine::{ANY, Header, Insn, MAGIC, NO_CALL, REGISTERS, compare, control, kind, op, state};
+use super::machine::{
+    ANY, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, REGISTERS, compare, control, kind, op, state,
+};
 use super::walk::Failure;
 use super::{aside, copy, path, reap};
 use core::ptr;
@@ -66,17 +68,30 @@ fn hand_over(control: Control, step: u16, flags: u64) {
     }
 }
 
+/// How many bytes an access has.
+fn width(insn: &Insn) -> usize {
+    match insn.nr {
+        width @ (1 | 2 | 4) => width.into(),
+        _ => 8,
+    }
+}
+
 /// What a check of the machine's own fails with.
 const EFAULT: u32 = 14;
 
+/// A blob's header and instructions are only ever read; what an instruction reads or writes is the data behind them.
 pub struct Machine {
-    base: *mut u8,
-    length: usize,
+    header: *const Header,
+    /// Where the instructions end.
+    data: *mut u8,
+    /// How many bytes of data there are.
+    room: usize,
     control: Control,
     registers: [i64; REGISTERS],
-    /// The next instruction, and the step of the last one.
-    at: usize,
-    step: u16,
+    /// The number of the next instruction.
+    pub at: usize,
+    /// The step of the last one, or more than any.
+    step: u32,
 }
 
 impl Machine {
@@ -91,7 +106,11 @@ impl Machine {
         if header.magic != MAGIC || code > length as u64 {
             return None;
         }
-        let mut machine = Self { base, length, control, registers: [0; REGISTERS], at: 0, step: u16::MAX };
+        // SAFETY: not behind the blob's end.
+        let data = unsafe { base.add(code as usize) };
+        let room = length - code as usize;
+        let mut machine =
+            Self { header, data, room, control, registers: [0; REGISTERS], at: 0, step: u32::MAX };
         for (register, preset) in machine.registers.iter_mut().zip(&header.preset) {
             *register = i64::from(*preset);
         }
@@ -101,18 +120,19 @@ impl Machine {
     /// Executes the next instruction; `false` if there is none.
     pub fn advance(&mut self) -> bool {
         // SAFETY: see `new`.
-        let header = unsafe { &*self.base.cast::<Header>() };
+        let header = unsafe { &*self.header };
         if self.at >= header.count as usize {
             return false;
         }
         // SAFETY: the instructions follow the header, and this one is below `count`.
-        let insn = unsafe { &*self.base.add(size_of::<Header>()).cast::<Insn>().add(self.at) };
+        let insn = unsafe { &*self.header.add(1).cast::<Insn>().add(self.at) };
         self.at += 1;
-        if insn.step != self.step {
-            self.step = insn.step;
-            self.control.set(control::STEP, u32::from(self.step));
-            if header.fault == u32::from(self.step) {
-                fail(self.control, self.step, NO_CALL, 5, 0);
+        let step = u32::from(insn.step);
+        if step != self.step {
+            self.step = step;
+            self.control.set(control::STEP, step);
+            if header.fault == step {
+                fail(self.control, insn.step, NO_CALL, 5, 0);
             }
         }
         self.execute(insn);
@@ -124,12 +144,18 @@ impl Machine {
         fail(self.control, insn.step, NO_CALL, EFAULT, 0)
     }
 
-    #[inline]
     fn value(&self, insn: &Insn, i: usize) -> u64 {
         // SAFETY: `i` is below six everywhere.
         let (kind, raw) = unsafe { (*insn.kinds.get_unchecked(i), *insn.args.get_unchecked(i)) };
         match kind {
-            kind::DATA if raw < self.length as u64 => self.base as u64 + raw,
+            kind::DATA => {
+                let address = (self.header as u64).wrapping_add(raw);
+                // Something of no length may lie at the very end.
+                if address.wrapping_sub(self.data as u64) > self.room as u64 {
+                    self.bad(insn);
+                }
+                address
+            }
             kind::REGISTER => match self.registers.get(raw as usize) {
                 Some(value) => *value as u64,
                 None => self.bad(insn),
@@ -146,23 +172,36 @@ impl Machine {
         }
     }
 
-    /// The blob's bytes from an address on.
+    /// The data from an address on.
     fn bytes(&self, insn: &Insn, i: usize) -> &[u8] {
-        let at = self.value(insn, i).wrapping_sub(self.base as u64) as usize;
-        if at >= self.length {
+        let at = self.value(insn, i).wrapping_sub(self.data as u64) as usize;
+        if at >= self.room {
             self.bad(insn);
         }
         // SAFETY: from `at` up to the blob's end, which is mapped.
-        unsafe { core::slice::from_raw_parts(self.base.add(at), self.length - at) }
+        unsafe { core::slice::from_raw_parts(self.data.add(at), self.room - at) }
     }
 
-    /// The address of `width` bytes of the blob.
-    fn address(&self, insn: &Insn, width: usize) -> *mut u8 {
-        let bytes = self.bytes(insn, 0);
+    /// The address of `width` bytes of the data.
+    fn address(&self, insn: &Insn, i: usize, width: usize) -> *mut u8 {
+        let bytes = self.bytes(insn, i);
         if bytes.len() < width {
             self.bad(insn);
         }
         bytes.as_ptr().cast_mut()
+    }
+
+    /// The data from an address on, which has a zero byte in it.
+    fn text(&self, insn: &Insn, i: usize) -> &[u8] {
+        let bytes = self.bytes(insn, i);
+        let mut rest = bytes;
+        while let [first, behind @ ..] = rest {
+            if *first == 0 {
+                return bytes;
+            }
+            rest = behind;
+        }
+        self.bad(insn)
     }
 
     fn arguments(&self, insn: &Insn) -> [u64; 6] {
@@ -204,8 +243,8 @@ impl Machine {
     }
 
     fn load(&self, insn: &Insn) -> i64 {
-        let at = self.address(insn, 8).cast_const();
-        // SAFETY: eight bytes of the blob are there.
+        let at = self.address(insn, 0, width(insn)).cast_const();
+        // SAFETY: as many bytes of the data are there.
         let raw = unsafe {
             match insn.nr {
                 1 => u64::from(*at),
@@ -218,8 +257,8 @@ impl Machine {
     }
 
     fn store(&self, insn: &Insn) {
-        let (at, value) = (self.address(insn, 8), self.value(insn, 1));
-        // SAFETY: eight bytes of the blob are there, which is a private writable mapping.
+        let (at, value) = (self.address(insn, 0, width(insn)), self.value(insn, 1));
+        // SAFETY: as many bytes of the data are there, which is a private writable mapping.
         unsafe {
             match insn.nr {
                 1 => *at = value as u8,
@@ -259,7 +298,7 @@ impl Machine {
             }
             op::MAKE_PATH => {
                 let (root, kind) = (self.value(insn, 0) as i32, self.value(insn, 2));
-                let made = path::make(root, self.bytes(insn, 1), kind, self.value(insn, 3) as u32);
+                let made = path::make(root, self.text(insn, 1), kind, self.value(insn, 3) as u32);
                 self.done(insn, made);
             }
             op::COPY_TREE => {
@@ -267,6 +306,11 @@ impl Machine {
                 self.done(insn, copied.map(|()| 0));
             }
             op::LISTENER => {
+                self.address(insn, 2, size_of::<i32>());
+                let stack = self.address(insn, 5, ASIDE_STACK);
+                if !stack.cast::<u64>().is_aligned() {
+                    self.bad(insn);
+                }
                 let sent = aside::listener(self.arguments(insn));
                 self.done(insn, sent);
             }

@@ -6,8 +6,8 @@
 //!
 //! # Safety
 //! The blob comes from the host side of the same version of the same library through a descriptor
-//! that no other program has. Registers, jumps, and the addresses of loads, stores and paths are checked
-//! against their bounds all the same; what system calls are made, with what, is the blob's to say.
+//! that no other program has. Registers, jumps, and all addresses that the machine itself reads or writes are
+//! checked against their bounds all the same; what system calls are made, with what, is the blob's to say.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
