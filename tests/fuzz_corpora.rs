@@ -1,27 +1,23 @@
 //! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below.
 
-#![allow(clippy::panic, unreachable_pub)] // The bodies are tests, and public where fuzzers use them.
-
-use std::fs;
-use std::path::Path;
+// The bodies are tests, and public where fuzzers use them; one of them compiles the init stub.
+#![allow(clippy::panic, clippy::expect_used, unreachable_pub, unsafe_code)]
 
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
+#[path = "../fuzz/bodies/interpreter.rs"]
+mod interpreter;
 #[path = "../fuzz/bodies/plan.rs"]
 mod plan;
+#[path = "fuzz_corpora/plans.rs"]
+mod plans;
+#[path = "../fuzz/bodies/replay.rs"]
+mod replay;
 #[path = "../fuzz/bodies/seccomp.rs"]
 mod seccomp;
 
-/// Runs `body` over every file of a target's corpus.
-fn replay(target: &str, body: fn(&[u8])) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let files: Vec<_> = fs::read_dir(&directory).into_iter().flatten().flatten().collect();
-    assert!(!files.is_empty(), "{} is empty", directory.display());
-    for file in files {
-        println!("{}", file.path().display());
-        body(&fs::read(file.path()).unwrap_or_default());
-    }
-}
+use replay::replay;
+use std::path::Path;
 
 #[test]
 fn config_corpus() {
@@ -36,4 +32,34 @@ fn seccomp_corpus() {
 #[test]
 fn plan_corpus() {
     replay("plan", plan::run);
+}
+
+#[test]
+fn interpreter_corpus() {
+    replay("interpreter", interpreter::run);
+}
+
+/// The plans of configurations that managers wrote, as they are and with changes, in the target `interpreter`.
+/// `ORLOP_FUZZ_SEEDS=DIRECTORY` writes them there, for a fuzzer to begin with.
+#[test]
+fn plans_in_the_interpreter() {
+    let seeds = std::env::var_os("ORLOP_FUZZ_SEEDS");
+    let mut random = 1u64;
+    let plans = plans::of_managers();
+    assert!(plans.len() > 20, "{} plans", plans.len());
+    for (name, blob) in plans {
+        println!("{name}");
+        if let Some(directory) = &seeds {
+            std::fs::write(Path::new(directory).join(&name), [&[0, 0], &blob[..]].concat()).expect("seeds");
+        }
+        // All succeeds; then something fails, sooner or later.
+        for answers in
+            [&[][..], &[1, 2, 3], &[3; 40], &[0, 0, 0, 0, 0xc1], &[5, 0x7f, 0x80, 9, 0xc5, 0xff, 0]]
+        {
+            let (blob, answers) = (blob.clone(), answers.to_vec());
+            replay::on_a_large_stack(move || interpreter::run_plan(&blob, &answers));
+        }
+        let changed: Vec<Vec<u8>> = (0..20).map(|_| plans::changed(&blob, &mut random)).collect();
+        replay::on_a_large_stack(move || changed.iter().for_each(|input| interpreter::run(input)));
+    }
 }

@@ -95,12 +95,15 @@ pub fn trap() {
     }
 }
 
-/// clone(2) of a thread of this process, which calls `run(argument)` on the stack that ends at `stack`; its
-/// number, or an errno.
+/// What a thread does while it waits for another one.
+pub use core::hint::spin_loop as pause;
+
+/// clone(2) of a thread of this process, which calls `run(argument)` on the stack that ends at `stack`, and ends;
+/// its number, or an errno.
 ///
 /// # Safety
-/// `stack` is aligned to 16 bytes, and what is below it is the thread's for good; `run` does not return.
-pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64) -> !, argument: u64) -> i64 {
+/// `stack` is aligned to 16 bytes, and what is below it is the thread's for good.
+pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> i64 {
     /// `CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM`
     const FLAGS: u64 = 0x5_0f00;
     let answer: i64;
@@ -115,10 +118,13 @@ pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64) -> !, argument: 
             "xor ebp, ebp",
             "mov rdi, r9",
             "call r8",
+            "mov eax, {end}",
+            "xor edi, edi",
+            "syscall",
             "ud2",
             "2:",
-            inlateout("rax") nr::CLONE => answer, in("rdi") FLAGS, in("rsi") stack, in("rdx") 0, in("r10") 0,
-            in("r8") run, in("r9") argument, lateout("rcx") _, lateout("r11") _,
+            end = const nr::EXIT, inlateout("rax") nr::CLONE => answer, in("rdi") FLAGS, in("rsi") stack,
+            in("rdx") 0, in("r10") 0, in("r8") run, in("r9") argument, lateout("rcx") _, lateout("r11") _,
         );
         #[cfg(target_arch = "aarch64")]
         core::arch::asm!(
@@ -127,10 +133,13 @@ pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64) -> !, argument: 
             "mov x29, #0",
             "mov x0, x10",
             "blr x9",
+            "mov x8, {end}",
+            "mov x0, #0",
+            "svc 0",
             "udf #0",
             "2:",
-            inlateout("x0") FLAGS => answer, in("x1") stack, in("x2") 0, in("x3") 0, in("x4") 0,
-            in("x8") nr::CLONE, in("x9") run, in("x10") argument, lateout("x30") _,
+            end = const nr::EXIT, inlateout("x0") FLAGS => answer, in("x1") stack, in("x2") 0, in("x3") 0,
+            in("x4") 0, in("x8") nr::CLONE, in("x9") run, in("x10") argument, lateout("x30") _,
         );
     }
     answer

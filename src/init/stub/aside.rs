@@ -1,10 +1,9 @@
 //! The listener of a filter that notifies, sent by a thread which is not under that filter: its agent, who
 //! is to answer what the filter asks, does not have it yet.
 
-use crate::arch::{nr, syscall, thread};
-use crate::machine::ASIDE_STACK;
-use crate::walk::Failure;
-use core::hint::spin_loop;
+use super::arch::{nr, pause, syscall, thread};
+use super::machine::ASIDE_STACK;
+use super::walk::Failure;
 use core::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
 
 const SECCOMP_SET_MODE_FILTER: u64 = 1;
@@ -42,13 +41,13 @@ pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Re
         words.ready.store(-1, Release);
         return Err(Failure { call: nr::SECCOMP as u32, errno: -fd as u32 });
     }
-    // SAFETY: the place of the descriptor in the message, aligned to four bytes.
-    unsafe { (place as *mut i32).write(fd as i32) };
+    // SAFETY: the place of the descriptor in the message.
+    unsafe { (place as *mut i32).write_unaligned(fd as i32) };
     words.ready.store(1, Release);
     let mut left = PATIENCE;
     while left > 0 {
         match words.sent.load(Acquire) {
-            0 => spin_loop(),
+            0 => pause(),
             1 => return Ok(fd),
             errno => return Err(Failure { call: nr::SENDMSG as u32, errno: -errno as u32 }),
         }
@@ -61,7 +60,7 @@ pub fn listener([flags, program, place, socket, message, stack]: [u64; 6]) -> Re
 ///
 /// # Safety
 /// `shared` is the address of a [`Shared`].
-unsafe extern "C" fn send(shared: u64) -> ! {
+unsafe extern "C" fn send(shared: u64) {
     // SAFETY: see `listener`.
     let words = unsafe { &*(shared as *const Shared) };
     let mut ready = 0;
@@ -74,8 +73,5 @@ unsafe extern "C" fn send(shared: u64) -> ! {
     if ready > 0 {
         let answer = syscall(nr::SENDMSG, [words.socket, words.message, MSG_NOSIGNAL, 0, 0, 0]);
         words.sent.store(if answer < 0 { answer } else { 1 }, Release);
-    }
-    loop {
-        syscall(nr::EXIT, [0; 6]);
     }
 }

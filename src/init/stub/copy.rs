@@ -1,8 +1,8 @@
 //! Filling a new tmpfs with what lies under it (`tmpcopyup`): directories, files, links and nodes with
 //! their owners, modes, times and extended attributes. Nothing is followed out of the source.
 
-use crate::arch::{nr, syscall};
-use crate::walk::Failure;
+use super::arch::{nr, syscall};
+use super::walk::Failure;
 
 const O_DIRECTORY_READ: u64 = arch_flag::DIRECTORY | arch_flag::NOFOLLOW | O_CLOEXEC;
 const O_CLOEXEC: u64 = 0o2_000_000;
@@ -41,7 +41,11 @@ struct Inode {
 
 fn checked(call: u64, args: [u64; 6]) -> Result<u64, Failure> {
     let answer = syscall(call, args);
-    if (-4095..0).contains(&answer) { Err(Failure { call: call as u32, errno: -answer as u32 }) } else { Ok(answer as u64) }
+    if (-4095..0).contains(&answer) {
+        Err(Failure { call: call as u32, errno: -answer as u32 })
+    } else {
+        Ok(answer as u64)
+    }
 }
 
 fn close(fd: u64) {
@@ -189,4 +193,3 @@ fn attributes(from: u64, to: u64) -> Result<(), Failure> {
     }
     Ok(())
 }
-

@@ -1,8 +1,8 @@
 //! Making a path below a root which is not to be trusted: the walk of `mount/walk.rs` by system calls.
 
-use crate::arch::{nr, syscall};
-use crate::machine::last;
-use crate::walk::{self, Buffers, Failure, Last, Tree};
+use super::arch::{nr, syscall};
+use super::machine::last;
+use super::walk::{self, Buffers, Failure, Last, Tree};
 
 const EAGAIN: i64 = -11;
 const O_CREAT: u64 = 0o100;

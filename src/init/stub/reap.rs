@@ -1,6 +1,6 @@
 //! PID 1: forwards signals to the container's process, reaps what is orphaned, ends as it ended.
 
-use crate::arch::{nr, syscall};
+use super::arch::{nr, syscall};
 
 const SIGCHLD: i64 = 17;
 const WNOHANG: u64 = 1;

@@ -1,0 +1,7 @@
+//! The init stub's machine with any bytes for a blob.
+#![no_main]
+
+#[path = "../bodies/interpreter.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

@@ -1,0 +1,323 @@
+//! The machine: executes the instructions of a blob (see `machine.rs`).
+//!
+//! It is a file of its own so that the fuzz target `interpreter` can compile it as part of an ordinary program, with
+//! another `arch` beside it.
+
+use super::arch::{self, nr, syscall};
+use super::machine::{
+    ANY, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, REGISTERS, compare, control, kind, op, state,
+};
+use super::walk::Failure;
+use super::{aside, copy, path, reap};
+use core::ptr;
+use core::sync::atomic::{AtomicU32, Ordering::Release};
+
+/// The control page, mapped shared.
+#[derive(Clone, Copy)]
+pub struct Control(*mut u8);
+
+impl Control {
+    /// # Safety
+    /// `page` is the address of the mapped page, for good.
+    pub unsafe fn new(page: *mut u8) -> Self {
+        Self(page)
+    }
+
+    fn set(self, offset: usize, value: u32) {
+        // SAFETY: `offset` is one of `control`, inside the mapped page, and a multiple of four.
+        unsafe { &*self.0.add(offset).cast::<AtomicU32>() }.store(value, Release);
+    }
+}
+
+/// Says which step failed through the control page, which needs no system call, and ends.
+fn fail(control: Control, step: u16, call: u32, errno: u32, detail: u32) -> ! {
+    control.set(control::STEP, u32::from(step));
+    control.set(control::CALL, call);
+    control.set(control::ERRNO, errno);
+    control.set(control::DETAIL, detail);
+    control.set(control::STATE, state::FAILED);
+    exit(1)
+}
+
+/// Ends the process.
+pub fn exit(status: i32) -> ! {
+    loop {
+        syscall(nr::EXIT_GROUP, [status as u64, 0, 0, 0, 0, 0]);
+        // Under a filter that does not even allow this.
+        arch::trap();
+    }
+}
+
+/// Goes on as a new process; see [`op::HAND_OVER`].
+fn hand_over(control: Control, step: u16, flags: u64) {
+    const CLONE_VM: u64 = 0x100;
+    const CLONE_PARENT_SETTID: u64 = 0x10_0000;
+    const EINVAL: i64 = 22;
+    // SAFETY: the word lies in the mapped page.
+    let place = unsafe { control.0.add(control::PID) } as u64;
+    let flags = flags | CLONE_PARENT_SETTID;
+    // SAFETY: this process touches its memory no more once there is another one to go on in it.
+    let mut answer = unsafe { arch::hand_over(flags | CLONE_VM, place) };
+    if answer == -EINVAL {
+        // Nobody shares memory across time namespaces.
+        // SAFETY: as above; the child has a copy.
+        answer = unsafe { arch::hand_over(flags, place) };
+    }
+    if answer < 0 {
+        fail(control, step, nr::CLONE as u32, -answer as u32, 0);
+    }
+}
+
+/// How many bytes an access has.
+fn width(insn: &Insn) -> usize {
+    match insn.nr {
+        width @ (1 | 2 | 4) => width.into(),
+        _ => 8,
+    }
+}
+
+/// What a check of the machine's own fails with.
+const EFAULT: u32 = 14;
+
+/// A blob's header and instructions are only ever read; what an instruction reads or writes is the data behind them.
+pub struct Machine {
+    header: *const Header,
+    /// Where the instructions end.
+    data: *mut u8,
+    /// How many bytes of data there are.
+    room: usize,
+    control: Control,
+    registers: [i64; REGISTERS],
+    /// The number of the next instruction.
+    pub at: usize,
+    /// The step of the last one, or more than any.
+    step: u32,
+}
+
+impl Machine {
+    /// A machine for the blob of `length` bytes at `base`; `None` if it is not a blob.
+    ///
+    /// # Safety
+    /// The bytes are readable and writable for good, aligned as a [`Header`] is, and at least a header.
+    pub unsafe fn new(base: *mut u8, length: usize, control: Control) -> Option<Self> {
+        // SAFETY: the caller vouches for that.
+        let header = unsafe { &*base.cast::<Header>() };
+        let code = size_of::<Header>() as u64 + u64::from(header.count) * size_of::<Insn>() as u64;
+        if header.magic != MAGIC || code > length as u64 {
+            return None;
+        }
+        // SAFETY: not behind the blob's end.
+        let data = unsafe { base.add(code as usize) };
+        let room = length - code as usize;
+        let mut machine =
+            Self { header, data, room, control, registers: [0; REGISTERS], at: 0, step: u32::MAX };
+        for (register, preset) in machine.registers.iter_mut().zip(&header.preset) {
+            *register = i64::from(*preset);
+        }
+        Some(machine)
+    }
+
+    /// Executes the next instruction; `false` if there is none.
+    pub fn advance(&mut self) -> bool {
+        // SAFETY: see `new`.
+        let header = unsafe { &*self.header };
+        if self.at >= header.count as usize {
+            return false;
+        }
+        // SAFETY: the instructions follow the header, and this one is below `count`.
+        let insn = unsafe { &*self.header.add(1).cast::<Insn>().add(self.at) };
+        self.at += 1;
+        let step = u32::from(insn.step);
+        if step != self.step {
+            self.step = step;
+            self.control.set(control::STEP, step);
+            if header.fault == step {
+                fail(self.control, insn.step, NO_CALL, 5, 0);
+            }
+        }
+        self.execute(insn);
+        true
+    }
+
+    /// Ends a machine whose blob says something that cannot be.
+    fn bad(&self, insn: &Insn) -> ! {
+        fail(self.control, insn.step, NO_CALL, EFAULT, 0)
+    }
+
+    fn value(&self, insn: &Insn, i: usize) -> u64 {
+        // SAFETY: `i` is below six everywhere.
+        let (kind, raw) = unsafe { (*insn.kinds.get_unchecked(i), *insn.args.get_unchecked(i)) };
+        match kind {
+            kind::DATA => {
+                let address = (self.header as u64).wrapping_add(raw);
+                // Something of no length may lie at the very end.
+                if address.wrapping_sub(self.data as u64) > self.room as u64 {
+                    self.bad(insn);
+                }
+                address
+            }
+            kind::REGISTER => match self.registers.get(raw as usize) {
+                Some(value) => *value as u64,
+                None => self.bad(insn),
+            },
+            kind::IMMEDIATE => raw,
+            _ => self.bad(insn),
+        }
+    }
+
+    fn set(&mut self, insn: &Insn, value: i64) {
+        match self.registers.get_mut(insn.dst as usize) {
+            Some(register) => *register = value,
+            None => self.bad(insn),
+        }
+    }
+
+    /// The data from an address on.
+    fn bytes(&self, insn: &Insn, i: usize) -> &[u8] {
+        let at = self.value(insn, i).wrapping_sub(self.data as u64) as usize;
+        if at >= self.room {
+            self.bad(insn);
+        }
+        // SAFETY: from `at` up to the blob's end, which is mapped.
+        unsafe { core::slice::from_raw_parts(self.data.add(at), self.room - at) }
+    }
+
+    /// The address of `width` bytes of the data.
+    fn address(&self, insn: &Insn, i: usize, width: usize) -> *mut u8 {
+        let bytes = self.bytes(insn, i);
+        if bytes.len() < width {
+            self.bad(insn);
+        }
+        bytes.as_ptr().cast_mut()
+    }
+
+    /// The data from an address on, which has a zero byte in it.
+    fn text(&self, insn: &Insn, i: usize) -> &[u8] {
+        let bytes = self.bytes(insn, i);
+        let mut rest = bytes;
+        while let [first, behind @ ..] = rest {
+            if *first == 0 {
+                return bytes;
+            }
+            rest = behind;
+        }
+        self.bad(insn)
+    }
+
+    fn arguments(&self, insn: &Insn) -> [u64; 6] {
+        let mut args = [0; 6];
+        let mut i = 0;
+        for place in &mut args {
+            *place = self.value(insn, i);
+            i += 1;
+        }
+        args
+    }
+
+    fn call(&mut self, insn: &Insn) {
+        let args = self.arguments(insn);
+        let mut answer = match u64::from(insn.nr) {
+            nr::OPENAT2 => path::openat2(args),
+            number => syscall(number, args),
+        };
+        if (-4095..0).contains(&answer) {
+            let errno = -answer as u16;
+            if !insn.tolerate.contains(&errno) && !insn.tolerate.contains(&ANY) {
+                fail(self.control, insn.step, u32::from(insn.nr), u32::from(errno), 0);
+            }
+            answer = -i64::from(errno);
+        }
+        self.set(insn, answer);
+    }
+
+    fn jumps(&self, insn: &Insn) -> bool {
+        let (a, b) = (self.value(insn, 0) as i64, self.value(insn, 1) as i64);
+        match insn.nr {
+            compare::EQUAL => a == b,
+            compare::NOT_EQUAL => a != b,
+            compare::LESS => a < b,
+            compare::GREATER_EQUAL => a >= b,
+            compare::NOT_BELOW => a as u64 >= b as u64,
+            _ => true,
+        }
+    }
+
+    fn load(&self, insn: &Insn) -> i64 {
+        let at = self.address(insn, 0, width(insn)).cast_const();
+        // SAFETY: as many bytes of the data are there.
+        let raw = unsafe {
+            match insn.nr {
+                1 => u64::from(*at),
+                2 => u64::from(ptr::read_unaligned(at.cast::<u16>())),
+                4 => u64::from(ptr::read_unaligned(at.cast::<u32>())),
+                _ => ptr::read_unaligned(at.cast::<u64>()),
+            }
+        };
+        (raw & self.value(insn, 1)) as i64
+    }
+
+    fn store(&self, insn: &Insn) {
+        let (at, value) = (self.address(insn, 0, width(insn)), self.value(insn, 1));
+        // SAFETY: as many bytes of the data are there, which is a private writable mapping.
+        unsafe {
+            match insn.nr {
+                1 => *at = value as u8,
+                2 => ptr::write_unaligned(at.cast::<u16>(), value as u16),
+                4 => ptr::write_unaligned(at.cast::<u32>(), value as u32),
+                _ => ptr::write_unaligned(at.cast::<u64>(), value),
+            }
+        }
+    }
+
+    /// What an operation of several system calls says.
+    fn done(&mut self, insn: &Insn, answer: Result<i64, Failure>) {
+        match answer {
+            Ok(value) => self.set(insn, value),
+            Err(failure) => fail(self.control, insn.step, failure.call, failure.errno, 0),
+        }
+    }
+
+    fn execute(&mut self, insn: &Insn) {
+        match insn.op {
+            op::CALL => self.call(insn),
+            op::MOVE => self.set(insn, self.value(insn, 0) as i64),
+            op::ADD => {
+                let Some(old) = self.registers.get(insn.dst as usize) else { self.bad(insn) };
+                self.set(insn, old.wrapping_add(self.value(insn, 0) as i64));
+            }
+            op::JUMP => {
+                if self.jumps(insn) {
+                    self.at = self.value(insn, 2) as usize;
+                }
+            }
+            op::LOAD => self.set(insn, self.load(insn)),
+            op::STORE => self.store(insn),
+            op::FAIL => {
+                let (errno, detail) = (self.value(insn, 0) as u32, self.value(insn, 1) as u32);
+                fail(self.control, insn.step, NO_CALL, errno, detail)
+            }
+            op::MAKE_PATH => {
+                let (root, kind) = (self.value(insn, 0) as i32, self.value(insn, 2));
+                let made = path::make(root, self.text(insn, 1), kind, self.value(insn, 3) as u32);
+                self.done(insn, made);
+            }
+            op::COPY_TREE => {
+                let copied = copy::tree(self.value(insn, 0), self.value(insn, 1));
+                self.done(insn, copied.map(|()| 0));
+            }
+            op::LISTENER => {
+                self.address(insn, 2, size_of::<i32>());
+                let stack = self.address(insn, 5, ASIDE_STACK);
+                if !stack.cast::<u64>().is_aligned() {
+                    self.bad(insn);
+                }
+                let sent = aside::listener(self.arguments(insn));
+                self.done(insn, sent);
+            }
+            op::STATE => self.control.set(control::STATE, self.value(insn, 0) as u32),
+            op::HAND_OVER => hand_over(self.control, insn.step, self.value(insn, 0)),
+            op::INIT => exit(reap::stay(self.value(insn, 0) as i32)),
+            _ => fail(self.control, insn.step, NO_CALL, 38, 0),
+        }
+    }
+}
