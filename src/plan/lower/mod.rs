@@ -9,6 +9,8 @@ mod mount;
 mod namespace;
 mod process;
 mod rootfs;
+#[cfg(test)]
+mod root_tests;
 mod terminal;
 
 use super::assemble::{Arg, Assembler, Reg};
