@@ -43,6 +43,8 @@ pub(crate) struct Stub {
     stage: Stage,
     /// How many batches of mounts it has got.
     batches: usize,
+    /// The plan's line behind its last turn.
+    line: usize,
 }
 
 /// Which process of its plan a stub is.
@@ -200,7 +202,7 @@ impl Launch<'_> {
         drop(theirs);
         let stage = if self.plan.two_stages { Stage::First } else { Stage::Only };
         let memory = Memory::adopt(file);
-        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, stage, batches: 0 })
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, stage, batches: 0, line: 0 })
     }
 }
 
@@ -213,7 +215,7 @@ struct Lifted {
 
 impl Lifted {
     fn above(preserve: u32) -> Self {
-        Self { floor: RawFd::try_from(3 + preserve).unwrap_or(RawFd::MAX), copies: Vec::new() }
+        Self { floor: RawFd::try_from(preserve.saturating_add(3)).unwrap_or(RawFd::MAX), copies: Vec::new() }
     }
 
     /// The number by which the stub knows a descriptor.
@@ -314,11 +316,19 @@ impl Stub {
             Ok((_, descriptor)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
-        match Turn::from_code(byte[0]).filter(|turn| plan.has(*turn)) {
+        match Turn::from_code(byte[0]).filter(|turn| self.is_next(plan, *turn)) {
             Some(Turn::Created) => Ok(Event::End(End::Created)),
             Some(turn) => Ok(Event::Turn(turn, descriptor)),
             None => Err(lost().into()),
         }
+    }
+
+    /// Whether it is this turn of the plan's that comes now. A stub that is seen in a container may be made to say
+    /// anything: no turn comes twice, or before its time.
+    fn is_next(&mut self, plan: &Plan, turn: Turn) -> bool {
+        let mut rest = plan.lines().iter().enumerate().skip(self.line);
+        let next = rest.find_map(|(at, line)| Some((at, line.turn()?)));
+        next.filter(|(_, expected)| *expected == turn).map(|(at, _)| self.line = at + 1).is_some()
     }
 
     /// Why the stub has failed, if it has: the reason of whatever has failed on the host side since.

@@ -237,8 +237,8 @@ impl Standard<'_> {
 /// Refuses a count of descriptors to keep beyond those which the caller passes on to its programs: what has such a
 /// number otherwise is the library's own, or another thread's.
 pub(super) fn check_preserved(count: u32) -> Result<()> {
-    let numbers = (3..3 + count).map(|number| i32::try_from(number).unwrap_or(i32::MAX));
-    match numbers.into_iter().find(|number| !sys::spawn::passes_on(*number)) {
+    let mut numbers = (0..count).map(|n| i32::try_from(n).unwrap_or(i32::MAX).saturating_add(3));
+    match numbers.find(|number| !sys::spawn::passes_on(*number)) {
         None => Ok(()),
         Some(number) => {
             let what = "cannot preserve file descriptor";

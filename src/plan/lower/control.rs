@@ -3,6 +3,7 @@
 use super::super::machine::{compare, state};
 use super::super::step::{ControlStep, SlotId, Turn};
 use super::{CWD, Lower};
+use crate::namespace::Kind;
 use crate::plan::assemble::Arg;
 use crate::process::capability::Sets;
 use nix::errno::Errno;
@@ -27,7 +28,7 @@ impl Lower {
             }
             ControlStep::AwaitStart { slot } => self.await_start(*slot),
             ControlStep::CloseDescriptors { preserve } => {
-                let first = 3 + preserve;
+                let first = preserve.saturating_add(3);
                 let flags = libc::CLOSE_RANGE_CLOEXEC;
                 self.asm.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), flags.into()]);
             }
@@ -56,7 +57,13 @@ impl Lower {
     fn await_host(&mut self, turn: Turn) {
         let byte = self.asm.bytes(&[turn.code()]);
         let control = Self::control_socket();
-        self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]);
+        match self.host {
+            // The hooks' programs are the host's, which only this process can still find.
+            Some(host) if turn == Turn::ContainerHooks => {
+                self.send(control, host, &[turn.code()], false);
+            }
+            _ => self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]),
+        }
         let got = self.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);
         let alive = self.asm.label();
         self.asm.jump_if(compare::EQUAL, got, 1, alive);
@@ -105,12 +112,16 @@ impl Lower {
     }
 
     /// A sibling (`CLONE_PARENT`: the caller's child) goes on, in the pid namespace for children. It may be seen
-    /// there: what it does not need is closed.
+    /// there: what it does not need is closed. It takes over this process's memory only where nobody else is:
+    /// whoever may write to the memory of the one would write to that of the other, which is in the host's pid
+    /// namespace until it has ended.
     fn hand_over(&mut self, namespaces: u64) {
         if !self.waits {
             self.asm.call(libc::SYS_close, &[Self::memory().into()]);
         }
-        self.asm.hand_over(namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64);
+        let alone = namespaces & Kind::Pid.flag() != 0;
+        let memory = if alone { libc::CLONE_VM as u64 } else { 0 };
+        self.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
     }
 
     fn execute(&mut self, args: &[String], env: &[String]) {
@@ -177,27 +188,42 @@ impl Lower {
         self.caller = Some(caller);
     }
 
-    /// The program becomes a child of this process, in a process group of its own.
+    /// The program becomes a child of this process, in a process group of its own. It begins when this process has
+    /// given up what the program may not have: until then it waits for a byte in a pipe.
     fn stay_as_init(&mut self, foreground: bool, sets: Option<&Sets>, filter: Option<&(Vec<u8>, u64)>) {
         let zero = 0u64;
         let flags = libc::SIGCHLD;
+        let (pipe, byte) = (self.asm.scratch(8), self.asm.bytes(b"g"));
+        self.asm.call(libc::SYS_pipe2, &[pipe, libc::O_CLOEXEC.into()]);
+        let (theirs, ours) = (self.asm.load(4, pipe, u64::MAX), self.asm.load(4, pipe.plus(4), u64::MAX));
+        self.prctl(libc::PR_SET_DUMPABLE, 0);
         let child = self
             .asm
             .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
         let program = self.asm.label();
         self.asm.jump_if(compare::EQUAL, child, 0, program);
-        self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
         // It executes nothing, so this is no restriction; and under it a filter takes no capability.
         self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1);
         if let Some(sets) = sets {
             self.capabilities(sets, 0, sets.ambient.0);
         }
-        self.prctl(libc::PR_SET_DUMPABLE, 0);
+        self.asm.call(libc::SYS_write, &[ours.into(), byte, 1.into()]);
+        self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+        // The filter comes last, as it may allow nothing of this.
         if let Some((filter, flags)) = filter {
             self.load_filter(filter, *flags);
         }
         self.asm.init(child);
         self.asm.place(program);
+        self.asm.close(ours);
+        let (got, go) =
+            (self.asm.call_to(libc::SYS_read, &[theirs.into(), byte, 1.into()]), self.asm.label());
+        self.asm.jump_if(compare::EQUAL, got, 1, go);
+        // There is no init.
+        self.asm.call(libc::SYS_exit_group, &[1.into()]);
+        self.asm.place(go);
+        self.asm.close(theirs);
+        self.asm.release(got);
         self.asm.call(libc::SYS_setpgid, &[0.into(), 0.into()]);
         if foreground {
             let pid = self.asm.call_to(libc::SYS_getpid, &[]);

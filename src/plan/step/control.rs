@@ -170,6 +170,26 @@ impl ControlStep {
         Self::StayAsInit { foreground, sets, filter }
     }
 
+    pub(super) fn turn(&self) -> Option<Turn> {
+        match self {
+            Self::AwaitHost(turn) => Some(*turn),
+            Self::ReceiveMounts { .. } => Some(Turn::Mounts),
+            Self::Created => Some(Turn::Created),
+            Self::Undumpable
+            | Self::Dumpable
+            | Self::HandOver { .. }
+            | Self::AwaitStart { .. }
+            | Self::CloseDescriptors { .. }
+            | Self::KeepDescriptors { .. }
+            | Self::StayAsInit { .. }
+            | Self::FindProgram { .. }
+            | Self::Execute { .. }
+            | Self::NoProgram
+            | Self::Done
+            | Self::Finish => None,
+        }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Undumpable | Self::HandOver { .. } | Self::AwaitHost(_) => Phase::Launch,
@@ -200,7 +220,7 @@ impl fmt::Display for ControlStep {
             Self::Created => f.write_str("created"),
             Self::AwaitStart { .. } => f.write_str("wait for start"),
             Self::CloseDescriptors { preserve } => {
-                write!(f, "close all descriptors but 0 to {}", 2 + preserve)
+                write!(f, "close all descriptors but 0 to {}", preserve.saturating_add(2))
             }
             Self::KeepDescriptors { slots } => write!(f, "but keep {} descriptor(s)", slots.len()),
             Self::StayAsInit { .. } => f.write_str("stay as PID 1; the program is a child"),

@@ -1,5 +1,6 @@
 //! The root file system: attach, mount, protect, pivot.
 
+use super::control::Turn;
 use super::mount::{CgroupView, Component, MountStep, Node, option_words};
 use super::slot::SlotId;
 use crate::Phase;
@@ -47,6 +48,12 @@ pub enum RootfsStep {
     },
     /// The root is the one that the stub stands in; mounts go below it.
     HostRoot,
+    /// The directory in a slot becomes the process's root: a hook's program is the host's, also where the container's
+    /// root lies over it by then.
+    ChangeRoot {
+        /// The directory.
+        slot: SlotId,
+    },
     /// A mount.
     Mount(Box<MountStep>),
     /// cgroup v1: a tmpfs with one bind mount a hierarchy.
@@ -104,6 +111,10 @@ pub enum RootfsStep {
 }
 
 impl RootfsStep {
+    pub(super) fn turn(&self) -> Option<Turn> {
+        matches!(self, Self::SendFileSystem { .. }).then_some(Turn::Made)
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::HostPropagation(_)
@@ -122,7 +133,9 @@ impl RootfsStep {
             | Self::EmptyRoot
             | Self::SendFileSystem { .. }
             | Self::Unmount { .. } => Phase::Mount,
-            Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } => Phase::Process,
+            Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } | Self::ChangeRoot { .. } => {
+                Phase::Process
+            }
         }
     }
 
@@ -147,6 +160,7 @@ impl RootfsStep {
             | Self::AttachTree { .. }
             | Self::MountPoint { .. }
             | Self::HostRoot
+            | Self::ChangeRoot { .. }
             | Self::CgroupMount { .. }
             | Self::DevLinks { .. }
             | Self::Mask { .. }
@@ -170,6 +184,7 @@ impl fmt::Display for RootfsStep {
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "make the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
+            Self::ChangeRoot { .. } => f.write_str("change to the host's root"),
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { destination, options, views, .. } => {
                 let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
