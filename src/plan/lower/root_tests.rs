@@ -337,11 +337,11 @@ impl Follow<'_> {
             | libc::SYS_newfstatat
             | libc::SYS_fchown
             | libc::SYS_ioctl
-            | libc::SYS_sched_setaffinity => &[ANY as i32],
+            | libc::SYS_sched_setaffinity => &[i32::from(ANY)],
             libc::SYS_chdir
                 if matches!(self.line(insn), Step::Process(ProcessStep::HookDirectory { .. })) =>
             {
-                &[ANY as i32]
+                &[i32::from(ANY)]
             }
             _ => &[],
         };
@@ -354,7 +354,8 @@ impl Follow<'_> {
 
     /// Paths that are looked up by the process's root or working directory.
     fn by_name(&self, insn: &Insn, state: &State) -> Result<(), String> {
-        const PATHS: &[(libc::c_long, &[(Option<usize>, usize)])] = &[
+        type Places = &'static [(Option<usize>, usize)];
+        const PATHS: &[(libc::c_long, Places)] = &[
             (libc::SYS_openat, &[(Some(0), 1)]),
             (libc::SYS_open_tree, &[(Some(0), 1)]),
             (SYS_OPEN_TREE_ATTR, &[(Some(0), 1)]),
