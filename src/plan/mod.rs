@@ -13,6 +13,8 @@ mod listing;
 mod lower;
 pub mod machine;
 mod names;
+#[cfg(test)]
+mod root_tests;
 mod step;
 
 pub use blob::Blob;

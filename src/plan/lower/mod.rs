@@ -8,8 +8,6 @@ mod device;
 mod mount;
 mod namespace;
 mod process;
-#[cfg(test)]
-mod root_tests;
 mod rootfs;
 mod terminal;
 

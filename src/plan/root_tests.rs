@@ -1,22 +1,17 @@
 //! What a lowered plan does to the process's root directory, followed through every branch of its instructions: no path
 //! of a container is looked up while the process's root is the host's.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    clippy::match_wildcard_for_single_variants,
-    clippy::match_same_arms,
-    clippy::collapsible_match
-)]
+#![allow(clippy::match_same_arms, clippy::collapsible_match)]
 
-use super::super::compile::{
+use super::compile::{
     ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile, compile_exec, compile_hook,
     compile_loopback, compile_mount_points, compile_mounts, compile_proc, compile_readonly_root,
     compile_service, compile_unmounts,
 };
-use super::super::listing::Listing;
-use super::super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
-use super::super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, Slot, Source, Step};
-use super::super::{ControlStep, Node};
+use super::listing::Listing;
+use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
+use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, Slot, Source, Step};
+use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{Layout, Manager};
@@ -384,7 +379,7 @@ impl Follow<'_> {
             }
             let right = if by_descriptor && from != Place::Proc {
                 // One component, which is no link that would be followed.
-                !path.contains('/') && path != ".." && self.follows_nothing(insn)
+                !path.contains('/') && path != ".." && Self::follows_nothing(insn)
             } else if from == Place::Proc {
                 !path.starts_with('/')
             } else if state.root == Place::Host {
@@ -403,7 +398,7 @@ impl Follow<'_> {
     }
 
     /// Whether a call with one component follows no symbolic link of that name.
-    fn follows_nothing(&self, insn: &Insn) -> bool {
+    fn follows_nothing(insn: &Insn) -> bool {
         match number(insn.nr) {
             libc::SYS_openat => insn.args[2] as i32 & libc::O_NOFOLLOW != 0,
             libc::SYS_fchownat => insn.args[4] as i32 & libc::AT_SYMLINK_NOFOLLOW != 0,

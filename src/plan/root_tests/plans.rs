@@ -1,7 +1,7 @@
 //! The plans that are followed: every recorded configuration, changed in ways that change what the root is; and every
 //! plan that no configuration asks for.
 
-use super::super::super::blob::{HEADER, INSN};
+use super::super::blob::{HEADER, INSN};
 use super::*;
 
 fn tests() -> PathBuf {
