@@ -248,3 +248,16 @@ pub(super) fn check_preserved(count: u32) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_of_preserved_descriptors_is_beyond_the_check() {
+        for count in [u32::MAX, u32::MAX - 2, i32::MAX.cast_unsigned()] {
+            assert_eq!(check_preserved(count).unwrap_err().kind(), ErrorKind::InvalidArgument, "{count}");
+        }
+        check_preserved(0).unwrap();
+    }
+}
