@@ -15,6 +15,8 @@ mod plans;
 mod replay;
 #[path = "../fuzz/bodies/seccomp.rs"]
 mod seccomp;
+#[path = "../fuzz/bodies/walk.rs"]
+mod walk;
 
 use replay::replay;
 use std::path::Path;
@@ -62,4 +64,9 @@ fn plans_in_the_interpreter() {
         let changed: Vec<Vec<u8>> = (0..20).map(|_| plans::changed(&blob, &mut random)).collect();
         replay::on_a_large_stack(move || changed.iter().for_each(|input| interpreter::run(input)));
     }
+}
+
+#[test]
+fn walk_corpus() {
+    replay("walk", walk::run);
 }
