@@ -104,6 +104,9 @@ fn of_words(subject: &Subject, output: &Output, hit: Option<&Call>, errno: Errno
     let says = |line: &str| {
         line.contains(&format!("{errno:?}")) || line.to_lowercase().contains(&errno.desc().to_lowercase())
     };
+    // pthread_create(3) says EAGAIN, whatever a thread could not be made for.
+    let thread = hit.is_some_and(|call| calls::name(call.which.number) == "clone3");
+    let says = |line: &str| says(line) || thread && line.contains("set up the terminal: try again");
     if !errors.iter().any(|line| says(line)) {
         wrong.push(format!("the reason is lost: {}", output.stderr.trim()));
     }
