@@ -131,7 +131,8 @@ pub mod op {
     /// Sets the control page's state word to `args[0]`.
     pub const STATE: u8 = 7;
     /// clone(2) with the flags `args[0]`: the child goes on, its number is in the control page's pid word, and
-    /// the process that was there ends. The child has the memory of the other one, unless the kernel refuses that.
+    /// the process that was there ends. With `CLONE_VM` the child has the memory of the other one, unless the
+    /// kernel refuses that.
     pub const HAND_OVER: u8 = 8;
     /// `dst = dst + args[0]`.
     pub const ADD: u8 = 10;

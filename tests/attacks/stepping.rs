@@ -7,7 +7,7 @@ use crate::play::Canary;
 use kit::criu::Criu;
 use kit::trace::{At, Next, Tracer};
 use kit::{Bundle, Case, Console, Container, Score, Test, json};
-use rule::{Breach, Rule, identity, is_stub, link, status, step};
+use rule::{Breach, Rule, identity, is_stub, link, shares_memory, status, step};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -58,6 +58,8 @@ struct Steps<'t> {
     env: Vec<(String, String)>,
     /// Pid namespaces in which something of a container runs, with the process that does.
     watched: BTreeMap<i32, String>,
+    /// What is traced, but the commands.
+    known: BTreeSet<i32>,
     /// The last thing that a process has done.
     looked: u64,
     seen: u64,
@@ -75,13 +77,14 @@ impl<'t> Steps<'t> {
             ("PATH".to_owned(), path),
             ("TMPDIR".to_owned(), test.dir().join("tmp").display().to_string()),
         ];
-        let (watched, held, power) = Default::default();
+        let (watched, known, held, power) = Default::default();
         Self {
             test,
             tracer: Tracer::new(),
             rule,
             env,
             watched,
+            known,
             looked: 0,
             seen: 0,
             held,
@@ -142,12 +145,14 @@ impl<'t> Steps<'t> {
     fn observe(&mut self, pid: i32, at: At, command: i32) -> Next {
         if at == At::End {
             self.watched.remove(&pid);
+            self.known.remove(&pid);
             return Next::Run;
         }
         if pid == command {
             return Next::Step;
         }
         self.looked += 1;
+        self.known.insert(pid);
         let space = link(pid, "ns/pid");
         let program = at == At::Execution && !is_stub(pid);
         if self.watched.iter().any(|(other, watched)| *other != pid && *watched == space) || program {
@@ -174,6 +179,12 @@ impl<'t> Steps<'t> {
             status(pid, "Uid"),
         ));
         let found = self.rule.check(pid, at == At::Call(libc::SYS_seccomp));
+        // Of a process which the container does not see.
+        let shares =
+            |other: &&i32| **other != pid && link(**other, "ns/pid") != space && shares_memory(pid, **other);
+        if self.known.iter().any(|other| shares(&other)) {
+            note(&mut self.held, format!("{place}: the memory of a process outside"));
+        }
         let held: BTreeSet<&str> = found
             .iter()
             .filter_map(|breach| match breach {

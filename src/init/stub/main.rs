@@ -68,11 +68,11 @@ fn hand_over(control: Control, step: u16, flags: u64) {
     let place = unsafe { control.0.add(control::PID) } as u64;
     let flags = flags | CLONE_PARENT_SETTID;
     // SAFETY: this process touches its memory no more once there is another one to go on in it.
-    let mut answer = unsafe { arch::hand_over(flags | CLONE_VM, place) };
-    if answer == -EINVAL {
+    let mut answer = unsafe { arch::hand_over(flags, place) };
+    if answer == -EINVAL && flags & CLONE_VM != 0 {
         // Nobody shares memory across time namespaces.
         // SAFETY: as above; the child has a copy.
-        answer = unsafe { arch::hand_over(flags, place) };
+        answer = unsafe { arch::hand_over(flags & !CLONE_VM, place) };
     }
     if answer < 0 {
         fail(control, step, nr::CLONE as u32, -answer as u32, 0);

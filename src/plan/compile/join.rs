@@ -222,6 +222,8 @@ impl Course {
     /// The final process, in the pid namespace that was joined.
     pub(super) fn be_born(&mut self) {
         self.standard(ControlStep::Undumpable);
+        // Not in the caller's session: see `Compiler::be_born`.
+        self.standard(ProcessStep::NewSession);
         self.standard(ControlStep::HandOver { namespaces: 0 });
         self.standard(ProcessStep::NewSession);
     }

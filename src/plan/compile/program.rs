@@ -65,6 +65,8 @@ impl Compiler<'_> {
         }
         if self.bundle.spec.process.as_ref().is_some_and(|process| process.terminal) {
             self.asked("/process/terminal", ProcessStep::ControllingTerminal);
+        // Not in the caller's session, whose terminal it could open as /dev/tty.
+        self.standard(ProcessStep::NewSession);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::machine::{compare, state};
 use super::super::step::{ControlStep, SlotId, Turn};
 use super::{CWD, Lower};
+use crate::namespace::Kind;
 use crate::plan::assemble::Arg;
 use crate::process::capability::Sets;
 use nix::errno::Errno;
@@ -105,12 +106,16 @@ impl Lower {
     }
 
     /// A sibling (`CLONE_PARENT`: the caller's child) goes on, in the pid namespace for children. It may be seen
-    /// there: what it does not need is closed.
+    /// there: what it does not need is closed. It takes over this process's memory only where nobody else is:
+    /// whoever may write to the memory of the one would write to that of the other, which is in the host's pid
+    /// namespace until it has ended.
     fn hand_over(&mut self, namespaces: u64) {
         if !self.waits {
             self.asm.call(libc::SYS_close, &[Self::memory().into()]);
         }
-        self.asm.hand_over(namespaces | libc::CLONE_PARENT as u64 | libc::SIGCHLD as u64);
+        let alone = namespaces & Kind::Pid.flag() != 0;
+        let memory = if alone { libc::CLONE_VM as u64 } else { 0 };
+        self.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
     }
 
     fn execute(&mut self, args: &[String], env: &[String]) {

@@ -60,6 +60,12 @@ pub(crate) fn is_stub(pid: i32) -> bool {
     link(pid, "exe").starts_with(STUB)
 }
 
+/// Whether two processes have one memory: kcmp(2) `KCMP_VM`.
+pub(crate) fn shares_memory(one: i32, other: i32) -> bool {
+    const KCMP_VM: i64 = 1;
+    kit::sys::syscall(libc::SYS_kcmp, [one.into(), other.into(), KCMP_VM, 0, 0, 0]) == Ok(0)
+}
+
 /// The step of its plan that a stub is at.
 pub(crate) fn step(pid: i32) -> Option<u32> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
