@@ -69,6 +69,8 @@ pub(crate) struct Inside<'a> {
     pub(crate) pid: Option<&'a str>,
     /// The cgroup, if there is one.
     pub(crate) cgroup: Option<Cgroup>,
+    /// The host's root directory, as the process has it.
+    pub(crate) root: Option<OwnedFd>,
 }
 
 impl Spawn for Launcher<'_> {
@@ -77,7 +79,7 @@ impl Spawn for Launcher<'_> {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
                 let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
-                plan.and_then(|plan| start(&plan, None, None, &stdio))
+                plan.and_then(|plan| start(&plan, None, Sources::default(), &stdio))
             }
             Place::Container(inside) => self.start_inside(hook, inside, &stdio),
             Place::Program(start) => start(hook, stdio),
@@ -94,18 +96,15 @@ impl Launcher<'_> {
         }
         let cgroup_files = join.as_ref().map_or(0, |join| join.files().len());
         let (namespaces, pid) = (inside.namespaces, inside.pid);
-        let place = HookPlace::Container { namespaces, pid, cgroup_files };
-        start(&compile_hook(hook, self.host, place)?, join.as_ref(), Some(inside.process), stdio)
+        let root = inside.root.as_ref().map(AsFd::as_fd);
+        let place = HookPlace::Container { namespaces, pid, cgroup_files, root: root.is_some() };
+        let sources = Sources { process: Some(inside.process), given: root.as_slice(), ..Sources::default() };
+        start(&compile_hook(hook, self.host, place)?, join.as_ref(), sources, stdio)
     }
 }
 
-fn start(
-    plan: &Plan,
-    join: Option<&Join>,
-    process: Option<BorrowedFd<'_>>,
-    stdio: &[OwnedFd; 3],
-) -> Result<Started> {
-    let presets = Presets::open(plan, Sources { process, ..Sources::default() })?;
+fn start(plan: &Plan, join: Option<&Join>, sources: Sources<'_>, stdio: &[OwnedFd; 3]) -> Result<Started> {
+    let presets = Presets::open(plan, sources)?;
     let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
     let mut stub = Launch { plan, presets: &presets, join, standard: &standard, fault: None }.begin()?;
     match serve(&mut Alone { stub: &mut stub, plan }) {

@@ -24,14 +24,14 @@ impl HostSide for Making<'_> {
             Turn::Scope => self.start_scope(),
             Turn::RuntimeHooks => {
                 self.write_before_hooks()?;
-                self.run_hooks(Kind::Prestart)?;
-                self.run_hooks(Kind::CreateRuntime)
+                self.run_hooks(Kind::Prestart, None)?;
+                self.run_hooks(Kind::CreateRuntime, None)
             }
             Turn::ContainerHooks => {
                 self.write_before_hooks()?;
-                self.run_hooks(Kind::CreateContainer)
+                self.run_hooks(Kind::CreateContainer, descriptor)
             }
-            Turn::StartHooks => self.run_hooks(Kind::StartContainer),
+            Turn::StartHooks => self.run_hooks(Kind::StartContainer, None),
             Turn::Listener => self.listener(&descriptor.ok_or_else(lost)?),
             Turn::Born => self.container.directory.write(&self.record),
             Turn::Created | Turn::Mounts | Turn::Made => Err(lost()),
@@ -81,7 +81,8 @@ impl Making<'_> {
         self.container.directory.write(&self.record)
     }
 
-    fn run_hooks(&self, kind: Kind) -> Result<()> {
+    /// `root` is the host's root directory, as the stub still has it.
+    fn run_hooks(&self, kind: Kind, root: Option<OwnedFd>) -> Result<()> {
         let hooks = kind.of(self.bundle.spec.hooks.as_ref());
         if hooks.is_empty() {
             return Ok(());
@@ -108,7 +109,7 @@ impl Making<'_> {
                 }
                 let cgroup = members::cgroup(&self.record);
                 let process = stub.pidfd.as_fd();
-                run(&state, Place::Container(Inside { process, namespaces, pid: joined, cgroup }))
+                run(&state, Place::Container(Inside { process, namespaces, pid: joined, cgroup, root }))
             }
             Kind::StartContainer => {
                 let policy = Policy::of(&self.bundle.spec, Filter::of_lines(self.plan.lines()));

@@ -9,6 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
         all_kinds_run_in_order,
         state_on_standard_input,
         where_hooks_run,
+        create_container_hook_of_a_user_namespace_is_the_hosts,
         several_of_a_kind_keep_their_order,
         arguments_and_environment,
         failing_hook_stops_creation,
@@ -119,6 +120,28 @@ fn where_hooks_run(t: &Test) {
     assert_eq!(call["namespaces"]["mnt"], seen["namespaces"]["mnt"]);
     assert_eq!(call["namespaces"]["pid"], seen["namespaces"]["pid"]);
     assert_eq!(call["probe_in_root"], true);
+}
+
+/// There the container's root lies over the host's by then. The image has a program at the hook's path, too.
+fn create_container_hook_of_a_user_namespace_is_the_hosts(t: &Test) {
+    let log = t.dir().join("log");
+    std::fs::write(&log, "").unwrap();
+    std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let bundle = t.bundle().set("/root/readonly", false);
+    let (theirs, inside) = (bundle.host_probe(), bundle.path(&log.to_string_lossy()));
+    let bundle = bundle.file(&log.to_string_lossy(), "");
+    let trap = bundle.path(&theirs);
+    std::fs::create_dir_all(trap.parent().unwrap()).unwrap();
+    std::fs::copy(&theirs, trap).unwrap();
+    let bundle = bundle.host_hook("createContainer", &format!("hook {}", log.display()));
+    let bundle = bundle.user_namespace(200_000);
+    let seen = bundle.report();
+    assert_eq!(std::fs::read_to_string(inside).unwrap(), "", "the image's program has run as the hook");
+    let call: Value = std::fs::read_to_string(log).unwrap().trim().parse().unwrap();
+    assert_eq!(call["probe_in_root"], false);
+    for kind in ["mnt", "user", "net"] {
+        assert_eq!(call["namespaces"][kind], seen["namespaces"][kind], "{kind}");
+    }
 }
 
 fn several_of_a_kind_keep_their_order(t: &Test) {

@@ -68,6 +68,7 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
             | RootfsStep::AttachTree { .. }
             | RootfsStep::MountPoint { .. }
             | RootfsStep::HostRoot
+            | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
             | RootfsStep::SendFileSystem { .. }
             | RootfsStep::DevLinks { .. }

@@ -1,7 +1,8 @@
 //! Processes which join a container that is there: `exec`, and hooks in its namespaces.
 
 use super::super::step::{
-    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, Slot, SlotId, Slots, Step, Which,
+    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, SlotId, Slots, Step,
+    Which,
 };
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
@@ -147,6 +148,8 @@ pub(crate) enum HookPlace<'a> {
         pid: Option<&'a str>,
         /// Through how many files the hook joins the container's cgroup.
         cgroup_files: usize,
+        /// The host's root is given; it is that of the namespaces otherwise.
+        root: bool,
     },
 }
 
@@ -163,7 +166,7 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Re
             course.standard(ProcessStep::NewSession);
             course.standard(ProcessStep::HookDirectory { path: directory.to_owned() });
         }
-        HookPlace::Container { namespaces, pid, cgroup_files } => {
+        HookPlace::Container { namespaces, pid, cgroup_files, root } => {
             course.standard(ControlStep::Undumpable);
             let files = (0..cgroup_files).map(|i| course.slot(Slot::Tasks(i)));
             let slots = files.collect::<Result<Vec<_>>>()?;
@@ -175,6 +178,10 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Re
                 course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
             }
             course.enter(namespaces)?;
+            if root {
+                let slot = course.slot(Slot::Given)?;
+                course.standard(RootfsStep::ChangeRoot { slot });
+            }
         }
     }
     let candidates = vec![hook.path.clone()];

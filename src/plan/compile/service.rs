@@ -90,6 +90,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) ->
             | RootfsStep::AttachTree { .. }
             | RootfsStep::MountPoint { .. }
             | RootfsStep::HostRoot
+            | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
             | RootfsStep::SendFileSystem { .. }
             | RootfsStep::MakeNode(_)

@@ -57,7 +57,13 @@ impl Lower {
     fn await_host(&mut self, turn: Turn) {
         let byte = self.asm.bytes(&[turn.code()]);
         let control = Self::control_socket();
-        self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]);
+        match self.host {
+            // The hooks' programs are the host's, which only this process can still find.
+            Some(host) if turn == Turn::ContainerHooks => {
+                self.send(control, host, &[turn.code()], false);
+            }
+            _ => self.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]),
+        }
         let got = self.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);
         let alive = self.asm.label();
         self.asm.jump_if(compare::EQUAL, got, 1, alive);

@@ -33,6 +33,12 @@ impl Lower {
                 self.asm.close(point);
             }
             RootfsStep::HostRoot => self.own_root(),
+            RootfsStep::ChangeRoot { slot } => {
+                let directory = self.slot(*slot);
+                self.change_root(directory);
+                self.stand = Stand::Host;
+                self.asm.close(directory);
+            }
             RootfsStep::EmptyRoot => self.empty_root(),
             RootfsStep::SendFileSystem { kind, options, of } => self.send_file_system(kind, options, *of),
             RootfsStep::Mount(mount) => self.mount(mount),

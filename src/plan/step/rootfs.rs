@@ -47,6 +47,12 @@ pub enum RootfsStep {
     },
     /// The root is the one that the stub stands in; mounts go below it.
     HostRoot,
+    /// The directory in a slot becomes the process's root: a hook's program is the host's, also where the container's
+    /// root lies over it by then.
+    ChangeRoot {
+        /// The directory.
+        slot: SlotId,
+    },
     /// A mount.
     Mount(Box<MountStep>),
     /// cgroup v1: a tmpfs with one bind mount a hierarchy.
@@ -122,7 +128,9 @@ impl RootfsStep {
             | Self::EmptyRoot
             | Self::SendFileSystem { .. }
             | Self::Unmount { .. } => Phase::Mount,
-            Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } => Phase::Process,
+            Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } | Self::ChangeRoot { .. } => {
+                Phase::Process
+            }
         }
     }
 
@@ -147,6 +155,7 @@ impl RootfsStep {
             | Self::AttachTree { .. }
             | Self::MountPoint { .. }
             | Self::HostRoot
+            | Self::ChangeRoot { .. }
             | Self::CgroupMount { .. }
             | Self::DevLinks { .. }
             | Self::Mask { .. }
@@ -170,6 +179,7 @@ impl fmt::Display for RootfsStep {
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "make the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
+            Self::ChangeRoot { .. } => f.write_str("change to the host's root"),
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { destination, options, views, .. } => {
                 let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
