@@ -44,6 +44,8 @@ pub(crate) struct Stub {
     first: bool,
     /// How many batches of mounts it has got.
     batches: usize,
+    /// The plan's line behind its last turn.
+    line: usize,
 }
 
 /// The file behind a launch; its first page is the control page.
@@ -186,7 +188,7 @@ impl Launch<'_> {
         .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
         let (memory, first) = (Memory::adopt(file), self.plan.two_stages);
-        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first, batches: 0 })
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, first, batches: 0, line: 0 })
     }
 }
 
@@ -290,11 +292,19 @@ impl Stub {
             Ok((_, descriptor)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
-        match Turn::from_code(byte[0]).filter(|turn| plan.has(*turn)) {
+        match Turn::from_code(byte[0]).filter(|turn| self.is_next(plan, *turn)) {
             Some(Turn::Created) => Ok(Event::End(End::Created)),
             Some(turn) => Ok(Event::Turn(turn, descriptor)),
             None => Err(lost().into()),
         }
+    }
+
+    /// Whether it is this turn of the plan's that comes now. A stub that is seen in a container may be made to say
+    /// anything: no turn comes twice, or before its time.
+    fn is_next(&mut self, plan: &Plan, turn: Turn) -> bool {
+        let mut rest = plan.lines().iter().enumerate().skip(self.line);
+        let next = rest.find_map(|(at, line)| Some((at, line.turn()?)));
+        next.filter(|(_, expected)| *expected == turn).map(|(at, _)| self.line = at + 1).is_some()
     }
 
     /// Why the stub has failed, if it has: the reason of whatever has failed on the host side since.
@@ -444,4 +454,50 @@ pub(super) fn make(plan: &Plan, sources: Sources<'_>) -> Result<OwnedFd> {
 /// The stub asked for something that is in no plan.
 pub(crate) fn lost() -> Error {
     Error::new(ErrorKind::System, Phase::Launch, "the init stub does not follow its plan")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ControlStep, Line, Origin, Slots};
+
+    /// A plan with these turns, and a stub that says what it likes.
+    fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
+        let steps = turns.iter().map(|turn| ControlStep::AwaitHost(*turn).into());
+        let lines = steps.map(|step| Line { origin: Origin::Standard, step }).collect();
+        let plan = Plan::assembled(lines, Slots::default(), (0, false), 0, (6, 18));
+        let (control, theirs) = channel::pair().unwrap();
+        let file = || memfd_create(c"test", 0).unwrap();
+        let (pidfd, memory) = (file(), Memory::adopt(file()));
+        (plan, Stub { pid: 0, pidfd, control, memory, first: false, batches: 0, line: 0 }, theirs)
+    }
+
+    fn turn(plan: &Plan, stub: &mut Stub, theirs: &OwnedFd, said: Turn) -> Option<Turn> {
+        sys::fs::write_all(theirs, &[said.code()]).unwrap();
+        match stub.next(plan) {
+            Ok(Event::Turn(turn, _)) => Some(turn),
+            Ok(Event::End(end)) => panic!("{end:?}"),
+            Err(stopped) => {
+                assert_eq!(stopped.error.to_string(), lost().to_string());
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn turns_come_once_and_in_their_order() {
+        let turns = [Turn::IdMaps, Turn::RuntimeHooks, Turn::ContainerHooks];
+        let (plan, mut stub, theirs) = launched(&turns);
+        for said in turns {
+            assert_eq!(turn(&plan, &mut stub, &theirs, said), Some(said));
+        }
+        assert_eq!(turn(&plan, &mut stub, &theirs, Turn::ContainerHooks), None, "once more");
+        for said in [Turn::RuntimeHooks, Turn::Created] {
+            let (plan, mut stub, theirs) = launched(&turns);
+            assert_eq!(turn(&plan, &mut stub, &theirs, said), None, "before its time");
+        }
+        let (plan, mut stub, theirs) = launched(&turns);
+        assert_eq!(turn(&plan, &mut stub, &theirs, Turn::IdMaps), Some(Turn::IdMaps));
+        assert_eq!(turn(&plan, &mut stub, &theirs, Turn::IdMaps), None, "twice");
+    }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![binds, binds_in_a_user_namespace, idmapped, hot_binds]
+    kit::cases![binds, binds_in_a_user_namespace, idmapped, idmapped_in_a_pid_namespace, hot_binds]
 }
 
 /// Directories, each with its own number in a file.
@@ -80,6 +80,31 @@ fn idmapped(t: &Test) {
     t.only_orlop("it has no such option");
     let what = "many idmapped mounts do not all work";
     try_all(t, what, "idmap", &COUNTS, |bundle| bundle.user_namespace(200_000));
+}
+
+/// The host side waits there for the end of a first process, which waits for mounts.
+fn idmapped_in_a_pid_namespace(t: &Test) {
+    t.only_orlop("it makes the process another way");
+    let mut score = Score::new(t, "many idmapped mounts in another's pid namespace do not all work");
+    let other = t.bundle().probe("sleep").start();
+    let all = sources(t, 82);
+    let maps = json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]);
+    for count in [30, 82] {
+        let words = words(count);
+        let bundle = mounts(&all[..count], "ro").into_iter().fold(t.bundle(), |bundle, mut mount| {
+            mount["uidMappings"] = maps.clone();
+            mount["gidMappings"] = maps.clone();
+            bundle.push("/mounts", mount)
+        });
+        let bundle = bundle.join("pid", &format!("/proc/{}/ns/pid", other.pid()));
+        let said = bundle.set("/root/readonly", false).probe(&words).try_run();
+        let won = match said.code() {
+            0 => wrong(&said.lines(), &words),
+            code => Some(format!("exit {code}: {}", said.stderr.trim())),
+        };
+        score.attempt(won.map(|how| format!("{count}: {how}")));
+    }
+    score.end();
 }
 
 fn hot_binds(t: &Test) {

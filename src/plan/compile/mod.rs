@@ -17,8 +17,7 @@ use self::program::CAP_SYS_ADMIN;
 use super::blob::Blob;
 use super::lower::{self, Kernel};
 use super::step::{
-    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, SlotId, Slots, Source,
-    Step, Turn,
+    ControlStep, HostStep, Line, NamespaceStep, Origin, RootfsStep, Slot, SlotId, Slots, Source, Step,
 };
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
@@ -312,27 +311,9 @@ impl Plan {
 
     /// Whether the first of two processes clones the second one before any turn of the host side's.
     pub(crate) fn hands_over_at_once(&self) -> bool {
-        let first = self.lines.iter().find(|line| {
-            matches!(
-                line.step,
-                Step::Control(
-                    ControlStep::HandOver { .. } | ControlStep::AwaitHost(_) | ControlStep::Created
-                )
-            )
-        });
-        first.is_some_and(|line| matches!(line.step, Step::Control(ControlStep::HandOver { .. })))
-    }
-
-    /// Whether the stub gives this turn to the host side.
-    pub(crate) fn has(&self, turn: Turn) -> bool {
-        self.lines.iter().any(|line| match &line.step {
-            Step::Control(ControlStep::AwaitHost(other)) => *other == turn,
-            Step::Control(ControlStep::ReceiveMounts { .. }) => turn == Turn::Mounts,
-            Step::Rootfs(RootfsStep::SendFileSystem { .. }) => turn == Turn::Made,
-            Step::Process(ProcessStep::Seccomp { listener: Some(_), .. }) => turn == Turn::Listener,
-            Step::Control(ControlStep::Created) => turn == Turn::Created,
-            _ => false,
-        })
+        let hands_over = |line: &Line| matches!(line.step, Step::Control(ControlStep::HandOver { .. }));
+        let first = self.lines.iter().find(|line| hands_over(line) || line.turn().is_some());
+        first.is_some_and(hands_over)
     }
 
     /// An error with the place in `config.json` whose step uses a slot.

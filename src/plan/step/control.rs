@@ -170,6 +170,26 @@ impl ControlStep {
         Self::StayAsInit { foreground, sets, filter }
     }
 
+    pub(super) fn turn(&self) -> Option<Turn> {
+        match self {
+            Self::AwaitHost(turn) => Some(*turn),
+            Self::ReceiveMounts { .. } => Some(Turn::Mounts),
+            Self::Created => Some(Turn::Created),
+            Self::Undumpable
+            | Self::Dumpable
+            | Self::HandOver { .. }
+            | Self::AwaitStart { .. }
+            | Self::CloseDescriptors { .. }
+            | Self::KeepDescriptors { .. }
+            | Self::StayAsInit { .. }
+            | Self::FindProgram { .. }
+            | Self::Execute { .. }
+            | Self::NoProgram
+            | Self::Done
+            | Self::Finish => None,
+        }
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Undumpable | Self::HandOver { .. } | Self::AwaitHost(_) => Phase::Launch,

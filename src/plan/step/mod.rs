@@ -62,6 +62,16 @@ impl Line {
             Origin::Standard => None,
         }
     }
+
+    /// The turn that the stub gives to the host side there, if it gives one.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        match &self.step {
+            Step::Host(_) | Step::Namespace(_) => None,
+            Step::Rootfs(step) => step.turn(),
+            Step::Process(step) => step.has_listener().then_some(Turn::Listener),
+            Step::Control(step) => step.turn(),
+        }
+    }
 }
 
 /// A step. The text of each, by `Display`, is what `orlop plan` prints.

@@ -1,5 +1,6 @@
 //! The root file system: attach, mount, protect, pivot.
 
+use super::control::Turn;
 use super::mount::{CgroupView, Component, MountStep, Node, option_words};
 use super::slot::SlotId;
 use crate::Phase;
@@ -110,6 +111,10 @@ pub enum RootfsStep {
 }
 
 impl RootfsStep {
+    pub(super) fn turn(&self) -> Option<Turn> {
+        matches!(self, Self::SendFileSystem { .. }).then_some(Turn::Made)
+    }
+
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::HostPropagation(_)
