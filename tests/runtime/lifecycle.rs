@@ -638,6 +638,11 @@ fn container_without_process(t: &Test) {
     let output = bundle.try_create();
     if output.code() == 0 {
         let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap();
+        // Nobody has said what it may do.
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert!(status.contains(&format!("{name}:\t0000000000000000\n")), "{status}");
+        }
         t.runtime(["start", bundle.id()]).output().refused(&["process"]);
         t.runtime(["delete", "--force", bundle.id()]).output().success();
         kit::sys::reap(pid as i32, Duration::from_secs(5));

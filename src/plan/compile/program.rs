@@ -22,6 +22,10 @@ impl Compiler<'_> {
             self.be_born(Vec::new());
             self.created()?;
             self.standard(ControlStep::NoProgram);
+            // Nobody says what it may do, so it may do nothing: it waits where processes of the container may be.
+            let (sets, last) = (Sets::default(), self.host.last_cap);
+            self.standard(ProcessStep::BoundingSet { keep: 0, last });
+            self.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
             return Ok(());
         };
         if process.args.is_empty() {
