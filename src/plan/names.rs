@@ -38,6 +38,7 @@ const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_openat, "openat"),
     (libc::SYS_openat2, "openat2"),
     (libc::SYS_personality, "personality"),
+    (libc::SYS_pipe2, "pipe2"),
     (libc::SYS_pivot_root, "pivot_root"),
     (libc::SYS_prctl, "prctl"),
     (libc::SYS_prlimit64, "prlimit64"),

@@ -12,6 +12,9 @@ use crate::{Error, ErrorKind, Phase, Problem, Result};
 /// `1`: the program keeps the caller's supplementary groups (podman's `--group-add keep-groups`).
 pub(crate) const KEEP_GROUPS_ANNOTATION: &str = "run.oci.keep_original_groups";
 
+/// Where the scheduler is in `config.json`.
+const SCHEDULER: &str = "/process/scheduler";
+
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYS_NICE: u32 = 23;
 
@@ -19,13 +22,13 @@ impl Compiler<'_> {
     pub(super) fn program(&mut self) -> Result<()> {
         let bundle = self.bundle;
         let Some(process) = &bundle.spec.process else {
-            self.be_born(Vec::new());
-            self.created()?;
-            self.standard(ControlStep::NoProgram);
             // Nobody says what it may do, so it may do nothing: it waits where processes of the container may be.
             let (sets, last) = (Sets::default(), self.host.last_cap);
             self.standard(ProcessStep::BoundingSet { keep: 0, last });
             self.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
+            self.be_born(Vec::new());
+            self.created()?;
+            self.standard(ControlStep::NoProgram);
             return Ok(());
         };
         if process.args.is_empty() {
@@ -62,6 +65,8 @@ impl Compiler<'_> {
         }
         // The change of identity may have made it dumpable (fs.suid_dumpable).
         self.standard(ControlStep::Undumpable);
+        // Not in the caller's session, whose terminal it could open as /dev/tty.
+        self.standard(ProcessStep::NewSession);
         self.standard(ControlStep::HandOver { namespaces: 0 });
         self.standard(ProcessStep::NewSession);
         for (pointer, step) in late {
@@ -69,8 +74,6 @@ impl Compiler<'_> {
         }
         if self.bundle.spec.process.as_ref().is_some_and(|process| process.terminal) {
             self.asked("/process/terminal", ProcessStep::ControllingTerminal);
-        // Not in the caller's session, whose terminal it could open as /dev/tty.
-        self.standard(ProcessStep::NewSession);
         }
     }
 
@@ -94,13 +97,12 @@ impl Compiler<'_> {
                 self.asked(pointer, step);
             }
         }
-        if let Some(spec) = &process.scheduler {
-            let attr = scheduler::parse(spec, "/process").map_err(Error::invalid)?.to_bytes();
-            let (pointer, step) = ("/process/scheduler", ProcessStep::Scheduler { attr });
+        // One that stays as init makes the program: it takes it there.
+        if let Some(step) = scheduling(process)?.filter(|_| !self.options.init) {
             if self.is_born_late() {
-                late.push((pointer.to_owned(), step));
+                late.push((SCHEDULER.to_owned(), step));
             } else {
-                self.asked(pointer, step);
+                self.asked(SCHEDULER, step);
             }
         }
         if let Some(spec) = &process.io_priority {
@@ -159,7 +161,7 @@ impl Compiler<'_> {
             ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
         );
         let mut extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
-        if self.is_born_late() && process.scheduler.is_some() {
+        if (self.is_born_late() || self.options.init) && process.scheduler.is_some() {
             extra |= 1 << CAP_SYS_NICE;
         }
         self.asked(
@@ -313,6 +315,9 @@ impl Compiler<'_> {
             let (uid, sets) = (Some(process.user.uid), Some(self.sets(process)));
             let stay = ControlStep::stay_as_init(process.terminal, uid, sets, filter.as_ref());
             self.standard(stay);
+            if let Some(step) = scheduling(process)? {
+                self.asked(SCHEDULER, step);
+            }
         }
         self.standard(ProcessStep::ResetSignals);
         if let Some(filter) = filter {
@@ -351,4 +356,11 @@ impl Compiler<'_> {
         };
         Ok(Some(ProcessStep::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
     }
+}
+
+/// The step that sets the scheduler, if the process has one of its own.
+fn scheduling(process: &Process) -> Result<Option<ProcessStep>> {
+    let Some(spec) = &process.scheduler else { return Ok(None) };
+    let attr = scheduler::parse(spec, "/process").map_err(Error::invalid)?.to_bytes();
+    Ok(Some(ProcessStep::Scheduler { attr }))
 }

@@ -188,27 +188,42 @@ impl Lower {
         self.caller = Some(caller);
     }
 
-    /// The program becomes a child of this process, in a process group of its own.
+    /// The program becomes a child of this process, in a process group of its own. It begins when this process has
+    /// given up what the program may not have: until then it waits for a byte in a pipe.
     fn stay_as_init(&mut self, foreground: bool, sets: Option<&Sets>, filter: Option<&(Vec<u8>, u64)>) {
         let zero = 0u64;
         let flags = libc::SIGCHLD;
+        let (pipe, byte) = (self.asm.scratch(8), self.asm.bytes(b"g"));
+        self.asm.call(libc::SYS_pipe2, &[pipe, libc::O_CLOEXEC.into()]);
+        let (theirs, ours) = (self.asm.load(4, pipe, u64::MAX), self.asm.load(4, pipe.plus(4), u64::MAX));
+        self.prctl(libc::PR_SET_DUMPABLE, 0);
         let child = self
             .asm
             .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
         let program = self.asm.label();
         self.asm.jump_if(compare::EQUAL, child, 0, program);
-        self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
         // It executes nothing, so this is no restriction; and under it a filter takes no capability.
         self.prctl(libc::PR_SET_NO_NEW_PRIVS, 1);
         if let Some(sets) = sets {
             self.capabilities(sets, 0, sets.ambient.0);
         }
-        self.prctl(libc::PR_SET_DUMPABLE, 0);
+        self.asm.call(libc::SYS_write, &[ours.into(), byte, 1.into()]);
+        self.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
+        // The filter comes last, as it may allow nothing of this.
         if let Some((filter, flags)) = filter {
             self.load_filter(filter, *flags);
         }
         self.asm.init(child);
         self.asm.place(program);
+        self.asm.close(ours);
+        let (got, go) =
+            (self.asm.call_to(libc::SYS_read, &[theirs.into(), byte, 1.into()]), self.asm.label());
+        self.asm.jump_if(compare::EQUAL, got, 1, go);
+        // There is no init.
+        self.asm.call(libc::SYS_exit_group, &[1.into()]);
+        self.asm.place(go);
+        self.asm.close(theirs);
+        self.asm.release(got);
         self.asm.call(libc::SYS_setpgid, &[0.into(), 0.into()]);
         if foreground {
             let pid = self.asm.call_to(libc::SYS_getpid, &[]);
