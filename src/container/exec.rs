@@ -109,10 +109,14 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let host = match self.bound.process() {
+        let mut host = match self.bound.process() {
             Some(process) => Host::for_joining(process)?,
             None => Host::detect()?,
         };
+        if !matches!(self.options.console, Console::None) {
+            // A terminal goes out once: there is no second try.
+            host.privileged = plan::privileged();
+        }
         let cgroup = self.cgroup()?;
         let (theirs, ours) = console(&self.options.console)?;
         let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {

@@ -1,6 +1,6 @@
 //! `process` of config.json, and what a process must not inherit.
 
-use kit::{Case, Test, Value, json};
+use kit::{Bundle, Case, Console, Test, Value, json};
 use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -12,6 +12,8 @@ pub(crate) fn cases() -> Vec<Case> {
         groups_of_the_caller_are_kept_where_asked,
         exec_keeps_groups_where_asked,
         exec_by_a_root_who_may_not_set_groups,
+        exec_with_a_terminal_by_a_root_who_may_not_set_groups,
+        scheduler_of_a_program_with_an_init,
         umask_default,
         umask_asked,
         umask_of_the_caller_does_not_matter,
@@ -92,24 +94,61 @@ fn exec_keeps_groups_where_asked(t: &Test) {
     }
 }
 
-fn exec_by_a_root_who_may_not_set_groups(t: &Test) {
-    let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
-    let bundle = bundle.only_mounts(&["/proc", "/dev"]);
+/// What a container, and what is executed in it with these words, prints where all is in one user namespace: nobody
+/// joins one beside his own.
+fn exec_alone(t: &Test, bundle: &Bundle<'_>, words: &str) -> String {
     bundle.write();
     let (root, id) = (t.root(), bundle.id());
     let orlop = format!("'{}' --root '{}'", t.program().display(), root.display());
     let bundle = bundle.dir().display();
-    // All in one user namespace: nobody joins one beside his own.
     let script = format!(
-        "{orlop} run --detach --bundle '{bundle}' {id} </dev/null >/dev/null && {orlop} exec {id} /probe report; \
+        "{orlop} run --detach --bundle '{bundle}' {id} </dev/null >/dev/null && {orlop} exec {words}; \
          {orlop} delete --force {id}"
     );
     let mut shell = Command::new("/proc/self/exe");
     shell.args(["--as-caller", "groups=7", "alone", "--", "/bin/sh", "-c", &script]);
     let output = shell.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    let seen: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn exec_by_a_root_who_may_not_set_groups(t: &Test) {
+    let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
+    let bundle = bundle.only_mounts(&["/proc", "/dev"]);
+    let text = exec_alone(t, &bundle, &format!("{} /probe report", bundle.id()));
+    let seen: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"));
     assert_eq!((&seen["groups"], &seen["setgroups"]), (&json!([65534]), &json!("deny")));
+}
+
+/// The terminal that is handed out is the one that the program has.
+fn exec_with_a_terminal_by_a_root_who_may_not_set_groups(t: &Test) {
+    let console = Console::new(t);
+    let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
+    let options = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666"]);
+    let pts = json!({"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": options});
+    let bundle = bundle.only_mounts(&["/proc", "/dev"]).push("/mounts", pts);
+    let pid_file = t.dir().join("pid");
+    let (socket, id) = (console.path().display(), bundle.id());
+    let flags = format!("--tty --detach --console-socket '{socket}' --pid-file '{}'", pid_file.display());
+    exec_alone(t, &bundle, &format!("{flags} {id} /probe terminal , sleep </dev/null; sleep 0.2"));
+    let pid = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(137));
+    let (_, mut master) = console.receive();
+    let said = master.read_until("isatty");
+    assert!(said.contains("\"isatty\":[true,true,true]") && said.contains("\"controlling\":true"), "{said}");
+}
+
+/// What is reset at a fork is the program's, which the init makes.
+fn scheduler_of_a_program_with_an_init(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    const RESET_ON_FORK: i64 = 0x4000_0000;
+    let scheduler = json!({"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
+    let words = format!("syscall {} 0", libc::SYS_sched_getscheduler);
+    let bundle = t.bundle().set("/process/scheduler", scheduler).probe(&words);
+    for flags in [&[][..], &["--init"]] {
+        let said = bundle.command("run", flags).output().success().json();
+        assert_eq!(said["result"], i64::from(libc::SCHED_BATCH) | RESET_ON_FORK, "{flags:?}: {said}");
+    }
 }
 
 fn umask_default(t: &Test) {
