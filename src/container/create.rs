@@ -136,7 +136,7 @@ impl PlanOptions {
         Self {
             console: !matches!(options.console, Console::None),
             keep_console: matches!(options.console, Console::Keep),
-            preserve_fds: options.preserve_fds + options.listen_fds,
+            preserve_fds: options.preserve_fds.saturating_add(options.listen_fds),
             extra_env,
             home: home(bundle),
             no_pivot: options.no_pivot,

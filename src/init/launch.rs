@@ -201,7 +201,7 @@ struct Lifted {
 
 impl Lifted {
     fn above(preserve: u32) -> Self {
-        Self { floor: RawFd::try_from(3 + preserve).unwrap_or(RawFd::MAX), copies: Vec::new() }
+        Self { floor: RawFd::try_from(preserve.saturating_add(3)).unwrap_or(RawFd::MAX), copies: Vec::new() }
     }
 
     /// The number by which the stub knows a descriptor.

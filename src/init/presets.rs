@@ -237,8 +237,8 @@ impl Standard<'_> {
 /// Refuses a count of descriptors to keep beyond those which the caller passes on to its programs: what has such a
 /// number otherwise is the library's own, or another thread's.
 pub(super) fn check_preserved(count: u32) -> Result<()> {
-    let numbers = (3..3 + count).map(|number| i32::try_from(number).unwrap_or(i32::MAX));
-    match numbers.into_iter().find(|number| !sys::spawn::passes_on(*number)) {
+    let mut numbers = (0..count).map(|n| i32::try_from(n).unwrap_or(i32::MAX).saturating_add(3));
+    match numbers.find(|number| !sys::spawn::passes_on(*number)) {
         None => Ok(()),
         Some(number) => {
             let what = "cannot preserve file descriptor";
@@ -246,5 +246,18 @@ pub(super) fn check_preserved(count: u32) -> Result<()> {
                 .on(number.to_string())
                 .with_detail("it is not open, or is closed on exec"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_of_preserved_descriptors_is_beyond_the_check() {
+        for count in [u32::MAX, u32::MAX - 2, i32::MAX.cast_unsigned()] {
+            assert_eq!(check_preserved(count).unwrap_err().kind(), ErrorKind::InvalidArgument, "{count}");
+        }
+        check_preserved(0).unwrap();
     }
 }

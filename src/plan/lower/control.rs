@@ -28,7 +28,7 @@ impl Lower {
             }
             ControlStep::AwaitStart { slot } => self.await_start(*slot),
             ControlStep::CloseDescriptors { preserve } => {
-                let first = 3 + preserve;
+                let first = preserve.saturating_add(3);
                 let flags = libc::CLOSE_RANGE_CLOEXEC;
                 self.asm.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), flags.into()]);
             }

@@ -220,7 +220,7 @@ impl fmt::Display for ControlStep {
             Self::Created => f.write_str("created"),
             Self::AwaitStart { .. } => f.write_str("wait for start"),
             Self::CloseDescriptors { preserve } => {
-                write!(f, "close all descriptors but 0 to {}", 2 + preserve)
+                write!(f, "close all descriptors but 0 to {}", preserve.saturating_add(2))
             }
             Self::KeepDescriptors { slots } => write!(f, "but keep {} descriptor(s)", slots.len()),
             Self::StayAsInit { .. } => f.write_str("stay as PID 1; the program is a child"),
