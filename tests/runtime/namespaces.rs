@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         exec_in_a_user_namespace,
         hooks_and_terminal_in_a_user_namespace,
         time_offsets,
+        time_offsets_in_other_namespaces,
         host_name,
         domain_name,
         host_name_without_uts_namespace_is_refused,
@@ -262,6 +263,19 @@ fn time_offsets(t: &Test) {
     let up: i64 = uptime.split('.').next().unwrap().parse().unwrap();
     let shift = seen["boottime"].as_i64().unwrap() - up;
     assert!((86_390..86_410).contains(&shift), "{shift}");
+}
+
+/// The file that takes them belongs to whoever may look into the process.
+fn time_offsets_in_other_namespaces(t: &Test) {
+    t.only_orlop("time namespaces are newer");
+    let other = t.bundle().probe("sleep").start();
+    let pid = format!("/proc/{}/ns/pid", other.pid());
+    let offsets = json!({"boottime": {"secs": 86_400}});
+    let bundle = || t.bundle().namespace("time").set("/linux/timeOffsets", offsets.clone());
+    for bundle in [bundle().user_namespace(200_000), bundle().join("pid", &pid)] {
+        let seen = bundle.report();
+        assert_eq!(seen["time_offsets"][1].as_str().unwrap().split_whitespace().nth(1), Some("86400"));
+    }
 }
 
 fn host_name(t: &Test) {

@@ -221,14 +221,17 @@ impl Compiler<'_> {
         }
     }
 
-    /// A step that writes below /proc/self, which an unprivileged stub does not own while it is
-    /// hidden. Where others can already look into it, it stays hidden.
+    /// A step that writes below /proc/self, which a stub does not own while it is hidden, and that of a user
+    /// namespace may not write to then. Where others can already look into it, it stays hidden; into a pid namespace
+    /// that is joined it comes later.
     fn own_file(&mut self, pointer: &str, step: impl Into<Step>) {
-        let seen = self.lines.iter().any(|line| {
-            let Step::Namespace(NamespaceStep::JoinNamespace { which, .. }) = line.step else { return false };
-            matches!(which, Which::One(Kind::Pid | Kind::User))
-        });
-        let shows = !self.host.privileged && !seen;
+        let met = |what: fn(&NamespaceStep) -> bool| {
+            self.lines.iter().any(|line| matches!(&line.step, Step::Namespace(step) if what(step)))
+        };
+        let seen =
+            met(|step| matches!(step, NamespaceStep::JoinNamespace { which: Which::One(Kind::User), .. }));
+        let within = met(|step| matches!(step, NamespaceStep::BecomeRoot));
+        let shows = (!self.host.privileged || within) && !seen;
         if shows {
             self.standard(ControlStep::Dumpable);
         }
