@@ -174,8 +174,15 @@ impl Listing {
         Ok(())
     }
 
+    /// The 64-bit words at an address.
+    #[cfg(test)]
+    pub(super) fn words<const N: usize>(&self, at: u64) -> Option<[u64; N]> {
+        let bytes = self.blob.get(at as usize..)?.get(..8 * N)?;
+        Some(std::array::from_fn(|i| u64::from_ne_bytes(array(bytes, 8 * i))))
+    }
+
     /// The bytes before the zero byte.
-    fn text(&self, at: u64) -> Option<&[u8]> {
+    pub(super) fn text(&self, at: u64) -> Option<&[u8]> {
         let rest = self.blob.get(at as usize..)?;
         rest.iter().position(|b| *b == 0).map(|end| &rest[..end])
     }

@@ -8,6 +8,8 @@ mod device;
 mod mount;
 mod namespace;
 mod process;
+#[cfg(test)]
+mod root_tests;
 mod rootfs;
 mod terminal;
 
