@@ -7,6 +7,8 @@
 mod config;
 #[path = "../fuzz/bodies/interpreter.rs"]
 mod interpreter;
+#[path = "../fuzz/bodies/notify.rs"]
+mod notify;
 #[path = "../fuzz/bodies/plan.rs"]
 mod plan;
 #[path = "fuzz_corpora/plans.rs"]
@@ -69,4 +71,9 @@ fn plans_in_the_interpreter() {
 #[test]
 fn walk_corpus() {
     replay("walk", walk::run);
+}
+
+#[test]
+fn notify_corpus() {
+    replay("notify", notify::run);
 }
