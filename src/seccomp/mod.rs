@@ -39,6 +39,7 @@ mod multiplex;
 mod profile;
 mod program;
 mod simulate;
+pub(crate) use simulate::Call;
 mod spec;
 mod table;
 

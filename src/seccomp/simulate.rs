@@ -2,6 +2,10 @@
 
 use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
 use super::{Action, Arch, Profile, Program, Rule};
+use crate::sys::seccomp::Instruction;
+
+/// A native system call's number, and its arguments as far as they are known (zeros where not).
+pub(crate) type Call = (libc::c_long, [u64; 6]);
 
 impl Program {
     /// What the kernel would do with a call: `number` as the architecture has it (with x32's bit).
@@ -18,6 +22,23 @@ impl Program {
         };
         profile.rules.iter().find(conditional).is_none()
             && matches!(self.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
+    }
+
+    /// Whether a filter, as the bytes that the kernel reads, lets all these native system calls pass.
+    pub(crate) fn passes(filter: &[u8], calls: &[Call]) -> bool {
+        let code = filter.chunks_exact(8).map(|bytes| Instruction {
+            code: u16::from_ne_bytes([bytes[0], bytes[1]]),
+            jt: bytes[2],
+            jf: bytes[3],
+            k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        });
+        let (sections, unknown_names) = (Vec::new(), Vec::new());
+        let program = Self { code: code.collect(), sections, flags: None, notifies: false, unknown_names };
+        Arch::native().is_some_and(|arch| {
+            calls.iter().all(|(number, arguments)| {
+                matches!(program.evaluate(arch, *number as u32, *arguments), Action::Allow | Action::Log)
+            })
+        })
     }
 
     /// The same, and how many instructions it takes.

@@ -7,7 +7,7 @@ use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
-use crate::seccomp::{self, Profile};
+use crate::seccomp::{self, Call, Profile, Program};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 
 /// Where the scheduler is in `config.json`.
@@ -47,10 +47,65 @@ impl Compiler<'_> {
         let environment = self.environment(process)?;
         self.find(process, &environment);
         self.write_label(process);
+        let filter = self.filter()?;
+        let filter = self.filter_before_birth(process, filter, &late);
         self.be_born(late);
         self.created()?;
         self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
-        self.begin(process, environment)
+        self.begin(process, environment, filter)
+    }
+
+    /// Loads the filter while nobody sees the process, and gives up what that took, if what is still to be done
+    /// passes it; the filter that is left for later.
+    fn filter_before_birth(
+        &mut self,
+        process: &Process,
+        filter: Option<ProcessStep>,
+        late: &[(String, ProcessStep)],
+    ) -> Option<ProcessStep> {
+        let filter = filter?;
+        let ProcessStep::Seccomp { filter: code, listener: None, .. } = &filter else { return Some(filter) };
+        let calls = self.calls_of_birth(process, late);
+        // An init that stays has more to do.
+        if !self.is_born_late() || self.options.init || !Program::passes(code, &calls) {
+            return Some(filter);
+        }
+        self.asked("/linux/seccomp", filter);
+        if !process.no_new_privileges {
+            let (sets, extra) = (self.sets(process), self.extra_for_scheduler(process));
+            self.asked("/process/capabilities", ProcessStep::GiveUp { sets, extra });
+        }
+        None
+    }
+
+    /// What a process does under a filter that was loaded before it is born late, up to execve(2).
+    fn calls_of_birth(&self, process: &Process, late: &[(String, ProcessStep)]) -> Vec<Call> {
+        let birth = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+        let mut calls: Vec<Call> = vec![
+            (libc::SYS_capset, [0; 6]),
+            (libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0]),
+            (libc::SYS_setsid, [0; 6]),
+            (libc::SYS_close, [0; 6]),
+            (libc::SYS_clone, [birth as u64, 0, 0, 0, 0, 0]),
+            (libc::SYS_exit_group, [0; 6]),
+            (libc::SYS_close_range, [3, u32::MAX.into(), libc::CLOSE_RANGE_CLOEXEC.into(), 0, 0, 0]),
+            (libc::SYS_rt_sigaction, [0; 6]),
+            (libc::SYS_rt_sigprocmask, [0; 6]),
+            (libc::SYS_execve, [0; 6]),
+        ];
+        if self.joining.is_none() {
+            calls.extend([(libc::SYS_write, [0; 6]), (libc::SYS_read, [0; 6])]);
+        }
+        if self.options.wait_for_start {
+            calls.extend([(libc::SYS_accept4, [0; 6]), (libc::SYS_sendmsg, [0; 6])]);
+        }
+        if process.terminal {
+            calls.push((libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]));
+        }
+        if !late.is_empty() {
+            calls.extend([(libc::SYS_prlimit64, [0; 6]), (libc::SYS_sched_setattr, [0; 6])]);
+        }
+        calls
     }
 
     /// The final process, if it comes up late: into a pid namespace where others may look at it, and (if they are
@@ -158,14 +213,18 @@ impl Compiler<'_> {
             "/process/user",
             ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
         );
-        let mut extra = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
-        if (self.is_born_late() || self.options.init) && process.scheduler.is_some() {
-            extra |= 1 << CAP_SYS_NICE;
-        }
+        let loads = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
+        let extra = loads | self.extra_for_scheduler(process);
         self.asked(
             "/process/capabilities",
             ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
         );
+    }
+
+    /// What a scheduler takes that is set after the capabilities.
+    fn extra_for_scheduler(&self, process: &Process) -> u64 {
+        let later = (self.is_born_late() || self.options.init) && process.scheduler.is_some();
+        if later { 1 << CAP_SYS_NICE } else { 0 }
     }
 
     /// The caller's groups never come in by themselves, not even where its user namespace has no names
@@ -302,10 +361,8 @@ impl Compiler<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, process: &Process, env: Vec<String>) -> Result<()> {
-        let filter = self.filter()?;
+    fn begin(&mut self, process: &Process, env: Vec<String>, mut filter: Option<ProcessStep>) -> Result<()> {
         let execute = ControlStep::Execute { args: process.args.clone(), env };
-        let mut filter = filter;
         if self.options.init {
             // An agent answers for both: they have one listener.
             if let Some(shared) = filter.take_if(|filter| filter.has_listener()) {

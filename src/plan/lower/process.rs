@@ -51,6 +51,7 @@ impl Lower {
             ProcessStep::BoundingSet { keep, last } => self.bounding_set(CapSet(*keep), *last),
             ProcessStep::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
             ProcessStep::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
+            ProcessStep::GiveUp { sets, extra } => self.capset(sets, *extra),
             ProcessStep::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
             ProcessStep::WorkingDirectory { path } => self.working_directory(path),
             ProcessStep::HookDirectory { path } => {
@@ -239,15 +240,7 @@ impl Lower {
     /// `extra` capabilities stay permitted and effective: a filter without no_new_privs needs them.
     /// What execve makes of the sets is not changed by it, since the bounding set is in force.
     pub(super) fn capabilities(&mut self, sets: &Sets, extra: u64, ambient: u64) {
-        let kept = Sets {
-            effective: sets.effective.or(CapSet(extra)),
-            permitted: sets.permitted.or(CapSet(extra)),
-            ..*sets
-        };
-        let header: Vec<u8> = [CAPABILITY_VERSION_3, 0].iter().flat_map(|w: &u32| w.to_ne_bytes()).collect();
-        let data: Vec<u8> = kept.capset_words().iter().flat_map(|w| w.to_ne_bytes()).collect();
-        let (header, data) = (self.asm.bytes(&header), self.asm.bytes(&data));
-        self.asm.call(libc::SYS_capset, &[header, data]);
+        self.capset(sets, extra);
         let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL;
         self.prctl(libc::PR_CAP_AMBIENT, clear);
         for capability in (0..64u32).filter(|c| CapSet(ambient).has(*c)) {
@@ -260,6 +253,18 @@ impl Lower {
             ];
             self.asm.call(libc::SYS_prctl, &raise);
         }
+    }
+
+    fn capset(&mut self, sets: &Sets, extra: u64) {
+        let kept = Sets {
+            effective: sets.effective.or(CapSet(extra)),
+            permitted: sets.permitted.or(CapSet(extra)),
+            ..*sets
+        };
+        let header: Vec<u8> = [CAPABILITY_VERSION_3, 0].iter().flat_map(|w: &u32| w.to_ne_bytes()).collect();
+        let data: Vec<u8> = kept.capset_words().iter().flat_map(|w| w.to_ne_bytes()).collect();
+        let (header, data) = (self.asm.bytes(&header), self.asm.bytes(&data));
+        self.asm.call(libc::SYS_capset, &[header, data]);
     }
 
     fn reset_signals(&mut self) {

@@ -151,6 +151,13 @@ pub enum ProcessStep {
         /// The ambient set.
         ambient: u64,
     },
+    /// capset(2): what was kept for a filter to be loaded is given up, all but `extra`.
+    GiveUp {
+        /// The sets that the program begins with.
+        sets: Sets,
+        /// Permitted and effective besides.
+        extra: u64,
+    },
     /// umask(2).
     Umask(u32),
     /// The working directory in the container, made if it is missing.
@@ -209,6 +216,7 @@ impl ProcessStep {
             | Self::BoundingSet { .. }
             | Self::Identity { .. }
             | Self::Capabilities { .. }
+            | Self::GiveUp { .. }
             | Self::Umask(_)
             | Self::WorkingDirectory { .. }
             | Self::HookDirectory { .. }
@@ -253,6 +261,7 @@ impl ProcessStep {
             | Self::ChownStdio { .. }
             | Self::NoNewPrivileges
             | Self::BoundingSet { .. }
+            | Self::GiveUp { .. }
             | Self::Umask(_)
             | Self::WorkingDirectory { .. }
             | Self::HookDirectory { .. }
@@ -297,6 +306,7 @@ impl fmt::Display for ProcessStep {
                 capabilities(sets.inheritable),
                 capabilities(sets.ambient)
             ),
+            Self::GiveUp { .. } => f.write_str("give up what the filter took"),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
             Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
                 write!(f, "working directory {path}")
