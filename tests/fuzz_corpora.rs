@@ -1,4 +1,5 @@
-//! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below.
+//! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below. (The functions that
+//! only the library can call are tested there: `src/container/corpora.rs`.)
 
 // The bodies are tests, and public where fuzzers use them; one of them compiles the init stub.
 #![allow(clippy::panic, clippy::expect_used, unreachable_pub, unsafe_code)]
@@ -17,6 +18,8 @@ mod plans;
 mod replay;
 #[path = "../fuzz/bodies/seccomp.rs"]
 mod seccomp;
+#[path = "../fuzz/bodies/state_root.rs"]
+mod state_root;
 #[path = "../fuzz/bodies/walk.rs"]
 mod walk;
 
@@ -71,6 +74,11 @@ fn plans_in_the_interpreter() {
 #[test]
 fn walk_corpus() {
     replay("walk", walk::run);
+}
+
+#[test]
+fn state_corpus() {
+    replay("state", state_root::run);
 }
 
 #[test]
