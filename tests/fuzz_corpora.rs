@@ -4,6 +4,8 @@
 // The bodies are tests, and public where fuzzers use them; one of them compiles the init stub.
 #![allow(clippy::panic, clippy::expect_used, unreachable_pub, unsafe_code)]
 
+#[path = "../fuzz/bodies/cgroups.rs"]
+mod cgroups;
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
 #[path = "../fuzz/bodies/interpreter.rs"]
@@ -84,4 +86,9 @@ fn state_corpus() {
 #[test]
 fn notify_corpus() {
     replay("notify", notify::run);
+}
+
+#[test]
+fn cgroups_corpus() {
+    replay("cgroups", cgroups::run);
 }
