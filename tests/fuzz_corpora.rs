@@ -1,8 +1,11 @@
-//! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below.
+//! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below. (The functions that
+//! only the library can call are tested there: `src/container/corpora.rs`.)
 
 // The bodies are tests, and public where fuzzers use them; one of them compiles the init stub.
 #![allow(clippy::panic, clippy::expect_used, unreachable_pub, unsafe_code)]
 
+#[path = "../fuzz/bodies/cgroups.rs"]
+mod cgroups;
 #[path = "../fuzz/bodies/config.rs"]
 mod config;
 #[path = "../fuzz/bodies/interpreter.rs"]
@@ -17,6 +20,8 @@ mod plans;
 mod replay;
 #[path = "../fuzz/bodies/seccomp.rs"]
 mod seccomp;
+#[path = "../fuzz/bodies/state_root.rs"]
+mod state_root;
 #[path = "../fuzz/bodies/walk.rs"]
 mod walk;
 
@@ -74,6 +79,16 @@ fn walk_corpus() {
 }
 
 #[test]
+fn state_corpus() {
+    replay("state", state_root::run);
+}
+
+#[test]
 fn notify_corpus() {
     replay("notify", notify::run);
+}
+
+#[test]
+fn cgroups_corpus() {
+    replay("cgroups", cgroups::run);
 }

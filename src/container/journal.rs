@@ -115,7 +115,9 @@ pub(super) fn record_of(file: OwnedFd, buffer: &mut Vec<u8>) -> Result<Option<&[
     if buffer.len() < READING {
         return Ok(read(buffer).record);
     }
-    if let Some((behind, before)) = behind_config(buffer) {
+    // What is longer than anything in memory is not complete, and no file has such a place.
+    let possible = |(behind, _): &(usize, _)| *behind <= isize::MAX as usize - READING;
+    if let Some((behind, before)) = behind_config(buffer).filter(possible) {
         let before = before.len();
         sys::fs::append_from(&file, behind as u64, READING, buffer)?;
         if buffer.len() < 2 * READING {

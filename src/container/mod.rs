@@ -6,6 +6,8 @@
 
 mod clock;
 mod config;
+#[cfg(test)]
+mod corpora;
 mod create;
 mod criu;
 mod end;

@@ -8,7 +8,7 @@ use super::value::Value;
 /// # Errors
 /// What is wrong, in a few words.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
-    let mut parser = Parser { rest: text };
+    let mut parser = Parser { rest: text, depth: 0 };
     let value = parser.value(None)?;
     parser.space();
     if parser.rest.is_empty() {
@@ -31,8 +31,13 @@ const TYPES: [(&str, u8); 9] = [
     ("double", b'd'),
 ];
 
+/// Arrays in arrays: no more than D-Bus allows.
+const DEEPEST: u32 = 32;
+
 struct Parser<'a> {
     rest: &'a str,
+    /// How many arrays the place is in.
+    depth: u32,
 }
 
 impl<'a> Parser<'a> {
@@ -114,6 +119,16 @@ impl<'a> Parser<'a> {
     }
 
     fn array(&mut self, element: Option<u8>) -> Result<Value, String> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("more than {DEEPEST} arrays in each other"));
+        }
+        let array = self.items(element);
+        self.depth -= 1;
+        array
+    }
+
+    fn items(&mut self, element: Option<u8>) -> Result<Value, String> {
         let mut items: Vec<Value> = Vec::new();
         while !self.accept(']') {
             if !items.is_empty() && !self.accept(',') {
@@ -223,5 +238,16 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}: {:?}", parse(text));
         }
+    }
+
+    /// A stack has an end, and an annotation may be long.
+    #[test]
+    fn arrays_in_arrays_have_a_bound() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(parse(&nested(32)).map(|value| value.signature()), Ok("a".repeat(32) + "i"));
+        assert!(parse(&nested(33)).is_err());
+        assert!(parse(&"[".repeat(1 << 20)).is_err());
+        let siblings = format!("[{}]", vec!["[1]"; 100].join(","));
+        assert!(parse(&siblings).is_ok(), "one beside the other is not deep");
     }
 }

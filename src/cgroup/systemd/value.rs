@@ -257,7 +257,9 @@ impl<'a> Reader<'a> {
             }
             b'(' | b'{' => {
                 self.align(8)?;
-                Value::Struct(self.values(signature.get(1..signature.len() - 1)?)?)
+                let fields = self.values(signature.get(1..signature.len() - 1)?)?;
+                // The specification has no empty one, and an array of such would have no end.
+                (!fields.is_empty()).then_some(Value::Struct(fields))?
             }
             b'v' => {
                 let inner = self.signature()?;
@@ -355,6 +357,10 @@ mod tests {
         assert_eq!(Reader::new(&[0; 16], false).value("z"), None);
         for bad in ["", "(", ")", "a", "(s"] {
             assert_eq!(split(bad), None, "{bad:?}");
+        }
+        for empty in ["()", "a()", "a{}", "a(())", "(a())"] {
+            let bytes = [8, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(Reader::new(&bytes, false).value(empty), None, "{empty}");
         }
         let nested = "a".repeat(100) + "y";
         assert_eq!(Reader::new(&[1; 4096], false).value(&nested), None);

@@ -1,0 +1,6 @@
+//! The record alone.
+
+#[path = "../../../src/container/store/record.rs"]
+mod record;
+
+pub(crate) use record::Record;

@@ -1,0 +1,14 @@
+//! The corpus of the fuzz target `state`, with functions that only this crate can call.
+
+use super::journal;
+use super::store::Record;
+
+#[path = "../../fuzz/bodies/replay.rs"]
+mod replay;
+#[path = "../../fuzz/bodies/state.rs"]
+mod state;
+
+#[test]
+fn state_corpus() {
+    replay::replay("state", state::run);
+}
