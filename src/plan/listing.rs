@@ -11,8 +11,8 @@ use std::fmt;
 /// operations, registers that are there, jumps to instructions, addresses of the blob's data. Its
 /// `Display` is a disassembly.
 ///
-/// The stub itself checks nothing but the blob's first word: it gets its blob from this library
-/// alone. This is the proof of what it believes, and the reader for people.
+/// The stub checks addresses and registers when it uses them. This finds the same before a launch and says which
+/// instruction it is, and it is the reader for people.
 #[derive(Clone, Debug)]
 pub struct Listing {
     instructions: Vec<Insn>,

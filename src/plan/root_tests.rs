@@ -448,5 +448,5 @@ fn follow(name: &str, plan: &Plan, seen: bool) -> usize {
     follow.lookups
 }
 
-#[path = "root_tests/plans.rs"]
+mod early_filter;
 mod plans;

@@ -80,30 +80,32 @@ impl Compiler<'_> {
 
     /// What a process does under a filter that was loaded before it is born late, up to execve(2).
     fn calls_of_birth(&self, process: &Process, late: &[(String, ProcessStep)]) -> Vec<Call> {
+        const ANY: [Option<u64>; 6] = [None; 6];
+        let first = |value: u64| [Some(value), None, None, None, None, None];
         let birth = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
         let mut calls: Vec<Call> = vec![
-            (libc::SYS_capset, [0; 6]),
-            (libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0]),
-            (libc::SYS_setsid, [0; 6]),
-            (libc::SYS_close, [0; 6]),
-            (libc::SYS_clone, [birth as u64, 0, 0, 0, 0, 0]),
-            (libc::SYS_exit_group, [0; 6]),
-            (libc::SYS_close_range, [3, u32::MAX.into(), libc::CLOSE_RANGE_CLOEXEC.into(), 0, 0, 0]),
-            (libc::SYS_rt_sigaction, [0; 6]),
-            (libc::SYS_rt_sigprocmask, [0; 6]),
-            (libc::SYS_execve, [0; 6]),
+            (libc::SYS_capset, ANY),
+            (libc::SYS_prctl, first(libc::PR_SET_DUMPABLE as u64)),
+            (libc::SYS_setsid, ANY),
+            (libc::SYS_close, ANY),
+            (libc::SYS_clone, first(birth as u64)),
+            (libc::SYS_exit_group, ANY),
+            (libc::SYS_close_range, ANY),
+            (libc::SYS_rt_sigaction, ANY),
+            (libc::SYS_rt_sigprocmask, ANY),
+            (libc::SYS_execve, ANY),
         ];
         if self.joining.is_none() {
-            calls.extend([(libc::SYS_write, [0; 6]), (libc::SYS_read, [0; 6])]);
+            calls.extend([(libc::SYS_write, ANY), (libc::SYS_read, ANY)]);
         }
         if self.options.wait_for_start {
-            calls.extend([(libc::SYS_accept4, [0; 6]), (libc::SYS_sendmsg, [0; 6])]);
+            calls.extend([(libc::SYS_accept4, ANY), (libc::SYS_sendmsg, ANY)]);
         }
         if process.terminal {
-            calls.push((libc::SYS_ioctl, [0, libc::TIOCSCTTY, 0, 0, 0, 0]));
+            calls.push((libc::SYS_ioctl, [None, Some(libc::TIOCSCTTY), None, None, None, None]));
         }
         if !late.is_empty() {
-            calls.extend([(libc::SYS_prlimit64, [0; 6]), (libc::SYS_sched_setattr, [0; 6])]);
+            calls.extend([(libc::SYS_prlimit64, ANY), (libc::SYS_sched_setattr, ANY)]);
         }
         calls
     }

@@ -8,7 +8,7 @@ fn tests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-fn host(v2: bool, privileged: bool, kernel: (u32, u32)) -> Host {
+pub(super) fn host(v2: bool, privileged: bool, kernel: (u32, u32)) -> Host {
     let proc = tests().join("fixtures/hosts").join(if v2 { "v2" } else { "v1" });
     Host {
         kernel,
@@ -35,17 +35,17 @@ fn recorded() -> Vec<(String, Spec)> {
     configurations.map(read).collect()
 }
 
-fn one() -> Spec {
+pub(super) fn one() -> Spec {
     recorded().into_iter().find(|(name, _)| name == "docker28-run").unwrap().1
 }
 
-fn bundle(spec: Spec) -> Bundle {
+pub(super) fn bundle(spec: Spec) -> Bundle {
     let path = PathBuf::from("/var/lib/manager/bundle");
     let rootfs = path.join("rootfs");
     Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() }
 }
 
-fn namespace(spec: &mut Spec, kind: &str, path: Option<&str>) {
+pub(super) fn namespace(spec: &mut Spec, kind: &str, path: Option<&str>) {
     let linux = spec.linux.get_or_insert_default();
     linux.namespaces.retain(|namespace| namespace.kind != kind);
     let path = path.map(str::to_owned);
