@@ -17,7 +17,7 @@ pub(crate) fn packets() -> Result<(OwnedFd, OwnedFd), Errno> {
 fn socketpair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut fds = [0i32; 2];
     let kind = kind | libc::SOCK_CLOEXEC;
-    // SAFETY: there is room for two descriptors, which are new and nobody else's once the call has succeeded.
+    // SAFETY: there is room for two descriptors, which are new, and owned by nothing else, once the call has succeeded.
     unsafe {
         call!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, fds.as_mut_ptr())?;
         Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))

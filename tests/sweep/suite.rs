@@ -3,7 +3,6 @@
 
 mod descriptors;
 mod judge;
-mod known;
 mod library;
 mod life;
 mod named;
@@ -15,9 +14,7 @@ fn main() -> std::process::ExitCode {
     if std::env::args().nth(1).is_some_and(|word| word == life::NAME) {
         return life::main();
     }
-    let ended = kit::main_in_turn(env!("CARGO_BIN_EXE_orlop"), cases);
-    sweep::name_stale();
-    ended
+    kit::main_in_turn(env!("CARGO_BIN_EXE_orlop"), cases)
 }
 
 fn cases() -> Vec<kit::Case> {

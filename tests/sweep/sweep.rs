@@ -1,7 +1,6 @@
 //! The sweep over a command's calls.
 
 use crate::judge::{self, Right};
-use crate::known::{self, KNOWN};
 use crate::named;
 use crate::scene::Scene;
 use crate::subjects::{After, Before, Subject};
@@ -83,40 +82,19 @@ pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>>
 pub(crate) struct Tally {
     title: String,
     tried: BTreeMap<String, usize>,
-    known: usize,
     unclean: Vec<String>,
-}
-
-/// How often each entry of the list of what is known was needed.
-static NEEDED: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
-
-/// Names the entries of that list which the full form has not needed.
-pub(crate) fn name_stale() {
-    let needed = NEEDED.lock().unwrap();
-    for (n, known) in KNOWN.iter().enumerate() {
-        match needed.get(&n) {
-            Some(count) => println!("known, in {count} cases: {}: {}", known.call, known.place),
-            None if is_full() && !needed.is_empty() => {
-                println!("known, and not seen: {}: {}", known.call, known.place);
-            }
-            None => {}
-        }
-    }
 }
 
 impl Tally {
     pub(crate) fn new(subject: &str, how: &str, calls: &[Call]) -> Self {
         let title = format!("{subject} {how}: {} calls", calls.len());
-        Self { title, tried: BTreeMap::new(), known: 0, unclean: Vec::new() }
+        Self { title, tried: BTreeMap::new(), unclean: Vec::new() }
     }
 
     /// One case, with what is wrong after it.
     pub(crate) fn count(&mut self, kind: &str, case: &str, wrong: &[String]) {
         *self.tried.entry(kind.to_owned()).or_default() += 1;
-        if let Some(entry) = known::find(case, wrong).filter(|_| !wrong.is_empty()) {
-            self.known += 1;
-            *NEEDED.lock().unwrap().entry(entry).or_default() += 1;
-        } else if !wrong.is_empty() {
+        if !wrong.is_empty() {
             let text = format!("{case}: {}", wrong.join("; ").replace('\n', " | "));
             println!("    not clean: {} {text}", self.title);
             self.unclean.push(text);
@@ -127,7 +105,7 @@ impl Tally {
     pub(crate) fn conclude(self) {
         let counts: Vec<String> = self.tried.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let unclean = self.unclean.len();
-        println!("  {}; {}; not clean: {unclean}, known: {}", self.title, counts.join(", "), self.known);
+        println!("  {}; {}; not clean: {unclean}", self.title, counts.join(", "));
         let all = self.unclean.join("\n");
         assert!(self.unclean.is_empty(), "{} cases are not clean:\n{all}", self.unclean.len());
     }

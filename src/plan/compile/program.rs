@@ -55,7 +55,7 @@ impl Compiler<'_> {
         self.begin(process, environment, filter)
     }
 
-    /// Loads the filter while nobody sees the process, and gives up what that took, if what is still to be done
+    /// Loads the filter before the process can be seen, and gives up what that took, if what is still to be done
     /// passes it; the filter that is left for later.
     fn filter_before_birth(
         &mut self,

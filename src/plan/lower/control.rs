@@ -67,7 +67,7 @@ impl Lower {
         let got = self.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);
         let alive = self.asm.label();
         self.asm.jump_if(compare::EQUAL, got, 1, alive);
-        // The host side is gone: nobody will ever start this.
+        // The host side is gone, and nothing will start this any more.
         self.asm.call(libc::SYS_exit_group, &[1.into()]);
         self.asm.place(alive);
         self.asm.release(got);
@@ -112,8 +112,8 @@ impl Lower {
     }
 
     /// A sibling (`CLONE_PARENT`: the caller's child) goes on, in the pid namespace for children. It may be seen
-    /// there: what it does not need is closed. It takes over this process's memory only where nobody else is:
-    /// whoever may write to the memory of the one would write to that of the other, which is in the host's pid
+    /// there: what it does not need is closed. It takes over this process's memory only if no other is there:
+    /// a process that may write to the memory of the one would write to that of the other, which is in the host's pid
     /// namespace until it has ended.
     fn hand_over(&mut self, namespaces: u64) {
         if !self.waits {

@@ -22,7 +22,7 @@ pub enum Turn {
     ContainerHooks,
     /// Hooks `startContainer` are to run, inside the container (`run` only: otherwise `start` does).
     StartHooks,
-    /// The listener of the filter has come, and goes to the agent; nobody waits for an answer.
+    /// The listener of the filter has come, and goes to the agent; the stub waits for no answer.
     Listener,
     /// Everything is done but what `start` asks for: the process is to be recorded.
     Created,

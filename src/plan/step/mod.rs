@@ -42,7 +42,7 @@ pub enum Side {
 pub enum Origin {
     /// A value of `config.json`, as a JSON pointer (RFC 6901).
     Pointer(String),
-    /// What every container gets; nobody asked.
+    /// What every container gets unasked.
     Standard,
 }
 

@@ -41,7 +41,7 @@ pub enum RootfsStep {
         /// The path.
         path: String,
     },
-    /// A directory for a mount that somebody else will make.
+    /// A directory for a mount that another process will make.
     MountPoint {
         /// Path in the container.
         path: String,
