@@ -279,7 +279,7 @@ impl<'a> Command<'a> {
     /// What [`spawn`](Self::spawn) would do, step by step: its `Display` explains it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] and [`ErrorKind::Unsupported`] for what cannot be.
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be.
     pub fn plan(&self) -> Result<Plan> {
         lines::compile(self, &[])
     }
@@ -288,9 +288,9 @@ impl<'a> Command<'a> {
     /// process is left.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] and [`ErrorKind::Unsupported`] for what cannot be;
-    /// [`ErrorKind::Exec`] where the program is not there or not executable; any refusal of the
-    /// kernel with the step ([`Error::object`]), the system call ([`Error::operation`]) and the errno.
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be;
+    /// [`crate::ErrorKind::Exec`] where the program is not there or not executable; any refusal of the
+    /// kernel with the step ([`crate::Error::object`]), the system call ([`crate::Error::operation`]) and the errno.
     pub fn spawn(&self) -> Result<Child> {
         self.spawn_with_fault(None)
     }

@@ -129,7 +129,7 @@ impl<'t> Runtime<'t> {
     }
 
     /// Runs it to its end under a tracer, to whose thread it belongs: its system calls are counted, and one of
-    /// them may fail, see [`trace`].
+    /// them may fail, see [`counted`].
     pub fn traced(self, deed: Deed) -> (Output, Trace) {
         let span = Span::FromPoll { after_wrap: !self.wrap.is_empty() };
         let Prepared { mut command, words, out, err, .. } = self.prepare();
