@@ -2,7 +2,7 @@
 
 use super::controller::{Controller, Controllers};
 use super::create::Options;
-use super::dir::{Dir, DirRef, failed, is_elsewhere, mkdir, rmdir};
+use super::dir::{Dir, DirRef, failed, is_elsewhere, mkdir, open_file, rmdir};
 use super::join::Join;
 use super::layout::Layout;
 use super::record::Record;
@@ -13,6 +13,9 @@ use nix::errno::Errno;
 use std::path::{Path, PathBuf};
 
 const POINTER: &str = "/linux/cgroupsPath";
+
+/// The files of a cpuset that may not be empty.
+const FILES: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
 
 /// Makes what `record` names; what it is then really made of, and how to get in.
 pub(super) fn make(
@@ -123,6 +126,12 @@ impl Maker<'_> {
         apply::write_all(cgroup, self.settings.v2())
     }
 
+    /// Whether [`Maker::limit_v1`] has anything to write.
+    fn limits_v1(&self, controllers: Controllers) -> bool {
+        self.settings.v1(controllers).next().is_some()
+            || (controllers.contains(Controller::Devices) && self.settings.devices_on == Some(Side::V1))
+    }
+
     fn limit_v1(&self, cgroup: DirRef<'_>, controllers: Controllers) -> Result<()> {
         apply::write_all(cgroup, self.settings.v1(controllers))?;
         if controllers.contains(Controller::Devices)
@@ -145,6 +154,10 @@ impl Maker<'_> {
         }
         if controllers.contains(Controller::CpuSet) {
             inherit_cpuset(directory, existed)?;
+        }
+        if !self.limits_v1(controllers) {
+            self.join.files.push(open_file(directory, "tasks", libc::O_WRONLY)?);
+            return Ok(());
         }
         let dir = Dir::open(directory)?;
         self.limit_v1(dir.at(), controllers)?;
@@ -263,43 +276,43 @@ fn refuse_used_v2(directory: &Path) -> Result<()> {
     if asked.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
 }
 
-/// A cpuset without CPUs or memory nodes admits nobody: takes the parent's, and gives the parent its
-/// parent's where that has none.
+/// A cpuset without CPUs or memory nodes admits no process: it takes the parent's, and an empty parent takes its own
+/// parent's first. Each directory is opened once, for both files.
 fn inherit_cpuset(directory: &Path, existed: bool) -> Result<()> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        inherit(directory, file, existed)?;
-    }
-    Ok(())
-}
-
-fn inherit(directory: &Path, name: &str, look: bool) -> Result<()> {
-    let mut without = Vec::new();
-    let mut value = Vec::new();
+    let mut lineage = Vec::new();
+    let mut open = [true; 2];
+    let mut found: [Option<Vec<u8>>; 2] = [None, None];
     for at in directory.ancestors() {
-        if look || at != directory {
-            let dir = match Dir::open(at) {
-                Ok(dir) => dir,
-                Err(e) if is_elsewhere(&e) => break, // Above the hierarchy's root.
-                Err(e) => return Err(e),
-            };
-            match dir.at().read(name) {
-                Ok(found) if !found.trim_ascii().is_empty() => {
-                    value = found;
-                    break;
-                }
-                Ok(_) => {}
-                Err(Errno::ENOENT) => break, // The parent of the hierarchy's mount point.
+        let dir = match Dir::open(at) {
+            Ok(dir) => dir,
+            Err(e) if is_elsewhere(&e) && at != directory => break, // Above the root of the hierarchy.
+            Err(e) => return Err(e),
+        };
+        let look = existed || at != directory;
+        let mut without = [false; 2];
+        for (i, name) in FILES.into_iter().enumerate() {
+            if !open[i] {
+                continue;
+            }
+            match if look { dir.at().read(name) } else { Ok(Vec::new()) } {
+                Ok(value) if value.trim_ascii().is_empty() => without[i] = true,
+                Ok(value) => (found[i], open[i]) = (Some(value), false),
+                Err(Errno::ENOENT) => open[i] = false, // The parent of the mount point.
                 Err(e) => return Err(dir.at().failed("read", name, e)),
             }
         }
-        without.push(at);
+        lineage.push((dir, without));
+        if open == [false; 2] {
+            break;
+        }
     }
-    if value.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    for at in without.into_iter().rev() {
-        let dir = Dir::open(at)?;
-        dir.at().set(name, value.trim_ascii()).map_err(|e| e.with_pointer("/linux/resources/cpu"))?;
+    for (dir, without) in lineage.into_iter().rev() {
+        for (i, name) in FILES.into_iter().enumerate().filter(|(i, _)| without[*i]) {
+            if let Some(value) = &found[i] {
+                let set = dir.at().set(name, value.trim_ascii());
+                set.map_err(|e| e.with_pointer("/linux/resources/cpu"))?;
+            }
+        }
     }
     Ok(())
 }

@@ -6,8 +6,10 @@
 use super::controller::Controllers;
 use super::layout::{Hierarchy, memberships};
 use crate::sys::fs::file_system_at;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::sys::stat::lstat;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, lstat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 /// also on errors.
 pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<Hierarchy>)> {
     let (mut v1, mut unified) = (Vec::new(), None);
+    let directories = directories().ok()?;
+    let at = |name: &str, own: &Path, magic| at(&directories, name, own, magic);
     for (label, path) in memberships(cgroup_file) {
         if label.is_empty() {
             // The cgroup2 hierarchy is listed always, mounted or not.
@@ -40,18 +44,33 @@ pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<
     (!v1.is_empty()).then_some((v1, unified))
 }
 
+const USUAL: &str = "/sys/fs/cgroup";
+
+/// The names of the directories there. A symbolic link is not a mount point itself.
+fn directories() -> Result<Vec<Vec<u8>>, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::open(USUAL, flags, Mode::empty())?;
+    let mut found = Vec::with_capacity(16);
+    for entry in listing.iter() {
+        let entry = entry?;
+        if entry.file_type() == Some(Type::Directory) {
+            found.push(entry.file_name().to_bytes().to_owned());
+        }
+    }
+    Ok(found)
+}
+
 /// The mount point of a hierarchy of this type which shows its root, so that the caller's own cgroup
 /// is found below it (a mount made for a container shows only a part). ENOENT means that the
 /// path does not exist.
-fn at(name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
-    let mount = Path::new("/sys/fs/cgroup").join(name);
-    let is_directory = |path: &Path| lstat(path).map(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
-    // A symbolic link is not the mount point itself.
-    if !is_directory(&mount)? || file_system_at(&mount)? != magic {
+fn at(directories: &[Vec<u8>], name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
+    let mount = Path::new(USUAL).join(name);
+    if file_system_at(&mount)? != magic || !directories.iter().any(|known| known == name.as_bytes()) {
         return Err(Errno::ENODEV);
     }
     let below = own.strip_prefix("/").unwrap_or(own);
-    let shown = below.as_os_str().is_empty() || is_directory(&mount.join(below)).is_ok_and(|is| is);
+    let is_directory = |path: &Path| lstat(path).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
+    let shown = below.as_os_str().is_empty() || is_directory(&mount.join(below));
     if shown { Ok(mount) } else { Err(Errno::ENODEV) }
 }
 
