@@ -4,7 +4,7 @@ use super::presets::{self, Presets, Sources, Standard, check_preserved};
 use super::program::program;
 use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
-use crate::plan::{Plan, Turn};
+use crate::plan::{HostStep, Plan, Step, Turn};
 use crate::sys::memfd;
 use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
@@ -361,6 +361,21 @@ impl Stub {
         }
     }
 
+    /// Gives it the scheduler of its plan, for which it has no capability itself. It is a child that was not waited
+    /// for, so the number is its own.
+    fn schedule(&self, plan: &Plan) -> Result<()> {
+        let lines = plan.lines().iter();
+        let mut attrs = lines.filter_map(|line| match &line.step {
+            Step::Host(HostStep::SetScheduler { attr }) => Some((line, attr)),
+            _ => None,
+        });
+        let (line, attr) = attrs.next().ok_or_else(lost)?;
+        process::set_scheduler(self.pid, attr).map_err(|e| {
+            let error = Error::sys(Phase::Process, "sched_setattr", e);
+            line.pointer().into_iter().fold(error, Error::with_pointer)
+        })
+    }
+
     /// Lets it go on after its turn.
     pub(crate) fn go(&self) -> Result<()> {
         channel::send(&self.control)
@@ -421,6 +436,10 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
                 stub.batches += 1;
                 let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
                 unix::send_descriptors(&stub.control, &mounts).map_err(failed)?;
+            }
+            Event::Turn(Turn::Scheduler, _) => {
+                stub.schedule(plan)?;
+                stub.go()?;
             }
             Event::Turn(turn, descriptor) => {
                 host.take(turn, descriptor)?;

@@ -3,6 +3,7 @@
 //! Nothing here needs a privilege or changes anything: the same bundle, host and options give the
 //! same plan, on any machine. What cannot be enforced is refused, with its JSON pointer.
 
+mod birth;
 mod filesystem;
 mod idmap;
 mod isolation;

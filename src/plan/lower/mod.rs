@@ -84,6 +84,12 @@ struct Lower {
     program: Option<Reg>,
     /// The connection of who has called `start`.
     caller: Option<Reg>,
+    /// The filter's listener, until it is sent.
+    listener: Option<Reg>,
+    /// The descriptor of the plan's memory was closed.
+    memory_closed: bool,
+    /// The steps up to the one at which the final process is cloned are not all taken yet.
+    births: usize,
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
     /// How the copy of the root leaves the mount that it was taken from, where the host hears.
@@ -116,6 +122,12 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
         label: None,
         program: None,
         caller: None,
+        listener: None,
+        memory_closed: false,
+        births: lines
+            .iter()
+            .filter(|line| matches!(line.step, Step::Control(ControlStep::HandOver { .. })))
+            .count(),
         host_hears: false,
         root_leaves: PropagationKind::Private,
         stat: None,

@@ -69,7 +69,7 @@ impl Line {
         match &self.step {
             Step::Host(_) | Step::Namespace(_) => None,
             Step::Rootfs(step) => step.turn(),
-            Step::Process(step) => step.has_listener().then_some(Turn::Listener),
+            Step::Process(step) => step.sends_listener().then_some(Turn::Listener),
             Step::Control(step) => step.turn(),
         }
     }
