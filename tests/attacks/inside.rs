@@ -1,6 +1,7 @@
 //! What runs inside a container beside its program: hooks of the image, and PID 1 of `--init`.
 
 use crate::play::{Canary, lines};
+use kit::agent::Agent;
 use kit::{Bundle, Case, Score, Test, Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,6 +13,14 @@ pub(crate) fn cases() -> Vec<Case> {
 /// A filter which allows nearly everything: enough to tell whether there is one.
 pub(crate) fn filter() -> Value {
     json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ERRNO"}]})
+}
+
+/// The same, and an agent answers for a call that nothing here makes.
+pub(crate) fn notifying(agent: &Agent) -> Value {
+    let mut filter = filter();
+    filter["listenerPath"] = json!(agent.path());
+    filter["syscalls"] = json!([filter["syscalls"][0], {"names": ["mknodat"], "action": "SCMP_ACT_NOTIFY"}]);
+    filter
 }
 
 /// What makes a process have little.

@@ -22,8 +22,6 @@ pub(crate) struct Rule {
     pub(crate) given: Vec<(u64, u64)>,
     /// Capabilities of the container's program.
     pub(crate) capabilities: u64,
-    /// Capabilities with which a filter is loaded: until it is.
-    pub(crate) loading: u64,
     /// The host's root is where it may be: a `createContainer` hook runs before the root is changed.
     pub(crate) host_root: bool,
 }
@@ -87,8 +85,8 @@ fn mount_in(fdinfo: &str) -> Option<u32> {
 }
 
 impl Rule {
-    /// Everything that is wrong with a process which stands still; whether it has loaded a filter just now.
-    pub(crate) fn check(&self, pid: i32, loaded: bool) -> BTreeSet<Breach> {
+    /// Everything that is wrong with a process which stands still.
+    pub(crate) fn check(&self, pid: i32) -> BTreeSet<Breach> {
         let mut found = BTreeSet::new();
         let mounts = Mounts::of(pid);
         if !self.host_root {
@@ -98,8 +96,7 @@ impl Rule {
         self.descriptors(pid, &mounts, &mut found);
         memory(pid, &mut found);
         let held = |name| u64::from_str_radix(&status(pid, name), 16).unwrap_or(0);
-        let loading = if loaded || status(pid, "Seccomp") == "0" { self.loading } else { 0 };
-        let extra = (held("CapPrm") | held("CapEff")) & !(self.capabilities | loading);
+        let extra = (held("CapPrm") | held("CapEff")) & !self.capabilities;
         if extra != 0 {
             found.insert(Breach::Power(extra));
         }
