@@ -171,6 +171,9 @@ impl Launch<'_> {
         check_preserved(preserve)?;
         let mut blob = self.plan.encode()?;
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
+        if self.plan.sends_context() {
+            unix::ask_for_senders(&ours).map_err(|e| error("setsockopt", e))?;
+        }
         let file = memfd::data(c"orlop-plan").map_err(|e| error("memfd_create", e))?;
         let mut lifted = Lifted::above(preserve);
         let (control, memory) = (lifted.lift(theirs.as_fd())?, lifted.lift(file.as_fd())?);
@@ -307,13 +310,15 @@ impl Stub {
     /// Waits until it is the host side's turn, or the stub's plan has come to an end.
     fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
         let mut byte = [0; 1];
-        let received = unix::receive_with_descriptor(&self.control, &mut byte);
+        let received = unix::receive_from(&self.control, &mut byte);
         if self.stage == Stage::First && self.successor()? != 0 {
             self.settle()?;
         }
         let descriptor = match received {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
-            Ok((_, descriptor)) => descriptor,
+            Ok((0, ..)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
+            // A process of the container has got hold of the socket.
+            Ok((_, _, Some(sender))) if sender != self.pid => return Err(lost().into()),
+            Ok((_, descriptor, _)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
         match Turn::from_code(byte[0]).filter(|turn| self.is_next(plan, *turn)) {

@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         run_as_init_with_filter,
         create_and_start,
         run_in_a_pid_namespace,
+        run_in_a_pid_namespace_of_an_older_kernel,
         run_as_init_in_a_pid_namespace,
         create_and_start_with_filter_that_notifies,
         create_and_start_in_a_pid_namespace,
@@ -64,6 +65,8 @@ struct Steps<'t> {
     watched: BTreeMap<i32, String>,
     /// What is traced, but the commands.
     known: BTreeSet<i32>,
+    /// The version of Linux that uname(2) says.
+    release: Option<&'static str>,
     /// The last thing that a process has done.
     looked: u64,
     seen: u64,
@@ -75,7 +78,7 @@ struct Steps<'t> {
 impl<'t> Steps<'t> {
     fn new(test: &'t Test) -> Self {
         let given = ["/dev/null"].iter().filter_map(identity).collect();
-        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, host_root: false };
+        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, host_root: false, helped: 0 };
         let path = std::env::var("PATH").unwrap_or_default();
         let env = vec![
             ("PATH".to_owned(), path),
@@ -89,6 +92,7 @@ impl<'t> Steps<'t> {
             env,
             watched,
             known,
+            release: None,
             looked: 0,
             seen: 0,
             held,
@@ -151,6 +155,9 @@ impl<'t> Steps<'t> {
             self.watched.remove(&pid);
             self.known.remove(&pid);
             return Next::Run;
+        }
+        if let (At::Call(libc::SYS_uname), Some(release)) = (at, self.release) {
+            pretend(pid, release);
         }
         if pid == command {
             return Next::Step;
@@ -258,6 +265,17 @@ fn place(pid: i32, at: At) -> String {
     }
 }
 
+/// Has the uname(2) that a process has just made say another release.
+fn pretend(pid: i32, release: &str) {
+    const LENGTH: u64 = 65;
+    let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+    let place = text.split_whitespace().nth(1).unwrap().trim_start_matches("0x").to_owned();
+    let place = u64::from_str_radix(&place, 16).unwrap() + 2 * LENGTH;
+    let memory = fs::File::options().write(true).open(format!("/proc/{pid}/mem")).unwrap();
+    let text = format!("{release}\0");
+    std::os::unix::fs::FileExt::write_all_at(&memory, text.as_bytes(), place).unwrap();
+}
+
 fn sleeper<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Container<'t> {
     change(t.bundle().set("/root/readonly", false)).probe("sleep").start()
 }
@@ -300,6 +318,18 @@ fn run_in_a_pid_namespace(t: &Test) {
     steps.watcher(&watcher);
     steps.run(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"), &[]);
     steps.end("run in another's pid namespace");
+}
+
+/// On Linux before 6.18 the procfs of another's pid namespace is asked for by a process in it.
+fn run_in_a_pid_namespace_of_an_older_kernel(t: &Test) {
+    t.only_orlop("how others make a procfs is their own");
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.release = Some("6.17.0");
+    steps.run(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"), &[]);
+    assert!(steps.rule.helped > 0, "no process was seen that asks for a procfs");
+    steps.end("run in another's pid namespace, with the procfs of an older kernel");
 }
 
 fn run_as_init_in_a_pid_namespace(t: &Test) {

@@ -13,6 +13,9 @@ use libc::c_long;
 /// Steps that a process cannot have from the one that makes it, each with what asks for it.
 pub(super) type Late = Vec<(String, Step)>;
 
+/// The flags of clone(2) for a process that is born where others are.
+pub(super) const BIRTH: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as u64;
+
 impl Compiler<'_> {
     /// Sets the scheduler, or leaves it for later. All policies are inherited but one, and that takes CAP_SYS_NICE: the
     /// host side sets it from outside, so that the process itself never has that.
@@ -118,8 +121,7 @@ impl Compiler<'_> {
     /// What is done under a filter that is loaded before the process is born, up to execve(2), which is the program's
     /// own call.
     fn calls_left(&self, process: &Process, late: &Late, notifies: bool) -> Vec<Call> {
-        let birth = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
-        let mut calls = vec![Call::passes(libc::SYS_clone).with(0, birth as u64)];
+        let mut calls = vec![Call::passes(libc::SYS_clone).with(0, BIRTH)];
         let mut add = |numbers: &[c_long]| calls.extend(numbers.iter().map(|number| Call::passes(*number)));
         if !process.no_new_privileges {
             add(&[libc::SYS_capset]);

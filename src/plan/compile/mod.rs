@@ -333,6 +333,11 @@ impl Plan {
         first.is_some_and(hands_over)
     }
 
+    /// Whether the host side makes a file system of a context that it gets from a process which others can reach.
+    pub(crate) fn sends_context(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.step, Step::Rootfs(RootfsStep::SendContext)))
+    }
+
     /// An error with the place in `config.json` whose step uses a slot.
     pub(crate) fn at_slot(&self, id: SlotId, error: Error) -> Error {
         let used = self.lines.iter().find(|line| match &line.step {

@@ -86,9 +86,11 @@ struct Lower {
     caller: Option<Reg>,
     /// The filter's listener, until it is sent.
     listener: Option<Reg>,
+    /// The type whose name is at [`SEALED`](super::step::SEALED).
+    sealed: Option<String>,
     /// The descriptor of the plan's memory was closed.
     memory_closed: bool,
-    /// The steps up to the one at which the final process is cloned are not all taken yet.
+    /// How often a process is still to hand over to another one.
     births: usize,
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
@@ -123,6 +125,7 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
         program: None,
         caller: None,
         listener: None,
+        sealed: None,
         memory_closed: false,
         births: lines
             .iter()

@@ -21,6 +21,7 @@ pub(crate) use mount::{is_at_or_below, plain};
 pub use namespace::{NamespaceStep, Which};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
+pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;
 pub use slot::{Idmap, Owners, Slot, SlotId};
 
