@@ -1,11 +1,12 @@
-//! A process that is born where processes of a container can see it, and reach into it if they may: what is done for
-//! it before, by the one that makes it, and what is left for it to do itself.
+//! A process that others can see before it executes its program, and reach into if they may: what is done before, and
+//! what is left for it to do then. It is born where processes of a container are, or it waits where they may come.
 
-use super::super::step::{ControlStep, HostStep, ProcessStep, Sender, Step, Turn};
+use super::super::step::{ControlStep, HostStep, Line, ProcessStep, Sender, Step, Turn};
 use super::program::{CAP_SYS_ADMIN, SCHEDULER, scheduling};
 use super::{Compiler, Policy};
 use crate::bundle::spec::Process;
-use crate::process::capability::CapSet;
+use crate::process::capability;
+use crate::process::scheduler::SchedAttr;
 use crate::seccomp::{Call, Demand, Program};
 use crate::{Error, Phase, Result};
 use libc::c_long;
@@ -17,30 +18,39 @@ pub(super) type Late = Vec<(String, Step)>;
 pub(super) const BIRTH: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as u64;
 
 impl Compiler<'_> {
-    /// Sets the scheduler, or leaves it for later. All policies are inherited but one, and that takes CAP_SYS_NICE: the
-    /// host side sets it from outside, so that the process itself never has that.
+    /// Sets the scheduler, or leaves it for later. Children inherit all policies but one, and that takes CAP_SYS_NICE
+    /// for the process itself: where others see that, the host side sets it from outside.
     pub(super) fn scheduler(&mut self, process: &Process, late: &mut Late) -> Result<()> {
         let Some(attr) = scheduling(process)? else { return Ok(()) };
-        let step = |attr| ProcessStep::Scheduler { attr };
-        if !self.is_born_late() {
-            // One that stays as init makes the program: it takes it there.
-            if !self.options.init {
-                self.asked(SCHEDULER, step(attr.to_bytes()));
-            }
-        } else if attr.is_deadline() {
-            if self.options.init {
+        let step = |attr: SchedAttr| ProcessStep::Scheduler { attr: attr.to_bytes() };
+        match (attr.is_deadline(), self.is_born_late(), self.options.init) {
+            (true, true, true) => {
                 let why = "SCHED_DEADLINE is set from outside in a pid namespace that is joined, and a program below \
                            an init is not known there";
                 return Err(Error::unsupported(Phase::Process, SCHEDULER, why)
                     .with_hint("leave out --init, or give the container a pid namespace of its own"));
             }
-            late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(Turn::Scheduler).into()));
-            late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
-        } else {
-            self.asked(SCHEDULER, step(attr.inherited().to_bytes()));
-            if attr.resets_on_fork() && !self.options.init {
-                late.push((SCHEDULER.to_owned(), step(attr.to_bytes()).into()));
+            (true, true, false) => {
+                late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(Turn::Scheduler).into()));
+                late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
             }
+            (true, false, true) => {}
+            (_, false, false) => self.asked(SCHEDULER, step(attr)),
+            (false, is_late, init) => {
+                self.asked(SCHEDULER, step(attr.inherited()));
+                if is_late && !init && attr.resets_on_fork() {
+                    late.push((SCHEDULER.to_owned(), step(attr).into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The scheduler of a program below an init: what it does not get from that.
+    pub(super) fn scheduler_below_init(&mut self, process: &Process) -> Result<()> {
+        let attr = scheduling(process)?.filter(|attr| attr.is_deadline() || attr.resets_on_fork());
+        if let Some(attr) = attr {
+            self.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
         }
         Ok(())
     }
@@ -64,7 +74,7 @@ impl Compiler<'_> {
         self.standard(ProcessStep::NewSession);
         let mut rest = None;
         if let Some(process) = process {
-            self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
+            self.close_descriptors();
             rest = self.filter_before_birth(process, filter, &late)?;
         }
         self.standard(ControlStep::HandOver { namespaces: 0 });
@@ -90,44 +100,85 @@ impl Compiler<'_> {
         late: &Late,
     ) -> Result<Option<ProcessStep>> {
         let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
-        let calls = self.calls_left(process, late, listener.is_some());
+        let calls = self.calls_left(process, Some(late), listener.is_some());
         let stopped = Program::stops(&filter, &calls);
+        // Of the other containers in a pid namespace nothing is known.
+        let reached = || self.joining.is_none_or(Policy::may_be_reached);
+        if !stopped.is_empty() && self.would_give_away(process) && reached() {
+            return Err(stops(&stopped));
+        }
         if !stopped.is_empty() {
-            if self.would_be_reached(process) {
-                return Err(stops_birth(&stopped));
-            }
             return Ok(Some(ProcessStep::Seccomp { filter, flags, listener }));
         }
+        Ok(self.load_early(process, filter, flags, listener))
+    }
+
+    /// The same for a process which waits in a pid namespace of its own: for `start`, where others may be executed
+    /// meanwhile, or for a hook of the image. Descriptors are closed before.
+    ///
+    /// # Errors
+    /// If a hook of the image would get a capability by it.
+    pub(super) fn filter_before_wait(
+        &mut self,
+        process: &Process,
+        filter: Option<ProcessStep>,
+    ) -> Result<Option<ProcessStep>> {
+        let hooks = self.bundle.spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty());
+        let waits = self.options.wait_for_start || hooks;
+        let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
+        let calls = self.calls_left(process, None, listener.is_some());
+        let stopped = Program::stops(&filter, &calls);
+        if waits && !process.no_new_privileges && stopped.is_empty() {
+            self.close_descriptors();
+            return Ok(self.load_early(process, filter, flags, listener));
+        }
+        if hooks && self.would_give_away(process) && may_trace(process) {
+            return Err(stops(&stopped));
+        }
+        Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
+    }
+
+    /// Only what the program keeps stays open in it. Once is enough: what is opened later says so itself.
+    pub(super) fn close_descriptors(&mut self) {
+        let closes = |line: &Line| matches!(line.step, Step::Control(ControlStep::CloseDescriptors { .. }));
+        if !self.lines.iter().any(closes) {
+            self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
+        }
+    }
+
+    fn load_early(
+        &mut self,
+        process: &Process,
+        filter: Vec<u8>,
+        flags: u64,
+        listener: Option<Sender>,
+    ) -> Option<ProcessStep> {
         let sender = listener.map(|_| Sender::Successor);
         self.asked("/linux/seccomp", ProcessStep::Seccomp { filter, flags, listener: sender });
         if !process.no_new_privileges {
-            self.asked("/process/capabilities", ProcessStep::GiveUp { sets: self.sets(process) });
+            let (sets, extra) = (self.sets(process), self.kept_for_scheduler(process));
+            self.asked("/process/capabilities", ProcessStep::GiveUp { sets, extra });
         }
-        Ok(listener.map(|_| ProcessStep::SendListener))
+        listener.map(|_| ProcessStep::SendListener)
     }
 
-    /// Whether others could get CAP_SYS_ADMIN in the host's user namespace from a process that has to load its filter
-    /// where they see it.
-    fn would_be_reached(&self, process: &Process) -> bool {
+    /// Whether a process that has to load its filter where others see it has CAP_SYS_ADMIN in the host's user namespace
+    /// for that, and they have not.
+    fn would_give_away(&self, process: &Process) -> bool {
         let linux = self.bundle.spec.linux.as_ref();
         let owns = linux.is_some_and(|linux| linux.namespaces.iter().any(|n| n.kind == "user"));
-        self.filter_needs_privilege(process)
-            && !owns
-            && !self.sets(process).permitted.has(CAP_SYS_ADMIN)
-            // Of the other containers in a pid namespace nothing is known.
-            && self.joining.is_none_or(Policy::may_be_reached)
+        self.filter_needs_privilege(process) && !owns && !self.sets(process).permitted.has(CAP_SYS_ADMIN)
     }
 
-    /// What is done under a filter that is loaded before the process is born, up to execve(2), which is the program's
-    /// own call.
-    fn calls_left(&self, process: &Process, late: &Late, notifies: bool) -> Vec<Call> {
-        let mut calls = vec![Call::passes(libc::SYS_clone).with(0, BIRTH)];
+    /// What is done under a filter that is loaded before the process can be seen, up to execve(2), which is the
+    /// program's own call. `late`: what is left if it is born then.
+    fn calls_left(&self, process: &Process, late: Option<&Late>, notifies: bool) -> Vec<Call> {
+        let mut calls = Vec::new();
         let mut add = |numbers: &[c_long]| calls.extend(numbers.iter().map(|number| Call::passes(*number)));
         if !process.no_new_privileges {
             add(&[libc::SYS_capset]);
         }
-        add(&[libc::SYS_setsid]);
-        for (_, step) in late {
+        for (_, step) in late.into_iter().flatten() {
             add(match step {
                 Step::Process(ProcessStep::Scheduler { .. }) => &[libc::SYS_sched_setattr],
                 Step::Process(_) => &[libc::SYS_prlimit64],
@@ -143,7 +194,10 @@ impl Compiler<'_> {
         if notifies {
             add(&[libc::SYS_sendmsg]);
         }
-        if process.terminal {
+        if late.is_some() {
+            calls.extend([Call::passes(libc::SYS_clone).with(0, BIRTH), Call::passes(libc::SYS_setsid)]);
+        }
+        if late.is_some() && process.terminal {
             calls.push(Call::passes(libc::SYS_ioctl).with(1, libc::TIOCSCTTY));
         }
         // The agent has the listener by then.
@@ -181,25 +235,34 @@ impl Compiler<'_> {
         calls
     }
 
-    /// Capabilities that a process keeps until it has loaded its filter, and set its scheduler.
+    /// Capabilities that a process keeps until it has loaded its filter, and its program has its scheduler.
     pub(super) fn kept(&self, process: &Process) -> u64 {
+        let loads = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
+        loads | self.kept_for_scheduler(process)
+    }
+
+    /// A program below an init takes SCHED_DEADLINE itself.
+    fn kept_for_scheduler(&self, process: &Process) -> u64 {
         const CAP_SYS_NICE: u32 = 23;
-        let loads = self.filter_needs_privilege(process);
-        // Its program takes the scheduler.
-        let schedules = self.options.init && !self.is_born_late() && process.scheduler.is_some();
-        let bit =
-            |keeps: bool, capability: u32| if keeps { CapSet(1 << capability) } else { CapSet::default() };
-        bit(loads, CAP_SYS_ADMIN).or(bit(schedules, CAP_SYS_NICE)).0
+        let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(|attr| attr.is_deadline()));
+        if self.options.init && takes { 1 << CAP_SYS_NICE } else { 0 }
     }
 }
 
-fn stops_birth(stopped: &[&Call]) -> Error {
+/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
+pub(super) fn may_trace(process: &Process) -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
+    bounding.into_iter().any(|name| capability::number(name) == Some(CAP_SYS_PTRACE))
+}
+
+fn stops(stopped: &[&Call]) -> Error {
     let mut names: Vec<&str> = stopped.iter().map(|call| call.name()).collect();
     names.sort_unstable();
     names.dedup();
     let why = format!(
-        "the filter has to be loaded before others in the pid namespace see the process, and does not allow what is \
-         left to be done then: {}",
+        "the filter has to be loaded before others see the process, and does not allow what is left to be done \
+         then: {}",
         names.join(", ")
     );
     Error::unsupported(Phase::Seccomp, "/linux/seccomp", why)

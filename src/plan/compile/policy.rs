@@ -7,10 +7,10 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, ProcessStep, Step};
+use super::birth::may_trace;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
-use crate::process::capability;
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The compiled filter of system calls.
@@ -140,13 +140,6 @@ impl Policy {
         let filter = (length > 0).then(|| Filter { program: program.to_vec(), flags });
         Some(Self { spec: Spec::from_json(spec).ok()?, filter, traces: false })
     }
-}
-
-/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
-fn may_trace(process: &Process) -> bool {
-    const CAP_SYS_PTRACE: u32 = 19;
-    let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
-    bounding.into_iter().any(|name| capability::number(name) == Some(CAP_SYS_PTRACE))
 }
 
 /// A process under the policy of the container that it is to join.

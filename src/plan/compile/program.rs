@@ -49,11 +49,13 @@ impl Compiler<'_> {
         self.find(process, &environment);
         self.write_label(process);
         let filter = self.filter()?;
-        let filter = self.be_born(Some(process), filter, late)?;
+        let filter = if self.is_born_late() {
+            self.be_born(Some(process), filter, late)?
+        } else {
+            self.filter_before_wait(process, filter)?
+        };
         self.created()?;
-        if !self.is_born_late() {
-            self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
-        }
+        self.close_descriptors();
         self.begin(process, environment, filter)
     }
 
@@ -289,11 +291,7 @@ impl Compiler<'_> {
             let (uid, sets) = (Some(process.user.uid), Some(self.sets(process)));
             let stay = ControlStep::stay_as_init(process.terminal, uid, sets, filter.as_ref());
             self.standard(stay);
-            // From the init it has all but what is reset at a fork, if the init has it.
-            let attr = scheduling(process)?;
-            if let Some(attr) = attr.filter(|attr| !self.is_born_late() || attr.resets_on_fork()) {
-                self.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
-            }
+            self.scheduler_below_init(process)?;
         }
         self.standard(ProcessStep::ResetSignals);
         if let Some(filter) = filter {

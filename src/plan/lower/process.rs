@@ -51,7 +51,7 @@ impl Lower {
             ProcessStep::BoundingSet { keep, last } => self.bounding_set(CapSet(*keep), *last),
             ProcessStep::Identity { uid, gid, groups } => self.identity(*uid, *gid, groups),
             ProcessStep::Capabilities { sets, extra, ambient } => self.capabilities(sets, *extra, *ambient),
-            ProcessStep::GiveUp { sets } => self.capset(sets, 0),
+            ProcessStep::GiveUp { sets, extra } => self.capset(sets, *extra),
             ProcessStep::Umask(mask) => self.asm.call(libc::SYS_umask, &[(*mask).into()]),
             ProcessStep::WorkingDirectory { path } => self.working_directory(path),
             ProcessStep::HookDirectory { path } => {

@@ -71,10 +71,22 @@ fn position(plan: &Plan, what: fn(&Step) -> bool) -> usize {
     plan.lines().iter().position(|line| what(&line.step)).unwrap()
 }
 
+/// Before others can see the process, or be executed beside it.
 fn is_early(plan: &Plan) -> bool {
-    let filter = position(plan, loads);
-    let birth = position(plan, |step| matches!(step, Step::Control(ControlStep::HandOver { .. })));
-    filter < birth
+    let seen = |step: &Step| {
+        matches!(
+            step,
+            Step::Control(
+                ControlStep::HandOver { .. }
+                    | ControlStep::Created
+                    | ControlStep::AwaitHost(Turn::StartHooks)
+                    | ControlStep::Execute { .. }
+            )
+        )
+    };
+    let first = position(plan, seen);
+    let program = matches!(plan.lines()[first].step, Step::Control(ControlStep::Execute { .. }));
+    position(plan, loads) < first && !program
 }
 
 /// The names of the system calls that the instructions of some of the plan's steps make.
@@ -140,6 +152,38 @@ fn a_filter_that_forbids_what_is_still_to_be_done_is_loaded_late_or_refused() {
                 }
             }
         }
+    }
+}
+
+/// In a pid namespace of its own, where others are executed while it waits.
+#[test]
+fn a_process_that_waits_does_so_under_its_filter() {
+    for variant in VARIANTS {
+        let compiles = |rules: &[Syscall], traces: bool| {
+            let (mut spec, options) = configuration(variant, rules);
+            namespace(&mut spec, "pid", None);
+            if traces {
+                let process = spec.process.get_or_insert_default();
+                process.capabilities.get_or_insert_default().bounding.push("CAP_SYS_PTRACE".into());
+            }
+            made(&spec, &options)
+        };
+        let plan = compiles(&[], false).unwrap();
+        // Under no-new-privileges there is nothing to give up.
+        let (hooks, waits) = (variant & 0b00_1000 != 0, variant & 0b01_1000 != 0);
+        assert_eq!(is_early(&plan), waits && variant & 2 == 0, "{variant}: {plan}");
+        if !is_early(&plan) {
+            continue;
+        }
+        for name in calls_behind(&plan) {
+            let rules = [rule(ERRNO, name, Vec::new())];
+            let own = matches!(name, "execve" | "exit_group");
+            assert_eq!(is_early(&compiles(&rules, false).unwrap()), own, "{variant}: {name}");
+            // Hooks are programs of the image.
+            assert_eq!(compiles(&rules, true).is_err(), hooks && !own, "{variant}: {name}");
+        }
+        let asked = [rule(NOTIFY, "mkdirat", Vec::new())];
+        assert!(is_early(&compiles(&asked, false).unwrap()), "{variant}");
     }
 }
 

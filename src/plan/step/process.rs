@@ -153,10 +153,12 @@ pub enum ProcessStep {
         /// The ambient set.
         ambient: u64,
     },
-    /// capset(2): what was kept for a filter to be loaded is given up.
+    /// capset(2): what was kept for a filter to be loaded is given up, all but `extra`.
     GiveUp {
         /// The sets that the program begins with.
         sets: Sets,
+        /// Permitted and effective besides.
+        extra: u64,
     },
     /// umask(2).
     Umask(u32),
