@@ -60,12 +60,12 @@ const RESET_ON_FORK: u64 = 0x01;
 impl SchedAttr {
     /// Whether it is `SCHED_DEADLINE`: a process that has it makes no children, and the right to set it is
     /// `CAP_SYS_NICE` alone.
-    pub(crate) fn is_deadline(&self) -> bool {
+    pub(crate) fn is_deadline(self) -> bool {
         self.policy == DEADLINE
     }
 
     /// Whether a child does not get it.
-    pub(crate) fn resets_on_fork(&self) -> bool {
+    pub(crate) fn resets_on_fork(self) -> bool {
         self.flags & RESET_ON_FORK != 0
     }
 

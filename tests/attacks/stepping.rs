@@ -6,7 +6,7 @@ use crate::inside::{filter, notifying};
 use crate::play::Canary;
 use kit::agent::{Agent, Answer};
 use kit::criu::Criu;
-use kit::trace::{At, Next, Tracer};
+use kit::trace::{self, At, Next, Tracer};
 use kit::{Bundle, Case, Console, Container, Score, Test, Value, json};
 use rule::{Breach, Rule, identity, is_stub, link, shares_memory, status, step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,7 +157,7 @@ impl<'t> Steps<'t> {
             return Next::Run;
         }
         if let (At::Call(libc::SYS_uname), Some(release)) = (at, self.release) {
-            pretend(pid, release);
+            trace::pretend(pid, release);
         }
         if pid == command {
             return Next::Step;
@@ -265,17 +265,6 @@ fn place(pid: i32, at: At) -> String {
     }
 }
 
-/// Has the uname(2) that a process has just made say another release.
-fn pretend(pid: i32, release: &str) {
-    const LENGTH: u64 = 65;
-    let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-    let place = text.split_whitespace().nth(1).unwrap().trim_start_matches("0x").to_owned();
-    let place = u64::from_str_radix(&place, 16).unwrap() + 2 * LENGTH;
-    let memory = fs::File::options().write(true).open(format!("/proc/{pid}/mem")).unwrap();
-    let text = format!("{release}\0");
-    std::os::unix::fs::FileExt::write_all_at(&memory, text.as_bytes(), place).unwrap();
-}
-
 fn sleeper<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Container<'t> {
     change(t.bundle().set("/root/readonly", false)).probe("sleep").start()
 }
@@ -327,7 +316,10 @@ fn run_in_a_pid_namespace_of_an_older_kernel(t: &Test) {
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
     steps.release = Some("6.17.0");
-    steps.run(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"), &[]);
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).probe("read /proc/1/comm , exit 0");
+    steps.run(&bundle, &[]);
+    let said = fs::read_to_string(t.dir().join("step-out")).unwrap();
+    assert!(said.contains("\"read\":\"probe\\n\""), "the watcher, in its pid namespace: {said}");
     assert!(steps.rule.helped > 0, "no process was seen that asks for a procfs");
     steps.end("run in another's pid namespace, with the procfs of an older kernel");
 }

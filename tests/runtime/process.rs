@@ -182,7 +182,9 @@ fn deadline_in_a_pid_namespace_of_others(t: &Test) {
     t.only_orlop("its PID 1 is its own");
     let times = [("runtime", 1_000_000), ("deadline", 100_000_000), ("period", 100_000_000)];
     let mut scheduler = json!({"policy": "SCHED_DEADLINE"});
-    times.iter().for_each(|(name, time)| scheduler[*name] = json!(time));
+    for (name, time) in times {
+        scheduler[name] = json!(time);
+    }
     let words = format!("syscall {} 0", libc::SYS_sched_getscheduler);
     let bundle = || t.bundle().set("/process/scheduler", scheduler.clone());
     let alone = bundle().probe(&words).try_run();

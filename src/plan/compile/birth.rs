@@ -18,8 +18,9 @@ pub(super) type Late = Vec<(String, Step)>;
 pub(super) const BIRTH: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as u64;
 
 impl Compiler<'_> {
-    /// Sets the scheduler, or leaves it for later. Children inherit all policies but one, and that takes CAP_SYS_NICE
-    /// for the process itself: where others see that, the host side sets it from outside.
+    /// Sets the scheduler, or leaves it for later. A child has the scheduler of the process that makes it, but for
+    /// SCHED_DEADLINE, under which nothing is cloned. That takes CAP_SYS_NICE, so the host side sets it on a process that
+    /// others see.
     pub(super) fn scheduler(&mut self, process: &Process, late: &mut Late) -> Result<()> {
         let Some(attr) = scheduling(process)? else { return Ok(()) };
         let step = |attr: SchedAttr| ProcessStep::Scheduler { attr: attr.to_bytes() };
@@ -48,8 +49,7 @@ impl Compiler<'_> {
 
     /// The scheduler of a program below an init: what it does not get from that.
     pub(super) fn scheduler_below_init(&mut self, process: &Process) -> Result<()> {
-        let attr = scheduling(process)?.filter(|attr| attr.is_deadline() || attr.resets_on_fork());
-        if let Some(attr) = attr {
+        if let Some(attr) = below_init(process)? {
             self.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
         }
         Ok(())
@@ -104,17 +104,17 @@ impl Compiler<'_> {
         let stopped = Program::stops(&filter, &calls);
         // Of the other containers in a pid namespace nothing is known.
         let reached = || self.joining.is_none_or(Policy::may_be_reached);
-        if !stopped.is_empty() && self.would_give_away(process) && reached() {
+        if stopped.is_empty() {
+            return Ok(self.load_early(process, filter, flags, listener));
+        }
+        if self.would_give_away(process) && reached() {
             return Err(stops(&stopped));
         }
-        if !stopped.is_empty() {
-            return Ok(Some(ProcessStep::Seccomp { filter, flags, listener }));
-        }
-        Ok(self.load_early(process, filter, flags, listener))
+        Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
     }
 
-    /// The same for a process which waits in a pid namespace of its own: for `start`, where others may be executed
-    /// meanwhile, or for a hook of the image. Descriptors are closed before.
+    /// The same for a process which waits in a pid namespace of its own: for `start`, while others may be executed, or
+    /// for a hook of the image.
     ///
     /// # Errors
     /// If a hook of the image would get a capability by it.
@@ -124,11 +124,14 @@ impl Compiler<'_> {
         filter: Option<ProcessStep>,
     ) -> Result<Option<ProcessStep>> {
         let hooks = self.bundle.spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty());
-        let waits = self.options.wait_for_start || hooks;
+        // Under no-new-privileges there is nothing to give up.
+        if !(self.options.wait_for_start || hooks) || process.no_new_privileges {
+            return Ok(filter);
+        }
         let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
         let calls = self.calls_left(process, None, listener.is_some());
         let stopped = Program::stops(&filter, &calls);
-        if waits && !process.no_new_privileges && stopped.is_empty() {
+        if stopped.is_empty() {
             self.close_descriptors();
             return Ok(self.load_early(process, filter, flags, listener));
         }
@@ -202,7 +205,7 @@ impl Compiler<'_> {
         }
         // The agent has the listener by then.
         let demand = if notifies { Demand::PassesOrNotifies } else { Demand::Passes };
-        let mut rest = if self.options.init { self.calls_of_init(process) } else { Vec::new() };
+        let mut rest = if self.options.init { Self::calls_of_init(process) } else { Vec::new() };
         rest.extend([libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask].map(Call::passes));
         calls.extend(rest.into_iter().map(|call| call.demanding(demand)));
         // The process that makes this one ends; so does this one if something fails.
@@ -212,7 +215,7 @@ impl Compiler<'_> {
 
     /// What an init does until it has made the program, and the program until it resets its signals. What the init does
     /// from then on it does under the filter, whenever that is loaded.
-    fn calls_of_init(&self, process: &Process) -> Vec<Call> {
+    fn calls_of_init(process: &Process) -> Vec<Call> {
         let prctl = |option: i32| Call::passes(libc::SYS_prctl).with(0, option as u64);
         let mut calls = vec![
             Call::passes(libc::SYS_pipe2),
@@ -229,7 +232,7 @@ impl Compiler<'_> {
             calls.push(Call::passes(libc::SYS_getpid));
             calls.push(Call::passes(libc::SYS_ioctl).with(1, libc::TIOCSPGRP));
         }
-        if process.scheduler.is_some() {
+        if below_init(process).is_ok_and(|attr| attr.is_some()) {
             calls.push(Call::passes(libc::SYS_sched_setattr));
         }
         calls
@@ -244,9 +247,14 @@ impl Compiler<'_> {
     /// A program below an init takes SCHED_DEADLINE itself.
     fn kept_for_scheduler(&self, process: &Process) -> u64 {
         const CAP_SYS_NICE: u32 = 23;
-        let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(|attr| attr.is_deadline()));
+        let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(SchedAttr::is_deadline));
         if self.options.init && takes { 1 << CAP_SYS_NICE } else { 0 }
     }
+}
+
+/// The scheduler of a program below an init, if it does not get that from the init.
+fn below_init(process: &Process) -> Result<Option<SchedAttr>> {
+    Ok(scheduling(process)?.filter(|attr| attr.is_deadline() || attr.resets_on_fork()))
 }
 
 /// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
