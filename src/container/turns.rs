@@ -34,7 +34,7 @@ impl HostSide for Making<'_> {
             Turn::StartHooks => self.run_hooks(Kind::StartContainer, None),
             Turn::Listener => self.listener(&descriptor.ok_or_else(lost)?),
             Turn::Born => self.container.directory.write(&self.record),
-            Turn::Created | Turn::Mounts | Turn::Made => Err(lost()),
+            Turn::Created | Turn::Mounts | Turn::Made | Turn::Scheduler => Err(lost()),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::presets::{self, Presets, Sources, Standard, check_preserved};
 use super::program::program;
 use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, control, state};
-use crate::plan::{Plan, Turn};
+use crate::plan::{HostStep, Plan, Step, Turn};
 use crate::sys::memfd;
 use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
@@ -171,6 +171,9 @@ impl Launch<'_> {
         check_preserved(preserve)?;
         let mut blob = self.plan.encode()?;
         let (ours, theirs) = channel::pair().map_err(|e| error("socketpair", e))?;
+        if self.plan.sends_context() {
+            unix::ask_for_senders(&ours).map_err(|e| error("setsockopt", e))?;
+        }
         let file = memfd::data(c"orlop-plan").map_err(|e| error("memfd_create", e))?;
         let mut lifted = Lifted::above(preserve);
         let (control, memory) = (lifted.lift(theirs.as_fd())?, lifted.lift(file.as_fd())?);
@@ -307,13 +310,15 @@ impl Stub {
     /// Waits until it is the host side's turn, or the stub's plan has come to an end.
     fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
         let mut byte = [0; 1];
-        let received = unix::receive_with_descriptor(&self.control, &mut byte);
+        let received = unix::receive_from(&self.control, &mut byte);
         if self.stage == Stage::First && self.successor()? != 0 {
             self.settle()?;
         }
         let descriptor = match received {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
-            Ok((_, descriptor)) => descriptor,
+            Ok((0, ..)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
+            // A process of the container has got hold of the socket.
+            Ok((_, _, Some(sender))) if sender != self.pid => return Err(lost().into()),
+            Ok((_, descriptor, _)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
         match Turn::from_code(byte[0]).filter(|turn| self.is_next(plan, *turn)) {
@@ -359,6 +364,21 @@ impl Stub {
             Verdict::Died(step) => Some(step),
             Verdict::Created | Verdict::Executed => u16::try_from(plan.lines().len()).ok(),
         }
+    }
+
+    /// Gives it the scheduler of its plan, for which it has no capability itself. It is a child that was not waited
+    /// for, so the number is its own.
+    fn schedule(&self, plan: &Plan) -> Result<()> {
+        let lines = plan.lines().iter();
+        let mut attrs = lines.filter_map(|line| match &line.step {
+            Step::Host(HostStep::SetScheduler { attr }) => Some((line, attr)),
+            _ => None,
+        });
+        let (line, attr) = attrs.next().ok_or_else(lost)?;
+        process::set_scheduler(self.pid, attr).map_err(|e| {
+            let error = Error::sys(Phase::Process, "sched_setattr", e);
+            line.pointer().into_iter().fold(error, Error::with_pointer)
+        })
     }
 
     /// Lets it go on after its turn.
@@ -421,6 +441,10 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
                 stub.batches += 1;
                 let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
                 unix::send_descriptors(&stub.control, &mounts).map_err(failed)?;
+            }
+            Event::Turn(Turn::Scheduler, _) => {
+                stub.schedule(plan)?;
+                stub.go()?;
             }
             Event::Turn(turn, descriptor) => {
                 host.take(turn, descriptor)?;

@@ -7,6 +7,7 @@ use crate::namespace::{self, Joined, Kind, Set};
 use crate::plan::{Owners, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::sys::statfs::PROC_SUPER_MAGIC;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -177,21 +178,31 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
 
 /// A procfs of a pid namespace that the stub joins later, by its file or by a process.
 fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
+    let Slot::Proc { user, options, .. } = slot else { return Err(missing()) };
     let (joined, process) = (sources.joined, sources.process);
     let by_process = joined
         .into_iter()
         .flatten()
         .find(|one| one.kind == Kind::Pid && sys::userns::namespace_type(&one.fd).is_err());
-    match (by_process, slot) {
-        (Some(one), Slot::Proc { user, options, .. }) => {
-            let slot = Slot::Proc { namespace: None, user: user.clone(), options: options.clone() };
-            let sources = Sources { process: Some(one.fd.as_fd()), ..Sources::default() };
-            launch::make(&compile_proc(&slot, plan.kernel())?, sources)
-        }
-        _ => launch::make(
-            &compile_proc(slot, plan.kernel())?,
-            Sources { joined, process, ..Sources::default() },
+    let (slot, sources) = match by_process {
+        Some(one) => (
+            &Slot::Proc { namespace: None, user: user.clone(), options: options.clone() },
+            Sources { process: Some(one.fd.as_fd()), ..Sources::default() },
         ),
+        None => (slot, Sources { joined, process, ..Sources::default() }),
+    };
+    let plan = compile_proc(slot, plan.kernel())?;
+    let made = launch::make(&plan, sources)?;
+    let made = if plan.sends_context() {
+        Detached::of_context(made, "proc", Some("proc"), options)?.into_fd()
+    } else {
+        made
+    };
+    // What makes it may be a process that others have changed.
+    match sys::fs::file_system(&made) {
+        Ok(kind) if kind == PROC_SUPER_MAGIC => Ok(made),
+        Ok(_) => Err(launch::lost()),
+        Err(e) => Err(Error::sys(Phase::Mount, "fstatfs", e).on("a new procfs")),
     }
 }
 

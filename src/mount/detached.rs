@@ -43,17 +43,18 @@ impl Detached {
     /// # Errors
     /// With what the driver said; an option of more than 255 bytes, which fsconfig(2) does not take.
     pub fn filesystem(kind: &str, source: Option<&str>, options: &MountOptions) -> Result<Self> {
-        let context = Context::open(kind)?;
-        if let Some(source) = source.filter(|s| !s.is_empty()) {
-            context.set("source", Some(source))?;
-        }
-        for flag in &options.superblock {
-            context.set(flag.key, None)?;
-        }
-        for data in &options.data {
-            context.set(&data.key, data.value.as_deref())?;
-        }
-        context.mount(options.new_mount_attributes())
+        Context::open(kind)?.mount_with(source, options)
+    }
+
+    /// The same, of a context that is there, which must be one of type `kind`: its namespaces are those of the process
+    /// that has opened it.
+    pub(crate) fn of_context(
+        fd: OwnedFd,
+        kind: &str,
+        source: Option<&str>,
+        options: &MountOptions,
+    ) -> Result<Self> {
+        Context { fd, kind: kind.to_owned() }.mount_with(source, options)
     }
 
     /// mount_setattr(2), on all mounts of the tree if `recursive`.
@@ -163,6 +164,19 @@ impl Context {
 
     pub(super) fn set_fd(&self, key: &str, value: impl AsFd) -> std::result::Result<(), Errno> {
         mount::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
+    }
+
+    fn mount_with(&self, source: Option<&str>, options: &MountOptions) -> Result<Detached> {
+        if let Some(source) = source.filter(|s| !s.is_empty()) {
+            self.set("source", Some(source))?;
+        }
+        for flag in &options.superblock {
+            self.set(flag.key, None)?;
+        }
+        for data in &options.data {
+            self.set(&data.key, data.value.as_deref())?;
+        }
+        self.mount(options.new_mount_attributes())
     }
 
     pub(super) fn mount(&self, attributes: u64) -> Result<Detached> {

@@ -10,7 +10,7 @@ use super::compile::{
 };
 use super::listing::Listing;
 use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
-use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, Slot, Source, Step};
+use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Source, Step};
 use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
 use crate::bundle::{Bundle, Spec};
@@ -295,7 +295,12 @@ impl Follow<'_> {
 
     /// Types of which an option or the source may be a path are made where paths are the host's.
     fn made(&self, state: &State) -> Result<(), String> {
-        let name = state.making.and_then(|at| self.listing.text(at)).ok_or("of no known type")?;
+        let sealed = self.plan.lines().iter().find_map(|line| match &line.step {
+            Step::Rootfs(RootfsStep::SealType { kind }) => Some(kind.as_bytes()),
+            _ => None,
+        });
+        let text = |at| if at == SEALED { sealed } else { self.listing.text(at) };
+        let name = state.making.and_then(text).ok_or("of no known type")?;
         let name = std::str::from_utf8(name).unwrap_or_default();
         let right = file_system::needs_no_path(name) || state.root == Place::Host;
         if right { Ok(()) } else { Err(format!("{name} is made while the root is {:?}", state.root)) }

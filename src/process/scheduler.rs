@@ -54,7 +54,26 @@ pub struct SchedAttr {
     pub util_max: u32,
 }
 
+const DEADLINE: u32 = 6;
+const RESET_ON_FORK: u64 = 0x01;
+
 impl SchedAttr {
+    /// Whether it is `SCHED_DEADLINE`: a process that has it makes no children, and the right to set it is
+    /// `CAP_SYS_NICE` alone.
+    pub(crate) fn is_deadline(self) -> bool {
+        self.policy == DEADLINE
+    }
+
+    /// Whether a child does not get it.
+    pub(crate) fn resets_on_fork(self) -> bool {
+        self.flags & RESET_ON_FORK != 0
+    }
+
+    /// As a child gets it. A process that has this may take the reset on fork besides without any capability.
+    pub(crate) fn inherited(self) -> Self {
+        Self { flags: self.flags & !RESET_ON_FORK, ..self }
+    }
+
     /// The structure as the kernel reads it.
     pub fn to_bytes(&self) -> [u8; 56] {
         let mut bytes = [0; 56];

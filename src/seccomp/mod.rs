@@ -39,7 +39,7 @@ mod multiplex;
 mod profile;
 mod program;
 mod simulate;
-pub(crate) use simulate::Call;
+pub(crate) use simulate::{Call, Demand};
 mod spec;
 mod table;
 

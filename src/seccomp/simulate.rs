@@ -4,8 +4,63 @@ use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, 
 use super::{Action, Arch, Profile, Program, Rule};
 use crate::sys::seccomp::Instruction;
 
-/// A native system call's number, and its arguments as far as they are known.
-pub(crate) type Call = (libc::c_long, [Option<u64>; 6]);
+/// A native system call that is to be made under a filter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    /// Its number.
+    pub(crate) number: libc::c_long,
+    /// Its arguments as far as they are known.
+    pub(crate) arguments: [Option<u64>; 6],
+    /// What the filter has to decide.
+    pub(crate) demand: Demand,
+}
+
+/// What a filter has to decide about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// It passes.
+    Passes,
+    /// It passes, or an agent that has the listener by then answers.
+    PassesOrNotifies,
+    /// The process ends, by this call or by the filter: nothing that has to be waited for.
+    Ends,
+}
+
+impl Demand {
+    fn is_met(self, action: Action) -> bool {
+        match (self, action) {
+            (_, Action::Allow | Action::Log) => true,
+            (Self::Passes, _) => false,
+            (Self::PassesOrNotifies, action) => action == Action::Notify,
+            (Self::Ends, action) => !matches!(action, Action::Notify | Action::Trace(_)),
+        }
+    }
+}
+
+impl Call {
+    /// A call that has to pass whatever its arguments are.
+    pub(crate) fn passes(number: libc::c_long) -> Self {
+        Self { number, arguments: [None; 6], demand: Demand::Passes }
+    }
+
+    /// With an argument that is known.
+    pub(crate) fn with(mut self, index: usize, value: u64) -> Self {
+        if let Some(argument) = self.arguments.get_mut(index) {
+            *argument = Some(value);
+        }
+        self
+    }
+
+    /// With another demand.
+    pub(crate) fn demanding(self, demand: Demand) -> Self {
+        Self { demand, ..self }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        Arch::native().and_then(|arch| arch.call_name(self.number as u32)).unwrap_or("?")
+    }
+}
 
 impl Program {
     /// What the kernel would do with a call: `number` as the architecture has it (with x32's bit).
@@ -24,9 +79,9 @@ impl Program {
             && matches!(self.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
     }
 
-    /// Whether a filter, as the bytes that the kernel reads, lets all these native system calls pass, whatever the
-    /// arguments are that are not known.
-    pub(crate) fn passes(filter: &[u8], calls: &[Call]) -> bool {
+    /// Those of the calls which a filter, as the bytes that the kernel reads, does not decide as they demand whatever
+    /// the arguments are that are not known.
+    pub(crate) fn stops<'a>(filter: &[u8], calls: &'a [Call]) -> Vec<&'a Call> {
         let code = filter.chunks_exact(8).map(|bytes| Instruction {
             code: u16::from_ne_bytes([bytes[0], bytes[1]]),
             jt: bytes[2],
@@ -35,12 +90,12 @@ impl Program {
         });
         let (sections, unknown_names) = (Vec::new(), Vec::new());
         let program = Self { code: code.collect(), sections, flags: None, notifies: false, unknown_names };
-        Arch::native().is_some_and(|arch| {
-            calls.iter().all(|(number, arguments)| {
-                let decided = program.decide(arch, *number as u32, *arguments);
-                matches!(decided, Some((Action::Allow | Action::Log, _)))
-            })
-        })
+        let is_met = |call: &&Call| {
+            let decided =
+                Arch::native().and_then(|arch| program.decide(arch, call.number as u32, call.arguments));
+            decided.is_some_and(|(action, _)| call.demand.is_met(action))
+        };
+        calls.iter().filter(|call| !is_met(call)).collect()
     }
 
     /// The same, and how many instructions it takes.

@@ -29,6 +29,12 @@ pub(crate) fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
     unsafe { open!(libc::SYS_pidfd_open, pid, 0) }
 }
 
+/// sched_setattr(2) of a process with `struct sched_attr`.
+pub(crate) fn set_scheduler(pid: i32, attr: &[u8; 56]) -> Result<(), Errno> {
+    // SAFETY: the structure says its size itself, and is there until the call has returned.
+    unsafe { call!(libc::SYS_sched_setattr, pid, attr.as_ptr(), 0) }.map(drop)
+}
+
 /// pidfd_send_signal(2).
 pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
     let (pidfd, null) = (pidfd.as_fd(), std::ptr::null::<u8>());

@@ -192,13 +192,20 @@ pub(crate) fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno
     one(message(sock, &mut [0; 64], 0))
 }
 
-/// Receives into a buffer, with the descriptor that came with it (close-on-exec), if any; no bytes: the end of the
-/// stream.
-pub(crate) fn receive_with_descriptor(
+/// From now on [`receive_from`] says by which process a message was sent. What was sent before has no sender.
+pub(crate) fn ask_for_senders(sock: impl AsFd) -> Result<(), Errno> {
+    nix::sys::socket::setsockopt(&sock, nix::sys::socket::sockopt::PassCred, &true)
+}
+
+/// Receives into a buffer, with the descriptor that came with it (close-on-exec), if any, and the number of the process
+/// that has sent it, if the socket [asks](ask_for_senders) for that; no bytes: the end of the stream.
+pub(crate) fn receive_from(
     sock: impl AsFd,
     buffer: &mut [u8],
-) -> Result<(usize, Option<OwnedFd>), Errno> {
-    one(message(sock, buffer, 0))
+) -> Result<(usize, Option<OwnedFd>, Option<i32>), Errno> {
+    let message = message(sock, buffer, 0)?;
+    let sender = message.sender;
+    one(Ok(message)).map(|(length, descriptor)| (length, descriptor, sender))
 }
 
 /// Receives one packet of a SOCK_SEQPACKET socket, and the descriptor that came with it: how many
@@ -212,11 +219,22 @@ pub(crate) fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usiz
 }
 
 /// The first descriptor. Every one is owned, so that those which nobody asked for are closed.
-fn one(message: Result<(usize, Vec<OwnedFd>), Errno>) -> Result<(usize, Option<OwnedFd>), Errno> {
-    message.map(|(n, descriptors)| (n, descriptors.into_iter().next().filter(|_| n > 0)))
+fn one(message: Result<Message, Errno>) -> Result<(usize, Option<OwnedFd>), Errno> {
+    message.map(|message| {
+        (message.length, message.descriptors.into_iter().next().filter(|_| message.length > 0))
+    })
 }
 
-fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec<OwnedFd>), Errno> {
+/// What was received.
+struct Message {
+    /// How many bytes.
+    length: usize,
+    descriptors: Vec<OwnedFd>,
+    /// The process that has sent it, if the socket asks for that.
+    sender: Option<i32>,
+}
+
+fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<Message, Errno> {
     #[repr(C, align(8))]
     struct Control([u8; 64]);
     let mut control = Control([0; 64]);
@@ -232,11 +250,7 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
     // SAFETY: the message names a buffer and a control buffer with their lengths, which are there until the call has
     // returned.
     let n = retry(|| unsafe { call!(libc::SYS_recvmsg, sock.as_raw_fd(), to, flags) })?;
-    // Some were sent, and the kernel could not give us the first one.
-    if message.msg_flags & libc::MSG_CTRUNC != 0 && message.msg_controllen == 0 {
-        return Err(Errno::EMFILE);
-    }
-    let mut descriptors = Vec::new();
+    let (mut descriptors, mut sender) = (Vec::new(), None);
     // SAFETY: the kernel has filled the control buffer, whose headers these macros walk in bounds;
     // each descriptor in it was just installed in this process and is nobody else's.
     unsafe {
@@ -251,10 +265,17 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<(usize, Vec
                     descriptors.push(OwnedFd::from_raw_fd(i32::from_ne_bytes(number)));
                 }
             }
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
+                sender = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid);
+            }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok((n as usize, descriptors))
+    // Some were sent, and the kernel could not give us the first one.
+    if message.msg_flags & libc::MSG_CTRUNC != 0 && descriptors.is_empty() {
+        return Err(Errno::EMFILE);
+    }
+    Ok(Message { length: n as usize, descriptors, sender })
 }
 
 #[cfg(test)]

@@ -1,17 +1,26 @@
 //! What runs inside a container beside its program: hooks of the image, and PID 1 of `--init`.
 
 use crate::play::{Canary, lines};
+use kit::agent::Agent;
 use kit::{Bundle, Case, Score, Test, Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![start_container_hook, init, init_seen_from_the_host]
+    kit::cases![start_container_hook, waiting, init, init_seen_from_the_host]
 }
 
 /// A filter which allows nearly everything: enough to tell whether there is one.
 pub(crate) fn filter() -> Value {
     json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ERRNO"}]})
+}
+
+/// The same, and an agent answers for a call that nothing here makes.
+pub(crate) fn notifying(agent: &Agent) -> Value {
+    let mut filter = filter();
+    filter["listenerPath"] = json!(agent.path());
+    filter["syscalls"] = json!([filter["syscalls"][0], {"names": ["mknodat"], "action": "SCMP_ACT_NOTIFY"}]);
+    filter
 }
 
 /// What makes a process have little.
@@ -123,6 +132,32 @@ fn init(t: &Test) {
         }
         for look in &said[2..] {
             score.attempt((look["errno"] == "").then(|| format!("{name}: {}", short(look))));
+        }
+    }
+    score.end();
+}
+
+/// A process that waits for `start` while another one is executed beside it.
+fn waiting(t: &Test) {
+    let what = "what waits for start has what its program has not (by configuration and set of capabilities)";
+    let mut score = Score::new(t, what);
+    for (name, restrict) in RESTRICTED {
+        for flags in [&[][..], &["--init"]] {
+            let scheduler = json!({"policy": "SCHED_BATCH", "nice": 19});
+            let bundle = restrict(t.bundle()).set("/process/scheduler", scheduler).probe("sleep");
+            let container = bundle.create_with(flags);
+            let said = container.exec("read /proc/1/status , read /proc/self/status").success().lines();
+            let field = |n: usize, name: &str| {
+                let text = said[n]["read"].as_str().unwrap_or_default();
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+                hex(line.unwrap_or_else(|| panic!("no {name} in {text}")).trim())
+            };
+            let own = field(1, "CapBnd");
+            for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+                let held = field(0, set);
+                let told = || format!("{name}, {flags:?}: {set} {held:#x}, at most {own:#x} for the program");
+                score.attempt((held & !own != 0).then(told));
+            }
         }
     }
     score.end();

@@ -4,8 +4,9 @@
 //! or descriptors. The prowler (`tests/kit/src/probe/prowl.rs`) looks for processes of others in its pid namespace
 //! and takes of them what it can, while the host lets one process after the other join.
 
-use crate::inside::filter;
-use crate::play::{Caller, Canary, lines, turn, with_capabilities};
+use crate::inside::{filter, notifying};
+use crate::play::{Caller, Canary, Said, lines, turn, with_capabilities};
+use kit::agent::{Agent, Answer};
 use kit::score::rounds;
 use kit::{Bundle, Case, Container, Score, Test, json};
 use std::collections::BTreeMap;
@@ -16,8 +17,10 @@ pub(crate) fn cases() -> Vec<Case> {
         exec,
         exec_as_user,
         exec_with_filter,
+        exec_with_filter_that_notifies,
         mounts,
         container_in_its_pid_namespace,
+        container_with_filter_and_init_in_its_pid_namespace,
         container_with_user_namespace_in_its_pid_namespace,
         start_container_hook,
     ]
@@ -26,14 +29,12 @@ pub(crate) fn cases() -> Vec<Case> {
 /// What is had of a process's own state, and what it takes its capabilities for.
 const HELD: [&str; 6] = ["read", "write", "cwd", "fd", "getfd", "exe"];
 
-const CAP_SYS_ADMIN: u64 = 1 << 21;
-
 /// What the prowler may do, and with it everything else that is let into its pid namespace here.
 fn capable(bundle: Bundle<'_>) -> Bundle<'_> {
     with_capabilities(bundle, &["CAP_SYS_PTRACE", "CAP_KILL"])
 }
 
-/// A container whose program prowls; more capabilities than its own and `extra` are too many.
+/// A container whose program prowls; more capabilities than its own are too many.
 struct Yard<'t> {
     test: &'t Test,
     canary: Canary,
@@ -41,10 +42,10 @@ struct Yard<'t> {
 }
 
 impl<'t> Yard<'t> {
-    fn new(t: &'t Test, extra: u64, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Self {
+    fn new(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Self {
         let canary = Canary::new(t);
         let bundle = change(capable(t.bundle().set("/root/readonly", false)));
-        let container = bundle.probe(&format!("prowl {} {extra:x}", canary.dir.display())).start();
+        let container = bundle.probe(&format!("prowl {}", canary.dir.display())).start();
         container.first_line();
         Self { test: t, canary, container }
     }
@@ -100,8 +101,13 @@ impl<'t> Yard<'t> {
     }
 }
 
+/// That nothing was won by what did not happen.
+fn joins(said: &Said) {
+    assert_eq!(said.code, 0, "{}", said.stderr);
+}
+
 fn exec(t: &Test) {
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let id = yard.container.id().to_owned();
     yard.watch("exec", rounds(), |caller| {
         caller.call(&["exec", &id, "/probe", "exit", "0"]);
@@ -109,28 +115,37 @@ fn exec(t: &Test) {
 }
 
 fn exec_as_user(t: &Test) {
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let id = yard.container.id().to_owned();
     yard.watch("exec as another user", rounds() / 3, |caller| {
         caller.call(&["exec", "--user", "1000:1000", &id, "/probe", "exit", "0"]);
     });
 }
 
-/// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN: the one capability that a process may have which the
-/// container's program does not get.
+/// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN, by a process that is not seen.
 fn exec_with_filter(t: &Test) {
-    let yard = Yard::new(t, CAP_SYS_ADMIN, |bundle| {
-        bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false)
-    });
+    let yard =
+        Yard::new(t, |bundle| bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false));
     let id = yard.container.id().to_owned();
     yard.watch("exec below a filter, without no-new-privileges", rounds() / 3, |caller| {
-        caller.call(&["exec", &id, "/probe", "exit", "0"]);
+        joins(&caller.call(&["exec", &id, "/probe", "exit", "0"]));
+    });
+}
+
+fn exec_with_filter_that_notifies(t: &Test) {
+    let agent = Agent::new(t, |_| Answer::Continue);
+    let yard = Yard::new(t, |bundle| {
+        bundle.set("/linux/seccomp", notifying(&agent)).set("/process/noNewPrivileges", false)
+    });
+    let id = yard.container.id().to_owned();
+    yard.watch("exec below a filter that notifies, without no-new-privileges", rounds() / 5, |caller| {
+        joins(&caller.call(&["exec", &id, "/probe", "exit", "0"]));
     });
 }
 
 fn mounts(t: &Test) {
     t.only_orlop("its command is an experiment");
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let id = yard.container.id().to_owned();
     let list = t.dir().join("mounts.json");
     let source = t.dir().join("source");
@@ -148,7 +163,7 @@ fn mounts(t: &Test) {
 }
 
 fn container_in_its_pid_namespace(t: &Test) {
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
     second.write();
     yard.watch("run of a second container in the pid namespace", rounds() / 2, |caller| {
@@ -156,8 +171,23 @@ fn container_in_its_pid_namespace(t: &Test) {
     });
 }
 
+fn container_with_filter_and_init_in_its_pid_namespace(t: &Test) {
+    t.only_orlop("its init is its own");
+    let yard = Yard::new(t, |bundle| bundle);
+    let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
+    let scheduler = json!({"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
+    let second = second.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false);
+    let second = second.set("/process/scheduler", scheduler);
+    second.write();
+    let dir = second.dir().to_string_lossy().into_owned();
+    let what = "run --init of a second container below a filter, with a scheduler, in the pid namespace";
+    yard.watch(what, rounds() / 3, |caller| {
+        joins(&caller.call(&["run", "--init", "--bundle", &dir, second.id()]));
+    });
+}
+
 fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let second =
         capable(t.bundle()).user_namespace(200_000).join("pid", &yard.pid_namespace()).probe("exit 0");
     // A procfs of that pid namespace is not for this user namespace to mount.
@@ -170,7 +200,7 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
 }
 
 fn start_container_hook(t: &Test) {
-    let yard = Yard::new(t, 0, |bundle| bundle);
+    let yard = Yard::new(t, |bundle| bundle);
     let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
     let second =
         second.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]}));

@@ -2,11 +2,12 @@
 
 mod rule;
 
-use crate::inside::filter;
+use crate::inside::{filter, notifying};
 use crate::play::Canary;
+use kit::agent::{Agent, Answer};
 use kit::criu::Criu;
-use kit::trace::{At, Next, Tracer};
-use kit::{Bundle, Case, Console, Container, Score, Test, json};
+use kit::trace::{self, At, Next, Tracer};
+use kit::{Bundle, Case, Console, Container, Score, Test, Value, json};
 use rule::{Breach, Rule, identity, is_stub, link, shares_memory, status, step};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,11 +20,16 @@ pub(crate) fn cases() -> Vec<Case> {
         run_as_init_with_filter,
         create_and_start,
         run_in_a_pid_namespace,
+        run_in_a_pid_namespace_of_an_older_kernel,
+        run_as_init_in_a_pid_namespace,
+        create_and_start_with_filter_that_notifies,
         create_and_start_in_a_pid_namespace,
         run_in_user_and_pid_namespace,
         exec,
         exec_as_user,
         exec_with_filter,
+        exec_with_filter_that_notifies,
+        exec_with_scheduler,
         exec_with_terminal,
         exec_in_a_user_namespace,
         mounts,
@@ -59,6 +65,8 @@ struct Steps<'t> {
     watched: BTreeMap<i32, String>,
     /// What is traced, but the commands.
     known: BTreeSet<i32>,
+    /// The version of Linux that uname(2) says.
+    release: Option<&'static str>,
     /// The last thing that a process has done.
     looked: u64,
     seen: u64,
@@ -70,7 +78,7 @@ struct Steps<'t> {
 impl<'t> Steps<'t> {
     fn new(test: &'t Test) -> Self {
         let given = ["/dev/null"].iter().filter_map(identity).collect();
-        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, loading: 0, host_root: false };
+        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, host_root: false, helped: 0 };
         let path = std::env::var("PATH").unwrap_or_default();
         let env = vec![
             ("PATH".to_owned(), path),
@@ -84,6 +92,7 @@ impl<'t> Steps<'t> {
             env,
             watched,
             known,
+            release: None,
             looked: 0,
             seen: 0,
             held,
@@ -147,6 +156,9 @@ impl<'t> Steps<'t> {
             self.known.remove(&pid);
             return Next::Run;
         }
+        if let (At::Call(libc::SYS_uname), Some(release)) = (at, self.release) {
+            trace::pretend(pid, release);
+        }
         if pid == command {
             return Next::Step;
         }
@@ -177,7 +189,7 @@ impl<'t> Steps<'t> {
             status(pid, "NoNewPrivs"),
             status(pid, "Uid"),
         ));
-        let found = self.rule.check(pid, at == At::Call(libc::SYS_seccomp));
+        let found = self.rule.check(pid);
         // Of a process which the container does not see.
         let shares =
             |other: &&i32| **other != pid && link(**other, "ns/pid") != space && shares_memory(pid, **other);
@@ -297,6 +309,42 @@ fn run_in_a_pid_namespace(t: &Test) {
     steps.end("run in another's pid namespace");
 }
 
+/// On Linux before 6.18 the procfs of another's pid namespace is asked for by a process in it.
+fn run_in_a_pid_namespace_of_an_older_kernel(t: &Test) {
+    t.only_orlop("how others make a procfs is their own");
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    steps.release = Some("6.17.0");
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).probe("read /proc/1/comm , exit 0");
+    steps.run(&bundle, &[]);
+    let said = fs::read_to_string(t.dir().join("step-out")).unwrap();
+    assert!(said.contains("\"read\":\"probe\\n\""), "the watcher, in its pid namespace: {said}");
+    assert!(steps.rule.helped > 0, "no process was seen that asks for a procfs");
+    steps.end("run in another's pid namespace, with the procfs of an older kernel");
+}
+
+fn run_as_init_in_a_pid_namespace(t: &Test) {
+    t.only_orlop("its init is its own");
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).set("/process/scheduler", scheduler());
+    let bundle = bundle.set("/process/noNewPrivileges", false).set("/linux/seccomp", filter());
+    steps.run(&bundle.probe(REAPED), &["--init"]);
+    steps.end("run --init below a filter, with a scheduler, in another's pid namespace");
+}
+
+fn create_and_start_with_filter_that_notifies(t: &Test) {
+    let agent = Agent::new(t, |_| Answer::Continue);
+    let watcher = sleeper(t, |bundle| bundle);
+    let mut steps = Steps::new(t);
+    steps.watcher(&watcher);
+    let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).set("/linux/seccomp", notifying(&agent));
+    steps.create_and_start(&bundle.set("/process/noNewPrivileges", false).probe("exit 0"));
+    steps.end("create, start below a filter that notifies in another's pid namespace");
+}
+
 fn create_and_start_in_a_pid_namespace(t: &Test) {
     let watcher = sleeper(t, |bundle| bundle);
     let mut steps = Steps::new(t);
@@ -317,16 +365,10 @@ fn run_in_user_and_pid_namespace(t: &Test) {
 }
 
 /// `exec` in a container, with flags.
-fn exec_steps<'t>(
-    t: &'t Test,
-    change: impl FnOnce(Bundle<'t>) -> Bundle<'t>,
-    flags: &[&str],
-    loading: u64,
-) -> Steps<'t> {
+fn exec_steps<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>, flags: &[&str]) -> Steps<'t> {
     let watcher = sleeper(t, change);
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
-    steps.rule.loading = loading;
     let words = [&["exec"], flags, &[watcher.id(), "/probe", "exit", "0"]].concat();
     let (code, said) = steps.call(&words);
     assert_eq!(code, 0, "{said}");
@@ -335,30 +377,48 @@ fn exec_steps<'t>(
 }
 
 fn exec(t: &Test) {
-    exec_steps(t, |bundle| bundle, &[], 0).end("exec");
+    exec_steps(t, |bundle| bundle, &[]).end("exec");
 }
 
 fn exec_as_user(t: &Test) {
-    exec_steps(t, |bundle| bundle, &["--user", "1000:1000", "--cwd", "/dev"], 0).end("exec --user --cwd");
+    exec_steps(t, |bundle| bundle, &["--user", "1000:1000", "--cwd", "/dev"]).end("exec --user --cwd");
 }
 
 fn exec_with_filter<'t>(t: &'t Test) {
     let filtered =
         |bundle: Bundle<'t>| bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false);
-    exec_steps(t, filtered, &[], 0).end("exec below a filter, without no-new-privileges");
+    exec_steps(t, filtered, &[]).end("exec below a filter, without no-new-privileges");
+}
+
+fn exec_with_filter_that_notifies<'t>(t: &'t Test) {
+    let agent = Agent::new(t, |_| Answer::Continue);
+    let filtered = |bundle: Bundle<'t>| {
+        bundle.set("/linux/seccomp", notifying(&agent)).set("/process/noNewPrivileges", false)
+    };
+    exec_steps(t, filtered, &[]).end("exec below a filter that notifies, without no-new-privileges");
+}
+
+fn exec_with_scheduler<'t>(t: &'t Test) {
+    let scheduled = |bundle: Bundle<'t>| bundle.set("/process/scheduler", scheduler());
+    exec_steps(t, scheduled, &[]).end("exec with a scheduler that is reset at a fork");
+}
+
+/// Better than that of its caller, which takes CAP_SYS_NICE.
+fn scheduler() -> Value {
+    json!({"policy": "SCHED_BATCH", "nice": -3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]})
 }
 
 fn exec_with_terminal(t: &Test) {
     let console = Console::new(t);
     let path = console.path().to_string_lossy().into_owned();
     let flags = ["--tty", "--console-socket", &path, "--detach"];
-    let steps = exec_steps(t, |bundle| bundle, &flags, 0);
+    let steps = exec_steps(t, |bundle| bundle, &flags);
     console.receive();
     steps.end("exec --tty");
 }
 
 fn exec_in_a_user_namespace(t: &Test) {
-    exec_steps(t, |bundle| bundle.user_namespace(200_000), &[], 0).end("exec in a user namespace");
+    exec_steps(t, |bundle| bundle.user_namespace(200_000), &[]).end("exec in a user namespace");
 }
 
 fn mounts_steps<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Steps<'t> {

@@ -14,6 +14,8 @@ pub(crate) fn cases() -> Vec<Case> {
         exec_by_a_root_who_may_not_set_groups,
         exec_with_a_terminal_by_a_root_who_may_not_set_groups,
         scheduler_of_a_program_with_an_init,
+        scheduler_in_a_pid_namespace_of_others,
+        deadline_in_a_pid_namespace_of_others,
         umask_default,
         umask_asked,
         umask_of_the_caller_does_not_matter,
@@ -149,6 +151,59 @@ fn scheduler_of_a_program_with_an_init(t: &Test) {
         let said = bundle.command("run", flags).output().success().json();
         assert_eq!(said["result"], i64::from(libc::SCHED_BATCH) | RESET_ON_FORK, "{flags:?}: {said}");
     }
+}
+
+/// Where the process that is seen has no capability for it.
+fn scheduler_in_a_pid_namespace_of_others(t: &Test) {
+    const RESET_ON_FORK: i64 = 0x4000_0000;
+    const NICE: i64 = -3;
+    t.only_orlop("its PID 1 is its own");
+    let first = t.bundle().probe("sleep").start();
+    let pid = format!("/proc/{}/ns/pid", first.pid());
+    let words = format!("syscall {} 0 , syscall {} 0 0", libc::SYS_sched_getscheduler, libc::SYS_getpriority);
+    for (flags, flag) in [(json!([]), 0), (json!(["SCHED_FLAG_RESET_ON_FORK"]), RESET_ON_FORK)] {
+        let scheduler = json!({"policy": "SCHED_BATCH", "nice": NICE, "flags": flags});
+        let check = |said: &[Value]| {
+            assert_eq!(said[0]["result"], i64::from(libc::SCHED_BATCH) | flag, "{said:?}");
+            assert_eq!(said[1]["result"], 20 - NICE, "{said:?}");
+        };
+        let bundle = || t.bundle().set("/process/scheduler", scheduler.clone());
+        for init in [&[][..], &["--init"]] {
+            let joined = bundle().join("pid", &pid).probe(&words);
+            check(&joined.command("run", init).output().success().lines());
+        }
+        let container = bundle().probe("sleep").start();
+        check(&container.exec(&words).success().lines());
+    }
+}
+
+/// The host side sets it.
+fn deadline_in_a_pid_namespace_of_others(t: &Test) {
+    t.only_orlop("its PID 1 is its own");
+    let times = [("runtime", 1_000_000), ("deadline", 100_000_000), ("period", 100_000_000)];
+    let mut scheduler = json!({"policy": "SCHED_DEADLINE"});
+    for (name, time) in times {
+        scheduler[name] = json!(time);
+    }
+    let words = format!("syscall {} 0", libc::SYS_sched_getscheduler);
+    let bundle = || t.bundle().set("/process/scheduler", scheduler.clone());
+    let alone = bundle().probe(&words).try_run();
+    if alone.code() != 0 {
+        kit::skip(format!("SCHED_DEADLINE is not to be had: {alone}"));
+    }
+    let first = t.bundle().probe("sleep").start();
+    let joined = || bundle().join("pid", &format!("/proc/{}/ns/pid", first.pid()));
+    let deadline = 6;
+    let run = joined().probe(&words).run();
+    assert_eq!(run.json()["result"], deadline);
+    let container = joined().probe("sleep").create();
+    assert_eq!(
+        kit::sys::syscall(libc::SYS_sched_getscheduler, [container.pid().into(), 0, 0, 0, 0, 0]),
+        Ok(deadline)
+    );
+    container.start();
+    assert_eq!(container.exec(&words).success().json()["result"], deadline);
+    joined().command("run", &["--init"]).output().refused(&["/process/scheduler", "--init"]);
 }
 
 fn umask_default(t: &Test) {

@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         exec_has_the_filter,
         calls_newer_than_the_profile_do_not_exist,
         recorded_profile,
+        what_would_have_to_load_its_filter_in_sight_is_refused,
     ]
 }
 
@@ -196,4 +197,24 @@ fn recorded_profile(t: &Test) {
 fn recorded() -> Value {
     let text = include_str!("../fixtures/managers/docker28-run.json");
     serde_json::from_str::<Value>(text).unwrap()["linux"]["seccomp"].clone()
+}
+
+/// Others in the pid namespace could get CAP_SYS_ADMIN by it.
+fn what_would_have_to_load_its_filter_in_sight_is_refused(t: &Test) {
+    t.only_orlop("others load it in sight");
+    let stops = json!([{"names": ["setsid", "capset", "setgid"], "action": "SCMP_ACT_ERRNO"}]);
+    let said = ["/linux/seccomp", "to be done then: capset, setsid", "/process/noNewPrivileges"];
+    let plain = || filtered(t, &stops).set("/process/noNewPrivileges", false).probe("sleep");
+    // The others could be any.
+    let first = t.bundle().probe("sleep").start();
+    let pid = format!("/proc/{}/ns/pid", first.pid());
+    plain().join("pid", &pid).try_run().refused(&said);
+    plain().join("pid", &pid).command("create", &[]).output().refused(&said);
+    let without = plain().join("pid", &pid).set("/process/noNewPrivileges", true).probe("exit 0");
+    assert_eq!(without.try_run().code(), 0);
+    // Nothing in the container can reach what joins it.
+    let container = plain().start();
+    container.exec("exit 0").success();
+    let container = plain().push("/process/capabilities/bounding", "CAP_SYS_PTRACE").start();
+    container.exec("exit 0").fails_with(255, &said);
 }

@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_profile_without_sendmsg,
         with_an_init_process,
         in_a_user_namespace,
+        in_a_pid_namespace_of_others,
         flags_of_a_filter_that_notifies,
         an_agent_that_is_not_there,
         a_listener_is_required,
@@ -154,6 +155,43 @@ fn in_a_user_namespace(t: &Test) {
     check(&bundle.probe(WORDS).run().lines());
     let bundle = asked(t.bundle().user_namespace(300_000), &agent).probe("sleep");
     check(&bundle.start().exec(WORDS).success().lines());
+}
+
+/// The process is born under its filter, and its listener goes the same way.
+fn in_a_pid_namespace_of_others(t: &Test) {
+    t.only_orlop("as the other runtime was built");
+    let agent = Agent::new(t, answer);
+    let first = t.bundle().probe("sleep").start();
+    let pid = format!("/proc/{}/ns/pid", first.pid());
+    for privileges in [true, false] {
+        let bundle = || {
+            let bundle = asked(t.bundle(), &agent).join("pid", &pid);
+            bundle.set("/process/noNewPrivileges", privileges).probe(WORDS)
+        };
+        let before = agent.states().len();
+        let run = bundle();
+        check(&run.run().lines());
+        let with_init = bundle().set("/annotations/org.orlop.init", "true");
+        check(&with_init.run().lines());
+        let container = bundle().create();
+        let number = container.pid();
+        assert_eq!(agent.states().len(), before + 2, "only at start");
+        container.start();
+        assert_eq!(container.wait(), 0);
+        container.delete();
+        let states = agent.states();
+        let [run, with_init, created] = &states[before..] else { panic!("{states:?}") };
+        for state in [run, with_init, created] {
+            assert!(state["pid"].as_i64().unwrap() > 1 && state["pid"] == state["state"]["pid"], "{state}");
+            assert_eq!(state["state"]["status"], "created", "{state}");
+        }
+        assert_eq!(created["pid"], number);
+    }
+    // The agent answers for what is left to be done once it has the listener.
+    let names = json!(["mkdir", "mkdirat", "unlink", "unlinkat", "execve", "rt_sigaction"]);
+    let bundle = t.bundle().join("pid", &pid).set("/process/noNewPrivileges", false);
+    let bundle = bundle.set("/linux/seccomp", profile(&agent, "SCMP_ACT_ALLOW", &names));
+    check(&bundle.probe(WORDS).run().lines());
 }
 
 fn flags_of_a_filter_that_notifies(t: &Test) {

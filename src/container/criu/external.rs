@@ -70,6 +70,8 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
             | RootfsStep::HostRoot
             | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
+            | RootfsStep::SealType { .. }
+            | RootfsStep::SendContext
             | RootfsStep::SendFileSystem { .. }
             | RootfsStep::DevLinks { .. }
             | RootfsStep::ReadonlyPath { .. }

@@ -228,10 +228,14 @@ impl Course {
 
     /// The final process, in the pid namespace that was joined.
     pub(super) fn be_born(&mut self) {
-        self.standard(ControlStep::Undumpable);
-        // Not in the caller's session: see `Compiler::be_born`.
-        self.standard(ProcessStep::NewSession);
+        self.hide();
         self.standard(ControlStep::HandOver { namespaces: 0 });
+        self.standard(ProcessStep::NewSession);
+    }
+
+    /// Makes ready for a birth where others look: see [`Compiler::be_born`].
+    pub(super) fn hide(&mut self) {
+        self.standard(ControlStep::Undumpable);
         self.standard(ProcessStep::NewSession);
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here needs a privilege or changes anything: the same bundle, host and options give the
 //! same plan, on any machine. What cannot be enforced is refused, with its JSON pointer.
 
+mod birth;
 mod filesystem;
 mod idmap;
 mod isolation;
@@ -330,6 +331,11 @@ impl Plan {
         let hands_over = |line: &Line| matches!(line.step, Step::Control(ControlStep::HandOver { .. }));
         let first = self.lines.iter().find(|line| hands_over(line) || line.turn().is_some());
         first.is_some_and(hands_over)
+    }
+
+    /// Whether the host side makes a file system of a context that it gets from a process which others can reach.
+    pub(crate) fn sends_context(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.step, Step::Rootfs(RootfsStep::SendContext)))
     }
 
     /// An error with the place in `config.json` whose step uses a slot.

@@ -7,6 +7,7 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, ProcessStep, Step};
+use super::birth::may_trace;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
@@ -45,6 +46,8 @@ pub(crate) struct Policy {
     spec: Spec,
     /// The filter, if it is compiled; the profile is in `spec` otherwise.
     filter: Option<Filter>,
+    /// Once a process is bound: some process of the container may have `CAP_SYS_PTRACE`.
+    traces: bool,
 }
 
 impl Policy {
@@ -67,7 +70,7 @@ impl Policy {
         });
         let version = spec.version.clone();
         let annotations = spec.annotations.only(&[&KEEP_GROUPS]);
-        Self { spec: Spec { version, process, annotations, linux, ..Spec::default() }, filter }
+        Self { spec: Spec { version, process, annotations, linux, ..Spec::default() }, filter, traces: false }
     }
 
     /// The configuration's part of it.
@@ -79,9 +82,20 @@ impl Policy {
         self.filter.as_ref()
     }
 
+    /// Whether another process of the container's pid namespace may be one that reaches into an undumpable process of
+    /// this policy. Of the other containers in a pid namespace that was joined nothing is known; in the host's pid
+    /// namespace nothing would be gained, as everything else is there too.
+    pub(super) fn may_be_reached(&self) -> bool {
+        let mut namespaces = self.spec.linux.iter().flat_map(|linux| &linux.namespaces);
+        let pid = namespaces.find(|namespace| namespace.kind == "pid");
+        let joined = |path: &Option<String>| path.as_ref().is_some_and(|path| !path.is_empty());
+        pid.is_some_and(|pid| self.traces || joined(&pid.path))
+    }
+
     /// A process under this policy.
     pub(crate) fn bind(mut self, process: &Process) -> Bound {
         let ours = self.spec.process.take().unwrap_or_default();
+        self.traces = may_trace(&ours);
         let named = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
         let mut bound = process.clone();
         bound.no_new_privileges |= ours.no_new_privileges;
@@ -124,7 +138,7 @@ impl Policy {
         let (flags, length) = (flags.parse().ok()?, length.parse::<usize>().ok()?);
         let (program, spec) = bytes[end + 1..].split_at_checked(length)?;
         let filter = (length > 0).then(|| Filter { program: program.to_vec(), flags });
-        Some(Self { spec: Spec::from_json(spec).ok()?, filter })
+        Some(Self { spec: Spec::from_json(spec).ok()?, filter, traces: false })
     }
 }
 

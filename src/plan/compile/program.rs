@@ -1,20 +1,21 @@
 //! The process: limits, identity, capabilities, filter, program.
 
 use super::super::step::{ControlStep, Groups, HostStep, ProcessStep, Sender, Slot, Turn};
+use super::birth::Late;
 use super::{Compiler, Filter, Policy};
 use crate::bundle::HookKind;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::Process;
 use crate::process::capability::{self, Sets};
+use crate::process::scheduler::SchedAttr;
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
-use crate::seccomp::{self, Call, Profile, Program};
+use crate::seccomp::{self, Profile};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 
 /// Where the scheduler is in `config.json`.
-const SCHEDULER: &str = "/process/scheduler";
+pub(super) const SCHEDULER: &str = "/process/scheduler";
 
 pub(super) const CAP_SYS_ADMIN: u32 = 21;
-const CAP_SYS_NICE: u32 = 23;
 
 impl Compiler<'_> {
     pub(super) fn program(&mut self) -> Result<()> {
@@ -24,7 +25,7 @@ impl Compiler<'_> {
             let (sets, last) = (Sets::default(), self.host.last_cap);
             self.standard(ProcessStep::BoundingSet { keep: 0, last });
             self.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
-            self.be_born(Vec::new());
+            self.be_born(None, None, Late::new())?;
             self.created()?;
             self.standard(ControlStep::NoProgram);
             return Ok(());
@@ -48,94 +49,20 @@ impl Compiler<'_> {
         self.find(process, &environment);
         self.write_label(process);
         let filter = self.filter()?;
-        let filter = self.filter_before_birth(process, filter, &late);
-        self.be_born(late);
+        let filter = if self.is_born_late() {
+            self.be_born(Some(process), filter, late)?
+        } else {
+            self.filter_before_wait(process, filter)?
+        };
         self.created()?;
-        self.standard(ControlStep::CloseDescriptors { preserve: self.options.preserve_fds });
+        self.close_descriptors();
         self.begin(process, environment, filter)
-    }
-
-    /// Loads the filter before the process can be seen, and gives up what that took, if what is still to be done
-    /// passes it; the filter that is left for later.
-    fn filter_before_birth(
-        &mut self,
-        process: &Process,
-        filter: Option<ProcessStep>,
-        late: &[(String, ProcessStep)],
-    ) -> Option<ProcessStep> {
-        let filter = filter?;
-        let ProcessStep::Seccomp { filter: code, listener: None, .. } = &filter else { return Some(filter) };
-        let calls = self.calls_of_birth(process, late);
-        // An init that stays has more to do.
-        if !self.is_born_late() || self.options.init || !Program::passes(code, &calls) {
-            return Some(filter);
-        }
-        self.asked("/linux/seccomp", filter);
-        if !process.no_new_privileges {
-            let (sets, extra) = (self.sets(process), self.extra_for_scheduler(process));
-            self.asked("/process/capabilities", ProcessStep::GiveUp { sets, extra });
-        }
-        None
-    }
-
-    /// What a process does under a filter that was loaded before it is born late, up to execve(2).
-    fn calls_of_birth(&self, process: &Process, late: &[(String, ProcessStep)]) -> Vec<Call> {
-        const ANY: [Option<u64>; 6] = [None; 6];
-        let first = |value: u64| [Some(value), None, None, None, None, None];
-        let birth = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
-        let mut calls: Vec<Call> = vec![
-            (libc::SYS_capset, ANY),
-            (libc::SYS_prctl, first(libc::PR_SET_DUMPABLE as u64)),
-            (libc::SYS_setsid, ANY),
-            (libc::SYS_close, ANY),
-            (libc::SYS_clone, first(birth as u64)),
-            (libc::SYS_exit_group, ANY),
-            (libc::SYS_close_range, ANY),
-            (libc::SYS_rt_sigaction, ANY),
-            (libc::SYS_rt_sigprocmask, ANY),
-            (libc::SYS_execve, ANY),
-        ];
-        if self.joining.is_none() {
-            calls.extend([(libc::SYS_write, ANY), (libc::SYS_read, ANY)]);
-        }
-        if self.options.wait_for_start {
-            calls.extend([(libc::SYS_accept4, ANY), (libc::SYS_sendmsg, ANY)]);
-        }
-        if process.terminal {
-            calls.push((libc::SYS_ioctl, [None, Some(libc::TIOCSCTTY), None, None, None, None]));
-        }
-        if !late.is_empty() {
-            calls.extend([(libc::SYS_prlimit64, ANY), (libc::SYS_sched_setattr, ANY)]);
-        }
-        calls
-    }
-
-    /// The final process, if it comes up late: into a pid namespace where others may look at it, and (if they are
-    /// privileged there) into it. It has the root, the identity, the capabilities and the limits of the
-    /// program already, and of the host's nothing but what tells of its end. `late` is what a process cannot get
-    /// from the one that makes it.
-    fn be_born(&mut self, late: Vec<(String, ProcessStep)>) {
-        if !self.is_born_late() {
-            return;
-        }
-        // The change of identity may have made it dumpable (fs.suid_dumpable).
-        self.standard(ControlStep::Undumpable);
-        // Not in the caller's session, whose terminal it could open as /dev/tty.
-        self.standard(ProcessStep::NewSession);
-        self.standard(ControlStep::HandOver { namespaces: 0 });
-        self.standard(ProcessStep::NewSession);
-        for (pointer, step) in late {
-            self.asked(pointer, step);
-        }
-        if self.bundle.spec.process.as_ref().is_some_and(|process| process.terminal) {
-            self.asked("/process/terminal", ProcessStep::ControllingTerminal);
-        }
     }
 
     /// Limits and scheduling; what has to wait until the final process is there, if that comes up late. A child of a
     /// deadline task could not be made, and neither could one of a user who may have no more processes.
-    fn limits(&mut self, process: &Process) -> Result<Vec<(String, ProcessStep)>> {
-        let mut late = Vec::new();
+    fn limits(&mut self, process: &Process) -> Result<Late> {
+        let mut late = Late::new();
         if !self.options.no_new_keyring {
             self.standard(ProcessStep::Keyring { name: self.options.id.clone() });
         }
@@ -147,19 +74,12 @@ impl Compiler<'_> {
             let step = ProcessStep::Rlimit { resource, name: name.clone(), soft: limit.soft, hard };
             if self.is_born_late() && resource == libc::RLIMIT_NPROC {
                 self.asked(pointer.clone(), ProcessStep::RaiseHardLimit { resource, name, hard });
-                late.push((pointer, step));
+                late.push((pointer, step.into()));
             } else {
                 self.asked(pointer, step);
             }
         }
-        // One that stays as init makes the program: it takes it there.
-        if let Some(step) = scheduling(process)?.filter(|_| !self.options.init) {
-            if self.is_born_late() {
-                late.push((SCHEDULER.to_owned(), step));
-            } else {
-                self.asked(SCHEDULER, step);
-            }
-        }
+        self.scheduler(process, &mut late)?;
         if let Some(spec) = &process.io_priority {
             let value = io_priority::parse(spec, "/process").map_err(|p| Error::invalid(vec![p]))?;
             self.asked("/process/ioPriority", ProcessStep::IoPriority(value));
@@ -179,7 +99,7 @@ impl Compiler<'_> {
     }
 
     /// Whether a filter is loaded by privilege and not under no_new_privs.
-    fn filter_needs_privilege(&self, process: &Process) -> bool {
+    pub(super) fn filter_needs_privilege(&self, process: &Process) -> bool {
         let profile = self.bundle.spec.linux.as_ref().is_some_and(|l| l.seccomp.is_some());
         !process.no_new_privileges && (profile || self.compiled_filter().is_some())
     }
@@ -191,7 +111,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn sets(&self, process: &Process) -> Sets {
+    pub(super) fn sets(&self, process: &Process) -> Sets {
         self.capabilities(process).0
     }
 
@@ -215,18 +135,11 @@ impl Compiler<'_> {
             "/process/user",
             ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
         );
-        let loads = if self.filter_needs_privilege(process) { 1 << CAP_SYS_ADMIN } else { 0 };
-        let extra = loads | self.extra_for_scheduler(process);
+        let extra = self.kept(process);
         self.asked(
             "/process/capabilities",
             ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
         );
-    }
-
-    /// What a scheduler takes that is set after the capabilities.
-    fn extra_for_scheduler(&self, process: &Process) -> u64 {
-        let later = (self.is_born_late() || self.options.init) && process.scheduler.is_some();
-        if later { 1 << CAP_SYS_NICE } else { 0 }
     }
 
     /// The caller's groups never come in by themselves, not even where its user namespace has no names
@@ -365,17 +278,20 @@ impl Compiler<'_> {
 
     fn begin(&mut self, process: &Process, env: Vec<String>, mut filter: Option<ProcessStep>) -> Result<()> {
         let execute = ControlStep::Execute { args: process.args.clone(), env };
+        // An agent answers for an init and its program: they have one listener. It may also answer for what is left to
+        // be done under a filter that is loaded already.
+        let is_first = |filter: &mut ProcessStep| match filter {
+            ProcessStep::SendListener => true,
+            filter => self.options.init && filter.sends_listener(),
+        };
+        if let Some(first) = filter.take_if(is_first) {
+            self.asked("/linux/seccomp", first);
+        }
         if self.options.init {
-            // An agent answers for both: they have one listener.
-            if let Some(shared) = filter.take_if(|filter| filter.has_listener()) {
-                self.asked("/linux/seccomp", shared);
-            }
             let (uid, sets) = (Some(process.user.uid), Some(self.sets(process)));
             let stay = ControlStep::stay_as_init(process.terminal, uid, sets, filter.as_ref());
             self.standard(stay);
-            if let Some(step) = scheduling(process)? {
-                self.asked(SCHEDULER, step);
-            }
+            self.scheduler_below_init(process)?;
         }
         self.standard(ProcessStep::ResetSignals);
         if let Some(filter) = filter {
@@ -416,9 +332,11 @@ impl Compiler<'_> {
     }
 }
 
-/// The step that sets the scheduler, if the process has one of its own.
-fn scheduling(process: &Process) -> Result<Option<ProcessStep>> {
-    let Some(spec) = &process.scheduler else { return Ok(None) };
-    let attr = scheduler::parse(spec, "/process").map_err(Error::invalid)?.to_bytes();
-    Ok(Some(ProcessStep::Scheduler { attr }))
+/// The process's scheduler, if it has one of its own.
+pub(super) fn scheduling(process: &Process) -> Result<Option<SchedAttr>> {
+    process
+        .scheduler
+        .as_ref()
+        .map(|spec| scheduler::parse(spec, "/process").map_err(Error::invalid))
+        .transpose()
 }

@@ -30,6 +30,9 @@ impl Lower {
             ControlStep::CloseDescriptors { preserve } => {
                 let first = preserve.saturating_add(3);
                 let flags = libc::CLOSE_RANGE_CLOEXEC;
+                if self.births > 0 {
+                    self.close_memory();
+                }
                 self.asm.call(libc::SYS_close_range, &[first.into(), u32::MAX.into(), flags.into()]);
             }
             ControlStep::KeepDescriptors { slots } => {
@@ -116,12 +119,19 @@ impl Lower {
     /// a process that may write to the memory of the one would write to that of the other, which is in the host's pid
     /// namespace until it has ended.
     fn hand_over(&mut self, namespaces: u64) {
-        if !self.waits {
-            self.asm.call(libc::SYS_close, &[Self::memory().into()]);
-        }
+        self.births = self.births.saturating_sub(1);
+        self.close_memory();
         let alone = namespaces & Kind::Pid.flag() != 0;
         let memory = if alone { libc::CLONE_VM as u64 } else { 0 };
         self.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
+    }
+
+    /// The plan stays mapped. Its file is needed once more by a process that waits for `start`.
+    fn close_memory(&mut self) {
+        if !self.waits && !self.memory_closed {
+            self.memory_closed = true;
+            self.asm.call(libc::SYS_close, &[Self::memory().into()]);
+        }
     }
 
     fn execute(&mut self, args: &[String], env: &[String]) {

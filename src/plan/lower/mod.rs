@@ -84,6 +84,14 @@ struct Lower {
     program: Option<Reg>,
     /// The connection of who has called `start`.
     caller: Option<Reg>,
+    /// The filter's listener, until it is sent.
+    listener: Option<Reg>,
+    /// The type whose name is at [`SEALED`](super::step::SEALED).
+    sealed: Option<String>,
+    /// The descriptor of the plan's memory was closed.
+    memory_closed: bool,
+    /// How often a process is still to hand over to another one.
+    births: usize,
     /// Mounts of the host's are shared with it still.
     host_hears: bool,
     /// How the copy of the root leaves the mount that it was taken from, where the host hears.
@@ -116,6 +124,13 @@ pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blo
         label: None,
         program: None,
         caller: None,
+        listener: None,
+        sealed: None,
+        memory_closed: false,
+        births: lines
+            .iter()
+            .filter(|line| matches!(line.step, Step::Control(ControlStep::HandOver { .. })))
+            .count(),
         host_hears: false,
         root_leaves: PropagationKind::Private,
         stat: None,

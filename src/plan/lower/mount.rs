@@ -1,7 +1,7 @@
 //! Mounts: new file systems, binds, and cgroup v1's directory of hierarchies.
 
 use super::super::machine::{compare, last};
-use super::super::step::{CgroupView, MountStep, SlotId, Source};
+use super::super::step::{CgroupView, MountStep, SEALED, SlotId, Source};
 use super::Lower;
 use super::rootfs::{CLONE, EMPTY, RECURSIVE, Spot, is_kernels_place};
 use crate::mount::kind;
@@ -141,7 +141,8 @@ impl Lower {
             // Its source, or its options, may be paths: of the host.
             self.at_host();
         }
-        let name = self.string(kind);
+        let sealed = self.sealed.as_deref() == Some(kind);
+        let name = if sealed { SEALED.into() } else { self.string(kind) };
         let context = self.asm.call_to(libc::SYS_fsopen, &[name, 1.into()]);
         if !source.is_empty() {
             self.configure(context, "source", Some(source));

@@ -3,7 +3,7 @@
 use super::super::machine::{compare, last};
 use super::super::step::{Groups, ProcessStep, Sender, Turn};
 use super::Lower;
-use crate::plan::assemble::Arg;
+use crate::plan::assemble::{Arg, Reg};
 use crate::process::capability::{CapSet, Sets};
 use nix::errno::Errno;
 
@@ -66,6 +66,7 @@ impl Lower {
             }
             ProcessStep::ResetSignals => self.reset_signals(),
             ProcessStep::Seccomp { filter, flags, listener } => self.seccomp(filter, *flags, *listener),
+            ProcessStep::SendListener => self.send_listener(),
         }
     }
 
@@ -113,20 +114,34 @@ impl Lower {
     fn seccomp(&mut self, filter: &[u8], flags: u64, listener: Option<Sender>) {
         let program = self.filter(filter);
         let set = libc::SECCOMP_SET_MODE_FILTER;
-        // Whoever called `start` is who listens, if somebody has.
-        let socket = self.caller.unwrap_or_else(Self::control_socket);
         match listener {
             None => self.asm.call(libc::SYS_seccomp, &[set.into(), flags.into(), program]),
-            Some(Sender::Itself) => {
-                let fd = self.asm.call_to(libc::SYS_seccomp, &[set.into(), flags.into(), program]);
-                self.send(socket, fd, &[Turn::Listener.code()], false);
-                self.asm.release(fd);
+            Some(Sender::Itself | Sender::Successor) => {
+                self.listener =
+                    Some(self.asm.call_to(libc::SYS_seccomp, &[set.into(), flags.into(), program]));
+                if listener == Some(Sender::Itself) {
+                    self.send_listener();
+                }
             }
             Some(Sender::Aside) => {
+                let socket = self.listening();
                 let (header, place) = self.message(&[Turn::Listener.code()]);
                 self.asm.listener(flags, program, place, socket, header);
             }
         }
+    }
+
+    /// Where the listener goes: to the caller of `start`, if the process has waited for one.
+    fn listening(&self) -> Reg {
+        self.caller.unwrap_or_else(Self::control_socket)
+    }
+
+    /// It is closed by execve(2), as the process has no more calls to spare.
+    fn send_listener(&mut self) {
+        let listener = self.listener.take().unwrap_or_else(|| self.asm.refuse());
+        let socket = self.listening();
+        self.send(socket, listener, &[Turn::Listener.code()], false);
+        self.asm.release(listener);
     }
 
     /// `struct sock_fprog`.

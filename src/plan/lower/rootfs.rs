@@ -1,7 +1,7 @@
 //! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
 
 use super::super::machine::{compare, last};
-use super::super::step::{RootfsStep, SlotId, Turn, plain};
+use super::super::step::{RootfsStep, SEALED, SlotId, Turn, plain};
 use super::{CWD, Lower, Stand};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
@@ -40,6 +40,8 @@ impl Lower {
                 self.asm.close(directory);
             }
             RootfsStep::EmptyRoot => self.empty_root(),
+            RootfsStep::SealType { kind } => self.seal_type(kind),
+            RootfsStep::SendContext => self.send_context(),
             RootfsStep::SendFileSystem { kind, options, of } => self.send_file_system(kind, options, *of),
             RootfsStep::Mount(mount) => self.mount(mount),
             RootfsStep::CgroupMount { destination, options, views, context } => {
@@ -165,6 +167,32 @@ impl Lower {
     }
 
     /// A new file system that needs nothing but the process's namespaces, sent to the host side.
+    /// In a page that is shared with nobody, and read-only: what writes to another process's memory is refused there,
+    /// as it would have no copy of its own.
+    fn seal_type(&mut self, kind: &str) {
+        const LENGTH: u64 = 4096;
+        let (both, read) = (libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ);
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        let args = [SEALED.into(), LENGTH.into(), both.into(), flags.into(), (-1).into(), 0.into()];
+        self.asm.call(libc::SYS_mmap, &args);
+        let (pipe, text, length) = (self.asm.scratch(8), self.string(kind), kind.len() as u64 + 1);
+        self.asm.call(libc::SYS_pipe2, &[pipe, libc::O_CLOEXEC.into()]);
+        let (from, to) = (self.asm.load(4, pipe, u64::MAX), self.asm.load(4, pipe.plus(4), u64::MAX));
+        self.asm.call(libc::SYS_write, &[to.into(), text, length.into()]);
+        self.asm.call(libc::SYS_read, &[from.into(), SEALED.into(), length.into()]);
+        for end in [from, to] {
+            self.asm.close(end);
+        }
+        self.asm.call(libc::SYS_mprotect, &[SEALED.into(), LENGTH.into(), read.into()]);
+        self.sealed = Some(kind.to_owned());
+    }
+
+    fn send_context(&mut self) {
+        let context = self.asm.call_to(libc::SYS_fsopen, &[SEALED.into(), 1.into()]);
+        self.send(Self::control_socket(), context, &[Turn::Made.code()], false);
+        self.asm.release(context);
+    }
+
     fn send_file_system(&mut self, kind: &str, options: &MountOptions, of: Option<SlotId>) {
         let context = self.file_system_context(kind, kind, options);
         if let Some(slot) = of {

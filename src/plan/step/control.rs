@@ -32,10 +32,12 @@ pub enum Turn {
     Mounts,
     /// A mount has come that the stub has made for the host side.
     Made,
+    /// The process is to get a scheduler that takes a capability which it has not.
+    Scheduler,
 }
 
 impl Turn {
-    const CODES: [(Self, u8); 11] = [
+    const CODES: [(Self, u8); 12] = [
         (Self::IdMaps, b'u'),
         (Self::NetDevices, b'n'),
         (Self::Scope, b's'),
@@ -47,6 +49,7 @@ impl Turn {
         (Self::Born, b'b'),
         (Self::Mounts, b'm'),
         (Self::Made, b'd'),
+        (Self::Scheduler, b'p'),
     ];
 
     /// The byte by which the stub says whose turn it is.
@@ -73,6 +76,7 @@ impl fmt::Display for Turn {
             Self::Created | Self::Born => "the record",
             Self::Mounts => "more mounts",
             Self::Made => "the mount to be taken",
+            Self::Scheduler => "the scheduler",
         })
     }
 }

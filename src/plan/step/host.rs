@@ -50,6 +50,11 @@ pub enum HostStep {
     },
     /// Record the state, write the pid file.
     RecordCreated,
+    /// sched_setattr(2) of the process.
+    SetScheduler {
+        /// `struct sched_attr`.
+        attr: [u8; 56],
+    },
 }
 
 impl HostStep {
@@ -59,7 +64,7 @@ impl HostStep {
             Self::Spawn { .. } => Phase::Launch,
             Self::WriteIdMaps | Self::MoveNetDevices { .. } => Phase::Namespace,
             Self::RunHooks { .. } => Phase::Hook,
-            Self::RecordCreated => Phase::Process,
+            Self::RecordCreated | Self::SetScheduler { .. } => Phase::Process,
         }
     }
 }
@@ -87,6 +92,7 @@ impl fmt::Display for HostStep {
             }
             Self::RunHooks { kind, count } => write!(f, "run {count} {kind} hook(s)"),
             Self::RecordCreated => f.write_str("record the state, write the pid file"),
+            Self::SetScheduler { .. } => f.write_str("scheduler of the process"),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) use mount::{is_at_or_below, plain};
 pub use namespace::{NamespaceStep, Which};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
+pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;
 pub use slot::{Idmap, Owners, Slot, SlotId};
 
@@ -69,7 +70,7 @@ impl Line {
         match &self.step {
             Step::Host(_) | Step::Namespace(_) => None,
             Step::Rootfs(step) => step.turn(),
-            Step::Process(step) => step.has_listener().then_some(Turn::Listener),
+            Step::Process(step) => step.sends_listener().then_some(Turn::Listener),
             Step::Control(step) => step.turn(),
         }
     }

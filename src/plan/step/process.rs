@@ -13,6 +13,8 @@ pub enum Sender {
     Itself,
     /// A thread which is not under the filter.
     Aside,
+    /// The process that is born under it: [`ProcessStep::SendListener`].
+    Successor,
 }
 
 /// What becomes of the caller's supplementary groups.
@@ -186,17 +188,22 @@ pub enum ProcessStep {
         /// Who sends the listener, if the filter has one.
         listener: Option<Sender>,
     },
+    /// The listener of the filter that is loaded already goes to the agent.
+    SendListener,
 }
 
 impl ProcessStep {
-    /// Whether it is a filter that an agent answers for.
-    pub(crate) fn has_listener(&self) -> bool {
-        matches!(self, Self::Seccomp { listener: Some(_), .. })
+    /// Whether it sends the listener of a filter.
+    pub(crate) fn sends_listener(&self) -> bool {
+        matches!(
+            self,
+            Self::SendListener | Self::Seccomp { listener: Some(Sender::Itself | Sender::Aside), .. }
+        )
     }
 
     pub(super) fn phase(&self) -> Phase {
         match self {
-            Self::Seccomp { .. } => Phase::Seccomp,
+            Self::Seccomp { .. } | Self::SendListener => Phase::Seccomp,
             Self::NewSession
             | Self::OomScoreAdj(_)
             | Self::Terminal { .. }
@@ -249,6 +256,7 @@ impl ProcessStep {
                 when(Errno::EAGAIN, small).or(when(Errno::EBUSY, busy))
             }
             Self::Seccomp { listener: None, .. }
+            | Self::SendListener
             | Self::NewSession
             | Self::Terminal { .. }
             | Self::ControllingTerminal
@@ -313,12 +321,14 @@ impl fmt::Display for ProcessStep {
             }
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
             Self::ResetSignals => f.write_str("signals to default"),
+            Self::SendListener => f.write_str("send the listener to the agent"),
             Self::Seccomp { filter, flags, listener } => {
                 write!(f, "seccomp filter of {} instructions, flags {flags:#x}", filter.len() / 8)?;
                 f.write_str(match listener {
                     None => "",
                     Some(Sender::Itself) => "; its listener to the agent",
                     Some(Sender::Aside) => "; its listener to the agent, by a thread aside",
+                    Some(Sender::Successor) => "; its listener to the agent, by the final process",
                 })
             }
         }

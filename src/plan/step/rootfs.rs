@@ -9,6 +9,10 @@ use crate::mount::options::{DataOption, MountOptions};
 use nix::errno::Errno;
 use std::fmt;
 
+/// The address of the name of a file system's type: see [`RootfsStep::SealType`]. Nothing else is there, neither of
+/// the stub's nor of the kernel's choice, with 39 bits of address space or more.
+pub(crate) const SEALED: u64 = 0x10_0000_0000;
+
 /// A step in the container's mount namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RootfsStep {
@@ -25,6 +29,14 @@ pub enum RootfsStep {
     },
     /// The root is an empty file system of the process's own, attached nowhere.
     EmptyRoot,
+    /// The name of a file system's type lies at [`SEALED`], where nothing can change it: not even what may write to
+    /// this process's memory. A filter can ask for the address.
+    SealType {
+        /// The type.
+        kind: String,
+    },
+    /// The context of a new file system that the host side makes: it shows the pid namespace of this process.
+    SendContext,
     /// A new file system, made and sent to the host side.
     SendFileSystem {
         /// Its type.
@@ -112,7 +124,7 @@ pub enum RootfsStep {
 
 impl RootfsStep {
     pub(super) fn turn(&self) -> Option<Turn> {
-        matches!(self, Self::SendFileSystem { .. }).then_some(Turn::Made)
+        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(Turn::Made)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -131,6 +143,8 @@ impl RootfsStep {
             | Self::ReadonlyRoot
             | Self::RootPropagation(_)
             | Self::EmptyRoot
+            | Self::SealType { .. }
+            | Self::SendContext
             | Self::SendFileSystem { .. }
             | Self::Unmount { .. } => Phase::Mount,
             Self::OpenUmask | Self::AttachTree { .. } | Self::MountPoint { .. } | Self::ChangeRoot { .. } => {
@@ -155,6 +169,8 @@ impl RootfsStep {
             }
             Self::OpenUmask
             | Self::EmptyRoot
+            | Self::SealType { .. }
+            | Self::SendContext
             | Self::HostPropagation(_)
             | Self::Root { .. }
             | Self::AttachTree { .. }
@@ -180,6 +196,8 @@ impl fmt::Display for RootfsStep {
             Self::Root { path, slot: None } => write!(f, "root {path}"),
             Self::Root { path, slot: Some(_) } => write!(f, "root {path}, opened by the host"),
             Self::EmptyRoot => f.write_str("leave for an empty root"),
+            Self::SealType { kind } => write!(f, "{kind}, where nothing can change it"),
+            Self::SendContext => f.write_str("send the context of a new file system to the host"),
             Self::SendFileSystem { kind, .. } => write!(f, "make {kind} and send it to the host"),
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "make the mount point {path}"),

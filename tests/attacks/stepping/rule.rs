@@ -6,13 +6,17 @@ use nix::sys::stat::Mode;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// The stub's executable file, as a link of /proc says it.
 const STUB: &str = "/memfd:orlop-init";
 /// The memory with the plan; its first page is the control page.
 const PLAN: &str = "/memfd:orlop-plan";
+
+/// Where that name is.
+const SEALED: u64 = 0x10_0000_0000;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 
 /// What is known of the host, and what the processes looked at may have.
 pub(crate) struct Rule {
@@ -22,8 +26,8 @@ pub(crate) struct Rule {
     pub(crate) given: Vec<(u64, u64)>,
     /// Capabilities of the container's program.
     pub(crate) capabilities: u64,
-    /// Capabilities with which a filter is loaded: until it is.
-    pub(crate) loading: u64,
+    /// How often a process was seen that asks for a procfs.
+    pub(crate) helped: u64,
     /// The host's root is where it may be: a `createContainer` hook runs before the root is changed.
     pub(crate) host_root: bool,
 }
@@ -87,19 +91,21 @@ fn mount_in(fdinfo: &str) -> Option<u32> {
 }
 
 impl Rule {
-    /// Everything that is wrong with a process which stands still; whether it has loaded a filter just now.
-    pub(crate) fn check(&self, pid: i32, loaded: bool) -> BTreeSet<Breach> {
+    /// Everything that is wrong with a process which stands still.
+    pub(crate) fn check(&mut self, pid: i32) -> BTreeSet<Breach> {
         let mut found = BTreeSet::new();
         let mounts = Mounts::of(pid);
-        if !self.host_root {
+        let helps = is_helper(pid);
+        self.helped += u64::from(helps);
+        if !self.host_root && !helps {
             self.root(pid, &mounts, &mut found);
         }
         self.executable(pid, &mounts, &mut found);
         self.descriptors(pid, &mounts, &mut found);
         memory(pid, &mut found);
         let held = |name| u64::from_str_radix(&status(pid, name), 16).unwrap_or(0);
-        let loading = if loaded || status(pid, "Seccomp") == "0" { self.loading } else { 0 };
-        let extra = (held("CapPrm") | held("CapEff")) & !(self.capabilities | loading);
+        let allowed = if helps { self.capabilities | CAP_SYS_ADMIN } else { self.capabilities };
+        let extra = (held("CapPrm") | held("CapEff")) & !allowed;
         if extra != 0 {
             found.insert(Breach::Power(extra));
         }
@@ -155,6 +161,27 @@ impl Rule {
             }
         }
     }
+}
+
+/// Whether it is one that asks for a procfs, of an older kernel: it has an empty root and one capability, is under a
+/// filter, and the name of what it asks for cannot be changed, though all else that it has mapped can.
+fn is_helper(pid: i32) -> bool {
+    let capabilities = format!("{CAP_SYS_ADMIN:016x}");
+    let empty = fs::read_dir(format!("/proc/{pid}/root")).is_ok_and(|mut entries| entries.next().is_none());
+    let little = ["CapPrm", "CapEff"].iter().all(|name| status(pid, name) == capabilities);
+    if !empty || !little || status(pid, "Seccomp") != "2" {
+        return false;
+    }
+    let memory = fs::File::options().read(true).write(true).open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let first = |line: &str| u64::from_str_radix(line.split('-').next().unwrap_or_default(), 16).ok();
+    let changes = |place: u64| {
+        let mut byte = [0];
+        memory.read_exact_at(&mut byte, place).is_ok() && memory.write_all_at(&byte, place).is_ok()
+    };
+    let mut name = [0; 5];
+    let named = memory.read_exact_at(&mut name, SEALED).is_ok() && &name == b"proc\0";
+    named && !changes(SEALED) && maps.lines().filter_map(first).any(changes)
 }
 
 /// Whether a pidfd stands for a process of the same pid namespace.

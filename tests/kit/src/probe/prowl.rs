@@ -17,9 +17,9 @@ const IDLE: u32 = 400;
 const UP: &str = "../../../../../../../../../../../../../../..";
 
 /// Prints a line for each thing had of each process, for ever. The canary is a directory of the host's: in it the
-/// file `bird` says that its finder is outside. `extra` capabilities are no more than may be.
-pub(super) fn prowl(canary: &str, extra: u64) {
-    let own = capabilities("self") | extra;
+/// file `bird` says that its finder is outside.
+pub(super) fn prowl(canary: &str) {
+    let own = capabilities("self");
     println!("{}", json!({"ready": true}));
     let (mut next, mut idle) = (last_process() + 1, 0);
     loop {
