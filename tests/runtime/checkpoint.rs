@@ -39,7 +39,6 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Skips where criu cannot do anything. One test at a time has it: it looks at the whole machine, and takes
 /// its time where that is emulated.
 fn needs_criu() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
     static WORKS: OnceLock<Result<(), String>> = OnceLock::new();
     let works = WORKS.get_or_init(|| {
         let said = |output: &[u8]| String::from_utf8_lossy(output).lines().last().unwrap_or("").to_owned();
@@ -56,6 +55,12 @@ fn needs_criu() -> MutexGuard<'static, ()> {
     if Command::new("iptables-restore").arg("--version").output().is_err() {
         kit::skip("no iptables-restore for criu");
     }
+    turn()
+}
+
+/// A criu at work changes the options of the host's cgroup2 file system for a moment.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -397,6 +402,7 @@ fn a_criu_that_is_too_old(t: &Test) {
 
 /// criu mounts cgroup2 once more, which sets the options of the one that everybody uses.
 fn the_hosts_cgroups_keep_their_options(t: &Test) {
+    let _turn = turn();
     if !Path::new("/guest/ctl").exists() {
         kit::skip("the whole machine's cgroup2 file system is changed for a moment");
     }
@@ -411,6 +417,26 @@ fn the_hosts_cgroups_keep_their_options(t: &Test) {
         let container = t.bundle().probe("sleep").start();
         let _ = criu.found_by(container.command("checkpoint", &[])).output();
         assert_eq!(options(), before);
+    }
+    // While another one has taken them away, and after the process that was to put them back was killed.
+    for end in ["is under way", "was killed"] {
+        let criu = Criu::new(t).with("hang", "");
+        let pid = t.dir().join("criu/pid");
+        let _ = fs::remove_file(&pid);
+        let first = t.bundle().probe("sleep").start();
+        let hanging = criu.found_by(first.command("checkpoint", &[])).spawn();
+        t.wait_for("criu", || pid.exists());
+        assert_ne!(options(), before);
+        if end == "was killed" {
+            hanging.signal(libc::SIGKILL);
+        }
+        fs::remove_file(t.dir().join("criu/hang")).unwrap();
+        let second = t.bundle().probe("sleep").start();
+        let _ = criu.found_by(second.command("checkpoint", &[])).output();
+        assert_eq!(options(), before, "the first {end}");
+        first.command("delete", &["--force"]).output().success();
+        hanging.wait();
+        assert_eq!(options(), before, "the first {end}");
     }
 }
 
