@@ -257,11 +257,7 @@ fn remove_all(directories: &[PathBuf]) {
 
 fn make_below(dir: &Path) {
     fs::create_dir(dir).unwrap();
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if let Ok(value) = fs::read_to_string(dir.parent().unwrap().join(file)) {
-            fs::write(dir.join(file), value).unwrap();
-        }
-    }
+    Test::inherit_cpuset(dir);
 }
 
 fn cgroups_of_controllers(t: &Test) {

@@ -107,7 +107,7 @@ impl Tracer {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
             let status = match waitpid(None, Some(flags)) {
                 Ok(WaitStatus::StillAlive) => {
-                    assert!(begun.elapsed() < PATIENCE, "traced processes do not end: {:?}", self.tracees());
+                    assert!(begun.elapsed() < crate::within(PATIENCE), "traced processes do not end: {:?}", self.tracees());
                     std::thread::sleep(Duration::from_micros(20));
                     continue;
                 }
