@@ -330,7 +330,7 @@ fn descriptors_not_there(t: &Test) {
 
 fn paused_container(t: &Test) {
     t.only_orlop("its flag is newer than the installed one");
-    needs_v1(t);
+    t.needs_freezer();
     let container = t.bundle().probe("sleep").start();
     t.runtime(["pause", container.id()]).output().success();
     container.exec("exit 0").fails_with(255, &["cannot exec in a paused container"]);

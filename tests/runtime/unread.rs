@@ -76,7 +76,10 @@ fn a_full_manager_holds_no_start_up(t: &Test) {
     let pid = create(&bundle, t, &path);
     let output =
         t.runtime(["start", bundle.id()]).env("NOTIFY_SOCKET", path.to_str().unwrap()).output().success();
-    assert!(output.took < kit::within(Duration::from_secs(15)) && output.stderr.contains("does not read"), "{output}");
+    assert!(
+        output.took < kit::within(Duration::from_secs(15)) && output.stderr.contains("does not read"),
+        "{output}"
+    );
     end(t, &bundle, pid);
 }
 

@@ -189,6 +189,12 @@ impl Test {
         }
     }
 
+    /// The directory of `cgroup` below a v1 controller, or in the cgroup2 hierarchy where there is no such controller;
+    /// skips where neither is.
+    pub fn v1_or_v2(&self, controller: &str, cgroup: &str) -> PathBuf {
+        if self.has_v1(controller) { self.v1(controller, cgroup) } else { self.v2(cgroup) }
+    }
+
     /// The directories of `cgroup`, in each hierarchy in which it is.
     pub fn cgroup_directories(&self, cgroup: &str) -> Vec<PathBuf> {
         let all = leak::hierarchies().into_iter().map(|(root, _)| root.join(cgroup));
