@@ -33,10 +33,16 @@ pub(crate) fn cases() -> Vec<Case> {
 fn full_manager(t: &Test) -> (UnixDatagram, PathBuf) {
     let path = t.dir().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
-    let sender = UnixDatagram::unbound().unwrap();
-    sender.set_nonblocking(true).unwrap();
-    while sender.send_to(b"X=full", &path).is_ok() {}
-    (manager, path)
+    // One sender may have as much under way as it can before the queue is full: systemd sets `net.unix.max_dgram_qlen`
+    // to 512. Then another one goes on.
+    loop {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        if sender.send_to(b"X=full", &path).is_err() {
+            return (manager, path);
+        }
+        while sender.send_to(b"X=full", &path).is_ok() {}
+    }
 }
 
 fn create(bundle: &Bundle<'_>, t: &Test, manager: &Path) -> i32 {
