@@ -71,7 +71,9 @@ struct Steps<'t> {
 impl<'t> Steps<'t> {
     fn new(test: &'t Test) -> Self {
         let given = ["/dev/null"].iter().filter_map(identity).collect();
-        let rule = Rule { roots: Vec::new(), given, capabilities: FEW, loading: 0, host_root: false };
+        let procfs_inside = kit::sys::kernel_before(6, 18);
+        let rule =
+            Rule { roots: Vec::new(), given, capabilities: FEW, loading: 0, procfs_inside, host_root: false };
         let path = std::env::var("PATH").unwrap_or_default();
         let env = vec![
             ("PATH".to_owned(), path),

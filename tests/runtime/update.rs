@@ -201,6 +201,7 @@ fn malformed_resources(t: &Test) {
 }
 
 fn refused_values(t: &Test) {
+    t.v1("memory", "");
     let (bundle, container) = limited(t);
     for (flags, fragments) in [
         (&["--cpu-share", "1"][..], &["cpu-shares", "2"][..]),

@@ -3,12 +3,14 @@
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// The stub's executable file, as a link of /proc says it.
 const STUB: &str = "/memfd:orlop-init";
 /// The memory with the plan; its first page is the control page.
@@ -24,6 +26,9 @@ pub(crate) struct Rule {
     pub(crate) capabilities: u64,
     /// Capabilities with which a filter is loaded: until it is.
     pub(crate) loading: u64,
+    /// On Linux before 6.18 a procfs of a joined pid namespace is made inside of it, by a process with an empty root and
+    /// CAP_SYS_ADMIN (docs/SECURITY.md, the last exception of promise 3).
+    pub(crate) procfs_inside: bool,
     /// The host's root is where it may be: a `createContainer` hook runs before the root is changed.
     pub(crate) host_root: bool,
 }
@@ -91,15 +96,17 @@ impl Rule {
     pub(crate) fn check(&self, pid: i32, loaded: bool) -> BTreeSet<Breach> {
         let mut found = BTreeSet::new();
         let mounts = Mounts::of(pid);
-        if !self.host_root {
+        let maker = self.procfs_inside && is_stub(pid) && has_empty_root(pid);
+        if !self.host_root && !maker {
             self.root(pid, &mounts, &mut found);
         }
         self.executable(pid, &mounts, &mut found);
-        self.descriptors(pid, &mounts, &mut found);
+        self.descriptors(pid, &mounts, maker, &mut found);
         memory(pid, &mut found);
         let held = |name| u64::from_str_radix(&status(pid, name), 16).unwrap_or(0);
         let loading = if loaded || status(pid, "Seccomp") == "0" { self.loading } else { 0 };
-        let extra = (held("CapPrm") | held("CapEff")) & !(self.capabilities | loading);
+        let making = if maker { CAP_SYS_ADMIN } else { 0 };
+        let extra = (held("CapPrm") | held("CapEff")) & !(self.capabilities | loading | making);
         if extra != 0 {
             found.insert(Breach::Power(extra));
         }
@@ -134,7 +141,7 @@ impl Rule {
         }
     }
 
-    fn descriptors(&self, pid: i32, mounts: &Mounts, found: &mut BTreeSet<Breach>) {
+    fn descriptors(&self, pid: i32, mounts: &Mounts, maker: bool, found: &mut BTreeSet<Breach>) {
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
             let number = entry.file_name().to_string_lossy().into_owned();
             let text = link(pid, &format!("fd/{number}"));
@@ -147,7 +154,10 @@ impl Rule {
                 }
                 _ => {
                     let own = mount_in(&info).is_some_and(|id| mounts.has(id)) && !self.host_root;
-                    own || identity(entry.path()).is_some_and(|id| self.given.contains(&id))
+                    let made =
+                        || statfs(&entry.path()).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
+                    own || maker && made()
+                        || identity(entry.path()).is_some_and(|id| self.given.contains(&id))
                 }
             };
             if !good && !self.host_root {
@@ -155,6 +165,10 @@ impl Rule {
             }
         }
     }
+}
+
+fn has_empty_root(pid: i32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/root")).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Whether a pidfd stands for a process of the same pid namespace.
