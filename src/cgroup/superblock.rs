@@ -3,13 +3,23 @@
 //! There is one cgroup2 file system, whatever is mounted where; its options (`nsdelegate`, `memory_recursiveprot`, …) are
 //! those of whoever mounted it last, unless he did that in a cgroup namespace. A program that mounts it for itself, without a word
 //! of options, takes them away from the whole host (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
+//!
+//! While one such program runs, another operation sees no options. So does the next one if the process that was to put
+//! them back was killed. The options are therefore kept with the file system, as an attribute of its root that only
+//! root of the host can write; "no options" is believed only if there is no such attribute.
 
 use super::{layout, mountinfo};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+/// The attribute of the root that keeps the options. It ends with the file system, at the latest with the boot.
+const KEPT: &CStr = c"trusted.orlop.mount_options";
+/// More than all options have.
+const LONGEST: usize = 1024;
 
 /// The options as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,17 +35,33 @@ impl Superblock {
     /// # Errors
     /// If the caller's mounts cannot be read.
     pub(crate) fn remember() -> Result<Self> {
+        let mut found = Self::now()?;
+        let Some(root) = found.root() else { return Ok(found) };
+        if found.options.is_empty() {
+            let kept = sys::fs::attribute(&root, KEPT, LONGEST).unwrap_or_default();
+            found.options = parse(&String::from_utf8_lossy(&kept));
+        } else {
+            // A caller that may not write it cannot mount the file system anew either.
+            let _ = sys::fs::set_attribute(&root, KEPT, found.options.join(",").as_bytes());
+        }
+        Ok(found)
+    }
+
+    fn now() -> Result<Self> {
         let text = layout::read(Path::new("/proc/thread-self/mountinfo"))?;
         Ok(Self::find(&text).unwrap_or_default())
+    }
+
+    fn root(&self) -> Option<OwnedFd> {
+        let path = sys::fs::cstring(&self.mount).ok()?;
+        sys::fs::openat(sys::fs::cwd(), &path, libc::O_RDONLY | libc::O_DIRECTORY, 0).ok()
     }
 
     fn find(mountinfo: &[u8]) -> Option<Self> {
         let found = mountinfo::visible(mountinfo, &[b"cgroup2"]);
         let entry = found.first()?;
-        let generic = ["rw", "ro", "seclabel"];
-        let options = String::from_utf8_lossy(entry.super_options);
-        let options = options.split(',').filter(|o| !o.is_empty() && !generic.contains(o));
-        Some(Self { mount: mountinfo::unescape(entry.mount), options: options.map(str::to_owned).collect() })
+        let options = parse(&String::from_utf8_lossy(entry.super_options));
+        Some(Self { mount: mountinfo::unescape(entry.mount), options })
     }
 
     /// Makes them what they were, where somebody has changed them.
@@ -43,7 +69,7 @@ impl Superblock {
     /// # Errors
     /// Of the system call that was refused, with its name.
     pub(crate) fn put_back(&self) -> Result<()> {
-        if self.options.is_empty() || Self::remember()?.options == self.options {
+        if self.options.is_empty() || Self::now()?.options == self.options {
             return Ok(());
         }
         self.reconfigure().map_err(|(call, errno)| {
@@ -66,6 +92,13 @@ impl Superblock {
         }
         sys::mount::fsconfig_reconfigure(&context).map_err(|e| ("fsconfig", e))
     }
+}
+
+/// The options that are cgroup2's own.
+fn parse(options: &str) -> Vec<String> {
+    let generic = ["rw", "ro", "seclabel"];
+    let all = options.split(',').filter(|option| !option.is_empty() && !generic.contains(option));
+    all.map(str::to_owned).collect()
 }
 
 #[cfg(test)]

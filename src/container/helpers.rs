@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn sleeper() -> Child {
-        Command::new("sleep").arg("60").spawn().unwrap()
+        Command::new("sleep").arg("600").spawn().unwrap()
     }
 
     fn pid(child: &Child) -> i32 {

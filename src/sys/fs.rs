@@ -144,6 +144,26 @@ fn flock(file: &OwnedFd, operation: i32) -> Result<(), Errno> {
     retry(|| unsafe { call!(libc::SYS_flock, file.as_raw_fd(), operation) }).map(drop)
 }
 
+/// The value of an extended attribute of an open file, fgetxattr(2).
+///
+/// # Errors
+/// `ENODATA` if it has none of that name. `ERANGE` if the value is longer than `limit`.
+pub(crate) fn attribute(fd: impl AsFd, name: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; limit];
+    let (fd, at) = (fd.as_fd(), value.as_mut_ptr());
+    // SAFETY: the name is there until the call has returned, and the value has room for `limit` bytes.
+    let length = retry(|| unsafe { call!(libc::SYS_fgetxattr, fd.as_raw_fd(), name.as_ptr(), at, limit) })?;
+    value.truncate(length as usize);
+    Ok(value)
+}
+
+/// Sets an extended attribute of an open file, fsetxattr(2).
+pub(crate) fn set_attribute(fd: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    let (fd, at, length) = (fd.as_fd(), value.as_ptr(), value.len());
+    // SAFETY: the name and the value are there until the call has returned.
+    retry(|| unsafe { call!(libc::SYS_fsetxattr, fd.as_raw_fd(), name.as_ptr(), at, length, 0) }).map(drop)
+}
+
 /// The magic number of the file system of an open file, fstatfs(2).
 pub(crate) fn file_system(fd: impl AsFd) -> Result<FsType, Errno> {
     retry(|| fstatfs(&fd)).map(|about| about.filesystem_type())

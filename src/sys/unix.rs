@@ -114,16 +114,31 @@ pub(crate) fn send_now(
 /// `ETIMEDOUT` if the peer does not read fast enough; a part may have been sent.
 pub(crate) fn send_until(
     sock: impl AsFd,
-    mut data: &[u8],
+    data: &[u8],
     mut with: Option<BorrowedFd<'_>>,
     deadline: Instant,
 ) -> Result<(), Errno> {
+    let send = |part: &[u8]| send_now(&sock, part, with).inspect(|_| with = None);
+    in_parts(data, deadline, send, || wait_for(&sock, libc::POLLOUT, deadline))
+}
+
+/// Sends `data` as far as `send` takes it at once; `room` waits until it takes more.
+fn in_parts(
+    mut data: &[u8],
+    deadline: Instant,
+    mut send: impl FnMut(&[u8]) -> Result<usize, Errno>,
+    room: impl Fn() -> Result<bool, Errno>,
+) -> Result<(), Errno> {
     while !data.is_empty() {
-        match send_now(&sock, data, with) {
-            Ok(n) => (data, with) = (&data[n..], None),
-            Err(Errno::EAGAIN) if wait_for(&sock, libc::POLLOUT, deadline)? => {}
+        match send(data) {
+            Ok(n) => data = &data[n..],
+            Err(Errno::EAGAIN) if room()? => {}
             Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
             Err(e) => return Err(e),
+        }
+        // A peer that reads a little whenever this is about to wait would be given all the time that it wants.
+        if !data.is_empty() && Instant::now() >= deadline {
+            return Err(Errno::ETIMEDOUT);
         }
     }
     Ok(())
@@ -314,5 +329,16 @@ mod tests {
         assert_eq!(connect_at(&dir, "s").unwrap_err(), Errno::ECONNREFUSED);
         assert_eq!(connect_at(&dir, "none").unwrap_err(), Errno::ENOENT);
         std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_reads_a_little_at_a_time_gets_no_more_time() {
+        let mut full = true;
+        let send = |_: &[u8]| {
+            full = !full;
+            if full { Err(Errno::EAGAIN) } else { Ok(1) }
+        };
+        assert_eq!(in_parts(&[0; 1000], Instant::now(), send, || Ok(true)), Err(Errno::ETIMEDOUT));
+        assert_eq!(in_parts(b"x", Instant::now(), |all| Ok(all.len()), || Ok(true)), Ok(()));
     }
 }

@@ -18,14 +18,6 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Not UTF-8, and what is awkward in other ways.
 const NAMES: [&[u8]; 4] = [b"\xff\xfe", b"\xc3\x28", b" ", b"-rf"];
 
-/// Where the container's cgroup is in each hierarchy.
-fn homes(id: &str) -> Vec<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let cgroups = table.lines().filter(|line| line.contains(" - cgroup "));
-    let points = cgroups.filter_map(|line| line.split(' ').nth(4)).map(|point| Path::new(point).join(id));
-    points.filter(|dir| dir.is_dir()).collect()
-}
-
 fn directory(dir: &Path) -> Option<OwnedFd> {
     nix::fcntl::open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).ok()
 }
@@ -53,7 +45,7 @@ fn names_without_an_encoding(t: &Test) {
         Score::new(t, "cgroups with names that are not UTF-8 below the container's: delete leaves something");
     for name in NAMES.map(OsStr::from_bytes) {
         let container = t.bundle().probe("sleep").start();
-        let homes = homes(container.id());
+        let homes = t.cgroup_directories(container.id());
         assert!(!homes.is_empty(), "the container has no cgroup");
         for dir in &homes {
             fs::create_dir_all(dir.join(name).join("inner").join(name)).unwrap();
@@ -82,15 +74,6 @@ fn names_without_an_encoding(t: &Test) {
     score.end();
 }
 
-/// A cgroup of cpuset takes no process before it has processors.
-fn prepare(dir: &Path, parent: &Path) {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if let Ok(text) = fs::read_to_string(parent.join(file)) {
-            let _ = fs::write(dir.join(file), text);
-        }
-    }
-}
-
 /// Without a pid namespace the cgroup is all that tells who belongs to the container.
 fn a_process_below_such_a_name(t: &Test) {
     let what = "a process hidden below such a name, without a pid namespace: it survives kill --all or delete --force";
@@ -102,11 +85,11 @@ fn a_process_below_such_a_name(t: &Test) {
             let container = bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths").start();
             t.wait_for("the child", || !lines(&container).is_empty());
             let hidden = lines(&container)[0]["spawned"].as_i64().unwrap() as i32;
-            let homes = homes(container.id());
+            let homes = t.cgroup_directories(container.id());
             for dir in &homes {
                 let inner = dir.join(name);
                 fs::create_dir(&inner).unwrap();
-                prepare(&inner, dir);
+                Test::inherit_cpuset(&inner);
                 fs::write(inner.join("cgroup.procs"), hidden.to_string()).unwrap();
             }
             let mut call = t.runtime(words.iter().copied()).arg(container.id());
@@ -147,7 +130,7 @@ fn a_deep_tree(t: &Test) {
         Score::new(t, "a tree of 2500 cgroups in each other below the container's: delete leaves something");
     let container = t.bundle().probe("sleep").start();
     // One hierarchy of those is enough for the kernel.
-    let homes = homes(container.id());
+    let homes = t.cgroup_directories(container.id());
     let home =
         homes.iter().find(|dir| dir.to_string_lossy().contains("systemd")).or(homes.first()).unwrap().clone();
     let name = OsStr::new("d");

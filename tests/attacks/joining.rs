@@ -45,7 +45,8 @@ impl<'t> Yard<'t> {
     fn new(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Self {
         let canary = Canary::new(t);
         let bundle = change(capable(t.bundle().set("/root/readonly", false)));
-        let container = bundle.probe(&format!("prowl {}", canary.dir.display())).start();
+        let confined = if kit::sys::kernel_before(6, 18) { " confined" } else { "" };
+        let container = bundle.probe(&format!("prowl {}{confined}", canary.dir.display())).start();
         container.first_line();
         Self { test: t, canary, container }
     }

@@ -2,7 +2,7 @@
 
 use crate::play::Caller;
 use kit::criu::Criu;
-use kit::{Case, Score, Test, json};
+use kit::{Case, Score, Test, json, within};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
@@ -50,8 +50,8 @@ fn deaf_manager(t: &Test) {
         let begun = Instant::now();
         // `start` waits for READY=1 or the end: the container is killed for it.
         let mut killed = false;
-        while child.try_wait().unwrap().is_none() && begun.elapsed() < LIMIT {
-            if verb == "start" && begun.elapsed() > LIMIT / 4 && !killed {
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < within(LIMIT) {
+            if verb == "start" && begun.elapsed() > within(LIMIT) / 4 && !killed {
                 Caller::new(t).call(&["kill", bundle.id(), "KILL"]);
                 killed = true;
             }
@@ -60,7 +60,7 @@ fn deaf_manager(t: &Test) {
         let hangs = child.try_wait().unwrap().is_none();
         let _ = child.kill();
         let _ = child.wait();
-        score.attempt(hangs.then(|| format!("{verb} hangs after {} s", LIMIT.as_secs())));
+        score.attempt(hangs.then(|| format!("{verb} hangs after {} s", within(LIMIT).as_secs())));
         Caller::new(t).call(&["delete", "--force", bundle.id()]);
         reap_orphan(&pid_file);
     }

@@ -97,7 +97,7 @@ impl<'t> Caller<'t> {
             if let Some(status) = child.try_wait().unwrap() {
                 break status.code().unwrap_or(-1);
             }
-            if begun.elapsed() > Duration::from_secs(20) {
+            if begun.elapsed() > kit::within(Duration::from_secs(20)) {
                 let _ = child.kill();
                 let _ = child.wait();
                 break -1;

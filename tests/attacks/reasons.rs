@@ -86,7 +86,7 @@ fn score_without_the_right(t: &Test) {
         let bundle = bundle.set("/process/oomScoreAdj", -900);
         let call = bundle.command("run", &[]);
         // CAP_SYS_RESOURCE, which root has on most machines.
-        let call = if all & 1 << 24 == 0 { call } else { call.wrap("userns") };
+        let call = if all & 1 << 24 == 0 { call } else { call.wrap("userns").wrap("mounts") };
         judge(&mut score, name, &call.output(), &["oom_score_adj", "EACCES"]);
     }
     score.end();

@@ -37,6 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hooks,
         hook_create_container,
         restore,
+        restore_by_criu_itself,
     ]
 }
 
@@ -172,7 +173,12 @@ impl<'t> Steps<'t> {
         if program && space != link(std::process::id() as i32, "ns/pid") {
             self.watched.insert(pid, space);
         }
-        if program { Next::Run } else { Next::Step }
+        match program {
+            // It traces what it restores, and nothing of a container sees it or that before it has let go of it.
+            true if link(pid, "exe").ends_with("/criu") => Next::Leave,
+            true => Next::Run,
+            false => Next::Step,
+        }
     }
 
     fn look(&mut self, pid: i32, at: At, space: &str) {
@@ -495,4 +501,28 @@ fn restore(t: &Test) {
     let (code, said) = steps.call(&["restore", "--bundle", &dir, bundle.id()]);
     assert_eq!(code, 0, "{said}");
     steps.end("restore (criu itself is played)");
+}
+
+/// The processes of criu's own making are looked at when it has let go of them, the runtime's at every stop.
+fn restore_by_criu_itself(t: &Test) {
+    t.only_orlop("its way to criu is its own");
+    let _turn = kit::criu::real();
+    let bundle = t.bundle().probe("sleep");
+    let images = t.dir().join("images").to_string_lossy().into_owned();
+    let null = std::process::Stdio::null;
+    bundle.command("run", &["--detach"]).stdio(null(), null(), null()).output().success();
+    t.runtime(["checkpoint", "--image-path", &images, bundle.id()]).output().success();
+    let mut steps = Steps::new(t);
+    steps.bundle(&bundle);
+    let dir = bundle.dir().to_string_lossy().into_owned();
+    let words = ["restore", "--bundle", &dir, "--image-path", &images, "--detach", bundle.id()];
+    let (code, said) = steps.call(&words);
+    assert_eq!(code, 0, "{said}");
+    let state = t.runtime(["state", bundle.id()]).output().success().document();
+    let pid = state["pid"].as_i64().unwrap() as i32;
+    let space = link(pid, "ns/pid");
+    steps.look(pid, At::Execution, &space);
+    t.runtime(["delete", "--force", bundle.id()]).output().success();
+    kit::sys::reap(pid, std::time::Duration::from_secs(5));
+    steps.end("restore (criu itself)");
 }

@@ -2,7 +2,7 @@
 
 use crate::play::{Caller, turn, with_capabilities};
 use kit::score::rounds;
-use kit::{Case, Score, Test, json};
+use kit::{Case, Score, Test, json, within};
 use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn hang(caller: &Caller<'_>, words: &[&str]) -> Option<Child> {
     for _ in 0..50 {
         let mut child = caller.begin(words);
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(300) && child.try_wait().unwrap().is_none() {
+        while begun.elapsed() < within(Duration::from_millis(300)) && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
         if child.try_wait().unwrap().is_none() {
@@ -40,7 +40,7 @@ fn end(mut child: Child, caller: &Caller<'_>, id: &str) {
     caller.call(&["delete", "--force", id]);
     for orphan in left.split_whitespace().filter_map(|pid| pid.parse().ok()) {
         kit::sys::kill(orphan, libc::SIGKILL);
-        kit::sys::reap(orphan, LIMIT);
+        kit::sys::reap(orphan, within(LIMIT));
     }
 }
 
@@ -62,7 +62,7 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
         container.first_line();
         let mut hanging = hang(&helper, &["mounts", "add", container.id(), &list.to_string_lossy()]);
         let said = caller.call(&words(container.id()));
-        let won = (said.code != 0 || said.took > LIMIT).then(|| {
+        let won = (said.code != 0 || said.took > within(LIMIT)).then(|| {
             let (held, took) = (hanging.is_some(), said.took.as_millis());
             format!("a helper hangs ({held}); exit {} after {took} ms: {}", said.code, said.stderr.trim())
         });
@@ -70,7 +70,7 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
         // What hung has lost its container.
         let begun = Instant::now();
         while said.code == 0
-            && begun.elapsed() < LIMIT
+            && begun.elapsed() < within(LIMIT)
             && hanging.as_mut().is_some_and(|c| c.try_wait().unwrap().is_none())
         {
             std::thread::sleep(Duration::from_millis(5));

@@ -2,7 +2,7 @@
 
 use crate::{load, output_to, runtime};
 use kit::criu::Criu as Talker;
-use kit::{Case, Test, json};
+use kit::{Case, Test, json, within};
 use orlop::ErrorKind;
 use orlop::bundle::mounts_from_json;
 use orlop::container::{CheckpointOptions, CreateOptions, Criu, Signal, Stdio};
@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn delete(t: &Test, id: &str) {
     let begun = Instant::now();
     runtime(t).delete(id, true).unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < within(Duration::from_secs(1)), "{:?}", begun.elapsed());
     assert_eq!(t.leaks_of(id), Vec::<String>::new());
     assert_eq!(runtime(t).load(id).unwrap_err().kind(), ErrorKind::NotFound);
 }
@@ -71,19 +71,18 @@ fn a_helper_of_this_program(t: &Test) {
             while begun.elapsed() < Duration::from_secs(20) {
                 let once = Instant::now();
                 let done = container.add_mounts(&mounts);
-                if once.elapsed() > Duration::from_millis(500) {
+                if once.elapsed() > within(Duration::from_millis(500)) {
                     return Some(done);
                 }
             }
             None
         });
-        let helper = |fraction: u64| std::thread::sleep(Duration::from_millis(fraction));
         // One that is stopped stays so: the container is deleted after that.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) && !is_stopped(t, &id) {
-            helper(5);
+            std::thread::sleep(Duration::from_millis(5));
         }
-        helper(600);
+        std::thread::sleep(within(Duration::from_millis(600)));
         delete(t, &id);
         let done = add.join().unwrap();
         let Some(done) = done else { kit::skip("no helper could be stopped in 20 s") };

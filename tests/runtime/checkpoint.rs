@@ -6,8 +6,7 @@ use kit::{Bundle, Case, Console, Output, Runtime, Test, Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
@@ -34,29 +33,6 @@ pub(crate) fn cases() -> Vec<Case> {
         only_what_runs,
         restored_id_is_taken,
     ]
-}
-
-/// Skips where criu cannot do anything. One test at a time has it: it looks at the whole machine, and takes
-/// its time where that is emulated.
-fn needs_criu() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    static WORKS: OnceLock<Result<(), String>> = OnceLock::new();
-    let works = WORKS.get_or_init(|| {
-        let said = |output: &[u8]| String::from_utf8_lossy(output).lines().last().unwrap_or("").to_owned();
-        match Command::new("criu").arg("check").output() {
-            Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(format!("criu check fails: {}", said(&output.stderr))),
-            Err(error) => Err(format!("no criu: {error}")),
-        }
-    });
-    if let Err(why) = works {
-        kit::skip(why.clone());
-    }
-    // criu keeps packets off by its rules, also in a namespace without devices.
-    if Command::new("iptables-restore").arg("--version").output().is_err() {
-        kit::skip("no iptables-restore for criu");
-    }
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What comes out of a container.
@@ -137,7 +113,7 @@ fn gone(t: &Test, bundle: &Bundle<'_>) {
 }
 
 fn goes_on_where_it_was(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let mut lines = running(&bundle);
     answers(t, &bundle, &mut lines);
@@ -170,7 +146,7 @@ fn goes_on_where_it_was(t: &Test) {
 
 /// What containerd does: pause, checkpoint, resume.
 fn leave_running_and_paused(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     t.needs_freezer();
     let bundle = t.bundle().probe("signals");
     let mut lines = running(&bundle);
@@ -187,7 +163,7 @@ fn leave_running_and_paused(t: &Test) {
 }
 
 fn bind_mounts_come_from_the_bundle(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let dir = |name: &str| {
         let path = t.dir().join(name);
         fs::create_dir_all(&path).unwrap();
@@ -229,7 +205,7 @@ fn bind_mounts_come_from_the_bundle(t: &Test) {
 
 /// The root file system of a migrated container has none of them yet.
 fn mount_points_are_made(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let file = t.dir().join("resolv.conf");
     fs::write(&file, "nameserver").unwrap();
     let bundle = t.bundle().probe("signals").mount("none", &file, "/etc/resolv.conf", &["bind"]);
@@ -247,7 +223,7 @@ fn mount_points_are_made(t: &Test) {
 }
 
 fn a_terminal_comes_back(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let console = Console::new(t);
     let socket = format!("--console-socket={}", console.path().display());
     let bundle = t.bundle().probe("say ready , line , line , sleep").set("/process/terminal", true);
@@ -271,7 +247,7 @@ fn a_terminal_comes_back(t: &Test) {
 }
 
 fn hooks_of_restore(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let log = |kind: &str| t.dir().join(format!("hook-{kind}"));
     let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
     let bundle = kinds.into_iter().fold(t.bundle().probe("signals"), |bundle, kind| {
@@ -295,7 +271,7 @@ fn hooks_of_restore(t: &Test) {
 }
 
 fn user_namespace(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let bundle = t.bundle().user_namespace(100_000).probe("signals");
     drop(running(&bundle));
     checkpoint(t, &bundle, &[]).success();
@@ -309,7 +285,7 @@ fn user_namespace(t: &Test) {
 
 /// What podman and CRI have: a network namespace that is there before the container and after.
 fn joined_network_namespace(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let holder = t.bundle().probe("sleep").start();
     let path = format!("/proc/{}/ns/net", holder.pid());
     let inode = |path: &str| fs::read_link(path).unwrap();
@@ -324,7 +300,7 @@ fn joined_network_namespace(t: &Test) {
 }
 
 fn the_loopback_device(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let up = |bundle: &Bundle<'_>| exec(t, bundle, "read /sys/class/net/lo/flags")["read"].clone();
     drop(running(&bundle));
@@ -340,7 +316,7 @@ fn the_loopback_device(t: &Test) {
 }
 
 fn damaged_images_leave_nothing(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     drop(running(&bundle));
     checkpoint(t, &bundle, &[]).success();
@@ -357,7 +333,7 @@ fn damaged_images_leave_nothing(t: &Test) {
 }
 
 fn a_kernel_that_cannot_track_memory(t: &Test) {
-    let _turn = needs_criu();
+    let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let mut lines = running(&bundle);
     let output = checkpoint(t, &bundle, &["--pre-dump"]);
@@ -397,6 +373,7 @@ fn a_criu_that_is_too_old(t: &Test) {
 
 /// criu mounts cgroup2 once more, which sets the options of the one that everybody uses.
 fn the_hosts_cgroups_keep_their_options(t: &Test) {
+    let _turn = kit::criu::turn();
     if !Path::new("/guest/ctl").exists() {
         kit::skip("the whole machine's cgroup2 file system is changed for a moment");
     }
@@ -411,6 +388,26 @@ fn the_hosts_cgroups_keep_their_options(t: &Test) {
         let container = t.bundle().probe("sleep").start();
         let _ = criu.found_by(container.command("checkpoint", &[])).output();
         assert_eq!(options(), before);
+    }
+    // While another one has taken them away, and after the process that was to put them back was killed.
+    for end in ["is under way", "was killed"] {
+        let criu = Criu::new(t).with("hang", "");
+        let pid = t.dir().join("criu/pid");
+        let _ = fs::remove_file(&pid);
+        let first = t.bundle().probe("sleep").start();
+        let hanging = criu.found_by(first.command("checkpoint", &[])).spawn();
+        t.wait_for("criu", || pid.exists());
+        assert_ne!(options(), before);
+        if end == "was killed" {
+            hanging.signal(libc::SIGKILL);
+        }
+        fs::remove_file(t.dir().join("criu/hang")).unwrap();
+        let second = t.bundle().probe("sleep").start();
+        let _ = criu.found_by(second.command("checkpoint", &[])).output();
+        assert_eq!(options(), before, "the first {end}");
+        first.command("delete", &["--force"]).output().success();
+        hanging.wait();
+        assert_eq!(options(), before, "the first {end}");
     }
 }
 

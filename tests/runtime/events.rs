@@ -18,9 +18,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-/// A running container under limits of every kind that v1 has.
+/// A running container under limits.
 fn limited(t: &Test) -> Container<'_> {
-    t.v1("memory", "");
+    t.needs_limits("memory");
     let resources = json!({
         "memory": {"limit": 33_554_432}, "cpu": {"quota": 50_000, "cpus": "0"}, "pids": {"limit": 20}
     });
@@ -51,6 +51,7 @@ fn names(text: &str) -> Vec<String> {
 }
 
 fn statistics_have_the_known_form(t: &Test) {
+    t.v1("memory", "");
     let container = limited(t);
     let (text, stats) = statistics(&container);
     let start =
@@ -144,7 +145,7 @@ fn statistics_at_intervals(t: &Test) {
 }
 
 fn out_of_memory(t: &Test) {
-    t.v1("memory", "");
+    t.needs_limits("memory");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let bundle =
         t.bundle().directory("go").probe("await /go/now , alloc 200").set("/linux/resources", resources);
@@ -159,7 +160,7 @@ fn out_of_memory(t: &Test) {
 }
 
 fn out_of_memory_in_a_child(t: &Test) {
-    t.v1("memory", "");
+    t.needs_limits("memory");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let container = t.bundle().probe("sleep 600").set("/linux/resources", resources).start();
     let mut events = container.command("events", &["--interval", "20ms"]).spawn();
@@ -202,7 +203,7 @@ fn stopped_and_unknown_containers(t: &Test) {
 }
 
 fn a_paused_container_is_measured(t: &Test) {
-    t.v1("freezer", "");
+    t.needs_freezer();
     let container = limited(t);
     container.command("pause", &[]).output().success();
     assert_eq!(statistics(&container).1["data"]["pids"]["current"], json!(1));

@@ -257,11 +257,7 @@ fn remove_all(directories: &[PathBuf]) {
 
 fn make_below(dir: &Path) {
     fs::create_dir(dir).unwrap();
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if let Ok(value) = fs::read_to_string(dir.parent().unwrap().join(file)) {
-            fs::write(dir.join(file), value).unwrap();
-        }
-    }
+    Test::inherit_cpuset(dir);
 }
 
 fn cgroups_of_controllers(t: &Test) {
@@ -334,7 +330,7 @@ fn descriptors_not_there(t: &Test) {
 
 fn paused_container(t: &Test) {
     t.only_orlop("its flag is newer than the installed one");
-    needs_v1(t);
+    t.needs_freezer();
     let container = t.bundle().probe("sleep").start();
     t.runtime(["pause", container.id()]).output().success();
     container.exec("exit 0").fails_with(255, &["cannot exec in a paused container"]);

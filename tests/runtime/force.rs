@@ -1,7 +1,7 @@
 //! `delete --force` and `kill` win within a second, whatever is under way on the container.
 
 use kit::criu::Criu;
-use kit::{Bundle, Case, Container, Output, Running, Test, json};
+use kit::{Bundle, Case, Container, Output, Running, Test, json, within};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(crate) fn promptly(what: &str, call: impl FnOnce() -> Output) -> Output {
     let begun = Instant::now();
     let output = call().success();
     let took = begun.elapsed();
-    assert!(took < LIMIT, "{what} took {took:?}: {output}");
+    assert!(took < within(LIMIT), "{what} took {took:?}: {output}");
     output
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn has_ended(pid: i32) -> bool {
         if !Path::new(&format!("/proc/{pid}")).exists() {
             return true;
         }
-        if begun.elapsed() > Duration::from_secs(3) {
+        if begun.elapsed() > within(Duration::from_secs(3)) {
             return false;
         }
         std::thread::sleep(Duration::from_millis(3));
@@ -76,7 +76,7 @@ pub(crate) fn letter(pid: i32) -> char {
 pub(crate) fn stop(pid: i32) {
     kit::sys::kill(pid, libc::SIGSTOP);
     let begun = Instant::now();
-    while letter(pid) != 'T' && begun.elapsed() < Duration::from_secs(3) {
+    while letter(pid) != 'T' && begun.elapsed() < within(Duration::from_secs(3)) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -96,7 +96,7 @@ fn hanging_mount<'t>(t: &'t Test, container: &Container<'_>) -> Running<'t> {
     while begun.elapsed() < Duration::from_secs(20) {
         let mut call = t.runtime(["mounts", "add", container.id(), "-"]).input(&mounts).spawn();
         let since = Instant::now();
-        while since.elapsed() < Duration::from_secs(2) {
+        while since.elapsed() < within(Duration::from_secs(2)) {
             if call.has_ended() {
                 break;
             }
@@ -344,7 +344,7 @@ fn kill_waits_for_nothing(t: &Test) {
     let kill = |signal: &str| {
         let begun = Instant::now();
         let output = t.runtime(["kill", bundle.id(), signal]).output();
-        assert!(begun.elapsed() < LIMIT, "{:?}: {output}", begun.elapsed());
+        assert!(begun.elapsed() < within(LIMIT), "{:?}: {output}", begun.elapsed());
         output
     };
     kill("KILL").success();
@@ -358,7 +358,7 @@ fn kill_waits_for_nothing(t: &Test) {
         fs::write(&state, text).unwrap();
         let begun = Instant::now();
         let output = container.command("kill", &["0"]).output();
-        assert!(begun.elapsed() < LIMIT);
+        assert!(begun.elapsed() < within(LIMIT));
         assert_eq!(output.code() == 0, reached, "{output}");
     }
     fs::write(&state, &whole).unwrap();

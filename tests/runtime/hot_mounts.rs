@@ -133,7 +133,7 @@ fn into_a_created_and_a_paused_container(t: &Test) {
     add(t, &container, &json!([bind(&cargo(t), "/early", &["bind"])]));
     container.start();
     assert_eq!(container.first_line()["read"], "tea");
-    t.v1("freezer", "x");
+    t.needs_freezer();
     t.runtime(["pause", container.id()]).output().success();
     add(t, &container, &json!([bind(&cargo(t), "/late", &["bind"])]));
     t.runtime(["resume", container.id()]).output().success();

@@ -33,10 +33,16 @@ pub(crate) fn cases() -> Vec<Case> {
 fn full_manager(t: &Test) -> (UnixDatagram, PathBuf) {
     let path = t.dir().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
-    let sender = UnixDatagram::unbound().unwrap();
-    sender.set_nonblocking(true).unwrap();
-    while sender.send_to(b"X=full", &path).is_ok() {}
-    (manager, path)
+    // One sender may have as much under way as it can before the queue is full: systemd sets `net.unix.max_dgram_qlen`
+    // to 512. Then another one goes on.
+    loop {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        if sender.send_to(b"X=full", &path).is_err() {
+            return (manager, path);
+        }
+        while sender.send_to(b"X=full", &path).is_ok() {}
+    }
 }
 
 fn create(bundle: &Bundle<'_>, t: &Test, manager: &Path) -> i32 {
@@ -64,7 +70,7 @@ fn a_full_manager_holds_no_run_up(t: &Test) {
     let begun = Instant::now();
     running.signal(libc::SIGUSR2);
     let output = running.wait().success();
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < kit::within(Duration::from_secs(5)), "{:?}", begun.elapsed());
     assert!(output.stderr.contains("does not read"), "{output}");
     drop(manager);
 }
@@ -76,7 +82,10 @@ fn a_full_manager_holds_no_start_up(t: &Test) {
     let pid = create(&bundle, t, &path);
     let output =
         t.runtime(["start", bundle.id()]).env("NOTIFY_SOCKET", path.to_str().unwrap()).output().success();
-    assert!(output.took < Duration::from_secs(15) && output.stderr.contains("does not read"), "{output}");
+    assert!(
+        output.took < kit::within(Duration::from_secs(15)) && output.stderr.contains("does not read"),
+        "{output}"
+    );
     end(t, &bundle, pid);
 }
 
@@ -132,7 +141,9 @@ fn a_flood_of_messages(t: &Test) {
     assert!(last.contains(&format!("MAINPID={}", running.pid())), "{last}");
     assert!(f64::from(heard) < 40.0 + 20.0 * (seconds + 1.0), "{heard} messages in {seconds} s");
     let (cpu, memory) = (cpu_of(running.pid()), memory_of(running.pid()));
-    assert!(cpu < 0.2 + 0.4 * seconds, "{cpu} s of {seconds} s");
+    // What is slow on an emulated processor is the system call.
+    let share = if kit::slowness() > 1 { 0.8 } else { 0.4 };
+    assert!(cpu < 0.2 + share * seconds, "{cpu} s of {seconds} s");
     let before = before.unwrap();
     assert!(memory <= before + 2048, "from {before} kB to {memory} kB");
     running.wait_for("ready");
@@ -177,7 +188,7 @@ fn a_listener_that_never_accepts(t: &Test) {
     ];
     for (running, what) in running {
         let output = running.wait().refused(&[what, path, "timed out"]);
-        assert!(output.took < Duration::from_secs(20), "{output}");
+        assert!(output.took < kit::within(Duration::from_secs(20)), "{output}");
     }
     for bundle in [terminal, plain, notifying] {
         assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
@@ -204,7 +215,7 @@ fn an_agent_that_reads_too_slowly(t: &Test) {
     let bundle =
         t.bundle().set("/linux/seccomp", asked).set("/annotations", json!({"long": "x".repeat(8 << 20)}));
     let output = bundle.probe("exit 0").try_run().refused(&["seccomp agent", "timed out"]);
-    assert!(output.took < Duration::from_secs(20), "{output}");
+    assert!(output.took < kit::within(Duration::from_secs(20)), "{output}");
 }
 
 /// Replaces the socket on which the container waits for `start`.
@@ -219,7 +230,7 @@ fn a_start_that_is_not_answered(t: &Test) {
     let container = t.bundle().probe("exit 0").create();
     let _deaf = usurp(t, container.id());
     let output = container.command("start", &[]).output().refused(&["does not answer", container.id()]);
-    assert!(output.took < Duration::from_secs(20), "{output}");
+    assert!(output.took < kit::within(Duration::from_secs(20)), "{output}");
     container.command("delete", &["--force"]).output().success();
 }
 
@@ -262,7 +273,7 @@ fn a_status_descriptor_that_is_full(t: &Test) {
     let call = container.command("checkpoint", &["--lazy-pages", "--leave-running", "--status-fd", "3"]);
     let output = criu.found_by(call).wrap(&format!("wfd={}", path.display())).output();
     let output = output.refused(&["status fd", "timed out"]);
-    assert!(output.took < Duration::from_secs(20), "{output}");
+    assert!(output.took < kit::within(Duration::from_secs(20)), "{output}");
     assert_eq!(container.status(), "running");
 }
 
@@ -280,7 +291,7 @@ fn a_terminal_that_is_not_read(t: &Test) {
     let begun = Instant::now();
     running.signal(libc::SIGTERM);
     running.wait().exits(143);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < kit::within(Duration::from_secs(5)), "{:?}", begun.elapsed());
     drop(master);
 }
 

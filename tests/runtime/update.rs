@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// A running container with limits to be changed, and its id.
 fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
-    t.v1("memory", "");
+    t.needs_limits("memory");
     let bundle = t.bundle().probe("sleep 600").set(
         "/linux/resources",
         json!({
@@ -37,10 +37,14 @@ fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
     (bundle, container)
 }
 
-/// Whether the container's files hold these values.
+/// Whether the container's files hold these values. Skips where they have other names: `unified_limits` knows those.
 fn hold(t: &Test, id: &str, wanted: &[(&str, &str, &str)]) {
     for (controller, file, value) in wanted {
-        assert_eq!(t.v1_value(controller, id, file), *value, "{file}");
+        let path = t.v1_or_v2(controller, id).join(file);
+        if !t.has_v1(controller) && !path.exists() {
+            kit::skip(format!("cgroup v2 has no {file}"));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap().trim(), *value, "{file}");
     }
 }
 
@@ -197,6 +201,7 @@ fn malformed_resources(t: &Test) {
 }
 
 fn refused_values(t: &Test) {
+    t.v1("memory", "");
     let (bundle, container) = limited(t);
     for (flags, fragments) in [
         (&["--cpu-share", "1"][..], &["cpu-shares", "2"][..]),
@@ -283,7 +288,8 @@ fn swap_stays_what_it_is(t: &Test) {
 }
 
 fn a_paused_and_a_created_container(t: &Test) {
-    t.v1("freezer", "");
+    t.needs_limits("pids");
+    t.needs_freezer();
     let bundle = t.bundle().probe("sleep 600");
     let container = bundle.create();
     container.command("update", &["--pids-limit", "31"]).output().success();

@@ -57,6 +57,9 @@ static KINDS: &[Kind] = &[
     call(libc::SYS_fchmod, "fchmod", 0),
     call(libc::SYS_fchown, "fchown", 0),
     call(libc::SYS_flock, "flock", WAITS),
+    // Of options that are kept as well as can be.
+    call(libc::SYS_fgetxattr, "fgetxattr", NEVER),
+    call(libc::SYS_fsetxattr, "fsetxattr", NEVER),
     call(libc::SYS_getdents64, "getdents64", 0),
     call(libc::SYS_ioctl, "ioctl", WAITS),
     call(libc::SYS_fcntl, "fcntl", 0),

@@ -99,7 +99,7 @@ impl Pty {
         let begun = Instant::now();
         let mut all = Vec::new();
         let mut part = [0; 4096];
-        while begun.elapsed() < Duration::from_secs(10) {
+        while begun.elapsed() < crate::within(Duration::from_secs(10)) {
             let mut set = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             if poll(&mut set, PollTimeout::from(100u16)).unwrap_or(0) == 0 {
                 continue;

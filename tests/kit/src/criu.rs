@@ -8,6 +8,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The variable that says where requests are noted and answers are found.
 const DIRECTORY: &str = "ORLOP_TEST_CRIU";
@@ -52,6 +53,34 @@ impl Criu {
     pub fn request(&self, kind: &str) -> Message {
         Message(fs::read(self.dir.join(kind)).unwrap_or_else(|error| panic!("no {kind}: {error}")))
     }
+}
+
+/// Skips where criu(8) itself cannot do anything. One test at a time has it: it looks at the whole machine, and takes
+/// its time where that is emulated.
+pub fn real() -> MutexGuard<'static, ()> {
+    static WORKS: OnceLock<Result<(), String>> = OnceLock::new();
+    let works = WORKS.get_or_init(|| {
+        let said = |output: &[u8]| String::from_utf8_lossy(output).lines().last().unwrap_or("").to_owned();
+        match Command::new("criu").arg("check").output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(format!("criu check fails: {}", said(&output.stderr))),
+            Err(error) => Err(format!("no criu: {error}")),
+        }
+    });
+    if let Err(why) = works {
+        crate::skip(why.clone());
+    }
+    // criu keeps packets off by its rules, also in a namespace without devices.
+    if Command::new("iptables-restore").arg("--version").output().is_err() {
+        crate::skip("no iptables-restore for criu");
+    }
+    turn()
+}
+
+/// A criu at work changes the options of the host's cgroup2 file system for a moment.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A message of criu's protocol.

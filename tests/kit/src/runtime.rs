@@ -1,7 +1,7 @@
 //! The runtime's command line, seen from its caller.
 
 use crate::counted::{self, Deed, Span, Trace};
-use crate::{Test, Value, sys, wrap};
+use crate::{Test, Value, sys, within, wrap};
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -134,7 +134,7 @@ impl<'t> Runtime<'t> {
         let span = Span::FromPoll { after_wrap: !self.wrap.is_empty() };
         let Prepared { mut command, words, out, err, .. } = self.prepare();
         let begun = Instant::now();
-        let (status, trace) = counted::run(&mut command, span, deed, PATIENCE);
+        let (status, trace) = counted::run(&mut command, span, deed, within(PATIENCE));
         let (stdout, stderr) = (text(&out), text(&err));
         (Output { status, stdout, stderr, words, out, took: begun.elapsed() }, trace)
     }
@@ -164,7 +164,7 @@ impl<'t> Runtime<'t> {
 
     /// Runs it to its end, unless it takes too long.
     pub(crate) fn try_run(self) -> Option<Output> {
-        self.spawn().wait_within(PATIENCE)
+        self.spawn().wait_within(within(PATIENCE))
     }
 }
 
@@ -227,10 +227,10 @@ impl Running<'_> {
     pub fn wait(self) -> Output {
         let words = self.words.join(" ");
         let err = self.err.clone();
-        self.wait_within(PATIENCE).unwrap_or_else(|| {
+        self.wait_within(within(PATIENCE)).unwrap_or_else(|| {
             panic!(
                 "still running after {} s: {words}\n{}",
-                PATIENCE.as_secs(),
+                within(PATIENCE).as_secs(),
                 fs::read_to_string(err).unwrap_or_default()
             )
         })
@@ -415,7 +415,7 @@ impl<'t> Container<'t> {
 
     /// Waits for its init, which is a child of this process since `create` has ended: code or 128 + signal.
     pub fn wait(&self) -> i32 {
-        let code = sys::reap(self.pid, PATIENCE)
+        let code = sys::reap(self.pid, within(PATIENCE))
             .unwrap_or_else(|| panic!("{} does not end, or is no child", self.id));
         self.test.inits.lock().unwrap().retain(|pid| *pid != self.pid);
         code

@@ -7,6 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+/// Whether the kernel is older than that version.
+pub fn kernel_before(major: u32, minor: u32) -> bool {
+    let release = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|word| word.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (major, minor)
+}
+
 /// A system call by number.
 pub fn syscall(number: i64, args: [i64; 6]) -> Result<i64, Errno> {
     let [a, b, c, d, more @ ..] = args;

@@ -1,7 +1,7 @@
 //! One test's own corner of the machine.
 
 use crate::runtime::{Runtime, under_test};
-use crate::{Bundle, leak};
+use crate::{Bundle, leak, within};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -189,6 +189,28 @@ impl Test {
         }
     }
 
+    /// The directory of `cgroup` below a v1 controller, or in the cgroup2 hierarchy where there is no such controller;
+    /// skips where neither is.
+    pub fn v1_or_v2(&self, controller: &str, cgroup: &str) -> PathBuf {
+        if self.has_v1(controller) { self.v1(controller, cgroup) } else { self.v2(cgroup) }
+    }
+
+    /// The directories of `cgroup`, in each hierarchy in which it is.
+    pub fn cgroup_directories(&self, cgroup: &str) -> Vec<PathBuf> {
+        let all = leak::hierarchies().into_iter().map(|(root, _)| root.join(cgroup));
+        all.filter(|directory| directory.is_dir()).collect()
+    }
+
+    /// Gives a new child cgroup the processors and memory nodes of its parent: on v1 it takes no process before that.
+    /// On v2 it has the files only if its parent has the controller enabled for it, and needs no values.
+    pub fn inherit_cpuset(child: &Path) {
+        let parent = child.parent().unwrap();
+        for file in ["cpuset.cpus", "cpuset.mems"].into_iter().filter(|file| child.join(file).exists()) {
+            let text = fs::read_to_string(parent.join(file)).unwrap();
+            fs::write(child.join(file), text.trim()).unwrap();
+        }
+    }
+
     /// What the files of these names hold in the directories of `cgroup`, in each hierarchy in which they are.
     pub fn cgroup_values(&self, cgroup: &str, files: &[&str]) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -220,7 +242,7 @@ impl Test {
             match crate::sys::reap_ended() {
                 None => return Vec::new(),
                 Some(true) => {}
-                Some(false) if begun.elapsed() < Duration::from_secs(10) => {
+                Some(false) if begun.elapsed() < within(Duration::from_secs(10)) => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Some(false) => {
@@ -233,11 +255,12 @@ impl Test {
         }
     }
 
-    /// Waits until `ready` says so; at most ten seconds.
+    /// Waits until `ready` says so; at most ten seconds, or more on a slow machine.
     pub fn wait_for(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let begun = Instant::now();
+        let limit = within(Duration::from_secs(10));
         while !ready() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "{}: waited 10 s for {what}", self.name);
+            assert!(begun.elapsed() < limit, "{}: waited {limit:?} for {what}", self.name);
             std::thread::sleep(Duration::from_millis(3));
         }
     }

@@ -35,6 +35,8 @@ pub enum Next {
     Step,
     /// Not to be stopped any more, until it executes something.
     Run,
+    /// Not to be traced any more: it traces others itself.
+    Leave,
 }
 
 struct Tracee {
@@ -107,7 +109,11 @@ impl Tracer {
             let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
             let status = match waitpid(None, Some(flags)) {
                 Ok(WaitStatus::StillAlive) => {
-                    assert!(begun.elapsed() < PATIENCE, "traced processes do not end: {:?}", self.tracees());
+                    assert!(
+                        begun.elapsed() < crate::within(PATIENCE),
+                        "traced processes do not end: {:?}",
+                        self.tracees()
+                    );
                     std::thread::sleep(Duration::from_micros(20));
                     continue;
                 }
@@ -163,6 +169,10 @@ impl Tracer {
         let _ = match tracee.next {
             Next::Step => ptrace::syscall(at, signal),
             Next::Run => ptrace::cont(at, signal),
+            Next::Leave => {
+                self.tracees.remove(&pid);
+                ptrace::detach(at, signal)
+            }
         };
     }
 }

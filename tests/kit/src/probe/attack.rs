@@ -17,7 +17,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> bool {
     let arg = |n: usize| args.get(n).copied().unwrap_or("");
     match name {
         "swing" => swing(arg(0), arg(1), arg(2) == "exchange"),
-        "prowl" => prowl::prowl(arg(0)),
+        "prowl" => prowl::prowl(arg(0), arg(1) == "confined"),
         "stop" => stop_all(),
         "grab" => grab(),
         "barrier" => barrier(),

@@ -13,19 +13,21 @@ use std::os::unix::fs::FileTypeExt;
 const AHEAD: i32 = 4;
 /// Idle rounds until it asks the kernel for the last process.
 const IDLE: u32 = 400;
+const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// Up to the host's root, from wherever.
 const UP: &str = "../../../../../../../../../../../../../../..";
 
 /// Prints a line for each thing had of each process, for ever. The canary is a directory of the host's: in it the
-/// file `bird` says that its finder is outside.
-pub(super) fn prowl(canary: &str) {
+/// file `bird` says that its finder is outside. `confined`: a process that asks for a procfs on Linux before 6.18 has a
+/// capability that it can use for nothing else (`stepping::run_in_a_pid_namespace_of_an_older_kernel`).
+pub(super) fn prowl(canary: &str, confined: bool) {
     let own = capabilities("self");
     println!("{}", json!({"ready": true}));
     let (mut next, mut idle) = (last_process() + 1, 0);
     loop {
         idle += 1;
         if let Some(pid) = (next..next + AHEAD).find(|pid| exists(*pid)) {
-            Quarry { pid, canary, own, had: BTreeSet::new() }.follow();
+            Quarry { pid, canary, own, confined, had: BTreeSet::new() }.follow();
             (next, idle) = (pid + 1, 0);
         }
         if idle > IDLE {
@@ -54,6 +56,7 @@ struct Quarry<'a> {
     pid: i32,
     canary: &'a str,
     own: u64,
+    confined: bool,
     had: BTreeSet<&'static str>,
 }
 
@@ -73,6 +76,20 @@ impl Quarry<'_> {
         if self.had.insert(kind) {
             println!("{}", json!({"won": kind, "pid": self.pid, "what": what}));
         }
+    }
+
+    /// The capabilities of the process which this one has not.
+    fn extra(&self) -> u64 {
+        let extra = capabilities(&self.pid.to_string()) & !self.own;
+        if extra == CAP_SYS_ADMIN && self.confined && self.is_confined() { 0 } else { extra }
+    }
+
+    /// Whether the process is under a filter, in an empty root.
+    fn is_confined(&self) -> bool {
+        let path = format!("/proc/{}", self.pid);
+        let status = fs::read_to_string(format!("{path}/status")).unwrap_or_default();
+        let mut root = fs::read_dir(format!("{path}/root")).into_iter().flatten();
+        status.contains("\nSeccomp:\t2\n") && root.next().is_none()
     }
 
     fn root(&mut self) {
@@ -118,7 +135,7 @@ impl Quarry<'_> {
         if kind == SFlag::S_IFDIR && self.climbs(&taken) {
             self.won("getfd", "a directory of the host's by pidfd_getfd(2)");
         }
-        if kind == SFlag::S_IFSOCK && capabilities(&self.pid.to_string()) & !self.own != 0 {
+        if kind == SFlag::S_IFSOCK && self.extra() != 0 {
             self.won("socket", "a socket of a process with more capabilities by pidfd_getfd(2)");
         }
     }
@@ -143,7 +160,7 @@ impl Quarry<'_> {
     fn memory(&mut self) {
         let path = format!("/proc/{}/mem", self.pid);
         let open = open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
-        let extra = capabilities(&self.pid.to_string()) & !self.own;
+        let extra = self.extra();
         // Looked at after the open: what was opened is the memory of then.
         if open.is_ok() && extra != 0 {
             self.won("mem", &format!("the memory of a process with the capabilities {extra:#x} more"));
