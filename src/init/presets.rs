@@ -23,6 +23,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) process: Option<BorrowedFd<'a>>,
     /// The caller's own, in the order of their slots.
     pub(crate) given: &'a [BorrowedFd<'a>],
+    /// Records the processes that are launched for it.
+    pub(crate) recorder: Option<&'a launch::Recorder<'a>>,
 }
 
 /// A slot's descriptor.
@@ -185,12 +187,13 @@ fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     match (by_process, slot) {
         (Some(one), Slot::Proc { user, options, .. }) => {
             let slot = Slot::Proc { namespace: None, user: user.clone(), options: options.clone() };
-            let sources = Sources { process: Some(one.fd.as_fd()), ..Sources::default() };
+            let process = Some(one.fd.as_fd());
+            let sources = Sources { process, recorder: sources.recorder, ..Sources::default() };
             launch::make(&compile_proc(&slot, plan.kernel())?, sources)
         }
         _ => launch::make(
             &compile_proc(slot, plan.kernel())?,
-            Sources { joined, process, ..Sources::default() },
+            Sources { joined, process, recorder: sources.recorder, ..Sources::default() },
         ),
     }
 }
