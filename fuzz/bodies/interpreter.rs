@@ -54,6 +54,9 @@ pub fn run_plan(blob: &[u8], answers: &[u8]) {
     execute(blob, answers, false, true);
 }
 
+/// Where the number of the second process goes: the region has one page for both.
+const SUCCESSOR: usize = region::PAGE - 4;
+
 fn execute(blob: &[u8], answers: &[u8], at_the_end: bool, is_plan: bool) {
     let mut region = Region::get();
     let (base, page) = region.fill(blob, at_the_end);
@@ -64,7 +67,7 @@ fn execute(blob: &[u8], answers: &[u8], at_the_end: bool, is_plan: bool) {
     kernel.control = page.addr()..page.addr() + region::PAGE;
     KERNEL.set(kernel);
     // SAFETY: both are mapped for good, and the blob has a header.
-    let machine = unsafe { Machine::new(base, blob.len(), Control::new(page)) };
+    let machine = unsafe { Machine::new(base, blob.len(), Control::new(page, page.add(SUCCESSOR))) };
     let Some(mut machine) = machine else { return };
     let code = code(blob);
     let last = std::cell::Cell::new(None);
@@ -103,7 +106,10 @@ fn insn(code: &[u8], at: usize) -> Option<Insn> {
 fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
     let page = region.control();
     let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|i| page[at + i]));
-    assert!(page[control::WORDS * 4..].iter().all(|byte| *byte == 0), "the control page has other words");
+    assert!(
+        page[control::WORDS * 4..SUCCESSOR].iter().all(|byte| *byte == 0),
+        "the control page has other words"
+    );
     let front = size_of::<Header>() + code(blob).len();
     assert!(region.blob(blob.len())[..front] == blob[..front], "the instructions have changed");
     assert!(region.margins_are_clean(blob.len()), "something was written beside the blob");

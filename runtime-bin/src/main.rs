@@ -29,8 +29,12 @@ fn main() -> std::process::ExitCode {
 
 /// The program: from its words to its exit code.
 fn run(words: std::env::ArgsOs) -> u8 {
-    // Not fatal: without /dev/null a command can still kill or delete.
-    let _ = sys::stdio::fill_stdio();
+    // Otherwise a file that is opened later is taken for one of them: a state file for the standard error, say.
+    if let Err(errno) = sys::stdio::fill_stdio() {
+        let what = "open /dev/null for a standard descriptor that is closed";
+        Log::stderr(log::Format::default()).error(&format!("{what}: {}", errno.desc()));
+        return 1;
+    }
     // Rust ignores it, and so may the caller: `list | head` and containers want neither.
     let _ = sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
     answer(words)

@@ -110,7 +110,9 @@ fn resctrl(id: &str, bundle: &Bundle, host: &Host) -> Result<Option<Group>> {
 
 pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
     let hooks = bundle.spec.hooks.as_ref();
+    let device = root(&bundle.rootfs).and_then(|root| sys::fs::identity(root).ok()).map(|(device, _)| device);
     Record {
+        device,
         bundle: bundle.path.clone(),
         rootfs: bundle.rootfs.clone(),
         created: clock::now(),
@@ -129,10 +131,16 @@ pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOption
 impl PlanOptions {
     fn new(bundle: &Bundle, options: &CreateOptions) -> Self {
         let mut extra_env = Vec::new();
-        if options.listen_fds > 0 {
-            extra_env.extend([format!("LISTEN_FDS={}", options.listen_fds), "LISTEN_PID=1".to_owned()]);
-        }
         let asked = bundle.spec.annotations.value(&INIT) == Some("true");
+        let init = options.init || asked;
+        if options.listen_fds > 0 {
+            extra_env.push(format!("LISTEN_FDS={}", options.listen_fds));
+            // Of another program the number is not known before it runs, and a wrong one says that the descriptors are
+            // another process's.
+            if !init && makes_pid_namespace(&bundle.spec) {
+                extra_env.push("LISTEN_PID=1".to_owned());
+            }
+        }
         Self {
             console: !matches!(options.console, Console::None),
             keep_console: matches!(options.console, Console::Keep),
@@ -141,7 +149,7 @@ impl PlanOptions {
             home: home(bundle),
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
-            init: options.init || asked,
+            init,
             optional_cgroup: options.optional_cgroup,
             cgroup_manager: options.cgroup_manager,
             systemd: Home::default(),
@@ -171,18 +179,24 @@ impl PlanOptions {
     }
 }
 
+/// Whether a container's program is the first process of a new pid namespace.
+fn makes_pid_namespace(spec: &Spec) -> bool {
+    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let kind = Some(namespace::Kind::Pid);
+    namespaces.filter(|one| one.path.is_none()).any(|one| namespace::Kind::from_name(&one.kind) == kind)
+}
+
 /// The home directory of the process's user, where its environment does not say.
 fn home(bundle: &Bundle) -> Option<String> {
     let process = bundle.spec.process.as_ref().filter(|process| env::needs_home(&process.env))?;
-    home_in(&bundle.rootfs, process.user.uid)
+    let text = in_root::read(root(&bundle.rootfs)?, "etc/passwd", passwd::LIMIT).ok()?;
+    passwd::home(&text, process.user.uid).map(str::to_owned)
 }
 
-/// The home directory that the passwd file in a root file system has for a user.
-pub(super) fn home_in(rootfs: &Path, uid: u32) -> Option<String> {
-    let path = sys::fs::cstring(rootfs).ok()?;
-    let root = sys::fs::openat(sys::fs::cwd(), &path, libc::O_PATH | libc::O_DIRECTORY, 0).ok()?;
-    let text = in_root::read(root, "etc/passwd", passwd::LIMIT).ok()?;
-    passwd::home(&text, uid).map(str::to_owned)
+/// A root directory; none if it cannot be opened.
+pub(super) fn root(path: &Path) -> Option<OwnedFd> {
+    let path = sys::fs::cstring(path).ok()?;
+    sys::fs::openat(sys::fs::cwd(), &path, libc::O_PATH | libc::O_DIRECTORY, 0).ok()
 }
 
 /// A container in the making.
@@ -225,6 +239,7 @@ impl Making<'_> {
         match self.until {
             Until::Created => {
                 self.serve()?;
+                self.record.page = self.stub.as_ref().map(Stub::page).transpose()?;
                 self.record.stage = Stage::Created;
                 self.record.hooked = true;
                 self.container.directory.write(&self.record)?;
@@ -294,7 +309,9 @@ impl Making<'_> {
         }
         let (theirs, ours) = console(&self.options.console)?;
         let listen = || self.container.directory.listen_for_start();
+        let recorder = |pid| self.lock.helping(pid);
         let sources = Sources {
+            recorder: Some(&recorder),
             console: theirs.as_ref().map(AsFd::as_fd),
             listen: Some(&listen),
             ..Sources::default()
@@ -341,7 +358,7 @@ impl Making<'_> {
             handoff::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
         }
         if let Some(ours) = console
-            && let Some(master) = sys::unix::receive_fd(&ours).map_err(|e| terminal_error("recvmsg", e))?
+            && let Some(master) = master(&ours)?
             && let Ok(mut place) = self.container.console.lock()
         {
             *place = Some(master);
@@ -356,6 +373,9 @@ impl Making<'_> {
         // What has failed on the host side after the stub has failed is a consequence.
         let reason = self.stub.as_ref().and_then(|stub| stub.failure(&self.plan));
         let error = reason.unwrap_or(error);
+        if let Some(path) = &self.options.pid_file {
+            handoff::remove_pid_file(path, self.record.init.pid);
+        }
         let presence = self.stub.take().map_or(Presence::Gone, |stub| Presence::Alive(stub.into_pidfd()));
         self.container.undo(self.record, presence, error, &self.lock)
     }
@@ -428,6 +448,14 @@ pub(super) fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<Owne
             let (theirs, ours) = sys::channel::pair().map_err(|e| terminal_error("socketpair", e))?;
             Ok((Some(theirs), Some(ours)))
         }
+    }
+}
+
+/// The terminal's master, which came before the process was ready.
+pub(super) fn master(ours: &OwnedFd) -> Result<Option<OwnedFd>> {
+    match sys::unix::receive_now(ours) {
+        Err(Errno::EAGAIN) => Err(lost()),
+        other => other.map(sys::unix::Message::descriptor).map_err(|e| terminal_error("recvmsg", e)),
     }
 }
 

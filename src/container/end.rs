@@ -115,8 +115,12 @@ impl Container {
                     .with_hint("stop it first, or use --force"));
             }
         }
-        // Nothing is under way: what acts for an operation still has lost its holder.
-        helpers::end(&lock, false, record.init.pid);
+        // Nothing is under way: what acts for an operation still has lost its holder. It may be in a request to a file system
+        // which the container's own processes serve: it ends once they have.
+        if helpers::any(&lock, record.init.pid) {
+            members::end(&record);
+            helpers::end(&lock, false, record.init.pid);
+        }
         self.tear_down(record, presence, &lock)?;
         self.directory.remove(&lock)
     }

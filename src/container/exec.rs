@@ -1,10 +1,11 @@
 //! One more process in a container, under the policy that was kept when it was made.
 
-use super::create::{console, home_in, namespaces};
+use super::create::{console, master, namespaces, root};
 use super::listener::Agent;
+use super::lock::Lock;
 use super::options::{Console, Stdio};
 use super::store::Record;
-use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, members};
+use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, home, members};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
@@ -54,32 +55,42 @@ impl Container {
         let namespaces = namespaces(policy.spec());
         let bound = policy.bind(process);
         let init = init.as_fd();
-        Joining { container: self, record: &record, init, bound, namespaces, options, program: None }.launch()
+        let (container, record) = (self, &record);
+        Joining { container, record, init, bound, namespaces, options, program: None, lock: None }.launch()
     }
 }
 
 /// Starts a `startContainer` hook: a program of the image, with exactly what the container's own program gets. Its
 /// environment is that one's too, unless the hook has another.
 pub(super) fn start_hook(
-    container: &Container,
-    record: &Record,
-    init: BorrowedFd<'_>,
+    of: HookOf<'_>,
     policy: Policy,
-    of: &Process,
+    process: &Process,
     hook: &Hook,
     stdio: [OwnedFd; 3],
 ) -> Result<ExecProcess> {
+    let HookOf { container, record, init, lock } = of;
     let process = Process {
         args: if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() },
-        env: if hook.env.is_empty() { of.env.clone() } else { hook.env.clone() },
+        env: if hook.env.is_empty() { process.env.clone() } else { hook.env.clone() },
         terminal: false,
         console_size: None,
-        ..of.clone()
+        ..process.clone()
     };
     let options = ExecOptions { stdio: Stdio::Fds(stdio), ignore_paused: true, ..ExecOptions::default() };
     let namespaces = namespaces(policy.spec());
     let (bound, program) = (policy.bind(&process), Some(hook.path.clone()));
-    Joining { container, record, init, bound, namespaces, options: &options, program }.launch()
+    let (options, lock) = (&options, Some(lock));
+    Joining { container, record, init, bound, namespaces, options, program, lock }.launch()
+}
+
+/// The container of a hook, and the operation that the hook is a part of.
+#[derive(Clone, Copy)]
+pub(super) struct HookOf<'a> {
+    pub(super) container: &'a Container,
+    pub(super) record: &'a Record,
+    pub(super) init: BorrowedFd<'a>,
+    pub(super) lock: &'a Lock,
 }
 
 fn check(options: &ExecOptions) -> Result<()> {
@@ -105,6 +116,8 @@ struct Joining<'a> {
     options: &'a ExecOptions,
     /// The program, if it is not what the first argument names.
     program: Option<String>,
+    /// The lock of the operation that it is a part of: `delete --force` can end it.
+    lock: Option<&'a Lock>,
 }
 
 impl Joining<'_> {
@@ -117,6 +130,7 @@ impl Joining<'_> {
             // A terminal goes out once: there is no second try.
             host.privileged = plan::privileged()?;
         }
+        host.privileged &= !self.denies_setgroups()?;
         let cgroup = self.cgroup()?;
         let (theirs, ours) = console(&self.options.console)?;
         let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {
@@ -142,9 +156,32 @@ impl Joining<'_> {
         match self.hand_over(&stub, ours) {
             Ok(console) => Ok(ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console }),
             Err(e) => {
+                if let Some(path) = &self.options.pid_file {
+                    handoff::remove_pid_file(path, stub.pid);
+                }
                 stub.destroy();
                 Err(e)
             }
+        }
+    }
+
+    fn joins_users(&self) -> bool {
+        self.namespaces & libc::CLONE_NEWUSER as u64 != 0
+    }
+
+    /// Whether the container's user namespace lets nothing set groups (user_namespaces(7)): an unprivileged user has
+    /// made it.
+    fn denies_setgroups(&self) -> Result<bool> {
+        if !self.joins_users() {
+            return Ok(false);
+        }
+        let path = format!("/proc/{}/setgroups", self.record.init.pid);
+        let read = sys::fs::cstring(&path).and_then(|name| {
+            sys::fs::read_once(sys::fs::cwd(), &name, &mut [0; 16]).map(|t| t.starts_with(b"deny"))
+        });
+        match read {
+            Err(Errno::ENOENT | Errno::ESRCH) => Err(cannot("stopped")),
+            other => other.map_err(|e| Error::sys(Phase::Process, "read", e).on(path)),
         }
     }
 
@@ -223,8 +260,8 @@ impl Joining<'_> {
     fn compile(&self, host: &Host, join: Option<&Join>) -> Result<Plan> {
         let process = self.bound.process();
         let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
-            let root = PathBuf::from(format!("/proc/{}/root", self.record.init.pid));
-            home_in(&root, p.user.uid)
+            let root = root(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
+            home::of(&root, self.record, p.user.uid)
         });
         let options = plan::ExecOptions {
             id: self.container.id.clone(),
@@ -242,17 +279,28 @@ impl Joining<'_> {
                 .collect(),
             namespaces: members::namespaces(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
+            drop_groups: self.joins_users() && !host.privileged && nix::unistd::geteuid().is_root(),
             program: self.program.clone(),
         };
         compile_exec(&self.bound, host, &options)
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let sources =
-            Sources { console: console.map(AsFd::as_fd), process: Some(self.init), ..Sources::default() };
+        let recorder = |pid| self.helping(pid);
+        let (console, process) = (console.map(AsFd::as_fd), Some(self.init));
+        let sources = Sources { console, process, recorder: Some(&recorder), ..Sources::default() };
         let presets = Presets::open(plan, sources)?;
         let standard = self.options.stdio.standard()?;
-        Launch { plan, presets: &presets, join, standard: &standard, fault: None }.begin()
+        let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
+        match self.lock {
+            Some(lock) => lock.launch(launch),
+            None => launch.begin(),
+        }
+    }
+
+    /// Records a process that acts for the operation, if this is a part of one.
+    fn helping(&self, pid: i32) -> Result<()> {
+        self.lock.map_or(Ok(()), |lock| lock.helping(pid))
     }
 
     /// Gives what was asked for to those who asked; the terminal's master to the caller.
@@ -263,9 +311,7 @@ impl Joining<'_> {
         if let Some(path) = &self.options.pid_file {
             handoff::write_pid_file(path, stub.pid)?;
         }
-        let Some(ours) = console else { return Ok(None) };
-        sys::unix::receive_fd(&ours)
-            .map_err(|e| Error::sys(Phase::Process, "recvmsg", e).on("the terminal's socket"))
+        console.map_or(Ok(None), |ours| master(&ours))
     }
 }
 
@@ -292,6 +338,10 @@ impl HostSide for Starting<'_> {
             }
             _ => Err(lost()),
         }
+    }
+
+    fn born(&mut self) -> Result<()> {
+        self.joining.helping(self.stub.pid)
     }
 }
 

@@ -35,6 +35,18 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     })
 }
 
+/// Removes a pid file that has this pid, for the way back from a failure: a number of a process that is gone would be
+/// another one's some day. What cannot be removed stays.
+pub(crate) fn remove_pid_file(path: &Path, pid: i32) {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let _ = sys::fs::cstring(parent).and_then(|parent| {
+        let name = sys::fs::cstring(Path::new(name))?;
+        let directory = sys::fs::openat(sys::fs::cwd(), &parent, libc::O_PATH | libc::O_DIRECTORY, 0)?;
+        let text = sys::fs::read_plain_at(&directory, &name, 32)?;
+        if text == pid.to_string().as_bytes() { sys::fs::unlinkat(&directory, &name, 0) } else { Ok(()) }
+    });
+}
+
 /// Replaces the file `name` in an opened directory, so that a reader sees the old or the new content: what has the
 /// name, a link too, is neither opened nor followed.
 ///
@@ -129,6 +141,14 @@ mod tests {
         write_pid_file(&file, 42).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"42");
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "no temporary file stays");
+        remove_pid_file(&file, 43);
+        assert!(file.exists(), "it is another process's");
+        remove_pid_file(&file, 42);
+        assert!(!file.exists());
+        std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+        remove_pid_file(&file, 42);
+        assert!(file.is_symlink());
+        write_pid_file(&file, 42).unwrap();
         let e = write_pid_file(&directory.join("no/pid"), 1).unwrap_err();
         assert_eq!(e.errno(), Some(Errno::ENOENT));
         let e = write_pid_file(Path::new("pid"), 1).unwrap_err();

@@ -106,6 +106,11 @@ fn living_but(directory: impl AsFd, but: i32) -> Vec<Helper> {
     helpers.filter(|helper| helper.alive().is_some()).collect()
 }
 
+/// Whether any of the recorded processes lives, but for one.
+pub(super) fn any(directory: impl AsFd, but: i32) -> bool {
+    !living_but(directory, but).is_empty()
+}
+
 /// Kills the recorded processes that live but one, with their process groups; of those which remove the container none
 /// if they are to be `spared`.
 pub(super) fn end(directory: impl AsFd, spared: bool, but: i32) {

@@ -112,17 +112,16 @@ impl Launcher<'_> {
         sources: Sources<'_>,
         stdio: &[OwnedFd; 3],
     ) -> Result<Started> {
-        let presets = Presets::open(plan, sources)?;
+        let recorder = |pid| self.lock.helping(pid);
+        let presets = Presets::open(plan, Sources { recorder: Some(&recorder), ..sources })?;
         let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         let mut stub = self.lock.launch(launch)?;
-        let ended = serve(&mut Alone { stub: &mut stub, plan });
-        match (ended, self.lock.helping(stub.pid)) {
-            (Ok(End::Executed), Ok(())) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
-            (ended, recorded) => {
+        match serve(&mut Alone { stub: &mut stub, plan, recorder: Some(&recorder) }) {
+            Ok(End::Executed) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
+            ended => {
                 stub.destroy();
                 ended?;
-                recorded?;
                 Err(launch::lost())
             }
         }

@@ -17,6 +17,7 @@ mod features;
 mod handoff;
 mod helpers;
 mod holder;
+mod home;
 mod hooks;
 mod id;
 mod journal;
@@ -242,7 +243,8 @@ fn not_running() -> Error {
     Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
 }
 
-/// A user's name, or the number of one without a name.
+/// A user's name, or the number of one without a name. The number says the same, so no query fails because the file with
+/// the names is missing, or has not all of them.
 fn user_name(uid: u32) -> String {
     if uid == 0 {
         return "root".to_owned();

@@ -91,7 +91,8 @@ impl Container {
 
 /// Launches the process that does it, and waits for its end.
 fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), Stopped> {
-    let sources = Sources { process: Some(init.as_fd()), ..Sources::default() };
+    let recorder = |pid| lock.helping(pid);
+    let sources = Sources { process: Some(init.as_fd()), recorder: Some(&recorder), ..Sources::default() };
     launch::run(plan, sources, None, |launch| lock.launch(launch))
 }
 

@@ -56,7 +56,9 @@ pub struct CreateOptions {
     /// How many descriptors of the caller, from 3 on, the container's process keeps.
     pub preserve_fds: u32,
     /// How many descriptors from 3 on were passed by socket activation: kept before the others,
-    /// and `LISTEN_FDS` and `LISTEN_PID=1` are set for the container's process.
+    /// and `LISTEN_FDS` is set for the container's process. So is `LISTEN_PID=1` if that process is the first one of a new pid
+    /// namespace. Otherwise (`init`, a pid namespace that is joined or the host's) its number is not known before it runs, and
+    /// `LISTEN_PID` is left out.
     pub listen_fds: u32,
     /// Use `MS_MOVE` and `chroot` where the root file system cannot be pivoted (an initramfs).
     pub no_pivot: bool,

@@ -1,24 +1,29 @@
 //! Letting a created container's program run.
 
 use super::create::{Until, pid_inside};
-use super::exec::start_hook;
+use super::exec::{HookOf, start_hook};
 use super::hooks::{self, Kind, Launcher, Place, Started};
 use super::listener::Agent;
 use super::lock::Lock;
 use super::store::{Record, Stage};
-use super::{Container, Status, alive_status_by};
+use super::{Container, Status, alive_status_by, liveness};
 use crate::bundle::spec::Hook;
 use crate::bundle::{Bundle, Spec};
 use crate::init::launch::{Memory, Verdict};
 use crate::plan::{Host, Plan, Policy, compile};
 use crate::sys;
+use crate::sys::unix::{Heard, listen_to, receive_now};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long the waiting process may take to answer.
+/// How long the waiting process may take to answer, and for how long it may be stopped on its way to execve(2).
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take from its answer to its execve(2): the file system that holds the program may be slow.
+const EXECUTION: Duration = Duration::from_secs(60);
+/// How often the process is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Container {
     /// Lets the program of a created container run; returns once its execve(2) has happened, and
@@ -70,16 +75,26 @@ impl Container {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
         let Some(sock) = self.directory.call_start()? else { return Ok(false) };
-        let memory = self.memory_of(&sock, pidfd)?;
-        while speaks(&sock, pidfd).map_err(failed("poll"))? {
-            match sys::unix::receive(&sock) {
-                Ok((0, _)) | Err(Errno::ECONNRESET) => break,
-                Ok((_, Some(listener))) => {
-                    let Some(agent) = agent.take() else { continue };
+        let memory = self.memory_of(&sock, record, pidfd)?;
+        let mut way = Way::begin(record.init.pid);
+        loop {
+            match listen_to(&sock, pidfd, Some(LOOK)).map_err(failed("poll"))? {
+                Heard::Message => {}
+                Heard::End => break,
+                Heard::Silence if way.goes_on() => continue,
+                Heard::Silence => return Err(self.silent("the container's init process does not go on")),
+            }
+            match receive_now(&sock) {
+                Ok(message) if message.length == 0 => break,
+                Err(Errno::ECONNRESET) => break,
+                Ok(message) => {
+                    let (Some(listener), Some(agent)) = (message.descriptor(), agent.take()) else {
+                        continue;
+                    };
                     let state = self.describe(record.clone(), Status::Created);
                     agent.send(&listener, record.init.pid, &state).inspect_err(|_| self.stop(pidfd))?;
                 }
-                Ok((_, None)) => {}
+                Err(Errno::EAGAIN) => {}
                 Err(e) => return Err(failed("recvmsg")(e)),
             }
         }
@@ -93,8 +108,9 @@ impl Container {
         }
     }
 
-    /// The memory with the control page, which the waiting process sends as soon as it is called.
-    fn memory_of(&self, sock: &OwnedFd, pidfd: &OwnedFd) -> Result<Memory> {
+    /// The memory with the control page, which the waiting process sends as soon as it is called. Nothing else that
+    /// answers is believed: neither another process nor another file.
+    fn memory_of(&self, sock: &OwnedFd, record: &Record, pidfd: &OwnedFd) -> Result<Memory> {
         let failed = |call: &'static str| {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
@@ -102,22 +118,33 @@ impl Container {
             Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
                 .with_detail("its init process died while it was to be started")
         };
-        if !sys::unix::wait_for(sock, libc::POLLIN, Instant::now() + PATIENCE).map_err(failed("poll"))? {
-            if sys::process::poll_in(pidfd, 0).map_err(failed("poll"))? {
-                return Err(died());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match listen_to(sock, pidfd, Some(left)).map_err(failed("poll"))? {
+                Heard::Message => break,
+                Heard::End => return Err(died()),
+                Heard::Silence if left.is_zero() => {
+                    return Err(self.silent("the container's init process does not answer"));
+                }
+                Heard::Silence => {}
             }
-            let what = "the container's init process does not answer";
-            return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, what)
-                .on(self.id.as_str())
-                .with_hint("is it stopped, or does its cgroup have hardly any processor time?"));
         }
-        let file = sys::unix::receive_fd(sock).map_err(failed("recvmsg"))?.ok_or_else(died)?;
-        // Reading a file in memory never blocks, whatever sent it.
-        if !sys::fs::is_regular_in_memory(&file).map_err(failed("fstatfs"))? {
+        let message = receive_now(sock).map_err(failed("recvmsg"))?;
+        let true_sender = message.sender == Some(record.init.pid);
+        let file = message.descriptor().ok_or_else(died)?;
+        let page = record.page.filter(|_| true_sender).map(|page| Memory::adopt(file, page)).transpose()?;
+        page.flatten().ok_or_else(|| {
             let what = "what answers for the container's init process is not the init stub";
-            return Err(Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(self.id.as_str()));
-        }
-        Ok(Memory::adopt(file))
+            Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(self.id.as_str())
+        })
+    }
+
+    /// That the waiting process does nothing.
+    fn silent(&self, what: &'static str) -> Error {
+        Error::new(ErrorKind::TimedOut, Phase::Lifecycle, what)
+            .on(self.id.as_str())
+            .with_hint("is it stopped, or does its cgroup have hardly any processor time?")
     }
 
     /// The plan that the container was made from, for its words: compiled once more.
@@ -147,7 +174,8 @@ impl Container {
         let host = Host::detect()?;
         let process = spec.process.clone().unwrap_or_default();
         let start = |hook: &Hook, stdio: [OwnedFd; 3]| {
-            let started = start_hook(self, record, init, policy.clone(), &process, hook, stdio)?;
+            let of = HookOf { container: self, record, init, lock };
+            let started = start_hook(of, policy.clone(), &process, hook, stdio)?;
             Ok(Started { pid: started.pid, pidfd: started.pidfd })
         };
         let place = Launcher { host: &host, place: Place::Program(&start), lock };
@@ -185,13 +213,28 @@ impl Container {
     }
 }
 
-/// Waits until the stub sends something or hangs up. `false` if it has ended while another process still holds its
-/// end of the socket.
-fn speaks(sock: &OwnedFd, pidfd: &OwnedFd) -> Result<bool, Errno> {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut set = [sock, pidfd].map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
-    sys::retry(|| poll(&mut set, PollTimeout::NONE))?;
-    Ok(set[0].any().unwrap_or(true))
+/// The way of a process from its answer to its execve(2).
+struct Way {
+    pid: i32,
+    begun: Instant,
+    /// Since when it has been seen stopped.
+    stopped: Option<Instant>,
+}
+
+impl Way {
+    fn begin(pid: i32) -> Self {
+        Self { pid, begun: Instant::now(), stopped: None }
+    }
+
+    /// Whether it may still be waited for.
+    fn goes_on(&mut self) -> bool {
+        let stopped = liveness::stat(self.pid).is_ok_and(|stat| stat.is_some_and(|stat| stat.is_stopped()));
+        let since = *self.stopped.get_or_insert_with(Instant::now);
+        if !stopped {
+            self.stopped = None;
+        }
+        self.begun.elapsed() < EXECUTION && !(stopped && since.elapsed() >= PATIENCE)
+    }
 }
 
 /// The texts that scripts know.

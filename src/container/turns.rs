@@ -16,8 +16,6 @@ impl HostSide for Making<'_> {
     }
 
     fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
-        // The final process of two may have come up since.
-        self.identify()?;
         match turn {
             Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
             Turn::NetDevices => self.move_net_devices(),
@@ -36,6 +34,10 @@ impl HostSide for Making<'_> {
             Turn::Born => self.container.directory.write(&self.record),
             Turn::Created | Turn::Mounts | Turn::Made | Turn::Scheduler => Err(lost()),
         }
+    }
+
+    fn born(&mut self) -> Result<()> {
+        self.identify()
     }
 }
 

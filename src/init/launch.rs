@@ -3,16 +3,17 @@
 use super::presets::{self, Presets, Sources, Standard, check_preserved};
 use super::program::program;
 use crate::cgroup::Join;
-use crate::plan::machine::{BLOB, NO_CALL, control, state};
+use crate::plan::machine::{BLOB, NO_CALL, SUCCESSOR, control, state};
 use crate::plan::{HostStep, Plan, Step, Turn};
 use crate::sys::memfd;
 use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
-use crate::sys::unix;
+use crate::sys::unix::{self, Heard};
 use crate::sys::{self, channel};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -65,6 +66,21 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Memory {
     file: OwnedFd,
+}
+
+/// Which file in memory a launch has made: nothing else is taken for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Page {
+    device: u64,
+    inode: u64,
+}
+
+impl Page {
+    fn of(file: &OwnedFd) -> Result<Self> {
+        let failed = |e| Error::sys(Phase::Launch, "statx", e).on("the control page");
+        let (device, inode) = sys::fs::identity(file).map_err(failed)?;
+        Ok(Self { device, inode })
+    }
 }
 
 /// How far a stub has come when it is the host side's turn to go on, or when it has gone.
@@ -128,9 +144,17 @@ pub(crate) struct StubFailure {
 }
 
 impl Memory {
-    /// The file that a stub has handed over.
-    pub(crate) fn adopt(file: OwnedFd) -> Self {
-        Self { file }
+    /// The file that something has handed over; `None` if it is not the one that the launch has made.
+    pub(crate) fn adopt(file: OwnedFd, page: Page) -> Result<Option<Self>> {
+        Ok((Page::of(&file)? == page).then_some(Self { file }))
+    }
+
+    /// The number of the second process, which the first one tells; 0 if there is none yet.
+    fn successor(&self) -> Result<i32> {
+        let failed = |e| Error::sys(Phase::Launch, "read the second process's number", e).on("the init stub");
+        let mut bytes = Vec::new();
+        sys::fs::append_from(&self.file, SUCCESSOR as u64, 4, &mut bytes).map_err(failed)?;
+        bytes.try_into().map(i32::from_ne_bytes).map_err(|_| failed(Errno::EIO))
     }
 
     /// The control page's words, as they are now. A few bytes of a file in memory are read faster than a page is mapped.
@@ -176,10 +200,18 @@ impl Launch<'_> {
         }
         let file = memfd::data(c"orlop-plan").map_err(|e| error("memfd_create", e))?;
         let mut lifted = Lifted::above(preserve);
-        let (control, memory) = (lifted.lift(theirs.as_fd())?, lifted.lift(file.as_fd())?);
+        lifted.lift(theirs.as_fd())?;
+        lifted.lift(file.as_fd())?;
         let slots = self.presets.descriptors(self.join);
-        let slots = slots.into_iter().map(|fd| fd.map_or(Ok(-1), |fd| lifted.lift(fd)));
-        let slots = slots.collect::<Result<Vec<RawFd>>>()?;
+        for fd in slots.iter().flatten() {
+            lifted.lift(*fd)?;
+        }
+        let keep = lifted.descriptors();
+        let number = |fd: Option<&BorrowedFd<'_>>| fd.map_or(-1, AsRawFd::as_raw_fd);
+        let mut kept = keep.iter();
+        let (control, memory) = (number(kept.next()), number(kept.next()));
+        let slots: Vec<RawFd> =
+            slots.iter().map(|slot| slot.and_then(|_| kept.next()).map_or(-1, AsRawFd::as_raw_fd)).collect();
         blob.set_presets(control, memory, &slots)?;
         if let Some(step) = self.fault {
             blob.set_fault(step);
@@ -188,8 +220,6 @@ impl Launch<'_> {
         channel::fill(&file, BLOB, blob.as_ref()).map_err(|e| error("write the plan", e))?;
         let number = |n: usize| CString::new(n.to_string()).unwrap_or_default();
         let (fd, length) = (number(memory as usize), number(blob.as_ref().len()));
-        let mut keep: Vec<RawFd> = slots.into_iter().filter(|fd| *fd > 2).collect();
-        keep.extend([control, memory]);
         let namespaces = self.plan.spawn_flags;
         let program = program()?;
         let spawned = spawn::spawn(&Request {
@@ -204,33 +234,51 @@ impl Launch<'_> {
         .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
         let stage = if self.plan.two_stages { Stage::First } else { Stage::Only };
-        let memory = Memory::adopt(file);
+        let memory = Memory { file };
         Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, stage, batches: 0, line: 0 })
     }
 }
 
 /// Descriptors whose numbers are out of the range which the program keeps: none of the library's own is ever
 /// among them.
-struct Lifted {
+struct Lifted<'a> {
     floor: RawFd,
-    copies: Vec<OwnedFd>,
+    all: Vec<Lift<'a>>,
 }
 
-impl Lifted {
+/// A descriptor, or its copy above the range.
+enum Lift<'a> {
+    Itself(BorrowedFd<'a>),
+    Copy(OwnedFd),
+}
+
+impl AsFd for Lift<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Itself(fd) => *fd,
+            Self::Copy(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl<'a> Lifted<'a> {
     fn above(preserve: u32) -> Self {
-        Self { floor: RawFd::try_from(preserve.saturating_add(3)).unwrap_or(RawFd::MAX), copies: Vec::new() }
+        Self { floor: RawFd::try_from(preserve.saturating_add(3)).unwrap_or(RawFd::MAX), all: Vec::new() }
     }
 
-    /// The number by which the stub knows a descriptor.
-    fn lift(&mut self, fd: BorrowedFd<'_>) -> Result<RawFd> {
-        if fd.as_raw_fd() >= self.floor {
-            return Ok(fd.as_raw_fd());
-        }
-        let copy = spawn::duplicate_above(fd, self.floor)
-            .map_err(|e| Error::sys(Phase::Launch, "duplicate a descriptor above the preserved ones", e))?;
-        let number = copy.as_raw_fd();
-        self.copies.push(copy);
-        Ok(number)
+    fn lift(&mut self, fd: BorrowedFd<'a>) -> Result<()> {
+        let failed = |e| Error::sys(Phase::Launch, "duplicate a descriptor above the preserved ones", e);
+        self.all.push(if fd.as_raw_fd() >= self.floor {
+            Lift::Itself(fd)
+        } else {
+            Lift::Copy(spawn::duplicate_above(fd, self.floor).map_err(failed)?)
+        });
+        Ok(())
+    }
+
+    /// The descriptors by whose numbers the stub knows them, in the order in which they were lifted.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.all.iter().map(AsFd::as_fd).collect()
     }
 }
 
@@ -283,15 +331,15 @@ impl Stub {
             Ok(_) | Err(Errno::ECHILD) => {}
             Err(e) => return Err(failed("waitid")(e)),
         }
-        let pid = self.successor()?;
+        let pid = self.memory.successor()?;
         if pid == 0 {
             // It failed before: `serve` says at which step.
             self.stage = Stage::Only;
             return Ok(());
         }
         let pidfd = process::pidfd_open(pid).map_err(failed("pidfd_open"))?;
-        // The number comes from memory that the process itself can write to. A child of ours that was not waited for
-        // yet is the only one that it can mean.
+        // The number is the first one's word, which nothing else can change. It means a child of ours that was not waited
+        // for yet.
         process::is_child(&pidfd).map_err(failed("waitid"))?;
         (self.pid, self.pidfd, self.stage) = (pid, pidfd, Stage::Second);
         Ok(())
@@ -302,19 +350,26 @@ impl Stub {
         self.stage == Stage::Second
     }
 
-    /// The number of the second process; 0 if there is none yet.
-    fn successor(&self) -> Result<i32> {
-        Ok(self.memory.words()?[control::PID / 4] as i32)
+    /// The file with the control page.
+    pub(crate) fn page(&self) -> Result<Page> {
+        Page::of(&self.memory.file)
     }
 
-    /// Waits until it is the host side's turn, or the stub's plan has come to an end.
+    /// Waits until it is the host side's turn, the second process of two has come up, or the stub's plan has come to
+    /// an end. That is also so if the stub has ended while something else holds its end of the socket.
     fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
-        let mut byte = [0; 1];
-        let received = unix::receive_from(&self.control, &mut byte);
-        if self.stage == Stage::First && self.successor()? != 0 {
+        let failed = |errno| Error::sys(Phase::Launch, "wait for the init stub", errno);
+        let heard = unix::listen_to(&self.control, &self.pidfd, None).map_err(failed)?;
+        // The second one may be stopped before it says anything: the host side knows it as soon as it is there.
+        if self.stage == Stage::First && self.memory.successor()? != 0 {
             self.settle()?;
+            return Ok(Event::Born);
         }
-        let descriptor = match received {
+        if heard != Heard::Message {
+            return self.verdict(plan).map(Event::End);
+        }
+        let mut byte = [0; 1];
+        let descriptor = match unix::receive_from(&self.control, &mut byte) {
             Ok((0, ..)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
             // A process of the container has got hold of the socket.
             Ok((_, _, Some(sender))) if sender != self.pid => return Err(lost().into()),
@@ -413,6 +468,8 @@ impl Stub {
 /// What a stub says.
 enum Event {
     Turn(Turn, Option<OwnedFd>),
+    /// It is the second one of two from now on.
+    Born,
     End(End),
 }
 
@@ -426,6 +483,13 @@ pub(crate) trait HostSide {
     /// # Errors
     /// Of the part; then the stub goes no further.
     fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()>;
+
+    /// The stub is the second process of two from now on. Another process that sees it may stop it: what is to be able to
+    /// end it must know it now.
+    ///
+    /// # Errors
+    /// Of that; then the stub goes no further.
+    fn born(&mut self) -> Result<()>;
 }
 
 /// Serves a stub's turns until its plan comes to an end.
@@ -434,6 +498,7 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
         let (stub, plan) = host.launched()?;
         match stub.next(plan)? {
             Event::End(end) => return Ok(end),
+            Event::Born => host.born()?,
             // The stub does not wait for an answer.
             Event::Turn(turn @ (Turn::Listener | Turn::Made), descriptor) => host.take(turn, descriptor)?,
             Event::Turn(Turn::Mounts, _) => {
@@ -454,12 +519,17 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
     }
 }
 
+/// Records a process that acts for an operation, so that the operation can be ended.
+pub(crate) type Recorder<'a> = dyn Fn(i32) -> Result<()> + 'a;
+
 /// A plan without a turn of the host side's.
 pub(crate) struct Alone<'a> {
     /// The stub.
     pub(crate) stub: &'a mut Stub,
     /// Its plan.
     pub(crate) plan: &'a Plan,
+    /// Records the second process of two.
+    pub(crate) recorder: Option<&'a Recorder<'a>>,
 }
 
 impl HostSide for Alone<'_> {
@@ -469,6 +539,10 @@ impl HostSide for Alone<'_> {
 
     fn take(&mut self, _: Turn, _: Option<OwnedFd>) -> Result<()> {
         Err(lost())
+    }
+
+    fn born(&mut self) -> Result<()> {
+        self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
     }
 }
 
@@ -480,10 +554,11 @@ pub(crate) fn run(
     fault: Option<u16>,
     begin: impl FnOnce(Launch<'_>) -> Result<Stub>,
 ) -> Result<(), Stopped> {
+    let recorder = sources.recorder;
     let presets = Presets::open(plan, sources)?;
     let standard = Standard::null()?;
     let mut stub = begin(Launch { plan, presets: &presets, join: None, standard: &standard, fault })?;
-    let end = serve(&mut Alone { stub: &mut stub, plan });
+    let end = serve(&mut Alone { stub: &mut stub, plan, recorder });
     // It has ended, or is about to.
     stub.destroy();
     // How far it has come is what the caller has to undo.
@@ -496,25 +571,35 @@ pub(crate) fn run(
 
 /// Launches a plan that makes a mount, and takes it.
 pub(super) fn make(plan: &Plan, sources: Sources<'_>) -> Result<OwnedFd> {
-    struct Making<'a>(Stub, &'a Plan, Option<OwnedFd>);
+    struct Making<'a> {
+        stub: Stub,
+        plan: &'a Plan,
+        made: Option<OwnedFd>,
+        recorder: Option<&'a Recorder<'a>>,
+    }
     impl HostSide for Making<'_> {
         fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-            Ok((&mut self.0, self.1))
+            Ok((&mut self.stub, self.plan))
         }
 
         fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
-            self.2 = Some(descriptor.filter(|_| turn == Turn::Made).ok_or_else(lost)?);
+            self.made = Some(descriptor.filter(|_| turn == Turn::Made).ok_or_else(lost)?);
             Ok(())
         }
+
+        fn born(&mut self) -> Result<()> {
+            self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
+        }
     }
+    let recorder = sources.recorder;
     let presets = Presets::open(plan, sources)?;
     let standard = Standard::null()?;
     let launch = Launch { plan, presets: &presets, join: None, standard: &standard, fault: None };
-    let mut making = Making(launch.begin()?, plan, None);
-    let end = serve(&mut making);
-    making.0.destroy();
+    let mut making = Making { stub: launch.begin()?, plan, made: None, recorder };
+    let end = making.born().map_err(Stopped::from).and_then(|()| serve(&mut making));
+    making.stub.destroy();
     end?;
-    making.2.ok_or_else(lost)
+    making.made.ok_or_else(lost)
 }
 
 /// The stub asked for something that is in no plan.

@@ -24,6 +24,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) process: Option<BorrowedFd<'a>>,
     /// The caller's own, in the order of their slots.
     pub(crate) given: &'a [BorrowedFd<'a>],
+    /// Records the processes that are launched for it.
+    pub(crate) recorder: Option<&'a launch::Recorder<'a>>,
 }
 
 /// A slot's descriptor.
@@ -184,12 +186,13 @@ fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
         .into_iter()
         .flatten()
         .find(|one| one.kind == Kind::Pid && sys::userns::namespace_type(&one.fd).is_err());
+    let recorder = sources.recorder;
     let (slot, sources) = match by_process {
         Some(one) => (
             &Slot::Proc { namespace: None, user: user.clone(), options: options.clone() },
-            Sources { process: Some(one.fd.as_fd()), ..Sources::default() },
+            Sources { process: Some(one.fd.as_fd()), recorder, ..Sources::default() },
         ),
-        None => (slot, Sources { joined, process, ..Sources::default() }),
+        None => (slot, Sources { joined, process, recorder, ..Sources::default() }),
     };
     let plan = compile_proc(slot, plan.kernel())?;
     let made = launch::make(&plan, sources)?;

@@ -1,7 +1,7 @@
 //! A blob read back: checked for what the stub believes of it, and printed as a listing.
 
 use super::blob::Blob;
-use super::machine::{ANY, Insn, REGISTERS, compare, kind, op, state};
+use super::machine::{ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Insn, Operation, REGISTERS, compare, kind, state};
 use super::names::call_name;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -22,26 +22,82 @@ pub struct Listing {
     data: usize,
 }
 
-/// Operands of each operation.
-const OPERANDS: [(u8, usize); 13] = [
-    (op::CALL, 6),
-    (op::MOVE, 1),
-    (op::JUMP, 3),
-    (op::LOAD, 2),
-    (op::STORE, 2),
-    (op::FAIL, 2),
-    (op::MAKE_PATH, 4),
-    (op::STATE, 1),
-    (op::HAND_OVER, 1),
-    (op::ADD, 1),
-    (op::INIT, 1),
-    (op::COPY_TREE, 2),
-    (op::LISTENER, 6),
-];
+/// What an operand must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Any value, of any kind: what it means is the system call's to say.
+    Any,
+    /// A number or a register: no address.
+    Value,
+    /// A number that is known before the plan runs.
+    Number,
+    /// An address in the data with so many bytes behind it, a multiple of the second number.
+    Bytes(usize, usize),
+    /// An address in the data where a string begins.
+    Text,
+    /// An instruction, or the place behind the last one.
+    Target,
+    /// A state of the control page.
+    State,
+    /// What a walk makes of a missing last component.
+    Last,
+}
 
-/// The number of operands of a known operation.
-fn operands(op: u8) -> Option<usize> {
-    OPERANDS.iter().find(|(known, _)| *known == op).map(|(_, count)| *count)
+/// The size of `struct sock_fprog`.
+const PROGRAM: usize = 16;
+/// The size of `struct msghdr`.
+const MESSAGE: usize = 56;
+
+impl Operation {
+    /// What its operands must be; those behind them mean nothing.
+    fn rules(self, insn: &Insn) -> [Option<Rule>; 6] {
+        let rules: &[Rule] = match self {
+            Self::Call => &[Rule::Any; 6],
+            Self::Move | Self::Add => &[Rule::Any],
+            Self::Jump => &[Rule::Any, Rule::Any, Rule::Target],
+            Self::Load => &[Rule::Bytes(insn.nr as usize, 1), Rule::Number],
+            Self::Store => &[Rule::Bytes(insn.nr as usize, 1), Rule::Any],
+            Self::Fail => &[Rule::Value, Rule::Number],
+            Self::MakePath => &[Rule::Value, Rule::Text, Rule::Last, Rule::Number],
+            Self::State => &[Rule::State],
+            Self::HandOver => &[Rule::Number],
+            Self::Init => &[Rule::Value],
+            Self::CopyTree => &[Rule::Value, Rule::Value],
+            Self::Listener => &[
+                Rule::Number,
+                Rule::Bytes(PROGRAM, 8),
+                Rule::Bytes(size_of::<i32>(), 1),
+                Rule::Value,
+                Rule::Bytes(MESSAGE, 8),
+                Rule::Bytes(ASIDE_STACK, ASIDE_ALIGNMENT),
+            ],
+        };
+        std::array::from_fn(|i| rules.get(i).copied())
+    }
+
+    /// What the number beside the operands must be.
+    fn check_number(self, number: u16) -> Result<(), String> {
+        match self {
+            Self::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
+            Self::Jump if number > compare::NOT_BELOW => Err(format!("unknown comparison {number}")),
+            Self::Load | Self::Store if !matches!(number, 1 | 2 | 4 | 8) => {
+                Err(format!("an access of {number} bytes"))
+            }
+            Self::Call | Self::Jump | Self::Load | Self::Store => Ok(()),
+            Self::Move
+            | Self::Fail
+            | Self::MakePath
+            | Self::State
+            | Self::HandOver
+            | Self::Init
+            | Self::Add
+            | Self::CopyTree
+            | Self::Listener => match number {
+                0 => Ok(()),
+                _ => Err(format!("the number {number} means nothing")),
+            },
+        }
+    }
 }
 
 fn corrupt(what: impl Into<String>) -> Error {
@@ -102,31 +158,28 @@ impl Listing {
 
     /// What is wrong with an instruction.
     fn check(&self, insn: &Insn) -> Result<(), String> {
-        let Some(count) = operands(insn.op) else { return Err(format!("unknown operation {}", insn.op)) };
+        let Some(operation) = Operation::of(insn.op) else {
+            return Err(format!("unknown operation {}", insn.op));
+        };
         if usize::from(insn.dst) >= REGISTERS {
             return Err(format!("there is no register {}", insn.dst));
         }
-        for (i, (kind, value)) in insn.kinds.iter().zip(insn.args).enumerate() {
+        operation.check_number(insn.nr)?;
+        let operands = insn.kinds.iter().zip(insn.args).zip(operation.rules(insn));
+        for (i, ((kind, value), rule)) in operands.enumerate() {
             self.check_operand(*kind, value).map_err(|what| format!("operand {i}: {what}"))?;
-            if i >= count && (*kind, value) != (kind::IMMEDIATE, 0) {
-                return Err(format!("operand {i} means nothing"));
+            match rule {
+                Some(rule) => {
+                    self.check_rule(rule, *kind, value).map_err(|what| format!("operand {i}: {what}"))?;
+                }
+                None if (*kind, value) == (kind::IMMEDIATE, 0) => {}
+                None => return Err(format!("operand {i} means nothing")),
             }
         }
-        if insn.op != op::CALL && insn.tolerate != [0; 2] {
+        if operation != Operation::Call && insn.tolerate != [0; 2] {
             return Err("only a system call has errnos to tolerate".into());
         }
-        match insn.op {
-            op::CALL if call_name(insn.nr.into()).is_none() => {
-                Err(format!("unknown system call {}", insn.nr))
-            }
-            op::JUMP => self.check_jump(insn),
-            op::LOAD | op::STORE => self.check_access(insn),
-            op::MAKE_PATH => self.check_path(insn),
-            op::STATE if insn.kinds[0] != kind::IMMEDIATE || state_name(insn.args[0]).is_none() => {
-                Err("unknown state".into())
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_operand(&self, kind: u8, value: u64) -> Result<(), String> {
@@ -141,37 +194,37 @@ impl Listing {
         }
     }
 
-    fn check_jump(&self, insn: &Insn) -> Result<(), String> {
-        let [.., target, _, _, _] = insn.args;
-        if insn.nr > compare::NOT_BELOW {
-            return Err(format!("unknown comparison {}", insn.nr));
+    /// What is wrong with an operand of a known kind.
+    fn check_rule(&self, rule: Rule, kind: u8, value: u64) -> Result<(), String> {
+        let number = kind == kind::IMMEDIATE;
+        match rule {
+            Rule::Any => Ok(()),
+            Rule::Value if kind != kind::DATA => Ok(()),
+            Rule::Value => Err("it is an address".into()),
+            Rule::Number if number => Ok(()),
+            Rule::Number => Err("it is not a number".into()),
+            Rule::Bytes(length, alignment) => {
+                let end = value.checked_add(length as u64);
+                if kind != kind::DATA || end.is_none_or(|end| end > self.blob.len() as u64) {
+                    return Err(format!("{length} bytes of it are not in the data"));
+                }
+                match value % alignment as u64 {
+                    0 => Ok(()),
+                    _ => Err(format!("{value} is not a multiple of {alignment}")),
+                }
+            }
+            Rule::Text if kind == kind::DATA && self.text(value).is_some() => Ok(()),
+            Rule::Text => Err("it is not a string".into()),
+            Rule::Target if number && value <= self.instructions.len() as u64 => Ok(()),
+            Rule::Target => Err(format!("there is no instruction {value}")),
+            Rule::State if number && state_name(value).is_some() => Ok(()),
+            Rule::State => Err("unknown state".into()),
+            // A register: what is bound there says whether it is a directory.
+            Rule::Last if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING => {
+                Ok(())
+            }
+            Rule::Last => Err(format!("unknown sort of file {value}")),
         }
-        // The place behind the last one is the end.
-        if insn.kinds[2] != kind::IMMEDIATE || target > self.instructions.len() as u64 {
-            return Err(format!("there is no instruction {target}"));
-        }
-        Ok(())
-    }
-
-    fn check_access(&self, insn: &Insn) -> Result<(), String> {
-        if !matches!(insn.nr, 1 | 2 | 4 | 8) {
-            return Err(format!("an access of {} bytes", insn.nr));
-        }
-        let end = insn.args[0].checked_add(insn.nr.into());
-        if insn.kinds[0] != kind::DATA || end.is_none_or(|end| end > self.blob.len() as u64) {
-            return Err("the access is not to the data".into());
-        }
-        Ok(())
-    }
-
-    fn check_path(&self, insn: &Insn) -> Result<(), String> {
-        if insn.kinds[1] != kind::DATA || self.text(insn.args[1]).is_none() {
-            return Err("the path is no string".into());
-        }
-        if insn.kinds[2] == kind::IMMEDIATE && insn.args[2] > super::machine::last::NOTHING {
-            return Err(format!("unknown sort of file {}", insn.args[2]));
-        }
-        Ok(())
     }
 
     /// The 64-bit words at an address.
@@ -211,15 +264,18 @@ impl Listing {
     fn instruction(&self, f: &mut fmt::Formatter<'_>, insn: &Insn) -> fmt::Result {
         let arg = |i: usize| Operand(self, insn.kinds[i], insn.args[i]);
         let (a, b, dst) = (arg(0), arg(1), insn.dst);
-        match insn.op {
-            op::CALL => self.call(f, insn),
-            op::MOVE => write!(f, "r{dst} = {a}"),
-            op::ADD => write!(f, "r{dst} = r{dst} + {a}"),
-            op::LISTENER => {
+        let Some(operation) = Operation::of(insn.op) else {
+            return write!(f, "unknown operation {}", insn.op);
+        };
+        match operation {
+            Operation::Call => self.call(f, insn),
+            Operation::Move => write!(f, "r{dst} = {a}"),
+            Operation::Add => write!(f, "r{dst} = r{dst} + {a}"),
+            Operation::Listener => {
                 write!(f, "seccomp flags {a}, program {b}; a thread sends the listener to {}", arg(3))
             }
-            op::COPY_TREE => write!(f, "copy the tree {a} to {b}"),
-            op::JUMP => {
+            Operation::CopyTree => write!(f, "copy the tree {a} to {b}"),
+            Operation::Jump => {
                 let how = match insn.nr {
                     compare::ALWAYS => return write!(f, "go to {}", insn.args[2]),
                     compare::EQUAL => "==",
@@ -230,18 +286,20 @@ impl Listing {
                 };
                 write!(f, "if {a} {how} {b} go to {}", insn.args[2])
             }
-            op::LOAD => {
+            Operation::Load => {
                 write!(f, "r{dst} = load {} at data+{:#x}", insn.nr, insn.args[0] - self.data as u64)?;
                 if insn.args[1] == u64::MAX { Ok(()) } else { write!(f, " & {b}") }
             }
-            op::STORE => write!(f, "store {} at data+{:#x} = {b}", insn.nr, insn.args[0] - self.data as u64),
-            op::FAIL => write!(f, "fail {a}, {b}"),
-            op::MAKE_PATH => {
+            Operation::Store => {
+                write!(f, "store {} at data+{:#x} = {b}", insn.nr, insn.args[0] - self.data as u64)
+            }
+            Operation::Fail => write!(f, "fail {a}, {b}"),
+            Operation::MakePath => {
                 write!(f, "r{dst} = make path {b} below {a}, as {}, mode {:#o}", arg(2), insn.args[3])
             }
-            op::STATE => write!(f, "state {}", state_name(insn.args[0]).unwrap_or_default()),
-            op::HAND_OVER => write!(f, "hand over {a}"),
-            _ => write!(f, "stay as init of {a}"),
+            Operation::State => write!(f, "state {}", state_name(insn.args[0]).unwrap_or_default()),
+            Operation::HandOver => write!(f, "hand over {a}"),
+            Operation::Init => write!(f, "stay as init of {a}"),
         }
     }
 
@@ -336,22 +394,63 @@ mod tests {
         );
     }
 
+    fn put(blob: &mut [u8], at: usize, value: u64) {
+        blob[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+    }
+
+    fn is_refused(mut blob: Vec<u8>, what: &str, change: &dyn Fn(&mut Vec<u8>)) {
+        change(&mut blob);
+        let error = Listing::decode(&blob).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(what), "{what}: {error}");
+    }
+
+    /// A blob whose last instruction sends a listener, with sixteen bytes of data behind the thread's stack.
+    fn listener() -> Vec<u8> {
+        let mut asm = Assembler::new(2);
+        asm.begin(1);
+        let (program, header) = (asm.bytes(&[0; PROGRAM]), asm.bytes(&[0; MESSAGE]));
+        let (place, socket) = (asm.scratch(8), asm.register());
+        asm.listener(8, program, place, socket, header);
+        asm.scratch(16);
+        asm.encode().unwrap().as_ref().to_vec()
+    }
+
+    /// What the machine writes to on behalf of an instruction is checked as the stub does it.
+    #[test]
+    fn every_address_of_a_listener_has_its_room() {
+        let (good, end) = (listener(), listener().len() as u64);
+        let operand = |i: usize| HEADER + 16 + 8 * i;
+        let stack = u64::from_ne_bytes(good[operand(5)..operand(5) + 8].try_into().unwrap());
+        assert!(Listing::decode(&good).is_ok());
+        let refused = |i: usize, value: u64, what: &str| {
+            is_refused(listener(), &format!("operand {i}: {what}"), &|b| put(b, operand(i), value));
+        };
+        refused(1, end - PROGRAM as u64 + 8, "16 bytes");
+        refused(2, end, "4 bytes");
+        refused(2, end - 3, "4 bytes");
+        refused(4, end - MESSAGE as u64 + 8, "56 bytes");
+        refused(5, stack + 24, "4096 bytes");
+        refused(5, stack + 4, &format!("{} is not a multiple of 8", stack + 4));
+        for i in [1, 2, 4, 5] {
+            let what = "bytes of it are not in the data";
+            is_refused(listener(), what, &|b| b[HEADER + 2 + i] = kind::IMMEDIATE);
+        }
+        is_refused(listener(), "operand 3: it is an address", &|b| {
+            b[HEADER + 2 + 3] = kind::DATA;
+            put(b, operand(3), stack);
+        });
+        is_refused(listener(), "operand 0: it is not a number", &|b| b[HEADER + 2] = kind::REGISTER);
+        is_refused(listener(), "the number 7 means nothing", &|b| b[HEADER + 8] = 7);
+    }
+
     /// Each of these is one change to a good blob.
     #[test]
     fn what_the_stub_would_believe_is_refused() {
-        let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>)| {
-            let mut blob = small();
-            change(&mut blob);
-            let error = Listing::decode(&blob).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Corrupt);
-            assert!(error.to_string().contains(what), "{what}: {error}");
-        };
+        let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>)| is_refused(small(), what, change);
         let insn = |n: usize, at: usize| HEADER + n * INSN + at;
         let word = |n: usize, i: usize| insn(n, 16 + 8 * i);
         let end = small().len() as u64;
-        let put = |blob: &mut Vec<u8>, at: usize, value: u64| {
-            blob[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-        };
         refused("less than a header", &|b| b.truncate(HEADER - 1));
         refused("not with", &|b| b[0] ^= 1);
         refused("and says", &|b| b.push(0));
@@ -367,7 +466,7 @@ mod tests {
         refused("no instruction 9", &|b| put(b, word(2, 2), 9));
         refused("unknown comparison", &|b| b[insn(2, 8)] = 6);
         refused("an access of 3", &|b| b[insn(4, 8)] = 3);
-        refused("not to the data", &|b| put(b, word(4, 0), end - 3));
+        refused("4 bytes of it are not", &|b| put(b, word(4, 0), end - 3));
         refused("unknown sort", &|b| put(b, word(3, 2), 3));
         refused("operand 3 means nothing", &|b| put(b, word(5, 3), 1));
         refused("errnos", &|b| b[insn(7, 12)] = 1);

@@ -6,13 +6,19 @@
 //! (which encodes) and by the freestanding stub (which executes), so it uses `core` alone.
 //!
 //! A blob is `[Header][Insn; header.count][data]`. The first page of the file that holds it is the
-//! control page, mapped shared by both sides; the blob begins at [`BLOB`].
+//! control page, which the stub maps shared and the host side reads. The second page ([`SUCCESSOR`]) is shared too, but
+//! not with a process that the stub clones. The blob begins at [`BLOB`].
 
 /// First word of a blob: format and version in one.
 pub const MAGIC: u32 = 0x4f52_4c01;
-/// Where the blob begins in its file: behind the control page. Files are mapped by whole pages, which
-/// some aarch64 kernels have of 64 KiB.
-pub const BLOB: usize = if cfg!(target_arch = "aarch64") { 65536 } else { 4096 };
+/// Files are mapped by whole pages, which some aarch64 kernels have of 64 KiB.
+pub const PAGE: usize = if cfg!(target_arch = "aarch64") { 65536 } else { 4096 };
+/// Where in the file the number of the second of two processes is, as the host counts: a 32-bit word in a page of its
+/// own. That process does not have the page: another one that can write to its memory cannot make the host side take
+/// some other process for it.
+pub const SUCCESSOR: usize = PAGE;
+/// Where the blob begins in its file: behind the shared pages.
+pub const BLOB: usize = 2 * PAGE;
 /// Number of registers. The first ones are preset from [`Header::preset`].
 pub const REGISTERS: usize = 96;
 
@@ -34,12 +40,10 @@ pub mod control {
     pub const CALL: usize = 8;
     /// Its errno.
     pub const ERRNO: usize = 12;
-    /// In a two-stage launch: the final process's pid, as the host counts.
-    pub const PID: usize = 16;
     /// A detail of the failure: the index of the candidate, path component, … that failed.
-    pub const DETAIL: usize = 20;
+    pub const DETAIL: usize = 16;
     /// How many words there are.
-    pub const WORDS: usize = 6;
+    pub const WORDS: usize = 5;
 }
 
 /// Values of the control page's state word; zero before the first.
@@ -92,8 +96,10 @@ pub struct Insn {
     pub args: [u64; 6],
 }
 
-/// Room for the stack of the thread of [`op::LISTENER`], in bytes.
+/// Room for the stack of the thread of [`op::LISTENER`], in bytes; it begins at a multiple of [`ASIDE_ALIGNMENT`].
 pub const ASIDE_STACK: usize = 4096;
+/// See [`ASIDE_STACK`].
+pub const ASIDE_ALIGNMENT: usize = 8;
 
 /// In [`Insn::tolerate`]: every errno.
 pub const ANY: u16 = u16::MAX;
@@ -109,41 +115,68 @@ pub mod kind {
     pub const REGISTER: u8 = 2;
 }
 
-/// Operations.
-pub mod op {
-    #![allow(missing_docs)]
+/// One list for what the stub executes, what the host side checks and what both call it: nothing can be added to one of
+/// them alone, as both match on [`Operation`] without a wildcard.
+macro_rules! operations {
+    ($($(#[doc = $doc:literal])* $name:ident, $code:ident = $number:literal;)*) => {
+        /// What an instruction does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $($(#[doc = $doc])* $name,)*
+        }
+
+        impl Operation {
+            /// The operation of this code.
+            pub const fn of(code: u8) -> Option<Self> {
+                match code {
+                    $($number => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// Operations.
+        pub mod op {
+            #![allow(missing_docs)]
+            $($(#[doc = $doc])* pub const $code: u8 = $number;)*
+        }
+    };
+}
+
+operations! {
     /// `dst = syscall(nr, args…)`; fails the step on an errno that is not tolerated.
-    pub const CALL: u8 = 0;
+    Call, CALL = 0;
     /// `dst = args[0]`.
-    pub const MOVE: u8 = 1;
-    /// `if args[0] <nr> args[1] { goto args[2] }`, signed, `nr` one of [`super::compare`].
-    pub const JUMP: u8 = 2;
+    Move, MOVE = 1;
+    /// `if args[0] <nr> args[1] { goto args[2] }`, signed, `nr` one of [`compare`](super::machine::compare).
+    Jump, JUMP = 2;
     /// `dst = (nr bytes at address args[0]) & args[1]`.
-    pub const LOAD: u8 = 3;
+    Load, LOAD = 3;
     /// `nr bytes at address args[0] = args[1]`.
-    pub const STORE: u8 = 4;
+    Store, STORE = 4;
     /// Fails the step with errno `args[0]`; `args[1]` is the failure's detail.
-    pub const FAIL: u8 = 5;
+    Fail, FAIL = 5;
     /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which
     /// is the root of the walk: what is missing is made (directories with mode `args[3]`; the last
-    /// component as `args[2]` says, one of [`super::last`]).
-    pub const MAKE_PATH: u8 = 6;
+    /// component as `args[2]` says, one of [`last`](super::machine::last)).
+    MakePath, MAKE_PATH = 6;
     /// Sets the control page's state word to `args[0]`.
-    pub const STATE: u8 = 7;
-    /// clone(2) with the flags `args[0]`: the child goes on, its number is in the control page's pid word, and
-    /// the process that was there ends. With `CLONE_VM` the child has the memory of the other one, unless the
-    /// kernel refuses that.
-    pub const HAND_OVER: u8 = 8;
+    State, STATE = 7;
+    /// clone(2) with the flags `args[0]`: the child goes on, its number is at
+    /// [`SUCCESSOR`](super::machine::SUCCESSOR), and the process that was there ends. With `CLONE_VM` the child has the
+    /// memory of the other one, unless the kernel refuses that.
+    HandOver, HAND_OVER = 8;
+    /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
+    Init, INIT = 9;
     /// `dst = dst + args[0]`.
-    pub const ADD: u8 = 10;
+    Add, ADD = 10;
     /// Copies what is in the directory `args[0]` into the directory `args[1]`.
-    pub const COPY_TREE: u8 = 11;
+    CopyTree, COPY_TREE = 11;
     /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, and lets a
     /// thread which is not under it send the listener: it stores the descriptor at `args[2]` and makes
-    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`super::ASIDE_STACK`] bytes for that thread.
-    pub const LISTENER: u8 = 12;
-    /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
-    pub const INIT: u8 = 9;
+    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`ASIDE_STACK`](super::machine::ASIDE_STACK) bytes for that
+    /// thread.
+    Listener, LISTENER = 12;
 }
 
 /// Comparisons of [`op::JUMP`].

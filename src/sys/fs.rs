@@ -174,9 +174,15 @@ pub(crate) fn file_system_at(path: &Path) -> Result<FsType, Errno> {
     retry(|| statfs(path)).map(|about| about.filesystem_type())
 }
 
-/// Whether this is a regular file in memory (tmpfs): reading it never blocks, whatever process made it.
-pub(crate) fn is_regular_in_memory(fd: &OwnedFd) -> Result<bool, Errno> {
-    Ok(is_regular(fd)? && is_in_memory(fd)?)
+/// The device and the inode number of an open file, as the kernel knows them: statx(2) with `AT_STATX_DONT_SYNC` asks no
+/// file system that a process serves, so this never blocks, whatever process the descriptor comes from.
+pub(crate) fn identity(fd: impl AsFd) -> Result<(u64, u64), Errno> {
+    // SAFETY: all-zero is a valid statx.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    let (fd, to, flags) = (fd.as_fd(), &raw mut found, libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC);
+    // SAFETY: there is room for the answer, and the path is empty.
+    retry(|| unsafe { call!(libc::SYS_statx, fd.as_raw_fd(), c"".as_ptr(), flags, libc::STATX_INO, to) })?;
+    Ok((libc::makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino))
 }
 
 /// Whether the file system of a file is one that lives in memory alone: a tmpfs.

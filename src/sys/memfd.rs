@@ -15,12 +15,12 @@ pub(crate) fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
     unsafe { open!(libc::SYS_memfd_create, name.as_ptr(), flags | libc::MFD_CLOEXEC) }
 }
 
-/// A memfd that is never executed (`MFD_NOEXEC_SEAL`, Linux 6.3). With `vm.memfd_noexec=2` some kernels refuse one that
+/// A memfd that is never executed (`MFD_NOEXEC_SEAL`, Linux 6.3), and can be sealed. With `vm.memfd_noexec=2` some kernels refuse one that
 /// does not say so.
 pub(crate) fn data(name: &CStr) -> Result<OwnedFd, Errno> {
     const MFD_NOEXEC_SEAL: u32 = 8;
     match memfd_create(name, MFD_NOEXEC_SEAL) {
-        Err(Errno::EINVAL) => memfd_create(name, 0),
+        Err(Errno::EINVAL) => memfd_create(name, libc::MFD_ALLOW_SEALING),
         made => made,
     }
 }

@@ -21,6 +21,7 @@ pub(crate) mod netlink;
 pub(crate) mod process;
 mod raw;
 pub(crate) mod seccomp;
+pub(crate) mod sigpipe;
 pub(crate) mod spawn;
 pub(crate) mod unix;
 pub(crate) mod userns;

@@ -44,7 +44,7 @@ pub(crate) struct Request<'a> {
     /// What becomes its standard input, output and error; `None` leaves the caller's.
     pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
     /// Descriptors above 2 which stay open in it, with their numbers; all others close.
-    pub(crate) keep: &'a [RawFd],
+    pub(crate) keep: &'a [BorrowedFd<'a>],
     /// How many descriptors from 3 on stay open too.
     pub(crate) preserve: u32,
 }
@@ -89,7 +89,8 @@ struct Child {
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
     stdio: [i32; 3],
-    keep: *const RawFd,
+    /// A borrowed descriptor is its number.
+    keep: *const BorrowedFd<'static>,
     keep_count: usize,
     preserve: u32,
     ran: u32,
@@ -118,7 +119,7 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
         stdio: request.stdio.map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd())),
-        keep: request.keep.as_ptr(),
+        keep: request.keep.as_ptr().cast(),
         keep_count: request.keep.len(),
         preserve: request.preserve,
         ran: 0,
@@ -141,7 +142,7 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let blocked = Blocked::all();
+    let blocked = Blocked::all().map_err(|errno| Failure { call: "rt_sigprocmask", errno })?;
     // SAFETY: the child runs on `stack`, which lives here while this thread is suspended; it never
     // returns, and writes to nothing of ours but `child`.
     let pid = unsafe { clone_vm(&args, arrange, &raw mut child) };
@@ -171,24 +172,27 @@ struct Blocked {
 }
 
 impl Blocked {
-    fn all() -> Self {
+    /// # Errors
+    /// That they cannot be blocked: a handler of the caller's would run in the child then, in the caller's memory.
+    fn all() -> Result<Self, Errno> {
         let mut before = 0;
-        set_mask(&!0, Some(&mut before));
-        Self { before }
+        set_mask(&!0, Some(&mut before))?;
+        Ok(Self { before })
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        set_mask(&self.before, None);
+        // What the kernel has let us change it lets us change back: there is nothing else that this could fail with.
+        let _ = set_mask(&self.before, None);
     }
 }
 
-fn set_mask(mask: &u64, before: Option<&mut u64>) {
+fn set_mask(mask: &u64, before: Option<&mut u64>) -> Result<(), Errno> {
     let (mask, before) =
         (std::ptr::from_ref(mask) as u64, before.map_or(0, |before| &raw mut *before as u64));
     // SAFETY: both are addresses of 8 bytes, or null.
-    unsafe { syscall(libc::SYS_rt_sigprocmask as u64, [libc::SIG_SETMASK as u64, mask, before, 8, 0, 0]) };
+    unsafe { call!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, before, 8) }.map(drop)
 }
 
 /// clone3 whose child calls `run(child)` on the stack of `args`.
@@ -303,7 +307,7 @@ fn descriptors(child: &mut Child) -> Result<(), (u32, i64)> {
     while i < child.keep_count {
         // SAFETY: below the count.
         let fd = unsafe { *child.keep.add(i) };
-        checked(0, libc::SYS_fcntl, [fd as u64, libc::F_SETFD as u64, 0, 0, 0, 0])?;
+        checked(0, libc::SYS_fcntl, [fd.as_raw_fd() as u64, libc::F_SETFD as u64, 0, 0, 0, 0])?;
         i += 1;
     }
     Ok(())

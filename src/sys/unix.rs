@@ -4,12 +4,12 @@ use super::{call, fs, retry};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen,
-    sendmsg, socket,
+    sendmsg, setsockopt, socket, sockopt::PassCred,
 };
 use std::ffi::CStr;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Makes a listening socket with this name in `dir`, whatever the length of the directory's path.
 pub(crate) fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
@@ -19,7 +19,8 @@ pub(crate) fn listen_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     Ok(sock)
 }
 
-/// Connects to the socket with this name in `dir`, without blocking.
+/// Connects to the socket with this name in `dir`, without blocking. What comes over it tells which process has sent it
+/// (`SO_PASSCRED`).
 ///
 /// # Errors
 /// `EAGAIN` if the listener's queue is full.
@@ -27,6 +28,7 @@ pub(crate) fn connect_at(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let sock = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    setsockopt(&sock, PassCred, &true)?;
     let address = address(dir, name)?;
     retry(|| connect(sock.as_raw_fd(), &address))?;
     fcntl(&sock, FcntlArg::F_SETFL(OFlag::O_RDWR))?;
@@ -162,6 +164,40 @@ pub(crate) fn wait_for(fd: impl AsFd, event: i16, deadline: Instant) -> Result<b
     }
 }
 
+/// What [`listen_to`] has heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// There is something to receive, or the end of the stream.
+    Message,
+    /// The process has ended, and nothing of it is left to be received. Another one may still hold its end.
+    End,
+    /// Nothing, until the time was up.
+    Silence,
+}
+
+/// Waits until a message comes or the process that is to send it has ended.
+pub(crate) fn listen_to(sock: impl AsFd, pidfd: impl AsFd, limit: Option<Duration>) -> Result<Heard, Errno> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let timeout = limit.map_or(PollTimeout::NONE, |limit| {
+        let ms = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).ok();
+        ms.and_then(|ms| PollTimeout::try_from(ms).ok()).unwrap_or(PollTimeout::MAX)
+    });
+    let mut set = [sock.as_fd(), pidfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+    match poll(&mut set, timeout) {
+        Ok(0) => return Ok(Heard::Silence),
+        // With a limit the caller looks at the time, and comes back.
+        Err(Errno::EINTR) if limit.is_some() => return Ok(Heard::Silence),
+        Err(Errno::EINTR) => return listen_to(sock, pidfd, None),
+        other => other?,
+    };
+    if set[0].any().unwrap_or(true) {
+        return Ok(Heard::Message);
+    }
+    // It may have sent its last message after the socket was looked at.
+    retry(|| poll(&mut set[..1], PollTimeout::ZERO))?;
+    Ok(if set[0].any().unwrap_or(true) { Heard::Message } else { Heard::End })
+}
+
 /// The answer of [`peek_datagram`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peeked {
@@ -195,16 +231,27 @@ pub(crate) fn drop_datagram(sock: impl AsFd) -> Result<(), Errno> {
         .map(drop)
 }
 
-/// Receives one descriptor, close-on-exec, with at least a byte of data; `None` at the end of the
-/// stream, and where the message has no descriptor.
-pub(crate) fn receive_fd(sock: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
-    receive(sock).map(|(_, fd)| fd)
+/// Receives some bytes (none: the end of the stream) without blocking, and what came with them.
+pub(crate) fn receive_now(sock: impl AsFd) -> Result<Message, Errno> {
+    message(sock, &mut [0; 64], libc::MSG_DONTWAIT)
 }
 
-/// Receives some bytes, and the descriptor that came with them (close-on-exec), if any; no bytes: the end of
-/// the stream.
-pub(crate) fn receive(sock: impl AsFd) -> Result<(usize, Option<OwnedFd>), Errno> {
-    one(message(sock, &mut [0; 64], 0))
+/// A message that was received.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// How many bytes came.
+    pub(crate) length: usize,
+    /// The process that has sent it, if that was asked for and its number is known here. The kernel vouches for it, unless
+    /// the sender has `CAP_SYS_ADMIN` over its own pid namespace: then it may name another process of that one.
+    pub(crate) sender: Option<i32>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Message {
+    /// The first descriptor (close-on-exec). Every one is owned, so that those which nobody asked for are closed.
+    pub(crate) fn descriptor(self) -> Option<OwnedFd> {
+        self.descriptors.into_iter().next().filter(|_| self.length > 0)
+    }
 }
 
 /// From now on [`receive_from`] says by which process a message was sent. What was sent before has no sender.
@@ -233,20 +280,8 @@ pub(crate) fn receive_packet(sock: impl AsFd, buffer: &mut [u8]) -> Result<(usiz
     if n > buffer.len() { Err(Errno::EMSGSIZE) } else { Ok((n, fd)) }
 }
 
-/// The first descriptor. Every one is owned, so that those which nobody asked for are closed.
 fn one(message: Result<Message, Errno>) -> Result<(usize, Option<OwnedFd>), Errno> {
-    message.map(|message| {
-        (message.length, message.descriptors.into_iter().next().filter(|_| message.length > 0))
-    })
-}
-
-/// What was received.
-struct Message {
-    /// How many bytes.
-    length: usize,
-    descriptors: Vec<OwnedFd>,
-    /// The process that has sent it, if the socket asks for that.
-    sender: Option<i32>,
+    message.map(|message| (message.length, message.descriptor()))
 }
 
 fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<Message, Errno> {
@@ -281,7 +316,8 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<Message, Er
                 }
             }
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
-                sender = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().pid);
+                let credentials = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned();
+                sender = Some(credentials.pid).filter(|pid| *pid > 0);
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
@@ -290,7 +326,7 @@ fn message(sock: impl AsFd, buffer: &mut [u8], flags: i32) -> Result<Message, Er
     if message.msg_flags & libc::MSG_CTRUNC != 0 && descriptors.is_empty() {
         return Err(Errno::EMFILE);
     }
-    Ok(Message { length: n as usize, descriptors, sender })
+    Ok(Message { length: n as usize, sender, descriptors })
 }
 
 #[cfg(test)]
@@ -318,13 +354,19 @@ mod tests {
             sendmsg::<()>(theirs.as_raw_fd(), &[IoSlice::new(b"x")], &control, MsgFlags::empty(), None)
                 .unwrap();
         }
-        let got = receive_fd(&ours).unwrap().unwrap();
-        assert_eq!(read_all(&got, 100).unwrap(), b"hello");
-        assert!(receive_fd(&ours).unwrap().is_some());
+        let got = receive_now(&ours).unwrap();
+        assert_eq!(got.sender, Some(std::process::id().cast_signed()));
+        assert_eq!(read_all(got.descriptor().unwrap(), 100).unwrap(), b"hello");
+        assert!(receive_now(&ours).unwrap().descriptor().is_some());
         crate::sys::fs::write_all(&theirs, b"plain").unwrap();
-        assert!(receive_fd(&ours).unwrap().is_none());
+        assert!(receive_now(&ours).unwrap().descriptor().is_none());
+        assert_eq!(receive_now(&ours).unwrap_err(), Errno::EAGAIN);
+        let own = crate::sys::process::pidfd_open(std::process::id().cast_signed()).unwrap();
+        let limit = Some(Duration::from_millis(1));
+        assert_eq!(listen_to(&ours, &own, limit), Ok(Heard::Silence));
         drop(theirs);
-        assert!(receive_fd(&ours).unwrap().is_none());
+        assert_eq!(listen_to(&ours, &own, None), Ok(Heard::Message));
+        assert!(receive_now(&ours).unwrap().descriptor().is_none());
         drop(listener);
         assert_eq!(connect_at(&dir, "s").unwrap_err(), Errno::ECONNREFUSED);
         assert_eq!(connect_at(&dir, "none").unwrap_err(), Errno::ENOENT);

@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         container_with_filter_and_init_in_its_pid_namespace,
         container_with_user_namespace_in_its_pid_namespace,
         start_container_hook,
+        number_of_another_child,
     ]
 }
 
@@ -198,6 +199,46 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
     yard.watch(what, rounds() / 3, |caller| {
         caller.run(&second);
     });
+}
+
+/// A program that embeds the library has other children. A process which can write to the memory of one that joins it names
+/// one of them in what that process shares with the library.
+fn number_of_another_child(t: &Test) {
+    use orlop::container::{CreateOptions, Runtime};
+    t.only_orlop("it is about the library");
+    let _turn = turn();
+    let mut score =
+        Score::new(t, "the control page names another child of the caller: it is taken for the container's");
+    let mut other = std::process::Command::new("sleep").arg("3600").spawn().unwrap();
+    let hostile = capable(t.bundle()).probe(&format!("scribble {}", other.id())).start();
+    hostile.first_line();
+    let namespace = format!("/proc/{}/ns/pid", hostile.pid());
+    let runtime = Runtime::new(t.root()).unwrap();
+    for _ in 0..=rounds() / 10 {
+        let bundle = capable(t.bundle()).join("pid", &namespace).probe("sleep 600");
+        bundle.write();
+        let loaded = orlop::bundle::Bundle::load(bundle.dir()).unwrap();
+        // Scribbled upon, it may fail: that is the container's loss.
+        let made = runtime.create(bundle.id(), &loaded, &CreateOptions::default());
+        let taken = made.as_ref().is_ok_and(|c| c.state().unwrap().pid == other.id().cast_signed());
+        if let Ok(container) = made {
+            container.delete(true).unwrap();
+        }
+        // Another process may even have reaped it.
+        let killed = !matches!(other.try_wait(), Ok(None));
+        let won = (taken || killed).then(|| format!("taken: {taken}, killed: {killed}"));
+        score.attempt(won);
+        if killed {
+            break;
+        }
+    }
+    let written = score.wins() > 0 || lines(&hostile).iter().any(|line| line["written"] == true);
+    let _ = other.kill();
+    let _ = other.wait();
+    Caller::new(t).call(&["delete", "--force", hostile.id()]);
+    hostile.wait();
+    assert!(written, "the hostile process has written nothing");
+    score.end();
 }
 
 fn start_container_hook(t: &Test) {

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
 mod advisories;
+mod answers;
 mod cgroups;
 mod descriptors;
 mod dotdot;
 mod executable;
 mod files;
+mod hanging;
 mod hot;
 mod inside;
 mod joining;
@@ -47,6 +49,8 @@ fn cases() -> Vec<kit::Case> {
         reasons::cases(),
         masks::cases(),
         advisories::cases(),
+        answers::cases(),
+        hanging::cases(),
     ];
     rooms.into_iter().flatten().collect()
 }

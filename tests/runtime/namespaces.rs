@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         rootless_map_of_the_caller,
         rootless_cgroup_of_the_caller,
         rootless_life,
+        root_joins_the_container_of_another_user,
         exec_in_a_user_namespace,
         hooks_and_terminal_in_a_user_namespace,
         time_offsets,
@@ -218,6 +219,36 @@ fn rootless_life(t: &Test) {
     assert_eq!(status(), "stopped");
     command(&["delete", bundle.id()]).success();
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
+}
+
+/// An unprivileged user's namespace denies setgroups(2): root joins it without groups, of its own or others.
+fn root_joins_the_container_of_another_user(t: &Test) {
+    t.only_orlop("others fail, or leave root its groups");
+    let id = 54_325;
+    let bundle = rootless(t, id).probe("sleep");
+    let pid_file = t.dir().join("pid");
+    let flags = ["--pid-file", pid_file.to_str().unwrap()];
+    let caller = format!("uid={id}");
+    bundle.command("create", &flags).wrap(&caller).output().success();
+    t.runtime(["start", bundle.id()]).wrap(&caller).output().success();
+    let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/setgroups")).unwrap().trim(), "deny");
+    // Root trusts no state of another user's.
+    let directory = t.root().join(bundle.id());
+    let files = std::fs::read_dir(&directory).unwrap().flatten().map(|entry| entry.path());
+    for path in [t.root(), directory.clone()].into_iter().chain(files) {
+        std::os::unix::fs::lchown(path, Some(0), Some(0)).unwrap();
+    }
+    let exec = |words: &[&str]| {
+        let words = [&["exec"], words, &[bundle.id(), "/probe", "report"]].concat();
+        t.runtime(words).wrap("groups=7,8").output()
+    };
+    let seen = exec(&[]).success().json();
+    assert_eq!((&seen["uid"][0], &seen["groups"]), (&json!(0), &json!([])));
+    exec(&["--additional-gids=0"]).fails_with(255, &["denies setgroups(2)"]);
+    t.runtime(["kill", bundle.id(), "KILL"]).output().success();
+    assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(137));
+    t.runtime(["delete", bundle.id()]).output().success();
 }
 
 fn exec_in_a_user_namespace(t: &Test) {

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         impossible_cpuset_is_refused,
         pids_limit,
         pids_limit_is_felt,
+        pids_limit_too_small_to_join,
         blkio_throttle,
         devices_are_denied,
         devices_are_allowed,
@@ -129,6 +130,17 @@ fn pids_limit_is_felt(t: &Test) {
         t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}})).probe("fork 20").run().json();
     assert_eq!(seen["errno"], "EAGAIN");
     assert_eq!(seen["forked"], 4);
+}
+
+/// A process that joins needs another one for a moment.
+fn pids_limit_too_small_to_join(t: &Test) {
+    t.only_orlop("the hint is its own");
+    t.needs_limits("pids");
+    let container = t.bundle().set("/linux/resources/pids/limit", 2).probe("sleep 600").start();
+    container.exec("report").fails_with(255, &["EAGAIN", "is pids.limit too small"]);
+    container.kill("KILL");
+    container.wait();
+    container.delete();
 }
 
 fn blkio_throttle(t: &Test) {

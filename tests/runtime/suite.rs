@@ -1,6 +1,7 @@
 //! The runtime against the real kernel: bundles in, containers out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
 
+mod activation;
 mod argv;
 mod bad_input;
 mod cgroup2;
@@ -78,6 +79,7 @@ fn cases() -> Vec<kit::Case> {
         update::cases(),
         unified_limits::cases(),
         events::cases(),
+        activation::cases(),
         argv::cases(),
         flags::cases(),
         force::cases(),

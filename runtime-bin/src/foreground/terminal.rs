@@ -82,7 +82,8 @@ impl Terminal {
     }
 }
 
-/// The size of the user's terminal, for one that is still to be made.
+/// The size of the user's terminal, for one that is still to be made. Without a terminal there is no size: then the new
+/// one has none either, as if nothing had asked for one.
 pub(crate) fn users_size() -> Option<WindowSize> {
     let streams = (std::io::stderr(), std::io::stdout(), std::io::stdin());
     let standard = [streams.0.as_fd(), streams.1.as_fd(), streams.2.as_fd()];

@@ -237,7 +237,7 @@ fn notified(notice: &Notice<'_>, status: &mut Option<BorrowedFd<'_>>) -> Result<
     {
         // A pipe that its reader has left full must not keep the container frozen.
         let room = sys::unix::wait_for(fd, libc::POLLOUT, Instant::now() + PATIENCE);
-        room.and_then(|room| if room { sys::fs::write_all(fd, b"\0") } else { Err(Errno::ETIMEDOUT) })
+        room.and_then(|room| if room { sys::sigpipe::write_all(fd, b"\0") } else { Err(Errno::ETIMEDOUT) })
             .map_err(|e| Error::sys(Phase::Lifecycle, "write", e).on("status fd"))?;
     }
     Ok(())

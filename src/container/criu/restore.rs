@@ -367,6 +367,8 @@ impl Restoring<'_> {
     /// Runs a plan that ends by itself.
     fn helper(&self, plan: &Plan, sources: Sources<'_>) -> Result<()> {
         let fault = self.container.runtime.fault();
+        let recorder = |pid| self.lock.helping(pid);
+        let sources = Sources { recorder: Some(&recorder), ..sources };
         Ok(launch::run(plan, sources, fault, |launch| self.lock.launch(launch))?)
     }
 

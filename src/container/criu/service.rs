@@ -125,7 +125,8 @@ impl Service {
 
     /// Whether the stub has become criu.
     fn started(&mut self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
-        match serve(&mut Alone { stub: &mut self.stub, plan }) {
+        let recorder = |pid| setup.lock.helping(pid);
+        match serve(&mut Alone { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
             Ok(End::Executed) => Ok(()),
             Ok(End::Created | End::Done) => Err(lost()),
             Err(stopped) => match stopped.error.errno() {

@@ -3,6 +3,7 @@
 use super::super::liveness::{self, Identity, Presence};
 use crate::Result;
 use crate::bundle::annotations::Annotations;
+use crate::init::launch::Page;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -33,6 +34,9 @@ pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: PathBuf,
+    /// The device of the root file system, before the container could change anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<u64>,
     pub(crate) created: String,
     /// Who created it: a user id.
     pub(crate) owner: u32,
@@ -69,6 +73,9 @@ pub(crate) struct Record {
     /// The scope which systemd has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<crate::cgroup::systemd::Scope>,
+    /// The control page of a process that waits for `start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) page: Option<Page>,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,

@@ -336,4 +336,8 @@ impl HostSide for Running<'_> {
             _ => Err(lost()),
         }
     }
+
+    fn born(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

@@ -9,11 +9,13 @@ pub mod nr {
     pub const EXIT_GROUP: u64 = 231;
     pub const FCHMODAT: u64 = 268;
     pub const FCHOWNAT: u64 = 260;
+    pub const FCNTL: u64 = 72;
     pub const FGETXATTR: u64 = 193;
     pub const FLISTXATTR: u64 = 196;
     pub const FSETXATTR: u64 = 190;
     pub const GETDENTS64: u64 = 217;
     pub const KILL: u64 = 62;
+    pub const MADVISE: u64 = 28;
     pub const MKDIRAT: u64 = 258;
     pub const MKNODAT: u64 = 259;
     pub const MMAP: u64 = 9;
@@ -38,11 +40,13 @@ pub mod nr {
     pub const EXIT_GROUP: u64 = 94;
     pub const FCHMODAT: u64 = 53;
     pub const FCHOWNAT: u64 = 54;
+    pub const FCNTL: u64 = 25;
     pub const FGETXATTR: u64 = 10;
     pub const FLISTXATTR: u64 = 13;
     pub const FSETXATTR: u64 = 7;
     pub const GETDENTS64: u64 = 61;
     pub const KILL: u64 = 129;
+    pub const MADVISE: u64 = 233;
     pub const MKDIRAT: u64 = 34;
     pub const MKNODAT: u64 = 33;
     pub const MMAP: u64 = 222;

@@ -5,27 +5,32 @@
 
 use super::arch::{self, nr, syscall};
 use super::machine::{
-    ANY, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, REGISTERS, compare, control, kind, op, state,
+    ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, Operation, REGISTERS, compare, control,
+    kind, state,
 };
 use super::walk::Failure;
 use super::{aside, copy, path, reap};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 
-/// The control page, mapped shared.
+/// What is shared with the host side.
 #[derive(Clone, Copy)]
-pub struct Control(*mut u8);
+pub struct Control {
+    page: *mut u8,
+    successor: *mut u8,
+}
 
 impl Control {
     /// # Safety
-    /// `page` is the address of the mapped page, for good.
-    pub unsafe fn new(page: *mut u8) -> Self {
-        Self(page)
+    /// `page` is the address of the mapped control page, for good, and `successor` that of the word which takes the number
+    /// of the second process.
+    pub unsafe fn new(page: *mut u8, successor: *mut u8) -> Self {
+        Self { page, successor }
     }
 
     fn set(self, offset: usize, value: u32) {
         // SAFETY: `offset` is one of `control`, inside the mapped page, and a multiple of four.
-        unsafe { &*self.0.add(offset).cast::<AtomicU32>() }.store(value, Release);
+        unsafe { &*self.page.add(offset).cast::<AtomicU32>() }.store(value, Release);
     }
 }
 
@@ -53,8 +58,7 @@ fn hand_over(control: Control, step: u16, flags: u64) {
     const CLONE_VM: u64 = 0x100;
     const CLONE_PARENT_SETTID: u64 = 0x10_0000;
     const EINVAL: i64 = 22;
-    // SAFETY: the word lies in the mapped page.
-    let place = unsafe { control.0.add(control::PID) } as u64;
+    let place = control.successor as u64;
     let flags = flags | CLONE_PARENT_SETTID;
     // SAFETY: this process touches its memory no more once there is another one to go on in it.
     let mut answer = unsafe { arch::hand_over(flags, place) };
@@ -78,6 +82,8 @@ fn width(insn: &Insn) -> usize {
 
 /// What a check of the machine's own fails with.
 const EFAULT: u32 = 14;
+/// What an operation that this machine does not have fails with.
+const ENOSYS: u32 = 38;
 
 /// A blob's header and instructions are only ever read; what an instruction reads or writes is the data behind them.
 pub struct Machine {
@@ -278,46 +284,48 @@ impl Machine {
     }
 
     fn execute(&mut self, insn: &Insn) {
-        match insn.op {
-            op::CALL => self.call(insn),
-            op::MOVE => self.set(insn, self.value(insn, 0) as i64),
-            op::ADD => {
+        let Some(operation) = Operation::of(insn.op) else {
+            fail(self.control, insn.step, NO_CALL, ENOSYS, 0)
+        };
+        match operation {
+            Operation::Call => self.call(insn),
+            Operation::Move => self.set(insn, self.value(insn, 0) as i64),
+            Operation::Add => {
                 let Some(old) = self.registers.get(insn.dst as usize) else { self.bad(insn) };
                 self.set(insn, old.wrapping_add(self.value(insn, 0) as i64));
             }
-            op::JUMP => {
+            Operation::Jump => {
                 if self.jumps(insn) {
                     self.at = self.value(insn, 2) as usize;
                 }
             }
-            op::LOAD => self.set(insn, self.load(insn)),
-            op::STORE => self.store(insn),
-            op::FAIL => {
+            Operation::Load => self.set(insn, self.load(insn)),
+            Operation::Store => self.store(insn),
+            Operation::Fail => {
                 let (errno, detail) = (self.value(insn, 0) as u32, self.value(insn, 1) as u32);
                 fail(self.control, insn.step, NO_CALL, errno, detail)
             }
-            op::MAKE_PATH => {
+            Operation::MakePath => {
                 let (root, kind) = (self.value(insn, 0) as i32, self.value(insn, 2));
                 let made = path::make(root, self.text(insn, 1), kind, self.value(insn, 3) as u32);
                 self.done(insn, made);
             }
-            op::COPY_TREE => {
+            Operation::CopyTree => {
                 let copied = copy::tree(self.value(insn, 0), self.value(insn, 1));
                 self.done(insn, copied.map(|()| 0));
             }
-            op::LISTENER => {
+            Operation::Listener => {
                 self.address(insn, 2, size_of::<i32>());
                 let stack = self.address(insn, 5, ASIDE_STACK);
-                if !stack.cast::<u64>().is_aligned() {
+                if (stack as usize) % ASIDE_ALIGNMENT != 0 {
                     self.bad(insn);
                 }
                 let sent = aside::listener(self.arguments(insn));
                 self.done(insn, sent);
             }
-            op::STATE => self.control.set(control::STATE, self.value(insn, 0) as u32),
-            op::HAND_OVER => hand_over(self.control, insn.step, self.value(insn, 0)),
-            op::INIT => exit(reap::stay(self.value(insn, 0) as i32)),
-            _ => fail(self.control, insn.step, NO_CALL, 38, 0),
+            Operation::State => self.control.set(control::STATE, self.value(insn, 0) as u32),
+            Operation::HandOver => hand_over(self.control, insn.step, self.value(insn, 0)),
+            Operation::Init => exit(reap::stay(self.value(insn, 0) as i32)),
         }
     }
 }

@@ -27,7 +27,7 @@ mod walk;
 
 use arch::{nr, syscall};
 use interpreter::{Control, Machine, exit};
-use machine::BLOB;
+use machine::{BLOB, PAGE, SUCCESSOR};
 
 fn map(fd: u64, length: u64, shared: bool, offset: u64) -> *mut u8 {
     let answer = syscall(nr::MMAP, [0, length, 3, if shared { 1 } else { 2 }, fd, offset]);
@@ -35,6 +35,19 @@ fn map(fd: u64, length: u64, shared: bool, offset: u64) -> *mut u8 {
         exit(126);
     }
     answer as *mut u8
+}
+
+/// Nothing but this process's own memory leads to the shared pages any more, and to the second one not even that of a
+/// process that it clones.
+fn close_in(fd: u64, successor: u64) {
+    const MADV_DONTFORK: u64 = 10;
+    const F_ADD_SEALS: u64 = 1033;
+    /// `F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE`
+    const SEALS: u64 = 0x17;
+    let kept = syscall(nr::MADVISE, [successor, PAGE as u64, MADV_DONTFORK, 0, 0, 0]);
+    if kept < 0 || syscall(nr::FCNTL, [fd, F_ADD_SEALS, SEALS, 0, 0, 0]) < 0 {
+        exit(126);
+    }
 }
 
 /// The digits of argument `index`.
@@ -62,10 +75,13 @@ fn number(stack: *const u64, index: usize) -> u64 {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn body(stack: *const u64) -> ! {
     let fd = number(stack, 1);
-    // SAFETY: the page stays mapped.
-    let control = unsafe { Control::new(map(fd, BLOB as u64, true, 0)) };
+    let shared = map(fd, BLOB as u64, true, 0);
+    // SAFETY: both pages stay mapped.
+    let (successor, control) =
+        unsafe { (shared.add(SUCCESSOR), Control::new(shared, shared.add(SUCCESSOR))) };
     let length = number(stack, 2) as usize;
     let base = map(fd, length as u64, false, BLOB as u64);
+    close_in(fd, successor as u64);
     // SAFETY: a mapping has whole pages, and a header is shorter than one.
     let Some(mut machine) = (unsafe { Machine::new(base, length, control) }) else { exit(126) };
     while machine.advance() {}

@@ -1,8 +1,8 @@
 //! Processes which join a container that is there: `exec`, and hooks in its namespaces.
 
 use super::super::step::{
-    ControlStep, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, SlotId, Slots, Step,
-    Which,
+    ControlStep, Groups, HostStep, Line, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, SlotId, Slots,
+    Step, Which,
 };
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
@@ -31,6 +31,8 @@ pub(crate) struct ExecOptions {
     pub(crate) resctrl: Vec<String>,
     /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
     pub(crate) namespaces: u64,
+    /// Give up the caller's groups before the user namespace is joined, which lets nothing set them.
+    pub(crate) drop_groups: bool,
     /// Keep the caller's session keyring.
     pub(crate) no_new_keyring: bool,
     /// The program, if it is not what the process's first argument names.
@@ -96,6 +98,9 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         compiler.asked("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
     }
     compiler.open_labels();
+    if options.drop_groups {
+        compiler.standard(ProcessStep::Identity { uid: None, gid: None, groups: Groups::Drop });
+    }
     compiler.enter(options.namespaces)?;
     compiler.terminal()?;
     compiler.program()?;

@@ -5,6 +5,7 @@ use super::process::ProcessStep;
 use super::slot::SlotId;
 use crate::Phase;
 use crate::process::capability::Sets;
+use nix::errno::Errno;
 use std::fmt;
 
 /// Why the stub gives the turn to the host side.
@@ -186,6 +187,27 @@ impl ControlStep {
             | Self::CloseDescriptors { .. }
             | Self::KeepDescriptors { .. }
             | Self::StayAsInit { .. }
+            | Self::FindProgram { .. }
+            | Self::Execute { .. }
+            | Self::NoProgram
+            | Self::Done
+            | Self::Finish => None,
+        }
+    }
+
+    pub(super) fn hint(&self, errno: Errno) -> Option<&'static str> {
+        let processes = "two processes are needed at once: is pids.limit too small, or RLIMIT_NPROC?";
+        match self {
+            Self::HandOver { .. } | Self::StayAsInit { .. } => (errno == Errno::EAGAIN).then_some(processes),
+            // Failures of the program have texts of their own.
+            Self::Undumpable
+            | Self::Dumpable
+            | Self::AwaitHost(_)
+            | Self::ReceiveMounts { .. }
+            | Self::Created
+            | Self::AwaitStart { .. }
+            | Self::CloseDescriptors { .. }
+            | Self::KeepDescriptors { .. }
             | Self::FindProgram { .. }
             | Self::Execute { .. }
             | Self::NoProgram

@@ -114,8 +114,9 @@ impl Step {
     /// What its failure with `errno` at system call `call` may come from, if that is known.
     pub(super) fn hint(&self, call: Option<u32>, errno: Errno) -> Option<&'static str> {
         match self {
-            // The host side says more of its own failures; those of the program have texts of their own.
-            Self::Host(_) | Self::Control(_) => None,
+            // The host side says more of its own failures.
+            Self::Host(_) => None,
+            Self::Control(step) => step.hint(errno),
             Self::Namespace(step) => step.hint(errno),
             Self::Rootfs(step) => step.hint(call, errno),
             Self::Process(step) => step.hint(errno),

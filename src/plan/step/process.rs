@@ -244,7 +244,12 @@ impl ProcessStep {
                 when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE")
             }
             Self::WriteLabel { .. } => when(Errno::ENOENT, "is the AppArmor profile loaded?"),
-            Self::Identity { .. } => when(Errno::EINVAL, "the id is not mapped into the user namespace"),
+            Self::Identity { .. } => {
+                let denied = "the container's user namespace denies setgroups(2), as an unprivileged user has made it: \
+                              leave /process/user/additionalGids out";
+                when(Errno::EINVAL, "the id is not mapped into the user namespace")
+                    .or(when(Errno::EPERM, denied))
+            }
             Self::Capabilities { .. } => {
                 when(Errno::EPERM, "a capability that the caller does not have itself")
             }

@@ -216,3 +216,36 @@ fn call(pid: i32) -> i64 {
     let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(-1)
 }
+
+/// Lets a process go on after `begin` until it has made a system call of this number, and leaves it there, stopped by
+/// SIGSTOP and traced no more. It may be no child of this one.
+///
+/// # Panics
+/// If the process ends before.
+pub fn stop_after(pid: i32, call: i64, begin: impl FnOnce()) {
+    let at = Pid::from_raw(pid);
+    ptrace::attach(at).unwrap();
+    let mut begin = Some(begin);
+    let (mut entered, mut known) = (false, false);
+    loop {
+        match waitpid(at, Some(WaitPidFlag::__WALL)).unwrap() {
+            WaitStatus::PtraceSyscall(_) => {
+                entered = !entered;
+                if !entered && crate::sys::call_of(at).unwrap().0 == call {
+                    ptrace::detach(at, Signal::SIGSTOP).unwrap();
+                    return;
+                }
+            }
+            WaitStatus::Stopped(..) if !known => {
+                known = true;
+                ptrace::setoptions(at, Options::PTRACE_O_TRACESYSGOOD).unwrap();
+            }
+            WaitStatus::Stopped(..) => {}
+            other => panic!("{other:?}"),
+        }
+        ptrace::syscall(at, None).unwrap();
+        if let Some(begin) = begin.take() {
+            begin();
+        }
+    }
+}
