@@ -1,5 +1,5 @@
-//! Statistics in the form which readers of `events` know: names and nesting, what is left out where it
-//! is zero, and "unlimited" as a number.
+//! Statistics in the format that readers of `events` expect: names and nesting, which fields are omitted if they are
+//! zero, and "unlimited" as a number.
 
 use orlop::cgroup::{self, Counter, IoEntry, Pressure, Stall};
 use serde::{Serialize, Serializer};
@@ -15,7 +15,7 @@ pub(crate) struct Event<'a> {
     pub(crate) data: Option<Stats>,
 }
 
-/// What a container uses.
+/// The resource usage of a container.
 #[derive(Serialize)]
 pub(crate) struct Stats {
     cpu: Cpu,
@@ -24,9 +24,9 @@ pub(crate) struct Stats {
     pids: Pids,
     blkio: Blkio,
     hugetlb: BTreeMap<String, Hugetlb>,
-    /// Nothing is measured; readers look for the key.
+    /// Nothing is measured, but readers expect the key.
     intel_rdt: Empty,
-    /// Interfaces are made by engines, not by this runtime.
+    /// Engines create the interfaces, not this runtime.
     network_interfaces: Option<()>,
 }
 
@@ -171,23 +171,23 @@ struct Psi {
 
 #[derive(Serialize)]
 struct PsiData {
-    #[serde(serialize_with = "short")]
+    #[serde(serialize_with = "without_zero_fraction")]
     avg10: f64,
-    #[serde(serialize_with = "short")]
+    #[serde(serialize_with = "without_zero_fraction")]
     avg60: f64,
-    #[serde(serialize_with = "short")]
+    #[serde(serialize_with = "without_zero_fraction")]
     avg300: f64,
     total: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// A whole number without a fraction.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn short<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+/// A number, without a fraction if it is whole.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn without_zero_fraction<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if number.fract() == 0.0 {
         serializer.serialize_i64(*number as i64)
     } else {
@@ -252,7 +252,7 @@ fn cpuset(stats: Option<&cgroup::CpuSetStats>) -> CpuSet {
 }
 
 fn memory(stats: &cgroup::MemoryStats) -> Memory {
-    // Only cgroup v2 counts swap alone. Each version has a number of its own for "unlimited".
+    // Only cgroup v2 counts swap separately. Each version has its own number for "unlimited".
     let is_v2 = stats.memory_and_swap.is_none() && !stats.events.is_empty();
     let unlimited = if is_v2 { u64::MAX } else { v1_unlimited() };
     let entry = |counter: Counter| MemoryEntry {
@@ -262,7 +262,7 @@ fn memory(stats: &cgroup::MemoryStats) -> Memory {
         failcnt: counter.failures,
     };
     let some = |counter: Option<Counter>| counter.map(entry).unwrap_or_default();
-    // As on v1, together with memory.
+    // Memory and swap together, as on cgroup v1.
     let both = stats.swap.map(|mut both| {
         both.usage += stats.memory.usage;
         both.limit = both.limit.zip(stats.memory.limit).map(|(swap, memory)| swap + memory);
@@ -281,11 +281,11 @@ fn memory(stats: &cgroup::MemoryStats) -> Memory {
     }
 }
 
-/// The largest number of whole pages.
+/// The largest whole number of pages, in bytes.
 fn v1_unlimited() -> u64 {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    let most = i64::MAX;
-    (most - most % page.max(1)) as u64
+    let max = i64::MAX;
+    (max - max % page.max(1)) as u64
 }
 
 fn blkio(stats: &cgroup::IoStats) -> Blkio {
@@ -311,7 +311,7 @@ fn blkio(stats: &cgroup::IoStats) -> Blkio {
         psi: stats.pressure.map(psi),
     };
     if tables.serviced.is_empty() {
-        // cgroup v2 has one line for a device; readers know v1's tables.
+        // cgroup v2 has one line per device; readers expect the tables of v1.
         for device in &stats.devices {
             let entry = |op: &str, value| BlkioEntry {
                 major: device.major.into(),
@@ -329,7 +329,7 @@ fn blkio(stats: &cgroup::IoStats) -> Blkio {
 }
 
 fn hugetlb(pages: &cgroup::HugeTlbStats) -> Hugetlb {
-    // Reservations are what a limit refuses, where the kernel counts them.
+    // A limit applies to reservations, if the kernel counts them.
     let counter = pages.reserved.unwrap_or(pages.used);
     Hugetlb { usage: counter.usage, max: counter.peak.unwrap_or(0), failcnt: counter.failures }
 }
