@@ -4,7 +4,7 @@ use super::open;
 use crate::args::{EventsArgs, EventsMode};
 use crate::failure::{Failure, Outcome};
 use crate::log::Log;
-use crate::output::{self, Event, Stats};
+use crate::output::{self, EventJson, StatsJson};
 use orlop::ErrorKind;
 use orlop::container::{self, Container};
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub(super) fn events(args: &EventsArgs, log: &Log) -> Outcome {
             Some(_) => {}
             None => {
                 match container.stats() {
-                    Ok(stats) => drop(print("stats", &container, Some(Stats::from(&stats)))?),
+                    Ok(stats) => drop(print("stats", &container, Some(StatsJson::from(&stats)))?),
                     // It has just exited or been deleted, which the next event reports.
                     Err(e) if matches!(e.kind(), ErrorKind::NotRunning | ErrorKind::NotFound) => {}
                     Err(e) => log.warning(&e.to_string()),
@@ -43,9 +43,9 @@ pub(super) fn events(args: &EventsArgs, log: &Log) -> Outcome {
     }
 }
 
-fn measure(container: &Container) -> Result<Stats, Failure> {
+fn measure(container: &Container) -> Result<StatsJson, Failure> {
     let stats = container.stats().map_err(|e| unmeasured(container, e))?;
-    Ok(Stats::from(&stats))
+    Ok(StatsJson::from(&stats))
 }
 
 /// The message that scripts match on.
@@ -56,6 +56,6 @@ fn unmeasured(container: &Container, e: orlop::Error) -> Failure {
     }
 }
 
-fn print(kind: &'static str, container: &Container, data: Option<Stats>) -> Outcome {
-    output::json_line(&Event { kind, id: container.id(), data })
+fn print(kind: &'static str, container: &Container, data: Option<StatsJson>) -> Outcome {
+    output::json_line(&EventJson { kind, id: container.id(), data })
 }

@@ -11,7 +11,7 @@ const MIN_WIDTH: usize = 12;
 const GAP: usize = 3;
 
 /// Aligned columns below a header.
-pub(crate) fn table(states: &[State]) -> String {
+pub(crate) fn list_table(states: &[State]) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     rows.extend(states.iter().map(row));
     let mut widths = [MIN_WIDTH; 6];
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn the_header_is_printed_without_containers() {
         let expected = "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n";
-        assert_eq!(table(&[]), expected);
+        assert_eq!(list_table(&[]), expected);
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
             owner: "root".into(),
         };
         assert_eq!(
-            table(&[state]),
+            list_table(&[state]),
             "ID          PID         STATUS      BUNDLE             CREATED                          OWNER\n\
              c1          18375       running     /tmp/orlop-cli/b   2026-11-21T16:45:44.438465411Z   root\n"
         );
