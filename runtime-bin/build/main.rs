@@ -1,4 +1,4 @@
-//! Tells the binary which commit it is made from, for `--version`, and the linker which functions belong together.
+//! Tells the binary the commit that it is built from, for `--version`, and the linker which functions belong together.
 
 mod order;
 
@@ -14,7 +14,7 @@ fn git(arguments: &[&str]) -> Option<String> {
 fn main() {
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-env-changed=ORLOP_COMMIT");
-    // The log of HEAD changes with every commit; without a repository there is no commit to name.
+    // The log of HEAD changes with every commit. Without a repository the commit is unknown.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|p| Path::new(p).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }

@@ -1,8 +1,8 @@
-//! The functions which every command runs are put side by side.
+//! Places the functions that every command runs side by side.
 //!
-//! The kernel maps a program's file in windows of 64 KiB around what it touches. The functions that a `run` goes through are
-//! a third of the program, but without an order they are in all of its windows, and all of it becomes resident.
-//! `order/functions` names them (`order/record` writes it); from it comes a script that augments the linker's own one.
+//! The kernel maps a program's file in windows of 64 KiB around the pages that it touches. A `run` executes a third of the
+//! functions; without an order they are spread over all windows, and the whole program becomes resident.
+//! `order/functions` lists them (`order/record` writes it). A linker script made from it augments the linker's own.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};
 
-/// A linker script which puts the sections of `list` before all other code, in its order.
+/// A linker script that places the sections of `list` before all other code, in this order.
 ///
-/// A line of the list is the name of a section, or a member of an archive (`libc.a:malloc.o`) and the name of its section;
-/// `*` stands for what differs from build to build. Lines with `#` at their beginning are comments.
+/// A line is the name of a section, or a member of an archive (`libc.a:malloc.o`) and the name of its section. `*` stands
+/// for the parts that differ between builds. Lines that begin with `#` are comments.
 pub(crate) fn script(list: &str) -> String {
     let mut text = String::from("SECTIONS {\n  .text.hot : {\n");
     for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -25,7 +25,7 @@ pub(crate) fn script(list: &str) -> String {
     text + "  }\n} INSERT BEFORE .text;\n"
 }
 
-/// Has the binary linked in that order, where it is optimized and the linker knows how.
+/// Links the binary in that order, if it is optimized and the linker supports it.
 pub(crate) fn apply() {
     println!("cargo::rerun-if-changed=order/functions");
     if env::var_os("OPT_LEVEL").is_none_or(|level| level == "0") {
@@ -35,7 +35,7 @@ pub(crate) fn apply() {
         Ok(script) if links(&script) => {
             println!("cargo::rustc-link-arg-bins={}", argument(&script));
         }
-        // A program with its functions in another order is the same program.
+        // The order is only an optimization.
         Ok(_) => {}
         Err(error) => println!("cargo::warning=functions are not ordered: {error}"),
     }
@@ -51,7 +51,7 @@ fn write_script() -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether a small program can be linked with it: not every linker can insert sections into its own script.
+/// Whether a small program can be linked with the script: not every linker can insert sections into its own script.
 fn links(script: &Path) -> bool {
     trial(script).unwrap_or(false)
 }
@@ -90,16 +90,19 @@ mod tests {
     }
 
     #[test]
-    fn the_list_holds_for_other_builds_too() {
+    fn the_list_has_nothing_specific_to_one_build() {
         let list = include_str!("../order/functions");
         let lines: Vec<_> = list.lines().filter(|line| !line.starts_with('#')).collect();
-        assert!(lines.iter().any(|line| line.contains("orlop")), "nothing of ours is in it");
+        assert!(lines.iter().any(|line| line.contains("orlop")), "no function of this crate is in it");
         for line in lines {
             let section = line.rsplit(' ').next().unwrap_or(line);
-            assert!(section.starts_with(".text"), "{line}: no section of code");
-            // A hash, or the number of a crate: record stars them.
+            assert!(section.starts_with(".text"), "{line}: not a section of code");
+            // `record` replaces hashes and crate numbers by stars.
             assert!(!section.contains("17h") || section.ends_with("17h*"), "{line}: this build's hash");
-            assert!(!line.contains(['{', '}', '(', ')', ';', '"']), "{line}: no pattern of a linker script");
+            assert!(
+                !line.contains(['{', '}', '(', ')', ';', '"']),
+                "{line}: not a pattern of a linker script"
+            );
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What comes from the environment and the working directory: the library reads neither.
+//! The environment and the working directory, which the library does not read.
 
-use crate::commands::{Failure, reason};
+use crate::failure::{Failure, reason};
 use orlop::container::{Runtime, SystemdBus};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// The state root: `--root`, or the usual one.
+/// The state root: `--root`, or the default.
 pub(crate) fn state_root(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     match flag {
         Some(path) => absolute(path),
@@ -13,11 +13,11 @@ pub(crate) fn state_root(flag: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// A path as seen from the caller's working directory, without `.` parts and a slash at its end.
+/// A path relative to the caller's working directory, without `.` components and trailing slashes.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     match std::path::absolute(path) {
         Ok(path) => Ok(path.components().collect()),
-        Err(e) => Err(Failure::new(format!("make {} absolute: {}", path.display(), reason(&e)), 1)),
+        Err(e) => Err(Failure::new(format!("make {} absolute: {}", path.display(), reason(&e)))),
     }
 }
 
@@ -26,9 +26,9 @@ pub(crate) fn absolute_option(path: Option<&Path>) -> Result<Option<PathBuf>, Fa
     path.map(absolute).transpose()
 }
 
-/// How many descriptors from 3 on were passed by socket activation (sd_listen_fds(3)).
+/// The number of descriptors, from 3 on, passed by socket activation (sd_listen_fds(3)).
 ///
-/// `LISTEN_PID` says for which process they are; who passes them through a shell leaves it out.
+/// `LISTEN_PID` names the process they are for; it is absent if they were passed through a shell.
 pub(crate) fn listen_fds() -> u32 {
     let number = |name| std::env::var(name).ok().and_then(|v| v.parse::<u32>().ok());
     match (std::env::var_os("LISTEN_PID"), number("LISTEN_PID")) {
@@ -39,7 +39,7 @@ pub(crate) fn listen_fds() -> u32 {
     number("LISTEN_FDS").unwrap_or(0)
 }
 
-/// The systemd that makes cgroups: the system's for its root, and otherwise the user's.
+/// The systemd instance that creates cgroups: the system's for real root, otherwise the user's.
 pub(crate) fn systemd(rootless: Option<bool>) -> Result<SystemdBus, Failure> {
     if !rootless.map_or_else(Runtime::is_rootless, Ok)? {
         return Ok(SystemdBus::system());
@@ -49,7 +49,7 @@ pub(crate) fn systemd(rootless: Option<bool>) -> Result<SystemdBus, Failure> {
     Ok(SystemdBus::user(session.as_deref(), runtime.as_deref().map(Path::new)))
 }
 
-/// The service manager's socket; an empty variable counts as unset.
+/// The service manager's socket. An empty variable counts as unset.
 pub(crate) fn notify_socket() -> Option<OsString> {
     std::env::var_os("NOTIFY_SOCKET").filter(|v| !v.is_empty())
 }

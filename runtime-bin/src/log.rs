@@ -1,7 +1,7 @@
 //! Log records: one line each, to the file of `--log` or to stderr.
 //!
-//! Managers read this file: they take the last object whose `level` is `error` (some of them the
-//! only object), so a failure is exactly one such line, and nothing that is not a failure has it.
+//! Managers read this file. They take the last object whose `level` is `error`, and some expect no other object, so a
+//! failure is exactly one such line, and only a failure has that level.
 
 use nix::libc;
 use std::fmt::Write as _;
@@ -13,20 +13,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// How severe a record is.
+/// How severe a record is, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// What makes the command fail.
+pub(crate) enum LogLevel {
+    /// The command fails.
     Error,
-    /// What the user should know though the command goes on.
+    /// The user should know, but the command continues.
     Warning,
-    /// Nothing is logged at this level; it is the default threshold.
+    /// The default threshold; nothing is logged at this level.
     Info,
-    /// What helps to find a fault.
+    /// Details for debugging.
     Debug,
 }
 
-impl Level {
+impl LogLevel {
     fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -39,7 +39,7 @@ impl Level {
 
 /// How a record is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// `time="…" level=error msg="…"`
     #[default]
     Text,
@@ -51,18 +51,18 @@ pub(crate) enum Format {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     file: Option<Arc<File>>,
-    format: Format,
-    threshold: Level,
+    format: LogFormat,
+    threshold: LogLevel,
 }
 
 impl Log {
-    /// A log to the file (appended; made with mode 0644), or to stderr.
+    /// A log to the file, which is appended to and created with mode 0644, or to stderr.
     ///
     /// # Errors
-    /// That the file cannot be opened, that it is a symbolic link (never followed), or a FIFO without a reader.
-    pub(crate) fn open(path: Option<&Path>, format: Format, threshold: Level) -> std::io::Result<Self> {
+    /// The file cannot be opened, is a symbolic link (which is never followed), or is a FIFO without a reader.
+    pub(crate) fn open(path: Option<&Path>, format: LogFormat, threshold: LogLevel) -> std::io::Result<Self> {
         let file = match path.and_then(Path::to_str) {
-            // Both are links, and what they lead to may be a socket, which cannot be opened by name.
+            // Both are links, possibly to a socket, which cannot be opened by name.
             Some("/dev/stderr") => None,
             Some("/dev/stdout") => Some(std::io::stdout().as_fd().try_clone_to_owned()?.into()),
             _ => path.map(append).transpose()?,
@@ -71,36 +71,36 @@ impl Log {
     }
 
     /// A log to stderr.
-    pub(crate) fn stderr(format: Format) -> Self {
-        Self { file: None, format, threshold: Level::Error }
+    pub(crate) fn stderr(format: LogFormat) -> Self {
+        Self { file: None, format, threshold: LogLevel::Error }
     }
 
-    /// The one record of a failure; with a log file, the bare text on stderr too.
+    /// The one record of a failure. If there is a log file, the bare text goes to stderr as well.
     pub(crate) fn error(&self, message: &str) {
-        self.record(Level::Error, message);
+        self.record(LogLevel::Error, message);
         if self.file.is_some() {
             let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
         }
     }
 
-    /// A record that is no failure.
+    /// A record of something that is not a failure.
     pub(crate) fn warning(&self, message: &str) {
-        self.record(Level::Warning, message);
+        self.record(LogLevel::Warning, message);
     }
 
-    /// A record for the curious; the text is made only if somebody wants it.
+    /// A record for debugging. The text is formatted only if it is logged.
     pub(crate) fn debug(&self, message: impl FnOnce() -> String) {
-        if self.threshold >= Level::Debug {
-            self.record(Level::Debug, &message());
+        if self.threshold >= LogLevel::Debug {
+            self.record(LogLevel::Debug, &message());
         }
     }
 
-    fn record(&self, level: Level, message: &str) {
+    fn record(&self, level: LogLevel, message: &str) {
         if level > self.threshold {
             return;
         }
         let line = line(self.format, level, message, now());
-        // There is nowhere to report a log that cannot be written.
+        // A log that cannot be written cannot be reported anywhere.
         let _ = match &self.file {
             Some(file) => (&**file).write_all(line.as_bytes()),
             None => std::io::stderr().write_all(line.as_bytes()),
@@ -108,8 +108,8 @@ impl Log {
     }
 }
 
-/// Opens a file for appending. A symbolic link in the last component is refused, as it may have been planted. Neither
-/// opening nor writing blocks on a FIFO.
+/// Opens a file for appending. A symbolic link as the last component is rejected, because it may have been planted.
+/// Neither opening nor writing blocks on a FIFO.
 fn append(path: &Path) -> std::io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = OpenOptions::new().append(true).create(true).mode(0o644).custom_flags(flags).open(path);
@@ -127,17 +127,17 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// A whole record with its newline: one write, so that records of several processes do not mix.
-fn line(format: Format, level: Level, message: &str, seconds: u64) -> String {
+/// A record with its newline. It is written at once, so that records of several processes do not mix.
+fn line(format: LogFormat, level: LogLevel, message: &str, seconds: u64) -> String {
     let (time, level) = (rfc3339(seconds), level.name());
     let mut out = String::with_capacity(message.len() + 80);
     match format {
-        Format::Text => {
+        LogFormat::Text => {
             let _ = write!(out, "time=\"{time}\" level={level} msg=\"");
             escape(&mut out, message);
             out.push_str("\"\n");
         }
-        Format::Json => {
+        LogFormat::Json => {
             let _ = write!(out, "{{\"level\":\"{level}\",\"msg\":\"");
             escape(&mut out, message);
             let _ = writeln!(out, "\",\"time\":\"{time}\"}}");
@@ -146,7 +146,7 @@ fn line(format: Format, level: Level, message: &str, seconds: u64) -> String {
     out
 }
 
-/// The escapes which a JSON string and a quoted log text have in common.
+/// The escapes that a JSON string and a quoted log text share.
 fn escape(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
@@ -163,10 +163,10 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// A moment as `2026-11-21T16:34:21Z` (RFC 3339, UTC).
+/// A time as `2026-11-21T16:34:21Z` (RFC 3339, UTC).
 fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Eras of 400 years counted from 0000-03-01, so that a leap day is the last of its year.
+    // Eras of 400 years from 0000-03-01: a leap day is then the last day of its year.
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates() {
+    fn times_are_formatted_as_rfc3339() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399, "2000-02-28T23:59:59Z"),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_json_record_is_one_compact_line() {
-        let text = line(Format::Json, Level::Error, "exec: \"x\": a\nb\\c\u{1}", 0);
+        let text = line(LogFormat::Json, LogLevel::Error, "exec: \"x\": a\nb\\c\u{1}", 0);
         assert_eq!(
             text,
             "{\"level\":\"error\",\"msg\":\"exec: \\\"x\\\": a\\nb\\\\c\\u0001\",\"time\":\"1970-01-01T00:00:00Z\"}\n"
@@ -208,17 +208,17 @@ mod tests {
 
     #[test]
     fn a_text_record_is_quoted() {
-        let text = line(Format::Text, Level::Warning, "say \"hi\"", 0);
+        let text = line(LogFormat::Text, LogLevel::Warning, "say \"hi\"", 0);
         assert_eq!(text, "time=\"1970-01-01T00:00:00Z\" level=warning msg=\"say \\\"hi\\\"\"\n");
     }
 
     #[test]
-    fn the_file_is_appended_and_filtered() {
+    fn records_are_appended_and_filtered_by_level() {
         let path = std::env::temp_dir().join(format!("orlop-log-{}", std::process::id()));
         for _ in 0..2 {
-            let log = Log::open(Some(&path), Format::Json, Level::Info).unwrap();
+            let log = Log::open(Some(&path), LogFormat::Json, LogLevel::Info).unwrap();
             log.warning("w");
-            log.debug(|| panic!("nobody wants it"));
+            log.debug(|| panic!("not logged at this level"));
         }
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();

@@ -1,11 +1,19 @@
 //! The `orlop` command: an OCI runtime for managers and people.
 //!
-//! Arguments, printing and exit codes; everything else is the library's.
+//! Arguments, printing and exit codes; the library does everything else.
+//!
+//! Layers, lowest first; a module uses only layers below its own:
+//!
+//! 1. `sys` (`unsafe`), `failure` (messages and exit codes), `log`
+//! 2. `args` (the command line), `environment`, `foreground` (serving a process), `output`
+//! 3. `commands`
+//! 4. this file
 #![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
 mod args;
 mod commands;
 mod environment;
+mod failure;
 mod foreground;
 mod log;
 #[cfg(test)]
@@ -15,19 +23,18 @@ mod order;
 mod output;
 mod sys;
 
-use args::{Args, Request};
-use commands::Failure;
-use log::{Level, Log};
+use args::{CommandLine, Request};
+use log::Log;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Rust's entry, where it is not C's (`sys::entry`).
+/// Rust's entry point, if it is not C's (`sys::entry`).
 #[cfg(not(all(not(test), target_env = "gnu")))]
 fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(run(std::env::args_os()))
 }
 
-/// The program: from its words to its exit code.
+/// The program: from its arguments to its exit code.
 fn run(words: std::env::ArgsOs) -> u8 {
     // Otherwise a file that is opened later is taken for one of them: a state file for the standard error, say.
     if let Err(errno) = sys::stdio::fill_stdio() {
@@ -40,28 +47,25 @@ fn run(words: std::env::ArgsOs) -> u8 {
     answer(words)
 }
 
-/// Parses, runs, reports.
+/// Reads the command line, runs the command, and reports its failure.
 fn answer(mut words: std::env::ArgsOs) -> u8 {
     let program = program_name(words.next());
-    let mut args = Args::default();
-    let request = args::parse(&program, words, &mut args);
-    let format = args.log_format.unwrap_or_default();
-    let log = match Log::open(args.log.as_deref(), format, args.log_level.unwrap_or(Level::Info)) {
-        Ok(log) => log,
+    let CommandLine { log, request } = args::read(&program, words);
+    let log = match Log::open(log.file.as_deref(), log.format, log.level) {
+        Ok(opened) => opened,
         Err(e) => {
-            let path = args.log.as_deref().unwrap_or(Path::new("")).display();
-            Log::stderr(format)
+            let path = log.file.as_deref().unwrap_or(Path::new("")).display();
+            Log::stderr(log.format)
                 .error(&format!("open log file {path}: {e}; hint: give --log a file that can be written"));
             return 1;
         }
     };
-    let done = match request {
-        Err(usage) => Err(Failure::new(usage.0, 1)),
-        Ok(Request::Help(None)) => output::print(&args::help::program(&program, &version_lines())),
-        Ok(Request::Help(Some(command))) => output::print(&args::help::command(&program, command)),
-        Ok(Request::Version) => output::print(&format!("{program} version {}", version_lines())),
-        Ok(Request::Command(command)) => commands::dispatch(command.name, &program, &args, &log),
-    };
+    let done = request.and_then(|request| match request {
+        Request::Help(None) => output::print(&args::help::program(&program, &version_lines())),
+        Request::Help(Some(command)) => output::print(&args::help::command(&program, command)),
+        Request::Version => output::print(&format!("{program} version {}", version_lines())),
+        Request::Run(invocation) => commands::dispatch(&invocation, &program, &log),
+    });
     match done {
         Ok(code) => code,
         Err(failure) => {
@@ -71,7 +75,7 @@ fn answer(mut words: std::env::ArgsOs) -> u8 {
     }
 }
 
-/// The base name of what the program was called as.
+/// The base name of the program as it was called.
 fn program_name(first: Option<OsString>) -> String {
     let first = first.unwrap_or_default();
     let name = Path::new(&first).file_name().map(|n| n.to_string_lossy().into_owned());

@@ -1,6 +1,6 @@
 //! Help, printed from the table.
 
-use super::table::{COMMANDS, Command, Flag, GLOBAL};
+use super::table::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
 use std::fmt::Write;
 
 pub(super) const INTRODUCTION: &str = "\
@@ -19,18 +19,18 @@ pub(crate) fn program(name: &str, version: &str) -> String {
     let _ = write!(out, "USAGE:\n   {name} [global options] command [command options] [arguments...]\n\n");
     let _ = write!(out, "VERSION:\n   {}\n\nCOMMANDS:\n", version.trim_end());
     let help = ("help, h".to_owned(), "show the list of commands, or the help of one");
-    columns(&mut out, COMMANDS.iter().map(|c| (c.word.to_owned(), c.summary)).chain([help]));
+    columns(&mut out, COMMANDS.iter().map(|c| (c.name.to_owned(), c.summary)).chain([help]));
     out.push_str("\nGLOBAL OPTIONS:\n");
     let more = [("--help, -h", "show help"), ("--version, -v", "print the version")];
-    columns(&mut out, GLOBAL.iter().map(row).chain(more.map(|(l, r)| (l.to_owned(), r))));
+    columns(&mut out, GLOBAL_FLAGS.iter().map(row).chain(more.map(|(l, r)| (l.to_owned(), r))));
     out
 }
 
 /// One command's help.
-pub(crate) fn command(name: &str, command: &Command) -> String {
+pub(crate) fn command(program: &str, command: &Command) -> String {
     let mut out = String::with_capacity(2048);
-    let word = command.word;
-    let _ = write!(out, "NAME:\n   {name} {word} - {}\n\nUSAGE:\n   {name} {word}", command.summary);
+    let name = command.name;
+    let _ = write!(out, "NAME:\n   {program} {name} - {}\n\nUSAGE:\n   {program} {name}", command.summary);
     if command.flags().next().is_some() {
         out.push_str(" [command options]");
     }
@@ -38,7 +38,7 @@ pub(crate) fn command(name: &str, command: &Command) -> String {
         let _ = write!(out, " {}", command.usage);
     }
     out.push_str("\n\nDESCRIPTION:\n");
-    for line in command.text.replace("{name}", name).lines() {
+    for line in command.description.replace("{name}", program).lines() {
         let _ = writeln!(out, "{}{line}", if line.is_empty() { "" } else { "   " });
     }
     out.push_str("\nOPTIONS:\n");
@@ -47,7 +47,7 @@ pub(crate) fn command(name: &str, command: &Command) -> String {
 }
 
 fn row(flag: &Flag) -> (String, &str) {
-    let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
+    let value = if flag.value_name.is_empty() { String::new() } else { format!(" {}", flag.value_name) };
     let mut left = format!("--{}{value}", flag.long);
     if let Some(short) = flag.short {
         let _ = write!(left, ", -{short}{value}");
@@ -55,7 +55,7 @@ fn row(flag: &Flag) -> (String, &str) {
     if flag.repeats {
         left.push_str(" ...");
     }
-    (left, flag.doc)
+    (left, flag.help)
 }
 
 fn columns<'a>(out: &mut String, rows: impl Iterator<Item = (String, &'a str)>) {

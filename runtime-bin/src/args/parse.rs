@@ -1,63 +1,44 @@
-//! From words to [`Args`], by the table.
+//! From the words of the command line to [`LowArgs`], by the table.
 //!
-//! Callers of OCI runtimes write flags in all of Go's manners: `--flag value`, `--flag=value`,
-//! `-flag`, `-f`, behind the id as well as before it. All are understood here, and several letters
-//! behind one dash besides.
+//! Callers of OCI runtimes write flags in all of Go's manners: `--flag value`, `--flag=value`, `-flag`, `-f`, after
+//! the id as well as before it. All are accepted here, and several letters after one dash as well.
 
-use super::Args;
-use super::table::{COMMANDS, Command, Flag, GLOBAL, Kind, digits};
+use super::low::LowArgs;
+use super::table::{COMMANDS, Command, Flag, FlagSetter, GLOBAL_FLAGS};
+use super::values::decimal;
+use crate::failure::Failure;
 use lexopt::{Arg, Parser};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Request {
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Request<C> {
     /// Print the program's help, or a command's.
     Help(Option<&'static Command>),
     /// Print the version.
     Version,
-    /// Do the command.
-    Command(&'static Command),
+    /// Run a command.
+    Run(C),
 }
 
-/// A mistake on the command line: the sentence about it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl Usage {
-    fn new(message: String) -> Self {
-        Self(message)
-    }
-
-    fn no_topic(word: &OsStr) -> Self {
-        Self::new(format!("No help topic for '{}'", word.display()))
-    }
-}
-
-impl std::fmt::Debug for Command {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word)
-    }
-}
-
-/// What one word of the command line turned out to be.
+/// What one word of the command line means.
 enum Token {
     Flag(&'static Flag, Option<OsString>),
     Help,
     Version,
-    Word(OsString),
+    Operand(OsString),
     End,
 }
 
-/// The flags which are valid at this place of the command line.
+/// The flags that are valid here: those of the command, or the global ones before it.
 #[derive(Clone, Copy)]
 struct Scope(Option<&'static Command>);
 
 impl Scope {
     fn find(self, matches: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
         match self.0 {
-            None => GLOBAL.iter().find(|f| matches(f)),
+            None => GLOBAL_FLAGS.iter().find(|f| matches(f)),
             Some(command) => command.flags().find(|f| matches(f)),
         }
     }
@@ -78,46 +59,48 @@ impl Scope {
         }
     }
 
-    /// Whether all letters behind one dash are flags, and none but the last takes a value.
-    fn cluster(self, letters: &[u8]) -> bool {
+    /// Whether all letters after one dash are flags, and only the last one may take a value.
+    fn are_flags(self, letters: &[u8]) -> bool {
         letters.iter().enumerate().all(|(i, letter)| match self.short(char::from(*letter)) {
-            Some(Token::Flag(flag, _)) => i + 1 == letters.len() || matches!(flag.kind, Kind::Switch(_)),
+            Some(Token::Flag(flag, _)) => {
+                i + 1 == letters.len() || matches!(flag.setter, FlagSetter::Switch(_))
+            }
             other => other.is_some(),
         })
     }
 
-    fn unknown(self, name: &[u8]) -> Usage {
+    fn unknown_flag(self, name: &[u8]) -> Failure {
         let name = String::from_utf8_lossy(name);
         let mut message = format!("flag provided but not defined: -{name}");
-        if self.0.is_some() && GLOBAL.iter().any(|f| f.long == name) {
+        if self.0.is_some() && GLOBAL_FLAGS.iter().any(|f| f.long == name) {
             message += "; it is a global flag, which goes before the command";
         }
-        Usage::new(message)
+        Failure::new(message)
     }
 }
 
-/// The words of the command line, with the state that reading them has.
+/// The words of the command line that are still to be read.
 struct Words {
     parser: Parser,
-    /// Whether `--` has gone by.
-    ended: bool,
+    /// Whether `--` has been read: no flags follow.
+    no_more_flags: bool,
 }
 
 impl Words {
-    fn next(&mut self, scope: Scope) -> Result<Token, Usage> {
-        if !self.ended
+    fn next(&mut self, scope: Scope) -> Result<Token, Failure> {
+        if !self.no_more_flags
             && let Some(token) = self.single_dash(scope)?
         {
             return Ok(token);
         }
-        let token = match self.parser.next().map_err(|e| Usage::new(e.to_string()))? {
+        let token = match self.parser.next().map_err(|e| Failure::new(e.to_string()))? {
             None => return Ok(Token::End),
-            Some(Arg::Value(word)) => return Ok(Token::Word(word)),
+            Some(Arg::Value(word)) => return Ok(Token::Operand(word)),
             Some(Arg::Short(letter)) => {
-                return scope.short(letter).ok_or_else(|| scope.unknown(letter.to_string().as_bytes()));
+                return scope.short(letter).ok_or_else(|| scope.unknown_flag(letter.to_string().as_bytes()));
             }
             Some(Arg::Long(name)) => {
-                scope.long(name.as_bytes()).ok_or_else(|| scope.unknown(name.as_bytes()))?
+                scope.long(name.as_bytes()).ok_or_else(|| scope.unknown_flag(name.as_bytes()))?
             }
         };
         match token {
@@ -126,12 +109,12 @@ impl Words {
         }
     }
 
-    /// `-flag`, `-flag=value` and `-f=value`, which the tokenizer would take for letters; and a
-    /// refusal of what is neither a name nor letters.
-    fn single_dash(&mut self, scope: Scope) -> Result<Option<Token>, Usage> {
+    /// Reads `-flag`, `-flag=value` and `-f=value`, which lexopt would take for letters, and rejects a word that is
+    /// neither a name nor letters.
+    fn single_dash(&mut self, scope: Scope) -> Result<Option<Token>, Failure> {
         let Some(mut raw) = self.parser.try_raw_args() else { return Ok(None) };
         let Some(word) = raw.peek().map(OsStr::as_bytes) else { return Ok(None) };
-        self.ended = word == b"--";
+        self.no_more_flags = word == b"--";
         let Some(rest) = word.strip_prefix(b"-") else { return Ok(None) };
         if rest.len() < 2 || rest[0] == b'-' {
             return Ok(None);
@@ -147,32 +130,22 @@ impl Words {
         let token = match found {
             Some(Token::Flag(flag, _)) => Token::Flag(flag, value),
             Some(token) => token,
-            None if value.is_none() && scope.cluster(name) => return Ok(None),
-            None => return Err(scope.unknown(name)),
+            None if value.is_none() && scope.are_flags(name) => return Ok(None),
+            None => return Err(scope.unknown_flag(name)),
         };
         raw.next();
         Ok(Some(token))
     }
 
-    /// The rest as it is, without looking for flags.
+    /// The remaining words as they are, without looking for flags.
     fn rest(&mut self) -> Vec<OsString> {
         self.parser.try_raw_args().map(Iterator::collect).unwrap_or_default()
     }
 
-    fn apply(&mut self, flag: &Flag, value: Option<OsString>, args: &mut Args) -> Result<(), Usage> {
-        let wrong = |value: &OsStr, why: &str| {
-            Usage::new(format!("invalid value \"{}\" for flag --{}: {why}", value.display(), flag.long))
-        };
-        if let Kind::Switch(set) = flag.kind {
-            let on = match value.as_deref() {
-                None => true,
-                Some(v) => match v.as_bytes() {
-                    b"true" | b"1" => true,
-                    b"false" | b"0" => false,
-                    _ => return Err(wrong(v, "must be true or false")),
-                },
-            };
-            set(args, on);
+    /// Sets a flag, whose value may be the next word.
+    fn set(&mut self, flag: &Flag, value: Option<OsString>, args: &mut LowArgs) -> Result<(), Failure> {
+        if let FlagSetter::Switch(set) = flag.setter {
+            set(args, switch_value(flag, value.as_deref())?);
             return Ok(());
         }
         let value = match value {
@@ -180,73 +153,89 @@ impl Words {
             None => self
                 .parser
                 .value()
-                .map_err(|_| Usage::new(format!("flag needs an argument: --{}", flag.long)))?,
+                .map_err(|_| Failure::new(format!("flag needs an argument: --{}", flag.long)))?,
         };
-        match flag.kind {
-            Kind::Switch(_) => {}
-            Kind::Path(_) if value.is_empty() => return Err(wrong(&value, "must be a path")),
-            Kind::Path(set) => set(args, value.into()),
-            Kind::Number(set) => match value.to_str().and_then(digits) {
+        match flag.setter {
+            FlagSetter::Switch(_) => {}
+            FlagSetter::Path(_) if value.is_empty() => return Err(invalid(flag, &value, "must be a path")),
+            FlagSetter::Path(set) => set(args, value.into()),
+            FlagSetter::Number(set) => match value.to_str().and_then(decimal) {
                 Some(number) => set(args, number),
-                None => return Err(wrong(&value, "must be a number")),
+                None => return Err(invalid(flag, &value, "must be a number")),
             },
-            Kind::Text(set) => match value.into_string() {
-                Ok(text) => set(args, text.clone()).map_err(|why| wrong(OsStr::new(&text), &why))?,
-                Err(value) => return Err(wrong(&value, "must be UTF-8")),
+            FlagSetter::Text(set) => match value.into_string() {
+                Ok(text) => {
+                    set(args, text.clone()).map_err(|why| invalid(flag, OsStr::new(&text), &why))?;
+                }
+                Err(value) => return Err(invalid(flag, &value, "must be UTF-8")),
             },
         }
         Ok(())
     }
 }
 
-/// Reads the words behind the program's name. `args` is filled as far as reading came, so that a
-/// mistake behind `--log` is logged where it should be.
-pub(crate) fn parse(
+fn switch_value(flag: &Flag, value: Option<&OsStr>) -> Result<bool, Failure> {
+    match value.map(|value| (value, value.as_bytes())) {
+        None | Some((_, b"true" | b"1")) => Ok(true),
+        Some((_, b"false" | b"0")) => Ok(false),
+        Some((value, _)) => Err(invalid(flag, value, "must be true or false")),
+    }
+}
+
+fn invalid(flag: &Flag, value: &OsStr, why: &str) -> Failure {
+    Failure::new(format!("invalid value \"{}\" for flag --{}: {why}", value.display(), flag.long))
+}
+
+/// Reads the words after the program's name.
+///
+/// After a mistake, `args` holds the flags before it: `--log` says where the mistake is logged.
+pub(super) fn parse(
     program: &str,
     words: impl IntoIterator<Item = OsString>,
-    args: &mut Args,
-) -> Result<Request, Usage> {
-    let mut words = Words { parser: Parser::from_args(words), ended: false };
-    let word = loop {
+    args: &mut LowArgs,
+) -> Result<Request<&'static Command>, Failure> {
+    let mut words = Words { parser: Parser::from_args(words), no_more_flags: false };
+    let name = loop {
         match words.next(Scope(None))? {
-            Token::Flag(flag, value) => words.apply(flag, value, args)?,
+            Token::Flag(flag, value) => words.set(flag, value, args)?,
             Token::Help | Token::End => return Ok(Request::Help(None)),
             Token::Version => return Ok(Request::Version),
-            Token::Word(word) => break word,
+            Token::Operand(word) => break word,
         }
     };
-    if word == "help" || word == "h" {
+    if name == "help" || name == "h" {
         return match words.next(Scope(None))? {
-            Token::Word(word) => find(&word).map(|c| Request::Help(Some(c))),
+            Token::Operand(name) => find_command(&name).map(|c| Request::Help(Some(c))),
             _ => Ok(Request::Help(None)),
         };
     }
-    let command = find(&word)?;
-    words.ended = false;
+    let command = find_command(&name)?;
+    words.no_more_flags = false;
     loop {
         match words.next(Scope(Some(command)))? {
-            Token::Flag(flag, value) => words.apply(flag, value, args)?,
+            Token::Flag(flag, value) => words.set(flag, value, args)?,
             Token::Help | Token::Version => return Ok(Request::Help(Some(command))),
             Token::End => break,
-            Token::Word(word) => {
-                args.words.push(word);
-                if command.own_words() == Some(args.words.len()) {
-                    args.words.extend(words.rest());
+            Token::Operand(word) => {
+                args.operands.push(word);
+                if command.own_operands() == Some(args.operands.len()) {
+                    args.operands.extend(words.rest());
                 }
             }
         }
     }
-    check_count(program, command, args.words.len())?;
-    Ok(Request::Command(command))
+    check_count(program, command, args.operands.len())?;
+    Ok(Request::Run(command))
 }
 
 /// The command of that name.
-pub(crate) fn find(word: &OsStr) -> Result<&'static Command, Usage> {
-    COMMANDS.iter().copied().find(|c| word == c.word).ok_or_else(|| Usage::no_topic(word))
+pub(super) fn find_command(name: &OsStr) -> Result<&'static Command, Failure> {
+    let found = COMMANDS.iter().copied().find(|c| name == c.name);
+    found.ok_or_else(|| Failure::new(format!("No help topic for '{}'", name.display())))
 }
 
-fn check_count(program: &str, command: &Command, count: usize) -> Result<(), Usage> {
-    let (least, most) = command.words;
+fn check_count(program: &str, command: &Command, count: usize) -> Result<(), Failure> {
+    let (least, most) = command.operands;
     if (least..=most).contains(&count) {
         return Ok(());
     }
@@ -255,8 +244,8 @@ fn check_count(program: &str, command: &Command, count: usize) -> Result<(), Usa
         (least, _) if count < least => format!("a minimum of {least}"),
         (_, most) => format!("a maximum of {most}"),
     };
-    let word = command.word;
-    Err(Usage::new(format!(
-        "{program}: \"{word}\" requires {number} argument(s); see \"{program} {word} --help\""
+    let name = command.name;
+    Err(Failure::new(format!(
+        "{program}: \"{name}\" requires {number} argument(s); see \"{program} {name} --help\""
     )))
 }

@@ -1,23 +1,22 @@
 //! `events`
 
-use super::{Failure, Outcome};
-use crate::args::Args;
+use super::open;
+use crate::args::{EventsArgs, EventsMode};
+use crate::failure::{Failure, Outcome};
 use crate::log::Log;
-use crate::output::{self, Event, Stats};
+use crate::output::{self, EventJson, StatsJson};
 use orlop::ErrorKind;
 use orlop::container::{self, Container};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-const USUAL_INTERVAL: Duration = Duration::from_secs(5);
-
-pub(super) fn events(args: &Args, log: &Log) -> Outcome {
-    let container = super::container(args, log)?;
-    // Also without being printed: a container that cannot be measured is told from the start.
+pub(super) fn events(args: &EventsArgs, log: &Log) -> Outcome {
+    let container = open::container(&args.container, log)?;
+    // Measured even if it is not printed, so that a container that cannot be measured fails at once.
     let first = measure(&container)?;
-    if args.events.stats {
-        return print("stats", &container, Some(first));
-    }
-    let interval = args.events.interval.unwrap_or(USUAL_INTERVAL);
+    let interval = match args.mode {
+        EventsMode::Once => return print("stats", &container, Some(first)),
+        EventsMode::Every(interval) => interval,
+    };
     let mut events = container.events().map_err(|e| unmeasured(&container, e))?;
     let mut due = Instant::now() + interval;
     loop {
@@ -31,34 +30,32 @@ pub(super) fn events(args: &Args, log: &Log) -> Outcome {
             Some(_) => {}
             None => {
                 match container.stats() {
-                    Ok(stats) => drop(print("stats", &container, Some(Stats::from(&stats)))?),
-                    // It has just ended or been deleted, which the next event will tell.
+                    Ok(stats) => drop(print("stats", &container, Some(StatsJson::from(&stats)))?),
+                    // It has just exited or been deleted, which the next event reports.
                     Err(e) if matches!(e.kind(), ErrorKind::NotRunning | ErrorKind::NotFound) => {}
                     Err(e) => log.warning(&e.to_string()),
                 }
                 due += interval;
-                // A pause of this program is not made up for.
+                // Intervals missed while this program was stopped are skipped.
                 due = due.max(Instant::now());
             }
         }
     }
 }
 
-fn measure(container: &Container) -> Result<Stats, Failure> {
+fn measure(container: &Container) -> Result<StatsJson, Failure> {
     let stats = container.stats().map_err(|e| unmeasured(container, e))?;
-    Ok(Stats::from(&stats))
+    Ok(StatsJson::from(&stats))
 }
 
-/// The text that scripts know.
+/// The message that scripts match on.
 fn unmeasured(container: &Container, e: orlop::Error) -> Failure {
     match e.kind() {
-        ErrorKind::NotRunning => {
-            Failure::new(format!("container with id {} is not running", container.id()), 1)
-        }
+        ErrorKind::NotRunning => Failure::new(format!("container with id {} is not running", container.id())),
         _ => e.into(),
     }
 }
 
-fn print(kind: &'static str, container: &Container, data: Option<Stats>) -> Outcome {
-    output::json_line(&Event { kind, id: container.id(), data })
+fn print(kind: &'static str, container: &Container, data: Option<StatsJson>) -> Outcome {
+    output::json_line(&EventJson { kind, id: container.id(), data })
 }

@@ -1,6 +1,6 @@
 //! `features`
 
-use super::Outcome;
+use crate::failure::Outcome;
 use crate::output;
 
 pub(super) fn features() -> Outcome {

@@ -1,8 +1,8 @@
 //! `man`
 
-use super::{Failure, Outcome};
 use crate::args::generate::page;
-use crate::args::{Args, COMMANDS, Command, find};
+use crate::args::{COMMANDS, Command, ManPages};
+use crate::failure::{Failure, Outcome};
 use crate::output;
 use nix::libc;
 use orlop::container::replace_file;
@@ -13,15 +13,10 @@ use std::path::Path;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-pub(super) fn man(program: &str, args: &Args) -> Outcome {
-    let command = args.words.first().map(|word| find(word).map_err(|usage| Failure::new(usage.0, 1)));
-    let command = command.transpose()?;
-    match &args.man_directory {
-        None => output::print(&page(program, VERSION, command)),
-        Some(_) if command.is_some() => {
-            Err(Failure::new("man takes a command or --directory, which is all of them", 1))
-        }
-        Some(directory) => {
+pub(super) fn man(program: &str, pages: &ManPages) -> Outcome {
+    match pages {
+        ManPages::One(command) => output::print(&page(program, VERSION, *command)),
+        ManPages::All(directory) => {
             let opened = open(directory, program)?;
             write(&opened, directory, program, None)?;
             for command in COMMANDS {
@@ -38,7 +33,7 @@ fn open(directory: &Path, program: &str) -> Result<OwnedFd, Failure> {
     opened.map(OwnedFd::from).map_err(|e| Failure::io("write", &first, &e))
 }
 
-/// Writes a page into the opened directory; what had its name, a link too, is replaced and not followed.
+/// Writes a page into the opened directory. An existing file of that name is replaced; a link is not followed.
 fn write(
     opened: &OwnedFd,
     directory: &Path,
@@ -46,7 +41,7 @@ fn write(
     command: Option<&Command>,
 ) -> Result<(), Failure> {
     let file = match command {
-        Some(command) => format!("{program}-{}.8", command.word),
+        Some(command) => format!("{program}-{}.8", command.name),
         None => format!("{program}.8"),
     };
     let text = page(program, VERSION, command);

@@ -1,26 +1,24 @@
 //! `plan`
 
-use super::Outcome;
-use crate::args::Args;
+use super::bundle;
+use crate::args::PlanArgs;
+use crate::failure::Outcome;
 use crate::log::Log;
 use crate::output;
 use orlop::plan::{Host, Options, compile};
-use std::path::Path;
 
-pub(super) fn plan(args: &Args, log: &Log) -> Outcome {
-    let directory = args.words.first().map(Path::new);
-    let bundle = super::new::bundle(directory, args.config.as_deref())?;
-    // What `create` would do; whoever takes the terminal makes no difference.
-    let console = bundle.spec.process.as_ref().is_some_and(|process| process.terminal);
+pub(super) fn plan(args: &PlanArgs, log: &Log) -> Outcome {
+    let bundle = bundle::load(&args.bundle)?;
     let options = Options {
         id: "ID".to_owned(),
         wait_for_start: true,
-        console,
-        cgroup_manager: args.cgroup_manager.unwrap_or_default(),
+        // As `create` does it. The plan is the same wherever the terminal goes.
+        console: bundle::wants_terminal(&bundle),
+        cgroup_manager: args.cgroup_manager,
         ..Options::default()
     };
     let mut host = Host::detect()?;
-    // Without a user namespace only root can run it, be it of a namespace of its own: that is whose plan it is.
+    // Without a user namespace only root can run the bundle, so the plan is the one that root gets.
     let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");
     if !user_namespace && !host.makes_namespaces {
         host.privileged = true;

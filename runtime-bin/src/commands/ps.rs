@@ -1,30 +1,33 @@
 //! `ps`
 
-use super::{Failure, Outcome};
-use crate::args::{Args, ListFormat};
+use super::open;
+use crate::args::{PsArgs, PsOutput};
+use crate::failure::{Failure, Outcome};
 use crate::log::Log;
 use crate::output;
+use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-pub(super) fn ps(args: &Args, log: &Log) -> Outcome {
-    let pids = super::container(args, log)?.processes()?;
-    let options = &args.words[1..];
-    match args.list_format.unwrap_or(ListFormat::Table) {
-        ListFormat::Json if options.is_empty() => output::json_line(&pids),
-        ListFormat::Json => Err(Failure::new("ps: options of ps(1) are for --format table", 1)),
-        ListFormat::Table if pids.is_empty() => Ok(0),
-        ListFormat::Table => {
-            let mut command = Command::new("ps");
-            if options.is_empty() {
-                command.arg("-ef");
-            }
-            output::print(&table(&run(command.args(options))?, &pids)?)
-        }
+pub(super) fn ps(args: &PsArgs, log: &Log) -> Outcome {
+    let pids = open::container(&args.container, log)?.processes()?;
+    match &args.output {
+        PsOutput::Json => output::json_line(&pids),
+        PsOutput::Table { .. } if pids.is_empty() => Ok(0),
+        PsOutput::Table { options } => output::print(&table(&run(&mut host_ps(options))?, &pids)?),
     }
 }
 
-/// What the host's ps prints; what it says on stderr goes to ours.
+fn host_ps(options: &[OsString]) -> Command {
+    let mut command = Command::new("ps");
+    if options.is_empty() {
+        command.arg("-ef");
+    }
+    command.args(options);
+    command
+}
+
+/// The output of the host's ps. Its stderr is this program's.
 fn run(command: &mut Command) -> Result<String, Failure> {
     // Command::output panics if its pipes cannot be read.
     let failed = |what: &'static str| move |e| Failure::io(what, "ps".as_ref(), &e);
@@ -35,25 +38,25 @@ fn run(command: &mut Command) -> Result<String, Failure> {
     let status = child.wait().map_err(failed("wait for"))?;
     read.map_err(failed("read the output of"))?;
     if !status.success() {
-        return Err(Failure::new(format!("ps: {status}"), 1));
+        return Err(Failure::new(format!("ps: {status}")));
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The head, and the lines of these processes.
+/// The header, and the lines of these processes.
 fn table(text: &str, pids: &[i32]) -> Result<String, Failure> {
     let mut lines = text.lines();
-    let head = lines.next().unwrap_or_default();
-    let column = head
+    let header = lines.next().unwrap_or_default();
+    let column = header
         .split_ascii_whitespace()
         .position(|name| name == "PID")
-        .ok_or_else(|| Failure::new("couldn't find PID field in ps output", 1))?;
-    let ours = |line: &&str| {
+        .ok_or_else(|| Failure::new("couldn't find PID field in ps output"))?;
+    let is_of_container = |line: &&str| {
         let field = line.split_ascii_whitespace().nth(column).and_then(|field| field.parse().ok());
         field.is_some_and(|pid| pids.contains(&pid))
     };
     let mut out = String::with_capacity(text.len());
-    for line in std::iter::once(head).chain(lines.filter(ours)) {
+    for line in std::iter::once(header).chain(lines.filter(is_of_container)) {
         out.push_str(line);
         out.push('\n');
     }
@@ -65,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_head_and_the_lines_of_the_container() {
+    fn the_header_and_the_lines_of_the_container_are_printed() {
         let text =
             "UID   PID  PPID CMD\nroot    1     0 init 22\nroot   22     1 sleep 1\n 7    221    22 x\n";
         assert_eq!(
@@ -76,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_without_process_ids_is_refused() {
+    fn output_without_process_ids_is_rejected() {
         for text in ["", "UID CMD\nroot 22\n"] {
             assert!(table(text, &[22]).unwrap_err().message.contains("PID"));
         }

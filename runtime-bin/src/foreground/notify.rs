@@ -1,6 +1,6 @@
-//! What the container tells the service manager, passed on by this program (sd_notify(3)).
+//! The container's messages to the service manager (sd_notify(3)), which this program forwards.
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::log::Log;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -8,62 +8,62 @@ use orlop::container::{Container, Notifications};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The way from the container to the service manager.
-pub(crate) struct Notify {
-    from: Notifications,
-    to: OsString,
-    /// What has gone wrong first. The container does not suffer from a manager that went away.
-    trouble: Option<String>,
+/// Forwards messages from the container to the service manager.
+pub(crate) struct NotifyForwarder {
+    container: Notifications,
+    manager: OsString,
+    /// The first failure. It does not fail the container, which must survive a manager that has gone.
+    failure: Option<String>,
 }
 
-impl AsFd for Notify {
+impl AsFd for NotifyForwarder {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.from.as_fd()
+        self.container.as_fd()
     }
 }
 
-impl Notify {
-    /// Listens for the container's messages, if there is a manager and the container has its socket.
+impl NotifyForwarder {
+    /// Listens for the container's messages, if there is a manager and the container has the socket.
     pub(crate) fn open(container: &Container, manager: Option<OsString>) -> Result<Option<Self>, Failure> {
-        let Some(to) = manager else { return Ok(None) };
-        let from = container.listen_for_notifications()?;
-        Ok(from.map(|from| Self { from, to, trouble: None }))
+        let Some(manager) = manager else { return Ok(None) };
+        let notifications = container.listen_for_notifications()?;
+        Ok(notifications.map(|container| Self { container, manager, failure: None }))
     }
 
-    /// Forwards new messages; `main` is the process that the manager watches once the container is ready.
+    /// Forwards new messages. `main` is the process that the manager watches once the container is ready.
     pub(super) fn relay(&mut self, main: Option<i32>) {
-        let done = self.from.forward(&self.to, main);
-        self.note(done);
+        let result = self.container.forward(&self.manager, main);
+        self.keep_failure(result);
     }
 
-    /// Forwards the rest once the container has ended.
+    /// Forwards the remaining messages after the container has exited.
     pub(super) fn finish(&mut self, main: Option<i32>) {
-        let done = self.from.finish(&self.to, main);
-        self.note(done);
+        let result = self.container.finish(&self.manager, main);
+        self.keep_failure(result);
     }
 
     /// Keeps the first failure, so that a container cannot flood the log.
-    fn note(&mut self, done: orlop::Result<()>) {
-        if let Err(e) = done {
-            self.trouble.get_or_insert_with(|| e.to_string());
+    fn keep_failure(&mut self, result: orlop::Result<()>) {
+        if let Err(e) = result {
+            self.failure.get_or_insert_with(|| e.to_string());
         }
     }
 
-    /// The first failure, to be logged when a blocking write does no harm.
-    pub(crate) fn trouble(self) -> Option<String> {
-        self.trouble
+    /// The first failure, to be logged when a write may block.
+    pub(crate) fn failure(self) -> Option<String> {
+        self.failure
     }
 
-    /// Waits until the container is ready, or has ended; then the manager watches its first process.
+    /// Waits until the container is ready or has exited. From then on the manager watches the container's first process.
     pub(crate) fn until_ready(mut self, container: &Container, log: &Log) -> Result<(), Failure> {
-        self.watch(container)?;
-        if let Some(trouble) = self.trouble() {
-            log.warning(&trouble);
+        self.forward_until_ready(container)?;
+        if let Some(failure) = self.failure() {
+            log.warning(&failure);
         }
         Ok(())
     }
 
-    fn watch(&mut self, container: &Container) -> Result<(), Failure> {
+    fn forward_until_ready(&mut self, container: &Container) -> Result<(), Failure> {
         let Ok(pidfd) = container.pidfd() else {
             self.finish(None);
             return Ok(());
@@ -75,17 +75,17 @@ impl Notify {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(e) => return Err(Failure::system("wait for the container to be ready", e)),
             }
-            let ended = set[1].any().unwrap_or(true);
+            let exited = set[1].any().unwrap_or(true);
             self.relay(Some(main));
-            if ended {
+            if exited {
                 self.finish(Some(main));
             }
-            // Even if the manager could not be told.
-            if self.from.is_ready() {
-                let done = self.from.settle(&self.to);
-                self.note(done);
+            // Even if the manager could not be reached.
+            if self.container.is_ready() {
+                let result = self.container.settle(&self.manager);
+                self.keep_failure(result);
             }
-            if ended || self.from.is_ready() {
+            if exited || self.container.is_ready() {
                 return Ok(());
             }
         }

@@ -1,90 +1,99 @@
-//! The user's terminal while a container has it.
+//! A process's terminal, relayed to the user's.
 
-use super::again;
-use super::outlet::Outlet;
+use super::poll::retry;
 use super::relay::Relay;
+use super::stdout::StdoutWriter;
 use crate::sys::terminal::{WindowSize, set_window_size, window_size};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::poll::PollFlags;
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use orlop::bundle::spec::{ConsoleSize, Process};
 use std::io::{IsTerminal, Stdin, Stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A process's pseudo-terminal joined to this program's stdin and stdout.
+/// Relays a process's pseudo-terminal to this program's stdin and stdout.
 ///
-/// The user's own terminal is raw meanwhile, and as it was once this is dropped.
-pub(crate) struct Terminal {
+/// The user's own terminal is in raw mode meanwhile, and restored when this is dropped.
+pub(crate) struct TerminalRelay {
     master: OwnedFd,
-    host: Option<Host>,
+    user: Option<UserTerminal>,
     stdin: Stdin,
     input: Relay,
     output: Relay,
-    outlet: Outlet,
+    stdout: StdoutWriter,
 }
 
-/// The user's own terminal.
-struct Host {
+/// The user's own terminal, in raw mode.
+struct UserTerminal {
     fd: OwnedFd,
-    before: Termios,
+    previous_modes: Termios,
 }
 
-impl Terminal {
-    /// Joins the terminal behind `master` to stdin and stdout.
-    pub(crate) fn join(master: OwnedFd) -> Result<Self, Errno> {
+impl TerminalRelay {
+    /// Relays the terminal of `master` to stdin and stdout.
+    pub(crate) fn start(master: OwnedFd) -> Result<Self, Errno> {
         let flags = OFlag::from_bits_retain(fcntl(&master, FcntlArg::F_GETFL)?);
         fcntl(&master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        // The user's terminal ends its lines itself, and a file wants them as they were written.
-        let mut modes = again(|| tcgetattr(&master))?;
+        // The user's terminal adds the carriage returns itself, and a file must not have any.
+        let mut modes = retry(|| tcgetattr(&master))?;
         modes.output_flags.remove(OutputFlags::ONLCR);
-        again(|| tcsetattr(&master, SetArg::TCSANOW, &modes))?;
+        retry(|| tcsetattr(&master, SetArg::TCSANOW, &modes))?;
         let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
-        let host = Host::find(&stdin, &stdout)?;
-        let outlet = Outlet::open(stdout)?;
-        let terminal = Self { master, host, stdin, input: Relay::new(), output: Relay::new(), outlet };
-        terminal.resize();
-        Ok(terminal)
+        let user = UserTerminal::find(&stdin, &stdout)?;
+        let stdout = StdoutWriter::open(stdout)?;
+        let relay = Self { master, user, stdin, input: Relay::new(), output: Relay::new(), stdout };
+        relay.resize();
+        Ok(relay)
     }
 
     /// Gives the process's terminal the size of the user's.
     pub(super) fn resize(&self) {
-        if let Some(size) = self.host.as_ref().and_then(|host| window_size(&host.fd).ok()) {
-            // The process may be gone already; nobody looks at the size then.
+        if let Some(size) = self.user.as_ref().and_then(|user| window_size(&user.fd).ok()) {
+            // Not a failure: the process may have exited already.
             let _ = set_window_size(&self.master, size);
         }
     }
 
     /// What the two directions wait for.
-    pub(super) fn wanted(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 2] {
-        let (master, outlet) = (self.master.as_fd(), self.outlet.as_fd());
-        [self.input.wanted(self.stdin.as_fd(), master), self.output.wanted(master, outlet)]
+    pub(super) fn events(&self) -> [Option<(BorrowedFd<'_>, PollFlags)>; 2] {
+        let (master, stdout) = (self.master.as_fd(), self.stdout.as_fd());
+        [self.input.event(self.stdin.as_fd(), master), self.output.event(master, stdout)]
     }
 
-    /// Moves what can be moved without waiting.
+    /// Relays what can be relayed without blocking.
     pub(super) fn relay(&mut self) {
         self.input.step(self.stdin.as_fd(), self.master.as_fd());
-        self.output.step(self.master.as_fd(), self.outlet.as_fd());
+        self.output.step(self.master.as_fd(), self.stdout.as_fd());
     }
 
-    /// Moves the rest of the output without blocking, once the process has ended. Returns what to wait for; `None` once
-    /// everything is written.
+    /// Relays the rest of the output without blocking, after the process has exited. Returns what to wait for, or `None`
+    /// once everything is written.
     pub(super) fn drain(&mut self) -> Option<(BorrowedFd<'_>, PollFlags)> {
-        if self.output.drain(self.master.as_fd(), self.outlet.as_fd()) {
-            self.outlet.close();
+        if self.output.drain(self.master.as_fd(), self.stdout.as_fd()) {
+            self.stdout.close();
         }
-        self.outlet.waits_for()
+        self.stdout.event()
     }
 
-    /// Why something was lost that would have been taken.
+    /// Why bytes were lost, unless their reader has gone.
     pub(super) fn failure(&self) -> Option<Errno> {
-        self.output.failure().or_else(|| self.outlet.failure()).or(self.input.failure())
+        self.output.failure().or_else(|| self.stdout.failure()).or(self.input.failure())
     }
 }
 
-/// The size of the user's terminal, for one that is still to be made. Without a terminal there is no size: then the new
-/// one has none either, as if nothing had asked for one.
-pub(crate) fn users_size() -> Option<WindowSize> {
+/// Gives a terminal that is still to be created the size of the user's, unless the configuration has a size: it is right
+/// before the program starts.
+pub(crate) fn set_console_size(process: &mut Process) {
+    if process.terminal && process.console_size.is_none() {
+        process.console_size =
+            user_size().map(|size| ConsoleSize { height: size.rows.into(), width: size.columns.into() });
+    }
+}
+
+/// The size of the user's terminal. If there is no terminal, the new one has no size either.
+fn user_size() -> Option<WindowSize> {
     let streams = (std::io::stderr(), std::io::stdout(), std::io::stdin());
     let standard = [streams.0.as_fd(), streams.1.as_fd(), streams.2.as_fd()];
     standard.into_iter().find_map(|fd| window_size(fd).ok()).or_else(|| {
@@ -93,9 +102,9 @@ pub(crate) fn users_size() -> Option<WindowSize> {
     })
 }
 
-impl Host {
-    /// The terminal which stderr, stdout or stdin is, or the controlling one (stdin may well be
-    /// `/dev/null`), made raw; `None` where there is no terminal at all.
+impl UserTerminal {
+    /// Finds the terminal that stderr, stdout or stdin is, or else the controlling terminal (stdin is often
+    /// `/dev/null`), and sets raw mode. `None` if there is no terminal.
     fn find(stdin: &Stdin, stdout: &Stdout) -> Result<Option<Self>, Errno> {
         let stderr = std::io::stderr();
         let standard = [stderr.as_fd(), stdout.as_fd(), stdin.as_fd()];
@@ -106,13 +115,13 @@ impl Host {
                 Err(_) => return Ok(None),
             },
         };
-        let before = again(|| tcgetattr(&fd))?;
-        let mut raw = before.clone();
+        let previous_modes = retry(|| tcgetattr(&fd))?;
+        let mut raw = previous_modes.clone();
         cfmakeraw(&mut raw);
-        // The container's terminal leaves line ends alone, so this one goes on making them.
+        // The container's terminal does not add carriage returns, so this one still does.
         raw.output_flags.insert(OutputFlags::OPOST);
-        again(|| tcsetattr(&fd, SetArg::TCSANOW, &raw))?;
-        Ok(Some(Self { fd, before }))
+        retry(|| tcsetattr(&fd, SetArg::TCSANOW, &raw))?;
+        Ok(Some(Self { fd, previous_modes }))
     }
 }
 
@@ -120,9 +129,9 @@ fn errno(e: &std::io::Error) -> Errno {
     Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO))
 }
 
-impl Drop for Host {
+impl Drop for UserTerminal {
     fn drop(&mut self) {
-        // The last output needs the raw modes. The outlet has waited for it; a stopped terminal must not block here.
-        let _ = again(|| tcsetattr(&self.fd, SetArg::TCSANOW, &self.before));
+        // The output was written in raw mode, and has been waited for. A stopped terminal must not block here.
+        let _ = retry(|| tcsetattr(&self.fd, SetArg::TCSANOW, &self.previous_modes));
     }
 }

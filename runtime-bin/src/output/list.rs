@@ -2,19 +2,19 @@
 
 use orlop::container::State;
 
-const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+const HEADER: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
 
-/// The least width of a column.
-const LEAST: usize = 12;
+/// The minimum width of a column.
+const MIN_WIDTH: usize = 12;
 
-/// The least space between two columns.
+/// The minimum space between two columns.
 const GAP: usize = 3;
 
-/// Aligned columns under a headline.
-pub(crate) fn table(states: &[State]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
+/// Aligned columns below a header.
+pub(crate) fn list_table(states: &[State]) -> String {
+    let mut rows = vec![HEADER.map(str::to_owned)];
     rows.extend(states.iter().map(row));
-    let mut widths = [LEAST; 6];
+    let mut widths = [MIN_WIDTH; 6];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count() + GAP);
@@ -49,13 +49,13 @@ mod tests {
     use orlop::container::Status;
 
     #[test]
-    fn the_headline_stands_alone() {
+    fn the_header_is_printed_without_containers() {
         let expected = "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n";
-        assert_eq!(table(&[]), expected);
+        assert_eq!(list_table(&[]), expected);
     }
 
     #[test]
-    fn columns_grow_with_their_cells() {
+    fn columns_are_as_wide_as_their_widest_cell() {
         let state = State {
             oci_version: String::new(),
             id: "c1".into(),
@@ -68,7 +68,7 @@ mod tests {
             owner: "root".into(),
         };
         assert_eq!(
-            table(&[state]),
+            list_table(&[state]),
             "ID          PID         STATUS      BUNDLE             CREATED                          OWNER\n\
              c1          18375       running     /tmp/orlop-cli/b   2026-11-21T16:45:44.438465411Z   root\n"
         );

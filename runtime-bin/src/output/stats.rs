@@ -1,5 +1,5 @@
-//! Statistics in the form which readers of `events` know: names and nesting, what is left out where it
-//! is zero, and "unlimited" as a number.
+//! Statistics in the format that readers of `events` expect: names and nesting, which fields are omitted if they are
+//! zero, and "unlimited" as a number.
 
 use orlop::cgroup::{self, Counter, IoEntry, Pressure, Stall};
 use serde::{Serialize, Serializer};
@@ -7,42 +7,42 @@ use std::collections::BTreeMap;
 
 /// One line of `events`.
 #[derive(Serialize)]
-pub(crate) struct Event<'a> {
+pub(crate) struct EventJson<'a> {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     pub(crate) id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) data: Option<Stats>,
+    pub(crate) data: Option<StatsJson>,
 }
 
-/// What a container uses.
+/// The resource usage of a container.
 #[derive(Serialize)]
-pub(crate) struct Stats {
-    cpu: Cpu,
-    cpuset: CpuSet,
-    memory: Memory,
-    pids: Pids,
-    blkio: Blkio,
-    hugetlb: BTreeMap<String, Hugetlb>,
-    /// Nothing is measured; readers look for the key.
-    intel_rdt: Empty,
-    /// Interfaces are made by engines, not by this runtime.
+pub(crate) struct StatsJson {
+    cpu: CpuJson,
+    cpuset: CpuSetJson,
+    memory: MemoryJson,
+    pids: PidsJson,
+    blkio: BlkioJson,
+    hugetlb: BTreeMap<String, HugetlbJson>,
+    /// Nothing is measured, but readers expect the key.
+    intel_rdt: EmptyJson,
+    /// Engines create the interfaces, not this runtime.
     network_interfaces: Option<()>,
 }
 
 #[derive(Serialize)]
-struct Empty {}
+struct EmptyJson {}
 
 #[derive(Serialize)]
-struct Cpu {
-    usage: CpuUsage,
-    throttling: Throttling,
+struct CpuJson {
+    usage: CpuUsageJson,
+    throttling: ThrottlingJson,
     #[serde(skip_serializing_if = "Option::is_none")]
-    psi: Option<Psi>,
+    psi: Option<PsiJson>,
 }
 
 #[derive(Serialize)]
-struct CpuUsage {
+struct CpuUsageJson {
     #[serde(skip_serializing_if = "is_zero")]
     total: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -57,7 +57,7 @@ struct CpuUsage {
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Throttling {
+struct ThrottlingJson {
     #[serde(skip_serializing_if = "is_zero")]
     periods: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -67,7 +67,7 @@ struct Throttling {
 }
 
 #[derive(Serialize)]
-struct CpuSet {
+struct CpuSetJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cpus: Vec<u32>,
     cpu_exclusive: u64,
@@ -84,25 +84,25 @@ struct CpuSet {
 }
 
 #[derive(Default, Serialize)]
-struct Memory {
+struct MemoryJson {
     #[serde(skip_serializing_if = "is_zero")]
     cache: u64,
-    usage: MemoryEntry,
-    swap: MemoryEntry,
-    kernel: MemoryEntry,
+    usage: MemoryEntryJson,
+    swap: MemoryEntryJson,
+    kernel: MemoryEntryJson,
     #[serde(rename = "kernelTCP")]
-    kernel_tcp: MemoryEntry,
+    kernel_tcp: MemoryEntryJson,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     raw: BTreeMap<String, u64>,
     /// `memory.events` of cgroup v2.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     events: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    psi: Option<Psi>,
+    psi: Option<PsiJson>,
 }
 
 #[derive(Default, Serialize)]
-struct MemoryEntry {
+struct MemoryEntryJson {
     limit: u64,
     #[serde(skip_serializing_if = "is_zero")]
     usage: u64,
@@ -112,7 +112,7 @@ struct MemoryEntry {
 }
 
 #[derive(Default, Serialize)]
-struct Pids {
+struct PidsJson {
     #[serde(skip_serializing_if = "is_zero")]
     current: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -121,29 +121,29 @@ struct Pids {
 
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Blkio {
+struct BlkioJson {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_service_bytes_recursive: Vec<BlkioEntry>,
+    io_service_bytes_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_serviced_recursive: Vec<BlkioEntry>,
+    io_serviced_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_queue_recursive: Vec<BlkioEntry>,
+    io_queue_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_service_time_recursive: Vec<BlkioEntry>,
+    io_service_time_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_wait_time_recursive: Vec<BlkioEntry>,
+    io_wait_time_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_merged_recursive: Vec<BlkioEntry>,
+    io_merged_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    io_time_recursive: Vec<BlkioEntry>,
+    io_time_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    sectors_recursive: Vec<BlkioEntry>,
+    sectors_recursive: Vec<BlkioEntryJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    psi: Option<Psi>,
+    psi: Option<PsiJson>,
 }
 
 #[derive(Serialize)]
-struct BlkioEntry {
+struct BlkioEntryJson {
     #[serde(skip_serializing_if = "is_zero")]
     major: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -155,7 +155,7 @@ struct BlkioEntry {
 }
 
 #[derive(Serialize)]
-struct Hugetlb {
+struct HugetlbJson {
     #[serde(skip_serializing_if = "is_zero")]
     usage: u64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -164,30 +164,30 @@ struct Hugetlb {
 }
 
 #[derive(Serialize)]
-struct Psi {
-    some: PsiData,
-    full: PsiData,
+struct PsiJson {
+    some: PsiDataJson,
+    full: PsiDataJson,
 }
 
 #[derive(Serialize)]
-struct PsiData {
-    #[serde(serialize_with = "short")]
+struct PsiDataJson {
+    #[serde(serialize_with = "without_zero_fraction")]
     avg10: f64,
-    #[serde(serialize_with = "short")]
+    #[serde(serialize_with = "without_zero_fraction")]
     avg60: f64,
-    #[serde(serialize_with = "short")]
+    #[serde(serialize_with = "without_zero_fraction")]
     avg300: f64,
     total: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 
-/// A whole number without a fraction.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn short<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+/// A number, without a fraction if it is whole.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn without_zero_fraction<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if number.fract() == 0.0 {
         serializer.serialize_i64(*number as i64)
     } else {
@@ -195,29 +195,29 @@ fn short<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> 
     }
 }
 
-impl From<&cgroup::Stats> for Stats {
+impl From<&cgroup::Stats> for StatsJson {
     fn from(stats: &cgroup::Stats) -> Self {
         Self {
             cpu: cpu(stats.cpu.as_ref()),
             cpuset: cpuset(stats.cpuset.as_ref()),
             memory: stats.memory.as_ref().map(memory).unwrap_or_default(),
-            pids: stats.pids.map_or_else(Pids::default, |pids| Pids {
+            pids: stats.pids.map_or_else(PidsJson::default, |pids| PidsJson {
                 current: pids.current,
                 limit: pids.limit.unwrap_or(0),
             }),
             blkio: stats.io.as_ref().map(blkio).unwrap_or_default(),
             hugetlb: stats.hugetlb.iter().map(|(size, pages)| (size.clone(), hugetlb(pages))).collect(),
-            intel_rdt: Empty {},
+            intel_rdt: EmptyJson {},
             network_interfaces: None,
         }
     }
 }
 
-fn cpu(stats: Option<&cgroup::CpuStats>) -> Cpu {
+fn cpu(stats: Option<&cgroup::CpuStats>) -> CpuJson {
     let stats = stats.cloned().unwrap_or_default();
     let throttling = stats.throttling.unwrap_or_default();
-    Cpu {
-        usage: CpuUsage {
+    CpuJson {
+        usage: CpuUsageJson {
             total: stats.usage,
             percpu: stats.per_cpu,
             percpu_kernel: stats.per_cpu_system,
@@ -225,7 +225,7 @@ fn cpu(stats: Option<&cgroup::CpuStats>) -> Cpu {
             kernel: stats.system,
             user: stats.user,
         },
-        throttling: Throttling {
+        throttling: ThrottlingJson {
             periods: throttling.periods,
             throttled_periods: throttling.throttled_periods,
             throttled_time: throttling.throttled,
@@ -234,9 +234,9 @@ fn cpu(stats: Option<&cgroup::CpuStats>) -> Cpu {
     }
 }
 
-fn cpuset(stats: Option<&cgroup::CpuSetStats>) -> CpuSet {
+fn cpuset(stats: Option<&cgroup::CpuSetStats>) -> CpuSetJson {
     let stats = stats.cloned().unwrap_or_default();
-    CpuSet {
+    CpuSetJson {
         cpus: stats.cpus,
         cpu_exclusive: stats.cpu_exclusive,
         mems: stats.mems,
@@ -251,25 +251,25 @@ fn cpuset(stats: Option<&cgroup::CpuSetStats>) -> CpuSet {
     }
 }
 
-fn memory(stats: &cgroup::MemoryStats) -> Memory {
-    // Only cgroup v2 counts swap alone. Each version has a number of its own for "unlimited".
+fn memory(stats: &cgroup::MemoryStats) -> MemoryJson {
+    // Only cgroup v2 counts swap separately. Each version has its own number for "unlimited".
     let is_v2 = stats.memory_and_swap.is_none() && !stats.events.is_empty();
     let unlimited = if is_v2 { u64::MAX } else { v1_unlimited() };
-    let entry = |counter: Counter| MemoryEntry {
+    let entry = |counter: Counter| MemoryEntryJson {
         limit: counter.limit.unwrap_or(unlimited),
         usage: counter.usage,
         max: counter.peak.unwrap_or(0),
         failcnt: counter.failures,
     };
     let some = |counter: Option<Counter>| counter.map(entry).unwrap_or_default();
-    // As on v1, together with memory.
+    // Memory and swap together, as on cgroup v1.
     let both = stats.swap.map(|mut both| {
         both.usage += stats.memory.usage;
         both.limit = both.limit.zip(stats.memory.limit).map(|(swap, memory)| swap + memory);
         both.peak = None;
         both
     });
-    Memory {
+    MemoryJson {
         cache: stats.cache,
         usage: entry(stats.memory),
         swap: some(stats.memory_and_swap.or(both)),
@@ -281,16 +281,16 @@ fn memory(stats: &cgroup::MemoryStats) -> Memory {
     }
 }
 
-/// The largest number of whole pages.
+/// The largest whole number of pages, in bytes.
 fn v1_unlimited() -> u64 {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    let most = i64::MAX;
-    (most - most % page.max(1)) as u64
+    let max = i64::MAX;
+    (max - max % page.max(1)) as u64
 }
 
-fn blkio(stats: &cgroup::IoStats) -> Blkio {
-    let table = |entries: &[IoEntry]| -> Vec<BlkioEntry> {
-        let entry = |e: &IoEntry| BlkioEntry {
+fn blkio(stats: &cgroup::IoStats) -> BlkioJson {
+    let table = |entries: &[IoEntry]| -> Vec<BlkioEntryJson> {
+        let entry = |e: &IoEntry| BlkioEntryJson {
             major: e.major.into(),
             minor: e.minor.into(),
             op: e.operation.clone(),
@@ -299,7 +299,7 @@ fn blkio(stats: &cgroup::IoStats) -> Blkio {
         entries.iter().map(entry).collect()
     };
     let tables = &stats.tables;
-    let mut blkio = Blkio {
+    let mut blkio = BlkioJson {
         io_service_bytes_recursive: table(&tables.service_bytes),
         io_serviced_recursive: table(&tables.serviced),
         io_queue_recursive: table(&tables.queued),
@@ -311,9 +311,9 @@ fn blkio(stats: &cgroup::IoStats) -> Blkio {
         psi: stats.pressure.map(psi),
     };
     if tables.serviced.is_empty() {
-        // cgroup v2 has one line for a device; readers know v1's tables.
+        // cgroup v2 has one line per device; readers expect the tables of v1.
         for device in &stats.devices {
-            let entry = |op: &str, value| BlkioEntry {
+            let entry = |op: &str, value| BlkioEntryJson {
                 major: device.major.into(),
                 minor: device.minor.into(),
                 op: op.to_owned(),
@@ -328,13 +328,13 @@ fn blkio(stats: &cgroup::IoStats) -> Blkio {
     blkio
 }
 
-fn hugetlb(pages: &cgroup::HugeTlbStats) -> Hugetlb {
-    // Reservations are what a limit refuses, where the kernel counts them.
+fn hugetlb(pages: &cgroup::HugeTlbStats) -> HugetlbJson {
+    // A limit applies to reservations, if the kernel counts them.
     let counter = pages.reserved.unwrap_or(pages.used);
-    Hugetlb { usage: counter.usage, max: counter.peak.unwrap_or(0), failcnt: counter.failures }
+    HugetlbJson { usage: counter.usage, max: counter.peak.unwrap_or(0), failcnt: counter.failures }
 }
 
-fn psi(pressure: Pressure) -> Psi {
-    let data = |s: Stall| PsiData { avg10: s.avg10, avg60: s.avg60, avg300: s.avg300, total: s.total };
-    Psi { some: data(pressure.some), full: data(pressure.full.unwrap_or_default()) }
+fn psi(pressure: Pressure) -> PsiJson {
+    let data = |s: Stall| PsiDataJson { avg10: s.avg10, avg60: s.avg60, avg300: s.avg300, total: s.total };
+    PsiJson { some: data(pressure.some), full: data(pressure.full.unwrap_or_default()) }
 }

@@ -1,5 +1,5 @@
-//! What only a program may do to itself, and the few system calls that have no safe function elsewhere; the only
-//! `unsafe` of the program.
+//! What only a program may do to itself, and the few system calls without a safe wrapper elsewhere. All `unsafe` of the
+//! program is here.
 #![allow(unsafe_code)]
 
 mod entry;

@@ -1,9 +1,10 @@
-//! bash(1): one function, and two tables as `case`s.
+//! bash(1): one function, and its tables as `case` commands.
 
-use super::{Takes, commands, identifier, own_flags, own_words, places, signals, words};
+use super::super::table::ValueHint;
+use super::index::{built_in_flags, commands, identifier, operands, own_operands, scopes, signals};
 use std::fmt::Write;
 
-/// Readline splits words at `=`, so `--root=/x` comes in three of them and is put together first.
+/// Readline splits words at `=`: `--root=/x` arrives as three words, which are joined first.
 const FUNCTION: &str = r#"
 _@id@() {
     local cur flag i word kind= command= count=0 glue= pending= ended= prefix=
@@ -43,12 +44,12 @@ _@id@() {
         else
             count=$((count + 1))
             case "$command $count" in
-                # What follows belongs to another program.
+                # The rest is the command line of another program.
                 @own@) ended=1 ;;
             esac
         fi
     done
-    # A flag's value may be the word at the cursor, or a word before it that has been passed.
+    # A flag's value is either the word at the cursor or an earlier word.
     if [[ $pending && $i -lt ${#words[@]} ]]; then
         pending=
     fi
@@ -88,50 +89,51 @@ pub(super) fn script(program: &str) -> String {
     let id = identifier(program);
     let mut out = String::with_capacity(16 * 1024);
     let _ = write!(out, "# bash completion for {program}, written by \"{program} completion bash\".\n\n");
-    let _ = writeln!(out, "# What the value of a flag is; no kind, no value.\n_{id}_value() {{");
+    let _ = writeln!(out, "# What the value of a flag is; a switch has no kind.\n_{id}_value() {{");
     out.push_str("    case \"$1 $2\" in\n");
-    for (place, flags) in places() {
+    for (scope, flags) in scopes() {
         for flag in flags {
-            let Some(kind) = kind(&flag.takes()) else { continue };
-            let short = flag.short.map(|letter| format!(" | '{place} {letter}'")).unwrap_or_default();
-            let _ = writeln!(out, "        '{place} {}'{short}) kind='{kind}' ;;", flag.long);
+            let Some(kind) = kind(&flag.value_hint()) else { continue };
+            let short = flag.short.map(|letter| format!(" | '{scope} {letter}'")).unwrap_or_default();
+            let _ = writeln!(out, "        '{scope} {}'{short}) kind='{kind}' ;;", flag.long);
         }
     }
-    let _ = write!(out, "    esac\n}}\n\n# What a command's word of that number is.\n_{id}_word() {{\n");
-    let names = commands().map(|(word, _)| word).collect::<Vec<_>>().join(" ");
+    let _ = write!(out, "    esac\n}}\n\n# What that operand of a command is.\n_{id}_word() {{\n");
+    let names = commands().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
     let _ = writeln!(out, "    case \"$1 $2\" in\n        ' 0') kind='choice {names}' ;;");
-    for (place, words) in words() {
-        for (n, takes) in words.iter().enumerate() {
-            if let Some(kind) = kind(takes).filter(|kind| kind != "any") {
-                let _ = writeln!(out, "        '{place} {n}') kind='{kind}' ;;");
+    for (scope, operands) in operands() {
+        for (n, hint) in operands.iter().enumerate() {
+            if let Some(kind) = kind(hint).filter(|kind| kind != "any") {
+                let _ = writeln!(out, "        '{scope} {n}') kind='{kind}' ;;");
             }
         }
     }
     let _ = write!(out, "    esac\n}}\n\n# The flags of a command.\n_{id}_flags() {{\n    case $1 in\n");
-    for (place, flags) in places() {
-        let own = own_flags(place).iter().map(|(long, ..)| *long);
-        let all: Vec<String> = flags.iter().map(|f| f.long).chain(own).map(|l| format!("--{l}")).collect();
-        let place = if place.is_empty() { "''" } else { place };
-        let _ = writeln!(out, "        {place}) kind='choice {}' ;;", all.join(" "));
+    for (scope, flags) in scopes() {
+        let built_in = built_in_flags(scope).iter().map(|(long, ..)| *long);
+        let all: Vec<String> =
+            flags.iter().map(|f| f.long).chain(built_in).map(|l| format!("--{l}")).collect();
+        let scope = if scope.is_empty() { "''" } else { scope };
+        let _ = writeln!(out, "        {scope}) kind='choice {}' ;;", all.join(" "));
     }
     out.push_str("    esac\n}\n");
-    let own = own_words().map(|(word, count)| format!("'{word} {count}'")).collect::<Vec<_>>().join(" | ");
+    let own = own_operands().map(|(name, count)| format!("'{name} {count}'")).collect::<Vec<_>>().join(" | ");
     out.push_str(&FUNCTION.replace("@id@", &id).replace("@name@", program).replace("@own@", &own));
     out
 }
 
-fn kind(takes: &Takes) -> Option<String> {
-    Some(match takes {
-        Takes::Nothing => return None,
-        Takes::Directory => "directory".to_owned(),
-        Takes::File => "file".to_owned(),
-        Takes::Socket => "socket".to_owned(),
-        Takes::Container => "container".to_owned(),
-        Takes::OneOf(all) => format!("choice {}", all.replace('|', " ")),
-        Takes::Signal => format!("choice {}", signals()),
-        Takes::Command => {
-            format!("choice {}", commands().map(|(word, _)| word).collect::<Vec<_>>().join(" "))
+fn kind(hint: &ValueHint) -> Option<String> {
+    Some(match hint {
+        ValueHint::NoValue => return None,
+        ValueHint::Directory => "directory".to_owned(),
+        ValueHint::File => "file".to_owned(),
+        ValueHint::Socket => "socket".to_owned(),
+        ValueHint::Container => "container".to_owned(),
+        ValueHint::OneOf(all) => format!("choice {}", all.replace('|', " ")),
+        ValueHint::Signal => format!("choice {}", signals()),
+        ValueHint::Command => {
+            format!("choice {}", commands().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
         }
-        Takes::Anything => "any".to_owned(),
+        ValueHint::Other => "any".to_owned(),
     })
 }

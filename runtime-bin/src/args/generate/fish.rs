@@ -1,11 +1,12 @@
-//! fish(1): a `complete` for every flag, each with the place where it holds.
+//! fish(1): one `complete` command for every flag, with a condition for its scope.
 
-use super::{Takes, commands, identifier, own_flags, own_words, places, quoted, signals, words};
+use super::super::table::ValueHint;
+use super::index::{built_in_flags, commands, identifier, operands, own_operands, quoted, scopes, signals};
 use std::fmt::Write;
 
 const FUNCTIONS: &str = r#"
-# The command before the cursor and the number of words behind it, "- 0" where there is none yet; or
-# where another program's words have begun, "other".
+# The command before the cursor and the number of its operands so far, "- 0" if there is none yet, or
+# "other" after the operands are those of another program.
 function __@id@_place
     set -l tokens (commandline -opc)
     set -l command -
@@ -37,7 +38,7 @@ function __@id@_place
     echo $command $count
 end
 
-# Whether the cursor is behind that command (and at that word of it).
+# Whether the cursor is after that command (and at that operand).
 function __@id@_at
     set -l place (string split -- ' ' (__@id@_place))
     if test (count $argv) -gt 1
@@ -69,65 +70,71 @@ pub(super) fn script(program: &str) -> String {
     let id = identifier(program);
     let mut out = String::with_capacity(24 * 1024);
     let _ = write!(out, "# fish completion for {program}, written by \"{program} completion fish\".\n\n");
-    let _ = write!(out, "# The flags whose value may be the next word.\nset -g __{id}_valued");
-    for (place, flags) in places() {
-        let place = if place.is_empty() { "-" } else { place };
-        for flag in flags.iter().filter(|flag| !flag.value.is_empty()) {
-            let _ = write!(out, " '{place} {}'", flag.long);
+    let _ = write!(out, "# The flags that take a value.\nset -g __{id}_valued");
+    for (scope, flags) in scopes() {
+        let scope = if scope.is_empty() { "-" } else { scope };
+        for flag in flags.iter().filter(|flag| !flag.value_name.is_empty()) {
+            let _ = write!(out, " '{scope} {}'", flag.long);
             if let Some(short) = flag.short {
-                let _ = write!(out, " '{place} {short}'");
+                let _ = write!(out, " '{scope} {short}'");
             }
         }
     }
-    let _ = write!(out, "\n# Behind how many words those of another program begin.\nset -g __{id}_own");
-    for (word, count) in own_words() {
-        let _ = write!(out, " '{word} {count}'");
+    let _ = write!(
+        out,
+        "\n# After how many operands the command line of another program begins.\nset -g __{id}_own"
+    );
+    for (name, count) in own_operands() {
+        let _ = write!(out, " '{name} {count}'");
     }
     out.push('\n');
     out.push_str(&FUNCTIONS.replace("@id@", &id).replace("@name@", program));
-    for (word, summary) in commands() {
-        let _ = writeln!(out, "complete -c {program} -n '__{id}_at - 0' -a {word} -d {}", quoted(summary));
+    for (name, summary) in commands() {
+        let _ = writeln!(out, "complete -c {program} -n '__{id}_at - 0' -a {name} -d {}", quoted(summary));
     }
-    for (place, flags) in places() {
-        let place = if place.is_empty() { "-" } else { place };
+    for (scope, flags) in scopes() {
+        let scope = if scope.is_empty() { "-" } else { scope };
         for flag in flags {
-            let _ = write!(out, "complete -c {program} -n '__{id}_at {place}' -l {}", flag.long);
+            let _ = write!(out, "complete -c {program} -n '__{id}_at {scope}' -l {}", flag.long);
             if let Some(short) = flag.short {
                 let _ = write!(out, " -s {short}");
             }
-            if let Some(how) = how(&id, &flag.takes()) {
-                let _ = write!(out, " {how}");
+            if let Some(options) = options(&id, &flag.value_hint()) {
+                let _ = write!(out, " {options}");
             }
-            let _ = writeln!(out, " -d {}", quoted(flag.doc));
+            let _ = writeln!(out, " -d {}", quoted(flag.help));
         }
-        let own = own_flags(if place == "-" { "" } else { place });
-        for (long, short, doc) in own {
-            let _ =
-                writeln!(out, "complete -c {program} -n '__{id}_at {place}' -l {long} -s {short} -d '{doc}'");
+        let built_in = built_in_flags(if scope == "-" { "" } else { scope });
+        for (long, short, help) in built_in {
+            let _ = writeln!(
+                out,
+                "complete -c {program} -n '__{id}_at {scope}' -l {long} -s {short} -d '{help}'"
+            );
         }
     }
-    for (place, words) in words() {
-        for (n, takes) in words.iter().enumerate() {
-            if let Some(how) = how(&id, takes).filter(|how| how != "-x") {
-                let how = how.replace("-x ", "").replace("-r ", "");
-                let _ = writeln!(out, "complete -c {program} -n '__{id}_at {place} {n}' {how}");
+    for (scope, operands) in operands() {
+        for (n, hint) in operands.iter().enumerate() {
+            if let Some(options) = options(&id, hint).filter(|options| options != "-x") {
+                let options = options.replace("-x ", "").replace("-r ", "");
+                let _ = writeln!(out, "complete -c {program} -n '__{id}_at {scope} {n}' {options}");
             }
         }
     }
     out
 }
 
-fn how(id: &str, takes: &Takes) -> Option<String> {
-    Some(match takes {
-        Takes::Nothing => return None,
-        Takes::Directory => "-x -a '(__fish_complete_directories)'".to_owned(),
-        Takes::File | Takes::Socket => "-r -F".to_owned(),
-        Takes::Container => format!("-x -a '(__{id}_containers)'"),
-        Takes::OneOf(all) => format!("-x -a '{}'", all.replace('|', " ")),
-        Takes::Signal => format!("-x -a '{}'", signals()),
-        Takes::Command => {
-            format!("-x -a '{}'", commands().map(|(word, _)| word).collect::<Vec<_>>().join(" "))
+/// The options of `complete` for such a value.
+fn options(id: &str, hint: &ValueHint) -> Option<String> {
+    Some(match hint {
+        ValueHint::NoValue => return None,
+        ValueHint::Directory => "-x -a '(__fish_complete_directories)'".to_owned(),
+        ValueHint::File | ValueHint::Socket => "-r -F".to_owned(),
+        ValueHint::Container => format!("-x -a '(__{id}_containers)'"),
+        ValueHint::OneOf(all) => format!("-x -a '{}'", all.replace('|', " ")),
+        ValueHint::Signal => format!("-x -a '{}'", signals()),
+        ValueHint::Command => {
+            format!("-x -a '{}'", commands().map(|(name, _)| name).collect::<Vec<_>>().join(" "))
         }
-        Takes::Anything => "-x".to_owned(),
+        ValueHint::Other => "-x".to_owned(),
     })
 }

@@ -1,34 +1,35 @@
-//! Man pages of section 8, in man(7)'s macros.
+//! Man pages of section 8, in the macros of man(7).
 
 use super::super::help::INTRODUCTION;
-use super::{COMMANDS, Command, Flag, GLOBAL, own_flags};
+use super::super::table::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use super::index::built_in_flags;
 use std::fmt::Write;
 
-/// What only the program's own page says.
+/// What only the program's page says.
 const MORE: &str = "\
 EXIT STATUS:
-0 where the command succeeded, 1 where it failed. The foreground commands run and exec end as the process
-did: with its exit code, or 128+n after signal n; an exec which could not run its process ends with 255.
+0 if the command succeeded, 1 if it failed. The foreground commands run and exec exit as the process did:
+with its exit code, or 128+n after signal n. An exec that could not run its process exits with 255.
 A failure is one record at level error, in the file of --log or on stderr; with --log, stderr has the same text.
 
 ENVIRONMENT:
-XDG_RUNTIME_DIR has the state directory of a user who is not really root. LISTEN_FDS and LISTEN_PID say
+XDG_RUNTIME_DIR is the base of the state directory when not running as real root. LISTEN_FDS and LISTEN_PID say
 how many descriptors of socket activation are passed on to a new container.
 
 FILES:
     /run/orlop
     $XDG_RUNTIME_DIR/orlop
 
-The default state directory: a directory for each container. It does not survive a reboot, as nothing it
-describes does.
+The default state directory: one directory for each container. It is on tmpfs and does not survive a reboot;
+neither do the containers.
 ";
 
-/// The page of a command, or the program's own.
+/// The page of a command, or the program's page.
 pub(crate) fn page(program: &str, version: &str, command: Option<&Command>) -> String {
     let mut out = String::with_capacity(8192);
     match command {
-        Some(command) => of_command(&mut out, program, version, command),
-        None => of_program(&mut out, program, version),
+        Some(command) => command_page(&mut out, program, version, command),
+        None => program_page(&mut out, program, version),
     }
     out
 }
@@ -40,7 +41,7 @@ fn title(out: &mut String, program: &str, version: &str, page: &str, summary: &s
     let _ = writeln!(out, ".ad l\n.SH NAME\n{page} \\- {}", escaped(summary));
 }
 
-fn of_program(out: &mut String, program: &str, version: &str) {
+fn program_page(out: &mut String, program: &str, version: &str) {
     title(out, program, version, program, "Open Container Initiative runtime");
     let _ = writeln!(
         out,
@@ -51,23 +52,23 @@ fn of_program(out: &mut String, program: &str, version: &str) {
     text(out, &INTRODUCTION.replace("{name}", program));
     out.push_str(".SH COMMANDS\n");
     for command in COMMANDS {
-        let _ = writeln!(out, ".TP\n\\fB{}\\fR", escaped(command.word));
-        let (what, page) = (sentence(command.summary), reference(program, command.word));
+        let _ = writeln!(out, ".TP\n\\fB{}\\fR", escaped(command.name));
+        let (what, page) = (sentence(command.summary), reference(program, command.name));
         let _ = writeln!(out, "{what}. See {page}.");
     }
     let _ =
         writeln!(out, ".TP\n\\fBhelp\\fR [\\fIcommand\\fR]\nShow the list of commands, or the help of one.");
-    options(out, "GLOBAL OPTIONS", GLOBAL.iter(), "");
+    options(out, "GLOBAL OPTIONS", GLOBAL_FLAGS.iter(), "");
     text(out, MORE);
     out.push_str(".SH SEE ALSO\n");
-    let pages: Vec<String> = COMMANDS.iter().map(|c| reference(program, c.word)).collect();
+    let pages: Vec<String> = COMMANDS.iter().map(|c| reference(program, c.name)).collect();
     let _ = writeln!(out, "{}", pages.join(",\n"));
 }
 
-fn of_command(out: &mut String, program: &str, version: &str, command: &Command) {
-    let word = command.word;
-    title(out, program, version, &format!("{program}-{word}"), command.summary);
-    let _ = write!(out, ".SH SYNOPSIS\n\\fB{} {}\\fR", escaped(program), escaped(word));
+fn command_page(out: &mut String, program: &str, version: &str, command: &Command) {
+    let name = command.name;
+    title(out, program, version, &format!("{program}-{name}"), command.summary);
+    let _ = write!(out, ".SH SYNOPSIS\n\\fB{} {}\\fR", escaped(program), escaped(name));
     if command.flags().next().is_some() {
         out.push_str(" [command options]");
     }
@@ -78,19 +79,19 @@ fn of_command(out: &mut String, program: &str, version: &str, command: &Command)
             out,
             ".br\n\\fB{} {}\\fR [command options] {}",
             escaped(program),
-            escaped(word),
+            escaped(name),
             escaped(form)
         );
     }
     out.push_str(".SH DESCRIPTION\n");
-    let (description, rest) = split_headings(command.text);
+    let (description, rest) = split_headings(command.description);
     text(out, &description.replace("{name}", program));
-    options(out, "OPTIONS", command.flags(), word);
+    options(out, "OPTIONS", command.flags(), name);
     text(out, &rest.replace("{name}", program));
     let _ = writeln!(out, ".SH SEE ALSO\n\\fB{}\\fR(8)", escaped(program));
 }
 
-/// The text before the first headline, and the text from there: options come between.
+/// The text before the first heading, and the rest: the options come between them.
 fn split_headings(text: &str) -> (&str, &str) {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -102,32 +103,35 @@ fn split_headings(text: &str) -> (&str, &str) {
     (text, "")
 }
 
-/// A line in capitals with a colon at its end.
+/// The text of a line in capitals that ends with a colon.
 fn heading(line: &str) -> Option<&str> {
     let name = line.trim_end().strip_suffix(':')?;
     let capital = |c: char| c.is_ascii_uppercase() || c == ' ';
     (!name.starts_with(' ') && !name.is_empty() && name.chars().all(capital)).then_some(name)
 }
 
-fn options<'a>(out: &mut String, title: &str, flags: impl Iterator<Item = &'a Flag>, place: &str) {
+fn options<'a>(out: &mut String, title: &str, flags: impl Iterator<Item = &'a Flag>, scope: &str) {
     let _ = writeln!(out, ".SH {title}");
     for flag in flags {
-        let value =
-            if flag.value.is_empty() { String::new() } else { format!(" \\fI{}\\fR", escaped(flag.value)) };
+        let value = if flag.value_name.is_empty() {
+            String::new()
+        } else {
+            format!(" \\fI{}\\fR", escaped(flag.value_name))
+        };
         let _ = write!(out, ".TP\n\\fB\\-\\-{}\\fR{value}", escaped(flag.long));
         if let Some(short) = flag.short {
             let _ = write!(out, ", \\fB\\-{short}\\fR{value}");
         }
-        let _ = writeln!(out, "{}\n{}.", if flag.repeats { " ..." } else { "" }, sentence(flag.doc));
+        let _ = writeln!(out, "{}\n{}.", if flag.repeats { " ..." } else { "" }, sentence(flag.help));
     }
-    for (long, short, doc) in own_flags(place) {
-        let _ = writeln!(out, ".TP\n\\fB\\-\\-{long}\\fR, \\fB\\-{short}\\fR\n{}.", sentence(doc));
+    for (long, short, help) in built_in_flags(scope) {
+        let _ = writeln!(out, ".TP\n\\fB\\-\\-{long}\\fR, \\fB\\-{short}\\fR\n{}.", sentence(help));
     }
 }
 
-/// Paragraphs, with headlines and, where they are indented, examples.
+/// Paragraphs, headings, and examples, which are indented.
 fn text(out: &mut String, text: &str) {
-    // Whether a paragraph begins: not right behind a headline, which begins one itself.
+    // Whether a paragraph begins here. A heading begins one itself.
     let (mut example, mut begins) = (false, false);
     for line in text.lines() {
         let indented = line.starts_with("    ");
@@ -155,19 +159,19 @@ fn text(out: &mut String, text: &str) {
     }
 }
 
-/// The line, with a capital at its beginning unless that is a name.
-fn sentence(doc: &str) -> String {
-    let mut chars = doc.chars();
+/// The text with its first letter in upper case.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
     let first = chars.next().into_iter().flat_map(char::to_uppercase);
     escaped(&first.chain(chars).collect::<String>())
 }
 
-/// How another page is named: in one piece.
-fn reference(program: &str, word: &str) -> String {
-    format!("\\%\\fB{}\\-{}\\fR(8)", escaped(program), escaped(word))
+/// A reference to another page, which is not hyphenated.
+fn reference(program: &str, name: &str) -> String {
+    format!("\\%\\fB{}\\-{}\\fR(8)", escaped(program), escaped(name))
 }
 
-/// A text which roff prints as it is.
+/// A text that roff prints as it is.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

@@ -1,7 +1,7 @@
 //! zsh(1): the specifications of `_arguments`.
 
-use super::super::table::Flag;
-use super::{Takes, commands, identifier, own_flags, own_words, places, quoted, signals, words};
+use super::super::table::{Flag, ValueHint};
+use super::index::{built_in_flags, commands, identifier, operands, own_operands, quoted, scopes, signals};
 use std::fmt::Write;
 
 const HEAD: &str = r#"#compdef @name@
@@ -55,25 +55,25 @@ else
 fi
 "#;
 
-/// The script; as a file `_NAME` in `$fpath`, or sourced.
+/// The script, for a file `_NAME` in `$fpath` or to be sourced.
 pub(super) fn script(program: &str) -> String {
     let id = identifier(program);
     let fill = |text: &str| text.replace("@id@", &id).replace("@name@", program);
     let mut out = fill(HEAD);
-    for (word, summary) in commands() {
-        let _ = writeln!(out, "        {}", quoted(&format!("{word}:{}", summary.replace(':', "\\:"))));
+    for (name, summary) in commands() {
+        let _ = writeln!(out, "        {}", quoted(&format!("{name}:{}", summary.replace(':', "\\:"))));
     }
     out.push_str(&fill(MIDDLE));
-    let mut all_words = words();
-    for (place, flags) in places() {
-        if place.is_empty() {
-            specifications(&mut out, "        ", &id, place, &flags);
+    let mut all_operands = operands();
+    for (scope, flags) in scopes() {
+        if scope.is_empty() {
+            specifications(&mut out, "        ", &id, scope, &flags);
             out.push_str(&fill(STATES));
             continue;
         }
-        let _ = writeln!(out, "        {place})\n            _arguments \\");
-        specifications(&mut out, "                ", &id, place, &flags);
-        arguments(&mut out, &id, place, &all_words.next().map(|(_, takes)| takes).unwrap_or_default());
+        let _ = writeln!(out, "        {scope})\n            _arguments \\");
+        specifications(&mut out, "                ", &id, scope, &flags);
+        arguments(&mut out, &id, scope, &all_operands.next().map(|(_, hints)| hints).unwrap_or_default());
         out.push_str("                && ret=0\n            ;;\n");
     }
     let _ = writeln!(out, "        help) _{id}_commands && ret=0 ;;");
@@ -81,7 +81,7 @@ pub(super) fn script(program: &str) -> String {
     out
 }
 
-fn specifications(out: &mut String, indent: &str, id: &str, place: &str, flags: &[&Flag]) {
+fn specifications(out: &mut String, indent: &str, id: &str, scope: &str, flags: &[&Flag]) {
     let mut line = |long: &str, short: Option<char>, repeats: bool, rest: &str, value: bool| {
         let (equals, plus) = if value { ("=", "+") } else { ("", "") };
         let word = match (short, repeats) {
@@ -95,29 +95,29 @@ fn specifications(out: &mut String, indent: &str, id: &str, place: &str, flags: 
         let _ = writeln!(out, "{indent}{word} \\");
     };
     for flag in flags {
-        let mut rest = format!("[{}]", escaped(flag.doc));
-        if let Some(action) = action(id, &flag.takes()) {
-            let _ = write!(rest, ":{}:{action}", flag.value.replace(':', "\\:"));
+        let mut rest = format!("[{}]", escaped(flag.help));
+        if let Some(action) = action(id, &flag.value_hint()) {
+            let _ = write!(rest, ":{}:{action}", flag.value_name.replace(':', "\\:"));
         }
-        line(flag.long, flag.short, flag.repeats, &rest, !flag.value.is_empty());
+        line(flag.long, flag.short, flag.repeats, &rest, !flag.value_name.is_empty());
     }
-    for (long, short, doc) in own_flags(place) {
-        line(long, Some(*short), false, &format!("[{doc}]"), false);
+    for (long, short, help) in built_in_flags(scope) {
+        line(long, Some(*short), false, &format!("[{help}]"), false);
     }
 }
 
-fn arguments(out: &mut String, id: &str, place: &str, words: &[Takes]) {
-    for (n, takes) in words.iter().enumerate() {
-        let (n, rest) = (n + 1, own_words().any(|(word, _)| word == place) && n > 0);
-        let what = match takes {
-            Takes::Container => "container",
-            Takes::Signal => "signal",
-            Takes::Directory => "directory",
-            Takes::Command => "command",
+fn arguments(out: &mut String, id: &str, scope: &str, operands: &[ValueHint]) {
+    for (n, hint) in operands.iter().enumerate() {
+        let (n, rest) = (n + 1, own_operands().any(|(name, _)| name == scope) && n > 0);
+        let what = match hint {
+            ValueHint::Container => "container",
+            ValueHint::Signal => "signal",
+            ValueHint::Directory => "directory",
+            ValueHint::Command => "command",
             _ => "argument",
         };
-        match action(id, takes) {
-            // Words of another program: flags end here.
+        match action(id, hint) {
+            // The command line of another program: flags end here.
             _ if rest => {
                 out.push_str("                '*:: : ' \\\n");
                 return;
@@ -130,20 +130,20 @@ fn arguments(out: &mut String, id: &str, place: &str, words: &[Takes]) {
     }
 }
 
-fn action(id: &str, takes: &Takes) -> Option<String> {
-    Some(match takes {
-        Takes::Nothing => return None,
-        Takes::Directory => "_files -/".to_owned(),
-        Takes::File => "_files".to_owned(),
-        Takes::Socket => "_files -g \"*(=)\"".to_owned(),
-        Takes::Container => format!("_{id}_containers"),
-        Takes::OneOf(all) => format!("({})", all.replace('|', " ")),
-        Takes::Signal => format!("({})", signals()),
-        Takes::Command => format!("_{id}_commands"),
-        Takes::Anything => " ".to_owned(),
+fn action(id: &str, hint: &ValueHint) -> Option<String> {
+    Some(match hint {
+        ValueHint::NoValue => return None,
+        ValueHint::Directory => "_files -/".to_owned(),
+        ValueHint::File => "_files".to_owned(),
+        ValueHint::Socket => "_files -g \"*(=)\"".to_owned(),
+        ValueHint::Container => format!("_{id}_containers"),
+        ValueHint::OneOf(all) => format!("({})", all.replace('|', " ")),
+        ValueHint::Signal => format!("({})", signals()),
+        ValueHint::Command => format!("_{id}_commands"),
+        ValueHint::Other => " ".to_owned(),
     })
 }
 
-fn escaped(doc: &str) -> String {
-    doc.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
+fn escaped(help: &str) -> String {
+    help.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:")
 }

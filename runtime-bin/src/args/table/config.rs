@@ -1,6 +1,7 @@
-//! What is about a configuration: `spec`, `plan`.
+//! Commands about a configuration: `spec`, `plan`.
 
-use super::{Command, Flag, Name, path, switch};
+use super::command::{Command, CommandId};
+use super::flag::{Flag, path, switch};
 
 static SPEC_FLAGS: &[Flag] = &[
     path(
@@ -8,11 +9,11 @@ static SPEC_FLAGS: &[Flag] = &[
         Some('b'),
         "DIR",
         "directory to write config.json to (default: the current directory)",
-        |a, v| {
-            a.bundle = Some(v);
-        },
+        |args, v| args.bundle = Some(v),
     ),
-    switch("rootless", None, "write a configuration that works without root", |a, on| a.spec_rootless = on),
+    switch("rootless", None, "write a configuration that works without root", |args, on| {
+        args.spec_rootless = on;
+    }),
 ];
 
 static PLAN_FLAGS: &[Flag] = &[path(
@@ -20,31 +21,29 @@ static PLAN_FLAGS: &[Flag] = &[path(
     Some('f'),
     "FILE",
     "configuration to use (default: config.json in the bundle)",
-    |a, v| {
-        a.config = Some(v);
-    },
+    |args, v| args.config = Some(v),
 )];
 
 pub(super) static SPEC: Command = Command {
-    word: "spec",
-    name: Name::Spec,
+    name: "spec",
+    id: CommandId::Spec,
     summary: "write a config.json to start from",
     usage: "",
-    text: "The container it describes runs \"sh\" in the directory rootfs, read-only, with a terminal.\n\
+    description: "The container it describes runs \"sh\" in the directory rootfs, read-only, with a terminal.\n\
         Edit it as needed.\n\n\
         EXAMPLE:\n    mkdir -p box/rootfs && cd box\n    {name} spec\n    {name} run box",
-    words: (0, 0),
+    operands: (0, 0),
     flags: &[SPEC_FLAGS],
 };
 
 pub(super) static PLAN: Command = Command {
-    word: "plan",
-    name: Name::Plan,
-    summary: "explain what a bundle would do, without doing it",
+    name: "plan",
+    id: CommandId::Plan,
+    summary: "explain what running a bundle would do, without running it",
     usage: "[bundle]",
-    text: "Compiles the bundle (default: the current directory) and prints each step which the host side\n\
-        and the container's init would take, with the place in config.json that asked for it. Needs no\n\
-        root and touches nothing.",
-    words: (0, 1),
+    description: "Compiles the bundle (default: the current directory) and prints each step that the host side\n\
+        and the container's init would take, with the setting in config.json that asked for it. Does not\n\
+        need root and changes nothing.",
+    operands: (0, 1),
     flags: &[PLAN_FLAGS],
 };

@@ -1,31 +1,31 @@
 //! Flags before the command.
 
-use super::{CgroupManager, Flag, Format, Level, list, path, switch, text};
+use super::flag::{Flag, path, repeated, switch, text};
+use crate::log::{LogFormat, LogLevel};
 use orlop::bundle::annotations::{self, Annotation};
+use orlop::container::CgroupManager;
 
 /// Flags before the command.
-pub(crate) static GLOBAL: &[Flag] = &[
+pub(in crate::args) static GLOBAL_FLAGS: &[Flag] = &[
     path(
         "root",
         None,
         "DIR",
-        "directory of the containers' state, which only its owner may write to (default: /run/orlop, or \
-         $XDG_RUNTIME_DIR/orlop when not really root)",
-        |a, v| a.root = Some(v),
+        "directory of the containers' state, writable by its owner only (default: /run/orlop, or \
+         $XDG_RUNTIME_DIR/orlop when not running as real root)",
+        |args, v| args.root = Some(v),
     ),
     path(
         "log",
         None,
         "FILE",
-        "append log records to FILE, which is no symbolic link, instead of writing them to stderr",
-        |a, v| {
-            a.log = Some(v);
-        },
+        "append log records to FILE, which must not be a symbolic link, instead of writing them to stderr",
+        |args, v| args.log = Some(v),
     ),
-    text("log-format", None, "text|json", "form of a log record (default: text)", |a, v| {
-        a.log_format = Some(match v.as_str() {
-            "text" => Format::Text,
-            "json" => Format::Json,
+    text("log-format", None, "text|json", "format of a log record (default: text)", |args, v| {
+        args.log_format = Some(match v.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
             _ => return Err("must be text or json".into()),
         });
         Ok(())
@@ -34,31 +34,32 @@ pub(crate) static GLOBAL: &[Flag] = &[
         "log-level",
         None,
         "error|warning|info|debug",
-        "least severity that is logged (default: info)",
-        |a, v| {
-            a.log_level = Some(match v.as_str() {
-                "error" => Level::Error,
-                "warning" | "warn" => Level::Warning,
-                "info" => Level::Info,
-                "debug" => Level::Debug,
+        "least severe level that is logged (default: info)",
+        |args, v| {
+            args.log_level = Some(match v.as_str() {
+                "error" => LogLevel::Error,
+                "warning" | "warn" => LogLevel::Warning,
+                "info" => LogLevel::Info,
+                "debug" => LogLevel::Debug,
                 _ => return Err("must be error, warning, info or debug".into()),
             });
             Ok(())
         },
     ),
-    switch("debug", None, "log at level debug", |a, on| {
-        a.log_level = if on { Some(Level::Debug) } else { a.log_level.filter(|l| *l != Level::Debug) };
+    switch("debug", None, "log at level debug", |args, on| {
+        let level = args.log_level.filter(|level| *level != LogLevel::Debug);
+        args.log_level = if on { Some(LogLevel::Debug) } else { level };
     }),
-    switch("systemd-cgroup", None, "the same as --cgroup-manager systemd", |a, on| {
-        a.cgroup_manager = Some(if on { CgroupManager::Systemd } else { CgroupManager::Cgroupfs });
+    switch("systemd-cgroup", None, "the same as --cgroup-manager systemd", |args, on| {
+        args.cgroup_manager = Some(if on { CgroupManager::Systemd } else { CgroupManager::Cgroupfs });
     }),
     text(
         "cgroup-manager",
         None,
         "cgroupfs|systemd|disabled",
-        "who makes the container's cgroup; disabled: it has none of its own (default: cgroupfs)",
-        |a, v| {
-            a.cgroup_manager = Some(match v.as_str() {
+        "how the container's cgroup is created; disabled: it does not get one (default: cgroupfs)",
+        |args, v| {
+            args.cgroup_manager = Some(match v.as_str() {
                 "cgroupfs" => CgroupManager::Cgroupfs,
                 "systemd" => CgroupManager::Systemd,
                 "disabled" => CgroupManager::Disabled,
@@ -71,9 +72,9 @@ pub(crate) static GLOBAL: &[Flag] = &[
         "rootless",
         None,
         "true|false|auto",
-        "whether to go on without the cgroups which this user may not make (default: auto)",
-        |a, v| {
-            a.rootless = match v.as_str() {
+        "whether to ignore cgroup permission errors (default: auto)",
+        |args, v| {
+            args.rootless = match v.as_str() {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
                 "auto" => None,
@@ -82,23 +83,23 @@ pub(crate) static GLOBAL: &[Flag] = &[
             Ok(())
         },
     ),
-    list(text(
+    repeated(text(
         "allow-annotation",
         None,
         "NAME",
         "let this annotation take effect beyond the container: org.criu.config, org.systemd.property.",
-        |a, v| {
-            let names = guarded().collect::<Vec<_>>();
+        |args, v| {
+            let names = guarded_annotations().collect::<Vec<_>>();
             if !names.contains(&v.as_str()) {
                 return Err(format!("must be {}", names.join(" or ")));
             }
-            a.allowed_annotations.push(v);
+            args.allowed_annotations.push(v);
             Ok(())
         },
     )),
 ];
 
 /// The annotations that need to be allowed.
-fn guarded() -> impl Iterator<Item = &'static str> {
+fn guarded_annotations() -> impl Iterator<Item = &'static str> {
     annotations::ALL.into_iter().filter(|one| one.needs_permission().is_some()).map(Annotation::name)
 }

@@ -1,8 +1,8 @@
 //! Standard output, written without blocking the main thread.
 //!
-//! Its reader may have stopped, and poll(2) does not tell how much a terminal accepts before a write blocks. The file
-//! description is shared with the caller, so it must not be made non-blocking either. A thread does the writing, from a
-//! pipe: only that thread blocks, and it ends with the program.
+//! The reader may have stopped, and poll(2) does not say how much a terminal accepts before a write blocks. Nor may the
+//! file description be made non-blocking, because the caller shares it. So a thread writes from a pipe: only that thread
+//! blocks, and it exits with the program.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -14,9 +14,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-/// A pipe to the thread that writes standard output; its writing end never blocks.
-pub(super) struct Outlet {
-    /// The writing end, until everything is in the pipe.
+/// A pipe to the thread that writes standard output. Its write end never blocks.
+pub(super) struct StdoutWriter {
+    /// The write end, until everything is in the pipe.
     pipe: Option<OwnedFd>,
     /// Hangs up once everything is written.
     done: OwnedFd,
@@ -24,21 +24,21 @@ pub(super) struct Outlet {
     failure: Arc<AtomicI32>,
 }
 
-impl Outlet {
+impl StdoutWriter {
     /// Starts the thread, which inherits the caller's signal mask.
     pub(super) fn open(stdout: Stdout) -> Result<Self, Errno> {
         let (from, pipe) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let (done, end) = pipe2(OFlag::O_CLOEXEC)?;
         let failure = Arc::new(AtomicI32::new(0));
-        let told = Arc::clone(&failure);
-        let work = move || {
-            if let Err(e) = pour(from.as_fd(), stdout.as_fd()) {
-                told.store(e as i32, Ordering::Release);
+        let failed = Arc::clone(&failure);
+        let write = move || {
+            if let Err(e) = copy(from.as_fd(), stdout.as_fd()) {
+                failed.store(e as i32, Ordering::Release);
             }
             drop(end);
         };
-        let started = std::thread::Builder::new().name("orlop-stdout".to_owned()).spawn(work);
+        let started = std::thread::Builder::new().name("orlop-stdout".to_owned()).spawn(write);
         started.map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(nix::libc::EAGAIN)))?;
         Ok(Self { pipe: Some(pipe), done, failure })
     }
@@ -48,7 +48,7 @@ impl Outlet {
         self.pipe = None;
     }
 
-    /// Why something was lost that would have been taken: neither the reader of a pipe nor the terminal is gone.
+    /// Why output was lost. It does not count if the reader of the pipe, or the terminal, has gone.
     pub(super) fn failure(&self) -> Option<Errno> {
         match Errno::from_raw(self.failure.load(Ordering::Acquire)) {
             Errno::UnknownErrno | Errno::EPIPE | Errno::EIO => None,
@@ -56,31 +56,31 @@ impl Outlet {
         }
     }
 
-    /// What to wait for at the end: room in the pipe, then the end of the writing; `None` once it is done.
-    pub(super) fn waits_for(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+    /// What to wait for after the process has exited: room in the pipe, then the end of the thread. `None` once it is done.
+    pub(super) fn event(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         match &self.pipe {
             Some(pipe) => Some((pipe.as_fd(), PollFlags::POLLOUT)),
-            None if is_over(self.done.as_fd()) => None,
+            None if has_hung_up(self.done.as_fd()) => None,
             None => Some((self.done.as_fd(), PollFlags::POLLIN)),
         }
     }
 }
 
-impl AsFd for Outlet {
+impl AsFd for StdoutWriter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_ref().unwrap_or(&self.done).as_fd()
     }
 }
 
-fn is_over(done: BorrowedFd<'_>) -> bool {
+fn has_hung_up(done: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut [PollFd::new(done, PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1..))
 }
 
-/// Copies until the end of the pipe. After a write error the rest is read and dropped, so that the pipe never fills up.
+/// Copies until the end of the pipe. After a failed write the rest is read and discarded, so that the pipe never fills up.
 ///
 /// # Errors
-/// The first write that has failed.
-fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+/// The error of the first failed write.
+fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
     let (mut buffer, mut written) = ([0; 16 << 10], Ok(()));
     loop {
         let n = match read(from, &mut buffer) {
@@ -91,7 +91,7 @@ fn pour(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
         };
         written = written.and_then(|()| write_all(to, &buffer[..n]));
     }
-    // The terminal's modes are restored after that.
+    // The terminal's modes are restored afterwards.
     let _ = tcdrain(to);
     written
 }
@@ -115,7 +115,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn what_is_poured_comes_out_whole() {
+    fn the_output_is_copied_completely() {
         let ((from, into), (mut out, to)) = (pipe2(OFlag::O_CLOEXEC).unwrap(), std::io::pipe().unwrap());
         let text: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
         std::thread::scope(|scope| {
@@ -124,7 +124,7 @@ mod tests {
                 drop(into);
             });
             scope.spawn(|| {
-                pour(from.as_fd(), to.as_fd()).unwrap();
+                copy(from.as_fd(), to.as_fd()).unwrap();
                 drop(to);
             });
             let mut all = Vec::new();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_reads_is_dropped() {
+    fn output_without_a_reader_is_discarded() {
         let ((from, into), (out, to)) = (pipe2(OFlag::O_CLOEXEC).unwrap(), pipe2(OFlag::O_CLOEXEC).unwrap());
         drop(out);
         std::thread::scope(|scope| {
@@ -142,7 +142,7 @@ mod tests {
                 write_all(into.as_fd(), &vec![0; 300_000]).unwrap();
                 drop(into);
             });
-            assert_eq!(pour(from.as_fd(), to.as_fd()), Err(Errno::EPIPE));
+            assert_eq!(copy(from.as_fd(), to.as_fd()), Err(Errno::EPIPE));
         });
     }
 }
