@@ -39,7 +39,7 @@ fn run(words: std::env::ArgsOs) -> u8 {
     // Otherwise a file that is opened later is taken for one of them: a state file for the standard error, say.
     if let Err(errno) = sys::stdio::fill_stdio() {
         let what = "open /dev/null for a standard descriptor that is closed";
-        Log::stderr(log::Format::default()).error(&format!("{what}: {}", errno.desc()));
+        Log::stderr(log::LogFormat::default()).error(&format!("{what}: {}", errno.desc()));
         return 1;
     }
     // Rust ignores it, and so may the caller: `list | head` and containers want neither.
