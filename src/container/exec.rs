@@ -37,7 +37,8 @@ impl Container {
     pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
         let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
         let Some((init, letter)) = record.alive()? else { return Err(cannot("stopped")) };
-        match alive_status_by(&record, letter)? {
+        let status = alive_status_by(&record, letter)?;
+        match status {
             Status::Creating => return Err(cannot("half-made")),
             Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
             _ => {}
@@ -54,10 +55,25 @@ impl Container {
         };
         let namespaces = namespaces(policy.spec());
         let bound = policy.bind(process);
+        if status == Status::Created && bound.may_take(members::permitted_capabilities(record.init.pid)?) {
+            return Err(privileged_until_start());
+        }
         let init = init.as_fd();
         let (container, record) = (self, &record);
         Joining { container, record, init, bound, namespaces, options, program: None, lock: None }.launch()
     }
+}
+
+/// See [`Bound::may_take`].
+fn privileged_until_start() -> Error {
+    let text = "cannot exec in a container before it is started";
+    Error::new(ErrorKind::WrongState, Phase::Lifecycle, text)
+        .with_detail(
+            "its first process has CAP_SYS_ADMIN until it loads the seccomp filter, which does not allow the calls \
+             of a process that waits, and a process with CAP_SYS_PTRACE could take that capability",
+        )
+        .with_pointer("/linux/seccomp")
+        .with_hint("allow accept4, sendmsg, capset and close in the filter, or set /process/noNewPrivileges")
 }
 
 /// Starts a `startContainer` hook: a program of the image, with exactly what the container's own program gets. Its

@@ -5,6 +5,7 @@ use super::store::Record;
 use super::{Container, Signal, Status, population, scope};
 use crate::cgroup::{Cgroup, Controller, FreezerState};
 use crate::plan::kernel_version;
+use crate::process::capability::CapSet;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -135,15 +136,29 @@ pub(super) fn require(record: &Record, consequence: &'static str) -> Result<Cgro
     })
 }
 
-/// Whether a process has been sent SIGKILL and could not die of it yet.
-fn is_dying(pid: i32) -> Result<bool> {
+/// The `status` file of a process; `None` if it has exited.
+fn status_file(pid: i32) -> Result<Option<String>> {
     let path = format!("/proc/{pid}/status");
     match sys::fs::cstring(&path).and_then(|path| sys::fs::read_at(sys::fs::cwd(), &path)) {
-        Ok(text) => Ok(has_kill_pending(&String::from_utf8_lossy(&text))),
-        // It has ended.
-        Err(Errno::ENOENT | Errno::ESRCH) => Ok(false),
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
         Err(e) => Err(Error::sys(Phase::Lifecycle, "read", e).on(path)),
     }
+}
+
+/// The permitted capabilities of a process, in its own user namespace; none if it has exited.
+pub(super) fn permitted_capabilities(pid: i32) -> Result<CapSet> {
+    let Some(text) = status_file(pid)? else { return Ok(CapSet::default()) };
+    let digits = text.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    let bits = digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    bits.map(CapSet).ok_or_else(|| {
+        Error::sys(Phase::Lifecycle, "read CapPrm", Errno::EPROTO).on(format!("/proc/{pid}/status"))
+    })
+}
+
+/// Whether a process has been sent SIGKILL and could not die of it yet.
+fn is_dying(pid: i32) -> Result<bool> {
+    Ok(status_file(pid)?.is_some_and(|text| has_kill_pending(&text)))
 }
 
 /// proc_pid_status(5).

@@ -1,13 +1,13 @@
 //! What runs inside a container beside its program: hooks of the image, and PID 1 of `--init`.
 
-use crate::play::{Canary, lines};
+use crate::play::{Canary, lines, with_capabilities};
 use kit::agent::Agent;
 use kit::{Bundle, Case, Score, Test, Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![start_container_hook, waiting, init, init_seen_from_the_host]
+    kit::cases![start_container_hook, waiting, exec_before_start, init, init_seen_from_the_host]
 }
 
 /// A filter which allows nearly everything: enough to tell whether there is one.
@@ -158,6 +158,32 @@ fn waiting(t: &Test) {
                 let told = || format!("{name}, {flags:?}: {set} {held:#x}, at most {own:#x} for the program");
                 score.attempt((held & !own != 0).then(told));
             }
+        }
+    }
+    score.end();
+}
+
+/// A filter that does not allow what a process does while it waits is loaded after that, with CAP_SYS_ADMIN.
+fn exec_before_start(t: &Test) {
+    let what = "exec before start, with CAP_SYS_PTRACE: the memory of a process that still has to load its filter \
+                (by call that the filter denies)";
+    let mut score = Score::new(t, what);
+    for call in ["accept4", "sendmsg", "capset", "close"] {
+        let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": [call], "action": "SCMP_ACT_ERRNO"}]});
+        let bundle =
+            with_capabilities(t.bundle(), &["CAP_SYS_PTRACE", "CAP_KILL"]).set("/linux/seccomp", filter);
+        let container = bundle.set("/process/noNewPrivileges", false).probe("sleep").create();
+        let output = container.exec("read /proc/1/status , open /proc/1/mem w");
+        score.attempt(
+            (output.code() == 0 && output.stdout.contains(r#""errno":"""#))
+                .then(|| format!("{call}: {}", output.stdout)),
+        );
+        let refused = &output.stderr;
+        assert!(refused.contains("cannot exec in a container before it is started"), "{call}: {refused}");
+        // Once it runs, it is under its filter. (An exec under this one would need capset itself.)
+        container.start();
+        if call != "capset" {
+            container.exec("exit 0").success();
         }
     }
     score.end();

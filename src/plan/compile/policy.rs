@@ -8,9 +8,11 @@
 
 use super::super::step::{Line, ProcessStep, Step};
 use super::birth::may_trace;
+use super::program::CAP_SYS_ADMIN;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
+use crate::process::capability::{self, CapSet};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The compiled filter of system calls.
@@ -156,6 +158,20 @@ impl Bound {
     /// The configuration that it is compiled from.
     pub(crate) fn spec(&self) -> &Spec {
         &self.policy.spec
+    }
+
+    /// Whether the process could take `CAP_SYS_ADMIN` from one that holds these capabilities in the container's pid
+    /// namespace: it may trace that one, and does not have the capability itself. In a user namespace of the container
+    /// there is nothing of the host to take.
+    pub(crate) fn may_take(&self, held: CapSet) -> bool {
+        let owns_users = self.policy.spec.linux.iter().flat_map(|linux| &linux.namespaces);
+        let owns_users = owns_users.into_iter().any(|namespace| namespace.kind == "user");
+        let Some(process) = self.process().filter(|_| held.has(CAP_SYS_ADMIN) && !owns_users) else {
+            return false;
+        };
+        let permitted = process.capabilities.iter().flat_map(|capabilities| &capabilities.permitted);
+        let has = permitted.into_iter().any(|name| capability::number(name) == Some(CAP_SYS_ADMIN));
+        !has && (may_trace(process) || self.policy.traces)
     }
 
     /// The process, with all that it has from the container.
