@@ -15,6 +15,7 @@ pub mod nr {
     pub const FSETXATTR: u64 = 190;
     pub const GETDENTS64: u64 = 217;
     pub const KILL: u64 = 62;
+    pub const MUNMAP: u64 = 11;
     pub const MADVISE: u64 = 28;
     pub const MKDIRAT: u64 = 258;
     pub const MKNODAT: u64 = 259;
@@ -46,6 +47,7 @@ pub mod nr {
     pub const FSETXATTR: u64 = 7;
     pub const GETDENTS64: u64 = 61;
     pub const KILL: u64 = 129;
+    pub const MUNMAP: u64 = 215;
     pub const MADVISE: u64 = 233;
     pub const MKDIRAT: u64 = 34;
     pub const MKNODAT: u64 = 33;

@@ -5,8 +5,8 @@
 
 use super::arch::{self, nr, syscall};
 use super::machine::{
-    ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, Operation, REGISTERS, compare, control,
-    kind, state,
+    ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, Operation, PAGE, REGISTERS, compare,
+    control, kind, state,
 };
 use super::walk::Failure;
 use super::{aside, copy, path, reap};
@@ -31,6 +31,16 @@ impl Control {
     fn set(self, offset: usize, value: u32) {
         // SAFETY: `offset` is one of `control`, inside the mapped page, and a multiple of four.
         unsafe { &*self.page.add(offset).cast::<AtomicU32>() }.store(value, Release);
+    }
+}
+
+impl Control {
+    /// Unmaps the page with the second process's number, which no process that a container can see may have.
+    pub fn forget_successor(self, step: u16) {
+        let answer = syscall(nr::MUNMAP, [self.successor as u64, PAGE as u64, 0, 0, 0, 0]);
+        if answer < 0 {
+            fail(self, step, nr::MUNMAP as u32, -answer as u32, 0);
+        }
     }
 }
 
@@ -62,13 +72,19 @@ fn hand_over(control: Control, step: u16, flags: u64) {
     let flags = flags | CLONE_PARENT_SETTID;
     // SAFETY: this process touches its memory no more once there is another one to go on in it.
     let mut answer = unsafe { arch::hand_over(flags, place) };
-    if answer == -EINVAL && flags & CLONE_VM != 0 {
+    let mut shared = flags & CLONE_VM != 0;
+    if answer == -EINVAL && shared {
+        shared = false;
         // Nobody shares memory across time namespaces.
         // SAFETY: as above; the child has a copy.
         answer = unsafe { arch::hand_over(flags & !CLONE_VM, place) };
     }
     if answer < 0 {
         fail(control, step, nr::CLONE as u32, -answer as u32, 0);
+    }
+    if shared {
+        // A process that clones without sharing memory does not have the page: see `main.rs`.
+        control.forget_successor(step);
     }
 }
 
@@ -121,6 +137,15 @@ impl Machine {
             *register = i64::from(*preset);
         }
         Some(machine)
+    }
+
+    /// Whether this process goes on as another one at some time.
+    pub fn hands_over(&self) -> bool {
+        // SAFETY: see `new`.
+        let count = unsafe { (*self.header).count as usize };
+        // SAFETY: the instructions follow the header, and these are below `count`.
+        let insn = |at| unsafe { &*self.header.add(1).cast::<Insn>().add(at) };
+        (0..count).any(|at| matches!(Operation::of(insn(at).op), Some(Operation::HandOver)))
     }
 
     /// Executes the next instruction; `false` if there is none.

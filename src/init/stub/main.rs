@@ -37,15 +37,20 @@ fn map(fd: u64, length: u64, shared: bool, offset: u64) -> *mut u8 {
     answer as *mut u8
 }
 
-/// Nothing but this process's own memory leads to the shared pages any more, and to the second one not even that of a
-/// process that it clones.
-fn close_in(fd: u64, successor: u64) {
-    const MADV_DONTFORK: u64 = 10;
+/// Nothing but this process's own memory leads to the shared pages from now on.
+fn seal(fd: u64) {
     const F_ADD_SEALS: u64 = 1033;
     /// `F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE`
     const SEALS: u64 = 0x17;
-    let kept = syscall(nr::MADVISE, [successor, PAGE as u64, MADV_DONTFORK, 0, 0, 0]);
-    if kept < 0 || syscall(nr::FCNTL, [fd, F_ADD_SEALS, SEALS, 0, 0, 0]) < 0 {
+    if syscall(nr::FCNTL, [fd, F_ADD_SEALS, SEALS, 0, 0, 0]) < 0 {
+        exit(126);
+    }
+}
+
+/// A process that this one clones does not have the page.
+fn keep_from_children(page: u64) {
+    const MADV_DONTFORK: u64 = 10;
+    if syscall(nr::MADVISE, [page, PAGE as u64, MADV_DONTFORK, 0, 0, 0]) < 0 {
         exit(126);
     }
 }
@@ -76,14 +81,19 @@ fn number(stack: *const u64, index: usize) -> u64 {
 unsafe extern "C" fn body(stack: *const u64) -> ! {
     let fd = number(stack, 1);
     let shared = map(fd, BLOB as u64, true, 0);
-    // SAFETY: both pages stay mapped.
+    // SAFETY: the first page stays mapped, and the second one until it is forgotten.
     let (successor, control) =
         unsafe { (shared.add(SUCCESSOR), Control::new(shared, shared.add(SUCCESSOR))) };
     let length = number(stack, 2) as usize;
     let base = map(fd, length as u64, false, BLOB as u64);
-    close_in(fd, successor as u64);
+    seal(fd);
     // SAFETY: a mapping has whole pages, and a header is shorter than one.
     let Some(mut machine) = (unsafe { Machine::new(base, length, control) }) else { exit(126) };
+    if machine.hands_over() {
+        keep_from_children(successor as u64);
+    } else {
+        control.forget_successor(0);
+    }
     while machine.advance() {}
     exit(0)
 }
