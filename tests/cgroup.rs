@@ -10,7 +10,7 @@ mod trees;
 use host::{Host, enter};
 use orlop::bundle::spec::{Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources};
 use orlop::cgroup::{
-    Access, Cgroup, CgroupPath, Controller, DeviceKind, DevicePolicy, FreezerState, Join, Options,
+    Cgroup, CgroupOptions, CgroupPath, Controller, DeviceAccess, DeviceKind, DevicePolicy, FreezerState, Join,
 };
 use std::path::Path;
 use std::process::{Child, Command};
@@ -319,7 +319,7 @@ fn devices_are_denied_on_cgroup2() {
     assert_eq!(wait(clone_into(&join, kmsg)), libc::EPERM << 8);
     assert_eq!(wait(clone_into(&join, || open_errno(c"/dev/null", libc::O_RDWR))), 0);
     let other = DevicePolicy::container(&[device(true, 1, 11, "r")]).unwrap();
-    assert!(other.refused(DeviceKind::Char, 1, 11, Access::READ).is_empty());
+    assert!(other.denied(DeviceKind::Char, 1, 11, DeviceAccess::READ).is_empty());
     cgroup.set_devices(&other).unwrap();
     assert_eq!(wait(clone_into(&join, kmsg)), 0);
     let write = || open_errno(c"/dev/kmsg", libc::O_WRONLY);
@@ -443,7 +443,7 @@ fn parents_are_made_with_cpus_and_stay_usable() {
     let Some(host) = Host::new("parents") else { return };
     let path = CgroupPath::new(&format!("{}/a/b", host.path)).unwrap();
     let (cgroup, join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     let mut child = enter(&join, &cgroup, "exit 0");
     assert!(child.wait().unwrap().success());
     cgroup.remove().unwrap();
@@ -479,14 +479,14 @@ fn a_parent_with_processes_can_have_no_limited_child_on_cgroup2() {
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
     let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
-    let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+    let e = Cgroup::create(&host.layout, &path, &resources, &CgroupOptions::default()).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"), "{e}");
     assert!(e.hint().unwrap().contains("holds processes itself"), "{e}");
     let kind = std::fs::read_to_string(parent.join("cgroup.type")).unwrap();
     assert_eq!(kind.trim(), "domain", "the parent is left as it was");
     // Without a limit there is no need for the controller.
     let (cgroup, join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     assert_eq!(wait(clone_into(&join, || 3)), 3 << 8);
     cgroup.remove().unwrap();
     child.kill().unwrap();
@@ -501,7 +501,7 @@ fn below_a_threaded_cgroup_a_child_is_threaded() {
     std::fs::write(parent.join("cgroup.type"), "threaded").unwrap();
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let (cgroup, _join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     let kind =
         std::fs::read_to_string(cgroup.record().unified.as_ref().unwrap().join("cgroup.type")).unwrap();
     assert_eq!(kind.trim(), "threaded");
@@ -509,7 +509,7 @@ fn below_a_threaded_cgroup_a_child_is_threaded() {
         cgroup.remove().unwrap();
         let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
         let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
-        let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+        let e = Cgroup::create(&host.layout, &path, &resources, &CgroupOptions::default()).unwrap_err();
         assert!(e.to_string().contains("domain controller hugetlb"), "{e}");
         assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
     }

@@ -1,7 +1,7 @@
 //! A cgroup of a test's own on whatever layout the host has, and a process in it.
 
 use orlop::bundle::spec::Resources;
-use orlop::cgroup::{Cgroup, CgroupPath, Controller, Join, Layout, Options, Record, Settings};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, CgroupRecord, Controller, Join, Layout, Settings};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Host {
     }
 
     pub(crate) fn create(&self, resources: &Resources) -> orlop::Result<(Cgroup, Join)> {
-        Cgroup::create(&self.layout, &self.path, resources, &Options::default())
+        Cgroup::create(&self.layout, &self.path, resources, &CgroupOptions::default())
     }
 
     pub(crate) fn has(&self, controller: Controller) -> bool {
@@ -80,9 +80,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let options = Options { device_filter: false, optional: false };
+        let options = CgroupOptions { device_filter: false, optional: false };
         let settings = Settings::compile(&self.layout, &Resources::default(), &options).unwrap();
-        let mut record = Record::plan(&self.layout, &self.path, &settings).unwrap();
+        let mut record = CgroupRecord::plan(&self.layout, &self.path, &settings).unwrap();
         record.unified = self.layout.unified_directory(&self.path).unwrap();
         let cgroup = Cgroup::open(record);
         if cgroup.exists().unwrap() {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use orlop::bundle::spec::{Memory, Resources};
-use orlop::cgroup::{Cgroup, Controller, Layout, Record};
+use orlop::cgroup::{Cgroup, CgroupRecord, Controller, Layout};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -344,17 +344,17 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = Member(enter(&join, &cgroup, "exec sleep 600"));
     let top = cgroup.record().unified.clone().unwrap();
-    assert!(cgroup.below_with(child.pid()).unwrap().is_none());
+    assert!(cgroup.descendant_of_process(child.pid()).unwrap().is_none());
     put(&chain(&top, 3), child.pid());
     let expected = hidden(&hidden(&hidden(&top)));
     let found = Cgroup::of_process(&host.layout, child.pid()).unwrap();
     assert_eq!(found.record().unified.as_ref(), Some(&expected));
-    assert_eq!(cgroup.below_with(child.pid()).unwrap().unwrap().record().unified, Some(expected));
+    assert_eq!(cgroup.descendant_of_process(child.pid()).unwrap().unwrap().record().unified, Some(expected));
     // Longer than /proc/PID/cgroup can show.
     put(&chain(&hidden(&hidden(&hidden(&top))), 1500), child.pid());
     let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
     assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
-    let found = cgroup.below_with(child.pid()).unwrap().unwrap();
+    let found = cgroup.descendant_of_process(child.pid()).unwrap().unwrap();
     assert_eq!(found.processes().unwrap(), [child.pid()]);
     let mut other = Member::sleeping();
     found.add(other.pid()).unwrap();
@@ -372,7 +372,7 @@ fn directories_on_other_file_systems_are_rejected() {
     for name in ["cgroup.procs", "cgroup.events"] {
         std::fs::write(directory.join(name), "1\n").unwrap();
     }
-    let cgroup = Cgroup::open(Record { unified: Some(directory.clone()), ..Record::default() });
+    let cgroup = Cgroup::open(CgroupRecord { unified: Some(directory.clone()), ..CgroupRecord::default() });
     let errors = [
         cgroup.processes().unwrap_err(),
         cgroup.signal(0).unwrap_err(),
@@ -391,7 +391,7 @@ fn directories_on_other_file_systems_are_rejected() {
     let real = create(&host);
     let link = directory.join("link");
     std::os::unix::fs::symlink(real.paths().last().unwrap(), &link).unwrap();
-    let linked = Cgroup::open(Record { unified: Some(link), ..Record::default() });
+    let linked = Cgroup::open(CgroupRecord { unified: Some(link), ..CgroupRecord::default() });
     assert!(matches!(linked.processes().unwrap_err().errno(), Some(Errno::ELOOP | Errno::ENOTDIR)));
     real.remove().unwrap();
     std::fs::remove_dir_all(directory).unwrap();

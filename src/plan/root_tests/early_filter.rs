@@ -33,7 +33,7 @@ fn configuration(variant: usize, rule: Option<Syscall>) -> (Spec, Options) {
         id: "x".into(),
         console: has(0),
         wait_for_start: has(4),
-        cgroup_manager: Manager::Cgroupfs,
+        cgroup_manager: CgroupManager::Cgroupfs,
         ..Options::default()
     };
     (spec, options)
