@@ -40,10 +40,8 @@ pub(super) fn kill(record: &CgroupRecord, timeout: Duration) -> Result<()> {
         }
     }
     let Some(directory) = procs::listing_directory(record) else { return Ok(()) };
-    match kill_each(record, directory, deadline)? {
-        true => Ok(()),
-        false => Err(left_over(directory, timeout)),
-    }
+    let killed = kill_each(record, directory, deadline)?;
+    if killed { Ok(()) } else { Err(left_over(directory, timeout)) }
 }
 
 /// Sends a signal once to every process that is now in the cgroup or its descendants. Returns how many there were.

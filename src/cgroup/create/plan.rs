@@ -1,6 +1,7 @@
 //! The directories of a cgroup, before they are created.
 
 use crate::Result;
+use crate::cgroup::hierarchy::Hierarchy;
 use crate::cgroup::layout::Layout;
 use crate::cgroup::path::CgroupPath;
 use crate::cgroup::record::{CgroupRecord, V1Directory};
@@ -22,7 +23,7 @@ pub(in crate::cgroup) fn plan(
         Vec::new()
     } else {
         let directories = layout.directories(path)?;
-        let hierarchies = layout.v1().iter().map(|hierarchy| hierarchy.controller_list());
+        let hierarchies = layout.v1().iter().map(Hierarchy::controller_list);
         let pairs = hierarchies.zip(directories);
         pairs.map(|(hierarchy, directory)| V1Directory { hierarchy, directory }).collect()
     };

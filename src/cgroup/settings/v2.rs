@@ -90,7 +90,7 @@ pub(super) fn cpu(b: &mut SettingsBuilder<'_>, cpu: &Cpu) -> Result<()> {
     match (quota.map(|q| or_unlimited(q, "max")), period) {
         // The kernel keeps the period if there is no second word.
         (Some(quota), None) => {
-            b.push(AT, "cpu.max", quota, "/linux/resources/cpu/quota", WritePolicy::RetryLast)
+            b.push(AT, "cpu.max", quota, "/linux/resources/cpu/quota", WritePolicy::RetryLast);
         }
         (Some(quota), Some(period)) => {
             b.push(

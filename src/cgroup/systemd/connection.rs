@@ -171,7 +171,7 @@ impl Connection {
         let deadline = Instant::now() + CALL_TIMEOUT;
         self.serial += 1;
         let message = Message {
-            message_type: MessageType::Call,
+            kind: MessageType::Call,
             serial: self.serial,
             destination: Some(destination.to_owned()),
             path: Some(path.to_owned()),
@@ -183,7 +183,7 @@ impl Connection {
         self.send(&message.encode(), deadline).map_err(CallError::Broken)?;
         loop {
             let Some(message) = self.next(deadline).map_err(CallError::Broken)? else { continue };
-            match message.message_type {
+            match message.kind {
                 MessageType::Reply if message.reply_to == Some(self.serial) => return Ok(message),
                 MessageType::Error if message.reply_to == Some(self.serial) => {
                     let text = message.text(0).unwrap_or_default().to_owned();
@@ -210,7 +210,7 @@ impl Connection {
         // Once a message has begun, it must be read completely, or the next one could not be parsed.
         while self.is_readable(until).map_err(CallError::Broken)? {
             match self.next(Instant::now() + CALL_TIMEOUT).map_err(CallError::Broken)? {
-                Some(message) if message.message_type == MessageType::Signal && is(&message) => {
+                Some(message) if message.kind == MessageType::Signal && is(&message) => {
                     return Ok(Some(message));
                 }
                 _ => {}

@@ -20,7 +20,7 @@ pub(super) enum MessageType {
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Message {
-    pub(super) message_type: MessageType,
+    pub(super) kind: MessageType,
     pub(super) serial: u32,
     pub(super) reply_to: Option<u32>,
     pub(super) destination: Option<String>,
@@ -40,7 +40,7 @@ impl Message {
         let field =
             |code: u8, value: Value| Value::Struct(vec![Value::Byte(code), Value::Variant(Box::new(value))]);
         let text = |value: &Option<String>| value.clone().map(Value::Str);
-        let member = if self.message_type == MessageType::Error { 4 } else { 3 };
+        let member = if self.kind == MessageType::Error { 4 } else { 3 };
         let fields = [
             (1, self.path.clone().map(Value::Path)),
             (2, text(&self.interface)),
@@ -50,7 +50,7 @@ impl Message {
             (8, (!signature.is_empty()).then_some(Value::Signature(signature))),
         ];
         let fields = fields.into_iter().filter_map(|(code, value)| Some(field(code, value?))).collect();
-        let mut all = Writer { bytes: vec![b'l', self.message_type as u8, 0, 1] };
+        let mut all = Writer { bytes: vec![b'l', self.kind as u8, 0, 1] };
         all.length(body.bytes.len());
         all.value(&Value::U32(self.serial));
         all.value(&Value::Array("(yv)".into(), fields));
@@ -72,7 +72,7 @@ impl Message {
     /// Decodes a message; `None` if it is invalid or its type is unknown.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let big = order(bytes)?;
-        let message_type = match bytes.get(1)? {
+        let kind = match bytes.get(1)? {
             1 => MessageType::Call,
             2 => MessageType::Reply,
             3 => MessageType::Error,
@@ -82,7 +82,7 @@ impl Message {
         let mut reader = Reader::new(bytes, big);
         let head = reader.values("yyyyuua(yv)")?;
         let [.., Value::U32(serial), Value::Array(_, fields)] = &head[..] else { return None };
-        let mut message = Self { message_type, serial: *serial, ..Self::default() };
+        let mut message = Self { kind, serial: *serial, ..Self::default() };
         let mut signature = String::new();
         for field in fields {
             let Value::Struct(pair) = field else { return None };
@@ -134,7 +134,7 @@ mod tests {
             ..Message::default()
         };
         let error = Message {
-            message_type: MessageType::Error,
+            kind: MessageType::Error,
             serial: 9,
             reply_to: Some(7),
             member: Some("org.freedesktop.systemd1.NoSuchUnit".into()),

@@ -28,7 +28,7 @@ fn peer(at: PathBuf, answer: impl Fn(&Message) -> Vec<Message> + Send + 'static)
             let call = Message::decode(&bytes).unwrap();
             for (n, mut message) in answer(&call).into_iter().enumerate() {
                 message.serial = 1000 + n as u32;
-                if message.message_type != MessageType::Signal {
+                if message.kind != MessageType::Signal {
                     message.reply_to = Some(call.serial);
                 }
                 let _ = writer.write_all(&message.encode());
@@ -54,23 +54,18 @@ fn authenticate(reader: &mut BufReader<UnixStream>, writer: &mut UnixStream) {
 }
 
 fn reply(body: Vec<Value>) -> Message {
-    Message { message_type: MessageType::Reply, body, ..Message::default() }
+    Message { kind: MessageType::Reply, body, ..Message::default() }
 }
 
 fn refusal(name: &str, text: &str) -> Message {
     let body = vec![Value::Str(text.into())];
-    Message { message_type: MessageType::Error, member: Some(name.into()), body, ..Message::default() }
+    Message { kind: MessageType::Error, member: Some(name.into()), body, ..Message::default() }
 }
 
 fn removed(job: &str, unit: &str, result: &str) -> Message {
     let body =
         vec![Value::U32(1), Value::Path(job.into()), Value::Str(unit.into()), Value::Str(result.into())];
-    Message {
-        message_type: MessageType::Signal,
-        member: Some("JobRemoved".into()),
-        body,
-        ..Message::default()
-    }
+    Message { kind: MessageType::Signal, member: Some("JobRemoved".into()), body, ..Message::default() }
 }
 
 /// A minimal systemd, whose jobs have this `result`.
