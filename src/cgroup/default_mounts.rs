@@ -63,7 +63,7 @@ fn directories() -> Result<Vec<Vec<u8>>, Errno> {
 }
 
 /// The default mount point of a hierarchy, if a file system of this type is mounted there and shows the caller's own
-/// cgroup (a mount that was made for a container shows only a part of the hierarchy). ENOENT means that the path does not
+/// cgroup (a mount for a container shows only a part of the hierarchy). ENOENT means that the path does not
 /// exist.
 fn mount_point(directories: &[Vec<u8>], name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
     let mount = Path::new(PARENT).join(name);

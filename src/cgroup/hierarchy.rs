@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 pub struct Hierarchy {
     /// Its mount point.
     pub mount: PathBuf,
-    /// The part of the hierarchy that is mounted there: `/`, or the path of a cgroup if the mount was made for (or
+    /// The part of the hierarchy that is mounted there: `/`, or the path of a cgroup if the mount was created for (or
     /// bound into) a container. Empty if [`Layout::detect`](super::Layout::detect) did not need to know it.
     pub root: PathBuf,
     /// Its controllers. Empty for a named hierarchy, and on v2 (see

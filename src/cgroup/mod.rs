@@ -23,7 +23,8 @@
 //! **Controllers on v2.** All known controllers of the root are enabled on the way down, even without a limit, because
 //! statistics (`memory.current`, `pids.current`, ...) need them. A missing controller is an error if a limit needs it.
 //!
-//! **Layers.** A file uses only files of the layers below its own:
+//! **Layers.** A file uses files of the layers below its own. Within a layer, there are no circles: `kill` uses `freeze`,
+//! for example.
 //!
 //! | layer | files |
 //! | --- | --- |

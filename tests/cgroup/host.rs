@@ -1,4 +1,4 @@
-//! A cgroup of a test's own on whatever layout the host has, and a process in it.
+//! A cgroup for a test, with the hierarchies of this host, and a process in it.
 
 use orlop::bundle::spec::Resources;
 use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, CgroupRecord, Controller, Join, Layout, Settings};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A cgroup with a name of its own, killed and removed at the end.
+/// The path of a cgroup for one test, which is killed and removed when this is dropped.
 pub(crate) struct Host {
     pub(crate) layout: Layout,
     pub(crate) path: CgroupPath,
@@ -39,7 +39,7 @@ impl Host {
         }
     }
 
-    /// A host of which only the cgroup2 mount is used.
+    /// A host with only its cgroup2 mount.
     pub(crate) fn unified(name: &str) -> Option<Self> {
         let mut host = Self::new(name)?;
         let Some(unified) = host.layout.unified() else {
@@ -92,7 +92,7 @@ impl Drop for Host {
     }
 }
 
-/// A shell which enters the cgroup as a stub would, and then runs `script`.
+/// A shell that joins the cgroup, and then runs `script`.
 pub(crate) fn enter(join: &Join, cgroup: &Cgroup, script: &str) -> Child {
     let me = std::process::id();
     let mut files: Vec<String> = join

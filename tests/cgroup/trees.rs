@@ -1,5 +1,5 @@
-//! Cgroups that a container can create below its own: names of arbitrary bytes, thousands of levels, a thousand
-//! siblings, and changes while they are being walked.
+//! Descendants that a container can create: names of arbitrary bytes, thousands of levels, a thousand siblings, and
+//! changes during a walk.
 
 use crate::host::{Host, enter};
 use nix::errno::Errno;
@@ -59,7 +59,7 @@ impl Member {
         self.0.id() as i32
     }
 
-    /// Whether it ends within a few seconds.
+    /// Whether it exits within a few seconds.
     fn has_ended(&mut self) -> bool {
         let end = Instant::now() + Duration::from_secs(5);
         while self.0.try_wait().unwrap().is_none() {
@@ -74,7 +74,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // If a failed test has left it frozen, do not wait for ever.
+        // If a failed test has left it frozen, waiting would never return.
         let _ = self.0.kill();
         self.has_ended();
     }
@@ -156,7 +156,7 @@ fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
     });
 }
 
-/// Runs a test in a process of its own, with few descriptors and a small stack.
+/// Runs a test in a new process, with few descriptors and a small stack.
 fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
     const MARK: &str = "ORLOP_TEST_NARROW";
     if std::env::var_os(MARK).is_some() {
@@ -303,9 +303,9 @@ fn a_walk_ends_while_cgroups_are_being_created() {
     });
 }
 
-/// v1 counts an OOM kill in the victim's cgroup.
+/// v1 counts OOM kills in the cgroup of the victim.
 #[test]
-fn an_oom_kill_below_is_counted() {
+fn an_oom_kill_in_a_descendant_is_counted() {
     let Some(host) = Host::new("oombelow") else { return };
     if !host.has(Controller::Memory) {
         return;
@@ -322,7 +322,7 @@ fn an_oom_kill_below_is_counted() {
     cgroup.remove().unwrap();
 }
 
-/// On v1 a container can freeze a child cgroup, and frozen processes do not die of a signal.
+/// On v1 a container can freeze a child cgroup, and signals do not kill frozen processes.
 #[test]
 fn processes_frozen_by_the_container_are_killed() {
     let Some(host) = Host::new("itself") else { return };
@@ -350,7 +350,7 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     let found = Cgroup::of_process(&host.layout, child.pid()).unwrap();
     assert_eq!(found.record().unified.as_ref(), Some(&expected));
     assert_eq!(cgroup.descendant_of_process(child.pid()).unwrap().unwrap().record().unified, Some(expected));
-    // Longer than /proc/PID/cgroup can show.
+    // The kernel truncates this path in /proc/PID/cgroup.
     put(&chain(&hidden(&hidden(&hidden(&top))), 1500), child.pid());
     let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
     assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
@@ -364,7 +364,7 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     cgroup.remove().unwrap();
 }
 
-/// The path in a record may be on another file system by now, for example after an unmount.
+/// A path in a record may now be on another file system, for example after an unmount.
 #[test]
 fn directories_on_other_file_systems_are_rejected() {
     let directory = std::env::temp_dir().join(format!("orlop-no-cgroup-{}", std::process::id()));
@@ -410,7 +410,7 @@ fn detection_without_free_descriptors_is_an_error() {
         }
         assert_eq!(Layout::detect().unwrap_err().errno(), Some(Errno::EMFILE));
         if Path::new("/sys/fs/resctrl").exists() {
-            // Then mountinfo has to be read.
+            // mountinfo has to be read now.
             assert_eq!(orlop::cgroup::resctrl::mount_point().unwrap_err().errno(), Some(Errno::EMFILE));
         }
         assert_eq!(orlop::plan::Host::detect().unwrap_err().errno(), Some(Errno::EMFILE));

@@ -57,7 +57,7 @@ impl CreatedDirectories {
 fn mkdir_failed(directory: &Path, errno: Errno) -> Error {
     let error = failed("mkdir", directory, "", errno).with_pointer(POINTER);
     match errno {
-        Errno::EACCES | Errno::EPERM => error.with_hint("this user may not make cgroups there"),
+        Errno::EACCES | Errno::EPERM => error.with_hint("this user may not create cgroups there"),
         Errno::EROFS => error.with_hint("the cgroup file system is mounted read-only"),
         Errno::EAGAIN => error.with_hint("cgroup.max.descendants or cgroup.max.depth of a parent is reached"),
         Errno::ENOSPC => error.with_hint("a cgroup id or a parent's cpuset is used up"),

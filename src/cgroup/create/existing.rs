@@ -45,6 +45,6 @@ pub(super) fn reject_used_v2(directory: &Path) -> Result<()> {
     if events.lines().any(|l| l == "frozen 1") {
         return Err(frozen(directory));
     }
-    let asked = dir.at().text("cgroup.freeze")?;
-    if asked.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
+    let requested = dir.at().text("cgroup.freeze")?;
+    if requested.is_some_and(|s| s.trim() == "1") { Err(frozen(directory)) } else { Ok(()) }
 }

@@ -24,20 +24,20 @@ pub struct DevicePolicy {
 /// random, urandom, tty, console, ptmx and pseudo-terminals.
 pub(super) const DEFAULTS: [DeviceException; 11] = {
     use DeviceKind::{Block, Char};
-    const fn one(major: u32, minor: u32) -> DeviceException {
+    const fn char_device(major: u32, minor: u32) -> DeviceException {
         DeviceException::new(Char, Some(major), Some(minor), DeviceAccess::ALL)
     }
     [
         DeviceException::new(Char, None, None, DeviceAccess::MKNOD),
         DeviceException::new(Block, None, None, DeviceAccess::MKNOD),
-        one(1, 3),
-        one(1, 5),
-        one(1, 7),
-        one(1, 8),
-        one(1, 9),
-        one(5, 0),
-        one(5, 1),
-        one(5, 2),
+        char_device(1, 3),
+        char_device(1, 5),
+        char_device(1, 7),
+        char_device(1, 8),
+        char_device(1, 9),
+        char_device(5, 0),
+        char_device(5, 1),
+        char_device(5, 2),
         DeviceException::new(Char, Some(136), None, DeviceAccess::ALL),
     ]
 };
@@ -80,7 +80,7 @@ impl DevicePolicy {
         let access = match rule.access.as_deref() {
             None | Some("") => DeviceAccess::ALL,
             Some(letters) => DeviceAccess::parse(letters)
-                .ok_or_else(|| invalid("access", format!("{letters:?} is not made of r, w and m")))?,
+                .ok_or_else(|| invalid("access", format!("{letters:?} does not consist of r, w and m")))?,
         };
         let kinds: &[DeviceKind] = match rule.kind.as_deref() {
             None | Some("a" | "") => &[DeviceKind::Char, DeviceKind::Block],

@@ -59,11 +59,11 @@ pub(super) fn uses_cpu(cpu: &Cpu) -> bool {
 
 /// The CPU shares, unless they are absent or zero.
 pub(super) fn shares(cpu: &Cpu) -> Result<Option<u64>> {
-    let refuse = |why: &str| Err(invalid("/linux/resources/cpu/shares", why));
+    let out_of_range = |why: &str| Err(invalid("/linux/resources/cpu/shares", why));
     match cpu.shares {
         None | Some(0) => Ok(None),
-        Some(1) => refuse("the minimum allowed cpu-shares is 2"),
-        Some(n) if n > 262_144 => refuse("the maximum allowed cpu-shares is 262144"),
+        Some(1) => out_of_range("the minimum allowed cpu-shares is 2"),
+        Some(n) if n > 262_144 => out_of_range("the maximum allowed cpu-shares is 262144"),
         some => Ok(some),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::builder::SettingsBuilder;
 use super::common::{escape, invalid, or_unlimited, unsupported, uses_cpu, uses_io, uses_memory};
-use super::setting::{Settings, WritePolicy};
+use super::setting::Settings;
+use super::setting::WritePolicy::{IfSupported, Required};
 use super::{v1, v2};
 use crate::Result;
 use crate::bundle::spec::{HugepageLimit, Memory, Rdma, Resources};
@@ -82,7 +83,7 @@ fn cpuset(b: &mut SettingsBuilder<'_>, cpus: Option<&str>, mems: Option<&str>) -
     for (file, value, pointer) in fields {
         if let Some(value) = value.filter(|v| !v.is_empty()) {
             let version = b.version_of(Controller::CpuSet, pointer)?;
-            b.push((version, Controller::CpuSet), file, value, pointer, WritePolicy::Required);
+            b.push((version, Controller::CpuSet), file, value, pointer, Required);
         }
     }
     Ok(())
@@ -93,13 +94,7 @@ fn pids(b: &mut SettingsBuilder<'_>, limit: i64) -> Result<()> {
     let pointer = "/linux/resources/pids/limit";
     let version = b.version_of(Controller::Pids, pointer)?;
     b.settings.forbids_tasks = limit == 0;
-    b.push(
-        (version, Controller::Pids),
-        "pids.max",
-        or_unlimited(limit, "max"),
-        pointer,
-        WritePolicy::Required,
-    );
+    b.push((version, Controller::Pids), "pids.max", or_unlimited(limit, "max"), pointer, Required);
     Ok(())
 }
 
@@ -117,16 +112,10 @@ fn hugepages(b: &mut SettingsBuilder<'_>, limits: &[HugepageLimit]) -> Result<()
         let version = b.version_of(Controller::HugeTlb, &pointer)?;
         let last = if version == CgroupVersion::V1 { "limit_in_bytes" } else { "max" };
         let at = (version, Controller::HugeTlb);
-        b.push(
-            at,
-            format!("hugetlb.{page}.{last}"),
-            limit.limit,
-            format!("{pointer}/limit"),
-            WritePolicy::Required,
-        );
+        b.push(at, format!("hugetlb.{page}.{last}"), limit.limit, format!("{pointer}/limit"), Required);
         // Exceeding the limit of reservations (Linux 5.7) fails in mmap(2); the other limit raises SIGBUS at a page fault.
         let file = format!("hugetlb.{page}.rsvd.{last}");
-        b.push(at, file, limit.limit, format!("{pointer}/limit"), WritePolicy::IfSupported);
+        b.push(at, file, limit.limit, format!("{pointer}/limit"), IfSupported);
     }
     Ok(())
 }
@@ -145,7 +134,7 @@ fn rdma(b: &mut SettingsBuilder<'_>, devices: &BTreeMap<String, Rdma>) -> Result
         if line.len() == device.len() {
             return Err(invalid(pointer, "neither hcaHandles nor hcaObjects is given"));
         }
-        b.push((version, Controller::Rdma), "rdma.max", line, pointer, WritePolicy::Required);
+        b.push((version, Controller::Rdma), "rdma.max", line, pointer, Required);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Settings of the cpu controller that v1 and v2 have in common.
 
 use super::builder::SettingsBuilder;
-use super::setting::WritePolicy;
+use super::setting::WritePolicy::{IfSupported, Required, RetryLast};
 use crate::bundle::spec::Cpu;
 use crate::cgroup::controller::Controller;
 use crate::cgroup::version::CgroupVersion;
@@ -16,9 +16,9 @@ pub(super) fn burst(
 ) {
     if let Some(burst) = cpu.burst {
         let policy = match burst {
-            0 => WritePolicy::IfSupported,
-            _ if quota => WritePolicy::RetryLast,
-            _ => WritePolicy::Required,
+            0 => IfSupported,
+            _ if quota => RetryLast,
+            _ => Required,
         };
         b.push(at, file, burst, "/linux/resources/cpu/burst", policy);
     }
@@ -27,7 +27,7 @@ pub(super) fn burst(
 /// Adds `cpu.idle`.
 pub(super) fn idle(b: &mut SettingsBuilder<'_>, at: (CgroupVersion, Controller), cpu: &Cpu) {
     if let Some(idle) = cpu.idle {
-        let policy = if idle == 0 { WritePolicy::IfSupported } else { WritePolicy::Required };
+        let policy = if idle == 0 { IfSupported } else { Required };
         b.push(at, "cpu.idle", idle, "/linux/resources/cpu/idle", policy);
     }
 }

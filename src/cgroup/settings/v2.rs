@@ -4,7 +4,8 @@ use super::builder::SettingsBuilder;
 use super::common::{check_swap, escape, invalid, nonzero, or_unlimited, shares, throttles, unsupported};
 use super::convert::{cpu_weight, io_weight};
 use super::cpu_common::{burst, idle};
-use super::setting::{Setting, WritePolicy};
+use super::setting::Setting;
+use super::setting::WritePolicy::{IfSupported, KeepQuota, Required, RetryLast, Substitute};
 use crate::Result;
 use crate::bundle::spec::{BlockIo, Cpu, Memory};
 use crate::cgroup::controller::Controller;
@@ -18,8 +19,7 @@ pub(super) fn memory(b: &mut SettingsBuilder<'_>, m: &Memory) -> Result<()> {
     let limit = nonzero(m.limit);
     if let Some(swap) = swap_max(m)? {
         // A kernel without swap accounting has nothing to switch off or to leave unlimited.
-        let policy =
-            if swap == "max" || swap == "0" { WritePolicy::IfSupported } else { WritePolicy::Required };
+        let policy = if swap == "max" || swap == "0" { IfSupported } else { Required };
         let pointer = if nonzero(m.swap).is_some() {
             "/linux/resources/memory/swap"
         } else {
@@ -29,14 +29,14 @@ pub(super) fn memory(b: &mut SettingsBuilder<'_>, m: &Memory) -> Result<()> {
     }
     if let Some(limit) = limit {
         let value = or_unlimited(limit, "max");
-        b.push(AT, "memory.max", value, "/linux/resources/memory/limit", WritePolicy::Required);
+        b.push(AT, "memory.max", value, "/linux/resources/memory/limit", Required);
         if m.check_before_update == Some(true) && limit > 0 {
             b.settings.checked_memory_limit = Some(limit as u64);
         }
     }
     if let Some(reservation) = nonzero(m.reservation) {
         let value = or_unlimited(reservation, "max");
-        b.push(AT, "memory.low", value, "/linux/resources/memory/reservation", WritePolicy::Required);
+        b.push(AT, "memory.low", value, "/linux/resources/memory/reservation", Required);
     }
     Ok(())
 }
@@ -82,7 +82,7 @@ pub(super) fn cpu(b: &mut SettingsBuilder<'_>, cpu: &Cpu) -> Result<()> {
         return Err(unsupported(pointer, "cgroup v2 does not limit real-time tasks"));
     }
     if let Some(shares) = shares(cpu)? {
-        b.push(AT, "cpu.weight", cpu_weight(shares), "/linux/resources/cpu/shares", WritePolicy::RetryLast);
+        b.push(AT, "cpu.weight", cpu_weight(shares), "/linux/resources/cpu/shares", RetryLast);
     }
     let quota = nonzero(cpu.quota);
     burst(b, AT, "cpu.max.burst", cpu, quota.is_some());
@@ -90,19 +90,13 @@ pub(super) fn cpu(b: &mut SettingsBuilder<'_>, cpu: &Cpu) -> Result<()> {
     match (quota.map(|q| or_unlimited(q, "max")), period) {
         // The kernel keeps the period if there is no second word.
         (Some(quota), None) => {
-            b.push(AT, "cpu.max", quota, "/linux/resources/cpu/quota", WritePolicy::RetryLast);
+            b.push(AT, "cpu.max", quota, "/linux/resources/cpu/quota", RetryLast);
         }
         (Some(quota), Some(period)) => {
-            b.push(
-                AT,
-                "cpu.max",
-                format!("{quota} {period}"),
-                "/linux/resources/cpu/quota",
-                WritePolicy::RetryLast,
-            );
+            b.push(AT, "cpu.max", format!("{quota} {period}"), "/linux/resources/cpu/quota", RetryLast);
         }
         (None, Some(period)) => {
-            b.push(AT, "cpu.max", period, "/linux/resources/cpu/period", WritePolicy::KeepQuota);
+            b.push(AT, "cpu.max", period, "/linux/resources/cpu/period", KeepQuota);
         }
         (None, None) => {}
     }
@@ -119,7 +113,7 @@ pub(super) fn io(b: &mut SettingsBuilder<'_>, io: &BlockIo) -> Result<()> {
     }
     // io.bfq.weight has the scale of v1, io.weight does not.
     if let Some(weight) = io.weight.filter(|w| *w != 0) {
-        let policy = WritePolicy::Substitute("io.weight", io_weight(weight).to_string());
+        let policy = Substitute("io.weight", io_weight(weight).to_string());
         b.push(AT, "io.bfq.weight", weight, "/linux/resources/blockIO/weight", policy);
     }
     for (i, d) in io.weight_device.iter().enumerate() {
@@ -128,10 +122,7 @@ pub(super) fn io(b: &mut SettingsBuilder<'_>, io: &BlockIo) -> Result<()> {
             return Err(no_leaf_weight(format!("{at}/leafWeight")));
         }
         if let Some(weight) = d.weight.filter(|w| *w != 0) {
-            let policy = WritePolicy::Substitute(
-                "io.weight",
-                format!("{}:{} {}", d.major, d.minor, io_weight(weight)),
-            );
+            let policy = Substitute("io.weight", format!("{}:{} {}", d.major, d.minor, io_weight(weight)));
             let line = format!("{}:{} {weight}", d.major, d.minor);
             b.push(AT, "io.bfq.weight", line, format!("{at}/weight"), policy);
         }
@@ -141,7 +132,7 @@ pub(super) fn io(b: &mut SettingsBuilder<'_>, io: &BlockIo) -> Result<()> {
             // Zero means unlimited on v1.
             let rate = if d.rate == 0 { "max".to_owned() } else { d.rate.to_string() };
             let line = format!("{}:{} {key}={rate}", d.major, d.minor);
-            b.push(AT, "io.max", line, format!("/linux/resources/blockIO/{name}/{i}"), WritePolicy::Required);
+            b.push(AT, "io.max", line, format!("/linux/resources/blockIO/{name}/{i}"), Required);
         }
     }
     Ok(())
@@ -177,7 +168,7 @@ pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, Stri
                 file: file.clone().into(),
                 value: line.to_owned(),
                 pointer: pointer.clone().into(),
-                policy: WritePolicy::Required,
+                policy: Required,
             });
         }
     }

@@ -102,7 +102,7 @@ fn requested_properties(annotations: &Annotations, allowed: &Permissions) -> Res
                 .with_pointer(annotations::pointer(&key))
         };
         if name.len() < 3 || !name.bytes().all(|b| b.is_ascii_alphabetic()) {
-            return Err(invalid("a property's name is made of three letters or more".into()));
+            return Err(invalid("a property's name consists of three letters or more".into()));
         }
         let stem = name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()));
         let property = stem.map_or_else(|| name.to_owned(), |stem| format!("{stem}USec"));
@@ -149,14 +149,14 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn of(key: &str, value: &str, allowed: &Permissions) -> Result<Vec<Property>> {
+    fn requested(key: &str, value: &str, allowed: &Permissions) -> Result<Vec<Property>> {
         let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         requested_properties(&annotations.into(), allowed)
     }
 
     #[test]
     fn annotations_become_properties() {
-        let one = |key, value| of(key, value, &Permissions::default()).unwrap().pop();
+        let one = |key, value| requested(key, value, &Permissions::default()).unwrap().pop();
         assert_eq!(
             one("org.systemd.property.TimeoutStopUSec", "uint64 10000000"),
             Some(number("TimeoutStopUSec", 10_000_000))
@@ -182,7 +182,7 @@ mod tests {
             ("TimeoutStopSec", "-1"),
         ] {
             let key = format!("org.systemd.property.{key}");
-            let e = of(&key, value, &Permissions::default()).unwrap_err();
+            let e = requested(&key, value, &Permissions::default()).unwrap_err();
             assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()), "{e}");
         }
     }
@@ -220,7 +220,7 @@ mod tests {
         for name in set {
             let key = format!("org.systemd.property.{name}");
             for allowed in [&Permissions::default(), &all] {
-                let e = of(&key, "uint64 1", allowed).unwrap_err();
+                let e = requested(&key, "uint64 1", allowed).unwrap_err();
                 assert!(e.to_string().contains("the runtime's own to set"), "{e}");
                 assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()));
             }
@@ -254,11 +254,11 @@ mod tests {
             "NoSuch",
         ] {
             let key = format!("org.systemd.property.{name}");
-            let e = of(&key, "'x'", &Permissions::default()).unwrap_err();
+            let e = requested(&key, "'x'", &Permissions::default()).unwrap_err();
             let text = e.to_string();
             assert!(text.contains("annotation is not allowed") && text.contains(&key), "{text}");
             assert_eq!(e.hint(), Some("--allow-annotation org.systemd.property."));
-            assert_eq!(of(&key, "'x'", &all).unwrap(), [(name.to_owned(), Value::Str("x".into()))]);
+            assert_eq!(requested(&key, "'x'", &all).unwrap(), [(name.to_owned(), Value::Str("x".into()))]);
         }
     }
 

@@ -88,7 +88,7 @@ impl Systemd {
             let bus_calls = [("Hello", Vec::new()), ("AddMatch", vec![Value::Str(rule)])];
             for (member, body) in bus_calls {
                 let method = ("/org/freedesktop/DBus", BUS, member);
-                systemd.connection.call(BUS, method, body).map_err(failed("greet the bus"))?;
+                systemd.connection.call(BUS, method, body).map_err(failed("connect to the bus"))?;
             }
             systemd.manager("Subscribe", Vec::new()).map_err(failed("subscribe to systemd"))?;
         }
