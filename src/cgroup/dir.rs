@@ -29,12 +29,12 @@ pub(super) enum FileSystem {
 }
 
 impl FileSystem {
-    fn matches(self, kind: FsType) -> bool {
+    fn matches(self, magic: FsType) -> bool {
         // Unit tests use ordinary directories instead.
         cfg!(test)
             || match self {
-                Self::Cgroup => kind == CGROUP_SUPER_MAGIC || kind == CGROUP2_SUPER_MAGIC,
-                Self::Resctrl => kind == RESCTRL_MAGIC,
+                Self::Cgroup => magic == CGROUP_SUPER_MAGIC || magic == CGROUP2_SUPER_MAGIC,
+                Self::Resctrl => magic == RESCTRL_MAGIC,
             }
     }
 
@@ -85,8 +85,8 @@ impl Dir {
     /// [`Dir::open`] for a given file system.
     pub(super) fn open_on(system: FileSystem, path: &Path) -> Result<Self> {
         let fd = open_path(path, OPEN_DIRECTORY).map_err(|e| failed("open", path, "", e))?;
-        let kind = verify_file_system(&fd, system, path)?;
-        Ok(Self { fd, path: path.to_owned(), can_rename: kind != CGROUP2_SUPER_MAGIC })
+        let magic = verify_file_system(&fd, system, path)?;
+        Ok(Self { fd, path: path.to_owned(), can_rename: magic != CGROUP2_SUPER_MAGIC })
     }
 
     /// The directory, for operations relative to it.
@@ -146,9 +146,9 @@ fn open_path(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
 }
 
 fn verify_file_system(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
-    let kind = sysfs::file_system(fd).map_err(|e| failed("fstatfs", path, "", e))?;
-    if system.matches(kind) {
-        return Ok(kind);
+    let magic = sysfs::file_system(fd).map_err(|e| failed("fstatfs", path, "", e))?;
+    if system.matches(magic) {
+        return Ok(magic);
     }
     Err(Error::new(ErrorKind::System, Phase::Cgroup, system.mismatch())
         .on(path.display().to_string())

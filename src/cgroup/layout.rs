@@ -138,8 +138,8 @@ impl Layout {
     /// # Errors
     /// If the path is relative and the caller's own cgroup cannot be read, or is not shown by the mount.
     pub fn directories(&self, path: &CgroupPath) -> Result<Vec<PathBuf>> {
-        let own = self.anchors(path)?;
-        self.v1.iter().map(|h| resolve(h, path, &own, CgroupVersion::V1)).collect()
+        let anchors = self.anchors(path)?;
+        self.v1.iter().map(|h| resolve(h, path, &anchors, CgroupVersion::V1)).collect()
     }
 
     /// The directory of `path` in the cgroup2 hierarchy.

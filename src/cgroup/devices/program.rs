@@ -144,7 +144,7 @@ impl DevicePolicy {
             let same = rest.iter().rev().take_while(|r| r.allow == last.allow).count();
             let (before, set) = rest.split_at(rest.len() - same);
             rest = before;
-            if emit_set(&mut a, last.allow, set) {
+            if emit_rules(&mut a, last.allow, set) {
                 return a.finish(if last.allow { Verdict::Allow } else { Verdict::Deny });
             }
         }
@@ -154,7 +154,7 @@ impl DevicePolicy {
 
 /// Emits rules with the same verdict, whose order does not matter. Returns whether they decide about everything: nothing
 /// may follow then, since the verifier rejects unreachable instructions.
-fn emit_set(a: &mut DeviceProgram, allow: bool, rules: &[AccessRule]) -> bool {
+fn emit_rules(a: &mut DeviceProgram, allow: bool, rules: &[AccessRule]) -> bool {
     let mut set: Vec<DeviceException> = Vec::with_capacity(rules.len());
     for rule in rules {
         match set.iter_mut().find(|e| e.same_devices(&rule.exception)) {

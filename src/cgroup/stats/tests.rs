@@ -9,7 +9,7 @@ fn fill(dir: &TempDir, files: &[(&str, &str)]) {
 }
 
 #[test]
-fn v2_files() {
+fn statistics_are_read_from_v2_files() {
     let dir = TempDir::new("stats2");
     fill(
         &dir,
@@ -67,7 +67,7 @@ fn v2_files() {
 }
 
 #[test]
-fn v1_files() {
+fn statistics_are_read_from_v1_files() {
     let dir = TempDir::new("stats1");
     fill(
         &dir,
@@ -96,8 +96,8 @@ fn v1_files() {
         ],
     );
     let hierarchy = "cpu,cpuacct,cpuset,memory,blkio".to_owned();
-    let place = V1Directory { hierarchy, directory: dir.path().to_owned() };
-    let cgroup = Cgroup::open(CgroupRecord { v1: vec![place], ..CgroupRecord::default() });
+    let v1 = V1Directory { hierarchy, directory: dir.path().to_owned() };
+    let cgroup = Cgroup::open(CgroupRecord { v1: vec![v1], ..CgroupRecord::default() });
     let stats = cgroup.stats().unwrap();
     let cpu = stats.cpu.unwrap();
     assert_eq!((cpu.usage, cpu.per_cpu, cpu.throttling.unwrap().throttled), (30, vec![10, 20], 7));

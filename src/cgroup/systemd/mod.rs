@@ -4,13 +4,13 @@
 //! therefore starts in the cgroup of its parent, and waits until systemd has moved it. The new cgroup is delegated
 //! (`Delegate=`), so that this library can write to its files.
 //!
-//! The client needs only five methods and one signal. It blocks, with a timeout for every reply. From the bottom up:
+//! The client knows only the methods and the signal that are needed here. It blocks, with a timeout for every reply. From the bottom up:
 //!
-//! - [`value`] and [`message`]: the D-Bus wire format; [`text`]: GVariant's text format;
-//! - [`connection`]: calls over a socket;
-//! - [`unit`], [`bus`] and [`scope`]: names and addresses;
-//! - [`property`], [`limits`] and [`annotations`]: properties of a unit;
-//! - [`client`]: the calls to systemd.
+//! - `value` and `message`: the D-Bus wire format; `text`: GVariant's text format;
+//! - `connection`: calls over a socket;
+//! - `unit`, `bus` and `scope`: names and addresses;
+//! - `property`, `limits` and `annotations`: properties of a unit;
+//! - `client`: the calls to systemd.
 
 mod annotations;
 mod bus;
