@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use orlop::bundle::spec::{Cpu, Memory, Pids, Resources};
-use orlop::cgroup::{Cgroup, CgroupPath, Controller, Layout, Options};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, Layout};
 use std::error::Error;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -25,12 +25,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     let layout = Layout::require()?;
     println!("this host has cgroups of the sort {:?}", layout.mode());
     for hierarchy in layout.v1().iter().chain(layout.unified()) {
-        println!("  {:<12} {}", hierarchy.label(), hierarchy.mount.display());
+        println!("  {:<12} {}", hierarchy.controller_list(), hierarchy.mount.display());
     }
 
     let path = CgroupPath::new(&format!("/orlop-example-{}", std::process::id()))?;
     // No container's cgroup: its devices are those of its parent.
-    let options = Options { device_filter: false, ..Options::default() };
+    let options = CgroupOptions { device_filter: false, ..CgroupOptions::default() };
     let (cgroup, _join) = match Cgroup::create(&layout, &path, &limits(&layout)?, &options) {
         Err(e)
             if e.errno().is_some_and(|n| [libc::EACCES, libc::EPERM, libc::EROFS].contains(&(n as i32))) =>

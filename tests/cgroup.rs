@@ -1,17 +1,17 @@
-//! The cgroup layer against the real kernel, on whatever layout the host has. What cannot run here
-//! prints *skipped* with the reason.
+//! Cgroups on the real kernel, with the hierarchies of this host. A test that cannot run here prints *skipped* with the
+//! reason.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+#[path = "cgroup/devices.rs"]
+mod devices;
 #[path = "cgroup/host.rs"]
 mod host;
 #[path = "cgroup/trees.rs"]
 mod trees;
 
-use host::{Host, enter};
-use orlop::bundle::spec::{Cpu, DeviceRule, HugepageLimit, Memory, Pids, Resources};
-use orlop::cgroup::{
-    Access, Cgroup, CgroupPath, Controller, DeviceKind, DevicePolicy, FreezerState, Join, Options,
-};
+use host::{Host, clone_into, enter, wait};
+use orlop::bundle::spec::{Cpu, HugepageLimit, Memory, Pids, Resources};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, FreezerState};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn pid(child: &Child) -> i32 {
 }
 
 #[test]
-fn create_join_list_kill_remove() {
+fn a_cgroup_is_created_joined_listed_killed_and_removed() {
     let Some(host) = Host::new("life") else { return };
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     assert!(cgroup.paths().all(Path::is_dir));
@@ -50,7 +50,7 @@ fn create_join_list_kill_remove() {
 }
 
 #[test]
-fn removal_takes_what_the_processes_made_below() {
+fn descendants_are_removed_too() {
     let Some(host) = Host::new("below") else { return };
     let (cgroup, _join) = host.create(&Resources::default()).unwrap();
     for path in cgroup.paths() {
@@ -72,7 +72,7 @@ fn limits(memory: Option<(i64, Option<i64>)>, pids: Option<i64>) -> Resources {
 }
 
 #[test]
-fn memory_limits_go_up_and_down() {
+fn memory_limits_can_be_raised_and_lowered() {
     let Some(host) = Host::new("memory") else { return };
     if !host.has(Controller::Memory) {
         return;
@@ -124,14 +124,14 @@ fn a_memory_limit_below_usage_is_explained() {
         Err(e) => {
             assert!(e.to_string().contains("unable to set memory limit to 1048576 (current usage: "), "{e}");
         }
-        Ok(_) => println!("the kernel made room for a limit below usage"),
+        Ok(_) => println!("the kernel has reclaimed memory for a limit below the usage"),
     }
     cgroup.kill(Duration::from_secs(10)).unwrap();
     child.wait().unwrap();
 }
 
 #[test]
-fn an_oom_kill_is_told_with_its_numbers() {
+fn an_oom_kill_is_reported_with_limit_and_usage() {
     let Some(host) = Host::new("oomkill") else { return };
     if !host.has(Controller::Memory) {
         return;
@@ -139,13 +139,13 @@ fn an_oom_kill_is_told_with_its_numbers() {
     let (cgroup, join) = host.create(&limits(Some((4 << 20, Some(4 << 20))), None)).unwrap();
     let mut child = enter(&join, &cgroup, "exec tail /dev/zero");
     assert!(!child.wait().unwrap().success());
-    let told = cgroup.out_of_memory().unwrap().unwrap().to_string();
-    assert!(told.contains("unable to set memory limit to 4194304 (current usage: "), "{told}");
-    assert!(told.contains("/linux/resources/memory/limit"), "{told}");
+    let text = cgroup.out_of_memory().unwrap().unwrap().to_string();
+    assert!(text.contains("unable to set memory limit to 4194304 (current usage: "), "{text}");
+    assert!(text.contains("/linux/resources/memory/limit"), "{text}");
 }
 
 #[test]
-fn no_task_allowed_can_still_be_joined() {
+fn a_cgroup_that_allows_no_task_can_be_joined() {
     let Some(host) = Host::new("pids") else { return };
     if !host.has(Controller::Pids) {
         return;
@@ -160,7 +160,7 @@ fn no_task_allowed_can_still_be_joined() {
 }
 
 #[test]
-fn cpu_and_cpuset() {
+fn cpu_limits_are_written_and_updated() {
     let Some(host) = Host::new("cpu") else { return };
     if !host.has(Controller::Cpu) || !host.has(Controller::CpuSet) {
         return;
@@ -184,18 +184,18 @@ fn cpu_and_cpuset() {
 }
 
 #[test]
-fn freeze_and_thaw() {
+fn processes_are_frozen_and_thawed() {
     let Some(host) = Host::new("freeze") else { return };
-    frozen_processes_stand_still(&host);
+    check_freezing(&host);
 }
 
 #[test]
-fn freeze_and_thaw_on_cgroup2() {
+fn processes_are_frozen_and_thawed_on_cgroup2() {
     let Some(host) = Host::unified("freeze2") else { return };
-    frozen_processes_stand_still(&host);
+    check_freezing(&host);
 }
 
-fn frozen_processes_stand_still(host: &Host) {
+fn check_freezing(host: &Host) {
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let out = std::env::temp_dir().join(format!("{}-ticks", host.path.name()));
     let mut child =
@@ -221,7 +221,7 @@ fn frozen_processes_stand_still(host: &Host) {
     cgroup.freeze(Duration::from_secs(10)).unwrap();
     cgroup.kill(Duration::from_secs(10)).unwrap();
     child.wait().unwrap();
-    // What was left frozen is not used again.
+    // A frozen cgroup is not reused.
     if cgroup.freezer_state().unwrap() == FreezerState::Thawed {
         cgroup.freeze(Duration::from_secs(10)).unwrap();
     }
@@ -244,7 +244,7 @@ fn processes_that_fork_are_killed() {
 }
 
 #[test]
-fn signal_reaches_all() {
+fn a_signal_is_sent_to_all_processes() {
     let Some(host) = Host::new("signal") else { return };
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = enter(&join, &cgroup, "sleep 600 & exec sleep 600");
@@ -256,132 +256,8 @@ fn signal_reaches_all() {
     cgroup.remove().unwrap();
 }
 
-/// clone3(2) into the directory; the child ends with what `f` returns. Allocates nothing in the child.
-fn clone_into(join: &Join, f: impl Fn() -> i32) -> i32 {
-    let mut args = [0_u64; 11];
-    args[0] = 0x2_0000_0000;
-    args[4] = libc::SIGCHLD as u64;
-    args[10] = std::os::fd::AsRawFd::as_raw_fd(&join.directory().unwrap()) as u64;
-    // SAFETY: like fork(2); the child calls only `f`, which makes system calls, and _exit.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
-    assert!(pid >= 0, "{}", std::io::Error::last_os_error());
-    if pid == 0 {
-        // SAFETY: ends the child at once.
-        unsafe { libc::_exit(f()) };
-    }
-    pid as i32
-}
-
-fn wait(pid: i32) -> i32 {
-    let mut status = 0;
-    // SAFETY: waits for a child of this process.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    status
-}
-
-/// How many programs which decide about devices are attached to a cgroup: bpf(2) `BPF_PROG_QUERY`.
-fn device_programs(directory: &std::fs::File) -> u32 {
-    let mut attributes = [0_u32; 36];
-    attributes[0] = std::os::fd::AsRawFd::as_raw_fd(directory) as u32;
-    attributes[1] = 6;
-    // SAFETY: the attributes are whole, and have no array for the programs' ids.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_bpf, 16, attributes.as_mut_ptr(), size_of_val(&attributes)) };
-    assert_eq!(answer, 0, "{}", std::io::Error::last_os_error());
-    attributes[6]
-}
-
-/// The errno of opening a path, or 0.
-fn open_errno(path: &std::ffi::CStr, flags: i32) -> i32 {
-    // SAFETY: a path that lives through the call.
-    let fd = unsafe { libc::open(path.as_ptr(), flags) };
-    if fd >= 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap() }
-}
-
-fn device(allow: bool, major: i64, minor: i64, access: &str) -> DeviceRule {
-    let kind = Some("c".to_owned());
-    DeviceRule { allow, kind, major: Some(major), minor: Some(minor), access: Some(access.into()) }
-}
-
 #[test]
-fn devices_are_denied_on_cgroup2() {
-    let Some(host) = Host::unified("devices2") else { return };
-    // /dev/kmsg is 1:11, no standard device.
-    let kmsg = || open_errno(c"/dev/kmsg", libc::O_RDONLY);
-    if kmsg() != 0 {
-        println!("skipped: /dev/kmsg cannot be opened here");
-        return;
-    }
-    let (cgroup, join) = match host.create(&Resources::default()) {
-        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
-        other => other.unwrap(),
-    };
-    assert_eq!(wait(clone_into(&join, kmsg)), libc::EPERM << 8);
-    assert_eq!(wait(clone_into(&join, || open_errno(c"/dev/null", libc::O_RDWR))), 0);
-    let other = DevicePolicy::container(&[device(true, 1, 11, "r")]).unwrap();
-    assert!(other.refused(DeviceKind::Char, 1, 11, Access::READ).is_empty());
-    cgroup.set_devices(&other).unwrap();
-    assert_eq!(wait(clone_into(&join, kmsg)), 0);
-    let write = || open_errno(c"/dev/kmsg", libc::O_WRONLY);
-    assert_eq!(wait(clone_into(&join, write)), libc::EPERM << 8);
-    // An update of limits leaves devices alone; the first filter was replaced, not added to.
-    cgroup.update(&host.layout, &Resources::default()).unwrap();
-    let directory = std::fs::File::open(cgroup.record().unified.as_ref().unwrap()).unwrap();
-    assert_eq!(device_programs(&directory), 1);
-    let all = DeviceRule { allow: true, ..DeviceRule::default() };
-    cgroup.set_devices(&DevicePolicy::container(&[all]).unwrap()).unwrap();
-    assert_eq!(device_programs(&directory), 0);
-    assert_eq!(wait(clone_into(&join, write)), 0);
-}
-
-#[test]
-fn devices_are_denied_on_v1() {
-    let Some(host) = Host::new("devices1") else { return };
-    if host.layout.v1_of(Controller::Devices).is_none() {
-        return println!("skipped: no v1 devices hierarchy");
-    }
-    let (cgroup, join) = host.create(&Resources::default()).unwrap();
-    let script = "exec 3<>/dev/null || exit 2; (exec 3</dev/kmsg) 2>/dev/null && exit 3; exit 4";
-    assert_eq!(enter(&join, &cgroup, script).wait().unwrap().code(), Some(4));
-    cgroup.set_devices(&DevicePolicy::container(&[device(true, 1, 11, "r")]).unwrap()).unwrap();
-    assert_eq!(enter(&join, &cgroup, script).wait().unwrap().code(), Some(3));
-}
-
-#[test]
-fn every_small_device_program_is_accepted_by_the_verifier() {
-    let Some(host) = Host::unified("verifier") else { return };
-    let (cgroup, _join) = match host.create(&Resources::default()) {
-        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
-        other => other.unwrap(),
-    };
-    let all = |allow| DeviceRule { allow, ..DeviceRule::default() };
-    let partial = |allow, kind: &str, access: &str| DeviceRule {
-        allow,
-        kind: Some(kind.into()),
-        access: Some(access.into()),
-        ..DeviceRule::default()
-    };
-    let few = [
-        all(true),
-        all(false),
-        partial(true, "c", "rwm"),
-        partial(false, "b", "rwm"),
-        partial(false, "a", "w"),
-        device(true, 10, 200, "rwm"),
-        device(false, 10, 200, "r"),
-    ];
-    for a in &few {
-        for b in &few {
-            for c in &few {
-                let rules = [a.clone(), b.clone(), c.clone()];
-                cgroup.set_devices(&DevicePolicy::container(&rules).unwrap()).unwrap();
-            }
-        }
-    }
-}
-
-#[test]
-fn a_killed_cgroup_is_made_anew_before_it_is_cloned_into() {
+fn a_killed_cgroup_is_created_again_before_processes_are_cloned_into_it() {
     let Some(host) = Host::unified("killed") else { return };
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let pause = || {
@@ -401,7 +277,7 @@ fn a_killed_cgroup_is_made_anew_before_it_is_cloned_into() {
 }
 
 #[test]
-fn hugetlb_where_it_is() {
+fn hugetlb_limits_are_written_and_measured() {
     let Some(host) = Host::new("huge") else { return };
     if !host.has(Controller::HugeTlb) {
         return;
@@ -423,7 +299,7 @@ fn hugetlb_where_it_is() {
 }
 
 #[test]
-fn a_refused_value_is_named_and_leaves_nothing() {
+fn a_refused_value_is_reported_and_no_directory_is_left() {
     let Some(host) = Host::new("refused") else { return };
     if !host.has(Controller::CpuSet) {
         return;
@@ -439,11 +315,11 @@ fn a_refused_value_is_named_and_leaves_nothing() {
 }
 
 #[test]
-fn parents_are_made_with_cpus_and_stay_usable() {
+fn missing_parents_are_created_with_cpus() {
     let Some(host) = Host::new("parents") else { return };
     let path = CgroupPath::new(&format!("{}/a/b", host.path)).unwrap();
     let (cgroup, join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     let mut child = enter(&join, &cgroup, "exit 0");
     assert!(child.wait().unwrap().success());
     cgroup.remove().unwrap();
@@ -460,7 +336,7 @@ fn pressure_is_measured_on_cgroup2() {
     assert!(cpu.pressure.is_some());
 }
 
-/// The parent of the host's cgroup, made by hand, with a process in it.
+/// Creates the cgroup of `host` by hand, with a process in it.
 fn occupied_parent(host: &Host) -> (std::path::PathBuf, Child) {
     let parent = host.layout.unified_directory(&host.path).unwrap().unwrap();
     std::fs::create_dir(&parent).unwrap();
@@ -470,7 +346,7 @@ fn occupied_parent(host: &Host) -> (std::path::PathBuf, Child) {
 }
 
 #[test]
-fn a_parent_with_processes_can_have_no_limited_child_on_cgroup2() {
+fn a_parent_with_processes_cannot_have_a_limited_child_on_cgroup2() {
     let Some(host) = Host::unified("internal") else { return };
     if !host.has(Controller::HugeTlb) {
         return;
@@ -479,14 +355,14 @@ fn a_parent_with_processes_can_have_no_limited_child_on_cgroup2() {
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
     let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
-    let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+    let e = Cgroup::create(&host.layout, &path, &resources, &CgroupOptions::default()).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"), "{e}");
     assert!(e.hint().unwrap().contains("holds processes itself"), "{e}");
     let kind = std::fs::read_to_string(parent.join("cgroup.type")).unwrap();
     assert_eq!(kind.trim(), "domain", "the parent is left as it was");
     // Without a limit there is no need for the controller.
     let (cgroup, join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     assert_eq!(wait(clone_into(&join, || 3)), 3 << 8);
     cgroup.remove().unwrap();
     child.kill().unwrap();
@@ -501,7 +377,7 @@ fn below_a_threaded_cgroup_a_child_is_threaded() {
     std::fs::write(parent.join("cgroup.type"), "threaded").unwrap();
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let (cgroup, _join) =
-        Cgroup::create(&host.layout, &path, &Resources::default(), &Options::default()).unwrap();
+        Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
     let kind =
         std::fs::read_to_string(cgroup.record().unified.as_ref().unwrap().join("cgroup.type")).unwrap();
     assert_eq!(kind.trim(), "threaded");
@@ -509,7 +385,7 @@ fn below_a_threaded_cgroup_a_child_is_threaded() {
         cgroup.remove().unwrap();
         let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
         let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
-        let e = Cgroup::create(&host.layout, &path, &resources, &Options::default()).unwrap_err();
+        let e = Cgroup::create(&host.layout, &path, &resources, &CgroupOptions::default()).unwrap_err();
         assert!(e.to_string().contains("domain controller hugetlb"), "{e}");
         assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
     }

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may.
 
 use orlop::bundle::{Bundle, Spec};
-use orlop::cgroup::{Layout, Manager};
+use orlop::cgroup::{CgroupManager, Layout};
 use orlop::plan::{Host, Listing, Options, Side, compile};
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ fn plan(name: &str, text: &[u8]) -> String {
     let rootfs = path.join("rootfs");
     let bundle = Bundle { path, spec, config: text.to_vec(), rootfs, warnings: Vec::new() };
     let cgroup_manager =
-        if name.ends_with("cgroups-disabled") { Manager::Disabled } else { Manager::Cgroupfs };
+        if name.ends_with("cgroups-disabled") { CgroupManager::Disabled } else { CgroupManager::Cgroupfs };
     let id = name.to_owned();
     let options = Options { id, wait_for_start: true, console, cgroup_manager, ..Options::default() };
     match compile(&bundle, &host(name.contains("v2")), &options) {
@@ -206,7 +206,8 @@ fn a_scope_is_waited_for() {
         let path = PathBuf::from("/var/lib/manager/bundle");
         let rootfs = path.join("rootfs");
         let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
-        let options = Options { id: "c1".into(), cgroup_manager: Manager::Systemd, ..Options::default() };
+        let options =
+            Options { id: "c1".into(), cgroup_manager: CgroupManager::Systemd, ..Options::default() };
         compile(&bundle, &host(v2), &options).map(|plan| plan.to_string())
     };
     let plan = compiled(true, "machine.slice:libpod:4711").unwrap();

@@ -118,7 +118,7 @@ fn layouts(bytes: &[u8]) {
             mounts.iter().filter(|mount| path.starts_with(mount)).max_by_key(|mount| mount.as_os_str().len());
         assert_below(path, mount.unwrap_or_else(|| panic!("{} is below no hierarchy", path.display())));
     };
-    if let Ok(own) = layout.own() {
+    if let Ok(own) = layout.own_cgroup() {
         own.paths().for_each(below_one);
     }
     let Ok(path) = CgroupPath::new(&String::from_utf8_lossy(path)) else { return };

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-/// A cgroup controller, by what it does: `blkio` (v1) and `io` (v2) are one.
+/// A cgroup controller. `blkio` (v1) and `io` (v2) count as the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Controller {
     /// CPU time: weight, quota.
     Cpu,
-    /// CPU accounting (v1; v2 counts without a controller).
+    /// CPU accounting (v1; v2 needs no controller for this).
     CpuAcct,
     /// CPUs and memory nodes.
     CpuSet,
@@ -106,45 +106,45 @@ impl Controllers {
     /// No controller.
     pub const NONE: Self = Self(0);
 
-    /// Adds one.
+    /// Adds a controller.
     pub fn insert(&mut self, controller: Controller) {
         self.0 |= 1 << controller as u8;
     }
 
-    /// Whether `controller` is one of them.
+    /// Whether `controller` is in the set.
     pub const fn contains(self, controller: Controller) -> bool {
         self.0 & (1 << controller as u8) != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Those of `self` which `other` lacks.
+    /// The difference.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Those of both.
+    /// The intersection.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Those of either.
+    /// The union.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Each of them, in the order of [`Controller`].
+    /// The controllers, in the order of [`Controller`].
     pub fn iter(self) -> impl Iterator<Item = Controller> {
         ALL.into_iter().filter(move |c| self.contains(*c))
     }
 
-    /// Reads names between separators (blanks or commas); unknown names are passed over.
+    /// Parses names that are separated by blanks or commas; unknown names are ignored.
     pub fn parse(names: &str) -> Self {
         names.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter_map(Controller::from_name).collect()
     }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_sets() {
+    fn controllers_are_parsed_from_v1_and_v2_names() {
         let set = Controllers::parse("cpuset cpu io memory hugetlb pids rdma misc\n");
         assert!(set.contains(Controller::Io) && set.contains(Controller::Misc));
         assert!(!set.contains(Controller::CpuAcct));

@@ -1,5 +1,7 @@
-//! Open directories of cgroup file systems. Opening a [`Dir`] verifies the file system and refuses symbolic links;
-//! everything below it is reached through its descriptor.
+//! Open directories of cgroup file systems.
+//!
+//! Opening a [`Dir`] verifies the file system and rejects symbolic links. Everything below it is opened relative to its
+//! descriptor.
 
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -13,30 +15,31 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-const DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+const OPEN_DIRECTORY: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
 /// `RDTGROUP_SUPER_MAGIC` of `linux/magic.h`.
 const RESCTRL_MAGIC: FsType = FsType(0x0765_5821);
 
-/// A file system whose directories can be opened.
+/// The file system on which a directory must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileSystem {
-    /// cgroup v1 or cgroup2.
+    /// Cgroup v1 or cgroup2.
     Cgroup,
-    /// resctrl.
+    /// Resctrl.
     Resctrl,
 }
 
 impl FileSystem {
-    fn is(self, kind: FsType) -> bool {
-        // Unit tests use ordinary directories as fake hosts.
+    fn matches(self, magic: FsType) -> bool {
+        // Unit tests use ordinary directories instead.
         cfg!(test)
             || match self {
-                Self::Cgroup => kind == CGROUP_SUPER_MAGIC || kind == CGROUP2_SUPER_MAGIC,
-                Self::Resctrl => kind == RESCTRL_MAGIC,
+                Self::Cgroup => magic == CGROUP_SUPER_MAGIC || magic == CGROUP2_SUPER_MAGIC,
+                Self::Resctrl => magic == RESCTRL_MAGIC,
             }
     }
 
-    const fn name(self) -> &'static str {
+    /// The message for a directory on another file system.
+    const fn mismatch(self) -> &'static str {
         match self {
             Self::Cgroup => "not a cgroup file system",
             Self::Resctrl => "not a resctrl file system",
@@ -48,8 +51,9 @@ impl FileSystem {
 #[derive(Debug)]
 pub(super) struct Dir {
     fd: OwnedFd,
+    /// For messages, and to record where a cgroup was found.
     path: PathBuf,
-    renames: bool,
+    can_rename: bool,
 }
 
 /// A borrowed [`Dir`].
@@ -57,20 +61,20 @@ pub(super) struct Dir {
 pub(super) struct DirRef<'a> {
     fd: BorrowedFd<'a>,
     path: &'a Path,
-    renames: bool,
+    can_rename: bool,
 }
 
 impl Dir {
     /// Opens a cgroup's directory.
     ///
     /// # Errors
-    /// From openat2(2); that it is on another file system.
+    /// If openat2(2) fails, or the directory is on another file system.
     pub(super) fn open(path: &Path) -> Result<Self> {
         Self::open_on(FileSystem::Cgroup, path)
     }
 
     /// [`Dir::open`]; `None` if the directory does not exist.
-    pub(super) fn find(path: &Path) -> Result<Option<Self>> {
+    pub(super) fn open_if_exists(path: &Path) -> Result<Option<Self>> {
         match Self::open(path) {
             Ok(dir) => Ok(Some(dir)),
             Err(e) if is_gone(&e) => Ok(None),
@@ -80,13 +84,14 @@ impl Dir {
 
     /// [`Dir::open`] for a given file system.
     pub(super) fn open_on(system: FileSystem, path: &Path) -> Result<Self> {
-        let fd = lookup(path, DIRECTORY).map_err(|e| failed("open", path, "", e))?;
-        let kind = verify(&fd, system, path)?;
-        Ok(Self { fd, path: path.to_owned(), renames: kind != CGROUP2_SUPER_MAGIC })
+        let fd = open_path(path, OPEN_DIRECTORY).map_err(|e| failed("open", path, "", e))?;
+        let magic = verify_file_system(&fd, system, path)?;
+        Ok(Self { fd, path: path.to_owned(), can_rename: magic != CGROUP2_SUPER_MAGIC })
     }
 
+    /// The directory, for operations relative to it.
     pub(super) fn at(&self) -> DirRef<'_> {
-        DirRef { fd: self.fd.as_fd(), path: &self.path, renames: self.renames }
+        DirRef { fd: self.fd.as_fd(), path: &self.path, can_rename: self.can_rename }
     }
 
     pub(super) fn into_fd(self) -> OwnedFd {
@@ -97,8 +102,8 @@ impl Dir {
 /// Opens a single file of a cgroup, with one path lookup.
 pub(super) fn open_file(directory: &Path, name: &str, flags: i32) -> Result<OwnedFd> {
     let path = directory.join(name);
-    let fd = lookup(&path, flags).map_err(|e| failed("open", &path, "", e))?;
-    verify(&fd, FileSystem::Cgroup, &path)?;
+    let fd = open_path(&path, flags).map_err(|e| failed("open", &path, "", e))?;
+    verify_file_system(&fd, FileSystem::Cgroup, &path)?;
     Ok(fd)
 }
 
@@ -113,16 +118,16 @@ pub(super) fn rmdir(directory: &Path) -> Result<(), Errno> {
 }
 
 /// Whether the directory exists.
-pub(super) fn is_there(directory: &Path) -> Result<bool> {
+pub(super) fn exists(directory: &Path) -> Result<bool> {
     match nix::sys::stat::lstat(directory) {
         Ok(_) => Ok(true),
-        Err(e) if gone(e) => Ok(false),
+        Err(e) if is_gone_errno(e) => Ok(false),
         Err(e) => Err(failed("stat", directory, "", e)),
     }
 }
 
-/// Opens a path of any length; a symbolic link anywhere in it is an error.
-fn lookup(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
+/// Opens a path of any length. Fails if any component is a symbolic link.
+fn open_path(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
     let mut rest = path.as_os_str().as_bytes();
     let mut from: Option<OwnedFd> = None;
     let at = |from: &Option<OwnedFd>, part: &[u8], flags| {
@@ -140,38 +145,40 @@ fn lookup(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
     at(&from, if rest.is_empty() { b"." } else { rest }, flags)
 }
 
-fn verify(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
-    let kind = sysfs::file_system(fd).map_err(|e| failed("fstatfs", path, "", e))?;
-    if system.is(kind) {
-        return Ok(kind);
+fn verify_file_system(fd: &OwnedFd, system: FileSystem, path: &Path) -> Result<FsType> {
+    let magic = sysfs::file_system(fd).map_err(|e| failed("fstatfs", path, "", e))?;
+    if system.matches(magic) {
+        return Ok(magic);
     }
-    Err(Error::new(ErrorKind::System, Phase::Cgroup, system.name())
+    Err(Error::new(ErrorKind::System, Phase::Cgroup, system.mismatch())
         .on(path.display().to_string())
         .with_hint("the file system may have been unmounted, or hidden by another mount"))
 }
 
-/// Whether the error means that the cgroup does not exist, or no longer exists.
+/// Whether the error means that the cgroup does not exist (any more).
 pub(super) fn is_gone(error: &Error) -> bool {
-    error.errno().is_some_and(gone)
+    error.errno().is_some_and(is_gone_errno)
 }
 
-/// Whether the error means that the directory is on another file system.
-pub(super) fn is_elsewhere(error: &Error) -> bool {
+/// Whether the error is that the directory is on another file system.
+pub(super) fn is_wrong_file_system(error: &Error) -> bool {
     error.errno().is_none()
 }
 
-pub(super) fn gone(errno: Errno) -> bool {
+/// Whether the errno means that the cgroup does not exist (any more): kernfs returns ENODEV for an open file of a
+/// removed cgroup.
+pub(super) fn is_gone_errno(errno: Errno) -> bool {
     matches!(errno, Errno::ENOENT | Errno::ENODEV)
 }
 
 /// An error on `directory/file`.
 pub(super) fn failed(operation: &'static str, directory: &Path, file: &str, errno: Errno) -> Error {
     let path = if file.is_empty() { directory.to_owned() } else { directory.join(file) };
-    Error::sys(Phase::Cgroup, operation, errno).on(shown(&path))
+    Error::sys(Phase::Cgroup, operation, errno).on(shorten(&path))
 }
 
-/// A path for a message; the middle of a very long one is left out.
-fn shown(path: &Path) -> String {
+/// A path for a message, without the middle if it is very long.
+fn shorten(path: &Path) -> String {
     const ENDS: usize = 200;
     let text = path.display().to_string();
     let letters = text.chars().count();
@@ -183,7 +190,7 @@ fn shown(path: &Path) -> String {
     format!("{begin}[... {} bytes ...]{end}", text.len() - begin.len() - end.len())
 }
 
-/// Identifies a directory whatever its name: kernfs does not reuse inode numbers.
+/// Identifies a directory independently of its name. Kernfs does not reuse inode numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
@@ -192,32 +199,32 @@ pub(super) struct Identity {
 
 /// Metadata of a directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About {
+pub(super) struct DirStat {
     pub(super) identity: Identity,
     /// The number of subdirectories, if the file system counts them as links.
-    pub(super) below: Option<u64>,
+    pub(super) subdirectories: Option<u64>,
 }
 
-impl From<FileStat> for About {
+impl From<FileStat> for DirStat {
     fn from(stat: FileStat) -> Self {
         let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
         #[allow(clippy::useless_conversion, reason = "u32 on some architectures")]
         let links = u64::from(stat.st_nlink);
-        Self { identity, below: links.checked_sub(2) }
+        Self { identity, subdirectories: links.checked_sub(2) }
     }
 }
 
 /// An entry of a directory that is itself a directory.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(super) struct Subdirectory {
     pub(super) name: CString,
     pub(super) inode: u64,
 }
 
 impl<'a> DirRef<'a> {
-    /// A directory that was reached from this one, on the same mount.
-    pub(super) fn reached(self, fd: BorrowedFd<'a>, path: &'a Path) -> Self {
-        Self { fd, path, renames: self.renames }
+    /// Another directory on the same mount.
+    pub(super) fn on_same_mount(self, fd: BorrowedFd<'a>, path: &'a Path) -> Self {
+        Self { fd, path, can_rename: self.can_rename }
     }
 
     pub(super) fn fd(self) -> BorrowedFd<'a> {
@@ -229,8 +236,8 @@ impl<'a> DirRef<'a> {
     }
 
     /// Whether directories of this hierarchy can be renamed: only on v1, and only within their parent.
-    pub(super) fn renames(self) -> bool {
-        self.renames
+    pub(super) fn can_rename(self) -> bool {
+        self.can_rename
     }
 
     /// An error on one of its files, or on the directory itself if `file` is empty.
@@ -238,23 +245,23 @@ impl<'a> DirRef<'a> {
         failed(operation, self.path, file, errno)
     }
 
-    pub(super) fn about(self) -> Result<About, Errno> {
-        fstat(self.fd).map(About::from)
+    pub(super) fn stat(self) -> Result<DirStat, Errno> {
+        fstat(self.fd).map(DirStat::from)
     }
 
     /// Opens a subdirectory.
-    pub(super) fn down(self, name: &CStr) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_child(self, name: &CStr) -> Result<OwnedFd, Errno> {
         const RESOLVE: u64 = libc::RESOLVE_BENEATH
             | libc::RESOLVE_NO_SYMLINKS
             | libc::RESOLVE_NO_MAGICLINKS
             | libc::RESOLVE_NO_XDEV;
-        sysfs::openat2(self.fd, name, DIRECTORY, 0, RESOLVE)
+        sysfs::openat2(self.fd, name, OPEN_DIRECTORY, 0, RESOLVE)
     }
 
-    /// Opens the parent. A cgroup keeps its parent for life (on v1 it may change its name); the caller must
-    /// check that this is the expected directory.
-    pub(super) fn up(self) -> Result<OwnedFd, Errno> {
-        sysfs::openat2(self.fd, c"..", DIRECTORY, 0, libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
+    /// Opens the parent. A cgroup never gets another parent, but the caller must check that this is the expected
+    /// directory.
+    pub(super) fn open_parent(self) -> Result<OwnedFd, Errno> {
+        sysfs::openat2(self.fd, c"..", OPEN_DIRECTORY, 0, libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_XDEV)
     }
 
     /// Removes a subdirectory.
@@ -263,33 +270,33 @@ impl<'a> DirRef<'a> {
     }
 
     /// The subdirectories.
-    pub(super) fn directories(self) -> Result<Vec<Child>, Errno> {
+    pub(super) fn subdirectories(self) -> Result<Vec<Subdirectory>, Errno> {
         let mut found = Vec::new();
-        self.each(|name, inode, kind| {
+        self.for_each_entry(|name, inode, kind| {
             let directory = match kind {
                 Some(kind) => kind == Type::Directory,
                 None => {
                     let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
                     match nix::sys::stat::fstatat(self.fd, name, flags) {
                         Ok(stat) => stat.st_mode & libc::S_IFMT == libc::S_IFDIR,
-                        Err(e) if gone(e) => false,
+                        Err(e) if is_gone_errno(e) => false,
                         Err(e) => return Err(e),
                     }
                 }
             };
             if directory && name != c"." && name != c".." {
-                found.push(Child { name: name.to_owned(), inode });
+                found.push(Subdirectory { name: name.to_owned(), inode });
             }
             Ok(())
         })?;
         Ok(found)
     }
 
-    /// The names of its files that are UTF-8.
-    pub(super) fn names(self) -> Result<Vec<String>, Errno> {
+    /// The names of its files.
+    pub(super) fn file_names(self) -> Result<Vec<String>, Errno> {
         let mut found = Vec::new();
-        self.each(|name, _, kind| {
-            // Files are named by the kernel; only directories can have other names.
+        self.for_each_entry(|name, _, kind| {
+            // The kernel names files in ASCII; only the names of directories are arbitrary.
             if kind != Some(Type::Directory)
                 && let Ok(name) = name.to_str()
             {
@@ -300,7 +307,10 @@ impl<'a> DirRef<'a> {
         Ok(found)
     }
 
-    fn each(self, mut one: impl FnMut(&CStr, u64, Option<Type>) -> Result<(), Errno>) -> Result<(), Errno> {
+    fn for_each_entry(
+        self,
+        mut one: impl FnMut(&CStr, u64, Option<Type>) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let mut listing = Listing::openat(self.fd, c".", flags, Mode::empty())?;
         for entry in listing.iter() {
@@ -317,7 +327,7 @@ mod tests {
     use crate::cgroup::testing::TempDir;
 
     #[test]
-    fn no_symbolic_link_is_followed() {
+    fn symbolic_links_are_rejected() {
         let dir = TempDir::new("links");
         std::fs::create_dir_all(dir.path().join("real/below")).unwrap();
         std::os::unix::fs::symlink("real", dir.path().join("link")).unwrap();
@@ -326,35 +336,36 @@ mod tests {
             assert!(matches!(e.errno(), Some(Errno::ELOOP | Errno::ENOTDIR)), "{path}: {e}");
         }
         let real = Dir::open(dir.path()).unwrap();
-        assert!(matches!(real.at().down(c"link"), Err(Errno::ELOOP | Errno::ENOTDIR)));
-        assert!(real.at().down(c"real/below").is_ok() && real.at().down(c"..").is_err());
-        let found: Vec<_> = real.at().directories().unwrap().into_iter().map(|child| child.name).collect();
+        assert!(matches!(real.at().open_child(c"link"), Err(Errno::ELOOP | Errno::ENOTDIR)));
+        assert!(real.at().open_child(c"real/below").is_ok() && real.at().open_child(c"..").is_err());
+        let found: Vec<_> = real.at().subdirectories().unwrap().into_iter().map(|child| child.name).collect();
         assert_eq!(found, [c"real".to_owned()]);
     }
 
     #[test]
-    fn only_the_file_system_itself_counts() {
+    fn a_missing_directory_is_not_an_error_of_the_file_system() {
         assert!(
-            FileSystem::Cgroup.name().contains("cgroup") && FileSystem::Resctrl.name().contains("resctrl")
+            FileSystem::Cgroup.mismatch().contains("cgroup")
+                && FileSystem::Resctrl.mismatch().contains("resctrl")
         );
         assert!(is_gone(&Dir::open(Path::new("/nowhere")).unwrap_err()));
-        assert!(Dir::find(Path::new("/nowhere")).unwrap().is_none());
+        assert!(Dir::open_if_exists(Path::new("/nowhere")).unwrap().is_none());
     }
 
     #[test]
-    fn a_path_of_any_length() {
+    fn paths_longer_than_path_max_are_opened() {
         let dir = TempDir::new("length");
         let mut path = dir.path().to_owned();
-        let mut at = lookup(&path, DIRECTORY).unwrap();
+        let mut at = open_path(&path, OPEN_DIRECTORY).unwrap();
         for _ in 0..60 {
             let name = CString::new([b'x'; 200]).unwrap();
             sysfs::mkdirat(&at, &name, 0o755).unwrap();
-            at = sysfs::openat(&at, &name, DIRECTORY, 0).unwrap();
+            at = sysfs::openat(&at, &name, OPEN_DIRECTORY, 0).unwrap();
             path.push(name.to_str().unwrap());
         }
         assert!(path.as_os_str().len() > 2 * libc::PATH_MAX as usize);
         let found = Dir::open(&path).unwrap();
-        assert_eq!(found.at().about().unwrap().identity, About::from(fstat(&at).unwrap()).identity);
+        assert_eq!(found.at().stat().unwrap().identity, DirStat::from(fstat(&at).unwrap()).identity);
         let text = found.at().failed("read", "file", Errno::EIO).to_string();
         assert!(text.len() < 600 && text.contains("xxx/file"), "{text}");
     }

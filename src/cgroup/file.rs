@@ -1,6 +1,6 @@
-//! Files of a cgroup's directory: one open, one read or write, one close each.
+//! The files in a cgroup's directory. Each access opens, reads or writes once, and closes.
 
-use super::dir::{DirRef, gone};
+use super::dir::{DirRef, is_gone_errno};
 use crate::Result;
 use crate::sys::{fs as sysfs, retry};
 use nix::errno::Errno;
@@ -8,8 +8,11 @@ use nix::fcntl::AtFlags;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// The name of a file in the directory itself.
-fn named(file: &str) -> Result<CString, Errno> {
+/// v1 prints "unlimited" as the largest number of whole pages; this is the smallest such number, for pages of 64 KiB.
+pub(super) const V1_UNLIMITED: u64 = (i64::MAX as u64) & !0xffff;
+
+/// Checks that a name is that of a file in the directory itself.
+fn file_name(file: &str) -> Result<CString, Errno> {
     if file.is_empty() || file.contains('/') || file == "." || file == ".." {
         return Err(Errno::EINVAL);
     }
@@ -17,10 +20,11 @@ fn named(file: &str) -> Result<CString, Errno> {
 }
 
 /// One write(2) to an open file.
-pub(super) fn put(fd: impl AsFd, value: &[u8]) -> Result<(), Errno> {
+pub(super) fn write_once(fd: impl AsFd, value: &[u8]) -> Result<(), Errno> {
     retry(|| nix::unistd::write(fd.as_fd(), value)).map(drop)
 }
 
+/// Parses a number; `max` is `u64::MAX`.
 pub(super) fn parse_number(text: &str) -> Option<u64> {
     match text {
         "max" => Some(u64::MAX),
@@ -28,19 +32,20 @@ pub(super) fn parse_number(text: &str) -> Option<u64> {
     }
 }
 
-/// A container can create a cgroup with the name of a file that this kernel does not have.
-pub(super) fn no_file(errno: Errno) -> Errno {
+/// A directory in place of a file is a child cgroup with that name: this kernel does not have the file.
+pub(super) fn missing_if_directory(errno: Errno) -> Errno {
     if errno == Errno::EISDIR { Errno::ENOENT } else { errno }
 }
 
-/// Whether the errno means that the file does not exist, or cannot be read on this cgroup.
-fn absent(errno: Errno) -> bool {
-    gone(errno) || errno == Errno::EOPNOTSUPP
+/// Whether the errno means that the file does not exist, or does not apply to this cgroup.
+fn is_missing(errno: Errno) -> bool {
+    is_gone_errno(errno) || errno == Errno::EOPNOTSUPP
 }
 
 impl DirRef<'_> {
+    /// Opens a file.
     pub(super) fn open(self, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
-        sysfs::openat(self.fd(), &named(file)?, flags | libc::O_NOFOLLOW, 0).map_err(no_file)
+        sysfs::openat(self.fd(), &file_name(file)?, flags | libc::O_NOFOLLOW, 0).map_err(missing_if_directory)
     }
 
     /// Opens a file that must exist.
@@ -48,8 +53,9 @@ impl DirRef<'_> {
         self.open(file, flags).map_err(|e| self.failed("open", file, e))
     }
 
+    /// Writes to a file.
     pub(super) fn write(self, file: &str, value: &[u8]) -> Result<(), Errno> {
-        put(self.open(file, libc::O_WRONLY)?, value)
+        write_once(self.open(file, libc::O_WRONLY)?, value)
     }
 
     /// Writes to a file that must exist.
@@ -57,29 +63,30 @@ impl DirRef<'_> {
         self.write(file, value).map_err(|e| self.failed("write", file, e))
     }
 
+    /// Reads a file.
     pub(super) fn read(self, file: &str) -> Result<Vec<u8>, Errno> {
-        sysfs::read_all(self.open(file, libc::O_RDONLY)?, 64 << 20).map_err(no_file)
+        sysfs::read_all(self.open(file, libc::O_RDONLY)?, 64 << 20).map_err(missing_if_directory)
     }
 
     /// The file as text; `None` if it does not exist.
     pub(super) fn text(self, file: &str) -> Result<Option<String>> {
         match self.read(file) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Err(e) if absent(e) => Ok(None),
+            Err(e) if is_missing(e) => Ok(None),
             Err(e) => Err(self.failed("read", file, e)),
         }
     }
 
-    /// The file's number; `max` is `u64::MAX`; `None` if the file does not exist or holds no number.
+    /// The number in the file; `None` if the file does not exist or has no number.
     pub(super) fn number(self, file: &str) -> Result<Option<u64>> {
         Ok(self.text(file)?.and_then(|t| parse_number(t.trim())))
     }
 
     /// Whether the file exists.
     pub(super) fn has(self, file: &str) -> Result<bool, Errno> {
-        match nix::sys::stat::fstatat(self.fd(), named(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+        match nix::sys::stat::fstatat(self.fd(), file_name(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(stat.st_mode & libc::S_IFMT == libc::S_IFREG),
-            Err(e) if gone(e) => Ok(false),
+            Err(e) if is_gone_errno(e) => Ok(false),
             Err(e) => Err(e),
         }
     }
@@ -92,7 +99,7 @@ mod tests {
     use crate::cgroup::testing::TempDir;
 
     #[test]
-    fn a_directory_with_the_name_of_a_file_is_no_file() {
+    fn a_child_cgroup_with_the_name_of_a_file_counts_as_a_missing_file() {
         let dir = TempDir::new("names");
         std::fs::create_dir(dir.path().join("memory.current")).unwrap();
         let open = Dir::open(dir.path()).unwrap();

@@ -1,9 +1,8 @@
-//! Stopping every process of a cgroup, and letting it go on.
+//! Freezes and thaws the processes of a cgroup.
 
 use super::controller::Controller;
-use super::create::Cgroup;
-use super::dir::{Dir, DirRef, failed, gone, is_gone, open_file};
-use super::record::Record;
+use super::dir::{Dir, DirRef, failed, is_gone, is_gone_errno, open_file};
+use super::record::CgroupRecord;
 use super::walk::{self, walk};
 use crate::sys::retry;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -13,161 +12,124 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What the freezer is doing.
+/// The state of a cgroup's freezer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FreezerState {
-    /// Processes run.
+    /// The processes run.
     Thawed,
-    /// Some stand still, some not yet.
+    /// Not all processes are frozen yet.
     Freezing,
-    /// All stand still.
+    /// All processes are frozen.
     Frozen,
 }
 
-impl Cgroup {
-    /// Stops every process in the cgroup and below, and waits until all stand still.
-    ///
-    /// # Errors
-    /// [`ErrorKind::TimedOut`] where some process does not stop within `timeout` (it hangs in the
-    /// kernel), or the kernel's refusal; on either the cgroup is thawed again.
-    pub fn freeze(&self, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
-        let freezer = self.record.freezer()?;
-        let dir = Dir::open(freezer.directory())?;
-        let done = match freezer {
-            Freezer::V2(_) => freeze_v2(dir.at(), deadline),
-            Freezer::V1(_) => freeze_v1(dir.at(), deadline),
-        };
-        match done {
-            Ok(true) => return Ok(()),
-            Ok(false) => self.thaw()?,
-            // Half frozen helps nobody; why it could not be frozen is what the caller wants to know.
-            Err(e) => {
-                return Err(match self.thaw() {
-                    Ok(()) => e,
-                    Err(again) => e.with_hint(format!("thawing it failed too: {again}")),
-                });
-            }
-        }
-        Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "freeze cgroup")
-            .on(freezer.directory().display().to_string())
-            .with_detail(format!("a process did not stop within {} ms", timeout.as_millis())))
-    }
-
-    /// Lets the processes go on.
-    ///
-    /// # Errors
-    /// That there is no freezer, or the kernel's refusal.
-    pub fn thaw(&self) -> Result<()> {
-        self.begin_thaw()?;
-        match self.record.freezer()? {
-            Freezer::V2(directory) => {
-                let deadline = Instant::now() + Duration::from_secs(2);
-                wait_v2(Dir::open(directory)?.at(), "frozen 0", deadline).map(drop)
-            }
-            Freezer::V1(_) => Ok(()),
+/// Freezes every process of the cgroup and its descendants, and waits until all are frozen. If this fails, the cgroup is
+/// thawed again.
+pub(super) fn freeze(record: &CgroupRecord, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    let freezer = Freezer::of(record)?;
+    let dir = Dir::open(freezer.directory())?;
+    let done = match freezer {
+        Freezer::V2(_) => freeze_v2(dir.at(), deadline),
+        Freezer::V1(_) => freeze_v1(dir.at(), deadline),
+    };
+    match done {
+        Ok(true) => return Ok(()),
+        Ok(false) => thaw(record)?,
+        Err(e) => {
+            return Err(match thaw(record) {
+                Ok(()) => e,
+                Err(again) => e.with_hint(format!("thawing it failed too: {again}")),
+            });
         }
     }
+    Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "freeze cgroup")
+        .on(freezer.directory().display().to_string())
+        .with_detail(format!("a process did not stop within {} ms", timeout.as_millis())))
+}
 
-    /// The same without waiting. Below a cgroup that is frozen itself they go on only with that one.
-    pub(crate) fn begin_thaw(&self) -> Result<()> {
-        let freezer = self.record.freezer()?;
-        let dir = Dir::open(freezer.directory())?;
-        match freezer {
-            Freezer::V2(_) => dir.at().set("cgroup.freeze", b"0"),
-            Freezer::V1(_) => dir.at().set("freezer.state", b"THAWED"),
+/// Thaws the processes, and waits until they run.
+pub(super) fn thaw(record: &CgroupRecord) -> Result<()> {
+    begin_thaw(record)?;
+    match Freezer::of(record)? {
+        Freezer::V2(directory) => {
+            let deadline = Instant::now() + Duration::from_secs(2);
+            wait_for_event(Dir::open(directory)?.at(), "frozen 0", deadline).map(drop)
         }
+        Freezer::V1(_) => Ok(()),
     }
+}
 
-    /// On v1, thaws the cgroup and every cgroup below that is frozen, since frozen processes do not die there (on v2
-    /// they do). Returns whether a cgroup below was frozen.
-    ///
-    /// # Errors
-    /// The kernel's refusal; that a cgroup no longer exists is not an error.
-    pub(crate) fn thaw_below(&self) -> Result<bool> {
-        let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(false) };
-        let Some(dir) = Dir::find(top)? else { return Ok(false) };
-        let mut any = false;
-        walk(dir.at(), walk::PATIENT, &mut |cgroup: DirRef<'_>| {
-            // Parents come first: a frozen parent keeps its children frozen.
-            match cgroup.text("freezer.state")? {
-                Some(state) if state.trim() != "THAWED" => any |= cgroup.path() != top,
-                _ => return Ok(()),
-            }
-            match cgroup.write("freezer.state", b"THAWED") {
-                Err(e) if !gone(e) => Err(cgroup.failed("write", "freezer.state", e)),
-                _ => Ok(()),
-            }
-        })?;
-        Ok(any)
+/// [`thaw`] without waiting. The processes stay frozen if an ancestor is frozen.
+pub(super) fn begin_thaw(record: &CgroupRecord) -> Result<()> {
+    let freezer = Freezer::of(record)?;
+    let dir = Dir::open(freezer.directory())?;
+    match freezer {
+        Freezer::V2(_) => dir.at().set("cgroup.freeze", b"0"),
+        Freezer::V1(_) => dir.at().set("freezer.state", b"THAWED"),
     }
+}
 
-    /// On v1, freezes the cgroup as far as possible within `patience`.
-    pub(super) fn stop_for(&self, patience: Duration) -> Result<()> {
-        let Some(top) = self.record.v1_of(Controller::Freezer) else { return Ok(()) };
-        let Some(dir) = Dir::find(top)? else { return Ok(()) };
-        match freeze_v1(dir.at(), Instant::now() + patience) {
-            Err(e) if !is_gone(&e) => Err(e),
+/// On v1, where frozen processes do not die, thaws the cgroup and all descendants. Returns whether a descendant was
+/// frozen.
+pub(super) fn thaw_descendants(record: &CgroupRecord) -> Result<bool> {
+    let Some(top) = record.v1_of(Controller::Freezer) else { return Ok(false) };
+    let Some(dir) = Dir::open_if_exists(top)? else { return Ok(false) };
+    let mut any = false;
+    walk(dir.at(), walk::REMOVAL_TIMEOUT, &mut |cgroup: DirRef<'_>| {
+        // Parents come first: a frozen parent keeps its children frozen.
+        match cgroup.text("freezer.state")? {
+            Some(state) if state.trim() != "THAWED" => any |= cgroup.path() != top,
+            _ => return Ok(()),
+        }
+        match cgroup.write("freezer.state", b"THAWED") {
+            Err(e) if !is_gone_errno(e) => Err(cgroup.failed("write", "freezer.state", e)),
             _ => Ok(()),
         }
-    }
+    })?;
+    Ok(any)
+}
 
-    /// What the freezer is doing.
-    ///
-    /// # Errors
-    /// That there is no freezer, or that it cannot be read.
-    pub fn freezer_state(&self) -> Result<FreezerState> {
-        self.record.freezer_state()
+/// On v1, freezes as many processes as possible within `timeout`.
+pub(super) fn try_freeze_v1(record: &CgroupRecord, timeout: Duration) -> Result<()> {
+    let Some(top) = record.v1_of(Controller::Freezer) else { return Ok(()) };
+    let Some(dir) = Dir::open_if_exists(top)? else { return Ok(()) };
+    match freeze_v1(dir.at(), Instant::now() + timeout) {
+        Err(e) if !is_gone(&e) => Err(e),
+        _ => Ok(()),
     }
 }
 
-impl Record {
-    /// What the freezer of the cgroup is doing.
-    ///
-    /// # Errors
-    /// That there is no freezer, or that it cannot be read.
-    pub fn freezer_state(&self) -> Result<FreezerState> {
-        match self.freezer()? {
-            Freezer::V2(directory) => {
-                if event(directory, "frozen 1")? {
-                    return Ok(FreezerState::Frozen);
-                }
-                let mut buffer = [0; 16];
-                let asked = text(directory, "cgroup.freeze", &mut buffer)?.is_some_and(|t| t == b"1");
-                Ok(if asked { FreezerState::Freezing } else { FreezerState::Thawed })
+/// The state of the freezer.
+pub(super) fn state(record: &CgroupRecord) -> Result<FreezerState> {
+    match Freezer::of(record)? {
+        Freezer::V2(directory) => {
+            if has_event(directory, "frozen 1")? {
+                return Ok(FreezerState::Frozen);
             }
-            Freezer::V1(directory) => Ok(match text(directory, "freezer.state", &mut [0; 16])? {
-                Some(b"FROZEN") => FreezerState::Frozen,
-                Some(b"FREEZING") => FreezerState::Freezing,
-                _ => FreezerState::Thawed,
-            }),
+            let mut buffer = [0; 16];
+            let requested =
+                read_short(directory, "cgroup.freeze", &mut buffer)?.is_some_and(|text| text == b"1");
+            Ok(if requested { FreezerState::Freezing } else { FreezerState::Thawed })
         }
-    }
-
-    /// Whether the processes stand still, by this cgroup's freezer or one above it. On v1 those count which
-    /// are about to: they do not die of a signal before they are thawed. Half of what
-    /// [`freezer_state`](Self::freezer_state) reads on v2.
-    ///
-    /// # Errors
-    /// As [`freezer_state`](Self::freezer_state).
-    pub fn is_frozen(&self) -> Result<bool> {
-        match self.freezer()? {
-            Freezer::V2(directory) => event(directory, "frozen 1"),
-            Freezer::V1(_) => Ok(self.freezer_state()? != FreezerState::Thawed),
-        }
-    }
-
-    fn freezer(&self) -> Result<Freezer<'_>> {
-        if let Some(directory) = self.v1_of(Controller::Freezer) {
-            return Ok(Freezer::V1(directory));
-        }
-        self.unified.as_deref().map(Freezer::V2).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the cgroup cannot be frozen")
-                .with_detail("it is in no hierarchy that has a freezer")
-        })
+        Freezer::V1(directory) => Ok(match read_short(directory, "freezer.state", &mut [0; 16])? {
+            Some(b"FROZEN") => FreezerState::Frozen,
+            Some(b"FREEZING") => FreezerState::Freezing,
+            _ => FreezerState::Thawed,
+        }),
     }
 }
 
+/// Whether the processes are frozen, by this cgroup's freezer or an ancestor's; see
+/// [`CgroupRecord::is_frozen`].
+pub(super) fn is_frozen(record: &CgroupRecord) -> Result<bool> {
+    match Freezer::of(record)? {
+        Freezer::V2(directory) => has_event(directory, "frozen 1"),
+        Freezer::V1(_) => Ok(state(record)? != FreezerState::Thawed),
+    }
+}
+
+/// The directory whose files freeze a cgroup.
 #[derive(Clone, Copy)]
 enum Freezer<'a> {
     V1(&'a Path),
@@ -175,6 +137,16 @@ enum Freezer<'a> {
 }
 
 impl<'a> Freezer<'a> {
+    fn of(record: &'a CgroupRecord) -> Result<Self> {
+        if let Some(directory) = record.v1_of(Controller::Freezer) {
+            return Ok(Self::V1(directory));
+        }
+        record.unified.as_deref().map(Self::V2).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, Phase::Cgroup, "the cgroup cannot be frozen")
+                .with_detail("it is in no hierarchy that has a freezer")
+        })
+    }
+
     fn directory(self) -> &'a Path {
         match self {
             Self::V1(d) | Self::V2(d) => d,
@@ -182,8 +154,8 @@ impl<'a> Freezer<'a> {
     }
 }
 
-/// Reads a short file with one read(2), trimmed; `None` if it does not exist.
-fn text<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
+/// Reads a short file with one read(2) and trims it; `None` if it does not exist.
+fn read_short<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>> {
     let fd = match open_file(directory, name, libc::O_RDONLY) {
         Ok(fd) => fd,
         Err(e) if is_gone(&e) => return Ok(None),
@@ -191,36 +163,37 @@ fn text<'b>(directory: &Path, name: &str, buffer: &'b mut [u8]) -> Result<Option
     };
     match retry(|| nix::unistd::read(&fd, buffer)) {
         Ok(length) => Ok(Some(buffer[..length].trim_ascii())),
-        // EISDIR: a child cgroup with the name of a file that this kernel does not have.
+        // EISDIR: a child cgroup with the name of the file, which this kernel does not have.
         Err(Errno::ENODEV | Errno::EOPNOTSUPP | Errno::EISDIR) => Ok(None),
         Err(e) => Err(failed("read", directory, name, e)),
     }
 }
 
-fn event(directory: &Path, line: &str) -> Result<bool> {
-    // Two short lines, which come by one read(2).
+/// Whether `cgroup.events` has this line.
+fn has_event(directory: &Path, line: &str) -> Result<bool> {
+    // The file has two short lines.
     let mut buffer = [0; 256];
-    let text = text(directory, "cgroup.events", &mut buffer)?.unwrap_or_default();
+    let text = read_short(directory, "cgroup.events", &mut buffer)?.unwrap_or_default();
     Ok(text.split(|b| *b == b'\n').any(|l| l == line.as_bytes()))
 }
 
 fn freeze_v2(cgroup: DirRef<'_>, deadline: Instant) -> Result<bool> {
     cgroup.set("cgroup.freeze", b"1")?;
-    wait_v2(cgroup, "frozen 1", deadline)
+    wait_for_event(cgroup, "frozen 1", deadline)
 }
 
-/// Waits for a line of `cgroup.events`, whose changes poll(2) reports as exceptional.
-pub(super) fn wait_v2(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Result<bool> {
+/// Waits until `cgroup.events` has this line. Returns false if it does not before the deadline.
+pub(super) fn wait_for_event(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Result<bool> {
     let failed = |e| cgroup.failed("read", "cgroup.events", e);
     let fd = match cgroup.open("cgroup.events", libc::O_RDONLY) {
         Ok(fd) => fd,
-        // A root has no such file, a vanished cgroup no processes.
+        // The root cgroup has no such file; a removed cgroup has no processes.
         Err(Errno::ENOENT | Errno::ENODEV) => return Ok(line == "populated 0" || line == "frozen 0"),
         Err(e) => return Err(failed(e)),
     };
     loop {
         let mut text = [0_u8; 256];
-        let n = match crate::sys::retry(|| nix::sys::uio::pread(&fd, &mut text, 0)) {
+        let n = match retry(|| nix::sys::uio::pread(&fd, &mut text, 0)) {
             Err(Errno::ENODEV) => return Ok(line != "frozen 1"),
             other => other.map_err(failed)?,
         };
@@ -231,7 +204,7 @@ pub(super) fn wait_v2(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Resu
         if left.is_zero() {
             return Ok(false);
         }
-        // Looked at again from time to time: a notification may be skipped by the kernel.
+        // The kernel may skip a notification, so the file is read again from time to time.
         let slice = left.min(Duration::from_millis(50)).as_millis().max(1);
         let timeout = PollTimeout::try_from(slice as i32).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLPRI)], timeout) {
@@ -241,13 +214,13 @@ pub(super) fn wait_v2(cgroup: DirRef<'_>, line: &str, deadline: Instant) -> Resu
     }
 }
 
-/// The v1 freezer may stay at FREEZING while a process forks or enters another hierarchy: asking
-/// again helps, and so does thawing for an instant.
+/// The v1 freezer may stay at FREEZING while a process forks or joins another cgroup. Writing FROZEN again helps, and so
+/// does thawing for a moment.
 fn freeze_v1(cgroup: DirRef<'_>, deadline: Instant) -> Result<bool> {
     for round in 0_u32.. {
         cgroup.set("freezer.state", b"FROZEN")?;
         if round % 50 == 49 {
-            // What stands in the way may need to run.
+            // The process that cannot be frozen may have to wait for another one.
             cgroup.set("freezer.state", b"THAWED")?;
             std::thread::sleep(Duration::from_millis(5));
             cgroup.set("freezer.state", b"FROZEN")?;
@@ -268,35 +241,35 @@ fn freeze_v1(cgroup: DirRef<'_>, deadline: Instant) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::cgroup::testing::TempDir;
-    use crate::cgroup::{Place, Record};
+    use crate::cgroup::{CgroupRecord, V1Directory};
 
     fn text(dir: &TempDir, file: &str) -> String {
         std::fs::read_to_string(dir.path().join(file)).unwrap()
     }
 
     #[test]
-    fn what_cannot_be_frozen_runs_on() {
+    fn a_cgroup_that_cannot_be_frozen_is_thawed() {
         let dir = TempDir::new("freeze");
         std::fs::write(dir.path().join("cgroup.freeze"), "0").unwrap();
         std::fs::write(dir.path().join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
-        let cgroup = Cgroup::open(Record { unified: Some(dir.path().to_owned()), ..Record::default() });
-        let error = cgroup.freeze(Duration::from_millis(5)).unwrap_err();
+        let cgroup = CgroupRecord { unified: Some(dir.path().to_owned()), ..CgroupRecord::default() };
+        let error = freeze(&cgroup, Duration::from_millis(5)).unwrap_err();
         assert_eq!((error.kind(), text(&dir, "cgroup.freeze").as_str()), (ErrorKind::TimedOut, "0"));
-        // Nor what cannot be seen to stand still.
+        // The same if the state cannot be read.
         std::fs::remove_file(dir.path().join("cgroup.events")).unwrap();
         std::fs::create_dir(dir.path().join("cgroup.events")).unwrap();
-        let error = cgroup.freeze(Duration::from_millis(5)).unwrap_err();
+        let error = freeze(&cgroup, Duration::from_millis(5)).unwrap_err();
         assert_eq!((error.kind(), text(&dir, "cgroup.freeze").as_str()), (ErrorKind::System, "0"));
     }
 
     #[test]
-    fn what_cannot_be_frozen_on_v1_runs_on() {
+    fn a_v1_cgroup_that_cannot_be_frozen_is_thawed() {
         let dir = TempDir::new("freeze1");
-        // The text stays longer than what is written over it, and so is not what is waited for.
+        // A write replaces only the beginning of this text, so it never becomes FROZEN.
         std::fs::write(dir.path().join("freezer.state"), "FREEZING AND FREEZING").unwrap();
-        let place = Place { hierarchy: "freezer".into(), directory: dir.path().to_owned() };
-        let cgroup = Cgroup::open(Record { v1: vec![place], ..Record::default() });
-        assert_eq!(cgroup.freeze(Duration::from_millis(5)).unwrap_err().kind(), ErrorKind::TimedOut);
+        let v1 = V1Directory { hierarchy: "freezer".into(), directory: dir.path().to_owned() };
+        let cgroup = CgroupRecord { v1: vec![v1], ..CgroupRecord::default() };
+        assert_eq!(freeze(&cgroup, Duration::from_millis(5)).unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(text(&dir, "freezer.state").starts_with("THAWED"));
     }
 }

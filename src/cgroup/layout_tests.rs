@@ -1,5 +1,7 @@
 use super::*;
 use crate::cgroup::testing::TempDir;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 fn host(mountinfo: &str, cgroup: &str) -> (TempDir, Layout) {
     let dir = TempDir::new("layout");
@@ -17,18 +19,18 @@ const V1: &str = "25 30 0:23 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n\
 const HYBRID: &str = "26 25 0:24 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
 
 #[test]
-fn pure_v2() {
+fn a_cgroup2_mount_alone_is_v2() {
     let (_dir, layout) = host(V2, "0::/user.slice/session-1.scope\n");
-    assert_eq!(layout.mode(), Mode::V2);
+    assert_eq!(layout.mode(), CgroupMode::V2);
     assert!(layout.v1().is_empty());
     let at = |p: &str| layout.unified_directory(&CgroupPath::new(p).unwrap()).unwrap().unwrap();
     assert_eq!(at("/docker/x"), Path::new("/sys/fs/cgroup/docker/x"));
     assert_eq!(at("x"), Path::new("/sys/fs/cgroup/user.slice/x"));
 }
 
-/// The quick look at a v2 host does not know which part of the hierarchy is mounted.
+/// The fast detection of a v2 host does not find out which part of the hierarchy is mounted.
 #[test]
-fn a_relative_path_looks_at_the_mounts_root() {
+fn a_relative_path_needs_the_root_of_the_mount() {
     let bound = V2.replace("0:30 / ", "0:30 /docker/c1 ");
     let (dir, mut layout) = host(&bound, "0::/docker/c1/a/b\n");
     layout.unified.as_mut().unwrap().root = PathBuf::new();
@@ -42,18 +44,18 @@ fn a_relative_path_looks_at_the_mounts_root() {
 fn v2_with_a_named_v1_hierarchy_is_v2() {
     let named = "27 25 0:25 / /run/systemd rw - cgroup cgroup rw,name=systemd\n";
     let (_dir, layout) = host(&format!("{V2}{named}"), "0::/\n");
-    assert_eq!(layout.mode(), Mode::V2);
+    assert_eq!(layout.mode(), CgroupMode::V2);
 }
 
 #[test]
-fn v1_comounted_and_named() {
+fn comounted_and_named_v1_hierarchies_are_v1() {
     let own = "3:cpu,cpuacct:/a/b\n2:memory:/\n1:name=systemd:/init.scope\n";
     let (_dir, layout) = host(V1, own);
-    assert_eq!(layout.mode(), Mode::V1);
+    assert_eq!(layout.mode(), CgroupMode::V1);
     assert_eq!(layout.v1().len(), 3);
     let cpu = layout.v1_of(Controller::Cpu).unwrap();
     assert_eq!(cpu, layout.v1_of(Controller::CpuAcct).unwrap());
-    assert_eq!(cpu.label(), "cpu,cpuacct");
+    assert_eq!(cpu.controller_list(), "cpu,cpuacct");
     assert!(layout.v1_of(Controller::Pids).is_none());
     let relative = layout.directories(&CgroupPath::new("x").unwrap()).unwrap();
     let expected = ["systemd/init.scope/x", "cpu,cpuacct/a/b/x", "memory/x"];
@@ -62,14 +64,14 @@ fn v1_comounted_and_named() {
 }
 
 #[test]
-fn hybrid() {
+fn v1_hierarchies_beside_cgroup2_are_hybrid() {
     let (_dir, layout) = host(&format!("{V1}{HYBRID}"), "0::/\n");
-    assert_eq!(layout.mode(), Mode::Hybrid);
+    assert_eq!(layout.mode(), CgroupMode::Hybrid);
     assert_eq!(layout.unified().unwrap().mount, Path::new("/sys/fs/cgroup/unified"));
 }
 
 #[test]
-fn mounts_bound_into_a_container() {
+fn paths_are_resolved_below_mounts_that_were_bound_into_a_container() {
     let mounts = "30 25 0:28 /docker/c1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
         40 25 0:28 / /mnt/other/memory rw - cgroup cgroup rw,memory\n";
     let (_dir, layout) = host(mounts, "2:memory:/docker/c1/inner\n");
@@ -80,7 +82,7 @@ fn mounts_bound_into_a_container() {
 }
 
 #[test]
-fn own_cgroup_outside_of_the_mount_is_refused_for_relative_paths_only() {
+fn relative_paths_are_rejected_if_the_mount_does_not_show_the_own_cgroup() {
     let mounts = "30 25 0:28 /docker/c1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
     let (_dir, layout) = host(mounts, "2:memory:/docker/c12\n");
     assert!(layout.directories(&CgroupPath::new("/x").unwrap()).is_ok());
@@ -89,7 +91,7 @@ fn own_cgroup_outside_of_the_mount_is_refused_for_relative_paths_only() {
 }
 
 #[test]
-fn mount_points_lie_below_the_given_root() {
+fn mount_points_are_below_the_given_root() {
     let dir = TempDir::new("layout-root");
     std::fs::write(dir.path().join("mountinfo"), V2).unwrap();
     let layout = Layout::detect_in(dir.path(), Path::new("/tmp/fake")).unwrap().unwrap();
@@ -97,30 +99,33 @@ fn mount_points_lie_below_the_given_root() {
 }
 
 #[test]
-fn no_cgroups_at_all() {
+fn no_cgroup_mount_is_not_an_error() {
     let dir = TempDir::new("layout-none");
     std::fs::write(dir.path().join("mountinfo"), "1 0 0:1 / / rw - ext4 x rw\n").unwrap();
     assert_eq!(Layout::detect_in(dir.path(), Path::new("/")).unwrap(), None);
     assert_eq!(none_is_mounted().kind(), ErrorKind::Unsupported);
-    // A failure to find out is an error.
+    // Not knowing is an error.
     std::fs::remove_file(dir.path().join("mountinfo")).unwrap();
     let e = Layout::detect_in(dir.path(), Path::new("/")).unwrap_err();
     assert_eq!((e.kind(), e.errno()), (ErrorKind::System, Some(Errno::ENOENT)));
 }
 
 #[test]
-fn names_are_bytes() {
+fn cgroup_names_are_arbitrary_bytes() {
     let odd = V2.as_bytes().iter().chain(b"36 24 0:31 / /mnt/\xff rw - tmpfs x rw\n");
     let dir = TempDir::new("layout-bytes");
     std::fs::write(dir.path().join("mountinfo"), odd.copied().collect::<Vec<u8>>()).unwrap();
     let layout = Layout::detect_in(dir.path(), Path::new("/")).unwrap().unwrap();
-    let found = layout.located(b"0::/a\xff/b:c\n").unwrap();
+    let found = layout.locate(b"0::/a\xff/b:c\n").unwrap();
     let expected = Path::new("/sys/fs/cgroup").join(OsStr::from_bytes(b"a\xff/b:c"));
     assert_eq!(found.unified, Some(expected));
     // A cgroup outside of the cgroup namespace; and a truncated path.
-    assert_eq!(layout.located(b"0::/../other\n").unwrap().unified, None);
+    assert_eq!(layout.locate(b"0::/../other\n").unwrap().unified, None);
     let long = [b"0::/", "x/".repeat(3000).as_bytes()].concat();
-    assert_eq!(layout.located(&long[..4 + LONGEST]).unwrap_err().errno(), Some(Errno::ENAMETOOLONG));
+    assert_eq!(
+        layout.locate(&long[..4 + proc_cgroup::TRUNCATED]).unwrap_err().errno(),
+        Some(Errno::ENAMETOOLONG)
+    );
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Limits with an update of them: what a cgroup has after it.
+//! The limits of a cgroup after an update.
 
 use crate::bundle::spec::{BlockIo, Cpu, Memory, Network, Resources, ThrottleDevice, WeightDevice};
 
-/// `base` with what `update` names put over it. Zeros that stand for "leave it" leave it, lists are
-/// merged by what they are about, and devices stay those of `base`.
+/// `base` with the values of `update`. Zeros that mean "unchanged" change nothing, lists are merged by their keys, and
+/// devices stay those of `base`.
 pub(crate) fn merged(base: &Resources, update: &Resources) -> Resources {
     let mut all = base.clone();
     if let Some(update) = &update.memory {
@@ -35,13 +35,14 @@ pub(crate) fn merged(base: &Resources, update: &Resources) -> Resources {
 
 fn memory(all: &mut Memory, update: &Memory) {
     if update.limit.is_some_and(|n| n < 0) && update.swap.is_none_or(|n| n == 0) {
-        all.swap = None; // Without a limit of memory there is none of both together.
+        // Unlimited memory makes memory and swap together unlimited.
+        all.swap = None;
     }
-    put_set(&mut all.limit, update.limit);
-    put_set(&mut all.reservation, update.reservation);
-    put_set(&mut all.swap, update.swap);
-    put_set(&mut all.kernel, update.kernel);
-    put_set(&mut all.kernel_tcp, update.kernel_tcp);
+    put_nonzero(&mut all.limit, update.limit);
+    put_nonzero(&mut all.reservation, update.reservation);
+    put_nonzero(&mut all.swap, update.swap);
+    put_nonzero(&mut all.kernel, update.kernel);
+    put_nonzero(&mut all.kernel_tcp, update.kernel_tcp);
     put(&mut all.swappiness, update.swappiness.filter(|n| *n != u64::MAX));
     put(&mut all.disable_oom_killer, update.disable_oom_killer);
     put(&mut all.use_hierarchy, update.use_hierarchy);
@@ -49,26 +50,26 @@ fn memory(all: &mut Memory, update: &Memory) {
 }
 
 fn cpu(all: &mut Cpu, update: &Cpu) {
-    put_set(&mut all.shares, update.shares);
-    put_set(&mut all.quota, update.quota);
+    put_nonzero(&mut all.shares, update.shares);
+    put_nonzero(&mut all.quota, update.quota);
     put(&mut all.burst, update.burst);
-    put_set(&mut all.period, update.period);
-    put_set(&mut all.realtime_runtime, update.realtime_runtime);
-    put_set(&mut all.realtime_period, update.realtime_period);
+    put_nonzero(&mut all.period, update.period);
+    put_nonzero(&mut all.realtime_runtime, update.realtime_runtime);
+    put_nonzero(&mut all.realtime_period, update.realtime_period);
     put(&mut all.cpus, update.cpus.clone());
     put(&mut all.mems, update.mems.clone());
     put(&mut all.idle, update.idle);
 }
 
 fn block_io(all: &mut BlockIo, update: &BlockIo) {
-    put_set(&mut all.weight, update.weight);
-    put_set(&mut all.leaf_weight, update.leaf_weight);
+    put_nonzero(&mut all.weight, update.weight);
+    put_nonzero(&mut all.leaf_weight, update.leaf_weight);
     for device in &update.weight_device {
         let same = |d: &&mut WeightDevice| (d.major, d.minor) == (device.major, device.minor);
         match all.weight_device.iter_mut().find(same) {
-            Some(has) => {
-                put_set(&mut has.weight, device.weight);
-                put_set(&mut has.leaf_weight, device.leaf_weight);
+            Some(old) => {
+                put_nonzero(&mut old.weight, device.weight);
+                put_nonzero(&mut old.leaf_weight, device.leaf_weight);
             }
             None => all.weight_device.push(device.clone()),
         }
@@ -86,25 +87,25 @@ fn block_io(all: &mut BlockIo, update: &BlockIo) {
 }
 
 fn network(all: &mut Network, update: &Network) {
-    put_set(&mut all.class_id, update.class_id);
+    put_nonzero(&mut all.class_id, update.class_id);
     for priority in &update.priorities {
         upsert(&mut all.priorities, priority, |a, b| a.name == b.name);
     }
 }
 
-/// The value, where there is one.
-fn put<T>(place: &mut Option<T>, value: Option<T>) {
+/// Replaces the value if there is a new one.
+fn put<T>(old: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
-        *place = value;
+        *old = value;
     }
 }
 
-/// The value, where there is one that is not zero.
-fn put_set<T: Default + PartialEq>(place: &mut Option<T>, value: Option<T>) {
-    put(place, value.filter(|v| *v != T::default()));
+/// Replaces the value if there is a new one that is not zero.
+fn put_nonzero<T: Default + PartialEq>(old: &mut Option<T>, value: Option<T>) {
+    put(old, value.filter(|v| *v != T::default()));
 }
 
-/// Takes the place of the entry about the same thing, or the last one.
+/// Replaces the entry with the same key, or appends a new one.
 fn upsert<T: Clone>(all: &mut Vec<T>, new: &T, same: impl Fn(&T, &T) -> bool) {
     match all.iter_mut().find(|old| same(old, new)) {
         Some(old) => old.clone_from(new),
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_leaves_what_it_does_not_name() {
+    fn an_update_keeps_values_that_it_does_not_mention() {
         let base = read(
             r#"{"devices": [{"allow": false}], "memory": {"limit": 5, "swap": 9}, "cpu": {"shares": 7, "cpus": "0"},
                 "pids": {"limit": 3}, "unified": {"memory.high": "1"},

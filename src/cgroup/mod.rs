@@ -1,45 +1,65 @@
 //! Control groups: create, limit, join, measure, freeze, kill and remove.
 //!
-//! The same calls on pure cgroup v2, v1 and hybrid hosts; nothing here knows what a container is.
+//! The same calls work on pure cgroup v2, v1 and hybrid hosts, without a container.
 //!
 //! ```no_run
 //! use orlop::bundle::spec::{Pids, Resources};
-//! use orlop::cgroup::{Cgroup, CgroupPath, Layout, Options};
+//! use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Layout};
 //!
 //! # fn main() -> orlop::Result<()> {
 //! let layout = Layout::require()?;
 //! let path = CgroupPath::new("/jobs/one")?;
 //! let resources = Resources { pids: Some(Pids { limit: Some(100), ..Pids::default() }), ..Resources::default() };
-//! let (cgroup, _join) = Cgroup::create(&layout, &path, &resources, &Options::default())?;
+//! let (cgroup, _join) = Cgroup::create(&layout, &path, &resources, &CgroupOptions::default())?;
 //! cgroup.remove()?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! **How a process gets in.** [`Join`] holds what the creator of the process needs: on v2 the
-//! directory for `CLONE_INTO_CGROUP`, on v1 the open `tasks` files into which a *single-threaded*
-//! child writes `0` for itself. Neither waits for an RCU grace period, as moving another process
-//! through `cgroup.procs` does ([`Cgroup::add`]).
+//! **Starting processes.** [`Join`] holds what is needed to start a process in a cgroup: on v2 the directory for
+//! `CLONE_INTO_CGROUP`, on v1 the open `tasks` files to which a *single-threaded* child writes `0`. Neither waits for an
+//! RCU grace period, unlike moving another process through `cgroup.procs` ([`Cgroup::add`]).
 //!
-//! **Controllers on v2.** All controllers that the root offers and this layer knows are enabled on
-//! the way down, not only those with a limit: statistics (`memory.current`, `pids.current`, ...)
-//! exist only where the controller does. What a limit needs and is missing is an error.
+//! **Controllers on v2.** All known controllers of the root are enabled on the way down, even without a limit, because
+//! statistics (`memory.current`, `pids.current`, ...) need them. A missing controller is an error if a limit needs it.
+//!
+//! **Layers.** A file uses files of the layers below its own. Within a layer, there are no circles: `kill` uses `freeze`,
+//! for example.
+//!
+//! | layer | files |
+//! | --- | --- |
+//! | other managers and file systems | [`systemd`], [`resctrl`] |
+//! | a cgroup | `cgroup` |
+//! | operations, each a few functions on a record | `create`, `delegate`, `freeze`, `kill`, `oom`, `remove`, `stats`, `update` |
+//! | processes | `join`, `pidfds`, `procs` |
+//! | limits | `settings` and `unlimited` over `devices`, `merge`, `options` |
+//! | the host | `layout` over `default_mounts`, `proc_cgroup`, `hierarchy`; `superblock` |
+//! | files | `walk` over `file` over `dir`; `mountinfo`, `procfs` |
+//! | words | `controller`, `manager`, `path`, `record`, `version` |
 
+#[allow(clippy::module_inception, reason = "the type that the room is named after")]
+mod cgroup;
 mod controller;
 mod create;
+mod default_mounts;
+mod delegate;
 mod devices;
 mod dir;
 mod file;
 mod freeze;
+mod hierarchy;
 mod join;
 mod kill;
 mod layout;
-mod make;
 mod manager;
 mod merge;
 mod mountinfo;
 mod oom;
+mod options;
 mod path;
+mod pidfds;
+mod proc_cgroup;
+mod procfs;
 mod procs;
 mod record;
 mod remove;
@@ -50,27 +70,30 @@ mod superblock;
 pub mod systemd;
 #[cfg(test)]
 mod testing;
-mod unified;
+mod unlimited;
 mod update;
-mod usual;
+mod version;
 mod walk;
 
+pub use cgroup::Cgroup;
 pub use controller::{Controller, Controllers};
-pub use create::{Cgroup, Options};
-pub use devices::{Access, DeviceKind, DevicePolicy, Exception};
+pub use devices::{DeviceAccess, DeviceException, DeviceKind, DevicePolicy};
 pub use freeze::FreezerState;
+pub use hierarchy::Hierarchy;
 pub use join::Join;
-pub(crate) use kill::in_batches;
-pub use layout::{Hierarchy, Layout, Mode};
-pub use manager::Manager;
-pub(crate) use manager::refuse_limits;
+pub use layout::Layout;
+pub use manager::CgroupManager;
 pub(crate) use merge::merged;
 pub use oom::OomWatch;
+pub use options::CgroupOptions;
 pub use path::CgroupPath;
-pub use record::{Place, Record};
-pub use settings::{Setting, Settings, Side};
+pub(crate) use pidfds::in_batches;
+pub use record::{CgroupRecord, V1Directory};
+pub use settings::{Setting, Settings};
 pub use stats::{
     Counter, CpuSetStats, CpuStats, HugeTlbStats, IoDevice, IoEntry, IoStats, IoTables, MemoryStats,
     PidsStats, Pressure, RdmaStats, Stall, Stats, Throttling,
 };
 pub(crate) use superblock::Superblock;
+pub(crate) use unlimited::reject_limits;
+pub use version::{CgroupMode, CgroupVersion};

@@ -1,58 +1,58 @@
-//! The lines of `/proc/PID/mountinfo` that matter for cgroups: proc_pid_mountinfo(5).
+//! The mounts in `/proc/PID/mountinfo` that matter for cgroups: proc_pid_mountinfo(5).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// One mount. Paths are bytes, still escaped; see [`unescape`].
+/// A mount. Its paths are still escaped: see [`unescape`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
+pub(super) struct MountEntry<'a> {
     id: u32,
     parent: u32,
     pub(super) root: &'a [u8],
-    pub(super) mount: &'a [u8],
-    pub(super) kind: &'a [u8],
+    pub(super) mount_point: &'a [u8],
+    pub(super) file_system: &'a [u8],
     pub(super) super_options: &'a [u8],
 }
 
-impl<'a> Entry<'a> {
+impl<'a> MountEntry<'a> {
     fn parse(line: &'a [u8]) -> Option<Self> {
         let mut words = line.split(|b| *b == b' ');
         let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
         let (id, parent) = (number(words.next()?)?, number(words.next()?)?);
-        let (root, mount) = (words.nth(1)?, words.next()?);
-        // A variable number of optional fields, then a dash.
+        let (root, mount_point) = (words.nth(1)?, words.next()?);
+        // A hyphen ends the optional fields.
         words.find(|word| *word == b"-")?;
-        let kind = words.next()?;
-        Some(Self { id, parent, root, mount, kind, super_options: words.nth(1)? })
+        let file_system = words.next()?;
+        Some(Self { id, parent, root, mount_point, file_system, super_options: words.nth(1)? })
     }
 }
 
-/// The cgroup and cgroup2 mounts which a path lookup can reach, in the file's order.
+/// The cgroup and cgroup2 mounts that a path lookup can reach, in the file's order.
 ///
-/// A later mount on (or above) a mount point hides what is there: a tmpfs or a cgroup2 mounted over
-/// `/sys/fs/cgroup` hides the hierarchies below it, and `mountinfo` still lists them.
-pub(super) fn visible_cgroups(text: &[u8]) -> Vec<Entry<'_>> {
+/// A later mount on a mount point, or on one of its parents, hides it: a tmpfs or cgroup2 that is mounted over
+/// `/sys/fs/cgroup` hides the hierarchies below, but `mountinfo` still lists them.
+pub(super) fn visible_cgroups(text: &[u8]) -> Vec<MountEntry<'_>> {
     visible(text, &[b"cgroup".as_slice(), b"cgroup2"])
 }
 
-/// The same of mounts of these types.
-pub(super) fn visible<'a>(text: &'a [u8], kinds: &[&[u8]]) -> Vec<Entry<'a>> {
-    let entries: Vec<Entry<'_>> = text.split(|b| *b == b'\n').filter_map(Entry::parse).collect();
-    let candidates = entries.iter().filter(|e| kinds.contains(&e.kind));
+/// The mounts of these file systems that a path lookup can reach.
+pub(super) fn visible<'a>(text: &'a [u8], file_systems: &[&[u8]]) -> Vec<MountEntry<'a>> {
+    let entries: Vec<MountEntry<'_>> = text.split(|b| *b == b'\n').filter_map(MountEntry::parse).collect();
+    let candidates = entries.iter().filter(|e| file_systems.contains(&e.file_system));
     candidates.filter(|c| !hidden(c, &entries)).copied().collect()
 }
 
-/// Whether a path lookup of the mount point ends in another mount: one on its own root, or one which
-/// takes the lookup off the way from an ancestor to it.
-fn hidden(candidate: &Entry<'_>, entries: &[Entry<'_>]) -> bool {
-    if entries.iter().any(|e| e.parent == candidate.id && e.mount == candidate.mount) {
+/// Whether a path lookup of the mount point ends in another mount: one on the root of this mount, or one on the way to
+/// it.
+fn hidden(candidate: &MountEntry<'_>, entries: &[MountEntry<'_>]) -> bool {
+    if entries.iter().any(|e| e.parent == candidate.id && e.mount_point == candidate.mount_point) {
         return true;
     }
     let mut below = candidate;
     for _ in 0..entries.len() {
         let siblings = entries.iter().filter(|e| e.parent == below.parent && e.id != below.id);
-        if siblings.into_iter().any(|e| is_below(below.mount, e.mount)) {
+        if siblings.into_iter().any(|e| is_below(below.mount_point, e.mount_point)) {
             return true;
         }
         match entries.iter().find(|e| e.id == below.parent) {
@@ -68,7 +68,7 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
         || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Undoes the octal escapes of blanks, tabs, newlines and backslashes.
+/// Replaces the octal escapes of blanks, tabs, newlines and backslashes.
 pub(super) fn unescape(text: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text;
@@ -88,9 +88,9 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    /// A mount point elsewhere on the host may have any name.
+    /// Other mount points of the host may have any name.
     #[test]
-    fn a_name_that_is_not_utf8_hides_nothing() {
+    fn names_that_are_not_utf8_are_parsed() {
         let text = b"31 23 0:28 / /mnt/\xff\xfe rw - tmpfs \xfe rw\n\
             35 24 0:30 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n";
         let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.id).collect();
@@ -98,32 +98,32 @@ mod tests {
     }
 
     #[test]
-    fn unescapes() {
+    fn octal_escapes_are_replaced() {
         assert_eq!(unescape(br"/a\040b\134c"), Path::new(r"/a b\c"));
         assert_eq!(unescape(br"/a\9"), Path::new(r"/a\9"));
         assert_eq!(unescape(b"/\xff").as_os_str().as_bytes(), b"/\xff");
     }
 
     #[test]
-    fn another_reader_sees_the_same() {
+    fn the_procfs_crate_parses_the_same_mounts() {
         use procfs::FromRead;
         let text = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
         let theirs = procfs::process::MountInfos::from_read(text.as_bytes()).unwrap().0;
-        let ours: Vec<_> = text.lines().map(|line| Entry::parse(line.as_bytes()).unwrap()).collect();
+        let ours: Vec<_> = text.lines().map(|line| MountEntry::parse(line.as_bytes()).unwrap()).collect();
         assert_eq!(ours.len(), theirs.len());
         for (ours, theirs) in ours.iter().zip(theirs) {
             assert_eq!((ours.id as i32, ours.parent as i32), (theirs.mnt_id, theirs.pid));
-            assert_eq!((ours.kind, ours.root), (theirs.fs_type.as_bytes(), theirs.root.as_bytes()));
-            assert_eq!(ours.mount, theirs.mount_point.as_os_str().as_bytes());
+            assert_eq!((ours.file_system, ours.root), (theirs.fs_type.as_bytes(), theirs.root.as_bytes()));
+            assert_eq!(ours.mount_point, theirs.mount_point.as_os_str().as_bytes());
         }
     }
 
     #[test]
-    fn overmounts_hide() {
+    fn mounts_below_a_later_mount_are_hidden() {
         let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
             90 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.kind).collect();
+        let seen: Vec<_> = visible_cgroups(text).iter().map(|e| e.file_system).collect();
         assert_eq!(seen, [b"cgroup2"]);
         let text = b"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\

@@ -1,8 +1,8 @@
-//! News of the OOM killer: an eventfd on v1, the changes of `memory.events` on cgroup2.
+//! Notifications of the OOM killer: an eventfd on v1, changes of `memory.events` on cgroup2.
 
 use super::controller::Controller;
-use super::create::Cgroup;
 use super::dir::{Dir, DirRef};
+use super::record::CgroupRecord;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -10,65 +10,57 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// A watch on a cgroup that runs out of memory: a descriptor to poll for [`interest`](Self::interest),
-/// and then to be asked by [`take`](Self::take).
+/// Watches a cgroup for running out of memory. Poll the descriptor for [`interest`](Self::interest), then call
+/// [`take`](Self::take).
 #[derive(Debug)]
 pub struct OomWatch {
-    source: Source,
+    source: OomSource,
 }
 
 #[derive(Debug)]
-enum Source {
-    /// The kernel adds to the counter on every OOM, and once when the cgroup is removed; `memory.oom_control` can no
-    /// longer be read then.
+enum OomSource {
+    /// The kernel increments the counter on every OOM, and once when the cgroup is removed. After that
+    /// `memory.oom_control` cannot be read.
     V1 { counter: EventFd, control: OwnedFd, path: PathBuf },
-    /// An open `memory.events`, and how many had been killed when it was last read.
+    /// An open `memory.events`, and the number of killed processes when it was last read.
     V2 { events: OwnedFd, path: PathBuf, killed: u64 },
 }
 
-impl Cgroup {
-    /// Begins to watch for the cgroup running out of memory; `None` where the cgroup has no memory
-    /// controller, or the kernel does not tell.
-    ///
-    /// # Errors
-    /// That the watch is refused.
-    pub fn watch_oom(&self) -> Result<Option<OomWatch>> {
-        let source = match (self.record.v1_of(Controller::Memory), self.record.unified.as_deref()) {
-            (Some(directory), _) => watch_v1(Dir::open(directory)?.at())?,
-            (None, Some(directory)) => watch_v2(Dir::open(directory)?.at())?,
-            (None, None) => None,
-        };
-        Ok(source.map(|source| OomWatch { source }))
-    }
+/// Starts to watch a cgroup; `None` if it has no memory controller, or the kernel cannot report this.
+pub(super) fn watch(record: &CgroupRecord) -> Result<Option<OomWatch>> {
+    let source = match (record.v1_of(Controller::Memory), record.unified.as_deref()) {
+        (Some(directory), _) => watch_v1(Dir::open(directory)?.at())?,
+        (None, Some(directory)) => watch_v2(Dir::open(directory)?.at())?,
+        (None, None) => None,
+    };
+    Ok(source.map(|source| OomWatch { source }))
 }
 
 impl OomWatch {
-    /// What poll(2) or epoll(7) is to look for.
+    /// The event to poll for.
     pub fn interest(&self) -> PollFlags {
         match self.source {
-            Source::V1 { .. } => PollFlags::POLLIN,
-            Source::V2 { .. } => PollFlags::POLLPRI,
+            OomSource::V1 { .. } => PollFlags::POLLIN,
+            OomSource::V2 { .. } => PollFlags::POLLPRI,
         }
     }
 
-    /// How often the cgroup has run out of memory (v1), or how many processes were killed for it
-    /// (cgroup2), since the last call. Never waits.
+    /// How often the cgroup has run out of memory (v1), or how many processes the OOM killer has killed (cgroup2), since
+    /// the last call. Never blocks. Zero if the cgroup has been removed.
     ///
     /// # Errors
-    /// That the descriptor cannot be read; a cgroup that is gone has no news.
+    /// If the descriptor cannot be read.
     pub fn take(&mut self) -> Result<u64> {
         match &mut self.source {
-            Source::V1 { counter, control, path } => match counter.read() {
-                // The removal of the cgroup is told the same way, once.
+            OomSource::V1 { counter, control, path } => match counter.read() {
+                // The removal of the cgroup increments the counter too.
                 Ok(count) => Ok(count.saturating_sub(u64::from(is_removed(control, path)?))),
                 Err(Errno::EAGAIN) => Ok(0),
                 Err(e) => Err(failed("read the eventfd of", path, e)),
             },
-            Source::V2 { events, path, killed } => {
+            OomSource::V2 { events, path, killed } => {
                 let Some(now) = kills(events, path)? else { return Ok(0) };
-                let news = now.saturating_sub(*killed);
-                *killed = now;
-                Ok(news)
+                Ok(now.saturating_sub(std::mem::replace(killed, now)))
             }
         }
     }
@@ -77,8 +69,8 @@ impl OomWatch {
 impl AsFd for OomWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.source {
-            Source::V1 { counter, .. } => counter.as_fd(),
-            Source::V2 { events, .. } => events.as_fd(),
+            OomSource::V1 { counter, .. } => counter.as_fd(),
+            OomSource::V2 { events, .. } => events.as_fd(),
         }
     }
 }
@@ -88,7 +80,7 @@ fn failed(operation: &'static str, path: &Path, errno: Errno) -> Error {
 }
 
 /// Documentation/admin-guide/cgroup-v1/memory.rst, "OOM Control".
-fn watch_v1(cgroup: DirRef<'_>) -> Result<Option<Source>> {
+fn watch_v1(cgroup: DirRef<'_>) -> Result<Option<OomSource>> {
     const CONTROL: &str = "memory.oom_control";
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let counter =
@@ -99,7 +91,7 @@ fn watch_v1(cgroup: DirRef<'_>) -> Result<Option<Source>> {
     };
     let line = format!("{} {}", counter.as_fd().as_raw_fd(), control.as_raw_fd());
     match cgroup.write("cgroup.event_control", line.as_bytes()) {
-        Ok(()) => Ok(Some(Source::V1 { counter, control, path: cgroup.path().join(CONTROL) })),
+        Ok(()) => Ok(Some(OomSource::V1 { counter, control, path: cgroup.path().join(CONTROL) })),
         Err(Errno::ENOENT | Errno::EOPNOTSUPP) => Ok(None),
         Err(e) => Err(cgroup.failed("watch", "cgroup.event_control", e)),
     }
@@ -113,23 +105,23 @@ fn is_removed(control: &OwnedFd, path: &Path) -> Result<bool> {
     }
 }
 
-fn watch_v2(cgroup: DirRef<'_>) -> Result<Option<Source>> {
+fn watch_v2(cgroup: DirRef<'_>) -> Result<Option<OomSource>> {
     let path = cgroup.path().join("memory.events");
     let events = match cgroup.open("memory.events", libc::O_RDONLY) {
         Ok(fd) => fd,
         Err(Errno::ENOENT) => return Ok(None),
         Err(e) => return Err(cgroup.failed("open", "memory.events", e)),
     };
-    // Reading is also what tells the kernel which change the descriptor has seen.
+    // Reading also tells the kernel which changes have been seen through this descriptor.
     let killed = match kills(&events, &path) {
         // A child cgroup with the name of the file, which this kernel does not have.
         Err(e) if e.errno() == Some(Errno::EISDIR) => return Ok(None),
         other => other?.unwrap_or(0),
     };
-    Ok(Some(Source::V2 { events, path, killed }))
+    Ok(Some(OomSource::V2 { events, path, killed }))
 }
 
-/// The `oom_kill` line of an open `memory.events`; `None` where the cgroup is gone.
+/// The `oom_kill` line of an open `memory.events`; `None` if the cgroup has been removed.
 fn kills(events: &OwnedFd, path: &Path) -> Result<Option<u64>> {
     let mut text = [0_u8; 512];
     let length = match nix::sys::uio::pread(events, &mut text, 0) {

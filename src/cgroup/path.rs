@@ -1,4 +1,4 @@
-//! Paths of cgroups, compared component by component.
+//! Paths of cgroups.
 
 use crate::{Error, ErrorKind, Phase, Result};
 use std::fmt;
@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 const POINTER: &str = "/linux/cgroupsPath";
 
-/// A path in the cgroup hierarchy: never with `..`, never escaping its anchor.
+/// A path in the cgroup hierarchy, without `..`.
 ///
-/// An *absolute* one starts at the hierarchy's root as this process sees it mounted. A *relative*
-/// one starts where the runtime runs: on v1 at the runtime's own cgroup in each hierarchy, on v2 at
-/// the *parent* of the runtime's own cgroup (the own one holds processes, so it could not hand
-/// controllers on). Prefixes are compared by component: `/foo` contains `/foo/bar`, not `/foo-bar`.
+/// An *absolute* path starts at the mount point of the hierarchy. A *relative* path starts, on v1, at the caller's own
+/// cgroup in each hierarchy; on v2 at the *parent* of the caller's own cgroup, which has processes and so cannot enable
+/// controllers for its children. Prefixes are compared by component: `/foo` contains `/foo/bar`, but not `/foo-bar`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CgroupPath {
     absolute: bool,
@@ -19,13 +18,13 @@ pub struct CgroupPath {
 }
 
 impl CgroupPath {
-    /// Parses a path. `.` and repeated slashes vanish; `..`, an empty path, the root itself and
-    /// NUL or newline are refused.
+    /// Parses a path. `.` and repeated slashes are removed; `..`, an empty path, the root itself, NUL and newline are
+    /// rejected.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], with the pointer `/linux/cgroupsPath`.
     pub fn new(path: &str) -> Result<Self> {
-        let refuse = |why: &str| {
+        let invalid = |why: &str| {
             Err(Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "invalid cgroup path")
                 .on(format!("{path:?}"))
                 .with_detail(why)
@@ -35,22 +34,21 @@ impl CgroupPath {
         for part in path.split('/') {
             match part {
                 "" | "." => {}
-                ".." => return refuse("must not contain \"..\""),
-                _ if part.contains(['\0', '\n']) => return refuse("must not contain NUL or newline"),
-                _ if part.len() > 255 => return refuse("a component is longer than 255 bytes"),
+                ".." => return invalid("must not contain \"..\""),
+                _ if part.contains(['\0', '\n']) => return invalid("must not contain NUL or newline"),
+                _ if part.len() > 255 => return invalid("a component is longer than 255 bytes"),
                 _ => parts.push(part.to_owned()),
             }
         }
         if parts.is_empty() {
-            return refuse("names no cgroup below the root");
+            return invalid("names no cgroup below the root");
         }
         Ok(Self { absolute: path.starts_with('/'), parts })
     }
 
-    /// What a configuration's `cgroupsPath` means for a container `id`, with the cgroup file
-    /// system (not systemd) as manager.
+    /// The path for a configuration's `cgroupsPath` and a container `id`, if the manager is cgroupfs.
     ///
-    /// Absent or empty: `/id` where the host has v1 hierarchies, and the relative `id` on pure v2.
+    /// If `cgroupsPath` is absent or empty, this is `/id` on a host with v1 hierarchies, and the relative `id` on pure v2.
     ///
     /// # Errors
     /// As [`CgroupPath::new`]; [`ErrorKind::Unsupported`] for systemd's `slice:prefix:name`.
@@ -73,22 +71,22 @@ impl CgroupPath {
         !path.contains('/') && path.split(':').count() == 3
     }
 
-    /// A path below another one, e.g. of `exec --cgroup`.
+    /// Parses a path below another one, such as that of `exec --cgroup`.
     ///
     /// # Errors
-    /// `bad sub cgroup path` for anything that could leave the parent.
+    /// `bad sub cgroup path` if the path leads out of the parent.
     pub fn sub(path: &str) -> Result<Self> {
         Self::new(path.trim_start_matches('/')).map_err(|_| {
             Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "bad sub cgroup path").on(path.to_owned())
         })
     }
 
-    /// Whether the path starts at the hierarchy's root.
+    /// Whether the path is absolute.
     pub fn is_absolute(&self) -> bool {
         self.absolute
     }
 
-    /// The components, top first; never empty.
+    /// The components, top first; there is at least one.
     pub fn components(&self) -> &[String] {
         &self.parts
     }
@@ -130,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parses_and_prints() {
+    fn paths_are_normalized() {
         assert_eq!(CgroupPath::new("//a/./b/").unwrap().to_string(), "/a/b");
         assert_eq!(CgroupPath::new("a/b").unwrap().to_string(), "a/b");
         assert!(!CgroupPath::new("a").unwrap().is_absolute());
@@ -140,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn prefix_is_by_component() {
+    fn prefixes_are_compared_by_component() {
         let foo = CgroupPath::new("/foo").unwrap();
         assert!(CgroupPath::new("/foo/bar").unwrap().starts_with(&foo));
         assert!(CgroupPath::new("/foo").unwrap().starts_with(&foo));
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn config_forms() {
+    fn cgroups_path_depends_on_the_host_and_the_id() {
         let from = |p, unified| CgroupPath::from_config(p, "id1", unified).unwrap().to_string();
         assert_eq!(from(None, false), "/id1");
         assert_eq!(from(None, true), "id1");
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn sub_paths_stay_inside() {
+    fn sub_paths_cannot_leave_the_parent() {
         assert_eq!(CgroupPath::sub("/x/y").unwrap().to_string(), "x/y");
         for bad in ["../x", "x/../../y", "", "/"] {
             assert!(CgroupPath::sub(bad).unwrap_err().to_string().contains("bad sub cgroup path"));

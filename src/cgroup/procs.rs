@@ -1,20 +1,21 @@
-//! Which processes are in a cgroup.
+//! The processes of a cgroup.
 
-use super::create::Cgroup;
-use super::dir::{Dir, DirRef, gone};
-use super::walk::{self, Found, Visit, walk};
+use super::controller::Controller;
+use super::dir::{Dir, DirRef, is_gone_errno};
+use super::record::CgroupRecord;
+use super::walk::{self, ChildState, Visitor, walk};
 use crate::Result;
 use nix::errno::Errno;
 use std::ffi::CStr;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The processes in the directory and in every one below it, sorted; a directory that vanishes
-/// meanwhile has none.
-pub(super) fn tree(directory: &Path) -> Result<Vec<i32>> {
-    let Some(dir) = Dir::find(directory)? else { return Ok(Vec::new()) };
+/// The processes of a cgroup and its descendants, sorted; none if the cgroup does not exist.
+pub(super) fn processes_in(directory: &Path) -> Result<Vec<i32>> {
+    let Some(dir) = Dir::open_if_exists(directory)? else { return Ok(Vec::new()) };
     let mut pids = Vec::new();
-    walk(dir.at(), walk::LIMIT, &mut |cgroup: DirRef<'_>| {
+    walk(dir.at(), walk::WALK_TIMEOUT, &mut |cgroup: DirRef<'_>| {
         pids.extend(members(cgroup)?);
         Ok(())
     })?;
@@ -26,7 +27,7 @@ pub(super) fn tree(directory: &Path) -> Result<Vec<i32>> {
 /// The processes of this cgroup alone, sorted; none if it no longer exists.
 pub(super) fn members(cgroup: DirRef<'_>) -> Result<Vec<i32>> {
     let list = match cgroup.read("cgroup.procs") {
-        // A threaded cgroup lists its processes at its domain's root, its threads itself.
+        // The processes of a threaded cgroup are listed at the root of its domain; it lists only threads.
         Err(Errno::EOPNOTSUPP) => cgroup.read("cgroup.threads"),
         other => other,
     };
@@ -38,7 +39,7 @@ pub(super) fn members(cgroup: DirRef<'_>) -> Result<Vec<i32>> {
             pids.dedup();
             Ok(pids)
         }
-        Err(e) if gone(e) => Ok(Vec::new()),
+        Err(e) if is_gone_errno(e) => Ok(Vec::new()),
         Err(e) => Err(cgroup.failed("read", "cgroup.procs", e)),
     }
 }
@@ -49,9 +50,9 @@ struct Search {
     found: Option<PathBuf>,
 }
 
-impl Visit for Search {
-    fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
-        Ok(if self.found.is_none() { Found::There } else { Found::Done })
+impl Visitor for Search {
+    fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<ChildState> {
+        Ok(if self.found.is_none() { ChildState::Present } else { ChildState::Done })
     }
 
     fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
@@ -62,40 +63,36 @@ impl Visit for Search {
     }
 }
 
-impl Cgroup {
-    /// The processes in the cgroup and in those below it, sorted; none where it does not exist.
-    ///
-    /// # Errors
-    /// That a list cannot be read.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        self.census().map_or_else(|| Ok(Vec::new()), tree)
-    }
+/// The directory that lists the processes of a cgroup. Any hierarchy would do, since a process is in all of them; on v1
+/// those of controllers that restrict processes are preferred.
+pub(super) fn listing_directory(record: &CgroupRecord) -> Option<&Path> {
+    record.unified.as_deref().or_else(|| {
+        use Controller::{Devices, Freezer, Memory, Pids};
+        let preferred = [Pids, Freezer, Devices, Memory].into_iter().find_map(|c| record.v1_of(c));
+        preferred.or_else(|| record.v1.first().map(|v1| v1.directory.as_path()))
+    })
+}
 
-    /// The cgroup2 cgroup of a process, if it is below this one.
-    ///
-    /// This searches the tree, because `/proc/PID/cgroup` truncates paths that are longer than PATH_MAX.
-    ///
-    /// # Errors
-    /// That a list cannot be read.
-    pub fn below_with(&self, pid: i32) -> Result<Option<Self>> {
-        let Some(top) = &self.record.unified else { return Ok(None) };
-        let Some(dir) = Dir::find(top)? else { return Ok(None) };
-        let mut search = Search { pid, found: None };
-        walk(dir.at(), walk::LIMIT, &mut search)?;
-        let below = search.found.filter(|at| at.as_os_str().as_bytes() != top.as_os_str().as_bytes());
-        Ok(below.map(|at| {
-            let mut record = self.record.clone();
-            (record.unified, record.reused) = (Some(at), true);
-            Self { record }
-        }))
-    }
+/// The processes of a cgroup and its descendants, sorted; none if it does not exist.
+pub(super) fn processes(record: &CgroupRecord) -> Result<Vec<i32>> {
+    listing_directory(record).map_or_else(|| Ok(Vec::new()), processes_in)
+}
 
-    /// The directory whose processes stand for all: a process is in every hierarchy.
-    pub(super) fn census(&self) -> Option<&Path> {
-        self.record.unified.as_deref().or_else(|| {
-            use super::Controller::{Devices, Freezer, Memory, Pids};
-            let known = [Pids, Freezer, Devices, Memory].into_iter().find_map(|c| self.record.v1_of(c));
-            known.or_else(|| self.record.v1.first().map(|p| p.directory.as_path()))
-        })
+/// The descendant of a cgroup2 cgroup that has the process; `None` if no descendant has it.
+pub(super) fn descendant_of(record: &CgroupRecord, pid: i32) -> Result<Option<CgroupRecord>> {
+    let Some(top) = &record.unified else { return Ok(None) };
+    let Some(dir) = Dir::open_if_exists(top)? else { return Ok(None) };
+    let mut search = Search { pid, found: None };
+    walk(dir.at(), walk::WALK_TIMEOUT, &mut search)?;
+    let below = search.found.filter(|found| found.as_os_str().as_bytes() != top.as_os_str().as_bytes());
+    Ok(below.map(|found| CgroupRecord { unified: Some(found), reused: true, ..record.clone() }))
+}
+
+/// The pids for a message: the first twenty, and how many more there are.
+pub(super) fn summary(pids: &[i32]) -> String {
+    let mut text = pids.iter().take(20).map(i32::to_string).collect::<Vec<_>>().join(", ");
+    if pids.len() > 20 {
+        let _ = write!(text, " and {} more", pids.len() - 20);
     }
+    text
 }

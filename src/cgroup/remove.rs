@@ -1,75 +1,55 @@
-//! Removing a cgroup, with all below it.
+//! Removes a cgroup with its descendants.
 
-use super::create::Cgroup;
-use super::dir::{Dir, DirRef, failed, gone, is_there, rmdir};
+use super::dir::{Dir, DirRef, exists, failed, is_gone_errno, rmdir};
 use super::procs;
-use super::walk::{self, Found, Visit, walk};
+use super::record::CgroupRecord;
+use super::walk::{self, ChildState, Visitor, walk};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::CStr;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a cgroup whose last process is just ending is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-impl Cgroup {
-    /// Removes the cgroup from every hierarchy, with those that were made below it. What is gone
-    /// already is no error. All directories are tried, whatever the first one says.
-    ///
-    /// # Errors
-    /// `EBUSY`, with the processes that are left in it.
-    pub fn remove(&self) -> Result<()> {
-        self.remove_within(PATIENCE)
-    }
-
-    /// [`Cgroup::remove`] with a bound of its own for processes which are still ending.
-    ///
-    /// # Errors
-    /// As [`Cgroup::remove`].
-    pub fn remove_within(&self, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
-        let mut first = Ok(());
-        for directory in self.paths() {
-            let done = remove_tree(directory, deadline);
-            if first.is_ok() {
-                first = done;
-            }
+/// Removes the cgroup from every hierarchy. A directory that cannot be removed does not keep the others. The first error
+/// is returned.
+pub(super) fn remove(record: &CgroupRecord, timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + timeout;
+    let mut first = Ok(());
+    for directory in record.paths() {
+        let done = remove_tree(directory, deadline);
+        if first.is_ok() {
+            first = done;
         }
-        first
     }
-
-    /// Whether any of its directories is there.
-    ///
-    /// # Errors
-    /// That one cannot be looked at.
-    pub fn exists(&self) -> Result<bool> {
-        for directory in self.paths() {
-            if is_there(directory)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+    first
 }
 
-/// Removes a cgroup and all below it.
-pub(super) fn remove_tree(directory: &Path, deadline: Instant) -> Result<()> {
+/// Whether any of the cgroup's directories exists.
+pub(super) fn any_exists(record: &CgroupRecord) -> Result<bool> {
+    for directory in record.paths() {
+        if exists(directory)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes a directory and everything below it.
+fn remove_tree(directory: &Path, deadline: Instant) -> Result<()> {
     let mut pause = Duration::from_micros(50);
     loop {
-        // Nearly always there is nothing below: one system call.
+        // Usually there is nothing below, and this is the only system call.
         match rmdir(directory) {
             Ok(()) => return Ok(()),
-            Err(e) if gone(e) => return Ok(()),
+            Err(e) if is_gone_errno(e) => return Ok(()),
             Err(e) if is_busy(e) => {}
             Err(e) => return Err(failed("rmdir", directory, "", e)),
         }
-        let Some(dir) = Dir::find(directory)? else { return Ok(()) };
-        walk(dir.at(), walk::PATIENT, &mut Removal)?;
+        let Some(dir) = Dir::open_if_exists(directory)? else { return Ok(()) };
+        walk(dir.at(), walk::REMOVAL_TIMEOUT, &mut Removal)?;
         match rmdir(directory) {
             Ok(()) => return Ok(()),
-            Err(e) if gone(e) => return Ok(()),
+            Err(e) if is_gone_errno(e) => return Ok(()),
             Err(e) if Instant::now() >= deadline => return Err(busy(directory, e)),
             Err(e) if is_busy(e) => {}
             Err(e) => return Err(failed("rmdir", directory, "", e)),
@@ -83,22 +63,22 @@ fn is_busy(errno: Errno) -> bool {
     matches!(errno, Errno::EBUSY | Errno::ENOTEMPTY)
 }
 
-/// Removes the cgroups below a cgroup, children first. Those with processes stay.
+/// Removes the descendants of a cgroup, children first. Those with processes are kept.
 struct Removal;
 
 impl Removal {
-    fn rmdir(parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+    fn rmdir(parent: DirRef<'_>, name: &CStr) -> Result<ChildState> {
         match parent.rmdir(name) {
-            Ok(()) => Ok(Found::Done),
-            Err(e) if gone(e) => Ok(Found::Gone),
-            Err(e) if is_busy(e) => Ok(Found::There),
+            Ok(()) => Ok(ChildState::Done),
+            Err(e) if is_gone_errno(e) => Ok(ChildState::Gone),
+            Err(e) if is_busy(e) => Ok(ChildState::Present),
             Err(e) => Err(parent.failed("rmdir", &name.to_string_lossy(), e)),
         }
     }
 }
 
-impl Visit for Removal {
-    fn before(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+impl Visitor for Removal {
+    fn before(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<ChildState> {
         Self::rmdir(parent, name)
     }
 
@@ -106,23 +86,18 @@ impl Visit for Removal {
         Ok(())
     }
 
-    fn after(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+    fn after(&mut self, parent: DirRef<'_>, name: &CStr) -> Result<ChildState> {
         Self::rmdir(parent, name)
     }
 }
 
 fn busy(directory: &Path, errno: Errno) -> Error {
-    // Without the list the error is still correct.
-    let pids = procs::tree(directory).unwrap_or_default();
+    // If the list cannot be read, the error is still correct.
+    let pids = procs::processes_in(directory).unwrap_or_default();
     let error = Error::sys(Phase::Cgroup, "rmdir", errno).on(directory.display().to_string());
-    if pids.is_empty() { error } else { error.with_detail(format!("processes left: {}", names(&pids))) }
-}
-
-/// Pids for a message: the first twenty.
-pub(super) fn names(pids: &[i32]) -> String {
-    let mut text = pids.iter().take(20).map(i32::to_string).collect::<Vec<_>>().join(", ");
-    if pids.len() > 20 {
-        let _ = write!(text, " and {} more", pids.len() - 20);
+    if pids.is_empty() {
+        error
+    } else {
+        error.with_detail(format!("processes left: {}", procs::summary(&pids)))
     }
-    text
 }

@@ -1,8 +1,8 @@
-//! Resource director technology: groups of the resctrl file system; `config-linux.md#intelrdt` and the kernel's
+//! Resource Director Technology: groups in the resctrl file system. See `config-linux.md#intelrdt` and the kernel's
 //! `Documentation/filesystems/resctrl.rst`.
 
-use super::dir::{Dir, FileSystem, failed, is_there, mkdir, rmdir};
-use super::{layout, mountinfo};
+use super::dir::{Dir, FileSystem, exists, failed, mkdir, rmdir};
+use super::{mountinfo, procfs};
 use crate::bundle::spec::IntelRdt;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -12,37 +12,38 @@ use std::path::{Path, PathBuf};
 const SCHEMATA: &str = "schemata";
 const TASKS: &str = "tasks";
 
-/// Where the resctrl file system is mounted; `None` if it is not mounted or not supported.
+/// The mount point of the resctrl file system; `None` if it is not mounted or not supported.
 ///
 /// # Errors
 /// If this cannot be determined.
 pub fn mount_point() -> Result<Option<PathBuf>> {
-    // The directory is there in every kernel that has the file system, wherever that is mounted.
-    if is_there(Path::new("/sys/fs/resctrl"))? {
-        Ok(find(&layout::read(Path::new("/proc/thread-self/mountinfo"))?))
+    // Every kernel that supports the file system has this directory, wherever it is mounted.
+    if exists(Path::new("/sys/fs/resctrl"))? {
+        Ok(find(&procfs::read(Path::new("/proc/thread-self/mountinfo"))?))
     } else {
         Ok(None)
     }
 }
 
 fn find(text: &[u8]) -> Option<PathBuf> {
-    let found = mountinfo::visible(text, &[b"resctrl"]);
-    found.iter().find(|entry| entry.root == b"/").map(|entry| mountinfo::unescape(entry.mount))
+    let mounts = mountinfo::visible(text, &[b"resctrl"]);
+    mounts.iter().find(|entry| entry.root == b"/").map(|entry| mountinfo::unescape(entry.mount_point))
 }
 
-/// The groups of one container: which there are to be, and which of them are its own.
+/// The groups of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// The class of service.
+pub struct ResctrlGroup {
+    /// The directory of its class of service.
     pub directory: PathBuf,
-    /// The class was made for the container, and goes with it.
-    pub own: bool,
-    /// The monitoring group, which is always the container's own.
+    /// Whether the class is created for the container, and removed with it.
+    #[serde(rename = "own")]
+    pub created: bool,
+    /// The directory of its monitoring group, which is created for the container.
     pub monitor: Option<PathBuf>,
 }
 
-impl Group {
-    /// The groups which a configuration asks for, below the file system's mount point. Looks at nothing.
+impl ResctrlGroup {
+    /// The groups for a configuration, below the mount point of the file system, which is not accessed.
     pub fn plan(root: &Path, config: &IntelRdt, id: &str) -> Self {
         let named = config.clos_id.as_deref().filter(|name| !name.is_empty());
         let directory = match named {
@@ -51,7 +52,7 @@ impl Group {
             None => root.join(id),
         };
         let monitor = config.enable_monitoring.then(|| directory.join("mon_groups").join(id));
-        Self { directory, own: named.is_none(), monitor }
+        Self { directory, created: named.is_none(), monitor }
     }
 
     /// The files into which a process writes `0` to join, in this order.
@@ -59,28 +60,28 @@ impl Group {
         [Some(&self.directory), self.monitor.as_ref()].into_iter().flatten().map(|group| group.join(TASKS))
     }
 
-    /// Notes what is there already, and so is not the container's own.
+    /// Finds out whether the class exists already, and so is not created for the container.
     ///
     /// # Errors
-    /// EEXIST if a monitoring group of that name exists; if this cannot be determined.
-    pub fn look(&mut self) -> Result<()> {
-        self.own = self.own && !is_there(&self.directory)?;
+    /// EEXIST if the monitoring group exists; if this cannot be determined.
+    pub fn find_existing(&mut self) -> Result<()> {
+        self.created = self.created && !exists(&self.directory)?;
         match self.monitor.as_deref() {
-            Some(monitor) if is_there(monitor)? => Err(failed("mkdir", monitor, "", Errno::EEXIST)),
+            Some(monitor) if exists(monitor)? => Err(failed("mkdir", monitor, "", Errno::EEXIST)),
             _ => Ok(()),
         }
     }
 
-    /// Makes what is missing and writes the schemata.
+    /// Creates the missing groups and writes the schemata.
     ///
     /// # Errors
-    /// A named class which is not there and has no schemata to be made with; one which is there with others;
-    /// what the kernel says of a schema. On an error, what was created is removed; groups that another process has
-    /// created meanwhile are kept, and no longer count as the container's own.
-    pub fn make(&mut self, config: &IntelRdt) -> Result<()> {
-        let mut made = Vec::new();
-        self.fill(config, &mut made).map_err(|e| {
-            for directory in made.iter().rev() {
+    /// If a named class does not exist and the configuration has no schemata, if it exists with other schemata, or if the
+    /// kernel refuses a schema. The groups that were created are then removed. Groups that another process has created
+    /// in the meantime are kept, and do not count as created for the container.
+    pub fn create(&mut self, config: &IntelRdt) -> Result<()> {
+        let mut created = Vec::new();
+        self.create_groups(config, &mut created).map_err(|e| {
+            for directory in created.iter().rev() {
                 match rmdir(directory) {
                     Ok(()) | Err(Errno::ENOENT) => {}
                     Err(errno) => {
@@ -96,7 +97,7 @@ impl Group {
         })
     }
 
-    fn fill(&mut self, config: &IntelRdt, made: &mut Vec<PathBuf>) -> Result<()> {
+    fn create_groups(&mut self, config: &IntelRdt, created: &mut Vec<PathBuf>) -> Result<()> {
         let fixed: Vec<&str> = [&config.l3_cache_schema, &config.mem_bw_schema]
             .into_iter()
             .flatten()
@@ -105,20 +106,21 @@ impl Group {
         let all: Vec<&str> =
             fixed.iter().copied().chain(config.schemata.iter().map(String::as_str)).collect();
         let named = config.clos_id.as_deref().is_some_and(|name| !name.is_empty());
-        let there = is_there(&self.directory)?;
-        self.own &= !there;
-        if named && !there && all.is_empty() {
+        let existed = exists(&self.directory)?;
+        self.created &= !existed;
+        if named && !existed && all.is_empty() {
             return Err(self
                 .failed("find class of service", Errno::ENOENT)
-                .with_hint("a closID without any schema must name a class that somebody has made before"));
+                .with_hint("a closID without schemata must name an existing class"));
         }
-        if !there {
-            make_directory(&self.directory).inspect_err(|e| self.own &= e.errno() != Some(Errno::EEXIST))?;
-            made.push(self.directory.clone());
+        if !existed {
+            create_directory(&self.directory)
+                .inspect_err(|e| self.created &= e.errno() != Some(Errno::EEXIST))?;
+            created.push(self.directory.clone());
         }
-        let lines = if named && there {
+        let lines = if named && existed {
             self.compare(&fixed)?;
-            // A class of others: what it must have it has, the rest is written as asked.
+            // The class is shared: only the schemata that need not match are written.
             config.schemata.iter().map(String::as_str).collect()
         } else {
             all
@@ -127,19 +129,19 @@ impl Group {
             self.write(&lines)?;
         }
         let Some(monitor) = self.monitor.clone() else { return Ok(()) };
-        make_directory(&monitor).inspect_err(|e| {
+        create_directory(&monitor).inspect_err(|e| {
             if e.errno() == Some(Errno::EEXIST) {
                 self.monitor = None;
             }
         })?;
-        made.push(monitor);
+        created.push(monitor);
         Ok(())
     }
 
-    /// Writes other schemata.
+    /// Changes the schemata.
     ///
     /// # Errors
-    /// What the kernel says of a schema.
+    /// If the kernel refuses a schema.
     pub fn change(&self, lines: &[&str]) -> Result<()> {
         if lines.is_empty() { Ok(()) } else { self.write(lines) }
     }
@@ -154,14 +156,14 @@ impl Group {
         })
     }
 
-    /// The kernel's message about the last command, if it can be read; only used to explain an error.
+    /// The kernel's message about the last command, if it can be read, to explain an error.
     fn status(&self) -> Option<String> {
         let info = |directory: &Path| open(&directory.join("info")).ok()?.at().read("last_cmd_status").ok();
         let text = info(&self.directory).or_else(|| info(self.directory.parent()?))?;
         Some(String::from_utf8_lossy(&text).trim().to_owned())
     }
 
-    /// Whether a class has these schemata already.
+    /// Checks that an existing class has these schemata.
     fn compare(&self, lines: &[&str]) -> Result<()> {
         if lines.is_empty() {
             return Ok(());
@@ -169,10 +171,10 @@ impl Group {
         let dir = open(&self.directory)?;
         let text = dir.at().read(SCHEMATA).map_err(|e| dir.at().failed("read", SCHEMATA, e))?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        match lines.iter().find(|line| !text.lines().any(|there| has(there, line))) {
+        match lines.iter().find(|line| !text.lines().any(|current| includes(current, line))) {
             None => Ok(()),
             Some(line) => {
-                let what = format!("{line:?} does not match the class of service that is there");
+                let what = format!("{line:?} does not match the existing class of service");
                 Err(Error::new(ErrorKind::InvalidConfig, Phase::Cgroup, "compare the schemata")
                     .on(self.directory.join(SCHEMATA).display().to_string())
                     .with_detail(what))
@@ -180,13 +182,13 @@ impl Group {
         }
     }
 
-    /// Removes what is the container's own; what is gone already is no error.
+    /// Removes the groups that were created for the container. It is not an error if they do not exist.
     ///
     /// # Errors
-    /// From rmdir(2).
+    /// If rmdir(2) fails.
     pub fn remove(&self) -> Result<()> {
-        let own = self.own.then_some(&self.directory);
-        for directory in self.monitor.iter().chain(own) {
+        let class = self.created.then_some(&self.directory);
+        for directory in self.monitor.iter().chain(class) {
             match rmdir(directory) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(e) => return Err(failed("rmdir", directory, "", e)),
@@ -204,7 +206,7 @@ fn open(directory: &Path) -> Result<Dir> {
     Dir::open_on(FileSystem::Resctrl, directory)
 }
 
-fn make_directory(directory: &Path) -> Result<()> {
+fn create_directory(directory: &Path) -> Result<()> {
     mkdir(directory).map_err(|e| {
         let error = failed("mkdir", directory, "", e);
         match e {
@@ -215,24 +217,27 @@ fn make_directory(directory: &Path) -> Result<()> {
     })
 }
 
-/// Whether a line of the file has every domain of an asked line with the same value: masks may have zeros
-/// in front, and blanks align the file.
-fn has(there: &str, asked: &str) -> bool {
-    let (Some((kind, there)), Some((wanted, asked))) = (there.split_once(':'), asked.split_once(':')) else {
+/// Whether a line of the file has every domain of the expected line, with the same value. Masks may have leading zeros,
+/// and blanks align the columns.
+fn includes(line: &str, expected: &str) -> bool {
+    let (Some((resource, line)), Some((expected_resource, expected))) =
+        (line.split_once(':'), expected.split_once(':'))
+    else {
         return false;
     };
     let domains = |text: &str| -> Vec<(String, String)> {
         let pair = |part: &str| {
             let (domain, value) = part.split_once('=').unwrap_or((part, ""));
-            (plain(domain), plain(value))
+            (normalized(domain), normalized(value))
         };
         text.split(';').map(pair).filter(|(domain, _)| !domain.is_empty()).collect()
     };
-    let there = domains(there);
-    kind.trim() == wanted.trim() && domains(asked).iter().all(|domain| there.contains(domain))
+    let line = domains(line);
+    resource.trim() == expected_resource.trim()
+        && domains(expected).iter().all(|domain| line.contains(domain))
 }
 
-fn plain(text: &str) -> String {
+fn normalized(text: &str) -> String {
     let text = text.trim().to_ascii_lowercase();
     let stripped = text.trim_start_matches('0');
     if stripped.is_empty() && !text.is_empty() { "0".to_owned() } else { stripped.to_owned() }
@@ -243,7 +248,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What the kernel puts into a new group appears with the first look of the test.
+    /// Creates the files that the kernel creates in a new group.
     fn populate(directory: &Path, schemata: &str) {
         fs::create_dir_all(directory.join("mon_groups")).unwrap();
         fs::write(directory.join(SCHEMATA), schemata).unwrap();
@@ -267,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mount_is_found() {
+    fn the_mount_point_is_found() {
         let text = b"23 27 0:22 / /sys rw - sysfs sysfs rw\n\
             90 23 0:38 / /sys/fs/res\\040ctrl rw - resctrl resctrl rw\n";
         assert_eq!(find(text), Some("/sys/fs/res ctrl".into()));
@@ -275,44 +280,47 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_compared_by_value() {
-        assert!(has("    L3:0=fffff;1=ff", "L3:0=FFFFF"));
-        assert!(has("L3:0=000ff;1=0", "L3:1=0;0=ff"));
-        assert!(!has("L3:0=ff", "L3:0=f") && !has("L3:0=ff", "MB:0=ff") && !has("L3:0=ff", "L3:1=ff"));
-        assert!(has("MB:0= 50;1=100", "MB:0=50"));
+    fn schemata_are_compared_by_value() {
+        assert!(includes("    L3:0=fffff;1=ff", "L3:0=FFFFF"));
+        assert!(includes("L3:0=000ff;1=0", "L3:1=0;0=ff"));
+        assert!(
+            !includes("L3:0=ff", "L3:0=f")
+                && !includes("L3:0=ff", "MB:0=ff")
+                && !includes("L3:0=ff", "L3:1=ff")
+        );
+        assert!(includes("MB:0= 50;1=100", "MB:0=50"));
     }
 
     #[test]
-    fn a_class_of_the_containers_own() {
+    fn a_class_of_the_container_is_removed_with_it() {
         let root = tree("own");
         let wanted = config(None, None, &[]);
-        let mut group = Group::plan(&root, &wanted, "box");
-        group.look().unwrap();
-        assert_eq!(group, Group { directory: root.join("box"), own: true, monitor: None });
-        group.make(&wanted).unwrap();
+        let mut group = ResctrlGroup::plan(&root, &wanted, "box");
+        group.find_existing().unwrap();
+        assert_eq!(group, ResctrlGroup { directory: root.join("box"), created: true, monitor: None });
+        group.create(&wanted).unwrap();
         assert_eq!(group.tasks().collect::<Vec<_>>(), [root.join("box/tasks")]);
         group.remove().unwrap();
         group.remove().unwrap();
         assert!(!root.join("box").exists());
-        // One that somebody else has made stays.
+        // An existing class is not removed.
         populate(&root.join("box"), "");
-        let mut group = Group::plan(&root, &wanted, "box");
-        group.look().unwrap();
-        group.make(&wanted).unwrap();
+        let mut group = ResctrlGroup::plan(&root, &wanted, "box");
+        group.find_existing().unwrap();
+        group.create(&wanted).unwrap();
         group.remove().unwrap();
         assert!(root.join("box").exists());
         fs::remove_dir_all(root).unwrap();
     }
 
-    /// A group that is created between `look` and `make`.
     #[test]
-    fn a_group_of_another_process_is_kept() {
+    fn a_group_that_another_process_creates_in_the_meantime_is_kept() {
         let root = tree("meanwhile");
         let wanted = IntelRdt { enable_monitoring: true, ..config(None, None, &[]) };
-        let mut group = Group::plan(&root, &wanted, "box");
-        group.look().unwrap();
+        let mut group = ResctrlGroup::plan(&root, &wanted, "box");
+        group.find_existing().unwrap();
         fs::create_dir_all(root.join("box/mon_groups/box")).unwrap();
-        let e = group.make(&wanted).unwrap_err();
+        let e = group.create(&wanted).unwrap_err();
         assert_eq!(e.errno(), Some(Errno::EEXIST));
         group.remove().unwrap();
         assert!(root.join("box/mon_groups/box").exists());
@@ -320,23 +328,23 @@ mod tests {
     }
 
     #[test]
-    fn a_named_class() {
+    fn a_named_class_must_exist_with_the_same_schemata() {
         let root = tree("named");
         let alone = config(Some("gold"), None, &[]);
-        let mut group = Group::plan(&root, &alone, "box");
-        let e = group.make(&alone).unwrap_err();
+        let mut group = ResctrlGroup::plan(&root, &alone, "box");
+        let e = group.create(&alone).unwrap_err();
         assert_eq!(e.errno(), Some(Errno::ENOENT));
         populate(&root.join("gold"), "L3:0=f0;1=f0\nMB:0=10\n");
-        group.make(&alone).unwrap();
+        group.create(&alone).unwrap();
         let alike = config(Some("gold"), Some("L3:0=f0"), &[]);
-        Group::plan(&root, &alike, "box").make(&alike).unwrap();
+        ResctrlGroup::plan(&root, &alike, "box").create(&alike).unwrap();
         let other = config(Some("gold"), Some("L3:0=ff"), &[]);
-        let e = Group::plan(&root, &other, "box").make(&other).unwrap_err();
+        let e = ResctrlGroup::plan(&root, &other, "box").create(&other).unwrap_err();
         assert!(e.to_string().contains("does not match"), "{e}");
         let read = || fs::read_to_string(root.join("gold/schemata")).unwrap();
         assert_eq!(read(), "L3:0=f0;1=f0\nMB:0=10\n", "nothing was written");
         let more = config(Some("gold"), Some("L3:0=f0"), &["L2:0=f"]);
-        Group::plan(&root, &more, "box").make(&more).unwrap();
+        ResctrlGroup::plan(&root, &more, "box").create(&more).unwrap();
         assert!(read().starts_with("L2:0=f\n"), "only what is to be written");
         group.remove().unwrap();
         assert!(root.join("gold").exists());
@@ -344,29 +352,28 @@ mod tests {
     }
 
     #[test]
-    fn the_default_class_with_a_monitor() {
+    fn the_default_class_can_have_a_monitoring_group() {
         let root = tree("root");
         let wanted = IntelRdt { enable_monitoring: true, ..config(Some("/"), None, &[]) };
-        let mut group = Group::plan(&root, &wanted, "box");
-        assert_eq!((&group.directory, group.own), (&root, false));
-        group.make(&wanted).unwrap();
+        let mut group = ResctrlGroup::plan(&root, &wanted, "box");
+        assert_eq!((&group.directory, group.created), (&root, false));
+        group.create(&wanted).unwrap();
         let tasks: Vec<_> = group.tasks().collect();
         assert_eq!(tasks, [root.join("tasks"), root.join("mon_groups/box/tasks")]);
-        assert_eq!(group.clone().look().unwrap_err().errno(), Some(Errno::EEXIST));
+        assert_eq!(group.clone().find_existing().unwrap_err().errno(), Some(Errno::EEXIST));
         group.remove().unwrap();
         assert!(!root.join("mon_groups/box").exists() && root.exists());
         fs::remove_dir_all(root).unwrap();
     }
 
-    /// The order of the lines, and the words of the kernel where it does not take them.
     #[test]
-    fn schemata_are_written() {
+    fn schemata_are_written_in_order_and_errors_have_the_kernels_message() {
         let root = tree("lines");
         let wanted = IntelRdt {
             mem_bw_schema: Some("MB:0=20".into()),
             ..config(Some("/"), Some("L3:0=f"), &["L2:0=3"])
         };
-        let group = Group::plan(&root, &wanted, "box");
+        let group = ResctrlGroup::plan(&root, &wanted, "box");
         group.change(&["L3:0=f", "MB:0=20", "L2:0=3"]).unwrap();
         let text = fs::read_to_string(root.join(SCHEMATA)).unwrap();
         assert!(text.starts_with("L3:0=f\nMB:0=20\nL2:0=3\n"), "{text}");

@@ -1,14 +1,14 @@
-//! The options of the host's cgroup2 file system, put back after a program that mounts it anew.
+//! The superblock options of the host's cgroup2 file system, which another program may change.
 //!
-//! There is one cgroup2 file system, whatever is mounted where; its options (`nsdelegate`, `memory_recursiveprot`, …) are
-//! those of whoever mounted it last, unless he did that in a cgroup namespace. A program that mounts it for itself, without a word
-//! of options, takes them away from the whole host (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
+//! All cgroup2 mounts share one superblock. Its options (`nsdelegate`, `memory_recursiveprot`, …) are those of the last
+//! mount(2) in the initial cgroup namespace: a program that mounts cgroup2 without options removes them for the whole
+//! host (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
 //!
-//! While one such program runs, another operation sees no options. So does the next one if the process that was to put
-//! them back was killed. The options are therefore kept with the file system, as an attribute of its root that only
+//! While one such program runs, another operation sees no options. So does the next one if the process that was to
+//! restore them was killed. The options are therefore kept with the file system, as an attribute of its root that only
 //! root of the host can write; "no options" is believed only if there is no such attribute.
 
-use super::{layout, mountinfo};
+use super::{mountinfo, procfs};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -16,39 +16,39 @@ use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-/// The attribute of the root that keeps the options. It ends with the file system, at the latest with the boot.
-const KEPT: &CStr = c"trusted.orlop.mount_options";
-/// More than all options have.
+/// The attribute of the root that keeps the options, until the file system or the machine is shut down.
+const SAVED_OPTIONS: &CStr = c"trusted.orlop.mount_options";
+/// More bytes than all options have.
 const LONGEST: usize = 1024;
 
-/// The options as they were.
+/// The options of the cgroup2 file system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// Where the file system is seen.
+    /// One of its mount points.
     mount: PathBuf,
     options: Vec<String>,
 }
 
 impl Superblock {
-    /// As it is now; nothing where the caller sees no cgroup2.
+    /// The current options, which are kept with the file system; none if the caller sees no cgroup2 mount.
     ///
     /// # Errors
     /// If the caller's mounts cannot be read.
-    pub(crate) fn remember() -> Result<Self> {
-        let mut found = Self::now()?;
+    pub(crate) fn save() -> Result<Self> {
+        let mut found = Self::current()?;
         let Some(root) = found.root() else { return Ok(found) };
         if found.options.is_empty() {
-            let kept = sys::fs::attribute(&root, KEPT, LONGEST).unwrap_or_default();
-            found.options = parse(&String::from_utf8_lossy(&kept));
+            let saved = sys::fs::attribute(&root, SAVED_OPTIONS, LONGEST).unwrap_or_default();
+            found.options = parse(&String::from_utf8_lossy(&saved));
         } else {
-            // A caller that may not write it cannot mount the file system anew either.
-            let _ = sys::fs::set_attribute(&root, KEPT, found.options.join(",").as_bytes());
+            // A caller that may not write it cannot change the options either.
+            let _ = sys::fs::set_attribute(&root, SAVED_OPTIONS, found.options.join(",").as_bytes());
         }
         Ok(found)
     }
 
-    fn now() -> Result<Self> {
-        let text = layout::read(Path::new("/proc/thread-self/mountinfo"))?;
+    fn current() -> Result<Self> {
+        let text = procfs::read(Path::new("/proc/thread-self/mountinfo"))?;
         Ok(Self::find(&text).unwrap_or_default())
     }
 
@@ -58,18 +58,18 @@ impl Superblock {
     }
 
     fn find(mountinfo: &[u8]) -> Option<Self> {
-        let found = mountinfo::visible(mountinfo, &[b"cgroup2"]);
-        let entry = found.first()?;
+        let mounts = mountinfo::visible(mountinfo, &[b"cgroup2"]);
+        let entry = mounts.first()?;
         let options = parse(&String::from_utf8_lossy(entry.super_options));
-        Some(Self { mount: mountinfo::unescape(entry.mount), options })
+        Some(Self { mount: mountinfo::unescape(entry.mount_point), options })
     }
 
-    /// Makes them what they were, where somebody has changed them.
+    /// Restores these options if they have changed.
     ///
     /// # Errors
-    /// Of the system call that was refused, with its name.
-    pub(crate) fn put_back(&self) -> Result<()> {
-        if self.options.is_empty() || Self::now()?.options == self.options {
+    /// If a system call is refused; the error names it.
+    pub(crate) fn restore(&self) -> Result<()> {
+        if self.options.is_empty() || Self::current()?.options == self.options {
             return Ok(());
         }
         self.reconfigure().map_err(|(call, errno)| {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_those_of_the_file_system() {
+    fn generic_mount_options_are_left_out() {
         let options = found("rw,nsdelegate,memory_recursiveprot").options;
         assert_eq!(options, ["nsdelegate", "memory_recursiveprot"]);
         assert_eq!(found("rw,seclabel").options, Vec::<String>::new());
@@ -121,9 +121,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_changed_is_left_alone() {
-        let now = Superblock::remember().unwrap();
-        now.put_back().unwrap();
-        assert_eq!(Superblock::remember().unwrap(), now);
+    fn unchanged_options_are_not_restored() {
+        let now = Superblock::current().unwrap();
+        now.restore().unwrap();
+        assert_eq!(Superblock::current().unwrap(), now);
     }
 }

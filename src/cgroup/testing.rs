@@ -1,4 +1,4 @@
-//! Fake hosts for unit tests: a directory below the temporary directory, removed at the end.
+//! Temporary directories for unit tests, removed when they are dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

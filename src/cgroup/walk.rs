@@ -1,18 +1,18 @@
-//! A walk over the cgroups below a cgroup, of any number and depth.
+//! A walk over a cgroup and its descendants, of any number and depth.
 //!
-//! A container that can write to its cgroup chooses what is below it: names of arbitrary bytes, paths longer than
-//! PATH_MAX, and on v1 it can rename cgroups during the walk. The walk therefore goes from descriptor to descriptor,
-//! holds two of them whatever the depth, and keeps its position on the heap.
+//! A container that can write to its cgroup controls everything below it: names are arbitrary bytes, paths can exceed
+//! PATH_MAX, and on v1 cgroups can be renamed during the walk. The walk therefore goes from descriptor to descriptor,
+//! holds only two of them at any depth, and keeps its position on the heap.
 //!
-//! **Going up** uses `..`, and compares the identity of the directory with the one from which the walk came down.
-//! In general `..` leads wherever the owner of a tree wants, but not here: a cgroup keeps its parent for life (v2 has
-//! no rename(2); v1 rejects a rename into another directory), and mounting below it in the caller's mount namespace
-//! requires the caller's own privileges. If `..` nevertheless leads elsewhere, the walk fails with ESTALE.
+//! **Going up** opens `..` and compares the identity of that directory with the one that the walk came from. On other
+//! file systems the owner of a tree decides where `..` leads. A cgroup, however, never gets another parent: v2 has no
+//! rename(2), v1 rejects a rename into another directory, and mounting over it in the caller's mount namespace requires
+//! the caller's own privileges. If `..` is another directory nevertheless, the walk fails with ESTALE.
 //!
-//! **Renames.** If a name from the list no longer exists, the list is read again and the directory is looked up by
-//! its inode number, until it is found or known to be removed. After [`ROUNDS`] attempts the walk fails.
+//! **Renames.** If a listed name no longer exists, the directory is listed again and the child is found by its inode
+//! number, or known to be removed. After [`MAX_RENAME_ROUNDS`] attempts the walk fails.
 
-use super::dir::{Child, DirRef, Identity, gone};
+use super::dir::{DirRef, Identity, Subdirectory, failed, is_gone_errno};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -22,226 +22,226 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Time limit of a walk: a tree that grows faster than it is walked has no end.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
-/// Time limit of a walk that ends a container, which may have created a great many cgroups.
-pub(super) const PATIENT: Duration = Duration::from_secs(600);
-/// How often the list of one directory is read again because of renames.
-const ROUNDS: u32 = 2000;
-/// How often it is read again because it was shorter than the directory's link count. A cgroup that is being created
-/// is counted before it is listed, so a busy directory may always look short.
-const SHORTS: u32 = 8;
+/// Time limit of a walk, in case the tree grows faster than it is walked.
+pub(super) const WALK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of a walk that kills or removes a container, which may have created very many cgroups.
+pub(super) const REMOVAL_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often one directory is listed again because of renames.
+const MAX_RENAME_ROUNDS: u32 = 2000;
+/// How often one directory is listed again because the list is shorter than the link count. A cgroup that is being
+/// created is counted before it is listed, so the list of a busy directory may always be too short.
+const MAX_SHORT_LISTS: u32 = 8;
 
-/// The outcome for one cgroup from a list.
+/// What a visitor has found out about a listed child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum ChildState {
     /// It exists and is to be visited.
-    There,
-    /// Nothing more is to be done.
+    Present,
+    /// It needs no (further) visit.
     Done,
     /// The name no longer exists.
     Gone,
 }
 
-/// The actions of a walk.
-pub(super) trait Visit {
+/// What is done during a walk.
+pub(super) trait Visitor {
     /// Called before a child of `parent` is entered.
-    fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
-        Ok(Found::There)
+    fn before(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<ChildState> {
+        Ok(ChildState::Present)
     }
 
-    /// Called in each cgroup, which may have been removed meanwhile.
+    /// Called in each cgroup, which may have been removed in the meantime.
     fn at(&mut self, cgroup: DirRef<'_>) -> Result<()>;
 
     /// Called after everything below a child of `parent` has been visited.
-    fn after(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<Found> {
-        Ok(Found::Done)
+    fn after(&mut self, _parent: DirRef<'_>, _name: &CStr) -> Result<ChildState> {
+        Ok(ChildState::Done)
     }
 }
 
 /// A closure is called in each cgroup.
-impl<F: FnMut(DirRef<'_>) -> Result<()>> Visit for F {
+impl<F: FnMut(DirRef<'_>) -> Result<()>> Visitor for F {
     fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
         self(cgroup)
     }
 }
 
-/// Visits a cgroup and everything below it, parents first; [`Visit::after`] is called for children first.
-pub(super) fn walk(root: DirRef<'_>, limit: Duration, visit: &mut dyn Visit) -> Result<()> {
-    let begun = Instant::now();
-    let mut walk = Walk { root, here: None, path: root.path().to_owned(), levels: Vec::new() };
-    visit.at(root)?;
+/// Visits a cgroup and everything below it, parents first; [`Visitor::after`] is called for children first.
+pub(super) fn walk(root: DirRef<'_>, limit: Duration, visitor: &mut dyn Visitor) -> Result<()> {
+    let started = Instant::now();
+    let mut walk = Walk { root, current: None, path: root.path().to_owned(), levels: Vec::new() };
+    visitor.at(root)?;
     walk.enter(None)?;
     while !walk.levels.is_empty() {
-        if begun.elapsed() > limit {
+        if started.elapsed() > limit {
             return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk the cgroups below")
                 .on(root.path().display().to_string())
                 .with_detail(format!("not finished after {} s", limit.as_secs())));
         }
-        walk.step(visit)?;
+        walk.step(visitor)?;
     }
     Ok(())
 }
 
-/// A directory between the root and the current one.
+/// A directory on the way from the root to the current one.
 struct Level {
     identity: Identity,
     /// Its name in its parent; `None` for the root.
     name: Option<CString>,
     /// Children that are still to be visited.
-    children: Vec<Child>,
-    /// Inode numbers of visited children.
+    children: Vec<Subdirectory>,
+    /// The inode numbers of visited children.
     seen: BTreeSet<u64>,
-    /// Inode numbers of children that no longer had the listed name.
-    lost: BTreeSet<u64>,
-    /// The list had fewer entries than the link count says.
+    /// The inode numbers of children whose listed name no longer existed.
+    missed: BTreeSet<u64>,
+    /// Whether the list had fewer entries than the link count.
     short: bool,
-    shorts: u32,
-    rounds: u32,
+    short_lists: u32,
+    rename_rounds: u32,
 }
 
 struct Walk<'r> {
     root: DirRef<'r>,
     /// The current directory, unless it is the root.
-    here: Option<OwnedFd>,
+    current: Option<OwnedFd>,
     path: PathBuf,
     levels: Vec<Level>,
 }
 
 impl Walk<'_> {
-    fn here(&self) -> DirRef<'_> {
-        match &self.here {
-            Some(fd) => self.root.reached(fd.as_fd(), &self.path),
+    fn current(&self) -> DirRef<'_> {
+        match &self.current {
+            Some(fd) => self.root.on_same_mount(fd.as_fd(), &self.path),
             None => self.root,
         }
     }
 
-    /// Starts on the current directory.
+    /// Begins with the current directory.
     fn enter(&mut self, name: Option<CString>) -> Result<()> {
-        let here = self.here();
-        let about = here.about().map_err(|e| here.failed("fstat", "", e))?;
+        let current = self.current();
+        let stat = current.stat().map_err(|e| current.failed("fstat", "", e))?;
         let mut level = Level {
-            identity: about.identity,
+            identity: stat.identity,
             name,
             children: Vec::new(),
             seen: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            missed: BTreeSet::new(),
             short: false,
-            shorts: 0,
-            rounds: 0,
+            short_lists: 0,
+            rename_rounds: 0,
         };
-        // The link count tells whether there are subdirectories.
-        if about.below != Some(0) {
-            level.list(here, about.below)?;
+        // The link count says if there are subdirectories.
+        if stat.subdirectories != Some(0) {
+            level.list(current, stat.subdirectories)?;
         }
         self.levels.push(level);
         Ok(())
     }
 
     /// Visits the next child, or leaves the directory.
-    fn step(&mut self, visit: &mut dyn Visit) -> Result<()> {
+    fn step(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
         let Some(child) = level.children.pop() else {
-            let here = match &self.here {
-                Some(fd) => self.root.reached(fd.as_fd(), &self.path),
+            let current = match &self.current {
+                Some(fd) => self.root.on_same_mount(fd.as_fd(), &self.path),
                 None => self.root,
             };
-            return if level.again(here)? { Ok(()) } else { self.leave(visit) };
+            return if level.list_again(current)? { Ok(()) } else { self.return_to_parent(visitor) };
         };
         if level.seen.contains(&child.inode) {
             return Ok(());
         }
-        let found = visit.before(self.here(), &child.name)?;
-        if found == Found::There {
-            return self.down(&child, visit);
+        let found = visitor.before(self.current(), &child.name)?;
+        if found == ChildState::Present {
+            return self.enter_child(&child, visitor);
         }
         if let Some(level) = self.levels.last_mut() {
-            let set = if found == Found::Done { &mut level.seen } else { &mut level.lost };
+            let set = if found == ChildState::Done { &mut level.seen } else { &mut level.missed };
             set.insert(child.inode);
         }
         Ok(())
     }
 
     /// Enters a child.
-    fn down(&mut self, child: &Child, visit: &mut dyn Visit) -> Result<()> {
-        let here = self.here();
-        let below = match here.down(&child.name) {
+    fn enter_child(&mut self, child: &Subdirectory, visitor: &mut dyn Visitor) -> Result<()> {
+        let current = self.current();
+        let below = match current.open_child(&child.name) {
             Ok(fd) => Some(fd),
-            Err(e) if gone(e) => None,
-            Err(e) => return Err(super::dir::failed("open", &joined(here.path(), &child.name), "", e)),
+            Err(e) if is_gone_errno(e) => None,
+            Err(e) => return Err(failed("open", &joined(current.path(), &child.name), "", e)),
         };
-        let about = |fd: &OwnedFd| here.reached(fd.as_fd(), here.path()).about();
-        let found = below.as_ref().map(about).transpose().map_err(|e| here.failed("fstat", "", e))?;
+        let stat = |fd: &OwnedFd| current.on_same_mount(fd.as_fd(), current.path()).stat();
+        let found = below.as_ref().map(stat).transpose().map_err(|e| current.failed("fstat", "", e))?;
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
-        let inode = found.map(|about| about.identity.inode);
+        let inode = found.map(|stat| stat.identity.inode);
         if inode != Some(child.inode) {
             // The name now belongs to another cgroup, or to none.
-            level.lost.insert(child.inode);
+            level.missed.insert(child.inode);
         }
         match inode {
             Some(inode) if level.seen.insert(inode) => {}
             _ => return Ok(()),
         }
-        self.here = below;
+        self.current = below;
         self.path.push(OsStr::from_bytes(child.name.to_bytes()));
-        visit.at(self.here())?;
+        visitor.at(self.current())?;
         self.enter(Some(child.name.clone()))
     }
 
     /// Returns to the parent of a finished directory.
-    fn leave(&mut self, visit: &mut dyn Visit) -> Result<()> {
+    fn return_to_parent(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
         let Some(Level { identity, name: Some(name), .. }) = self.levels.pop() else { return Ok(()) };
         let Some(parent) = self.levels.last() else { return Ok(()) };
-        let above = if self.levels.len() == 1 { None } else { Some(self.up(parent.identity)?) };
-        self.here = above;
+        let above = if self.levels.len() == 1 { None } else { Some(self.open_parent(parent.identity)?) };
+        self.current = above;
         self.path.pop();
-        let found = visit.after(self.here(), &name)?;
-        if let (Found::Gone, Some(parent)) = (found, self.levels.last_mut()) {
+        let found = visitor.after(self.current(), &name)?;
+        if let (ChildState::Gone, Some(parent)) = (found, self.levels.last_mut()) {
             parent.seen.remove(&identity.inode);
-            parent.lost.insert(identity.inode);
+            parent.missed.insert(identity.inode);
         }
         Ok(())
     }
 
-    fn up(&self, expected: Identity) -> Result<OwnedFd> {
-        let here = self.here();
-        let failed = |e| here.failed("open", "..", e);
-        let above = here.up().map_err(failed)?;
-        let about = here.reached(above.as_fd(), here.path()).about().map_err(failed)?;
-        if about.identity == expected { Ok(above) } else { Err(failed(Errno::ESTALE)) }
+    fn open_parent(&self, expected: Identity) -> Result<OwnedFd> {
+        let current = self.current();
+        let failed = |e| current.failed("open", "..", e);
+        let above = current.open_parent().map_err(failed)?;
+        let stat = current.on_same_mount(above.as_fd(), current.path()).stat().map_err(failed)?;
+        if stat.identity == expected { Ok(above) } else { Err(failed(Errno::ESTALE)) }
     }
 }
 
 impl Level {
-    /// Reads the list.
-    fn list(&mut self, here: DirRef<'_>, below: Option<u64>) -> Result<()> {
-        match here.directories() {
+    /// Lists the directory.
+    fn list(&mut self, current: DirRef<'_>, below: Option<u64>) -> Result<()> {
+        match current.subdirectories() {
             Ok(children) => self.children = children,
-            Err(e) if gone(e) => return Ok(()),
-            Err(e) => return Err(here.failed("read", "", e)),
+            Err(e) if is_gone_errno(e) => return Ok(()),
+            Err(e) => return Err(current.failed("read", "", e)),
         }
-        // A rename during the reading can move a name from the unread part of the list to the read part.
+        // A rename can move a name from the part of the list that is still unread to the part that has been read.
         let unique: BTreeSet<u64> = self.children.iter().map(|child| child.inode).collect();
-        self.short = here.renames() && below.is_some_and(|below| (unique.len() as u64) < below);
+        self.short = current.can_rename() && below.is_some_and(|below| (unique.len() as u64) < below);
         Ok(())
     }
 
-    /// Reads the list again if children were missed; whether there are more to visit.
-    fn again(&mut self, here: DirRef<'_>) -> Result<bool> {
-        let lost = std::mem::take(&mut self.lost);
-        let short = self.short && self.shorts < SHORTS;
-        // Without rename(2), a missing child has been removed.
-        if !here.renames() || (lost.is_empty() && !short) {
+    /// Lists the directory again if children were missed. Returns whether there are more to visit.
+    fn list_again(&mut self, current: DirRef<'_>) -> Result<bool> {
+        let missed = std::mem::take(&mut self.missed);
+        let short = self.short && self.short_lists < MAX_SHORT_LISTS;
+        // Without rename(2) a missing child has been removed.
+        if !current.can_rename() || (missed.is_empty() && !short) {
             return Ok(false);
         }
-        let about = here.about().map_err(|e| here.failed("fstat", "", e))?;
-        self.list(here, about.below)?;
-        let renamed = self.children.iter().any(|child| lost.contains(&child.inode));
-        self.shorts += u32::from(short);
-        self.rounds += u32::from(renamed);
-        if self.rounds > ROUNDS {
+        let stat = current.stat().map_err(|e| current.failed("fstat", "", e))?;
+        self.list(current, stat.subdirectories)?;
+        let renamed = self.children.iter().any(|child| missed.contains(&child.inode));
+        self.short_lists += u32::from(short);
+        self.rename_rounds += u32::from(renamed);
+        if self.rename_rounds > MAX_RENAME_ROUNDS {
             return Err(Error::new(ErrorKind::TimedOut, Phase::Cgroup, "walk the cgroups below")
-                .on(here.path().display().to_string())
+                .on(current.path().display().to_string())
                 .with_detail("they are being renamed continuously"));
         }
         if !(renamed || short) {
@@ -269,9 +269,9 @@ mod tests {
         after: Vec<String>,
     }
 
-    impl Visit for Names {
-        fn before(&mut self, _parent: DirRef<'_>, name: &CStr) -> Result<Found> {
-            Ok(if name == c"left-out" { Found::Done } else { Found::There })
+    impl Visitor for Names {
+        fn before(&mut self, _parent: DirRef<'_>, name: &CStr) -> Result<ChildState> {
+            Ok(if name == c"left-out" { ChildState::Done } else { ChildState::Present })
         }
 
         fn at(&mut self, cgroup: DirRef<'_>) -> Result<()> {
@@ -279,9 +279,9 @@ mod tests {
             Ok(())
         }
 
-        fn after(&mut self, _parent: DirRef<'_>, name: &CStr) -> Result<Found> {
+        fn after(&mut self, _parent: DirRef<'_>, name: &CStr) -> Result<ChildState> {
             self.after.push(name.to_string_lossy().into_owned());
-            Ok(Found::Done)
+            Ok(ChildState::Done)
         }
     }
 
@@ -295,16 +295,20 @@ mod tests {
     }
 
     #[test]
-    fn every_directory_is_visited_once_in_order() {
+    fn every_directory_is_visited_once_and_parents_first() {
         let (_dir, top) = tree("walk", &[b"a/b/c", b"a/\xff\xfe", b"left-out/not", b"d"]);
         let mut names = Names::default();
-        walk(top.at(), LIMIT, &mut names).unwrap();
-        let place = |name: &str| names.at.iter().position(|n| n == name).unwrap();
+        walk(top.at(), WALK_TIMEOUT, &mut names).unwrap();
+        let visited = |name: &str| names.at.iter().position(|n| n == name).unwrap();
         assert_eq!(names.at.len(), 6);
-        assert!(place("a") < place("b") && place("b") < place("c") && place("a") < place("\u{fffd}\u{fffd}"));
+        assert!(
+            visited("a") < visited("b")
+                && visited("b") < visited("c")
+                && visited("a") < visited("\u{fffd}\u{fffd}")
+        );
         assert_eq!(names.after.len(), 5, "the root is not left");
-        let end = |name: &str| names.after.iter().position(|n| n == name).unwrap();
-        assert!(end("c") < end("b") && end("b") < end("a"));
+        let left = |name: &str| names.after.iter().position(|n| n == name).unwrap();
+        assert!(left("c") < left("b") && left("b") < left("a"));
     }
 
     /// Everything in the list is renamed as soon as the first child is visited.
@@ -313,8 +317,8 @@ mod tests {
         let (dir, top) = tree("renamed", &[b"a/below", b"b/below", b"c/below"]);
         let mut visited = BTreeSet::new();
         let mut renamed = false;
-        walk(top.at(), LIMIT, &mut |cgroup: DirRef<'_>| {
-            let inode = cgroup.about().unwrap().identity.inode;
+        walk(top.at(), WALK_TIMEOUT, &mut |cgroup: DirRef<'_>| {
+            let inode = cgroup.stat().unwrap().identity.inode;
             assert!(visited.insert(inode), "twice in {}", cgroup.path().display());
             if cgroup.path() != dir.path() && !renamed {
                 renamed = true;
@@ -331,7 +335,7 @@ mod tests {
     #[test]
     fn a_parent_that_is_not_the_expected_one_is_an_error() {
         let (dir, top) = tree("elsewhere", &[b"a/b/c", b"z"]);
-        let e = walk(top.at(), LIMIT, &mut |cgroup: DirRef<'_>| {
+        let e = walk(top.at(), WALK_TIMEOUT, &mut |cgroup: DirRef<'_>| {
             if cgroup.path().ends_with("a/b/c") {
                 fs::rename(dir.path().join("a/b/c"), dir.path().join("z/c")).unwrap();
             }
@@ -345,7 +349,7 @@ mod tests {
     fn removed_directories_are_skipped() {
         let (dir, top) = tree("removed", &[b"a/b/c", b"d/e", b"f"]);
         let mut count = 0;
-        walk(top.at(), LIMIT, &mut |cgroup: DirRef<'_>| {
+        walk(top.at(), WALK_TIMEOUT, &mut |cgroup: DirRef<'_>| {
             count += 1;
             if cgroup.path() != dir.path() {
                 // Other directories, and the current one.

@@ -9,8 +9,8 @@ use super::store::{Directory, PlanOptions, Record, Stage};
 use super::{CgroupManager, Container, CreateOptions, Runtime, clock, handoff, id, notify};
 use crate::bundle::annotations::INIT;
 use crate::bundle::{Bundle, Spec};
-use crate::cgroup::resctrl::Group;
-use crate::cgroup::systemd::{Asked, Home, Systemd};
+use crate::cgroup::resctrl::ResctrlGroup;
+use crate::cgroup::systemd::{RequestedProperties, Systemd, SystemdInstance};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Launch, Stub, lost, may_join_by_file};
 use crate::init::presets::{Presets, Sources};
@@ -48,7 +48,7 @@ pub(super) fn create(
         CgroupManager::Cgroupfs | CgroupManager::Disabled => None,
     };
     let mut saved = PlanOptions::new(bundle, options);
-    saved.systemd = systemd.as_ref().map(Systemd::home).unwrap_or_default();
+    saved.systemd = systemd.as_ref().map(Systemd::instance).unwrap_or_default();
     if let Some((directory, variable)) = notify::plan(bundle, options, &runtime.state_root().path.join(id)) {
         saved.notify = Some(directory);
         saved.extra_env.push(variable);
@@ -70,7 +70,7 @@ pub(super) fn create(
         options,
         until,
         systemd,
-        asked: Asked::default(),
+        asked: RequestedProperties::default(),
         stub: None,
         agent: None,
     };
@@ -100,11 +100,11 @@ fn check(options: &CreateOptions) -> Result<()> {
 }
 
 /// The resctrl groups to be made.
-fn resctrl(id: &str, bundle: &Bundle, host: &Host) -> Result<Option<Group>> {
+fn resctrl(id: &str, bundle: &Bundle, host: &Host) -> Result<Option<ResctrlGroup>> {
     let config = bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     let (Some(config), Some(root)) = (config, &host.resctrl) else { return Ok(None) };
-    let mut group = Group::plan(root, config, id);
-    group.look().map_err(|e| e.with_pointer("/linux/intelRdt"))?;
+    let mut group = ResctrlGroup::plan(root, config, id);
+    group.find_existing().map_err(|e| e.with_pointer("/linux/intelRdt"))?;
     Ok(Some(group))
 }
 
@@ -152,7 +152,7 @@ impl PlanOptions {
             init,
             optional_cgroup: options.optional_cgroup,
             cgroup_manager: options.cgroup_manager,
-            systemd: Home::default(),
+            systemd: SystemdInstance::default(),
             notify: None,
         }
     }
@@ -211,7 +211,7 @@ pub(super) struct Making<'a> {
     pub(super) until: Until,
     pub(super) systemd: Option<Systemd>,
     /// What annotations ask of the unit.
-    pub(super) asked: Asked,
+    pub(super) asked: RequestedProperties,
     pub(super) stub: Option<Stub>,
     pub(super) agent: Option<Agent>,
 }
@@ -259,7 +259,7 @@ impl Making<'_> {
         let skipped =
             planned.is_some_and(|p| p.record.unified.is_some()) && self.record.cgroup.unified.is_none();
         if let (true, Some(layout)) = (skipped, &self.host.cgroups)
-            && let Some(own) = layout.own()?.unified
+            && let Some(own) = layout.own_cgroup()?.unified
         {
             self.plan.show_own_cgroup(&own);
         }
@@ -297,7 +297,9 @@ impl Making<'_> {
     fn make_resctrl(&mut self) -> Result<()> {
         let config = self.bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
         match (&mut self.record.resctrl, config) {
-            (Some(group), Some(config)) => group.make(config).map_err(|e| e.with_pointer("/linux/intelRdt")),
+            (Some(group), Some(config)) => {
+                group.create(config).map_err(|e| e.with_pointer("/linux/intelRdt"))
+            }
             _ => Ok(()),
         }
     }
@@ -409,14 +411,14 @@ pub(super) fn record_cgroup(plan: &Plan, record: &mut Record) -> Result<()> {
 pub(super) fn make_cgroup(plan: &Plan, host: &Host, record: &mut Record) -> Result<Option<Join>> {
     let planned = plan.cgroup.as_ref().filter(|planned| planned.unit.is_none());
     let (Some(planned), Some(layout)) = (planned, &host.cgroups) else { return Ok(None) };
-    match Cgroup::make(layout, planned.record.clone(), &planned.settings, &planned.options) {
+    match Cgroup::create_planned(layout, planned.record.clone(), &planned.settings, &planned.options) {
         Ok((cgroup, join)) => {
             record.cgroup = cgroup.record().clone();
             Ok(Some(join))
         }
         Err(e) => {
             // It has removed what it had made.
-            record.cgroup = cgroup::Record::default();
+            record.cgroup = cgroup::CgroupRecord::default();
             Err(e)
         }
     }

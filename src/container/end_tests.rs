@@ -193,9 +193,9 @@ fn two_deletes_at_once() {
 
 /// A cgroup of the test's own for a container, or none where this machine lets us make none.
 fn cgroup(name: &str) -> Option<crate::cgroup::Cgroup> {
-    use crate::cgroup::{Cgroup, CgroupPath, Layout, Options};
+    use crate::cgroup::{Cgroup, CgroupOptions, CgroupPath, Layout};
     let path = CgroupPath::new(&format!("/orlop-container-{}-{name}", std::process::id())).unwrap();
-    let options = Options { device_filter: false, optional: false };
+    let options = CgroupOptions { device_filter: false, optional: false };
     let made = Layout::require().and_then(|layout| {
         Cgroup::create(&layout, &path, &crate::bundle::spec::Resources::default(), &options)
     });

@@ -8,7 +8,7 @@ use super::store::Record;
 use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, home, members};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
-use crate::cgroup::resctrl::Group;
+use crate::cgroup::resctrl::ResctrlGroup;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
 use crate::init::launch::{End, HostSide, Launch, Stub, lost, may_join_by_file, serve};
 use crate::init::presets::{Presets, Sources};
@@ -248,7 +248,7 @@ impl Joining<'_> {
     /// Where below the container's cgroup its first process is, unless the caller has said where to go.
     fn cgroup_of_init(&self) -> Result<Option<Cgroup>> {
         match members::cgroup(self.record).filter(|_| self.options.cgroups.is_empty()) {
-            Some(cgroup) => cgroup.below_with(self.record.init.pid),
+            Some(cgroup) => cgroup.descendant_of_process(self.record.init.pid),
             None => Ok(None),
         }
     }
@@ -290,7 +290,7 @@ impl Joining<'_> {
                 .record
                 .resctrl
                 .iter()
-                .flat_map(Group::tasks)
+                .flat_map(ResctrlGroup::tasks)
                 .map(|p| p.display().to_string())
                 .collect(),
             namespaces: members::namespaces(self.record, self.namespaces)?,

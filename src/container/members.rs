@@ -261,7 +261,7 @@ pub(super) fn thaw(record: &Record) -> Result<()> {
         return cgroup.begin_thaw();
     }
     for _ in 0..TRIES {
-        if !cgroup.thaw_below()? {
+        if !cgroup.thaw_descendants()? {
             break;
         }
         cgroup.signal(Signal::KILL.number())?;

@@ -53,8 +53,8 @@ pub use runtime::Runtime;
 pub use signal::Signal;
 pub use state::{OCI_VERSION, State, Status};
 
-pub use crate::cgroup::Manager as CgroupManager;
-pub use crate::cgroup::systemd::Bus as SystemdBus;
+pub use crate::cgroup::CgroupManager;
+pub use crate::cgroup::systemd::SystemdBus;
 pub use crate::sys::process::Exit;
 
 use crate::{Error, ErrorKind, Phase, Result};

@@ -1,8 +1,8 @@
 //! What the caller of `create` and `exec` may ask for beside the configuration.
 
 use crate::Result;
-use crate::cgroup::Manager as CgroupManager;
-use crate::cgroup::systemd::Bus;
+use crate::cgroup::CgroupManager;
+use crate::cgroup::systemd::SystemdBus;
 use crate::init::presets::Standard;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ pub struct CreateOptions {
     /// be told.
     pub cgroup_manager: CgroupManager,
     /// The systemd that is to make the cgroup, where [`CreateOptions::cgroup_manager`] says so.
-    pub systemd: Bus,
+    pub systemd: SystemdBus,
     /// Whether to go on without the cgroups which the caller is not permitted to make; a limit that
     /// needs one still fails. Absent: yes for an unprivileged caller without a `cgroupsPath`.
     pub optional_cgroup: Option<bool>,

@@ -4,7 +4,7 @@ use super::create::Making;
 use super::store::Record;
 use crate::bundle::Spec;
 use crate::bundle::spec::Resources;
-use crate::cgroup::systemd::{Asked, Scope, Systemd};
+use crate::cgroup::systemd::{RequestedProperties, Scope, Systemd};
 use crate::cgroup::{self, Cgroup, Layout, Settings};
 use crate::{ErrorKind, Result};
 use nix::errno::Errno;
@@ -16,7 +16,10 @@ impl Making<'_> {
         let unit = self.plan.cgroup.as_ref().and_then(|cgroup| cgroup.unit.as_ref());
         if let (Some(systemd), Some(unit)) = (&mut self.systemd, unit) {
             // Before anything is made.
-            self.asked = Asked::of(&self.bundle.spec.annotations, self.container.runtime().permissions())?;
+            self.asked = RequestedProperties::from_annotations(
+                &self.bundle.spec.annotations,
+                self.container.runtime().permissions(),
+            )?;
             systemd.claim(unit)?;
             self.record.scope = Some(Scope { unit: unit.clone(), bus: self.options.systemd.clone() });
         }
@@ -34,7 +37,7 @@ impl Making<'_> {
         let pid = self.record.init.pid;
         systemd.start(unit, pid, &planned.settings, std::mem::take(&mut self.asked)).inspect_err(|e| {
             if e.kind() == ErrorKind::AlreadyExists {
-                (self.record.scope, self.record.cgroup) = (None, cgroup::Record::default());
+                (self.record.scope, self.record.cgroup) = (None, cgroup::CgroupRecord::default());
             }
         })?;
         let record = planned.record.clone();
@@ -69,9 +72,9 @@ pub(super) fn stop(record: &Record) -> Result<()> {
 /// Tells systemd of other limits: otherwise it would write the old ones when it reloads.
 pub(super) fn update(record: &Record, layout: &Layout, resources: &Resources) -> Result<()> {
     let Some(scope) = &record.scope else { return Ok(()) };
-    let options = cgroup::Options { device_filter: false, optional: false };
+    let options = cgroup::CgroupOptions { device_filter: false, optional: false };
     let settings = Settings::compile(layout, resources, &options)?;
-    Systemd::connect(&scope.bus)?.set(&scope.unit, &settings)
+    Systemd::connect(&scope.bus)?.set_limits(&scope.unit, &settings)
 }
 
 /// The user of the host who is root in the container, if he is to have its cgroup: it has a user and a

@@ -35,7 +35,8 @@ impl Container {
         self.runtime.warn_of(&warnings);
         let cgroup = members::require(&record, "cannot be updated")?;
         let current = self.spec().map(current)?;
-        let wanted = if cgroup.counts_swap()? { with_swap(&current, resources) } else { resources.clone() };
+        let wanted =
+            if cgroup.accounts_for_swap()? { with_swap(&current, resources) } else { resources.clone() };
         let layout = Layout::require()?;
         let after = merged(&current, resources);
         let keep = || if after == current { Ok(()) } else { self.directory.write_resources(&after) };

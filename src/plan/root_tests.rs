@@ -14,7 +14,7 @@ use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, So
 use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
 use crate::bundle::{Bundle, Spec};
-use crate::cgroup::{Layout, Manager};
+use crate::cgroup::{CgroupManager, Layout};
 use crate::mount::kind as file_system;
 use crate::mount::options::MountOptions;
 use crate::namespace::Kind;

@@ -1,12 +1,12 @@
-//! A cgroup of a test's own on whatever layout the host has, and a process in it.
+//! A cgroup for a test, with the hierarchies of this host, and a process in it.
 
 use orlop::bundle::spec::Resources;
-use orlop::cgroup::{Cgroup, CgroupPath, Controller, Join, Layout, Options, Record, Settings};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, CgroupRecord, Controller, Join, Layout, Settings};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A cgroup with a name of its own, killed and removed at the end.
+/// The path of a cgroup for one test, which is killed and removed when this is dropped.
 pub(crate) struct Host {
     pub(crate) layout: Layout,
     pub(crate) path: CgroupPath,
@@ -39,7 +39,7 @@ impl Host {
         }
     }
 
-    /// A host of which only the cgroup2 mount is used.
+    /// A host with only its cgroup2 mount.
     pub(crate) fn unified(name: &str) -> Option<Self> {
         let mut host = Self::new(name)?;
         let Some(unified) = host.layout.unified() else {
@@ -56,7 +56,7 @@ impl Host {
     }
 
     pub(crate) fn create(&self, resources: &Resources) -> orlop::Result<(Cgroup, Join)> {
-        Cgroup::create(&self.layout, &self.path, resources, &Options::default())
+        Cgroup::create(&self.layout, &self.path, resources, &CgroupOptions::default())
     }
 
     pub(crate) fn has(&self, controller: Controller) -> bool {
@@ -80,9 +80,9 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let options = Options { device_filter: false, optional: false };
+        let options = CgroupOptions { device_filter: false, optional: false };
         let settings = Settings::compile(&self.layout, &Resources::default(), &options).unwrap();
-        let mut record = Record::plan(&self.layout, &self.path, &settings).unwrap();
+        let mut record = CgroupRecord::plan(&self.layout, &self.path, &settings).unwrap();
         record.unified = self.layout.unified_directory(&self.path).unwrap();
         let cgroup = Cgroup::open(record);
         if cgroup.exists().unwrap() {
@@ -92,7 +92,7 @@ impl Drop for Host {
     }
 }
 
-/// A shell which enters the cgroup as a stub would, and then runs `script`.
+/// A shell that joins the cgroup, and then runs `script`.
 pub(crate) fn enter(join: &Join, cgroup: &Cgroup, script: &str) -> Child {
     let me = std::process::id();
     let mut files: Vec<String> = join
@@ -115,4 +115,27 @@ pub(crate) fn enter(join: &Join, cgroup: &Cgroup, script: &str) -> Child {
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
     assert_eq!(&word, b"in\n");
     child
+}
+
+/// Clones a child into the directory, which exits with the result of `f`. Nothing is allocated in the child.
+pub(crate) fn clone_into(join: &Join, f: impl Fn() -> i32) -> i32 {
+    let mut args = [0_u64; 11];
+    args[0] = 0x2_0000_0000;
+    args[4] = libc::SIGCHLD as u64;
+    args[10] = std::os::fd::AsRawFd::as_raw_fd(&join.directory().unwrap()) as u64;
+    // SAFETY: like fork(2); the child calls only `f`, which makes system calls, and _exit.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
+    assert!(pid >= 0, "{}", std::io::Error::last_os_error());
+    if pid == 0 {
+        // SAFETY: only exits the child.
+        unsafe { libc::_exit(f()) };
+    }
+    pid as i32
+}
+
+pub(crate) fn wait(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: waits for a child of this process.
+    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+    status
 }

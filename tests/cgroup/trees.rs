@@ -1,12 +1,12 @@
-//! Cgroups that a container can create below its own: names of arbitrary bytes, thousands of levels, a thousand
-//! siblings, and changes while they are being walked.
+//! Descendants that a container can create: names of arbitrary bytes, thousands of levels, a thousand siblings, and
+//! changes during a walk.
 
 use crate::host::{Host, enter};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use orlop::bundle::spec::{Memory, Resources};
-use orlop::cgroup::{Cgroup, Controller, Layout, Record};
+use orlop::cgroup::{Cgroup, CgroupRecord, Controller, Layout};
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -59,7 +59,7 @@ impl Member {
         self.0.id() as i32
     }
 
-    /// Whether it ends within a few seconds.
+    /// Whether it exits within a few seconds.
     fn has_ended(&mut self) -> bool {
         let end = Instant::now() + Duration::from_secs(5);
         while self.0.try_wait().unwrap().is_none() {
@@ -74,7 +74,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // If a failed test has left it frozen, do not wait for ever.
+        // If a failed test has left it frozen, waiting would never return.
         let _ = self.0.kill();
         self.has_ended();
     }
@@ -158,7 +158,7 @@ fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
     });
 }
 
-/// Runs a test in a process of its own, with few descriptors and a small stack.
+/// Runs a test in a new process, with few descriptors and a small stack.
 fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
     const MARK: &str = "ORLOP_TEST_NARROW";
     if std::env::var_os(MARK).is_some() {
@@ -305,9 +305,9 @@ fn a_walk_ends_while_cgroups_are_being_created() {
     });
 }
 
-/// v1 counts an OOM kill in the victim's cgroup.
+/// v1 counts OOM kills in the cgroup of the victim.
 #[test]
-fn an_oom_kill_below_is_counted() {
+fn an_oom_kill_in_a_descendant_is_counted() {
     let Some(host) = Host::new("oombelow") else { return };
     if !host.has(Controller::Memory) {
         return;
@@ -324,7 +324,7 @@ fn an_oom_kill_below_is_counted() {
     cgroup.remove().unwrap();
 }
 
-/// On v1 a container can freeze a child cgroup, and frozen processes do not die of a signal.
+/// On v1 a container can freeze a child cgroup, and signals do not kill frozen processes.
 #[test]
 fn processes_frozen_by_the_container_are_killed() {
     let Some(host) = Host::new("itself") else { return };
@@ -346,17 +346,17 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = Member(enter(&join, &cgroup, "exec sleep 600"));
     let top = cgroup.record().unified.clone().unwrap();
-    assert!(cgroup.below_with(child.pid()).unwrap().is_none());
+    assert!(cgroup.descendant_of_process(child.pid()).unwrap().is_none());
     put(&chain(&top, 3), child.pid());
     let expected = hidden(&hidden(&hidden(&top)));
     let found = Cgroup::of_process(&host.layout, child.pid()).unwrap();
     assert_eq!(found.record().unified.as_ref(), Some(&expected));
-    assert_eq!(cgroup.below_with(child.pid()).unwrap().unwrap().record().unified, Some(expected));
-    // Longer than /proc/PID/cgroup can show.
+    assert_eq!(cgroup.descendant_of_process(child.pid()).unwrap().unwrap().record().unified, Some(expected));
+    // The kernel truncates this path in /proc/PID/cgroup.
     put(&chain(&hidden(&hidden(&hidden(&top))), 1500), child.pid());
     let e = Cgroup::of_process(&host.layout, child.pid()).unwrap_err();
     assert_eq!(e.errno(), Some(Errno::ENAMETOOLONG), "{e}");
-    let found = cgroup.below_with(child.pid()).unwrap().unwrap();
+    let found = cgroup.descendant_of_process(child.pid()).unwrap().unwrap();
     assert_eq!(found.processes().unwrap(), [child.pid()]);
     let mut other = Member::sleeping();
     found.add(other.pid()).unwrap();
@@ -366,7 +366,7 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
     cgroup.remove().unwrap();
 }
 
-/// The path in a record may be on another file system by now, for example after an unmount.
+/// A path in a record may now be on another file system, for example after an unmount.
 #[test]
 fn directories_on_other_file_systems_are_rejected() {
     let directory = std::env::temp_dir().join(format!("orlop-no-cgroup-{}", std::process::id()));
@@ -374,7 +374,7 @@ fn directories_on_other_file_systems_are_rejected() {
     for name in ["cgroup.procs", "cgroup.events"] {
         std::fs::write(directory.join(name), "1\n").unwrap();
     }
-    let cgroup = Cgroup::open(Record { unified: Some(directory.clone()), ..Record::default() });
+    let cgroup = Cgroup::open(CgroupRecord { unified: Some(directory.clone()), ..CgroupRecord::default() });
     let errors = [
         cgroup.processes().unwrap_err(),
         cgroup.signal(0).unwrap_err(),
@@ -393,7 +393,7 @@ fn directories_on_other_file_systems_are_rejected() {
     let real = create(&host);
     let link = directory.join("link");
     std::os::unix::fs::symlink(real.paths().last().unwrap(), &link).unwrap();
-    let linked = Cgroup::open(Record { unified: Some(link), ..Record::default() });
+    let linked = Cgroup::open(CgroupRecord { unified: Some(link), ..CgroupRecord::default() });
     assert!(matches!(linked.processes().unwrap_err().errno(), Some(Errno::ELOOP | Errno::ENOTDIR)));
     real.remove().unwrap();
     std::fs::remove_dir_all(directory).unwrap();
@@ -412,7 +412,7 @@ fn detection_without_free_descriptors_is_an_error() {
         }
         assert_eq!(Layout::detect().unwrap_err().errno(), Some(Errno::EMFILE));
         if Path::new("/sys/fs/resctrl").exists() {
-            // Then mountinfo has to be read.
+            // mountinfo has to be read now.
             assert_eq!(orlop::cgroup::resctrl::mount_point().unwrap_err().errno(), Some(Errno::EMFILE));
         }
         assert_eq!(orlop::plan::Host::detect().unwrap_err().errno(), Some(Errno::EMFILE));

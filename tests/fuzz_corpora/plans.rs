@@ -1,7 +1,7 @@
 //! Blobs of real plans, and of plans with changes.
 
 use orlop::bundle::{Bundle, Spec};
-use orlop::cgroup::{Layout, Manager};
+use orlop::cgroup::{CgroupManager, Layout};
 use orlop::plan::machine::{Header, Insn};
 use orlop::plan::{Host, Options, compile};
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ fn blob(name: &str, text: Vec<u8>, host: &Path) -> Option<Vec<u8>> {
     let path = PathBuf::from("/bundle");
     let bundle = Bundle { rootfs: path.join("rootfs"), path, spec, config: text, warnings: Vec::new() };
     let disabled = name.ends_with("cgroups-disabled");
-    let cgroup_manager = if disabled { Manager::Disabled } else { Manager::Cgroupfs };
+    let cgroup_manager = if disabled { CgroupManager::Disabled } else { CgroupManager::Cgroupfs };
     let options =
         Options { id: name.to_owned(), wait_for_start: true, console, cgroup_manager, ..Options::default() };
     let plan = compile(&bundle, &host, &options).ok()?;

@@ -16,6 +16,7 @@ pub mod nr {
     pub const KILL: u64 = libc::SYS_kill as u64;
     pub const MKDIRAT: u64 = libc::SYS_mkdirat as u64;
     pub const MKNODAT: u64 = libc::SYS_mknodat as u64;
+    pub const MUNMAP: u64 = libc::SYS_munmap as u64;
     pub const NEWFSTATAT: u64 = libc::SYS_newfstatat as u64;
     pub const OPENAT2: u64 = libc::SYS_openat2 as u64;
     pub const OPENAT: u64 = libc::SYS_openat as u64;

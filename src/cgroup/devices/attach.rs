@@ -1,6 +1,6 @@
-//! Loading the program and attaching it to a cgroup2 directory.
+//! Loads a device program and attaches it to a cgroup2 directory.
 
-use super::DevicePolicy;
+use super::policy::DevicePolicy;
 use crate::cgroup::dir::DirRef;
 use crate::sys::bpf::{self, Insn};
 use crate::{Error, Phase, Result};
@@ -21,23 +21,23 @@ pub(in crate::cgroup) fn attach(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Re
         .map_err(|e| failed("attach device filter to", path, e))
 }
 
-/// Puts the policy in the place of the one which the cgroup has.
+/// Replaces the policy of a cgroup.
 pub(in crate::cgroup) fn replace(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
     let path = cgroup.path();
     let cgroup = cgroup.fd();
-    let query = |e| failed("query device filters of", path, e);
+    let query_failed = |e| failed("query device filters of", path, e);
     let mut old = Vec::new();
-    for id in bpf::device_programs(cgroup).map_err(query)? {
+    for id in bpf::device_programs(cgroup).map_err(query_failed)? {
         match bpf::program_by_id(id) {
             Ok(program) => old.push(program),
             Err(Errno::ENOENT) => {}
-            Err(e) => return Err(query(e)),
+            Err(e) => return Err(query_failed(e)),
         }
     }
     if !policy.allows_everything() {
         let new = load(&policy.program(), path)?;
-        // With one program the exchange is atomic. With several (somebody else's too) the new one
-        // comes first: at no instant is more allowed than by old or new.
+        // A single program is replaced atomically. If there are several (from other programs), the new one is attached
+        // first, so that nothing is allowed in between that both deny.
         let single = if old.len() == 1 { old.pop() } else { None };
         bpf::attach_device_program(cgroup, new, single.as_ref())
             .map_err(|e| failed("attach device filter to", path, e))?;

@@ -1,5 +1,7 @@
+use super::policy::DEFAULTS;
 use super::program;
 use super::*;
+use crate::bundle::spec::DeviceRule;
 use crate::sys::bpf::Insn;
 
 fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> DeviceRule {
@@ -8,8 +10,8 @@ fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> Device
     DeviceRule { allow, kind: text(kind), major: number(major), minor: number(minor), access: text(access) }
 }
 
-/// What the kernel does with the program: the verdict on one access.
-fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: Access) -> bool {
+/// Runs the program like the kernel: whether it allows an access.
+fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: DeviceAccess) -> bool {
     let context = [u32::from(kind.number()) | u32::from(access.bits()) << 16, major, minor];
     let mut r = [0_u64; 11];
     let mut pc = 0;
@@ -38,7 +40,7 @@ fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: Ac
     }
 }
 
-/// Every instruction must be reachable, or the verifier refuses the program.
+/// The verifier rejects programs with unreachable instructions.
 fn assert_reachable(code: &[Insn]) {
     let mut seen = vec![false; code.len()];
     let mut todo = vec![0];
@@ -57,12 +59,12 @@ fn assert_reachable(code: &[Insn]) {
     assert!(seen.iter().all(|s| *s), "{code:?}");
 }
 
-fn probe(mut f: impl FnMut(DeviceKind, u32, u32, Access)) {
+fn probe(mut f: impl FnMut(DeviceKind, u32, u32, DeviceAccess)) {
     for kind in [DeviceKind::Block, DeviceKind::Char] {
         for major in [1, 8, 10, 136] {
             for minor in [3, 200, 229] {
                 for bits in 1..8 {
-                    f(kind, major, minor, Access(bits));
+                    f(kind, major, minor, DeviceAccess(bits));
                 }
             }
         }
@@ -74,36 +76,36 @@ fn check_program(rules: &[DeviceRule]) {
     let code = policy.program();
     assert_reachable(&code);
     probe(|kind, major, minor, access| {
-        let allowed = policy.refused(kind, major, minor, access).is_empty();
+        let allowed = policy.denied(kind, major, minor, access).is_empty();
         assert_eq!(
             interpret(&code, kind, major, minor, access),
             allowed,
             "{kind:?} {major}:{minor} {access} {rules:?}"
         );
     });
-    // Where v1 can say it, it says the same.
-    if let Ok(writes) = policy.v1_writes() {
+    // If v1 can express the policy, it means the same there.
+    if let Ok(v1) = policy.to_v1() {
         probe(|kind, major, minor, access| {
-            let device = Exception::new(kind, Some(major), Some(minor), Access::ALL);
-            let mut hits = writes.exceptions.iter().filter(|e| e.covers(&device));
-            let allowed = if writes.allow_by_default {
+            let device = DeviceException::new(kind, Some(major), Some(minor), DeviceAccess::ALL);
+            let mut hits = v1.exceptions.iter().filter(|e| e.covers(&device));
+            let allowed = if v1.allow_by_default {
                 !hits.any(|e| !e.access.and(access).is_empty())
             } else {
-                // The kernel asks for mknod apart from the rest.
-                let wanted = [access.and(Access::MKNOD), access.without(Access::MKNOD)];
+                // The kernel checks mknod separately.
+                let wanted = [access.and(DeviceAccess::MKNOD), access.without(DeviceAccess::MKNOD)];
                 wanted
                     .into_iter()
                     .filter(|w| !w.is_empty())
                     .all(|w| hits.clone().any(|e| w.without(e.access).is_empty()))
             };
-            let expected = policy.refused(kind, major, minor, access).is_empty();
+            let expected = policy.denied(kind, major, minor, access).is_empty();
             assert_eq!(allowed, expected, "v1: {kind:?} {major}:{minor} {access} {rules:?}");
         });
     }
 }
 
 #[test]
-fn programs_mean_what_the_rules_mean() {
+fn programs_decide_like_the_rules() {
     let all = |allow| rule(allow, "", -1, -1, "rwm");
     let cases: &[Vec<DeviceRule>] = &[
         vec![],
@@ -127,9 +129,9 @@ fn programs_mean_what_the_rules_mean() {
     }
 }
 
-/// All lists of three rules out of a few: every interaction of wildcards, orders and accesses.
+/// All lists of three of these rules: every combination of wildcards, orders and accesses.
 #[test]
-fn programs_of_every_small_list() {
+fn programs_of_all_lists_of_three_rules_decide_like_the_rules() {
     let mut few = Vec::new();
     for allow in [true, false] {
         few.push(rule(allow, "", -1, -1, "rwm"));
@@ -149,34 +151,34 @@ fn programs_of_every_small_list() {
 }
 
 #[test]
-fn the_standard_program_is_small() {
+fn the_program_for_the_standard_devices_has_at_most_24_instructions() {
     let code = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().program();
     assert!(code.len() <= 24, "{} instructions", code.len());
 }
 
 #[test]
-fn v1_takes_no_hole_out_of_a_wildcard() {
+fn v1_rejects_an_exclusion_from_a_wildcard() {
     let rules = [rule(true, "c", 10, -1, "rwm"), rule(false, "c", 10, 229, "w")];
-    let e = DevicePolicy::container(&rules).unwrap().v1_writes().unwrap_err();
+    let e = DevicePolicy::container(&rules).unwrap().to_v1().unwrap_err();
     assert!(e.to_string().contains("cannot punch hole in existing wildcard rule"), "{e}");
     assert_eq!(e.pointer(), Some("/linux/resources/devices/1"));
 }
 
 #[test]
-fn v1_writes_are_few() {
-    let writes = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().v1_writes().unwrap();
-    assert!(!writes.allow_by_default);
-    assert_eq!(writes.exceptions.len(), DEFAULTS.len());
-    assert_eq!(writes.exceptions[2].to_string(), "c 1:3 rwm");
+fn v1_has_one_exception_for_each_standard_device() {
+    let v1 = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().to_v1().unwrap();
+    assert!(!v1.allow_by_default);
+    assert_eq!(v1.exceptions.len(), DEFAULTS.len());
+    assert_eq!(v1.exceptions[2].to_string(), "c 1:3 rwm");
     assert!(DevicePolicy::container(&[rule(true, "a", -1, -1, "")]).unwrap().allows_everything());
 }
 
 #[test]
-fn bad_rules_name_their_place() {
+fn invalid_rules_are_rejected_with_their_pointers() {
     let pointer = |r| DevicePolicy::container(&[r]).unwrap_err().pointer().map(str::to_owned).unwrap();
     assert_eq!(pointer(rule(true, "x", 1, 1, "r")), "/linux/resources/devices/0/type");
     assert_eq!(pointer(rule(true, "c", 1, 1, "rx")), "/linux/resources/devices/0/access");
     assert_eq!(pointer(rule(true, "c", 1 << 40, 1, "r")), "/linux/resources/devices/0/major");
-    let below = DeviceRule { major: Some(-2), ..rule(true, "c", 1, 1, "r") };
-    assert_eq!(pointer(below), "/linux/resources/devices/0/major");
+    let negative = DeviceRule { major: Some(-2), ..rule(true, "c", 1, 1, "r") };
+    assert_eq!(pointer(negative), "/linux/resources/devices/0/major");
 }

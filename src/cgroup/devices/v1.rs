@@ -1,74 +1,80 @@
-//! The v1 devices controller: a default and a list of exceptions to it.
+//! The v1 devices controller, which has a default and a list of exceptions.
 
-use super::{Access, DevicePolicy, Exception, Rule};
+use super::access::{DeviceAccess, DeviceException};
+use super::policy::{AccessRule, DevicePolicy};
 use crate::cgroup::dir::DirRef;
 use crate::cgroup::file;
 use crate::{Error, Phase, Result};
 use std::fmt::Write as _;
 
-/// What is written to a *new* cgroup: `a` to one file, then exceptions to the other.
+/// What is written to the cgroup: `a` to one file, then exceptions to the other.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cgroup) struct Writes {
+pub(in crate::cgroup) struct V1Policy {
     pub(super) allow_by_default: bool,
-    pub(super) exceptions: Vec<Exception>,
+    pub(super) exceptions: Vec<DeviceException>,
 }
 
 impl DevicePolicy {
-    /// The rules in the v1 controller's terms.
+    /// The policy in terms of the v1 controller.
     ///
     /// # Errors
-    /// The controller cannot make an exception to an exception: a rule which takes some devices
-    /// back out of a wildcard.
-    pub(in crate::cgroup) fn v1_writes(&self) -> Result<Writes> {
-        let mut exceptions: Vec<Exception> = Vec::with_capacity(self.rules.len());
+    /// If a rule excludes some of the devices that an earlier wildcard matches: the controller has no exceptions to
+    /// exceptions.
+    pub(in crate::cgroup) fn to_v1(&self) -> Result<V1Policy> {
+        let mut exceptions: Vec<DeviceException> = Vec::with_capacity(self.rules.len());
         for rule in &self.rules {
             if rule.allow == self.allow_by_default {
-                take_back(&mut exceptions, rule)?;
-            } else if let Some(known) = exceptions.iter_mut().find(|e| e.same_devices(&rule.on)) {
-                known.access = known.access.or(rule.on.access);
+                exclude(&mut exceptions, rule)?;
+            } else if let Some(known) = exceptions.iter_mut().find(|e| e.same_devices(&rule.exception)) {
+                known.access = known.access.or(rule.exception.access);
             } else {
-                exceptions.push(rule.on);
+                exceptions.push(rule.exception);
             }
         }
-        // The kernel wants one exception to cover a whole open(O_RDWR): give the narrow ones what
-        // wider ones have.
+        // One exception must match all accesses of an open(O_RDWR), so narrow exceptions get the accesses of wider ones.
         let all = exceptions.clone();
         for e in &mut exceptions {
-            let wider = all.iter().filter(|w| w.covers(e)).fold(Access::NONE, |a, w| a.or(w.access));
-            e.access = e.access.or(wider.without(Access::MKNOD));
+            let wider = all.iter().filter(|w| w.covers(e)).fold(DeviceAccess::NONE, |a, w| a.or(w.access));
+            e.access = e.access.or(wider.without(DeviceAccess::MKNOD));
         }
-        let needless = |e: &Exception| {
+        let redundant = |e: &DeviceException| {
             all.iter().any(|w| !w.same_devices(e) && w.covers(e) && e.access.without(w.access).is_empty())
         };
-        exceptions.retain(|e| !needless(e));
-        Ok(Writes { allow_by_default: self.allow_by_default, exceptions })
+        exceptions.retain(|e| !redundant(e));
+        Ok(V1Policy { allow_by_default: self.allow_by_default, exceptions })
     }
 }
 
-fn take_back(exceptions: &mut Vec<Exception>, rule: &Rule) -> Result<()> {
-    let clash = |e: &&Exception| {
-        !rule.on.covers(e) && e.overlaps(&rule.on) && !e.access.and(rule.on.access).is_empty()
+/// Removes the devices of `rule` from the exceptions.
+fn exclude(exceptions: &mut Vec<DeviceException>, rule: &AccessRule) -> Result<()> {
+    let clash = |e: &&DeviceException| {
+        !rule.exception.covers(e)
+            && e.overlaps(&rule.exception)
+            && !e.access.and(rule.exception.access).is_empty()
     };
     if let Some(wildcard) = exceptions.iter().find(clash) {
         let pointer = rule.index.map_or_else(String::new, |i| format!("/linux/resources/devices/{i}"));
         return Err(Error::unsupported(
             Phase::Cgroup,
             pointer,
-            format!("cgroup v1 cannot punch hole in existing wildcard rule: {} out of {wildcard}", rule.on),
+            format!(
+                "cgroup v1 cannot punch hole in existing wildcard rule: {} out of {wildcard}",
+                rule.exception
+            ),
         )
         .with_hint("list the wanted devices one by one, or use cgroup v2"));
     }
-    for e in exceptions.iter_mut().filter(|e| rule.on.covers(e)) {
-        e.access = e.access.without(rule.on.access);
+    for e in exceptions.iter_mut().filter(|e| rule.exception.covers(e)) {
+        e.access = e.access.without(rule.exception.access);
     }
     exceptions.retain(|e| !e.access.is_empty());
     Ok(())
 }
 
 /// Writes the policy to a cgroup.
-pub(in crate::cgroup) fn apply(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
-    let Writes { allow_by_default, exceptions } = policy.v1_writes()?;
-    let (default, other) =
+pub(in crate::cgroup) fn write(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
+    let V1Policy { allow_by_default, exceptions } = policy.to_v1()?;
+    let (default_file, exceptions_file) =
         if allow_by_default { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
     let failed = |file: &str, value: &str, e| {
         cgroup
@@ -76,16 +82,16 @@ pub(in crate::cgroup) fn apply(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Res
             .with_detail(format!("{value:?}"))
             .with_pointer("/linux/resources/devices")
     };
-    cgroup.write(default, b"a").map_err(|e| failed(default, "a", e))?;
+    cgroup.write(default_file, b"a").map_err(|e| failed(default_file, "a", e))?;
     if exceptions.is_empty() {
         return Ok(());
     }
-    let fd = cgroup.open(other, libc::O_WRONLY).map_err(|e| failed(other, "", e))?;
+    let fd = cgroup.open(exceptions_file, libc::O_WRONLY).map_err(|e| failed(exceptions_file, "", e))?;
     let mut line = String::new();
     for exception in exceptions {
         line.clear();
         let _ = write!(line, "{exception}");
-        file::put(&fd, line.as_bytes()).map_err(|e| failed(other, &line, e))?;
+        file::write_once(&fd, line.as_bytes()).map_err(|e| failed(exceptions_file, &line, e))?;
     }
     Ok(())
 }

@@ -1,9 +1,16 @@
+use super::setting::*;
 use super::*;
+use crate::Result;
+use crate::bundle::spec::Resources;
 use crate::bundle::spec::{
     BlockIo, Cpu, InterfacePriority, Memory, Network, Pids, ThrottleDevice, WeightDevice,
 };
+use crate::cgroup::controller::Controller;
 use crate::cgroup::dir::Dir;
+use crate::cgroup::layout::Layout;
+use crate::cgroup::options::CgroupOptions;
 use crate::cgroup::testing::TempDir;
+use crate::cgroup::version::CgroupVersion;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -51,7 +58,7 @@ fn v2() -> (TempDir, Layout) {
 
 fn compile(layout: &Layout, json: &str) -> Result<Settings> {
     let resources = Resources::from_json(json.as_bytes()).unwrap();
-    Settings::compile(layout, &resources, &Options { device_filter: false, optional: false })
+    Settings::compile(layout, &resources, &CgroupOptions { device_filter: false, optional: false })
 }
 
 fn lines(layout: &Layout, json: &str) -> Vec<String> {
@@ -65,7 +72,7 @@ fn refusal(layout: &Layout, json: &str) -> (String, String) {
 }
 
 #[test]
-fn memory() {
+fn memory_limits_become_files() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let json =
@@ -89,13 +96,13 @@ fn memory() {
         ["memory.limit_in_bytes=-1", "memory.memsw.limit_in_bytes=-1"]
     );
     assert_eq!(lines(&v2, r#"{"memory":{"limit":9,"swap":-1}}"#), ["memory.swap.max=max", "memory.max=9"]);
-    // Zero is "leave it".
+    // Zero leaves a limit unchanged.
     let zero = r#"{"memory":{"limit":0,"swap":0,"reservation":0,"kernel":0},"cpu":{"shares":0,"quota":0,"period":0,"cpus":"","mems":""},"blockIO":{"weight":0}}"#;
     assert_eq!((lines(&v1, zero).len(), lines(&v2, zero).len()), (0, 0));
 }
 
 #[test]
-fn memory_refusals() {
+fn memory_limits_that_cannot_be_enforced_are_rejected() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     for layout in [&v1, &v2] {
@@ -125,7 +132,7 @@ fn deprecated_kernel_memory_warns() {
 }
 
 #[test]
-fn cpu() {
+fn cpu_limits_become_files() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let json = r#"{"cpu":{"shares":1024,"quota":50000,"period":100000,"burst":1000,"idle":0,"cpus":"0-1","mems":"0"}}"#;
@@ -160,7 +167,7 @@ fn cpu() {
 }
 
 #[test]
-fn pids_zero_is_zero() {
+fn a_pids_limit_of_zero_is_zero() {
     for (_dir, layout) in [v1(), v2()] {
         assert_eq!(lines(&layout, r#"{"pids":{"limit":0}}"#), ["pids.max=0"]);
         assert_eq!(lines(&layout, r#"{"pids":{"limit":-1}}"#), ["pids.max=max"]);
@@ -169,7 +176,7 @@ fn pids_zero_is_zero() {
 }
 
 #[test]
-fn block_io() {
+fn block_io_limits_become_files() {
     let device = |rate| ThrottleDevice { major: 8, minor: 16, rate };
     let io = BlockIo {
         weight: Some(500),
@@ -179,7 +186,7 @@ fn block_io() {
         ..BlockIo::default()
     };
     let mut resources = Resources { block_io: Some(io), ..Resources::default() };
-    let options = Options { device_filter: false, optional: false };
+    let options = CgroupOptions { device_filter: false, optional: false };
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let show = |layout, resources: &Resources| -> Vec<String> {
@@ -206,7 +213,7 @@ fn block_io() {
 }
 
 #[test]
-fn hugetlb_rdma_network() {
+fn hugetlb_rdma_and_network_limits_become_files() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let json =
@@ -229,7 +236,7 @@ fn hugetlb_rdma_network() {
         priorities: vec![InterfacePriority { name: "eth0".into(), priority: 5 }],
     };
     let resources = Resources { network: Some(network), ..Resources::default() };
-    let options = Options { device_filter: false, optional: false };
+    let options = CgroupOptions { device_filter: false, optional: false };
     let settings = Settings::compile(&v1, &resources, &options).unwrap();
     let values: Vec<_> = settings.entries().iter().map(|s| s.value.as_str()).collect();
     assert_eq!(values, ["7", "eth0 5"]);
@@ -238,7 +245,7 @@ fn hugetlb_rdma_network() {
 }
 
 #[test]
-fn unified_files() {
+fn unified_values_become_files() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let json = r#"{"unified":{"memory.high":"5","io.max":"8:0 rbps=1\n8:16 rbps=2","cgroup.max.depth":"3"}}"#;
@@ -266,55 +273,54 @@ fn missing_controllers_are_named() {
         assert_eq!(at, pointer);
         assert!(text.contains(&format!("the {name} controller is not available")), "{text}");
     }
-    let e = Settings::compile(&layout, &Resources::default(), &Options::default()).unwrap_err();
+    let e = Settings::compile(&layout, &Resources::default(), &CgroupOptions::default()).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/devices"));
 }
 
 #[test]
-fn hybrid_takes_each_controller_where_it_is() {
+fn a_hybrid_host_has_each_controller_in_one_hierarchy() {
     let (_dir, layout) =
         host(&[("/cg/memory", "memory"), ("/cg/devices", "devices"), ("/cg/unified", "")], "hugetlb\n");
     let memory =
         Resources { memory: Some(Memory { limit: Some(1), ..Memory::default() }), ..Resources::default() };
-    let settings = Settings::compile(&layout, &memory, &Options::default()).unwrap();
+    let settings = Settings::compile(&layout, &memory, &CgroupOptions::default()).unwrap();
     assert!(!settings.needs_unified() && settings.devices().is_some());
     let huge = compile(&layout, r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#).unwrap();
     assert!(huge.needs_unified());
-    assert_eq!(huge.entries()[0].side, Side::V2);
+    assert_eq!(huge.entries()[0].version, CgroupVersion::V2);
     let path = crate::cgroup::CgroupPath::new("/a").unwrap();
-    let record = |s: &Settings| crate::cgroup::Record::plan(&layout, &path, s).unwrap();
+    let record = |s: &Settings| crate::cgroup::CgroupRecord::plan(&layout, &path, s).unwrap();
     assert_eq!(record(&settings).unified, None);
     assert!(record(&huge).unified.unwrap().ends_with("cg/unified/a"));
     assert_eq!(record(&settings).paths().count(), 2);
     let json = serde_json::to_string(&record(&huge)).unwrap();
-    assert_eq!(serde_json::from_str::<crate::cgroup::Record>(&json).unwrap(), record(&huge));
+    assert_eq!(serde_json::from_str::<crate::cgroup::CgroupRecord>(&json).unwrap(), record(&huge));
 }
 
-/// Retries, substitutes and kept quotas, on plain files.
 #[test]
-fn writing() {
-    let dir = TempDir::new("apply");
-    let at = |file: &str, value: &str, rule| Setting {
-        side: Side::V2,
+fn values_are_written_according_to_their_policies() {
+    let dir = TempDir::new("write");
+    let at = |file: &str, value: &str, policy| Setting {
+        version: CgroupVersion::V2,
         controller: Some(Controller::Cpu),
         file: file.to_owned().into(),
         value: value.into(),
         pointer: "/linux/resources/cpu/x".into(),
-        rule,
+        policy,
     };
     let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).unwrap();
     std::fs::write(dir.path().join("cpu.max"), "5000 100000\n").unwrap();
     std::fs::write(dir.path().join("io.weight"), "").unwrap();
     let settings = [
-        at("cpu.max", "20000", Rule::KeepQuota),
-        at("io.bfq.weight", "10", Rule::Else("io.weight", "1".into())),
-        at("memory.swap.max", "0", Rule::IfExists),
+        at("cpu.max", "20000", WritePolicy::KeepQuota),
+        at("io.bfq.weight", "10", WritePolicy::Substitute("io.weight", "1".into())),
+        at("memory.swap.max", "0", WritePolicy::IfSupported),
     ];
     let cgroup = Dir::open(dir.path()).unwrap();
-    apply::write_all(cgroup.at(), settings.iter()).unwrap();
+    write_all(cgroup.at(), settings.iter()).unwrap();
     assert!(read("cpu.max").starts_with("5000 20000"));
     assert_eq!(read("io.weight"), "1");
-    let e = apply::write_all(cgroup.at(), [at("absent", "5", Rule::Strict)].iter()).unwrap_err();
+    let e = write_all(cgroup.at(), [at("absent", "5", WritePolicy::Required)].iter()).unwrap_err();
     let text = e.to_string();
     assert_eq!((e.pointer(), e.errno()), (Some("/linux/resources/cpu/x"), Some(nix::errno::Errno::ENOENT)));
     assert!(
@@ -324,11 +330,11 @@ fn writing() {
 }
 
 #[test]
-fn defaults_are_complete() {
+fn empty_resources_need_no_files() {
     let (_a, v2) = v2();
     let resources =
         Resources { cpu: Some(Cpu::default()), pids: Some(Pids::default()), ..Resources::default() };
-    let settings = Settings::compile(&v2, &resources, &Options::default()).unwrap();
+    let settings = Settings::compile(&v2, &resources, &CgroupOptions::default()).unwrap();
     assert!(settings.entries().is_empty() && settings.needs_unified());
 }
 
@@ -341,8 +347,8 @@ fn update(files: &[(&str, &str)], json: &str) -> (TempDir, Result<()>) {
         std::fs::write(dir.path().join(file), text).unwrap();
     }
     let cgroup = Dir::open(dir.path()).unwrap();
-    let mut change = change::Change::default();
-    let done = change.write(cgroup.at(), settings.entries().iter()).and_then(|()| change.check());
+    let mut change = LimitTransaction::default();
+    let done = change.write(cgroup.at(), settings.entries().iter()).and_then(|()| change.verify());
     let done = done.map_err(|e| change.undo(e));
     (dir, done)
 }
@@ -374,8 +380,8 @@ fn an_update_that_fails_changes_nothing() {
 }
 
 #[test]
-fn an_update_is_read_back() {
-    // What is written over a longer text is not what is there then.
+fn updated_values_are_read_back() {
+    // The new value overwrites only the beginning of the longer text.
     let (_dir, done) = update(&[("pids.max", "100\n")], r#"{"pids": {"limit": 5}}"#);
     let error = done.unwrap_err().to_string();
     assert!(error.contains(r#"wanted "5", the kernel has "500""#), "{error}");
@@ -392,7 +398,7 @@ fn a_controller_that_was_not_delegated_is_named() {
     {
         std::fs::write(dir.path().join("cgroup.controllers"), controllers).unwrap();
         let cgroup = Dir::open(dir.path()).unwrap();
-        let error = change::Change::default().write(cgroup.at(), settings.entries().iter()).unwrap_err();
+        let error = LimitTransaction::default().write(cgroup.at(), settings.entries().iter()).unwrap_err();
         assert!(error.hint().is_some_and(|h| h.contains(hint)), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! The processors and memory nodes of a cgroup.
 
-use super::CpuSetStats;
+use super::types::CpuSetStats;
 use crate::Result;
 use crate::bundle::parse_id_list;
 use crate::cgroup::dir::DirRef;
@@ -30,7 +30,7 @@ pub(super) fn cpuset_v2(cgroup: DirRef<'_>) -> Result<Option<CpuSetStats>> {
     Ok(Some(CpuSetStats { cpus, mems, ..CpuSetStats::default() }))
 }
 
-/// The numbers of a list such as `0-3,7`; `None` where there is no such file.
+/// The numbers of a list such as `0-3,7`; `None` if the file does not exist.
 fn ids(cgroup: DirRef<'_>, file: &str) -> Result<Option<Vec<u32>>> {
     let Some(text) = cgroup.text(file)? else { return Ok(None) };
     if text.trim().is_empty() {

@@ -1,6 +1,6 @@
 //! The formats of cgroup statistics files.
 
-use super::{IoDevice, IoEntry, Pressure, Stall};
+use super::types::{IoDevice, IoEntry, Pressure, Stall};
 use crate::cgroup::file::parse_number;
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn split_pair(word: &str) -> Option<(&str, u64)> {
     Some((key, parse_number(value)?))
 }
 
-/// Lines of `major:minor Operation number` or `major:minor number`; sums are left out.
+/// Lines of `major:minor Operation number` or `major:minor number`; totals of all devices are left out.
 pub(super) fn blkio(text: &str) -> Vec<IoEntry> {
     let entry = |line: &str| {
         let mut words = line.split_ascii_whitespace();
@@ -50,7 +50,7 @@ pub(super) fn devices(bytes: &[IoEntry], operations: &[IoEntry]) -> Vec<IoDevice
         let (major, minor) = (entry.major, entry.minor);
         let device =
             devices.entry((major, minor)).or_insert(IoDevice { major, minor, ..IoDevice::default() });
-        let place = match (entry.operation.as_str(), bytes) {
+        let field = match (entry.operation.as_str(), bytes) {
             ("Read", true) => &mut device.read_bytes,
             ("Write", true) => &mut device.write_bytes,
             ("Discard", true) => &mut device.discard_bytes,
@@ -59,12 +59,12 @@ pub(super) fn devices(bytes: &[IoEntry], operations: &[IoEntry]) -> Vec<IoDevice
             ("Discard", false) => &mut device.discards,
             _ => continue,
         };
-        *place = entry.value;
+        *field = entry.value;
     }
     devices.into_values().collect()
 }
 
-/// `cpuacct.usage_all`: user and system time by processor, below a headline.
+/// `cpuacct.usage_all`: user and system time by processor, below a header line.
 pub(super) fn usage_all(text: &str) -> (Vec<u64>, Vec<u64>) {
     let pair = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(1);
@@ -99,7 +99,7 @@ fn numbers(device: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// A pressure file; `None` where it has no `some` line.
+/// A pressure file; `None` if it has no `some` line.
 pub(super) fn pressure(text: &str) -> Option<Pressure> {
     let stall = |kind: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(kind)?.strip_prefix(' '))?;

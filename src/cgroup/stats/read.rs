@@ -1,96 +1,83 @@
-//! Reading the statistics from the files of either version.
+//! Reads the statistics from the files of either version.
 
 use super::cpuset::{cpuset_v1, cpuset_v2};
 use super::parse::{blkio, devices, flat, io_stat, nested, pressure, usage_all};
-use super::{
+use super::types::{
     Counter, CpuStats, HugeTlbStats, IoStats, IoTables, MemoryStats, PidsStats, Pressure, RdmaStats, Stats,
     Throttling,
 };
 use crate::cgroup::controller::Controller;
-use crate::cgroup::create::Cgroup;
-use crate::cgroup::dir::{Dir, DirRef, gone};
-use crate::cgroup::file::parse_number;
+use crate::cgroup::dir::{Dir, DirRef, is_gone_errno};
+use crate::cgroup::file::{V1_UNLIMITED, parse_number};
+use crate::cgroup::record::CgroupRecord;
 use crate::cgroup::walk::{self, walk};
 use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
 
-/// v1 spells "unlimited" as the largest number of whole pages, whatever the page's size.
-const V1_UNLIMITED: u64 = (i64::MAX as u64) & !0xffff;
-
-impl Cgroup {
-    /// Measures the cgroup.
-    ///
-    /// # Errors
-    /// That a file cannot be read; one that the kernel does not have is none.
-    pub fn stats(&self) -> Result<Stats> {
-        let v2 = self.record().unified.as_deref().map(Dir::find).transpose()?.flatten();
-        let v2 = v2.as_ref().map(Dir::at);
-        let find = |c| self.record().v1_of(c).map_or(Ok(None), Dir::find);
-        let (acct, cpu, cpuset) =
-            (find(Controller::CpuAcct)?, find(Controller::Cpu)?, find(Controller::CpuSet)?);
-        let (memory, io) = (find(Controller::Memory)?, find(Controller::Io)?);
-        let either = |c| Ok::<_, Error>(find(c)?.map_or(v2.map(Either::V2), |dir| Some(Either::V1(dir))));
-        Ok(Stats {
-            cpu: match (&acct, v2) {
-                (Some(acct), _) => Some(cpu_v1(acct.at(), cpu.as_ref().map(Dir::at))?),
-                (None, Some(d)) => cpu_v2(d)?,
-                (None, None) => None,
-            },
-            cpuset: match (&cpuset, v2) {
-                (Some(d), _) => Some(cpuset_v1(d.at())?),
-                (None, Some(d)) => cpuset_v2(d)?,
-                (None, None) => None,
-            },
-            memory: match (&memory, v2) {
-                (Some(d), _) => memory_v1(d.at())?,
-                (None, Some(d)) => memory_v2(d)?,
-                (None, None) => None,
-            },
-            pids: either(Controller::Pids)?.map_or(Ok(None), |d| pids(d.at()))?,
-            io: match (&io, v2) {
-                (Some(d), _) => Some(io_v1(d.at())?),
-                (None, Some(d)) => io_v2(d)?,
-                (None, None) => None,
-            },
-            hugetlb: either(Controller::HugeTlb)?.map_or(Ok(BTreeMap::new()), |d| hugetlb(d.at()))?,
-            rdma: either(Controller::Rdma)?.map_or(Ok(BTreeMap::new()), |d| rdma(d.at()))?,
-        })
-    }
-
-    /// Why a process of the cgroup may have been killed: an error with the limit and the usage where
-    /// the OOM killer has been at work, for a caller who has just lost one.
-    ///
-    /// # Errors
-    /// That a file cannot be read.
-    pub fn out_of_memory(&self) -> Result<Option<Error>> {
-        let v1 = self.record().v1_of(Controller::Memory);
-        let Some(directory) = v1.or(self.record().unified.as_deref()) else { return Ok(None) };
-        let Some(dir) = Dir::find(directory)? else { return Ok(None) };
-        let memory = if v1.is_some() { memory_v1(dir.at())? } else { memory_v2(dir.at())? };
-        let Some(memory) = memory.filter(|m| m.oom_kills.unwrap_or(m.memory.failures) > 0) else {
-            return Ok(None);
-        };
-        let Some(limit) = memory.memory.limit else { return Ok(None) };
-        let peak = memory.memory.peak.map_or_else(String::new, |p| format!(", peak usage: {p}"));
-        let sentence = format!(
-            "unable to set memory limit to {limit} (current usage: {}{peak}): out of memory, the process was killed",
-            memory.memory.usage
-        );
-        Ok(Some(
-            Error::new(ErrorKind::System, Phase::Cgroup, sentence)
-                .with_pointer("/linux/resources/memory/limit")
-                .with_hint("the memory limit is too low"),
-        ))
-    }
+/// Measures a cgroup. Files that the kernel does not have are left out.
+pub(in crate::cgroup) fn read(record: &CgroupRecord) -> Result<Stats> {
+    let v2 = record.unified.as_deref().map(Dir::open_if_exists).transpose()?.flatten();
+    let v2 = v2.as_ref().map(Dir::at);
+    let find = |c| record.v1_of(c).map_or(Ok(None), Dir::open_if_exists);
+    let (acct, cpu, cpuset) = (find(Controller::CpuAcct)?, find(Controller::Cpu)?, find(Controller::CpuSet)?);
+    let (memory, io) = (find(Controller::Memory)?, find(Controller::Io)?);
+    let either = |c| Ok::<_, Error>(find(c)?.map_or(v2.map(VersionDir::V2), |dir| Some(VersionDir::V1(dir))));
+    Ok(Stats {
+        cpu: match (&acct, v2) {
+            (Some(acct), _) => Some(cpu_v1(acct.at(), cpu.as_ref().map(Dir::at))?),
+            (None, Some(d)) => cpu_v2(d)?,
+            (None, None) => None,
+        },
+        cpuset: match (&cpuset, v2) {
+            (Some(d), _) => Some(cpuset_v1(d.at())?),
+            (None, Some(d)) => cpuset_v2(d)?,
+            (None, None) => None,
+        },
+        memory: match (&memory, v2) {
+            (Some(d), _) => memory_v1(d.at())?,
+            (None, Some(d)) => memory_v2(d)?,
+            (None, None) => None,
+        },
+        pids: either(Controller::Pids)?.map_or(Ok(None), |d| pids(d.at()))?,
+        io: match (&io, v2) {
+            (Some(d), _) => Some(io_v1(d.at())?),
+            (None, Some(d)) => io_v2(d)?,
+            (None, None) => None,
+        },
+        hugetlb: either(Controller::HugeTlb)?.map_or(Ok(BTreeMap::new()), |d| hugetlb(d.at()))?,
+        rdma: either(Controller::Rdma)?.map_or(Ok(BTreeMap::new()), |d| rdma(d.at()))?,
+    })
 }
 
-/// A v1 directory opened for one use, or the cgroup2 directory, which is open anyway.
-enum Either<'a> {
+/// An error with the memory limit and the usage, if the OOM killer has killed a process of the cgroup.
+pub(in crate::cgroup) fn out_of_memory(record: &CgroupRecord) -> Result<Option<Error>> {
+    let v1 = record.v1_of(Controller::Memory);
+    let Some(directory) = v1.or(record.unified.as_deref()) else { return Ok(None) };
+    let Some(dir) = Dir::open_if_exists(directory)? else { return Ok(None) };
+    let memory = if v1.is_some() { memory_v1(dir.at())? } else { memory_v2(dir.at())? };
+    let Some(memory) = memory.filter(|m| m.oom_kills.unwrap_or(m.memory.failures) > 0) else {
+        return Ok(None);
+    };
+    let Some(limit) = memory.memory.limit else { return Ok(None) };
+    let peak = memory.memory.peak.map_or_else(String::new, |p| format!(", peak usage: {p}"));
+    let sentence = format!(
+        "unable to set memory limit to {limit} (current usage: {}{peak}): out of memory, the process was killed",
+        memory.memory.usage
+    );
+    Ok(Some(
+        Error::new(ErrorKind::System, Phase::Cgroup, sentence)
+            .with_pointer("/linux/resources/memory/limit")
+            .with_hint("the memory limit is too low"),
+    ))
+}
+
+/// The directory of a controller: one in its v1 hierarchy, or the cgroup2 directory, which is open already.
+enum VersionDir<'a> {
     V1(Dir),
     V2(DirRef<'a>),
 }
 
-impl Either<'_> {
+impl VersionDir<'_> {
     fn at(&self) -> DirRef<'_> {
         match self {
             Self::V1(dir) => dir.at(),
@@ -99,14 +86,17 @@ impl Either<'_> {
     }
 }
 
-fn map(cgroup: DirRef<'_>, file: &str) -> Result<Option<BTreeMap<String, u64>>> {
+/// A file with lines of `name number`.
+fn read_flat(cgroup: DirRef<'_>, file: &str) -> Result<Option<BTreeMap<String, u64>>> {
     Ok(cgroup.text(file)?.map(|t| flat(&t)))
 }
 
-fn pressure_of(cgroup: DirRef<'_>, file: &str) -> Result<Option<Pressure>> {
+/// A file with pressure stall information.
+fn read_pressure(cgroup: DirRef<'_>, file: &str) -> Result<Option<Pressure>> {
     Ok(cgroup.text(file)?.and_then(|t| pressure(&t)))
 }
 
+/// The limit, unless it is so large that it means "unlimited".
 fn limit(value: Option<u64>) -> Option<u64> {
     value.filter(|v| *v < V1_UNLIMITED)
 }
@@ -117,7 +107,7 @@ fn cpu_v1(acct: DirRef<'_>, cpu: Option<DirRef<'_>>) -> Result<CpuStats> {
     let all = acct.text("cpuacct.usage_all")?.unwrap_or_default();
     let (per_cpu_user, per_cpu_system) = usage_all(&all);
     let throttling = match cpu {
-        Some(cpu) => map(cpu, "cpu.stat")?.map(|s| throttling(&s, "throttled_time", "burst_time", 1)),
+        Some(cpu) => read_flat(cpu, "cpu.stat")?.map(|s| throttling(&s, "throttled_time", "burst_time", 1)),
         None => None,
     };
     Ok(CpuStats {
@@ -144,7 +134,7 @@ fn throttling(stat: &BTreeMap<String, u64>, throttled: &str, burst: &str, unit: 
 }
 
 fn cpu_v2(cgroup: DirRef<'_>) -> Result<Option<CpuStats>> {
-    let Some(stat) = map(cgroup, "cpu.stat")? else { return Ok(None) };
+    let Some(stat) = read_flat(cgroup, "cpu.stat")? else { return Ok(None) };
     let get = |key: &str| stat.get(key).copied().unwrap_or(0).saturating_mul(1000);
     Ok(Some(CpuStats {
         usage: get("usage_usec"),
@@ -156,7 +146,7 @@ fn cpu_v2(cgroup: DirRef<'_>) -> Result<Option<CpuStats>> {
         throttling: stat
             .contains_key("nr_periods")
             .then(|| throttling(&stat, "throttled_usec", "burst_usec", 1000)),
-        pressure: pressure_of(cgroup, "cpu.pressure")?,
+        pressure: read_pressure(cgroup, "cpu.pressure")?,
     }))
 }
 
@@ -173,7 +163,7 @@ fn counter_v1(cgroup: DirRef<'_>, prefix: &str) -> Result<Option<Counter>> {
 
 fn memory_v1(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
     let Some(memory) = counter_v1(cgroup, "memory")? else { return Ok(None) };
-    let stat = map(cgroup, "memory.stat")?.unwrap_or_default();
+    let stat = read_flat(cgroup, "memory.stat")?.unwrap_or_default();
     Ok(Some(MemoryStats {
         memory,
         swap: None,
@@ -188,11 +178,11 @@ fn memory_v1(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
     }))
 }
 
-/// v1 counts an OOM kill in the victim's cgroup, which may be one below.
+/// v1 counts OOM kills in the cgroup of the victim, which may be a descendant.
 fn oom_kills_v1(cgroup: DirRef<'_>) -> Result<Option<u64>> {
     let mut all: Option<u64> = None;
-    walk(cgroup, walk::LIMIT, &mut |below: DirRef<'_>| {
-        let kills = map(below, "memory.oom_control")?.and_then(|m| m.get("oom_kill").copied());
+    walk(cgroup, walk::WALK_TIMEOUT, &mut |below: DirRef<'_>| {
+        let kills = read_flat(below, "memory.oom_control")?.and_then(|m| m.get("oom_kill").copied());
         all = kills.map(|n| n.saturating_add(all.unwrap_or(0))).or(all);
         Ok(())
     })?;
@@ -201,14 +191,16 @@ fn oom_kills_v1(cgroup: DirRef<'_>) -> Result<Option<u64>> {
 
 fn memory_v2(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
     let Some(usage) = cgroup.number("memory.current")? else { return Ok(None) };
-    let stat = map(cgroup, "memory.stat")?.unwrap_or_default();
-    let events = map(cgroup, "memory.events")?.unwrap_or_default();
+    let stat = read_flat(cgroup, "memory.stat")?.unwrap_or_default();
+    let events = read_flat(cgroup, "memory.events")?.unwrap_or_default();
     let swap = match cgroup.number("memory.swap.current")? {
         Some(usage) => Some(Counter {
             usage,
             peak: cgroup.number("memory.swap.peak")?,
             limit: limit(cgroup.number("memory.swap.max")?),
-            failures: map(cgroup, "memory.swap.events")?.and_then(|e| e.get("max").copied()).unwrap_or(0),
+            failures: read_flat(cgroup, "memory.swap.events")?
+                .and_then(|e| e.get("max").copied())
+                .unwrap_or(0),
         }),
         None => None,
     };
@@ -227,7 +219,7 @@ fn memory_v2(cgroup: DirRef<'_>) -> Result<Option<MemoryStats>> {
         oom_kills: events.get("oom_kill").copied(),
         events,
         stat,
-        pressure: pressure_of(cgroup, "memory.pressure")?,
+        pressure: read_pressure(cgroup, "memory.pressure")?,
     }))
 }
 
@@ -270,14 +262,14 @@ fn io_v2(cgroup: DirRef<'_>) -> Result<Option<IoStats>> {
     Ok(Some(IoStats {
         devices: io_stat(&stat),
         tables: IoTables::default(),
-        pressure: pressure_of(cgroup, "io.pressure")?,
+        pressure: read_pressure(cgroup, "io.pressure")?,
     }))
 }
 
 fn hugetlb(cgroup: DirRef<'_>) -> Result<BTreeMap<String, HugeTlbStats>> {
     let mut found = BTreeMap::new();
-    let names = match cgroup.names() {
-        Err(e) if gone(e) => return Ok(found),
+    let names = match cgroup.file_names() {
+        Err(e) if is_gone_errno(e) => return Ok(found),
         other => other.map_err(|e| cgroup.failed("read", "", e))?,
     };
     for name in names {
@@ -300,7 +292,7 @@ fn hugetlb(cgroup: DirRef<'_>) -> Result<BTreeMap<String, HugeTlbStats>> {
 
 fn hugetlb_v2(cgroup: DirRef<'_>, prefix: &str) -> Result<Option<Counter>> {
     let Some(usage) = cgroup.number(&format!("{prefix}.current"))? else { return Ok(None) };
-    let events = map(cgroup, &format!("{prefix}.events"))?.unwrap_or_default();
+    let events = read_flat(cgroup, &format!("{prefix}.events"))?.unwrap_or_default();
     Ok(Some(Counter {
         usage,
         peak: None,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cgroup::testing::TempDir;
-use crate::cgroup::{Cgroup, Place, Record};
+use crate::cgroup::{Cgroup, CgroupRecord, V1Directory};
 
 fn fill(dir: &TempDir, files: &[(&str, &str)]) {
     for (name, text) in files {
@@ -9,7 +9,7 @@ fn fill(dir: &TempDir, files: &[(&str, &str)]) {
 }
 
 #[test]
-fn v2_files() {
+fn statistics_are_read_from_v2_files() {
     let dir = TempDir::new("stats2");
     fill(
         &dir,
@@ -40,7 +40,8 @@ fn v2_files() {
             ("rdma.max", "mlx4_0 hca_handle=3 hca_object=max\n"),
         ],
     );
-    let cgroup = Cgroup::open(Record { unified: Some(dir.path().to_owned()), ..Record::default() });
+    let cgroup =
+        Cgroup::open(CgroupRecord { unified: Some(dir.path().to_owned()), ..CgroupRecord::default() });
     let stats = cgroup.stats().unwrap();
     let cpu = stats.cpu.unwrap();
     assert_eq!((cpu.usage, cpu.user, cpu.system), (30_000, 20_000, 10_000));
@@ -66,7 +67,7 @@ fn v2_files() {
 }
 
 #[test]
-fn v1_files() {
+fn statistics_are_read_from_v1_files() {
     let dir = TempDir::new("stats1");
     fill(
         &dir,
@@ -95,8 +96,8 @@ fn v1_files() {
         ],
     );
     let hierarchy = "cpu,cpuacct,cpuset,memory,blkio".to_owned();
-    let place = Place { hierarchy, directory: dir.path().to_owned() };
-    let cgroup = Cgroup::open(Record { v1: vec![place], ..Record::default() });
+    let v1 = V1Directory { hierarchy, directory: dir.path().to_owned() };
+    let cgroup = Cgroup::open(CgroupRecord { v1: vec![v1], ..CgroupRecord::default() });
     let stats = cgroup.stats().unwrap();
     let cpu = stats.cpu.unwrap();
     assert_eq!((cpu.usage, cpu.per_cpu, cpu.throttling.unwrap().throttled), (30, vec![10, 20], 7));

@@ -1,6 +1,6 @@
-//! A connection to a bus, or to systemd itself: blocking, with a deadline for every answer.
+//! A connection to a bus, or to systemd's private socket. It blocks, with a timeout for every reply.
 
-use super::message::{FIXED, Kind, Message};
+use super::message::{FIXED, Message, MessageType};
 use super::value::Value;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -10,26 +10,26 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a reply may take.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a call was not answered as hoped.
+/// Why a call has failed.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// By an error: its name, and its text.
+pub(super) enum CallError {
+    /// The reply is an error, with this name and text.
     Refused(String, String),
-    /// Not at all.
+    /// There is no reply.
     Broken(Errno),
 }
 
-impl Failure {
-    /// Whether it is the error with this last part of its name.
+impl CallError {
+    /// Whether the name of the error ends with this part.
     pub(super) fn is(&self, name: &str) -> bool {
         matches!(self, Self::Refused(full, _) if full.rsplit('.').next() == Some(name))
     }
 
-    /// The error of `operation` on `object`.
-    pub(super) fn of(self, operation: &'static str, object: impl Into<String>) -> Error {
+    /// The error for `operation` on `object`.
+    pub(super) fn into_error(self, operation: &'static str, object: impl Into<String>) -> Error {
         match self {
             Self::Refused(name, text) => Error::new(ErrorKind::System, Phase::Cgroup, operation)
                 .on(object)
@@ -37,7 +37,7 @@ impl Failure {
             Self::Broken(Errno::EAGAIN | Errno::ETIMEDOUT) => {
                 Error::new(ErrorKind::TimedOut, Phase::Cgroup, operation)
                     .on(object)
-                    .with_detail(format!("systemd has not answered in {} s", PATIENCE.as_secs()))
+                    .with_detail(format!("systemd has not answered in {} s", CALL_TIMEOUT.as_secs()))
             }
             Self::Broken(errno) => Error::sys(Phase::Cgroup, operation, errno).on(object),
         }
@@ -52,19 +52,18 @@ pub(super) type Method<'a> = (&'a str, &'a str, &'a str);
 pub(super) struct Connection {
     socket: OwnedFd,
     serial: u32,
-    /// What has come and was not asked for yet.
+    /// Signals that were received while waiting for a reply.
     signals: Vec<Message>,
 }
 
 impl Connection {
-    /// Connects to the first of these places that answers: `unix:path=`, `unix:abstract=`, several of them separated
-    /// by `;`.
+    /// Connects to the first of these addresses that works: `unix:path=` or `unix:abstract=`, separated by `;`.
     pub(super) fn open(address: &str) -> Result<Self> {
         let failed = |e| Error::sys(Phase::Cgroup, "connect to systemd", e).on(address.to_owned());
         let mut first = None;
-        for place in address.split(';').filter(|place| !place.is_empty()) {
-            let done = match place_of(place) {
-                Some(at) => at.and_then(|at| Self::connect(&at)),
+        for one in address.split(';').filter(|one| !one.is_empty()) {
+            let done = match socket_address(one) {
+                Some(socket_address) => socket_address.and_then(|a| Self::connect(&a)),
                 None => Err(Errno::EAFNOSUPPORT),
             };
             match done {
@@ -75,21 +74,21 @@ impl Connection {
         Err(failed(first.unwrap_or(Errno::EINVAL)))
     }
 
-    fn connect(at: &UnixAddr) -> Result<Self, Errno> {
+    fn connect(address: &UnixAddr) -> Result<Self, Errno> {
         let socket = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         let mut connection = Self { socket, serial: 0, signals: Vec::new() };
-        let deadline = Instant::now() + PATIENCE;
-        connection.limit(deadline)?;
-        socket::connect(connection.socket.as_raw_fd(), at)?;
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        connection.set_timeouts(deadline)?;
+        socket::connect(connection.socket.as_raw_fd(), address)?;
         connection.authenticate(deadline)?;
         Ok(connection)
     }
 
-    /// SASL EXTERNAL without a name: the peer takes the one that the kernel tells it, which is right from
-    /// inside of a user namespace too.
+    /// SASL EXTERNAL without a user: the peer takes that of the socket's credentials, which is correct in a user namespace
+    /// too.
     fn authenticate(&mut self, deadline: Instant) -> Result<(), Errno> {
-        // Its end comes at once: a peer that read it together with the first message might look at that
-        // only when more comes.
+        // BEGIN is sent at once. A peer that reads it together with the first message may process the message only when
+        // more data arrives.
         self.send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", deadline)?;
         loop {
             let line = self.line(deadline)?;
@@ -101,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// A line of the conversation before the first message: byte by byte, as what follows belongs to that.
+    /// A line of the authentication, read byte by byte, because the first message may follow.
     fn line(&self, deadline: Instant) -> Result<Vec<u8>, Errno> {
         const LONGEST: usize = 4096;
         let mut line = Vec::new();
@@ -116,8 +115,8 @@ impl Connection {
         Ok(line)
     }
 
-    /// Lets the kernel end any call on the socket at the deadline.
-    fn limit(&self, deadline: Instant) -> Result<(), Errno> {
+    /// Makes calls on the socket time out at the deadline.
+    fn set_timeouts(&self, deadline: Instant) -> Result<(), Errno> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Errno::ETIMEDOUT);
@@ -129,7 +128,7 @@ impl Connection {
 
     fn send(&self, mut bytes: &[u8], deadline: Instant) -> Result<(), Errno> {
         while !bytes.is_empty() {
-            self.limit(deadline)?;
+            self.set_timeouts(deadline)?;
             match socket::send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL) {
                 Ok(sent) => bytes = &bytes[sent..],
                 Err(Errno::EINTR) => {}
@@ -141,7 +140,7 @@ impl Connection {
 
     fn receive(&self, mut bytes: &mut [u8], deadline: Instant) -> Result<(), Errno> {
         while !bytes.is_empty() {
-            self.limit(deadline)?;
+            self.set_timeouts(deadline)?;
             match socket::recv(self.socket.as_raw_fd(), bytes, MsgFlags::empty()) {
                 Ok(0) => return Err(Errno::ECONNRESET),
                 Ok(got) => bytes = &mut bytes[got..],
@@ -152,27 +151,27 @@ impl Connection {
         Ok(())
     }
 
+    /// Receives a message; `None` if its type is unknown.
     fn next(&self, deadline: Instant) -> Result<Option<Message>, Errno> {
         let mut bytes = vec![0; FIXED];
         self.receive(&mut bytes, deadline)?;
         let length = Message::length(&bytes).ok_or(Errno::EBADMSG)?;
         bytes.resize(length, 0);
         self.receive(&mut bytes[FIXED..], deadline)?;
-        // A message of a kind that is not known is to be passed over.
         Ok(Message::decode(&bytes))
     }
 
-    /// Calls a method of `destination`, and waits for its answer.
+    /// Calls a method of `destination`, and waits for the reply.
     pub(super) fn call(
         &mut self,
         destination: &str,
         (path, interface, member): Method<'_>,
         body: Vec<Value>,
-    ) -> Result<Message, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+    ) -> Result<Message, CallError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
         self.serial += 1;
         let message = Message {
-            kind: Kind::Call,
+            kind: MessageType::Call,
             serial: self.serial,
             destination: Some(destination.to_owned()),
             path: Some(path.to_owned()),
@@ -181,44 +180,46 @@ impl Connection {
             body,
             ..Message::default()
         };
-        self.send(&message.encode(), deadline).map_err(Failure::Broken)?;
+        self.send(&message.encode(), deadline).map_err(CallError::Broken)?;
         loop {
-            let Some(message) = self.next(deadline).map_err(Failure::Broken)? else { continue };
+            let Some(message) = self.next(deadline).map_err(CallError::Broken)? else { continue };
             match message.kind {
-                Kind::Reply if message.reply_to == Some(self.serial) => return Ok(message),
-                Kind::Error if message.reply_to == Some(self.serial) => {
+                MessageType::Reply if message.reply_to == Some(self.serial) => return Ok(message),
+                MessageType::Error if message.reply_to == Some(self.serial) => {
                     let text = message.text(0).unwrap_or_default().to_owned();
-                    return Err(Failure::Refused(message.member.unwrap_or_default(), text));
+                    return Err(CallError::Refused(message.member.unwrap_or_default(), text));
                 }
-                Kind::Signal => self.signals.push(message),
+                MessageType::Signal => self.signals.push(message),
                 _ => {}
             }
         }
     }
 
-    /// The signal `member` whose body `wanted` knows, whether it has come already or comes within `patience`.
+    /// The signal `member` that matches `wanted`, if it was received already or is received within `timeout`.
     pub(super) fn signal(
         &mut self,
         member: &str,
         wanted: impl Fn(&Message) -> bool,
-        patience: Duration,
-    ) -> Result<Option<Message>, Failure> {
-        let until = Instant::now() + patience;
+        timeout: Duration,
+    ) -> Result<Option<Message>, CallError> {
+        let until = Instant::now() + timeout;
         let is = |m: &Message| m.member.as_deref() == Some(member) && wanted(m);
         if let Some(at) = self.signals.iter().position(is) {
             return Ok(Some(self.signals.swap_remove(at)));
         }
-        // A message that has begun is read to its end, or what follows could not be understood.
-        while self.is_readable(until).map_err(Failure::Broken)? {
-            match self.next(Instant::now() + PATIENCE).map_err(Failure::Broken)? {
-                Some(message) if message.kind == Kind::Signal && is(&message) => return Ok(Some(message)),
+        // Once a message has begun, it must be read completely, or the next one could not be parsed.
+        while self.is_readable(until).map_err(CallError::Broken)? {
+            match self.next(Instant::now() + CALL_TIMEOUT).map_err(CallError::Broken)? {
+                Some(message) if message.kind == MessageType::Signal && is(&message) => {
+                    return Ok(Some(message));
+                }
                 _ => {}
             }
         }
         Ok(None)
     }
 
-    /// Whether something comes before then.
+    /// Whether data arrives before then.
     fn is_readable(&self, until: Instant) -> Result<bool, Errno> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -232,8 +233,8 @@ impl Connection {
     }
 }
 
-/// Where an address leads; `None` for one that is no AF_UNIX socket's.
-fn place_of(address: &str) -> Option<Result<UnixAddr, Errno>> {
+/// The AF_UNIX address in a D-Bus address; `None` if it is another type of address.
+fn socket_address(address: &str) -> Option<Result<UnixAddr, Errno>> {
     let keys = address.strip_prefix("unix:")?;
     keys.split(',').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
@@ -246,7 +247,7 @@ fn place_of(address: &str) -> Option<Result<UnixAddr, Errno>> {
     })
 }
 
-/// `%41` is a byte.
+/// Replaces escapes such as `%41`.
 fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut out = Vec::new();
@@ -267,12 +268,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
-        let path = |text: &str| place_of(text).unwrap().unwrap().path().map(|p| p.display().to_string());
+    fn unix_addresses_are_parsed() {
+        let path =
+            |text: &str| socket_address(text).unwrap().unwrap().path().map(|p| p.display().to_string());
         assert_eq!(path("unix:path=/run/user/1000/bus,guid=0f").as_deref(), Some("/run/user/1000/bus"));
         assert_eq!(path("unix:path=/a%20b").as_deref(), Some("/a b"));
-        assert!(place_of("unix:abstract=/tmp/x").unwrap().unwrap().as_abstract().is_some());
-        assert!(place_of("tcp:host=localhost").is_none());
+        assert!(socket_address("unix:abstract=/tmp/x").unwrap().unwrap().as_abstract().is_some());
+        assert!(socket_address("tcp:host=localhost").is_none());
         let e = Connection::open("tcp:host=x;unix:path=/nowhere").unwrap_err();
         assert!(e.to_string().contains("tcp:host=x"), "{e}");
     }

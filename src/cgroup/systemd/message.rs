@@ -2,14 +2,14 @@
 
 use super::value::{Reader, Value, Writer};
 
-/// More than any answer that is asked for here.
-const LONGEST: usize = 1 << 20;
-/// The part of the header whose length is known.
+/// The maximum length of a message; no expected reply is longer.
+const MAX_LENGTH: usize = 1 << 20;
+/// The length of the fixed part of the header.
 pub(super) const FIXED: usize = 16;
 
-/// What a message is.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageType {
     #[default]
     Call = 1,
     Reply = 2,
@@ -20,19 +20,19 @@ pub(super) enum Kind {
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Message {
-    pub(super) kind: Kind,
+    pub(super) kind: MessageType,
     pub(super) serial: u32,
     pub(super) reply_to: Option<u32>,
     pub(super) destination: Option<String>,
     pub(super) path: Option<String>,
     pub(super) interface: Option<String>,
-    /// The method or the signal; of an error, its name.
+    /// The name of the method, signal or error.
     pub(super) member: Option<String>,
     pub(super) body: Vec<Value>,
 }
 
 impl Message {
-    /// The message as bytes.
+    /// Encodes the message.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut body = Writer::default();
         self.body.iter().for_each(|value| body.value(value));
@@ -40,7 +40,7 @@ impl Message {
         let field =
             |code: u8, value: Value| Value::Struct(vec![Value::Byte(code), Value::Variant(Box::new(value))]);
         let text = |value: &Option<String>| value.clone().map(Value::Str);
-        let member = if self.kind == Kind::Error { 4 } else { 3 };
+        let member = if self.kind == MessageType::Error { 4 } else { 3 };
         let fields = [
             (1, self.path.clone().map(Value::Path)),
             (2, text(&self.interface)),
@@ -59,24 +59,24 @@ impl Message {
         all.bytes
     }
 
-    /// How long the message is that begins with these [`FIXED`] bytes; `None` where it is none.
+    /// The length of the message that begins with these [`FIXED`] bytes; `None` if they are invalid.
     pub(super) fn length(head: &[u8]) -> Option<usize> {
         let big = order(head)?;
         (head.get(3) == Some(&1)).then_some(())?;
         let number = |at: usize| Reader::new(head.get(at..at + 4)?, big).u32().map(|n| n as usize);
         let (body, fields) = (number(4)?, number(12)?);
         let length = FIXED.checked_add(fields)?.checked_next_multiple_of(8)?.checked_add(body)?;
-        (length <= LONGEST).then_some(length)
+        (length <= MAX_LENGTH).then_some(length)
     }
 
-    /// The message in these bytes; `None` where it is none, or of a kind that nobody knows yet.
+    /// Decodes a message; `None` if it is invalid or its type is unknown.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let big = order(bytes)?;
         let kind = match bytes.get(1)? {
-            1 => Kind::Call,
-            2 => Kind::Reply,
-            3 => Kind::Error,
-            4 => Kind::Signal,
+            1 => MessageType::Call,
+            2 => MessageType::Reply,
+            3 => MessageType::Error,
+            4 => MessageType::Signal,
             _ => return None,
         };
         let mut reader = Reader::new(bytes, big);
@@ -103,7 +103,7 @@ impl Message {
         Some(message)
     }
 
-    /// The text of the body's value of this index.
+    /// The text of a value in the body.
     pub(super) fn text(&self, index: usize) -> Option<&str> {
         self.body.get(index)?.text()
     }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_come_back() {
+    fn encoded_messages_can_be_decoded() {
         let call = Message {
             serial: 7,
             destination: Some("org.freedesktop.systemd1".into()),
@@ -134,7 +134,7 @@ mod tests {
             ..Message::default()
         };
         let error = Message {
-            kind: Kind::Error,
+            kind: MessageType::Error,
             serial: 9,
             reply_to: Some(7),
             member: Some("org.freedesktop.systemd1.NoSuchUnit".into()),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_has_no_length() {
+    fn invalid_messages_have_no_length() {
         let good = Message::default().encode();
         for (at, byte) in [(0, b'x'), (3, 2), (7, 0xff)] {
             let mut bad = good.clone();

@@ -1,6 +1,6 @@
-use super::message::{FIXED, Kind, Message};
+use super::message::{FIXED, Message, MessageType};
 use super::value::Value;
-use super::{Asked, Bus, Home, Systemd, Unit};
+use super::{RequestedProperties, Systemd, SystemdBus, SystemdInstance, Unit};
 use crate::ErrorKind;
 use crate::bundle::annotations::Permissions;
 use crate::cgroup::Settings;
@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-/// A peer that answers each call as `answer` says, and reports the calls.
+/// A peer that replies to each call with `answer`, and returns the calls.
 fn peer(at: PathBuf, answer: impl Fn(&Message) -> Vec<Message> + Send + 'static) -> JoinHandle<Vec<Message>> {
     let listener = UnixListener::bind(at).unwrap();
     std::thread::spawn(move || {
@@ -28,7 +28,7 @@ fn peer(at: PathBuf, answer: impl Fn(&Message) -> Vec<Message> + Send + 'static)
             let call = Message::decode(&bytes).unwrap();
             for (n, mut message) in answer(&call).into_iter().enumerate() {
                 message.serial = 1000 + n as u32;
-                if message.kind != Kind::Signal {
+                if message.kind != MessageType::Signal {
                     message.reply_to = Some(call.serial);
                 }
                 let _ = writer.write_all(&message.encode());
@@ -54,21 +54,21 @@ fn authenticate(reader: &mut BufReader<UnixStream>, writer: &mut UnixStream) {
 }
 
 fn reply(body: Vec<Value>) -> Message {
-    Message { kind: Kind::Reply, body, ..Message::default() }
+    Message { kind: MessageType::Reply, body, ..Message::default() }
 }
 
 fn refusal(name: &str, text: &str) -> Message {
     let body = vec![Value::Str(text.into())];
-    Message { kind: Kind::Error, member: Some(name.into()), body, ..Message::default() }
+    Message { kind: MessageType::Error, member: Some(name.into()), body, ..Message::default() }
 }
 
 fn removed(job: &str, unit: &str, result: &str) -> Message {
     let body =
         vec![Value::U32(1), Value::Path(job.into()), Value::Str(unit.into()), Value::Str(result.into())];
-    Message { kind: Kind::Signal, member: Some("JobRemoved".into()), body, ..Message::default() }
+    Message { kind: MessageType::Signal, member: Some("JobRemoved".into()), body, ..Message::default() }
 }
 
-/// Systemd, as far as it is needed: jobs end with `result`.
+/// A minimal systemd, whose jobs have this `result`.
 fn systemd(call: &Message, result: &str) -> Vec<Message> {
     let text = |text: &str| vec![reply(vec![Value::Variant(Box::new(Value::Str(text.into())))])];
     let job = || Value::Path("/org/freedesktop/systemd1/job/7".into());
@@ -80,9 +80,9 @@ fn systemd(call: &Message, result: &str) -> Vec<Message> {
         ("StopUnit", _) if matches!(result, "active" | "inactive") => vec![reply(vec![job()])],
         ("StartTransientUnit", _) => {
             let other = removed("/org/freedesktop/systemd1/job/6", "x.scope", "failed");
-            // The job may be over before its own answer comes.
-            let over = removed("/org/freedesktop/systemd1/job/7", "u.scope", result);
-            vec![other, over, reply(vec![job()])]
+            // The signal may be sent before the reply to the call that started the job.
+            let ours = removed("/org/freedesktop/systemd1/job/7", "u.scope", result);
+            vec![other, ours, reply(vec![job()])]
         }
         ("GetUnit" | "StopUnit", _) if result == "none" => {
             vec![refusal("org.freedesktop.systemd1.NoSuchUnit", "Unit not loaded.")]
@@ -90,7 +90,7 @@ fn systemd(call: &Message, result: &str) -> Vec<Message> {
         ("StopUnit", _) => {
             vec![reply(vec![job()]), removed("/org/freedesktop/systemd1/job/7", "u.scope", result)]
         }
-        // A job whose end nobody tells: it is gone, and what became of the unit can be asked for.
+        // A job without a signal: it no longer exists, but the state of the unit can be queried.
         ("Get", Some("State")) => {
             vec![refusal("org.freedesktop.DBus.Error.UnknownObject", "Unknown object.")]
         }
@@ -102,14 +102,14 @@ fn systemd(call: &Message, result: &str) -> Vec<Message> {
     }
 }
 
-/// Does something with a peer whose jobs end so, and names the methods that it has called.
-fn with<T>(socket: &str, result: &'static str, act: impl Fn(&mut Systemd) -> T) -> (T, Vec<Message>) {
+/// Runs `act` with a client of a systemd whose jobs have this `result`. Returns the calls too.
+fn with_systemd<T>(socket: &str, result: &'static str, act: impl Fn(&mut Systemd) -> T) -> (T, Vec<Message>) {
     let directory = TempDir::new("systemd");
     std::fs::create_dir_all(directory.path().join("systemd")).unwrap();
     let calls = peer(directory.path().join(socket), move |call| systemd(call, result));
-    let mut client = Systemd::connect(&Bus::user(None, Some(directory.path()))).unwrap();
-    let home = Home { root: "/user.slice/user@7.service".into(), user: true };
-    assert_eq!((client.home(), client.version()), (home, 252));
+    let mut client = Systemd::connect(&SystemdBus::user(None, Some(directory.path()))).unwrap();
+    let instance = SystemdInstance { root: "/user.slice/user@7.service".into(), user: true };
+    assert_eq!((client.instance(), client.version()), (instance, 252));
     let done = act(&mut client);
     drop(client);
     (done, calls.join().unwrap())
@@ -127,13 +127,14 @@ fn start(client: &mut Systemd) -> crate::Result<()> {
     let annotations = [("TimeoutStopSec", "uint64 10"), ("CollectMode", "'inactive'")];
     let annotations: BTreeMap<String, String> =
         annotations.map(|(name, value)| (format!("org.systemd.property.{name}"), value.to_owned())).into();
-    let asked = Asked::of(&annotations.into(), &Permissions::default()).unwrap();
-    client.start(&unit(), 4711, &Settings::default(), asked)
+    let requested =
+        RequestedProperties::from_annotations(&annotations.into(), &Permissions::default()).unwrap();
+    client.start(&unit(), 4711, &Settings::default(), requested)
 }
 
 #[test]
 fn a_scope_is_started() {
-    let (done, calls) = with("systemd/private", "done", start);
+    let (done, calls) = with_systemd("systemd/private", "done", start);
     done.unwrap();
     assert_eq!(names(&calls), ["Get", "Get", "StartTransientUnit"]);
     let call = &calls[2];
@@ -145,7 +146,7 @@ fn a_scope_is_started() {
             _ => None,
         });
         let first = found.next();
-        assert_eq!(found.next(), None, "{name} once");
+        assert_eq!(found.next(), None, "{name} is given twice");
         first.map(|value| match value {
             Value::Variant(inner) => *inner,
             other => other,
@@ -160,90 +161,90 @@ fn a_scope_is_started() {
 }
 
 #[test]
-fn a_bus_is_greeted() {
-    let (done, calls) = with("bus", "done", start);
+fn on_a_bus_the_client_subscribes_to_signals() {
+    let (done, calls) = with_systemd("bus", "done", start);
     done.unwrap();
     assert_eq!(names(&calls), ["Hello", "AddMatch", "Subscribe", "Get", "Get", "StartTransientUnit"]);
 }
 
 #[test]
-fn a_job_that_fails_is_named() {
-    let (done, calls) = with("systemd/private", "failed", start);
+fn a_failed_job_is_an_error_with_its_result() {
+    let (done, calls) = with_systemd("systemd/private", "failed", start);
     let e = done.unwrap_err().to_string();
     assert!(e.contains("start systemd unit u.scope") && e.contains("\"failed\""), "{e}");
     assert_eq!(names(&calls).last(), Some(&"ResetFailedUnit"));
 }
 
 #[test]
-fn a_job_whose_end_is_not_told_is_asked_for() {
-    let (done, calls) = with("systemd/private", "active", start);
+fn the_state_of_a_job_without_a_signal_is_queried() {
+    let (done, calls) = with_systemd("systemd/private", "active", start);
     done.unwrap();
     assert_eq!(names(&calls)[2..], ["StartTransientUnit", "Get", "GetUnit", "Get"]);
-    let (done, _) = with("systemd/private", "inactive", start);
+    let (done, _) = with_systemd("systemd/private", "inactive", start);
     let e = done.unwrap_err().to_string();
     assert!(e.contains("\"unit inactive\""), "{e}");
-    let (done, _) = with("systemd/private", "inactive", |client| client.stop(&unit()));
+    let (done, _) = with_systemd("systemd/private", "inactive", |client| client.stop(&unit()));
     done.unwrap();
 }
 
 #[test]
-fn a_name_is_claimed() {
-    let (done, calls) = with("systemd/private", "failed", |client| client.claim(&unit()));
+fn the_name_of_a_failed_unit_can_be_claimed() {
+    let (done, calls) = with_systemd("systemd/private", "failed", |client| client.claim(&unit()));
     done.unwrap();
     assert_eq!(names(&calls)[2..], ["GetUnit", "Get", "ResetFailedUnit"]);
-    let (done, _) = with("systemd/private", "none", |client| client.claim(&unit()));
+    let (done, _) = with_systemd("systemd/private", "none", |client| client.claim(&unit()));
     done.unwrap();
-    let (done, _) = with("systemd/private", "active", |client| client.claim(&unit()));
+    let (done, _) = with_systemd("systemd/private", "active", |client| client.claim(&unit()));
     assert_eq!(done.unwrap_err().kind(), ErrorKind::AlreadyExists);
 }
 
 #[test]
 fn a_scope_is_stopped() {
-    let (done, calls) = with("systemd/private", "done", |client| client.stop(&unit()));
+    let (done, calls) = with_systemd("systemd/private", "done", |client| client.stop(&unit()));
     done.unwrap();
     assert_eq!(names(&calls)[2..], ["StopUnit", "ResetFailedUnit"]);
-    let (done, _) = with("systemd/private", "none", |client| client.stop(&unit()));
+    let (done, _) = with_systemd("systemd/private", "none", |client| client.stop(&unit()));
     done.unwrap();
 }
 
 #[test]
-fn a_peer_that_goes_away_is_an_error() {
+fn a_closed_connection_is_an_error() {
     let directory = TempDir::new("systemd-gone");
     let listener = UnixListener::bind(directory.path().join("bus")).unwrap();
-    let gone = std::thread::spawn(move || drop(listener.accept()));
-    let e = Systemd::connect(&Bus::user(None, Some(directory.path()))).unwrap_err();
-    gone.join().unwrap();
+    let peer = std::thread::spawn(move || drop(listener.accept()));
+    let e = Systemd::connect(&SystemdBus::user(None, Some(directory.path()))).unwrap_err();
+    peer.join().unwrap();
     assert!(e.hint().unwrap().contains("XDG_RUNTIME_DIR"), "{e}");
-    let e = Systemd::connect(&Bus::user(None, None)).unwrap_err().to_string();
+    let e = Systemd::connect(&SystemdBus::user(None, None)).unwrap_err().to_string();
     assert!(e.contains("no address is known"), "{e}");
 }
 
 #[test]
-fn a_peer_that_refuses_is_an_error() {
+fn a_rejected_authentication_is_an_error() {
     let directory = TempDir::new("systemd-refuses");
     let listener = UnixListener::bind(directory.path().join("bus")).unwrap();
-    let refuses = std::thread::spawn(move || {
+    let peer = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 100]);
         stream.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
     });
-    let e = Systemd::connect(&Bus::user(None, Some(directory.path()))).unwrap_err();
-    refuses.join().unwrap();
+    let e = Systemd::connect(&SystemdBus::user(None, Some(directory.path()))).unwrap_err();
+    peer.join().unwrap();
     assert_eq!(e.errno(), Some(nix::errno::Errno::EACCES), "{e}");
 }
 
 #[test]
-fn without_systemd_one_sentence_says_so() {
+fn without_systemd_connecting_fails_with_one_sentence() {
     if Path::new("/run/systemd/system").exists() {
         return println!("skipped: systemd runs here");
     }
-    let e = Systemd::connect(&Bus::system()).unwrap_err();
+    let e = Systemd::connect(&SystemdBus::system()).unwrap_err();
     assert_eq!(e.to_string(), "systemd not running on this host, cannot use systemd cgroups manager");
 }
 
 #[test]
 fn addresses_are_escaped() {
-    let bus = Bus::user(Some("unix:abstract=x"), Some(Path::new("/run/a b")));
+    let bus = SystemdBus::user(Some("unix:abstract=x"), Some(Path::new("/run/a b")));
     assert_eq!(
         bus.addresses,
         ["unix:abstract=x", "unix:path=/run/a%20b/systemd/private", "unix:path=/run/a%20b/bus"]

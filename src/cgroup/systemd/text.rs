@@ -1,12 +1,12 @@
-//! GVariant's text format, in which annotations `org.systemd.property.NAME` give a unit's properties:
+//! GVariant's text format, which is used in annotations `org.systemd.property.NAME`:
 //! `true`, `'word'`, `15`, `uint64 10000000`, `['a', 'b']`, `@as []`.
 
 use super::value::Value;
 
-/// Reads a value.
+/// Parses a value.
 ///
 /// # Errors
-/// What is wrong, in a few words.
+/// A short message.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     let mut parser = Parser { rest: text, depth: 0 };
     let value = parser.value(None)?;
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
     }
 }
 
-/// The types which have a keyword, with their signatures.
+/// The keywords of types, with their signatures.
 const TYPES: [(&str, u8); 9] = [
     ("boolean", b'b'),
     ("byte", b'y'),
@@ -31,12 +31,12 @@ const TYPES: [(&str, u8); 9] = [
     ("double", b'd'),
 ];
 
-/// Arrays in arrays: no more than D-Bus allows.
-const DEEPEST: u32 = 32;
+/// The maximum depth of nested arrays in D-Bus.
+const MAX_DEPTH: u32 = 32;
 
 struct Parser<'a> {
     rest: &'a str,
-    /// How many arrays the place is in.
+    /// The number of arrays around the current position.
     depth: u32,
 }
 
@@ -63,25 +63,25 @@ impl<'a> Parser<'a> {
         word
     }
 
-    /// A value, of this type if one was named before it.
-    fn value(&mut self, kind: Option<u8>) -> Result<Value, String> {
+    /// A value, of the given type if one precedes it.
+    fn value(&mut self, code: Option<u8>) -> Result<Value, String> {
         self.space();
         match self.rest.chars().next() {
             None => Err("a value is missing".into()),
             Some(quote @ ('\'' | '"')) => {
                 self.rest = &self.rest[1..];
-                match (kind, self.quoted(quote)?) {
+                match (code, self.quoted(quote)?) {
                     (None | Some(b's'), text) => Ok(Value::Str(text)),
                     (Some(b'o'), text) => Ok(Value::Path(text)),
                     (Some(b'g'), text) => Ok(Value::Signature(text)),
                     (_, text) => Err(format!("{text:?} is a string, and another type was named")),
                 }
             }
-            Some('[') if kind.is_none() => {
+            Some('[') if code.is_none() => {
                 self.rest = &self.rest[1..];
                 self.array(None)
             }
-            Some('@') if kind.is_none() => {
+            Some('@') if code.is_none() => {
                 self.rest = &self.rest[1..];
                 let signature = self.word(|c| c.is_ascii_alphabetic());
                 match signature.as_bytes() {
@@ -96,23 +96,23 @@ impl<'a> Parser<'a> {
                     _ => Err(format!("type {signature:?} is not understood")),
                 }
             }
-            Some(c) if c.is_ascii_alphabetic() => self.keyword(kind),
+            Some(c) if c.is_ascii_alphabetic() => self.keyword(code),
             Some(_) => {
                 let digits = self.word(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-                number(digits, kind)
+                number(digits, code)
             }
         }
     }
 
-    fn keyword(&mut self, kind: Option<u8>) -> Result<Value, String> {
+    fn keyword(&mut self, code: Option<u8>) -> Result<Value, String> {
         let word = self.word(|c| c.is_ascii_alphanumeric());
-        match (word, kind) {
+        match (word, code) {
             ("true" | "false", None | Some(b'b')) => Ok(Value::Bool(word == "true")),
             ("objectpath", None) => self.value(Some(b'o')),
             ("signature", None) => self.value(Some(b'g')),
             ("string", None) => self.value(Some(b's')),
             _ => match TYPES.iter().find(|(name, _)| *name == word) {
-                Some((_, code)) if kind.is_none() => self.value(Some(*code)),
+                Some((_, named)) if code.is_none() => self.value(Some(*named)),
                 _ => Err(format!("{word:?} is not understood (a string stands in quotes)")),
             },
         }
@@ -120,8 +120,8 @@ impl<'a> Parser<'a> {
 
     fn array(&mut self, element: Option<u8>) -> Result<Value, String> {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(format!("more than {DEEPEST} arrays in each other"));
+        if self.depth > MAX_DEPTH {
+            return Err(format!("more than {MAX_DEPTH} arrays in each other"));
         }
         let array = self.items(element);
         self.depth -= 1;
@@ -134,9 +134,9 @@ impl<'a> Parser<'a> {
             if !items.is_empty() && !self.accept(',') {
                 return Err("a comma or ] is missing in the array".into());
             }
-            // A type named before the first element goes for all.
-            let kind = element.or_else(|| items.first().and_then(|first| first.signature().bytes().next()));
-            items.push(self.value(kind.filter(|k| *k != b'a'))?);
+            // The type of the first element is that of all.
+            let code = element.or_else(|| items.first().and_then(|first| first.signature().bytes().next()));
+            items.push(self.value(code.filter(|c| *c != b'a'))?);
         }
         let signature = match (element, items.first()) {
             (Some(code), _) => char::from(code).to_string(),
@@ -172,12 +172,12 @@ impl<'a> Parser<'a> {
     }
 }
 
-fn number(digits: &str, kind: Option<u8>) -> Result<Value, String> {
+fn number(digits: &str, code: Option<u8>) -> Result<Value, String> {
     fn read<T: std::str::FromStr>(digits: &str) -> Result<T, String> {
         digits.parse().map_err(|_| format!("{digits:?} is not a number of its type"))
     }
     let decimal = digits.contains('.');
-    Ok(match kind {
+    Ok(match code {
         Some(b'y') => Value::Byte(read(digits)?),
         Some(b'n') => Value::I16(read(digits)?),
         Some(b'q') => Value::U16(read(digits)?),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_callers_write() {
+    fn values_are_parsed() {
         for (text, value) in [
             ("true", Value::Bool(true)),
             ("15", Value::I32(15)),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing() {
+    fn invalid_values_are_rejected() {
         for text in [
             "",
             "word",
@@ -240,14 +240,14 @@ mod tests {
         }
     }
 
-    /// A stack has an end, and an annotation may be long.
+    /// Parsing is recursive, and an annotation may be long.
     #[test]
-    fn arrays_in_arrays_have_a_bound() {
+    fn the_depth_of_arrays_is_limited() {
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(parse(&nested(32)).map(|value| value.signature()), Ok("a".repeat(32) + "i"));
         assert!(parse(&nested(33)).is_err());
         assert!(parse(&"[".repeat(1 << 20)).is_err());
         let siblings = format!("[{}]", vec!["[1]"; 100].join(","));
-        assert!(parse(&siblings).is_ok(), "one beside the other is not deep");
+        assert!(parse(&siblings).is_ok(), "siblings do not count");
     }
 }

@@ -1,29 +1,29 @@
-//! The scope which a configuration means: `cgroupsPath` is `slice:prefix:name`.
+//! The unit of a container, from `cgroupsPath`: `slice:prefix:name`.
 
-use crate::cgroup::CgroupPath;
+use crate::cgroup::path::CgroupPath;
 use crate::{Error, ErrorKind, Phase, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 const POINTER: &str = "/linux/cgroupsPath";
 /// systemd.unit(5).
-const LONGEST: usize = 255;
+const MAX_LENGTH: usize = 255;
 
-/// A transient scope, systemd.scope(5), and the slice that it is in.
+/// A transient scope (systemd.scope(5)) and its slice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
-    /// The slice's name; empty: that of the manager's own.
+    /// The slice's name.
     pub slice: String,
     /// The scope's name.
     pub name: String,
 }
 
 impl Unit {
-    /// What a configuration's `cgroupsPath` means for a container `id`, with systemd as manager of
-    /// cgroups: `slice:prefix:name` is the scope `prefix-name.scope` in `slice`.
+    /// The unit for a configuration's `cgroupsPath` and a container `id`, if the manager is systemd: `slice:prefix:name` is
+    /// the scope `prefix-name.scope` in `slice`.
     ///
-    /// Absent or empty: the scope `orlop-ID.scope`. Where no slice is named it is `system.slice`, and with
-    /// the manager of a user `user.slice`.
+    /// If `cgroupsPath` is absent or empty, the scope is `orlop-ID.scope`. The default slice is `system.slice`, and
+    /// `user.slice` in the instance of a user.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], with the pointer `/linux/cgroupsPath`.
@@ -49,7 +49,7 @@ impl Unit {
             slice => slice,
         };
         if name.strip_suffix(".slice").is_some() {
-            return Err(refuse(name, "a slice can hold no processes: a container needs a scope"));
+            return Err(invalid(name, "a slice can hold no processes: a container needs a scope"));
         }
         let unit = Self { slice: slice.to_owned(), name: format!("{prefix}-{name}.scope") };
         for name in [&unit.slice, &unit.name] {
@@ -58,10 +58,10 @@ impl Unit {
         unit.slices().map(|_| unit.clone())
     }
 
-    /// The slices from the top down: `a-b.slice` is in `a.slice`. None for the root's, `-.slice`.
+    /// The slices from the top down: `a-b.slice` is in `a.slice`. Empty for the root slice, `-.slice`.
     fn slices(&self) -> Result<Vec<String>> {
         let stem = self.slice.strip_suffix(".slice").filter(|stem| !stem.is_empty());
-        let stem = stem.ok_or_else(|| refuse(&self.slice, "the name of a slice ends with .slice"))?;
+        let stem = stem.ok_or_else(|| invalid(&self.slice, "the name of a slice ends with .slice"))?;
         if stem == "-" {
             return Ok(Vec::new());
         }
@@ -69,7 +69,7 @@ impl Unit {
         let mut slices = Vec::new();
         for part in stem.split('-') {
             if part.is_empty() {
-                return Err(refuse(&self.slice, "the name of a slice has no empty parts"));
+                return Err(invalid(&self.slice, "the name of a slice has no empty parts"));
             }
             // Writing to a String cannot fail.
             let _ = write!(name, "{}{part}", if name.is_empty() { "" } else { "-" });
@@ -78,7 +78,7 @@ impl Unit {
         Ok(slices)
     }
 
-    /// Where its cgroup is, below that of the manager.
+    /// The path of its cgroup, if that of the manager is `manager`.
     ///
     /// # Errors
     /// As [`Unit::from_config`].
@@ -88,7 +88,7 @@ impl Unit {
     }
 }
 
-fn refuse(name: &str, why: &str) -> Error {
+fn invalid(name: &str, why: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "invalid systemd unit name")
         .on(format!("{name:?}"))
         .with_detail(why)
@@ -96,11 +96,11 @@ fn refuse(name: &str, why: &str) -> Error {
 }
 
 fn check(name: &str) -> Result<()> {
-    if name.len() > LONGEST {
-        return Err(refuse(name, "it is longer than 255 bytes"));
+    if name.len() > MAX_LENGTH {
+        return Err(invalid(name, "it is longer than 255 bytes"));
     }
     match name.chars().find(|c| !(c.is_ascii_alphanumeric() || ":-_.\\@".contains(*c))) {
-        Some(c) => Err(refuse(name, &format!("{c:?} is not allowed in it"))),
+        Some(c) => Err(invalid(name, &format!("{c:?} is not allowed in it"))),
         None => Ok(()),
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_scope_is() {
+    fn scopes_are_below_their_slices() {
         assert_eq!(path(None, false, ""), "/system.slice/orlop-c1.scope");
         assert_eq!(path(Some("machine.slice:libpod:abc"), false, "/"), "/machine.slice/libpod-abc.scope");
         assert_eq!(
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scope() {
+    fn invalid_units_are_rejected() {
         for (bad, why) in [
             ("/a/b", "expected cgroupsPath to be of format \"slice:prefix:name\""),
             ("a:b", "expected cgroupsPath"),

@@ -1,4 +1,4 @@
-//! D-Bus values: their signatures, and how they are written and read (D-Bus specification, "Marshaling").
+//! D-Bus values: their signatures, and how they are encoded (D-Bus specification, "Marshaling").
 
 /// A value of a D-Bus message.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +41,7 @@ impl Value {
         Self::Array("y".into(), items.into_iter().map(Self::Byte).collect())
     }
 
-    /// Its type.
+    /// The signature of its type.
     pub(super) fn signature(&self) -> String {
         match self {
             Self::Byte(_) => "y".into(),
@@ -62,7 +62,7 @@ impl Value {
         }
     }
 
-    /// The text of a string, an object path or a signature; of a variant, what it holds.
+    /// The text of a string, an object path or a signature, also in a variant.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Str(text) | Self::Path(text) | Self::Signature(text) => Some(text),
@@ -72,7 +72,7 @@ impl Value {
     }
 }
 
-/// Where a value of this type may begin.
+/// The alignment of a type.
 fn alignment(code: u8) -> usize {
     match code {
         b'n' | b'q' => 2,
@@ -82,7 +82,7 @@ fn alignment(code: u8) -> usize {
     }
 }
 
-/// Values as bytes, little-endian.
+/// Encodes values, little-endian.
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
@@ -129,15 +129,15 @@ impl Writer {
             Value::Signature(text) => self.signature(text),
             Value::Array(element, items) => {
                 self.length(0);
-                let place = self.bytes.len() - 4;
-                // The gap before the first element counts to nobody.
+                let length_at = self.bytes.len() - 4;
+                // The length does not include the padding before the first element.
                 self.align(alignment(element.bytes().next().unwrap_or(0)));
                 let begin = self.bytes.len();
                 for item in items {
                     self.value(item);
                 }
                 let length = u32::try_from(self.bytes.len() - begin).unwrap_or(u32::MAX);
-                self.bytes[place..place + 4].copy_from_slice(&length.to_le_bytes());
+                self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
             }
             Value::Struct(fields) => {
                 self.align(8);
@@ -153,7 +153,7 @@ impl Writer {
     }
 }
 
-/// Bytes as values. What is not what its signature says is `None`.
+/// Decodes values; `None` if the bytes do not match the signature.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -162,8 +162,8 @@ pub(super) struct Reader<'a> {
     depth: usize,
 }
 
-/// Containers within containers; the specification allows 64.
-const DEPTH: usize = 64;
+/// The maximum depth of nested containers in the specification.
+const MAX_DEPTH: usize = 64;
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8], big: bool) -> Self {
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
         self.text(length.into())
     }
 
-    /// All values of a signature.
+    /// The values of a signature.
     pub(super) fn values(&mut self, mut signature: &str) -> Option<Vec<Value>> {
         let mut values = Vec::new();
         while !signature.is_empty() {
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
     /// One value of a single complete type.
     pub(super) fn value(&mut self, signature: &str) -> Option<Value> {
         self.depth += 1;
-        let value = if self.depth > DEPTH { None } else { self.inner(signature) };
+        let value = if self.depth > MAX_DEPTH { None } else { self.inner(signature) };
         self.depth -= 1;
         value
     }
@@ -238,10 +238,10 @@ impl<'a> Reader<'a> {
             b'x' => Value::I64(i64::from_le_bytes(self.number()?)),
             b't' => Value::U64(u64::from_le_bytes(self.number()?)),
             b'd' => Value::F64(f64::from_le_bytes(self.number()?)),
-            kind @ (b's' | b'o') => {
+            code @ (b's' | b'o') => {
                 let length = self.u32()?;
                 let text = self.text(length as usize)?;
-                if kind == b's' { Value::Str(text) } else { Value::Path(text) }
+                if code == b's' { Value::Str(text) } else { Value::Path(text) }
             }
             b'g' => Value::Signature(self.signature()?),
             b'a' => {
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
             b'(' | b'{' => {
                 self.align(8)?;
                 let fields = self.values(signature.get(1..signature.len() - 1)?)?;
-                // The specification has no empty one, and an array of such would have no end.
+                // The specification has no empty structs. An array of them would have no end.
                 (!fields.is_empty()).then_some(Value::Struct(fields))?
             }
             b'v' => {
@@ -272,7 +272,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The first complete type of a signature, and what follows it.
+/// The first complete type of a signature, and the rest.
 fn split(signature: &str) -> Option<(&str, &str)> {
     let bytes = signature.as_bytes();
     let mut at = 0;
@@ -301,7 +301,7 @@ mod tests {
         Value::Array("s".into(), items.map(|s| Value::Str(s.to_owned())).into())
     }
 
-    fn round(value: &Value) -> Vec<u8> {
+    fn round_trip(value: &Value) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.value(value);
         let mut reader = Reader::new(&writer.bytes, false);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back() {
+    fn encoded_values_can_be_decoded() {
         let pair = |a: &str, b: Value| Value::Struct(vec![Value::Str(a.into()), Value::Variant(Box::new(b))]);
         for value in [
             Value::Byte(7),
@@ -332,21 +332,21 @@ mod tests {
                 vec![pair("A", Value::Bool(true)), pair("B", Value::Array("u".into(), vec![Value::U32(1)]))],
             ),
         ] {
-            round(&value);
+            round_trip(&value);
         }
     }
 
     #[test]
-    fn bytes_are_those_of_the_specification() {
+    fn values_are_encoded_as_in_the_specification() {
         // The example of the specification: an array of one 64-bit integer, at offset 0.
-        let bytes = round(&Value::Array("x".into(), vec![Value::I64(5)]));
+        let bytes = round_trip(&Value::Array("x".into(), vec![Value::I64(5)]));
         assert_eq!(bytes, [8, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(round(&Value::Str("foo".into())), [3, 0, 0, 0, b'f', b'o', b'o', 0]);
-        assert_eq!(round(&Value::Variant(Box::new(Value::U32(1)))), [1, b'u', 0, 0, 1, 0, 0, 0]);
+        assert_eq!(round_trip(&Value::Str("foo".into())), [3, 0, 0, 0, b'f', b'o', b'o', 0]);
+        assert_eq!(round_trip(&Value::Variant(Box::new(Value::U32(1)))), [1, b'u', 0, 0, 1, 0, 0, 0]);
     }
 
     #[test]
-    fn broken_bytes_are_no_values() {
+    fn invalid_bytes_are_not_decoded() {
         let value = strings(["abc", "defg"]);
         let mut writer = Writer::default();
         writer.value(&value);
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn big_endian_is_read() {
+    fn big_endian_values_are_decoded() {
         assert_eq!(Reader::new(&[0, 0, 1, 2], true).value("u"), Some(Value::U32(258)));
     }
 }

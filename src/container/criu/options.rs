@@ -1,6 +1,6 @@
 //! What the caller of checkpoint and restore may ask for.
 
-use crate::cgroup::Manager as CgroupManager;
+use crate::cgroup::CgroupManager;
 use crate::container::options::{Console, Stdio};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -103,7 +103,7 @@ impl Service {
         given.push(theirs.as_fd());
         given.extend(setup.keep);
         let presets = Presets::open(&plan, Sources { given: &given, ..Sources::default() })?;
-        let cgroups = Superblock::remember()?;
+        let cgroups = Superblock::save()?;
         let standard = Standard::Given(setup.stdio);
         let launch =
             Launch { plan: &plan, presets: &presets, join: setup.join, standard: &standard, fault: None };
@@ -270,7 +270,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.end();
-        if let Err(error) = self.cgroups.put_back() {
+        if let Err(error) = self.cgroups.restore() {
             self.runtime.warn(&error);
         }
     }

@@ -66,10 +66,10 @@ pub(crate) struct Record {
     pub(crate) hooked: bool,
     /// The cgroup's directories.
     #[serde(default)]
-    pub(crate) cgroup: crate::cgroup::Record,
+    pub(crate) cgroup: crate::cgroup::CgroupRecord,
     /// The resctrl groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) resctrl: Option<crate::cgroup::resctrl::Group>,
+    pub(crate) resctrl: Option<crate::cgroup::resctrl::ResctrlGroup>,
     /// The scope which systemd has made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<crate::cgroup::systemd::Scope>,
@@ -106,8 +106,8 @@ pub(crate) struct PlanOptions {
     pub(crate) no_new_keyring: bool,
     pub(crate) init: bool,
     pub(crate) optional_cgroup: Option<bool>,
-    pub(crate) cgroup_manager: crate::cgroup::Manager,
-    pub(crate) systemd: crate::cgroup::systemd::Home,
+    pub(crate) cgroup_manager: crate::cgroup::CgroupManager,
+    pub(crate) systemd: crate::cgroup::systemd::SystemdInstance,
     /// The directory of the socket for the service manager.
     pub(crate) notify: Option<String>,
 }

@@ -272,10 +272,10 @@ impl Compiler<'_> {
         let mut options = options;
         let (record, optional) = match (&self.cgroup, &self.host.cgroups) {
             (Some(cgroup), _) => (Cow::Borrowed(&cgroup.record), cgroup.options.optional),
-            (None, Some(layout)) if self.options.cgroup_manager == cgroup::Manager::Disabled => {
+            (None, Some(layout)) if self.options.cgroup_manager == cgroup::CgroupManager::Disabled => {
                 // The cgroup is the creator's: there to be looked at.
                 super::only_to_be_looked_at(&mut options);
-                (Cow::Owned(layout.own()?), true)
+                (Cow::Owned(layout.own_cgroup()?), true)
             }
             _ => {
                 let why = "the container has no cgroup to show";

@@ -4,7 +4,7 @@ use super::super::step::{
     ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
 };
 use super::Compiler;
-use crate::cgroup::resctrl::Group;
+use crate::cgroup::resctrl::ResctrlGroup;
 use crate::namespace::{Kind, Source};
 use crate::process::sysctl::{self, Needs};
 use crate::{Error, Phase, Result};
@@ -154,7 +154,7 @@ impl Compiler<'_> {
             return Err(Error::unsupported(Phase::Cgroup, POINTER, "no resctrl file system is mounted")
                 .with_hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it"));
         };
-        let group = Group::plan(root, config, &self.options.id);
+        let group = ResctrlGroup::plan(root, config, &self.options.id);
         let path = group.directory.display().to_string();
         self.asked(POINTER, HostStep::MakeResctrl { path, monitor: group.monitor.is_some() });
         Ok(group.tasks().map(|path| path.display().to_string()).collect())

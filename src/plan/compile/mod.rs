@@ -22,8 +22,8 @@ use super::step::{
 };
 use crate::bundle::Bundle;
 use crate::bundle::spec::Process;
-use crate::cgroup::systemd::{Home, Unit};
-use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
+use crate::cgroup::systemd::{SystemdInstance, Unit};
+use crate::cgroup::{self, CgroupPath, CgroupRecord, Layout, Settings};
 use crate::mount::options::MountOptions;
 use crate::namespace::{Kind, Set};
 use crate::sys::mount::attr;
@@ -167,9 +167,9 @@ pub struct Options {
     /// Go on without the cgroups which may not be made; absent: if unprivileged, and no path is named.
     pub optional_cgroup: Option<bool>,
     /// Who makes the cgroup.
-    pub cgroup_manager: cgroup::Manager,
+    pub cgroup_manager: cgroup::CgroupManager,
     /// Where the units are, with systemd as manager of cgroups.
-    pub systemd: Home,
+    pub systemd: SystemdInstance,
     /// A directory of the host, with a socket for the service manager, that the container is to see as
     /// `/run/notify`.
     pub notify: Option<String>,
@@ -195,9 +195,9 @@ pub struct Plan {
 /// The container's cgroup: where, with which limits.
 #[derive(Debug)]
 pub(crate) struct CgroupPlan {
-    pub(crate) record: Record,
+    pub(crate) record: CgroupRecord,
     pub(crate) settings: Settings,
-    pub(crate) options: cgroup::Options,
+    pub(crate) options: cgroup::CgroupOptions,
     /// The scope that systemd is to make around the process.
     pub(crate) unit: Option<Unit>,
 }
@@ -415,8 +415,8 @@ impl<'a> Compiler<'a> {
     fn plan_cgroup(&self) -> Result<Option<CgroupPlan>> {
         let linux = self.bundle.spec.linux.as_ref();
         let resources = linux.and_then(|l| l.resources.clone()).unwrap_or_default();
-        if self.options.cgroup_manager == cgroup::Manager::Disabled {
-            return cgroup::refuse_limits(&resources).map(|()| None);
+        if self.options.cgroup_manager == cgroup::CgroupManager::Disabled {
+            return cgroup::reject_limits(&resources).map(|()| None);
         }
         let named = linux.and_then(|l| l.cgroups_path.as_deref()).filter(|p| !p.is_empty());
         let Some(layout) = &self.host.cgroups else {
@@ -426,7 +426,7 @@ impl<'a> Compiler<'a> {
                 Err(Error::unsupported(Phase::Cgroup, "/linux/resources", "no cgroup file system is mounted"))
             };
         };
-        let by_systemd = self.options.cgroup_manager == cgroup::Manager::Systemd;
+        let by_systemd = self.options.cgroup_manager == cgroup::CgroupManager::Systemd;
         if by_systemd && !layout.is_unified() {
             // On v1 systemd lifts the rules of devices when it reloads.
             let why = "systemd as manager of cgroups needs a host with cgroup v2 alone";
@@ -441,13 +441,13 @@ impl<'a> Compiler<'a> {
         };
         // An unprivileged caller cannot filter devices; in its user namespace the kernel denies
         // foreign ones anyway.
-        let options = cgroup::Options {
+        let options = cgroup::CgroupOptions {
             device_filter: self.host.privileged,
             optional: !by_systemd
                 && (self.options.optional_cgroup).unwrap_or_else(|| !self.host.privileged && named.is_none()),
         };
         let settings = Settings::compile(layout, &resources, &options)?;
-        let record = Record::plan(layout, &path, &settings)?;
+        let record = CgroupRecord::plan(layout, &path, &settings)?;
         Ok(Some(CgroupPlan { record, settings, options, unit }))
     }
 

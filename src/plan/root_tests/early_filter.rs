@@ -39,7 +39,7 @@ fn configuration(variant: usize, rules: &[Syscall]) -> (Spec, Options) {
         console: has(0),
         wait_for_start: has(4),
         init: has(5),
-        cgroup_manager: Manager::Cgroupfs,
+        cgroup_manager: CgroupManager::Cgroupfs,
         ..Options::default()
     };
     (spec, options)

@@ -169,7 +169,7 @@ fn follow_variant(name: &str, bundle: &Bundle, n: usize) -> Option<usize> {
         no_pivot: n & 3 == 2,
         notify: (n & 1 == 1).then(|| "/run/notify-of-x".to_owned()),
         console: bundle.spec.process.as_ref().is_some_and(|process| process.terminal),
-        cgroup_manager: Manager::Cgroupfs,
+        cgroup_manager: CgroupManager::Cgroupfs,
         ..Options::default()
     };
     let mut plan = compile(bundle, &host, &options).ok()?;

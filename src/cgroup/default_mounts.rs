@@ -1,10 +1,11 @@
-//! A quick look at where cgroup hierarchies usually are mounted.
+//! Hierarchies at their default mount points.
 //!
-//! Reading `mountinfo` makes the kernel print every mount there is. Where each hierarchy that
-//! `/proc/PID/cgroup` lists is mounted at `/sys/fs/cgroup/NAME`, a statfs(2) of each says as much.
+//! Reading `mountinfo` makes the kernel format every mount. If each hierarchy in `/proc/PID/cgroup` is mounted at
+//! `/sys/fs/cgroup/NAME`, a statfs(2) of each tells the same.
 
 use super::controller::Controllers;
-use super::layout::{Hierarchy, memberships};
+use super::hierarchy::Hierarchy;
+use super::proc_cgroup;
 use crate::sys::fs::file_system_at;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -13,17 +14,20 @@ use nix::sys::stat::{Mode, lstat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType};
 use std::path::{Path, PathBuf};
 
-/// The v1 hierarchies and the cgroup2 one, if every v1 hierarchy is mounted, whole, at its usual
-/// place. `cgroup_file` is the caller's `/proc/PID/cgroup`. `None` means that `mountinfo` has to be read,
-/// also on errors.
+/// The parent of the default mount points.
+const PARENT: &str = "/sys/fs/cgroup";
+
+/// The v1 hierarchies and the cgroup2 hierarchy, if the root of each v1 hierarchy is mounted at its default mount point.
+/// `cgroup_file` is the caller's `/proc/PID/cgroup`. `None`, also on errors, means that `mountinfo` has to be read.
 pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<Hierarchy>)> {
     let (mut v1, mut unified) = (Vec::new(), None);
     let directories = directories().ok()?;
-    let at = |name: &str, own: &Path, magic| at(&directories, name, own, magic);
-    for (label, path) in memberships(cgroup_file) {
-        if label.is_empty() {
-            // The cgroup2 hierarchy is listed always, mounted or not.
-            unified = match at("unified", &path, CGROUP2_SUPER_MAGIC) {
+    let find = |name: &str, own: &Path, magic| mount_point(&directories, name, own, magic);
+    for membership in proc_cgroup::parse(cgroup_file) {
+        let list = membership.controller_list;
+        if list.is_empty() {
+            // The cgroup2 hierarchy is always listed, mounted or not.
+            unified = match find("unified", &membership.path, CGROUP2_SUPER_MAGIC) {
                 Err(Errno::ENOENT) => None,
                 found => Some(Hierarchy {
                     mount: found.ok()?,
@@ -34,9 +38,9 @@ pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<
             };
             continue;
         }
-        let name = label.strip_prefix("name=");
-        let mount = at(name.unwrap_or(&label), &path, CGROUP_SUPER_MAGIC).ok()?;
-        let controllers = if name.is_some() { Controllers::NONE } else { Controllers::parse(&label) };
+        let name = list.strip_prefix("name=");
+        let mount = find(name.unwrap_or(&list), &membership.path, CGROUP_SUPER_MAGIC).ok()?;
+        let controllers = if name.is_some() { Controllers::NONE } else { Controllers::parse(&list) };
         v1.push(Hierarchy { mount, root: "/".into(), controllers, name: name.map(str::to_owned) });
     }
     // The kernel lists the newest hierarchy first.
@@ -44,12 +48,10 @@ pub(super) fn hierarchies(cgroup_file: &[u8]) -> Option<(Vec<Hierarchy>, Option<
     (!v1.is_empty()).then_some((v1, unified))
 }
 
-const USUAL: &str = "/sys/fs/cgroup";
-
-/// The names of the directories there. A symbolic link is not a mount point itself.
+/// The names of the directories that can be default mount points. A symbolic link is not a mount point itself.
 fn directories() -> Result<Vec<Vec<u8>>, Errno> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut listing = Dir::open(USUAL, flags, Mode::empty())?;
+    let mut listing = Dir::open(PARENT, flags, Mode::empty())?;
     let mut found = Vec::with_capacity(16);
     for entry in listing.iter() {
         let entry = entry?;
@@ -60,11 +62,11 @@ fn directories() -> Result<Vec<Vec<u8>>, Errno> {
     Ok(found)
 }
 
-/// The mount point of a hierarchy of this type which shows its root, so that the caller's own cgroup
-/// is found below it (a mount made for a container shows only a part). ENOENT means that the
-/// path does not exist.
-fn at(directories: &[Vec<u8>], name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
-    let mount = Path::new(USUAL).join(name);
+/// The default mount point of a hierarchy, if a file system of this type is mounted there and shows the caller's own
+/// cgroup (a mount for a container shows only a part of the hierarchy). ENOENT means that the path does not
+/// exist.
+fn mount_point(directories: &[Vec<u8>], name: &str, own: &Path, magic: FsType) -> Result<PathBuf, Errno> {
+    let mount = Path::new(PARENT).join(name);
     if file_system_at(&mount)? != magic || !directories.iter().any(|known| known == name.as_bytes()) {
         return Err(Errno::ENODEV);
     }
@@ -80,14 +82,14 @@ mod tests {
     use crate::cgroup::Layout;
 
     #[test]
-    fn says_what_mountinfo_says() {
+    fn finds_the_same_hierarchies_as_mountinfo() {
         let file = std::fs::read("/proc/thread-self/cgroup").unwrap();
         let Some((mut v1, unified)) = hierarchies(&file) else {
-            return println!("skipped: this host's hierarchies are not at the usual places");
+            return println!("skipped: this host's hierarchies are not at their default mount points");
         };
         let exact = Layout::detect_in(Path::new("/proc/thread-self"), Path::new("/")).unwrap().unwrap();
         let mut expected = exact.v1().to_vec();
-        let key = |h: &Hierarchy| h.label();
+        let key = |h: &Hierarchy| h.controller_list();
         v1.sort_by_key(key);
         expected.sort_by_key(key);
         assert_eq!(v1, expected);
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unmounted_hierarchy_needs_a_closer_look() {
+    fn mountinfo_decides_about_hierarchies_that_are_not_mounted() {
         assert_eq!(hierarchies(b"7:nosuch:/\n0::/\n"), None);
         assert_eq!(hierarchies(b"0::/\n"), None);
         assert_eq!(hierarchies(b""), None);

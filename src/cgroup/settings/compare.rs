@@ -1,14 +1,11 @@
-//! Does a cgroup's file hold a value? Kernels answer in other words than they are asked in.
+//! Whether a cgroup's file contains a value. The kernel often prints a value differently from how it was written.
 
 use crate::bundle::parse_id_list;
+use crate::cgroup::file::V1_UNLIMITED;
 use std::collections::BTreeSet;
 
-/// v1 spells "unlimited" as the largest number of whole pages, whatever the page's size.
-const V1_UNLIMITED: u64 = (i64::MAX as u64) & !0xffff;
-
-/// Whether `now`, the text of `file`, says what writing `value` would make it say. `None` where that
-/// cannot be told from the text.
-pub(super) fn holds(file: &str, value: &str, now: &str) -> Option<bool> {
+/// Whether writing `value` to `file`, whose text is `now`, would change nothing. `None` if the text does not tell.
+pub(super) fn has_value(file: &str, value: &str, now: &str) -> Option<bool> {
     let (value, now) = (value.trim(), now.trim());
     if value == now {
         return Some(true);
@@ -16,28 +13,27 @@ pub(super) fn holds(file: &str, value: &str, now: &str) -> Option<bool> {
     match file {
         "memory.oom_control" => Some(line(now, "oom_kill_disable")? == value),
         "cpu.max" => {
-            // Without a second word the period stays.
+            // The kernel keeps the period if there is no second word.
             let mut words = now.split_ascii_whitespace();
             Some(value.split_ascii_whitespace().all(|word| words.next() == Some(word)))
         }
         "cpuset.cpus" | "cpuset.mems" => Some(ids(value)? == ids(now)?),
         _ if is_keyed(file) => {
-            let (key, wanted) = keyed(file, value)?;
-            Some(line(now, key).map_or_else(|| is_nothing(wanted), |has| same_rates(wanted, has)))
+            let (key, wanted) = split_key(file, value)?;
+            Some(line(now, key).map_or_else(|| is_default(wanted), |has| same_rates(wanted, has)))
         }
         _ => same_number(file, value, now),
     }
 }
 
-/// What to write so that `file`, whose text was `before`, says again what it said before `value` was
-/// written to it.
-pub(super) fn undoing(file: &str, value: &str, before: &str) -> Option<String> {
+/// What to write to `file` after `value`, so that its text is `before` again. `None` if one write cannot restore it.
+pub(super) fn restoring_value(file: &str, value: &str, before: &str) -> Option<String> {
     let before = before.trim();
     if file == "memory.oom_control" {
         return line(before, "oom_kill_disable").map(str::to_owned);
     }
     if is_keyed(file) {
-        let (key, wanted) = keyed(file, value)?;
+        let (key, wanted) = split_key(file, value)?;
         let rest = match (line(before, key), file) {
             (Some(rest), _) => rest.to_owned(),
             (None, "io.weight" | "io.bfq.weight") => "default".to_owned(),
@@ -49,19 +45,19 @@ pub(super) fn undoing(file: &str, value: &str, before: &str) -> Option<String> {
         };
         return Some(format!("{key} {rest}"));
     }
-    // Files with a line for each of several things are beyond one write.
+    // One write cannot restore several lines.
     (before.lines().count() <= 1).then(|| if before.is_empty() { "\n".into() } else { before.to_owned() })
 }
 
-/// Files with a line for each device, or interface.
+/// Whether the file has a line for each device or interface.
 fn is_keyed(file: &str) -> bool {
     matches!(file, "io.max" | "io.weight" | "io.bfq.weight" | "rdma.max" | "net_prio.ifpriomap")
         || file.starts_with("blkio.throttle.")
         || (file.starts_with("blkio.") && file.ends_with("weight_device"))
 }
 
-/// The key of a line that is to be written, and the rest.
-fn keyed<'a>(file: &str, value: &'a str) -> Option<(&'a str, &'a str)> {
+/// Splits a line to be written into its key and the rest.
+fn split_key<'a>(file: &str, value: &'a str) -> Option<(&'a str, &'a str)> {
     match value.split_once(char::is_whitespace) {
         Some((key, rest)) => Some((key, rest.trim())),
         None if file.ends_with("weight") => Some(("default", value)),
@@ -69,22 +65,24 @@ fn keyed<'a>(file: &str, value: &'a str) -> Option<(&'a str, &'a str)> {
     }
 }
 
+/// The rest of the line with this key.
 fn line<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix([' ', '\t'])).map(str::trim)
 }
 
-/// Whether a line says what no line says too.
-fn is_nothing(rest: &str) -> bool {
+/// Whether a line with this rest means the same as no line.
+fn is_default(rest: &str) -> bool {
     rest == "0" || rest.split_ascii_whitespace().all(|word| word.ends_with("=max"))
 }
 
-/// `name=number ...` or one number; names which are not asked for do not count.
+/// Compares `name=number ...` or one number; names that are not in `wanted` are ignored.
 fn same_rates(wanted: &str, has: &str) -> bool {
     wanted == has
         || (wanted.contains('=')
             && wanted.split_ascii_whitespace().all(|word| has.split_ascii_whitespace().any(|h| h == word)))
 }
 
+/// The numbers in a list such as `0-3,7`.
 fn ids(list: &str) -> Option<BTreeSet<u32>> {
     if list.is_empty() {
         return Some(BTreeSet::new());
@@ -92,14 +90,14 @@ fn ids(list: &str) -> Option<BTreeSet<u32>> {
     Some(parse_id_list(list).ok()?.into_iter().flatten().collect())
 }
 
-/// One number each; amounts of memory are rounded down to whole pages.
+/// Compares single numbers. The kernel rounds amounts of memory down to whole pages.
 fn same_number(file: &str, value: &str, now: &str) -> Option<bool> {
     let number = |text: &str| match text {
         "max" | "-1" => Some(u64::MAX),
         _ => text.parse::<u64>().ok(),
     };
     let (mut wanted, mut has) = (number(value)?, number(now)?);
-    if let Some(page) = page_of(file) {
+    if let Some(page) = page_size(file) {
         wanted -= wanted % page;
         for amount in [&mut wanted, &mut has] {
             if *amount >= V1_UNLIMITED {
@@ -110,8 +108,8 @@ fn same_number(file: &str, value: &str, now: &str) -> Option<bool> {
     Some(wanted == has)
 }
 
-/// The size of the pages in which a file counts.
-fn page_of(file: &str) -> Option<u64> {
+/// The page size to which the kernel rounds the values of a file.
+fn page_size(file: &str) -> Option<u64> {
     if file.starts_with("memory.") {
         let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
         return Some(size.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(4096));
@@ -132,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_own_words() {
+    fn values_are_compared_in_the_kernels_format() {
         for (file, value, now) in [
             ("pids.max", "max", "max\n"),
             ("memory.max", "1000000", "999424\n"),
@@ -152,7 +150,7 @@ mod tests {
             ("hugetlb.2MB.max", "3000000", "2097152\n"),
             ("cpu.shares", "300", "300\n"),
         ] {
-            assert_eq!(holds(file, value, now), Some(true), "{file} {value}");
+            assert_eq!(has_value(file, value, now), Some(true), "{file} {value}");
         }
         for (file, value, now) in [
             ("pids.max", "5", "max\n"),
@@ -165,15 +163,15 @@ mod tests {
             ("hugetlb.2MB.max", "2097152", "4194304\n"),
             ("cpu.shares", "1", "2\n"),
         ] {
-            assert_eq!(holds(file, value, now), Some(false), "{file} {value}");
+            assert_eq!(has_value(file, value, now), Some(false), "{file} {value}");
         }
         for (file, value, now) in [("memory.high", "50M", "max\n"), ("cgroup.subtree_control", "+cpu", "")] {
-            assert_eq!(holds(file, value, now), None, "{file} {value}");
+            assert_eq!(has_value(file, value, now), None, "{file} {value}");
         }
     }
 
     #[test]
-    fn the_way_back() {
+    fn previous_values_are_restored() {
         for (file, value, before, back) in [
             ("pids.max", "5", "max\n", "max"),
             ("cpuset.cpus", "0", "\n", "\n"),
@@ -185,8 +183,8 @@ mod tests {
             ("io.weight", "8:0 50", "default 100\n", "8:0 default"),
             ("blkio.throttle.write_iops_device", "8:0 50", "", "8:0 0"),
         ] {
-            assert_eq!(undoing(file, value, before).as_deref(), Some(back), "{file} {value}");
+            assert_eq!(restoring_value(file, value, before).as_deref(), Some(back), "{file} {value}");
         }
-        assert_eq!(undoing("misc.max", "a 1", "a max\nb max\n"), None);
+        assert_eq!(restoring_value("misc.max", "a 1", "a max\nb max\n"), None);
     }
 }
