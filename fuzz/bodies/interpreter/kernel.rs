@@ -246,7 +246,7 @@ impl Kernel {
                 self.read(a, d as usize);
                 self.byte_or_errno().map_or_else(|errno| errno, |byte| i64::from(byte % 65))
             }
-            nr::KILL | nr::SCHED_YIELD | nr::SENDMSG => self.done(),
+            nr::KILL | nr::SCHED_YIELD | nr::SENDMSG | nr::MUNMAP => self.done(),
             nr::SECCOMP => self.byte_or_errno().map_or_else(|errno| errno, i64::from),
             other => panic!("operation {} has made the system call {other}", self.op),
         }
