@@ -4,7 +4,7 @@ use crate::graph::{Graph, Module, graphs};
 use crate::limits::{Findings, compare};
 use crate::source::{Source, after_group, files, is_name};
 use crate::{below_top, room_of, top};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn add(findings: &mut Findings, source: &Source, finding: impl AsRef<str>) {
     let line = format!("{}: {}", below_top(&source.path), finding.as_ref());
@@ -85,10 +85,46 @@ impl<'a> Layers<'a> {
                 }
             }
         }
+        if !wrong.is_empty() {
+            wrong.push(format!("today's arrows: {}", self.proposal(graph)));
+        }
         let gone = self.heights.keys().filter(|name| !seen.contains(name));
         wrong.extend(gone.map(|name| format!("layers.txt: {}/{name} does not exist", self.room)));
         wrong
     }
+
+    /// Layers that fit the arrows: a part is above all that it uses; the parts of a circle are together.
+    fn proposal(&self, graph: &Graph) -> String {
+        let mut below: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (module, ends) in &graph.arrows {
+            let Some(own) = self.part(module) else { continue };
+            let others = ends.iter().filter_map(|end| self.part(end)).map(String::as_str);
+            below.entry(own).or_default().extend(others.filter(|other| other != own));
+        }
+        let mut layers = Vec::new();
+        while !below.is_empty() {
+            let is_free = |part: &&str| below[*part].iter().all(|other| !below.contains_key(other));
+            let mut layer: Vec<&str> = below.keys().copied().filter(is_free).collect();
+            if layer.is_empty() {
+                // Only circles and what uses them are left: the smallest set that uses nothing else.
+                let smallest = below.keys().map(|part| reached(part, &below)).min_by_key(BTreeSet::len);
+                layer.extend(smallest.unwrap_or_default());
+            }
+            below.retain(|part, _| !layer.contains(part));
+            layers.push(layer.join(" "));
+        }
+        format!("{}: {}", self.room, layers.join(" | "))
+    }
+}
+
+fn reached<'a>(from: &'a str, below: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::from([from]);
+    let mut next = vec![from];
+    while let Some(part) = next.pop() {
+        let others = below[part].iter().filter(|other| below.contains_key(*other));
+        next.extend(others.filter(|other| found.insert(other)));
+    }
+    found
 }
 
 #[test]
