@@ -77,8 +77,10 @@ fn write(rule: &str, limits: &Limits) {
     let mut all = parse(&text);
     all.retain(|(of, _), _| of != rule);
     all.extend(limits.iter().filter(|((of, _), _)| of == rule).map(|(key, limit)| (key.clone(), *limit)));
-    let mut out: String =
-        text.lines().filter(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let mut out = String::new();
+    for line in text.lines().filter(|line| line.starts_with('#')) {
+        let _ = writeln!(out, "{line}");
+    }
     for ((rule, room), limit) in all.iter().filter(|(_, limit)| **limit > 0) {
         let _ = writeln!(out, "{rule} {room} {limit}");
     }

@@ -65,7 +65,9 @@ fn all() -> &'static [Source] {
     static ALL: OnceLock<Vec<Source>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut paths = Vec::new();
-        DIRECTORIES.iter().for_each(|directory| collect(&top().join(directory), &mut paths));
+        for directory in DIRECTORIES {
+            collect(&top().join(directory), &mut paths);
+        }
         paths.sort();
         paths.iter().map(|path| Source::read(path)).collect()
     })

@@ -102,7 +102,7 @@ fn report(rows: &[(&str, u64, Outcome)]) -> Result<(), Failure> {
             Outcome::Skipped(reason) => format!("skipped: {reason}"),
             Outcome::Failed(reason) => {
                 failed.push(*name);
-                format!("FAILED: {}", reason.lines().next().unwrap_or_default())
+                format!("FAILED: {}", reason.lines().map(str::trim).collect::<Vec<_>>().join(" "))
             }
         };
         println!("{name:<14} {seconds:>7}  {result}");
