@@ -189,7 +189,7 @@ fn msrv() -> Outcome {
     check().unwrap_or_else(|failure| Outcome::Failed(failure.to_string()))
 }
 
-/// The library and the binary for every installed target other than this machine's.
+/// The library and the binary for every other target that is installed, and for which there is a linker.
 fn targets() -> Outcome {
     let check = || -> Result<Outcome, Failure> {
         if !is_installed("rustup") {
@@ -197,19 +197,32 @@ fn targets() -> Outcome {
         }
         let host = named("rustc").arguments(&["-vV"]).output()?;
         let installed = named("rustup").arguments(&["target", "list", "--installed"]).output()?;
-        let others: Vec<&str> = installed
-            .lines()
-            .filter(|target| target.contains("-linux-") && !host.contains(*target))
-            .collect();
-        if others.is_empty() {
-            return Ok(Outcome::Skipped(
-                "no other target is installed (rustup target add aarch64-unknown-linux-gnu)".into(),
-            ));
-        }
+        let others = installed.lines().filter(|target| target.contains("-linux-") && !host.contains(*target));
+        let mut without_linker = Vec::new();
+        let mut checked = 0;
         for target in others {
-            cargo(&["check", "-p", "orlop", "-p", "orlop-runtime", "--target", target]).run()?;
+            let processor = target.split('-').next().unwrap_or(target);
+            let linker = format!("{processor}-linux-gnu-gcc");
+            let mut program = cargo(&["check", "-p", "orlop", "-p", "orlop-runtime", "--target", target]);
+            // build.rs links the stub for the target.
+            if !host.contains(&format!("host: {processor}-")) {
+                if !is_installed(&linker) {
+                    without_linker.push(format!("{target} needs {linker}"));
+                    continue;
+                }
+                let variable = target.replace('-', "_").to_uppercase();
+                program = program.variable(&format!("CARGO_TARGET_{variable}_LINKER"), &linker);
+            }
+            program.run()?;
+            checked += 1;
         }
-        Ok(Outcome::Passed)
+        Ok(match (checked, without_linker.is_empty()) {
+            (0, true) => Outcome::Skipped(
+                "no other target is installed (rustup target add aarch64-unknown-linux-gnu)".into(),
+            ),
+            (0, false) => Outcome::Skipped(without_linker.join(", ")),
+            _ => Outcome::Passed,
+        })
     };
     check().unwrap_or_else(|failure| Outcome::Failed(failure.to_string()))
 }
