@@ -27,7 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         mounts_stack_in_order,
         destination_link_stays_inside,
         tmpfs_data,
-        tmpfs_without_mode_takes_the_directorys,
+        tmpfs_without_mode_takes_that_of_the_directory,
         tmpcopyup_is_refused_on_a_bind,
         tmpfs_copy_up,
         tmpfs_copy_up_of_a_tree,
@@ -264,7 +264,7 @@ fn tmpfs_data(t: &Test) {
     }
 }
 
-fn tmpfs_without_mode_takes_the_directorys(t: &Test) {
+fn tmpfs_without_mode_takes_that_of_the_directory(t: &Test) {
     let bundle = t.bundle().directory("/m");
     fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o711)).unwrap();
     let lines = bundle.mount("tmpfs", "tmpfs", "/m", &[]).probe("stat /m").run().lines();
