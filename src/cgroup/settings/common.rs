@@ -32,10 +32,24 @@ pub(super) fn nonzero<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
 
 /// Whether the memory controller is needed.
 pub(super) fn uses_memory(m: &Memory) -> bool {
-    nonzero(m.limit).or(nonzero(m.reservation)).or(nonzero(m.swap)).is_some()
-        || m.swappiness.is_some()
-        || m.disable_oom_killer.is_some()
-        || m.use_hierarchy.is_some()
+    // Every field is named, so that a new one cannot be left out: it would not be written if it stands alone.
+    let Memory {
+        limit,
+        reservation,
+        swap,
+        swappiness,
+        disable_oom_killer,
+        use_hierarchy,
+        // No controller has these any more; the caller is warned.
+        kernel: _,
+        kernel_tcp: _,
+        // Only says how a limit is written.
+        check_before_update: _,
+    } = m;
+    nonzero(*limit).or(nonzero(*reservation)).or(nonzero(*swap)).is_some()
+        || swappiness.is_some()
+        || disable_oom_killer.is_some()
+        || use_hierarchy.is_some()
 }
 
 /// Rejects a limit of memory and swap together that is below the memory limit.
@@ -51,10 +65,22 @@ pub(super) fn check_swap(m: &Memory) -> Result<()> {
 
 /// Whether the cpu controller is needed.
 pub(super) fn uses_cpu(cpu: &Cpu) -> bool {
-    nonzero(cpu.shares).or(nonzero(cpu.period)).or(nonzero(cpu.realtime_period)).is_some()
-        || nonzero(cpu.quota).or(nonzero(cpu.realtime_runtime)).is_some()
-        || cpu.burst.is_some()
-        || cpu.idle.is_some()
+    let Cpu {
+        shares,
+        quota,
+        burst,
+        period,
+        realtime_runtime,
+        realtime_period,
+        idle,
+        // Of the cpuset controller.
+        cpus: _,
+        mems: _,
+    } = cpu;
+    nonzero(*shares).or(nonzero(*period)).or(nonzero(*realtime_period)).is_some()
+        || nonzero(*quota).or(nonzero(*realtime_runtime)).is_some()
+        || burst.is_some()
+        || idle.is_some()
 }
 
 /// The CPU shares, unless they are absent or zero.
@@ -70,8 +96,18 @@ pub(super) fn shares(cpu: &Cpu) -> Result<Option<u64>> {
 
 /// Whether the I/O controller is needed.
 pub(super) fn uses_io(io: &BlockIo) -> bool {
-    nonzero(io.weight).or(nonzero(io.leaf_weight)).is_some()
-        || !io.weight_device.is_empty()
+    let BlockIo {
+        weight,
+        leaf_weight,
+        weight_device,
+        // See `throttles`.
+        throttle_read_bps_device: _,
+        throttle_write_bps_device: _,
+        throttle_read_iops_device: _,
+        throttle_write_iops_device: _,
+    } = io;
+    nonzero(*weight).or(nonzero(*leaf_weight)).is_some()
+        || !weight_device.is_empty()
         || throttles(io).iter().any(|(_, list, _)| !list.is_empty())
 }
 
