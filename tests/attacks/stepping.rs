@@ -1,4 +1,4 @@
-//! Every process of the runtime, stopped at every system call, and looked at as a container could that sees it.
+//! Every process of the runtime, stopped at every system call and inspected as a container that can see it could.
 
 mod rule;
 
@@ -37,16 +37,16 @@ pub(crate) fn cases() -> Vec<Case> {
         hooks,
         hook_create_container,
         restore,
-        restore_by_criu_itself,
+        restore_by_criu,
     ]
 }
 
 /// Capabilities of the template's program: CAP_AUDIT_WRITE, CAP_KILL, CAP_NET_BIND_SERVICE.
 const FEW: u64 = 1 << 29 | 1 << 5 | 1 << 10;
-/// PID 1 has something to do while the program runs.
+/// Gives PID 1 something to do while the program runs.
 const REAPED: &str = "orphan exit 0 , burn 60 , exit 0";
 
-/// What was wrong, in the order in which it was met, and how often.
+/// Breaches in the order in which they were first seen, with their counts.
 type Breaches = Vec<(String, u64)>;
 
 fn note(breaches: &mut Breaches, what: String) {
@@ -56,19 +56,19 @@ fn note(breaches: &mut Breaches, what: String) {
     }
 }
 
-/// One scenario: commands that are traced, and what was seen of their processes.
+/// One scenario: the commands that are traced, and what was seen of their processes.
 struct Steps<'t> {
     test: &'t Test,
     tracer: Tracer,
     rule: Rule,
     env: Vec<(String, String)>,
-    /// Pid namespaces in which something of a container runs, with the process that does.
+    /// Pid namespaces with a process of a container, and that process.
     watched: BTreeMap<i32, String>,
-    /// What is traced, but the commands.
+    /// Everything that is traced, except for the commands.
     known: BTreeSet<i32>,
-    /// The version of Linux that uname(2) says.
+    /// The version of Linux that uname(2) returns.
     release: Option<&'static str>,
-    /// The last thing that a process has done.
+    /// The number of stops.
     looked: u64,
     seen: u64,
     held: Breaches,
@@ -102,20 +102,20 @@ impl<'t> Steps<'t> {
         }
     }
 
-    /// A container that runs, from which processes are seen.
+    /// Adds a running container that can see processes.
     fn watcher(&mut self, container: &Container<'_>) {
         self.watched.insert(container.pid(), link(container.pid(), "ns/pid"));
         self.rule.roots.extend(identity(format!("/proc/{}/root", container.pid())));
     }
 
-    /// A container that is to be made.
+    /// Adds a container that is going to be created.
     fn bundle(&mut self, bundle: &Bundle<'_>) {
         bundle.write();
         self.rule.roots.extend(identity(bundle.path("/")));
         self.test.adopt(bundle.id());
     }
 
-    /// Traces one command to its end: its exit code, and what it has said.
+    /// Traces one command until it exits: its exit code, and its messages.
     fn call(&mut self, words: &[&str]) -> (i32, String) {
         let root = self.test.root().to_string_lossy().into_owned();
         let words: Vec<String> =
@@ -168,20 +168,21 @@ impl<'t> Steps<'t> {
         let space = link(pid, "ns/pid");
         let program = at == At::Execution && !is_stub(pid);
         if self.watched.iter().any(|(other, watched)| *other != pid && *watched == space) || program {
-            self.look(pid, at, &space);
+            self.inspect(pid, at, &space);
         }
         if program && space != link(std::process::id() as i32, "ns/pid") {
             self.watched.insert(pid, space);
         }
         match program {
-            // It traces what it restores, and nothing of a container sees it or that before it has let go of it.
+            // criu traces what it restores, and no process of a container can see criu, or a restored process
+            // before criu has detached.
             true if link(pid, "exe").ends_with("/criu") => Next::Leave,
             true => Next::Run,
             false => Next::Step,
         }
     }
 
-    fn look(&mut self, pid: i32, at: At, space: &str) {
+    fn inspect(&mut self, pid: i32, at: At, space: &str) {
         if space == link(std::process::id() as i32, "ns/pid") {
             return;
         }
@@ -196,7 +197,7 @@ impl<'t> Steps<'t> {
             status(pid, "Uid"),
         ));
         let found = self.rule.check(pid);
-        // Of a process which the container does not see.
+        // Of a process that the container does not see.
         let shares =
             |other: &&i32| **other != pid && link(**other, "ns/pid") != space && shares_memory(pid, **other);
         if self.known.iter().any(|other| shares(&other)) {
@@ -220,7 +221,7 @@ impl<'t> Steps<'t> {
         }
     }
 
-    /// Lets what still runs end, and counts.
+    /// Lets the remaining processes exit, and counts.
     fn end(mut self, what: &str) {
         let mut tracer = std::mem::take(&mut self.tracer);
         tracer.follow(None, |pid, at| self.observe(pid, at, 0));
@@ -237,7 +238,7 @@ impl<'t> Steps<'t> {
         };
         let host = score(
             "host",
-            format!("stepping {what}: something of the host's at one of {seen} visible stops"),
+            format!("stepping {what}: something of the host at one of {seen} visible stops"),
             &self.held,
         );
         let power =
@@ -287,18 +288,18 @@ fn run(t: &Test) {
 
 /// PID 1 stays beside the program, which sees it reap an orphan.
 fn run_as_init(t: &Test) {
-    t.only_orlop("its PID 1 is its own");
+    t.only_orlop("it does not have this option");
     let mut steps = Steps::new(t);
     steps.run(&t.bundle().probe(REAPED), &["--init"]);
     steps.end("run --init");
 }
 
 fn run_as_init_with_filter(t: &Test) {
-    t.only_orlop("its PID 1 is its own");
+    t.only_orlop("it does not have this option");
     let mut steps = Steps::new(t);
     let bundle = t.bundle().set("/process/noNewPrivileges", false).set("/linux/seccomp", filter());
     steps.run(&bundle.probe(REAPED), &["--init"]);
-    steps.end("run --init below a filter, without no-new-privileges");
+    steps.end("run --init under a filter, without no-new-privileges");
 }
 
 fn create_and_start(t: &Test) {
@@ -312,12 +313,12 @@ fn run_in_a_pid_namespace(t: &Test) {
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
     steps.run(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"), &[]);
-    steps.end("run in another's pid namespace");
+    steps.end("run in another container's pid namespace");
 }
 
-/// On Linux before 6.18 the procfs of another's pid namespace is asked for by a process in it.
+/// On Linux before 6.18 the procfs of another pid namespace is requested by a process in it.
 fn run_in_a_pid_namespace_of_an_older_kernel(t: &Test) {
-    t.only_orlop("how others make a procfs is their own");
+    t.only_orlop("others create a procfs in another way");
     let watcher = sleeper(t, |bundle| bundle);
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
@@ -326,19 +327,19 @@ fn run_in_a_pid_namespace_of_an_older_kernel(t: &Test) {
     steps.run(&bundle, &[]);
     let said = fs::read_to_string(t.dir().join("step-out")).unwrap();
     assert!(said.contains("\"read\":\"probe\\n\""), "the watcher, in its pid namespace: {said}");
-    assert!(steps.rule.helped > 0, "no process was seen that asks for a procfs");
-    steps.end("run in another's pid namespace, with the procfs of an older kernel");
+    assert!(steps.rule.helped > 0, "no process was seen that requests a procfs");
+    steps.end("run in another container's pid namespace, with the procfs of an older kernel");
 }
 
 fn run_as_init_in_a_pid_namespace(t: &Test) {
-    t.only_orlop("its init is its own");
+    t.only_orlop("it does not have this option");
     let watcher = sleeper(t, |bundle| bundle);
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
     let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).set("/process/scheduler", scheduler());
     let bundle = bundle.set("/process/noNewPrivileges", false).set("/linux/seccomp", filter());
     steps.run(&bundle.probe(REAPED), &["--init"]);
-    steps.end("run --init below a filter, with a scheduler, in another's pid namespace");
+    steps.end("run --init under a filter, with a scheduler, in another container's pid namespace");
 }
 
 fn create_and_start_with_filter_that_notifies(t: &Test) {
@@ -348,7 +349,7 @@ fn create_and_start_with_filter_that_notifies(t: &Test) {
     steps.watcher(&watcher);
     let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).set("/linux/seccomp", notifying(&agent));
     steps.create_and_start(&bundle.set("/process/noNewPrivileges", false).probe("exit 0"));
-    steps.end("create, start below a filter that notifies in another's pid namespace");
+    steps.end("create, start under a filter that notifies in another container's pid namespace");
 }
 
 fn create_and_start_in_a_pid_namespace(t: &Test) {
@@ -356,7 +357,7 @@ fn create_and_start_in_a_pid_namespace(t: &Test) {
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
     steps.create_and_start(&t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0"));
-    steps.end("create, start in another's pid namespace");
+    steps.end("create, start in another container's pid namespace");
 }
 
 fn run_in_user_and_pid_namespace(t: &Test) {
@@ -364,10 +365,10 @@ fn run_in_user_and_pid_namespace(t: &Test) {
     let mut steps = Steps::new(t);
     steps.watcher(&watcher);
     let bundle = t.bundle().user_namespace(200_000).join("pid", &pid_namespace(&watcher)).probe("exit 0");
-    // A procfs of that pid namespace is not for this user namespace to mount.
+    // This user namespace may not mount a procfs of that pid namespace.
     let bundle = bundle.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     steps.run(&bundle, &[]);
-    steps.end("run with a user namespace in another's pid namespace");
+    steps.end("run with a user namespace in another container's pid namespace");
 }
 
 /// `exec` in a container, with flags.
@@ -378,7 +379,7 @@ fn exec_steps<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>, fl
     let words = [&["exec"], flags, &[watcher.id(), "/probe", "exit", "0"]].concat();
     let (code, said) = steps.call(&words);
     assert_eq!(code, 0, "{said}");
-    assert!(steps.seen > 0, "nothing of exec was ever seen");
+    assert!(steps.seen > 0, "no process of exec was ever visible");
     steps
 }
 
@@ -393,7 +394,7 @@ fn exec_as_user(t: &Test) {
 fn exec_with_filter<'t>(t: &'t Test) {
     let filtered =
         |bundle: Bundle<'t>| bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false);
-    exec_steps(t, filtered, &[]).end("exec below a filter, without no-new-privileges");
+    exec_steps(t, filtered, &[]).end("exec under a filter, without no-new-privileges");
 }
 
 fn exec_with_filter_that_notifies<'t>(t: &'t Test) {
@@ -401,7 +402,7 @@ fn exec_with_filter_that_notifies<'t>(t: &'t Test) {
     let filtered = |bundle: Bundle<'t>| {
         bundle.set("/linux/seccomp", notifying(&agent)).set("/process/noNewPrivileges", false)
     };
-    exec_steps(t, filtered, &[]).end("exec below a filter that notifies, without no-new-privileges");
+    exec_steps(t, filtered, &[]).end("exec under a filter that notifies, without no-new-privileges");
 }
 
 fn exec_with_scheduler<'t>(t: &'t Test) {
@@ -409,7 +410,7 @@ fn exec_with_scheduler<'t>(t: &'t Test) {
     exec_steps(t, scheduled, &[]).end("exec with a scheduler that is reset at a fork");
 }
 
-/// Better than that of its caller, which takes CAP_SYS_NICE.
+/// A better priority than the caller's, which requires CAP_SYS_NICE.
 fn scheduler() -> Value {
     json!({"policy": "SCHED_BATCH", "nice": -3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]})
 }
@@ -428,7 +429,7 @@ fn exec_in_a_user_namespace(t: &Test) {
 }
 
 fn mounts_steps<'t>(t: &'t Test, change: impl FnOnce(Bundle<'t>) -> Bundle<'t>) -> Steps<'t> {
-    t.only_orlop("its command is an experiment");
+    t.only_orlop("its command is experimental");
     let watcher = sleeper(t, change);
     let source = Canary::new(t).dir;
     let bind = |source: PathBuf, at: &str| json!({"destination": at, "type": "bind", "source": source, "options": ["bind", "ro"]});
@@ -458,7 +459,7 @@ fn mounts_in_a_user_namespace(t: &Test) {
     mounts_steps(t, |bundle| bundle.user_namespace(200_000)).end("mounts add, remove in a user namespace");
 }
 
-/// Each place of a hook but one, in a container that shares another's pid namespace.
+/// Every kind of hook but one, in a container that shares the pid namespace of another one.
 fn hooks(t: &Test) {
     let watcher = sleeper(t, |bundle| bundle);
     let mut steps = Steps::new(t);
@@ -471,10 +472,10 @@ fn hooks(t: &Test) {
     let bundle = bundle.push("/hooks/startContainer", inside);
     steps.create_and_start(&bundle);
     steps.run(&bundle, &[]);
-    steps.end("every place of a hook but createContainer");
+    steps.end("every hook but createContainer");
 }
 
-/// This one runs in the container's namespaces while the host's root is in place, as the specification asks for.
+/// This hook runs in the container's namespaces while the host's root is in place, as the specification requires.
 fn hook_create_container(t: &Test) {
     let watcher = sleeper(t, |bundle| bundle);
     let mut steps = Steps::new(t);
@@ -483,11 +484,11 @@ fn hook_create_container(t: &Test) {
     steps.rule.capabilities = u64::MAX;
     let bundle = t.bundle().join("pid", &pid_namespace(&watcher)).probe("exit 0");
     steps.run(&bundle.host_hook("createContainer", "exit 0"), &[]);
-    steps.end("hook createContainer, which has the host's root: executable and memory");
+    steps.end("createContainer hook, which has the host's root: executable and memory");
 }
 
 fn restore(t: &Test) {
-    t.only_orlop("its way to criu is its own");
+    t.only_orlop("it uses criu in another way");
     let criu = Criu::new(t).with("init", "exit 0");
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
@@ -500,12 +501,12 @@ fn restore(t: &Test) {
     let dir = bundle.dir().to_string_lossy().into_owned();
     let (code, said) = steps.call(&["restore", "--bundle", &dir, bundle.id()]);
     assert_eq!(code, 0, "{said}");
-    steps.end("restore (criu itself is played)");
+    steps.end("restore (with a simulated criu)");
 }
 
-/// The processes of criu's own making are looked at when it has let go of them, the runtime's at every stop.
-fn restore_by_criu_itself(t: &Test) {
-    t.only_orlop("its way to criu is its own");
+/// Processes that criu creates are inspected once it has detached, the runtime's own at every stop.
+fn restore_by_criu(t: &Test) {
+    t.only_orlop("it uses criu in another way");
     let _turn = kit::criu::real();
     let bundle = t.bundle().probe("sleep");
     let images = t.dir().join("images").to_string_lossy().into_owned();
@@ -521,7 +522,7 @@ fn restore_by_criu_itself(t: &Test) {
     let state = t.runtime(["state", bundle.id()]).output().success().document();
     let pid = state["pid"].as_i64().unwrap() as i32;
     let space = link(pid, "ns/pid");
-    steps.look(pid, At::Execution, &space);
+    steps.inspect(pid, At::Execution, &space);
     t.runtime(["delete", "--force", bundle.id()]).output().success();
     kit::sys::reap(pid, std::time::Duration::from_secs(5));
     steps.end("restore (criu itself)");

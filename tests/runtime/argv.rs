@@ -1,4 +1,4 @@
-//! The calls of real managers, word for word: every shape of command line which containerd's shim, dockerd,
+//! The calls of real managers, word for word: every shape of command line that containerd's shim, dockerd,
 //! BuildKit, conmon, podman and buildah were seen to use, each in the situation in which they use it.
 
 use Before::{Created, Fresh, Gone, Paused, Running, Stopped, Terminal};
@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-/// What there is of the container when the call is made.
+/// What exists of the container when the call is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     /// A bundle.
@@ -18,37 +18,37 @@ enum Before {
     Running,
     Paused,
     Stopped,
-    /// It has been deleted.
+    /// The container has been deleted.
     Gone,
 }
 
-/// What must have come of it.
+/// The result that the call must have.
 #[derive(Clone, Copy)]
 enum After {
-    /// Success, and this status.
+    /// Success, and then this status.
     Status(&'static str),
-    /// Success, and no such container any more.
+    /// Success, and the container does not exist any more.
     Deleted,
-    /// Success; the pid file names a process which ends with 7, in the container.
+    /// Success; the pid file names a process in the container that exits with 7.
     Exec,
-    /// Success; the limit of tasks is 44.
+    /// Success; the pids limit is 44.
     Updated,
-    /// Success; its init's pid in a JSON array.
+    /// Success; stdout is a JSON array with the pid of the init process.
     Pids,
-    /// The exit code of the container's program, 7, and then this status ("" for none).
+    /// The exit code of the container's program, 7, and then this status ("": the container does not exist).
     Ran(&'static str),
-    /// Success, and a text with this in it.
+    /// Success; stdout contains this text.
     Prints(&'static str),
     /// Success; the pid file names the container's process, a child of the caller.
     Restored,
-    /// Success in a scope of systemd's, where there is one; failure which says that there is none.
+    /// Success in a systemd scope if systemd runs; otherwise a failure that says that it does not.
     Systemd,
-    /// Failure in these words.
+    /// Failure with these words.
     Fails(&'static str),
 }
 use After::{Deleted, Exec, Fails, Pids, Prints, Ran, Restored, Status, Systemd, Updated};
 
-/// Manager, command line, and what it is about.
+/// Manager, command line, state before, and result.
 type Shape = (&'static str, &'static str, Before, After);
 
 const SHAPES: &[Shape] = &[
@@ -268,16 +268,16 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(name, move |t| check(t, shape))
     });
     let others = kit::cases![
-        every_failure_is_one_line_and_the_same_on_stderr,
-        three_environments_find_the_same_containers,
-        leaked_descriptors_keep_no_pipe_open,
-        create_leaves_one_process_and_it_leads_a_session,
+        a_failure_is_one_line_in_the_log_and_on_stderr,
+        the_state_root_does_not_depend_on_the_environment_of_root,
+        leaked_descriptors_do_not_keep_pipes_open,
+        create_leaves_one_process_which_leads_a_session,
         pid_file_appears_whole,
     ];
     shapes.chain(others).collect()
 }
 
-/// A call as that manager makes it: what `--root` it gives, where it stands, what environment it has.
+/// A call as that manager makes it: with its `--root`, working directory and environment.
 struct Call<'t> {
     t: &'t Test,
     manager: &'static str,
@@ -289,7 +289,7 @@ struct Call<'t> {
 impl<'t> Call<'t> {
     fn new(t: &'t Test, manager: &'static str, template: &str, before: Before) -> Self {
         let end = if manager == "BuildKit" && before == Fresh { "exit 7" } else { "sleep" };
-        // A cgroup of no limits: the calls with and without one are alike.
+        // A cgroup without limits: calls with and without a cgroup are alike.
         let bundle = t.bundle().probe(end).remove("/linux/resources");
         let bundle = bundle.set("/process/terminal", before == Terminal);
         let bundle = if template.contains("--systemd-cgroup") {
@@ -298,7 +298,7 @@ impl<'t> Call<'t> {
         } else {
             bundle
         };
-        // The init of a pid namespace is deaf to SIGTERM.
+        // The init of a pid namespace ignores SIGTERM unless it has a handler.
         let bundle = if before == Running { bundle.without_namespace("pid") } else { bundle };
         let (log, pid) = (t.dir().join("log.json"), t.dir().join("the-pid-file"));
         Self { t, manager, bundle, log, pid }
@@ -332,7 +332,7 @@ impl<'t> Call<'t> {
         }
     }
 
-    /// One more call about the same container, below the same state root.
+    /// One more call for the same container with the same state root.
     fn ask(&self, template: &str, command: &str) -> kit::Output {
         let root = if template.contains("{root}") { "--root={root} " } else { "" };
         self.call(self.words(&format!("{root}{command}"))).output()
@@ -344,7 +344,7 @@ impl<'t> Call<'t> {
 }
 
 impl Drop for Call<'_> {
-    /// A failed test leaves nothing, though the kit has not made its container.
+    /// A failed test leaves nothing, although the kit did not create its container.
     fn drop(&mut self) {
         if std::thread::panicking() {
             for call in [self.t.bare(["delete"]), self.t.runtime(["delete"])] {
@@ -355,7 +355,7 @@ impl Drop for Call<'_> {
 }
 
 fn check(t: &Test, shape: &'static Shape) {
-    t.only_orlop("the shapes are those of the managers' runtime");
+    t.only_orlop("the command lines are those of managers that use this runtime");
     let (manager, template, before, after) = *shape;
     let call = Call::new(t, manager, template, before);
     for name in ["image", "work"] {
@@ -398,7 +398,7 @@ fn check(t: &Test, shape: &'static Shape) {
         fs::write(descriptors, json!(["/dev/null", "/dev/null", "/dev/null"]).to_string()).unwrap();
     }
     let output = runtime.output();
-    // Kept to the end: a process whose terminal loses its master is hung up.
+    // Kept until here: a process is hung up if its terminal loses the master.
     let _master = template.contains("{console}").then(|| console.receive());
     let failed = output.code() != 0;
     judge(&call, template, after, output);
@@ -430,7 +430,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
                 assert_eq!(state().document()["pid"].to_string(), text, "the bare number");
             }
             if wanted == "stopped" {
-                // containerd's shim does it once more when it cleans up.
+                // containerd's shim repeats the call when it cleans up.
                 call.ask(template, "kill --all {id} 9").success();
             }
         }
@@ -449,7 +449,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
             let path = |dir: &str| format!("/sys/fs/cgroup/{dir}{}/pids.max", call.bundle.id());
             let value = below.iter().find_map(|dir| fs::read_to_string(path(dir)).ok());
             assert_eq!(value.as_deref(), Some("44\n"));
-            // The deny-all rule of the same document is no new rule.
+            // The deny-all rule of the same document is not a new rule.
             call.ask(template, "exec {id} /probe open /dev/null rw").success();
         }
         Pids => assert_eq!(output.success().json(), json!([call.pid()])),
@@ -491,9 +491,9 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
     }
 }
 
-/// Whatever the command, a failure is one JSON line in the log, and its words on stderr.
-fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
-    t.only_orlop("its words are others");
+/// A failure of any command is one JSON line in the log, and the same text on stderr.
+fn a_failure_is_one_line_in_the_log_and_on_stderr(t: &Test) {
+    t.only_orlop("its messages differ");
     let lines = [
         "create --bundle /nowhere x",
         "run --bundle /nowhere x",
@@ -547,9 +547,9 @@ fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
     }
 }
 
-/// Really root: whatever XDG_RUNTIME_DIR says, and if it says nothing.
-fn three_environments_find_the_same_containers(t: &Test) {
-    t.only_orlop("its default directory has another name");
+/// Root of the initial user namespace: XDG_RUNTIME_DIR does not matter, set or not.
+fn the_state_root_does_not_depend_on_the_environment_of_root(t: &Test) {
+    t.only_orlop("its default directory is another one");
     let call = Call::new(t, "podman", "", Fresh);
     call.bundle.write();
     let words = |line: &str| call.words(line);
@@ -565,8 +565,8 @@ fn three_environments_find_the_same_containers(t: &Test) {
     kit::sys::reap(fs::read_to_string(&call.pid).unwrap().parse().unwrap(), Duration::from_secs(5));
 }
 
-/// buildah leaks fourteen descriptors into `create`, the write ends of the container's own pipes among them.
-fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
+/// buildah leaks fourteen descriptors into `create`, among them the write ends of the container's own pipes.
+fn leaked_descriptors_do_not_keep_pipes_open(t: &Test) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let bundle = t.bundle().probe("stdin");
     let pid_file = t.dir().join("pid");
@@ -584,7 +584,7 @@ fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
     t.runtime(["start", bundle.id()]).output().success();
     std::io::Write::write_all(&mut writer, b"all of it").unwrap();
     drop(writer);
-    t.wait_for("the end of its input", || fs::read_to_string(&out).unwrap().ends_with('\n'));
+    t.wait_for("end of input", || fs::read_to_string(&out).unwrap().ends_with('\n'));
     let said: Value = fs::read_to_string(&out).unwrap().parse().unwrap();
     assert_eq!(said["stdin"], "all of it");
     let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
@@ -592,8 +592,8 @@ fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
     t.runtime(["delete", bundle.id()]).output().success();
 }
 
-/// No monitor stays, and the nearest subreaper, here the caller, is the parent.
-fn create_leaves_one_process_and_it_leads_a_session(t: &Test) {
+/// No monitor process stays, and the parent is the nearest subreaper, here the caller.
+fn create_leaves_one_process_which_leads_a_session(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let pid_file = t.dir().join("pid");
     let call = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]).wrap("guard=0");
@@ -612,7 +612,7 @@ fn create_leaves_one_process_and_it_leads_a_session(t: &Test) {
     guard.wait();
 }
 
-/// Who polls for the pid file never reads half of it, and finds nothing else beside it.
+/// A manager that polls for the pid file never reads half of it, and finds no other file beside it.
 fn pid_file_appears_whole(t: &Test) {
     let dir = t.dir().join("pids");
     fs::create_dir(&dir).unwrap();

@@ -18,31 +18,31 @@ pub(crate) fn cases() -> Vec<Case> {
         bind_read_only,
         bind_is_not_recursive,
         rbind_is_recursive,
-        rbind_read_only_all_the_way_down,
+        rbind_rro_is_recursive,
         bind_source_is_relative_to_the_bundle,
         bind_without_source_is_refused,
         bind_of_a_missing_source_is_refused,
         bind_of_a_file_on_a_directory_is_refused,
-        mount_points_are_made,
+        missing_mount_points_are_created,
         mounts_stack_in_order,
         destination_link_stays_inside,
-        tmpfs_data,
-        tmpfs_without_mode_takes_the_directorys,
+        tmpfs_options_are_passed_on,
+        tmpfs_without_mode_takes_that_of_the_directory,
         tmpcopyup_is_refused_on_a_bind,
-        tmpfs_copy_up,
-        tmpfs_copy_up_of_a_tree,
-        overlay_of_layers_with_long_names,
+        tmpfs_copy_up_copies_files,
+        tmpfs_copy_up_copies_a_whole_tree,
+        overlay_takes_layers_with_long_names,
         unknown_option_is_refused_on_a_bind,
-        propagation_of_a_mount,
-        rootfs_propagation,
-        rootfs_on_a_shared_mount,
+        propagation_options_are_set,
+        rootfs_propagation_is_set,
+        rootfs_on_a_shared_mount_does_not_propagate_to_the_host,
         shared_volume_is_seen_on_both_sides,
-        shared_volumes_are_the_hosts_peers,
-        source_that_an_earlier_mount_covers,
-        shared_volume_under_a_private_root,
-        label_of_mounts_needs_selinux,
-        mount_of_the_container_stays_in_it,
-        cgroup_mount,
+        shared_volumes_are_peers_of_the_host,
+        source_may_be_covered_by_an_earlier_mount,
+        shared_volume_stays_shared_under_a_private_root,
+        mount_label_without_selinux_is_refused,
+        mount_of_the_container_does_not_propagate,
+        cgroup_mount_shows_the_containers_cgroup,
         cgroup_mount_in_a_cgroup_namespace,
         default_devices,
         default_links,
@@ -60,7 +60,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
     let mut all = seen["mounts"].as_array().unwrap().iter().rev();
     all.find(|one| one["point"] == point)
-        .unwrap_or_else(|| panic!("{point} is no mount: {:#}", seen["mounts"]))
+        .unwrap_or_else(|| panic!("{point} is not a mount: {:#}", seen["mounts"]))
 }
 
 fn has(mount: &Value, option: &str) -> bool {
@@ -75,7 +75,7 @@ fn hold(t: &Test) -> PathBuf {
     dir
 }
 
-/// A tmpfs below the directory, with a file, until the guard goes.
+/// A tmpfs mounted below the directory, with a file, until the guard is dropped.
 struct Below(PathBuf);
 
 impl Below {
@@ -185,10 +185,10 @@ fn rbind_is_recursive(t: &Test) {
     let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "ro"]);
     let lines = bundle.probe("read /hold/below/deep , write /hold/below/new x").run().lines();
     assert_eq!(lines[0]["read"], "water");
-    assert_eq!(lines[1]["errno"], "", "ro is for the top only");
+    assert_eq!(lines[1]["errno"], "", "ro applies to the top mount only");
 }
 
-fn rbind_read_only_all_the_way_down(t: &Test) {
+fn rbind_rro_is_recursive(t: &Test) {
     let dir = hold(t);
     let _below = Below::new(dir.join("below"));
     let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "rro"]);
@@ -204,7 +204,7 @@ fn bind_source_is_relative_to_the_bundle(t: &Test) {
 }
 
 fn bind_without_source_is_refused(t: &Test) {
-    t.only_orlop("it takes the bundle instead");
+    t.only_orlop("it uses the bundle instead");
     let bundle =
         t.bundle().push("/mounts", json!({"destination": "/hold", "type": "bind", "options": ["bind"]}));
     bundle.try_run().refused(&[]);
@@ -217,7 +217,7 @@ fn bind_of_a_missing_source_is_refused(t: &Test) {
     output.refused(&[&fragments[0], &fragments[1]]);
 }
 
-/// Engines look for these words.
+/// Engines match these words.
 fn bind_of_a_file_on_a_directory_is_refused(t: &Test) {
     for (source, destination) in [(hold(t).join("cargo"), "/there"), (hold(t), "/there/file")] {
         let bundle = t.bundle().directory("/there");
@@ -227,7 +227,7 @@ fn bind_of_a_file_on_a_directory_is_refused(t: &Test) {
     }
 }
 
-fn mount_points_are_made(t: &Test) {
+fn missing_mount_points_are_created(t: &Test) {
     let bundle = t.bundle().mount("tmpfs", "tmpfs", "/a/b/c", &["mode=700"]);
     let bundle = bundle.mount("bind", hold(t).join("cargo"), "/d/e/file", &["bind"]);
     let lines = bundle.probe("stat /a/b/c , stat /d/e/file , stat /a").run().lines();
@@ -250,7 +250,7 @@ fn destination_link_stays_inside(t: &Test) {
     assert_eq!(bundle.probe("read /real/cargo").run().json()["read"], "tea");
 }
 
-fn tmpfs_data(t: &Test) {
+fn tmpfs_options_are_passed_on(t: &Test) {
     let options = ["nosuid", "size=512k", "nr_inodes=100", "mode=1770", "uid=7", "gid=8"];
     let lines = t.bundle().mount("tmpfs", "name", "/m", &options).probe("stat /m , report").run().lines();
     assert_eq!(
@@ -264,7 +264,7 @@ fn tmpfs_data(t: &Test) {
     }
 }
 
-fn tmpfs_without_mode_takes_the_directorys(t: &Test) {
+fn tmpfs_without_mode_takes_that_of_the_directory(t: &Test) {
     let bundle = t.bundle().directory("/m");
     fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o711)).unwrap();
     let lines = bundle.mount("tmpfs", "tmpfs", "/m", &[]).probe("stat /m").run().lines();
@@ -273,7 +273,7 @@ fn tmpfs_without_mode_takes_the_directorys(t: &Test) {
     assert_eq!(lines[0]["mode"], "1777");
 }
 
-fn tmpfs_copy_up(t: &Test) {
+fn tmpfs_copy_up_copies_files(t: &Test) {
     let bundle = t.bundle().file("/m/cargo", "tea").mount("tmpfs", "tmpfs", "/m", &["tmpcopyup"]);
     let bundle = bundle.probe("read /m/cargo , write /m/cargo x");
     let lines = bundle.run().lines();
@@ -282,8 +282,8 @@ fn tmpfs_copy_up(t: &Test) {
     assert_eq!(fs::read_to_string(bundle.path("/m/cargo")).unwrap(), "tea");
 }
 
-fn overlay_of_layers_with_long_names(t: &Test) {
-    // Longer together than a string of fsconfig(2); one of them has a separator in it.
+fn overlay_takes_layers_with_long_names(t: &Test) {
+    // Together longer than a string of fsconfig(2); one name contains a separator.
     let layers: Vec<_> =
         ["a", "b:c", "d"].map(|name| t.dir().join(format!("{name}{}", "x".repeat(150)))).into();
     for (number, layer) in layers.iter().enumerate() {
@@ -297,10 +297,10 @@ fn overlay_of_layers_with_long_names(t: &Test) {
     }
 }
 
-/// Everything there is in a directory comes along, also what its user may not read, and more of it than
-/// fits one look into the directory.
-fn tmpfs_copy_up_of_a_tree(t: &Test) {
-    t.only_orlop("what is copied of an inode differs");
+/// Everything in a directory is copied, including what its user may not read, and more entries than one
+/// getdents64(2) returns.
+fn tmpfs_copy_up_copies_a_whole_tree(t: &Test) {
+    t.only_orlop("it copies other attributes of an inode");
     let bundle = t.bundle().file("/m/a/b/c/deep", "gold").file("/m/secret", "s");
     for n in 0..300 {
         fs::write(bundle.path(&format!("/m/a/a-file-with-a-long-name-{n}")), n.to_string()).unwrap();
@@ -329,17 +329,17 @@ fn tmpfs_copy_up_of_a_tree(t: &Test) {
 }
 
 fn tmpcopyup_is_refused_on_a_bind(t: &Test) {
-    t.only_orlop("this runtime drops it");
+    t.only_orlop("it ignores the option");
     let bundle = t.bundle().mount("bind", hold(t), "/hold", &["bind", "tmpcopyup"]);
     bundle.try_run().refused(&["tmpcopyup", "/options/1"]);
 }
 
 fn unknown_option_is_refused_on_a_bind(t: &Test) {
-    t.only_orlop("this runtime drops it");
+    t.only_orlop("it ignores the option");
     t.bundle().mount("bind", hold(t), "/hold", &["bind", "size=1m"]).try_run().refused(&["size=1m"]);
 }
 
-fn propagation_of_a_mount(t: &Test) {
+fn propagation_options_are_set(t: &Test) {
     for (option, sign) in
         [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")]
     {
@@ -351,7 +351,7 @@ fn propagation_of_a_mount(t: &Test) {
     assert_eq!(mounted(&seen, "/hold")["propagation"], json!([]));
 }
 
-fn rootfs_propagation(t: &Test) {
+fn rootfs_propagation_is_set(t: &Test) {
     for (word, signs) in [
         ("slave", vec!["master:"]),
         ("rslave", vec!["master:"]),
@@ -360,7 +360,7 @@ fn rootfs_propagation(t: &Test) {
         ("unbindable", vec!["unbindable"]),
     ] {
         if !t.is_orlop() && ["shared", "unbindable"].contains(&word) {
-            continue; // The stand-in loses them.
+            continue; // A runtime under test in place of this one loses them.
         }
         let seen = t.bundle().set("/linux/rootfsPropagation", word).report();
         let found = mounted(&seen, "/")["propagation"].as_array().unwrap();
@@ -372,9 +372,9 @@ fn rootfs_propagation(t: &Test) {
     t.bundle().set("/linux/rootfsPropagation", "sideways").try_run().refused(&["sideways"]);
 }
 
-/// The root lies on a mount of its own which is shared, as /var, /tmp or /home often are: no mount of the
-/// container may come out on the host, and the old root can be left.
-fn rootfs_on_a_shared_mount(t: &Test) {
+/// The root is on a shared mount, as /var, /tmp or /home often are: no mount of the container may propagate to the
+/// host, and the old root can be unmounted.
+fn rootfs_on_a_shared_mount_does_not_propagate_to_the_host(t: &Test) {
     let none = None::<&str>;
     for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
         let bundle = t.bundle().set("/linux/rootfsPropagation", word);
@@ -396,8 +396,8 @@ fn rootfs_on_a_shared_mount(t: &Test) {
     }
 }
 
-/// What the container mounts in a shared volume comes out on the host, and what the host has mounted below a shared
-/// mount stays there when the container leaves its old root.
+/// A mount that the container makes in a shared volume propagates to the host, and a mount of the host below a
+/// shared mount stays when the container leaves its old root.
 fn shared_volume_is_seen_on_both_sides(t: &Test) {
     let none = None::<&str>;
     let volume = t.dir().join("volume");
@@ -419,19 +419,19 @@ fn shared_volume_is_seen_on_both_sides(t: &Test) {
     assert_eq!(lines[0]["errno"], "");
     let found = mounted(&lines[1], "/volume")["propagation"].to_string();
     assert!(found.contains("shared:"), "{found}");
-    assert!(own, "the container's mount is not seen here");
-    assert!(hosts, "a mount of the host's has gone");
+    assert!(own, "the container's mount did not propagate to the host");
+    assert!(hosts, "a mount of the host has disappeared");
 }
 
-/// What engines do for `rshared` volumes: the root is a mount of its own, the volume a directory of the
-/// host's root, whose mounts go both ways. Nothing else of the host changes.
-fn shared_volumes_are_the_hosts_peers(t: &Test) {
+/// What engines do for `rshared` volumes: the root is a mount of its own, the volume a directory of the host's
+/// root, and mounts propagate both ways. Nothing else on the host changes.
+fn shared_volumes_are_peers_of_the_host(t: &Test) {
     let none = None::<&str>;
     let points = || -> Vec<String> {
         let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let own = t.dir().display().to_string();
         let mut all: Vec<String> = text.lines().map(|l| l.split(' ').nth(4).unwrap().to_owned()).collect();
-        // Other tests come and go.
+        // Mounts of other tests appear and disappear.
         all.retain(|point| point.starts_with(&own) || !point.contains("orlop-test"));
         all
     };
@@ -456,9 +456,9 @@ fn shared_volumes_are_the_hosts_peers(t: &Test) {
     }
 }
 
-/// With a root that hears nothing the host says, and with one whose neighbours do.
-fn source_that_an_earlier_mount_covers(t: &Test) {
-    t.only_orlop("a source is on the host there");
+/// With a root that receives nothing from the host, and with one whose peers do.
+fn source_may_be_covered_by_an_earlier_mount(t: &Test) {
+    t.only_orlop("it opens sources on the host");
     for word in ["rslave", "shared", "private"] {
         let bundle = t.bundle().set("/linux/rootfsPropagation", word).directory("/first");
         let source = bundle.path("/first");
@@ -473,8 +473,8 @@ fn source_that_an_earlier_mount_covers(t: &Test) {
     }
 }
 
-/// A volume keeps what was asked of it under a private root.
-fn shared_volume_under_a_private_root(t: &Test) {
+/// A volume keeps its propagation under a private root.
+fn shared_volume_stays_shared_under_a_private_root(t: &Test) {
     let bundle = t.bundle().set("/linux/rootfsPropagation", "rprivate");
     let seen = bundle.mount("bind", hold(t), "/hold", &["rbind", "rshared"]).report();
     let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
@@ -482,8 +482,8 @@ fn shared_volume_under_a_private_root(t: &Test) {
     assert_eq!(mounted(&seen, "/")["propagation"], json!([]));
 }
 
-/// A label that nothing would enforce; with SELinux the golden plans show where it goes.
-fn label_of_mounts_needs_selinux(t: &Test) {
+/// Without SELinux no label is enforced; with SELinux the golden plans show where the label goes.
+fn mount_label_without_selinux_is_refused(t: &Test) {
     if fs::metadata("/sys/fs/selinux/enforce").is_ok() {
         kit::skip("SELinux is on");
     }
@@ -499,14 +499,14 @@ fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {
     bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}))
 }
 
-/// The leak check of the whole run would see the mount on the host, whose `/` is shared.
-fn mount_of_the_container_stays_in_it(t: &Test) {
+/// The leak check of the run would see the mount on the host, whose `/` is shared.
+fn mount_of_the_container_does_not_propagate(t: &Test) {
     let bundle = may_mount(t.bundle().directory("/m").mount("bind", hold(t), "/hold", &["rbind"]));
     let lines = bundle.probe("mount /m tmpfs , mount /hold/below tmpfs").run().lines();
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
 }
 
-fn cgroup_mount(t: &Test) {
+fn cgroup_mount_shows_the_containers_cgroup(t: &Test) {
     t.v1("memory", "");
     let bundle = t
         .bundle()
@@ -515,7 +515,7 @@ fn cgroup_mount(t: &Test) {
     let found = mounted(&lines[0], "/sys/fs/cgroup/memory");
     assert_eq!(found["type"], "cgroup");
     assert!(has(found, "ro") && has(found, "memory"), "{found}");
-    // Without a cgroup namespace the mount shows the container's own part of the tree only.
+    // Without a cgroup namespace the mount shows only the container's own subtree.
     assert_eq!(found["root"], format!("/{}", bundle.id()));
     assert_eq!(lines[1]["errno"], "EROFS");
     let names = lines[2]["list"].as_array().unwrap();
@@ -564,7 +564,7 @@ fn devices_of_the_configuration(t: &Test) {
         {"path": "/dev/loopy", "type": "b", "major": 7, "minor": 250, "fileMode": 0o600},
         {"path": "/dev/pipe", "type": "p", "fileMode": 0o644},
         {"path": "/dev/u", "type": "u", "major": 1, "minor": 3},
-        // podman writes the file type into the mode.
+        // podman includes the file type in the mode.
         {"path": "/dev/typed", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20_600},
     ]);
     let dev = &t.bundle().set("/linux/devices", devices).report()["dev"];

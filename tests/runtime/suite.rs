@@ -1,5 +1,5 @@
-//! The runtime against the real kernel: bundles in, containers out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+//! The binary against the real kernel: bundles in, containers out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod activation;
 mod argv;
