@@ -1,6 +1,6 @@
-//! Root file system, mounts, devices, masks, propagation.
+//! Root file system and mounts.
 
-use kit::{Bundle, Case, Test, Value, json};
+use kit::{Case, Test, Value, json};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,31 +33,14 @@ pub(crate) fn cases() -> Vec<Case> {
         tmpfs_copy_up_copies_a_whole_tree,
         overlay_takes_layers_with_long_names,
         unknown_option_is_refused_on_a_bind,
-        propagation_options_are_set,
-        rootfs_propagation_is_set,
-        rootfs_on_a_shared_mount_does_not_propagate_to_the_host,
-        shared_volume_is_seen_on_both_sides,
-        shared_volumes_are_peers_of_the_host,
-        source_may_be_covered_by_an_earlier_mount,
-        shared_volume_stays_shared_under_a_private_root,
         mount_label_without_selinux_is_refused,
-        mount_of_the_container_does_not_propagate,
         cgroup_mount_shows_the_containers_cgroup,
         cgroup_mount_in_a_cgroup_namespace,
-        default_devices,
-        default_links,
-        devices_of_the_configuration,
-        device_outside_dev,
-        device_replaces_a_default_one,
-        masked_file,
-        masked_directory,
-        masked_paths_may_be_absent,
-        read_only_paths,
         user_namespace_mounts,
     ]
 }
 
-fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
+pub(crate) fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
     let mut all = seen["mounts"].as_array().unwrap().iter().rev();
     all.find(|one| one["point"] == point)
         .unwrap_or_else(|| panic!("{point} is not a mount: {:#}", seen["mounts"]))
@@ -68,7 +51,7 @@ fn has(mount: &Value, option: &str) -> bool {
 }
 
 /// A directory of the test with a file in it.
-fn hold(t: &Test) -> PathBuf {
+pub(crate) fn hold(t: &Test) -> PathBuf {
     let dir = t.dir().join("hold");
     fs::create_dir_all(dir.join("below")).unwrap();
     fs::write(dir.join("cargo"), "tea").unwrap();
@@ -339,149 +322,6 @@ fn unknown_option_is_refused_on_a_bind(t: &Test) {
     t.bundle().mount("bind", hold(t), "/hold", &["bind", "size=1m"]).try_run().refused(&["size=1m"]);
 }
 
-fn propagation_options_are_set(t: &Test) {
-    for (option, sign) in
-        [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")]
-    {
-        let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", option]).report();
-        let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
-        assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{option}: {found:?}");
-    }
-    let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", "private"]).report();
-    assert_eq!(mounted(&seen, "/hold")["propagation"], json!([]));
-}
-
-fn rootfs_propagation_is_set(t: &Test) {
-    for (word, signs) in [
-        ("slave", vec!["master:"]),
-        ("rslave", vec!["master:"]),
-        ("private", vec![]),
-        ("shared", vec!["shared:"]),
-        ("unbindable", vec!["unbindable"]),
-    ] {
-        if !t.is_orlop() && ["shared", "unbindable"].contains(&word) {
-            continue; // A runtime under test in place of this one loses them.
-        }
-        let seen = t.bundle().set("/linux/rootfsPropagation", word).report();
-        let found = mounted(&seen, "/")["propagation"].as_array().unwrap();
-        for sign in &signs {
-            assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{word}: {found:?}");
-        }
-        assert!(!signs.is_empty() || found.is_empty(), "{word}: {found:?}");
-    }
-    t.bundle().set("/linux/rootfsPropagation", "sideways").try_run().refused(&["sideways"]);
-}
-
-/// The root is on a shared mount, as /var, /tmp or /home often are: no mount of the container may propagate to the
-/// host, and the old root can be unmounted.
-fn rootfs_on_a_shared_mount_does_not_propagate_to_the_host(t: &Test) {
-    let none = None::<&str>;
-    for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
-        let bundle = t.bundle().set("/linux/rootfsPropagation", word);
-        let table = || -> Vec<String> {
-            let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            let here = bundle.dir().display().to_string();
-            text.lines().filter(|line| line.contains(&here)).map(str::to_owned).collect()
-        };
-        mount(Some(bundle.dir()), bundle.dir(), none, MsFlags::MS_BIND, none).unwrap();
-        mount(none, bundle.dir(), none, MsFlags::MS_SHARED, none).unwrap();
-        let before = table();
-        let output = bundle.try_run();
-        let after = table();
-        for line in after.iter().rev() {
-            let _ = umount2(line.split(' ').nth(4).unwrap(), MntFlags::MNT_DETACH);
-        }
-        assert_eq!(before, after, "{word}");
-        output.success();
-    }
-}
-
-/// A mount that the container makes in a shared volume propagates to the host, and a mount of the host below a
-/// shared mount stays when the container leaves its old root.
-fn shared_volume_is_seen_on_both_sides(t: &Test) {
-    let none = None::<&str>;
-    let volume = t.dir().join("volume");
-    fs::create_dir_all(&volume).unwrap();
-    mount(Some("tmpfs"), &volume, Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    mount(none, &volume, none, MsFlags::MS_SHARED, none).unwrap();
-    for name in ["own", "hosts"] {
-        fs::create_dir(volume.join(name)).unwrap();
-    }
-    mount(Some("tmpfs"), &volume.join("hosts"), Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    let bundle = may_mount(t.bundle().mount("bind", &volume, "/volume", &["rbind", "rshared"]))
-        .set("/linux/rootfsPropagation", "shared")
-        .probe("mount /volume/own tmpfs , report");
-    let lines = bundle.run().lines();
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let is_mounted = |name: &str| table.contains(&format!(" {} ", volume.join(name).display()));
-    let (own, hosts) = (is_mounted("own"), is_mounted("hosts"));
-    umount2(&volume, MntFlags::MNT_DETACH).unwrap();
-    assert_eq!(lines[0]["errno"], "");
-    let found = mounted(&lines[1], "/volume")["propagation"].to_string();
-    assert!(found.contains("shared:"), "{found}");
-    assert!(own, "the container's mount did not propagate to the host");
-    assert!(hosts, "a mount of the host has disappeared");
-}
-
-/// What engines do for `rshared` volumes: the root is a mount of its own, the volume a directory of the host's
-/// root, and mounts propagate both ways. Nothing else on the host changes.
-fn shared_volumes_are_peers_of_the_host(t: &Test) {
-    let none = None::<&str>;
-    let points = || -> Vec<String> {
-        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let own = t.dir().display().to_string();
-        let mut all: Vec<String> = text.lines().map(|l| l.split(' ').nth(4).unwrap().to_owned()).collect();
-        // Mounts of other tests appear and disappear.
-        all.retain(|point| point.starts_with(&own) || !point.contains("orlop-test"));
-        all
-    };
-    for word in ["shared", "rshared", "rslave", "rprivate"] {
-        let bundle = may_mount(t.bundle()).set("/linux/rootfsPropagation", word);
-        let root = bundle.path("/");
-        mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
-        let volume = t.dir().join(format!("volume-{word}"));
-        fs::create_dir_all(volume.join("below")).unwrap();
-        let before = points();
-        let bundle = bundle.mount("bind", &volume, "/volume", &["rbind", "rshared"]);
-        let output = bundle.probe("mount /volume/below tmpfs").try_run();
-        let after = points();
-        let _ = umount2(&volume.join("below"), MntFlags::MNT_DETACH);
-        let _ = umount2(&root, MntFlags::MNT_DETACH);
-        assert_eq!(output.success().json()["errno"], "");
-        let mut expected = before;
-        if word.ends_with("shared") {
-            expected.push(volume.join("below").display().to_string());
-        }
-        assert_eq!(after, expected, "{word}");
-    }
-}
-
-/// With a root that receives nothing from the host, and with one whose peers do.
-fn source_may_be_covered_by_an_earlier_mount(t: &Test) {
-    t.only_orlop("it opens sources on the host");
-    for word in ["rslave", "shared", "private"] {
-        let bundle = t.bundle().set("/linux/rootfsPropagation", word).directory("/first");
-        let source = bundle.path("/first");
-        let bundle = bundle.mount("tmpfs", "tmpfs", "/first", &["size=64k"]).mount(
-            "bind",
-            source,
-            "/second",
-            &["rbind"],
-        );
-        let seen = bundle.report();
-        assert_eq!(mounted(&seen, "/second")["type"], "tmpfs", "{word}");
-    }
-}
-
-/// A volume keeps its propagation under a private root.
-fn shared_volume_stays_shared_under_a_private_root(t: &Test) {
-    let bundle = t.bundle().set("/linux/rootfsPropagation", "rprivate");
-    let seen = bundle.mount("bind", hold(t), "/hold", &["rbind", "rshared"]).report();
-    let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
-    assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with("shared:")), "{found:?}");
-    assert_eq!(mounted(&seen, "/")["propagation"], json!([]));
-}
-
 /// Without SELinux no label is enforced; with SELinux the golden plans show where the label goes.
 fn mount_label_without_selinux_is_refused(t: &Test) {
     if fs::metadata("/sys/fs/selinux/enforce").is_ok() {
@@ -492,18 +332,6 @@ fn mount_label_without_selinux_is_refused(t: &Test) {
     if t.is_orlop() {
         bundle.try_run().refused(&["SELinux is not enabled", "/linux/mountLabel"]);
     }
-}
-
-fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {
-    let all = json!(["CAP_SYS_ADMIN"]);
-    bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}))
-}
-
-/// The leak check of the run would see the mount on the host, whose `/` is shared.
-fn mount_of_the_container_does_not_propagate(t: &Test) {
-    let bundle = may_mount(t.bundle().directory("/m").mount("bind", hold(t), "/hold", &["rbind"]));
-    let lines = bundle.probe("mount /m tmpfs , mount /hold/below tmpfs").run().lines();
-    assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
 }
 
 fn cgroup_mount_shows_the_containers_cgroup(t: &Test) {
@@ -530,102 +358,6 @@ fn cgroup_mount_in_a_cgroup_namespace(t: &Test) {
     let lines = bundle.run().lines();
     assert_eq!(mounted(&lines[0], "/sys/fs/cgroup/memory")["root"], "/");
     assert_eq!(lines[1]["read"], "1\n", "the namespace's root is the container's cgroup");
-}
-
-fn default_devices(t: &Test) {
-    let seen = t.bundle().report();
-    for (name, major, minor) in
-        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
-    {
-        let device = &seen["dev"][name];
-        let found = (&device["kind"], &device["major"], &device["minor"], &device["mode"]);
-        assert_eq!(found, (&json!("c"), &json!(major), &json!(minor), &json!("0666")), "{name}");
-    }
-    let lines = t.bundle().probe("write /dev/null x , open /dev/zero r , open /dev/full r").run().lines();
-    assert!(lines.iter().all(|line| line["errno"] == ""), "{lines:?}");
-}
-
-fn default_links(t: &Test) {
-    let seen = t.bundle().report();
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        assert_eq!(seen["dev"][name]["target"], target, "{name}");
-    }
-}
-
-fn devices_of_the_configuration(t: &Test) {
-    let devices = json!([
-        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 3, "gid": 4},
-        {"path": "/dev/loopy", "type": "b", "major": 7, "minor": 250, "fileMode": 0o600},
-        {"path": "/dev/pipe", "type": "p", "fileMode": 0o644},
-        {"path": "/dev/u", "type": "u", "major": 1, "minor": 3},
-        // podman includes the file type in the mode.
-        {"path": "/dev/typed", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20_600},
-    ]);
-    let dev = &t.bundle().set("/linux/devices", devices).report()["dev"];
-    let of = |name: &str| {
-        [&dev[name]["kind"], &dev[name]["major"], &dev[name]["minor"], &dev[name]["mode"]].map(Clone::clone)
-    };
-    assert_eq!(of("fuse"), [json!("c"), json!(10), json!(229), json!("0640")]);
-    assert_eq!((&dev["fuse"]["uid"], &dev["fuse"]["gid"]), (&json!(3), &json!(4)));
-    assert_eq!(of("loopy"), [json!("b"), json!(7), json!(250), json!("0600")]);
-    assert_eq!((&dev["pipe"]["kind"], &dev["pipe"]["mode"]), (&json!("p"), &json!("0644")));
-    assert_eq!(dev["u"]["kind"], "c");
-    assert_eq!(dev["typed"]["mode"], "0600");
-}
-
-fn device_outside_dev(t: &Test) {
-    let device = json!([{"path": "/opt/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]);
-    let found = t.bundle().set("/linux/devices", device).probe("stat /opt/null").run().json();
-    assert_eq!((&found["kind"], &found["minor"]), (&json!("c"), &json!(3)));
-}
-
-fn device_replaces_a_default_one(t: &Test) {
-    let device =
-        json!([{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 9}]);
-    let dev = &t.bundle().set("/linux/devices", device).report()["dev"]["full"];
-    assert_eq!((&dev["mode"], &dev["uid"]), (&json!("0600"), &json!(9)));
-}
-
-fn masked_file(t: &Test) {
-    let bundle = t
-        .bundle()
-        .file("/etc/secret", "gold")
-        .set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
-    let lines = bundle.probe("read /etc/secret , read /proc/keys , stat /etc/secret").run().lines();
-    assert_eq!((&lines[0]["read"], &lines[1]["read"]), (&json!(""), &json!("")));
-    assert_eq!((&lines[2]["major"], &lines[2]["minor"]), (&json!(1), &json!(3)));
-}
-
-fn masked_directory(t: &Test) {
-    let bundle =
-        t.bundle().file("/etc/secrets/key", "gold").set("/linux/maskedPaths", json!(["/etc/secrets"]));
-    let bundle = bundle.set("/root/readonly", false);
-    let lines = bundle.probe("list /etc/secrets , write /etc/secrets/new x").run().lines();
-    assert_eq!(lines[0]["list"], json!([]));
-    assert_eq!(lines[1]["errno"], "EROFS");
-}
-
-fn masked_paths_may_be_absent(t: &Test) {
-    let paths = json!(["/no/such/path", "/proc/no-such", "/etc/secret", "/etc/secret"]);
-    t.bundle().file("/etc/secret", "gold").set("/linux/maskedPaths", paths).run();
-}
-
-fn read_only_paths(t: &Test) {
-    let bundle = t.bundle().file("/etc/a", "x").directory("/etc/d").set("/root/readonly", false);
-    let bundle = bundle.set("/linux/readonlyPaths", json!(["/etc/a", "/etc/d", "/proc/sys", "/no/such"]));
-    let lines = bundle
-        .probe("write /etc/a y , mkdir /etc/d/new , write /proc/sys/kernel/hostname y , write /etc/b y , read /etc/a")
-        .run()
-        .lines();
-    for (n, errno) in [(0, "EROFS"), (1, "EROFS"), (2, "EROFS"), (3, ""), (4, "")] {
-        assert_eq!(lines[n]["errno"], errno, "{n}");
-    }
 }
 
 fn user_namespace_mounts(t: &Test) {

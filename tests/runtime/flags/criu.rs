@@ -1,4 +1,4 @@
-//! `checkpoint` and `restore`: what criu is requested to do, recorded by a criu that the kit plays.
+//! `checkpoint` and `restore`: what criu is requested to do, recorded by a simulated criu.
 
 use super::Effect;
 use kit::criu::{Criu, Message};
