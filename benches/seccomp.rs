@@ -1,5 +1,5 @@
-//! How long it takes to compile a profile, and how long its program is: this crate, and
-//! `seccompiler` for the part of the profile that it can express (one architecture, one action).
+//! How long it takes to compile a profile, and the length of its program: this crate, and `seccompiler` for the
+//! part of the profile that it can express (one architecture, one action).
 //!
 //! `cargo bench --bench seccomp`
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
@@ -51,7 +51,7 @@ fn line(profile: &str, what: &str, length: usize, compile: Duration, load: Durat
     );
 }
 
-/// The median of `rounds` runs, each in a thread of its own where it leaves a filter behind.
+/// The median of `rounds` runs, each in a thread of its own if it leaves a filter.
 fn median(rounds: usize, f: impl Fn() + Sync) -> Duration {
     let mut times: Vec<Duration> = if rounds > 100 {
         (0..rounds).map(|_| time(&f)).collect()
@@ -68,7 +68,7 @@ fn time(f: &impl Fn()) -> Duration {
     start.elapsed()
 }
 
-/// What `seccompiler` can say of a profile: the rules that allow.
+/// What `seccompiler` can express of a profile: the rules that allow.
 fn seccompiler_program(spec: &Seccomp) -> BpfProgram {
     let profile = Profile::try_from(spec).unwrap();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! A cgroup without a container: create, limit, run a process inside, measure, freeze, kill, remove.
 //!
-//! The same calls on a v1, hybrid or v2 host: `cargo run --example cgroup`. Where this user may make
-//! no cgroup it says so and ends well.
+//! The same calls on a v1, hybrid or v2 host: `cargo run --example cgroup`. If this user may not create a cgroup,
+//! it says so and exits with success.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let layout = Layout::require()?;
-    println!("this host has cgroups of the sort {:?}", layout.mode());
+    println!("the cgroup layout of this host is {:?}", layout.mode());
     for hierarchy in layout.v1().iter().chain(layout.unified()) {
         println!("  {:<12} {}", hierarchy.controller_list(), hierarchy.mount.display());
     }
@@ -41,7 +41,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         other => other?,
     };
     let done = show(&cgroup);
-    // Whatever happened, nothing is left.
+    // Nothing is left in any case.
     cgroup.kill(Duration::from_secs(10))?;
     cgroup.remove()?;
     println!("removed: {}", !cgroup.exists()?);

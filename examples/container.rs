@@ -1,7 +1,7 @@
 //! A container from a configuration in memory: create, start, wait, delete.
 //!
-//! The root file system is made on the spot. Its only program is this one, which the repository
-//! builds statically: `cargo run --example container`
+//! The root file system is created on the spot. Its only program is this one, which the repository builds
+//! statically: `cargo run --example container`
 
 #![forbid(unsafe_code)]
 
@@ -51,7 +51,7 @@ fn run(directory: &Path) -> Result<()> {
 
     let container = runtime.create(&id, &bundle, &CreateOptions::default())?;
     let done = live(&container);
-    // Whatever happened, nothing is left.
+    // Nothing is left in any case.
     container.delete(true)?;
     println!("deleted; containers left: {}", runtime.list()?.len());
     done
@@ -65,11 +65,11 @@ fn live(container: &orlop::container::Container) -> Result<()> {
     container.start()?;
     println!("started");
     let exit = container.wait()?;
-    println!("ended with {exit:?}, and is {}", container.state()?.status.name());
-    check(exit == Exit::Code(7), "its program has run to its end")
+    println!("exited with {exit:?}; the container is {}", container.state()?.status.name());
+    check(exit == Exit::Code(7), "its program has exited with 7")
 }
 
-/// The usual namespaces, mounts and masks; one program; a root that cannot be written to.
+/// The default namespaces, mounts and masks; one program; a read-only root.
 fn configuration(rootfs: &Path) -> Spec {
     let pure = matches!(Layout::detect(), Ok(Some(layout)) if layout.is_unified());
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
@@ -81,7 +81,7 @@ fn configuration(rootfs: &Path) -> Spec {
     let process = template.process.clone().unwrap_or_default();
     let mut mounts = template.mounts;
     if !uid.is_root() && !pure {
-        // The host has cgroups, but none that are this user's to show.
+        // The host has cgroups, but none that this user may show.
         mounts.retain(|mount| mount.kind.as_deref() != Some("cgroup"));
     }
     Spec {

@@ -1,5 +1,5 @@
-//! A reaping PID 1 without a container: the stub stays beside the program, takes the orphans,
-//! forwards signals, and ends as the program does. 8 KB of memory, and no other binary.
+//! A reaping PID 1 without a container: the stub stays beside the program, reaps orphans, forwards signals, and
+//! exits as the program does. 8 KB of memory, and no other binary.
 //!
 //! Runs as root and as an ordinary user: `cargo run --example init`
 
@@ -39,13 +39,13 @@ fn orphans(set: &Set) -> Result<()> {
     let script =
         "for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done; sleep 0.4; cat /proc/[0-9]*/stat | cut -d' ' -f1-4";
     let (lines, exit) = talk(&shell(set, script), |_, _| Ok(()))?;
-    println!("after five orphans have ended, these processes are there (pid, name, state, parent):");
+    println!("after five orphans have exited, these processes remain (pid, name, state, parent):");
     for line in &lines {
         println!("  {line}");
     }
     check(lines.iter().any(|line| line.starts_with("1 (") && line.ends_with(" 0")), "PID 1 is the stub")?;
     check(!lines.iter().any(|line| line.contains(" Z ")), "no zombie is left")?;
-    check(exit == Exit::Code(0), "the program ends well")
+    check(exit == Exit::Code(0), "the program exits with 0")
 }
 
 /// What is sent to PID 1 the program gets.
@@ -54,7 +54,7 @@ fn signals(set: &Set) -> Result<()> {
         "trap 'echo HUP' HUP; trap 'echo TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
     let mut next = [libc::SIGHUP, libc::SIGTERM].into_iter();
     let (lines, exit) = talk(&shell(set, script), |child, _| next.next().map_or(Ok(()), |s| child.kill(s)))?;
-    println!("signals sent to PID 1 reach the program: {lines:?}, which ends with {exit:?}");
+    println!("signals sent to PID 1 reach the program: {lines:?}, which exits with {exit:?}");
     check(lines == ["ready", "HUP", "TERM"] && exit == Exit::Code(3), "both arrive")
 }
 
@@ -63,12 +63,16 @@ fn exits(set: &Set) -> Result<()> {
     for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 128 + 9)] {
         let start = Instant::now();
         let child = shell(set, script).spawn()?;
-        // The pidfd is what a daemon would poll, beside all the others.
+        // A daemon would poll this pidfd together with all others.
         let mut set = [PollFd::new(child.as_fd(), PollFlags::POLLIN)];
         poll(&mut set, 10_000_u16).map_err(|e| Error::sys(Phase::Lifecycle, "poll", e))?;
         let Some(exit) = child.try_wait()? else { return check(false, "it ends") };
-        println!("{script:?} ends PID 1 with {} after {:?}", exit.shell_code(), rounded(start.elapsed()));
-        check(exit == Exit::Code(expected), "PID 1 ends as the program did")?;
+        println!(
+            "{script:?} makes PID 1 exit with {} after {:?}",
+            exit.shell_code(),
+            rounded(start.elapsed())
+        );
+        check(exit == Exit::Code(expected), "PID 1 exits as the program did")?;
     }
     Ok(())
 }

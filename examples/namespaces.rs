@@ -1,6 +1,6 @@
-//! Namespaces without a container: a program in new ones of all eight kinds, with id maps and shifted
-//! clocks; another that joins those of the first, by pidfd and by path; a third that joins some and
-//! makes others. Nothing of this program changes: the namespaces are the children's.
+//! Namespaces without a container: a program in new ones of all eight kinds, with ID maps and shifted clocks;
+//! another that joins those of the first, by pidfd and by path; a third that joins some and creates others. Nothing
+//! of this program changes: only the children have these namespaces.
 //!
 //! Runs as root and as an ordinary user: `cargo run --example namespaces`
 
@@ -25,7 +25,7 @@ fn main() {
     }
 }
 
-/// What the children do: tell where they are.
+/// What the children do: print their namespaces.
 fn show() -> Result<()> {
     let read = |path: &str| std::fs::read_to_string(path).map_err(io("read"));
     let uptime = read("/proc/uptime")?;
@@ -60,9 +60,9 @@ fn run() -> Result<()> {
     };
     let new = every();
     let child = Command::new(&program).arg("show").namespaces(&new).mount_proc().hostname("new").spawn()?;
-    check(child.wait()?.shell_code() == 0, "it ends well")?;
+    check(child.wait()?.shell_code() == 0, "it exits with 0")?;
 
-    // One that stays until the pipe is closed, so that others can join it.
+    // This one stays until the pipe is closed, so that others can join its namespaces.
     let (reader, writer) = std::io::pipe().map_err(io("make a pipe"))?;
     let held = every();
     let holder = Command::new(&program)
@@ -81,7 +81,7 @@ fn run() -> Result<()> {
         joined = joined.join_process(kind, pidfd()?);
     }
     let child = Command::new(&program).arg("show").namespaces(&joined).spawn()?;
-    check(child.wait()?.shell_code() == 0, "it ends well")?;
+    check(child.wait()?.shell_code() == 0, "it exits with 0")?;
 
     println!("its user, pid and network namespaces, and new uts and mount namespaces:");
     let mixed = [Kind::User, Kind::Pid, Kind::Network]
@@ -91,10 +91,10 @@ fn run() -> Result<()> {
         .new(Kind::Mount);
     let child =
         Command::new(&program).arg("show").namespaces(&mixed).mount_proc().hostname("mixed").spawn()?;
-    check(child.wait()?.shell_code() == 0, "it ends well")?;
+    check(child.wait()?.shell_code() == 0, "it exits with 0")?;
 
     drop(writer);
-    check(holder.wait()?.shell_code() == 0, "the first one ends well")?;
+    check(holder.wait()?.shell_code() == 0, "the first one exits with 0")?;
 
     println!("a failure names its step:");
     let gone = Set::empty().new(Kind::Uts).join(Kind::Network, "/proc/self/nowhere");

@@ -1,8 +1,7 @@
-//! A root file system of layers: mounts an overlay (lower, upper, merged), then one of 200 layers, and
-//! makes each the root of a thread of its own with pivot_root(2). The rest of the program, and the
-//! machine, notice nothing.
+//! A root file system of layers: mounts an overlay (lower, upper, merged), then one of 200 layers, and makes each
+//! the root of a thread of its own with pivot_root(2). Neither the rest of the program nor the machine is affected.
 //!
-//! Runs as root; as an ordinary user it puts itself into a user namespace first.
+//! Runs as root; as an ordinary user it enters a user namespace first.
 //!
 //!     cargo run --example overlay_rootfs
 
@@ -29,11 +28,11 @@ fn run() -> Result<()> {
         .and_then(|()| in_thread(|| two_hundred_layers(unprivileged)));
     std::fs::remove_dir_all(&directory).map_err(io("remove a directory"))?;
     done?;
-    println!("the program's own root is as it was: {} entries", count("/")?);
+    println!("the program's own root is unchanged: {} entries", count("/")?);
     Ok(())
 }
 
-/// Two directories on the disk, merged; what the thread writes to its root lands in the upper one.
+/// Two directories on the disk, merged; what the thread writes to its root goes to the upper one.
 fn lower_upper_merged(directory: &Path, unprivileged: bool) -> Result<()> {
     let path = |name: &str| directory.join(name);
     for name in ["lower", "upper", "work"] {
@@ -46,25 +45,25 @@ fn lower_upper_merged(directory: &Path, unprivileged: bool) -> Result<()> {
         overlay = overlay.user_xattr();
     }
     let root = Rootfs::overlay(&overlay)?;
-    // A way back, to look at the upper directory from the host's side.
+    // A descriptor for checking the upper directory from the host's side.
     let upper = in_root::open(Detached::clone_path(directory, false)?, "upper", libc::O_PATH)?;
     root.enter()?;
 
     let found = std::fs::read_to_string("/from-below").map_err(io("read /from-below"))?;
-    check(found == "lower\n", "the lower layer shows")?;
+    check(found == "lower\n", "the lower layer is visible")?;
     std::fs::write("/from-inside", "upper\n").map_err(io("write /from-inside"))?;
     let written = in_root::read(&upper, "from-inside", 100)?;
-    check(written == b"upper\n", "a write lands in the upper layer")?;
-    check(!Path::new("/proc").exists() && !directory.exists(), "the host's files are gone")?;
+    check(written == b"upper\n", "a write goes to the upper layer")?;
+    check(!Path::new("/proc").exists() && !directory.exists(), "the host's files are not visible")?;
     println!("lower + upper: merged, pivoted into, {} entries in /", count("/")?);
     Ok(())
 }
 
-/// 200 layers with one file each, in a tmpfs which only this thread sees.
+/// 200 layers with one file each, in a tmpfs that only this thread sees.
 fn two_hundred_layers(unprivileged: bool) -> Result<()> {
     pivot::unshare_mounts()?;
     let tmpfs = Detached::filesystem("tmpfs", None, &MountOptions::default())?;
-    // Attached anywhere: before Linux 6.15 overlayfs takes no layer of a mount that is not.
+    // Attached: before Linux 6.15 overlayfs does not accept layers of a detached mount.
     let place = std::fs::File::open("/").map_err(io("open /"))?;
     tmpfs.attach(&place)?;
     let mut layers = Vec::new();
@@ -80,13 +79,13 @@ fn two_hundred_layers(unprivileged: bool) -> Result<()> {
     }
     Rootfs::overlay(&overlay)?.enter()?;
 
-    check(count("/")? == 200, "every layer shows")?;
+    check(count("/")? == 200, "every layer is visible")?;
     std::fs::write("/file-199", "changed").map_err(io("write /file-199"))?;
     println!("200 layers: merged, pivoted into, {} entries in /", count("/")?);
     Ok(())
 }
 
-/// A thread has a root, a working directory and mounts of its own once it asks for them.
+/// A thread gets a root, a working directory and mounts of its own by unshare(2).
 fn in_thread(work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     std::thread::scope(|scope| {
         let failed = |_| Err(Error::sys(Phase::Mount, "run a thread", nix::errno::Errno::EIO));
@@ -94,7 +93,7 @@ fn in_thread(work: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     })
 }
 
-/// An ordinary user may mount in a user namespace of its own. Must happen while there is one thread.
+/// An ordinary user may mount in a user namespace of its own. Must be called while there is one thread.
 fn enter_user_namespace_if_needed() -> Result<bool> {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if uid.is_root() {

@@ -1,5 +1,5 @@
-//! Compiles a profile, prints the program, loads it into one thread and shows what it denies there,
-//! and that the rest of the process goes on as before. Needs no root.
+//! Compiles a profile, prints the program, loads it into one thread and shows what it denies there, and that the
+//! rest of the process is not affected. Needs no root.
 //!
 //! `cargo run --example seccomp [config.json]`: with an argument, prints the program of that
 //! bundle configuration's `linux.seccomp`.

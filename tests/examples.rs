@@ -1,16 +1,16 @@
-//! Every example runs to a good end, shows what it promises, and leaves nothing: no file in the
-//! temporary directory, no cgroup.
+//! Every example succeeds, prints what it promises, and leaves nothing: no file in the temporary directory, no
+//! cgroup.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What some of them say where they can do their work.
+/// What some of them print if they can do their work.
 const SHOWN: [(&str, &[&str]); 6] = [
     ("cgroup", &["processes: [", "removed: true"]),
     ("container", &["is created", "inside: pid 1, host name example", "Code(7)", "containers left: 0"]),
-    ("init", &["1 (", "[\"ready\", \"HUP\", \"TERM\"]", "ends PID 1 with 137"]),
+    ("init", &["1 (", "[\"ready\", \"HUP\", \"TERM\"]", "makes PID 1 exit with 137"]),
     ("namespaces", &["host name new, up for 1000 days", "host name held", "host name mixed", "ENOENT"]),
     ("overlay_rootfs", &["200 layers: merged"]),
     ("seccomp", &["in the main thread: mkdir -> Ok"]),
@@ -29,12 +29,12 @@ fn every_example_runs() {
     let temporary = std::env::temp_dir().join(format!("orlop-examples-{}", std::process::id()));
     std::fs::create_dir(&temporary).unwrap();
     for name in names {
-        // Through cargo: it knows where the program is, and that it is not an old one.
+        // Through cargo: it knows the program's path, and rebuilds it if it is out of date.
         let mut command = Command::new(env!("CARGO"));
         command.args(["run", "--quiet", "--package", "orlop", "--example", &name]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.current_dir(top).env("TMPDIR", &temporary).spawn().unwrap();
-        // cargo becomes the example.
+        // cargo executes the example in its own process.
         let pid = child.id();
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -43,7 +43,7 @@ fn every_example_runs() {
         assert!(!text.trim().is_empty(), "{name} prints nothing");
         let shown = SHOWN.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, shown)| shown);
         for part in shown.iter().filter(|_| !text.contains("skipped:")) {
-            assert!(text.contains(part), "{name} does not say {part:?}:\n{text}");
+            assert!(text.contains(part), "{name} does not print {part:?}:\n{text}");
         }
         let left: Vec<_> =
             std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -54,7 +54,7 @@ fn every_example_runs() {
     std::fs::remove_dir(temporary).unwrap();
 }
 
-/// Cgroups near the top that are named after a process.
+/// Cgroups near the top of a hierarchy that are named after a process.
 fn cgroups(pid: u32) -> Vec<PathBuf> {
     let below = |directory: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();

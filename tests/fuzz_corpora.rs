@@ -1,7 +1,7 @@
-//! The bodies of the fuzz targets over their corpora, as ordinary tests: one line a target below. (The functions that
-//! only the library can call are tested there: `src/container/corpora.rs`.)
+//! The bodies of the fuzz targets over their corpora, as ordinary tests. (Functions that only the library can call
+//! are tested there: `src/container/corpora.rs`.)
 
-// The bodies are tests, and public where fuzzers use them; one of them compiles the init stub.
+// The bodies are public because fuzzers use them; one of them compiles the init stub.
 #![allow(clippy::panic, clippy::expect_used, unreachable_pub, unsafe_code)]
 
 #[path = "../fuzz/bodies/cgroups.rs"]
@@ -48,8 +48,8 @@ fn interpreter_corpus() {
     replay("interpreter", interpreter::run);
 }
 
-/// The plans of configurations that managers wrote, as they are and with changes, in the target `interpreter`.
-/// `ORLOP_FUZZ_SEEDS=DIRECTORY` writes them there, for a fuzzer to begin with.
+/// The plans of configurations that managers wrote, unchanged and with changes, in the target `interpreter`.
+/// `ORLOP_FUZZ_SEEDS=DIRECTORY` writes them there as seeds for a fuzzer.
 #[test]
 fn plans_in_the_interpreter() {
     let seeds = std::env::var_os("ORLOP_FUZZ_SEEDS");
@@ -61,7 +61,7 @@ fn plans_in_the_interpreter() {
         if let Some(directory) = &seeds {
             std::fs::write(Path::new(directory).join(&name), [&[0, 0], &blob[..]].concat()).expect("seeds");
         }
-        // All succeeds; then something fails, sooner or later.
+        // First every call succeeds; then a call fails at some point.
         for answers in
             [&[][..], &[1, 2, 3], &[3; 40], &[0, 0, 0, 0, 0xc1], &[5, 0x7f, 0x80, 9, 0xc5, 0xff, 0]]
         {

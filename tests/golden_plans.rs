@@ -1,9 +1,9 @@
 //! The plans of configurations that real managers wrote, as text, compared with `tests/golden`.
 //!
-//! `ORLOP_UPDATE_GOLDEN=1 cargo test --test golden_plans` writes them anew; the difference is then
-//! read like any other change.
+//! `ORLOP_UPDATE_GOLDEN=1 cargo test --test golden_plans` writes them again; review the difference like any other
+//! change.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use orlop::bundle::{Bundle, Spec};
 use orlop::cgroup::{CgroupManager, Layout};
@@ -14,7 +14,7 @@ fn tests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// A host that does not change with the machine which runs the test.
+/// A host that does not depend on the machine that runs the test.
 fn host(v2: bool) -> Host {
     let proc = tests().join("fixtures/hosts").join(if v2 { "v2" } else { "v1" });
     let cgroups = Layout::detect_in(&proc, Path::new("/")).unwrap();
@@ -31,7 +31,7 @@ fn host(v2: bool) -> Host {
     }
 }
 
-/// The plan of a recording, or why there is none.
+/// The plan of a recording, or the error.
 fn plan(name: &str, text: &[u8]) -> String {
     let spec = Spec::from_json(text).unwrap();
     let console = spec.process.as_ref().is_some_and(|process| process.terminal);
@@ -107,14 +107,14 @@ fn difference(before: &str, after: &str) -> Option<String> {
 
 /// The same bundle, host and options give the same plan.
 #[test]
-fn compiling_is_a_function() {
+fn compiling_twice_gives_the_same_plan() {
     let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
     assert_eq!(plan("docker28-run", &text), plan("docker28-run", &text));
 }
 
-/// A label of the mounts is given to each new file system in the way it takes one.
+/// The mount label is given to each new file system in the way that it accepts.
 #[test]
-fn mounts_are_labelled_where_selinux_is() {
+fn mounts_are_labelled_if_selinux_is_on() {
     let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
     let label = "system_u:object_r:container_file_t:s0:c1,c2";
     let compiled = |selinux: bool, kind: Option<&str>| {
@@ -148,9 +148,9 @@ fn mounts_are_labelled_where_selinux_is() {
     assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
 }
 
-/// The container's cgroup is a tree that is bound, but an entry that remounts it attaches nothing.
+/// The container's cgroup is bound from a tree, but an entry that remounts it attaches nothing.
 #[test]
-fn the_cgroup_is_mounted_once_and_remounted() {
+fn the_cgroup_is_mounted_once_and_then_remounted() {
     let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
     let mut spec = Spec::from_json(&text).unwrap();
     let mount = spec.mounts.iter().find(|m| m.destination == "/sys/fs/cgroup").unwrap().clone();
@@ -194,10 +194,10 @@ fn classes_of_service_are_joined() {
     assert!(error.to_string().contains("no resctrl file system is mounted"), "{error}");
 }
 
-/// A container of podman's whose cgroup systemd makes: the process waits for its scope before it makes
-/// a cgroup namespace, and is not born in a cgroup.
+/// A podman container whose cgroup systemd creates: the process waits for its scope before it unshares the cgroup
+/// namespace, and is not created in a cgroup.
 #[test]
-fn a_scope_is_waited_for() {
+fn the_scope_comes_before_the_cgroup_namespace() {
     let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
     let compiled = |v2: bool, path: &str| {
         let mut spec = Spec::from_json(&text).unwrap();

@@ -1,6 +1,6 @@
-//! The configurations which real managers wrote: each is read, valid, and survives being written.
+//! The configurations that real managers wrote: each can be read, is valid, and can be written without loss.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use orlop::bundle::{Spec, validate};
 use std::path::PathBuf;
@@ -40,9 +40,9 @@ fn writing_and_reading_again_changes_nothing() {
     }
 }
 
-/// Everything that a recording says is in the model: nothing is lost but what means nothing.
+/// Everything in a recording is in the model: nothing is lost except values without meaning.
 #[test]
-fn nothing_is_lost() {
+fn no_field_is_lost() {
     for (name, text) in recordings() {
         let mut before: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let spec = Spec::from_json(&text).unwrap();
@@ -53,7 +53,7 @@ fn nothing_is_lost() {
     }
 }
 
-/// Drops properties which say nothing: null, false, empty.
+/// Drops properties without meaning: null, false, empty.
 fn prune(value: &mut serde_json::Value) {
     use serde_json::Value::{Array, Bool, Null, Object, String};
     match value {
@@ -74,13 +74,13 @@ fn prune(value: &mut serde_json::Value) {
 
 #[cfg(feature = "oci-spec")]
 #[test]
-fn the_oci_spec_crate_holds_them_without_loss() {
+fn conversion_to_oci_spec_and_back_loses_nothing() {
     for (name, text) in recordings() {
         let spec = Spec::from_json(&text).unwrap();
         let other = oci_spec::runtime::Spec::try_from(&spec).unwrap_or_else(|e| panic!("{name}: {e}"));
         let direct: oci_spec::runtime::Spec = serde_json::from_slice(&text).unwrap();
         for other in [other, direct] {
-            // Its capability sets have no order.
+            // Its capability sets are unordered.
             assert_eq!(sorted(Spec::try_from(&other).unwrap()), sorted(spec.clone()), "{name}");
         }
     }
@@ -114,7 +114,7 @@ fn time_to_read() {
             times.push((read, start.elapsed()));
             assert_eq!(errors, []);
         }
-        // The first one of a process pays for cold caches and page faults, as every command does.
+        // The first read in a process includes cold caches and page faults, as in every command.
         let (cold, cold_valid) = times[0];
         times.sort();
         let (warm, warm_valid) = times[times.len() / 2];

@@ -1,7 +1,7 @@
-//! The configurations which real managers wrote, read by the layers: every option, namespace, name and
-//! parameter in them is understood.
+//! The configurations that real managers wrote, read by the layers: they understand every option, namespace, name
+//! and parameter.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use orlop::bundle::Spec;
 use orlop::bundle::spec::Process;
@@ -29,9 +29,9 @@ fn recordings() -> Vec<(String, Spec)> {
 }
 
 #[test]
-fn mount_options() {
-    // What the managers' file systems take; a word that is neither here nor in the table would be a typing
-    // error of the table.
+fn mount_options_are_understood() {
+    // Data of the managers' file systems; a word that is neither here nor in the table of options is an omission in
+    // the table.
     const DATA: [&str; 12] = [
         "mode",
         "size",
@@ -64,7 +64,7 @@ fn mount_options() {
 }
 
 #[test]
-fn namespaces_and_parameters() {
+fn namespaces_and_parameters_are_understood() {
     for (name, spec) in recordings() {
         let Some(linux) = &spec.linux else { continue };
         let set = Set::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -86,7 +86,7 @@ fn namespaces_and_parameters() {
 }
 
 #[test]
-fn processes() {
+fn processes_are_understood() {
     for (name, spec) in recordings() {
         if let Some(process) = &spec.process {
             read_process(process).unwrap_or_else(|e| panic!("{name}: {e:?}"));

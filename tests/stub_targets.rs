@@ -1,7 +1,7 @@
-//! The init stub compiles for every processor that the library is for, wherever the compiler has that
-//! processor's core library.
+//! The init stub compiles for every processor that the library supports, if the compiler has the core library for
+//! it.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,11 +35,11 @@ fn compiles(target: &str) {
 }
 
 #[test]
-fn x86_64() {
+fn the_stub_compiles_for_x86_64() {
     compiles("x86_64-unknown-linux-gnu");
 }
 
 #[test]
-fn aarch64() {
+fn the_stub_compiles_for_aarch64() {
     compiles("aarch64-unknown-linux-gnu");
 }

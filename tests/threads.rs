@@ -1,8 +1,8 @@
-//! Sixteen threads of one program run programs and containers side by side, while others allocate and
-//! look whether anything of the process changes. A test without a harness: nothing else happens in
-//! this process, so even its descriptors can be counted, and it plays the containers' program itself.
+//! Sixteen threads of one program run programs and containers side by side, while other threads allocate and check
+//! that nothing of the process changes. It has no test harness: nothing else happens in this process, so even its
+//! descriptors can be counted, and it is the containers' program as well.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 use orlop::bundle::Bundle;
 use orlop::bundle::spec::{Process, Root, Spec};
@@ -32,7 +32,7 @@ fn main() {
     }
     let directory = std::env::temp_dir().join(format!("orlop-threads-{}", std::process::id()));
     let program = make_rootfs(&directory);
-    // What is made once and kept: the stub's file, the C library's own signal handler for threads.
+    // What is created once and kept: the stub's file, the C library's own signal handler for threads.
     std::thread::spawn(|| ()).join().unwrap();
     command(&program, &Set::empty(), 0);
     life(&directory, "warm", 0);
@@ -42,7 +42,7 @@ fn main() {
 }
 
 fn many(directory: &Path, program: &str) {
-    // Children that are none of the library's business: one that lives, one that has ended.
+    // Children that are not the library's: one that runs, one that has exited.
     let mut living =
         std::process::Command::new("sleep").arg("60").stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut ended = std::process::Command::new("sh").args(["-c", "exit 5"]).spawn().unwrap();
@@ -58,7 +58,7 @@ fn many(directory: &Path, program: &str) {
                     n = (n * 31 + 17) % 100_000;
                     std::hint::black_box(vec![1_u8; n]);
                     if n.is_multiple_of(64) {
-                        unchanged(&before.0);
+                        assert_unchanged(&before.0);
                         looks.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -84,13 +84,13 @@ fn many(directory: &Path, program: &str) {
         assert!(all.iter().all(Result::is_ok));
     });
     assert!(looks.load(Ordering::Relaxed) > 0);
-    unchanged(&before.0);
+    assert_unchanged(&before.0);
     assert_eq!(descriptors(), before.1);
     assert!(living.try_wait().unwrap().is_none());
     living.kill().unwrap();
     living.wait().unwrap();
     assert_eq!(ended.wait().unwrap().code(), Some(5));
-    // No other child is left, not even one that nobody has waited for.
+    // No other child is left, not even a zombie.
     assert_eq!(nix::sys::wait::waitpid(None, None), Err(nix::errno::Errno::ECHILD));
 }
 
@@ -102,7 +102,7 @@ fn command(program: &str, set: &Set, code: usize) {
     assert!(Command::new("/nowhere").namespaces(set).spawn().is_err());
 }
 
-/// A container's whole life.
+/// The whole life of a container.
 fn life(directory: &Path, id: &str, code: usize) {
     let pure = Layout::detect().unwrap().is_some_and(|layout| layout.is_unified());
     let template = Spec::template(pure);
@@ -123,7 +123,7 @@ fn life(directory: &Path, id: &str, code: usize) {
     container.delete(false).unwrap();
 }
 
-/// A root with this program in it; this program's path.
+/// Creates a root with this program in it; returns the program's path.
 fn make_rootfs(directory: &Path) -> String {
     let rootfs = directory.join("rootfs");
     for name in ["proc", "dev", "sys"] {
@@ -134,7 +134,7 @@ fn make_rootfs(directory: &Path) -> String {
     own.display().to_string()
 }
 
-/// What a library has no business to change.
+/// What a library must not change.
 fn process_state() -> BTreeMap<&'static str, String> {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
     let field = |name: &str| {
@@ -161,16 +161,16 @@ fn process_state() -> BTreeMap<&'static str, String> {
     ])
 }
 
-fn unchanged(before: &BTreeMap<&'static str, String>) {
+fn assert_unchanged(before: &BTreeMap<&'static str, String>) {
     for (what, now) in process_state() {
         assert_eq!(before.get(what), Some(&now), "{what}");
     }
 }
 
-/// Every open descriptor and what it is.
+/// Every open descriptor and its target.
 fn descriptors() -> Vec<(PathBuf, PathBuf)> {
     let entries = fs::read_dir("/proc/self/fd").unwrap().flatten().map(|entry| entry.path());
-    // The one that reads the directory is gone by the time it is looked at.
+    // The descriptor of the directory itself is closed by now.
     let mut all: Vec<_> =
         entries.filter_map(|path| Some((path.clone(), fs::read_link(path).ok()?))).collect();
     all.retain(|(_, target)| !target.to_string_lossy().ends_with("/fd"));

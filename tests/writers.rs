@@ -1,12 +1,12 @@
-//! Which code may create files. All files for a caller are written by `sys::fs::replace_at` and `sys::fs::create_at`; the
-//! few other places are listed here with the reason.
+//! The code that may create files. All files for a caller are written by `sys::fs::replace_at` and
+//! `sys::fs::create_at`; the few other places are listed here with the reason.
 
-#![allow(clippy::unwrap_used)] // A test may.
+#![allow(clippy::unwrap_used)] // A test may panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What makes or truncates a file, in code.
+/// What creates or truncates a file, in code.
 const WORDS: [&str; 8] = [
     "O_CREAT",
     "O_TRUNC",
@@ -51,7 +51,7 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn files_are_made_in_one_way() {
+fn only_listed_code_creates_files() {
     let top = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for dir in ["src", "runtime-bin/src"] {
@@ -72,11 +72,11 @@ fn files_are_made_in_one_way() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let idle: Vec<_> = ALLOWED.iter().filter(|(file, _)| !used.contains(file)).collect();
-    assert!(idle.is_empty(), "allowed for nothing: {idle:?}");
+    assert!(idle.is_empty(), "allowed without need: {idle:?}");
 }
 
 #[test]
-fn comments_and_tests_are_no_code() {
+fn comments_and_tests_are_not_code() {
     let text = "fn a() {} // O_CREAT\nlet b = 1;\n#[cfg(test)]\nmod tests { fs::write(x); }";
     assert_eq!(code(text), "fn a() {} \nlet b = 1;");
 }

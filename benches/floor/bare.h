@@ -1,4 +1,4 @@
-// For the programs without a libc: the system call, and where the program begins: begin(stack), stack[0] being argc.
+// For the programs without a libc: the system call, and the entry point: begin(stack), with argc in stack[0].
 #ifndef BARE_H
 #define BARE_H
 
@@ -21,7 +21,7 @@ static long call(long number, long a, long b, long c, long d) {
 }
 __asm__(".globl _start\n_start:\n  mov x0, sp\n  bl begin\n");
 #else
-#error "the bench's programs know x86_64 and aarch64"
+#error "the bench's programs support x86_64 and aarch64"
 #endif
 
 __attribute__((used, noreturn)) void begin(long *stack);

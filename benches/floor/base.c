@@ -63,7 +63,7 @@ void write_file(int dir, const char *name, int flags, const char *content) {
   close(file);
 }
 
-// The child returns from the system call on a stack of its own, so what follows cannot be C: it calls body there.
+// The child returns from the system call on a stack of its own, so C cannot follow: assembly calls body there.
 long clone_with_stack(struct clone_args *args, size_t size, int (*body)(void));
 #if defined __x86_64__
 __asm__(".text\nclone_with_stack:\n"
@@ -76,7 +76,7 @@ __asm__(".text\nclone_with_stack:\n"
         "  cbz x0, 1f\n  ret\n"
         "1: mov x29, xzr\n  blr x9\n  brk #0\n");
 #else
-#error "the floor knows x86_64 and aarch64"
+#error "the floor supports x86_64 and aarch64"
 #endif
 
 int clone_into(uint64_t flags, int cgroup, int (*body)(void), int *pidfd) {

@@ -1,4 +1,4 @@
-// The container's cgroup, with the devices that every container may use and no others.
+// The container's cgroup, which allows the devices of every container and no others.
 #include "floor.h"
 
 #include <linux/bpf.h>
@@ -29,7 +29,7 @@ static void allow_devices_v1(int dir) {
   close(file);
 }
 
-// A new cpuset admits nobody until it has processors and memory nodes: those of its parent.
+// A new cpuset accepts no process until it has processors and memory nodes: it gets its parent's.
 static void fill_cpuset(int dir) {
   static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
   char parent[32], value[4096];
@@ -46,7 +46,7 @@ static void fill_cpuset(int dir) {
 #define ANSWER(value) ((struct bpf_insn){BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, (value)})
 #define EXIT ((struct bpf_insn){BPF_JMP | BPF_EXIT, 0, 0, 0, 0})
 
-// Whoever mknods may; whoever opens must find the character device in the list.
+// mknod is always allowed; open is allowed if the character device is in the list.
 static unsigned device_program(struct bpf_insn *code) {
   enum { TYPE = BPF_REG_2, ACCESS, MAJOR, MINOR };
   struct bpf_insn *at = code;
@@ -115,7 +115,7 @@ void cgroup_open(void) {
   for (int i = 0; i < request.v1_count; i++) tasks[i] = CHECK(open(hierarchy_path(path, i, "/tasks"), O_WRONLY | O_CLOEXEC));
 }
 
-// A thread that writes itself to `tasks` waits for no RCU grace period; a write to cgroup.procs would.
+// A thread that writes itself to `tasks` does not wait for an RCU grace period; a write to cgroup.procs would.
 void cgroup_join(void) {
   for (int i = 0; i < request.v1_count; i++) CHECK(write(tasks[i], "0", 1));
 }

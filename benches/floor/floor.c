@@ -1,5 +1,5 @@
 // The floor under every runtime: the kernel work of the container that config.json beside this file describes, and nothing else.
-// Its time is what the kernel takes; a runtime's ratio to it is what that runtime adds. It understands a runtime's commands:
+// Its time is the kernel's; a runtime's ratio to it shows what that runtime adds. It has a runtime's commands:
 //
 //   floor [--root DIR] [--cgroup PATH] [--v1 NAME,NAME...] run|create [--bundle DIR] [--pid-file FILE] [--bpf FILE] ID PROGRAM [ARG...]
 //   floor [the same] start|state|kill ID      delete [--force] ID      exec [--process FILE] ID PROGRAM [ARG...]      list
@@ -79,7 +79,7 @@ static void state_print(int dir) {
 // ---- the container's first process ----
 
 static int gate = -1;  // create: a fifo from which it reads before it execs
-static int ready;      // create: set, and its waiter woken, once it has come so far
+static int ready;      // create: set, and the waiting thread woken, once it has reached that point
 
 static void wait_for_start(void) {
   char byte;

@@ -1,4 +1,4 @@
-// What the parts of the floor share. The floor makes the container which benches/floor/config.json describes
+// Declarations shared by the parts of the floor. The floor creates the container of benches/floor/config.json
 // with as little work as the kernel allows: it parses no JSON, trusts every path and undoes nothing after a failure.
 #ifndef FLOOR_H
 #define FLOOR_H
@@ -34,14 +34,14 @@ struct request {
 extern struct request request;
 
 // base.c: failure, time, text, small files, clone3
-int check(long result, const char *what);  // ends the program where result is negative
+int check(long result, const char *what);  // exits if result is negative
 #define CHECK(call) check((call), #call)
 void mark(const char *stage);              // does nothing without --stages
 extern bool marking;
 void print_marks(void);
 const char *text(char *to, ...);           // joins strings up to a null pointer
 const char *decimal(char to[24], unsigned long number);
-long read_file(int dir, const char *name, char *to, size_t size);  // -1 where it cannot be opened; terminates what it read
+long read_file(int dir, const char *name, char *to, size_t size);  // -1 if it cannot be opened; adds a zero byte
 void write_file(int dir, const char *name, int flags, const char *content);
 int clone_into(uint64_t flags, int cgroup, int (*body)(void), int *pidfd);
 int wait_exit(int pidfd);
@@ -49,7 +49,7 @@ int wait_exit(int pidfd);
 // cgroup.c
 void cgroup_make(void);
 void cgroup_open(void);     // exec: of a container that exists
-void cgroup_join(void);     // in the child; with v2 it is born inside
+void cgroup_join(void);     // in the child; with v2 it is created inside
 void cgroup_remove(void);
 extern int cgroup_v2;       // descriptor for CLONE_INTO_CGROUP, or -1
 

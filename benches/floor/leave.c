@@ -1,5 +1,5 @@
-// The container's program while time is taken: it exits with 42 at once, or, given an argument, waits for a signal.
-// It has no libc, so that it adds nothing of its own.
+// The container's program in timed runs: it exits with 42 at once, or, given an argument, waits for a signal.
+// It has no libc, so it adds no cost of its own.
 #include "bare.h"
 
 void begin(long *stack) {

@@ -1,6 +1,6 @@
 // Runs a command and prints its peak resident memory in KiB: peak PROGRAM ARG...
-// exec carries the peak of the memory that it replaces over into the new program's figure, so a figure which is to be
-// the command's own must come from a parent that is smaller than any command: this one has no libc.
+// exec carries the peak of the memory that it replaces over to the new program's figure. A figure of the command
+// alone therefore needs a parent that is smaller than any command: this one has no libc.
 #include "bare.h"
 
 #include <linux/resource.h>

@@ -1,4 +1,4 @@
-// What the container's process is: session, limits, ids, capabilities, filter, program.
+// Properties of the container's process: session, limits, ids, capabilities, filter, program.
 #include "floor.h"
 
 #include <linux/capability.h>
@@ -35,11 +35,11 @@ void identity(void) {
   struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
   const struct __user_cap_data_struct sets[2] = {{.effective = keep, .permitted = keep}};
   CHECK(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, request.id));
-  setsid();  // fails in a process that leads its group already, which exec's is not
+  setsid();  // fails in a process group leader, which exec's process is not
   CHECK(setrlimit(RLIMIT_NOFILE, &files));
   for (unsigned i = 0; i <= CAP_LAST_CAP; i++)
     if (i >= 32 || !(keep >> i & 1)) CHECK(prctl(PR_CAPBSET_DROP, i, 0, 0, 0));
-  // The libc's own functions would look for threads to tell.
+  // The libc's own functions would synchronise all threads.
   CHECK(syscall(SYS_setgroups, 0, NULL));
   CHECK(syscall(SYS_setresgid, 0, 0, 0));
   CHECK(syscall(SYS_setresuid, 0, 0, 0));

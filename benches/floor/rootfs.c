@@ -43,7 +43,7 @@ static int instance(const char *type, unsigned attributes, ...) {
   return mount;
 }
 
-// A detached copy of what is at path, or -1. Since Linux 6.15 one system call also sets its attributes.
+// A detached copy of the mount at path, or -1. Since Linux 6.15 one system call also sets its attributes.
 static int copy(int dir, const char *path, unsigned flags, struct mount_attr *attributes) {
   static bool two_calls;
   flags |= OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
@@ -98,7 +98,7 @@ static void mount_cgroup(int sys) {
   close(top);
 }
 
-// Directories are covered by one empty tmpfs, the first time itself and then by copies of it; files by /dev/null.
+// Directories are covered by one empty tmpfs and further copies of it, files by /dev/null.
 static void mask(int proc, int sys, int dev) {
   static const char *const names[] = {"acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"};
   int empty = attach(instance("tmpfs", RO, NULL), sys, "firmware");

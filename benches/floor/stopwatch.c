@@ -1,13 +1,13 @@
-// Times commands from their spawn to their exit. It reads one request a line from its standard input, fields between
-// tabs, and answers each with one line, `ok MICROSECONDS` or `fail STATUS`:
+// Times commands from their spawn to their exit. It reads one request per line from standard input, with fields
+// separated by tabs, and answers each with one line, `ok MICROSECONDS` or `fail STATUS`:
 //
 //   run STATUS PROGRAM ARG...                 the command must exit with STATUS
 //   burst STATUS WIDTH BATCH PROGRAM ARG...   BATCH such commands, WIDTH at a time; in an ARG, @ is the number of the
 //                                             command in the batch and % the place among WIDTH that it takes
 //   reap STATUS FILE                          the process whose pid is in FILE must exit with STATUS
 //
-// Orphans become its children, so it can reap a container's process. What commands print on stderr is appended to the
-// file which is its only argument, and what they print on stdout is dropped.
+// Orphans become its children, so it can reap a container's process. The commands' stderr is appended to the file
+// that is its only argument, and their stdout is dropped.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// Patient enough for a command that `runtime-bin/order/record` takes one instruction at a time.
+// Long enough for a command that `runtime-bin/order/record` single-steps.
 enum { MAX_FIELDS = 64, MAX_WIDTH = 64, PATIENCE_MS = 60000, TOO_LATE = -1, NO_PROCESS = -2 };
 static int nowhere, errors;
 
@@ -117,7 +117,7 @@ static void serve(char **field, int count) {
   else if (count > 2 && !strcmp(field[0], "run")) answer(wait_for(spawn(field + 2)), wanted, since);
   else if (count > 2 && !strcmp(field[0], "reap")) answer(reap(field[2]), wanted, since);
   else puts("fail\t-3");
-  // Whatever else has been orphaned; not after `run`, since that process may be the one that a `reap` asks for next.
+  // Reaps other orphans; not after `run`, since the next request may `reap` that process.
   if (strcmp(field[0], "run")) while (waitpid(-1, NULL, WNOHANG) > 0);
 }
 
@@ -128,7 +128,7 @@ int main(int argc, char **argv) {
   errors = open(argv[1], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (nowhere < 0 || errors < 0) return 1;
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  setpriority(PRIO_PROCESS, 0, -20);  // as far as it is allowed
+  setpriority(PRIO_PROCESS, 0, -20);  // as far as permitted
   setvbuf(stdout, NULL, _IOLBF, 4096);
   while (fgets(line, sizeof line, stdin)) {
     char *field[MAX_FIELDS], *rest = line;

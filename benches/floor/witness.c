@@ -1,10 +1,10 @@
-// Runs as the container's process, says on stdout how the container differs from config.json beside this file, and
-// exits with 42 where it does not. Only who passes it is timed: it shows that the work has been done.
+// Runs as the container's process, prints on stdout how the container differs from config.json beside this file,
+// and exits with 42 if it does not. Only subjects that pass are timed: it shows that the work has been done.
 //
 //   witness init|exec|seccomp CGROUPSPATH v1|v2 NAMESPACE...
 //
-// `exec` is a further process of the container, `seccomp` one under a filter; each NAMESPACE is what the host's link
-// below /proc/self/ns reads, like uts:[4026531838].
+// `exec` is another process of the container, `seccomp` one under a filter; each NAMESPACE is the host's link in
+// /proc/self/ns, such as uts:[4026531838].
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -119,7 +119,7 @@ static void check_cgroup(const char *wanted) {
     line[strcspn(line, "\n")] = 0;
     char *path = strchr(line, '/');
     bool unified = !strncmp(line, "0::", 3);
-    if (!path || unified != v2) continue;  // of a hybrid host only one half is asked for
+    if (!path || unified != v2) continue;  // on a hybrid host only one half is checked
     if (strcmp(path, v2 ? "/" : wanted)) differs("cgroup %s", line);
   }
   if (cgroups) fclose(cgroups);
@@ -176,7 +176,7 @@ static void check_mounts(void) {
     if (!behind || sscanf(line, "%*d %*d %*s %*s %1023s %1023s", at, flags) != 2 || sscanf(behind, " - %63s", type) != 1) continue;
     check_mount(at, type, flags);
     hierarchies += !strcmp(type, v2 ? "cgroup2" : "cgroup");
-    // On v1 the directory of the hierarchies is a tmpfs, which peers leave writable: only v2 is held to `ro`.
+    // On v1 the directory of the hierarchies is a tmpfs, which peers leave writable: `ro` is checked on v2 only.
     if (v2 && !strcmp(at, "/sys/fs/cgroup")) check_flags(at, "ro", flags);
   }
   if (table) fclose(table);
@@ -206,7 +206,7 @@ static void check_devices(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0) differs("/dev/null cannot be opened: %s", strerror(errno));
   else close(null);
-  // The bench puts a node of a device into the root file system that nobody is allowed.
+  // The bench creates a device node in the root file system that no container may use.
   if (open("/forbidden", O_RDONLY | O_CLOEXEC) >= 0 || errno != EPERM) differs("a device is not denied: %s", strerror(errno));
 }
 

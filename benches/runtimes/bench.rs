@@ -1,4 +1,4 @@
-//! What all lanes share: the bundles, who may take part, whose turn it is.
+//! What all lanes share: the bundles, the checks by the witness, and the order of the subjects.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,19 +18,19 @@ use crate::stopwatch::Stopwatch;
 use crate::subject::{Container, Kind, Subject};
 use crate::table::Table;
 
-/// What commands exit with: done, the container's program has left, it was killed.
+/// Exit codes: success, the container's program has exited, it was killed.
 pub(crate) const DONE: i32 = 0;
 pub(crate) const LEFT: i32 = 42;
 pub(crate) const KILLED: i32 = 128 + 9;
-/// How many containers are made at the same time in the parallel lane.
+/// How many containers are created at the same time in the parallel lane.
 pub(crate) const CREATORS: usize = 4;
-/// How many more gaps a sample waits for a machine on which others compute.
+/// How many more gaps a sample waits on a machine that is busy with other programs.
 const PAUSES: usize = 10;
 
-/// The outer error ends the bench, the inner one is the reason why this sample is missing.
+/// The outer error stops the bench, the inner one is the reason why this sample is missing.
 pub(crate) type Step = Result<std::result::Result<(), String>>;
 
-/// Takes what a step needs, or ends the step with its reason.
+/// Returns the value that a step needs, or ends the step with the reason.
 macro_rules! attempt {
     ($sample:expr) => {
         match $sample? {
@@ -49,7 +49,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) subjects: &'a [Subject],
     cgroups: &'a Cgroups,
     pub(crate) bundles: Bundles<'a>,
-    /// Docker's profile as a program, for the floors.
+    /// Docker's profile as a BPF program, for the floors.
     filter: PathBuf,
     pub(crate) work: PathBuf,
     pub(crate) stopwatch: Stopwatch,
@@ -63,7 +63,7 @@ pub(crate) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Writes the bundles of everybody and starts the stopwatch.
+    /// Writes the bundles of all subjects and starts the stopwatch.
     pub(crate) fn new(
         options: &'a Options,
         programs: &'a Programs,
@@ -124,7 +124,7 @@ impl<'a> Bench<'a> {
         self.bundles.write(&container.bundle, role, &container.cgroup)
     }
 
-    /// A container of the bundle and cgroup `place`.
+    /// A container with the bundle and cgroup `place`.
     pub(crate) fn container(&self, index: usize, role: Role, place: &str, id: &str) -> Container {
         let name = &self.subjects[index].name;
         let cgroup = format!("{}/{name}/{place}", self.cgroups.parent);
@@ -140,15 +140,15 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// One with an id that no container had before.
+    /// A container with a new ID.
     pub(crate) fn next(&mut self, index: usize, role: Role) -> Container {
         self.made += 1;
         self.container(index, role, role.name(), &format!("{}-{}", role.name(), self.made))
     }
 
-    // ---- who may take part ----
+    // ---- checks ----
 
-    /// Runs the witness in a container of everybody.
+    /// Runs the witness in a container of each subject.
     pub(crate) fn witnesses(&mut self) -> Result<()> {
         for index in 0..self.subjects.len() {
             self.untimed[index] = self.witness_run(index, Role::Witness);
@@ -204,7 +204,8 @@ impl<'a> Bench<'a> {
 
     // ---- fairness ----
 
-    /// Lets the kernel finish what the last container left to it, and others finish what they compute, within reason.
+    /// Lets the kernel finish its work on the last container, and waits for other programs to finish, within
+    /// reason.
     pub(crate) fn settle(&self) {
         thread::sleep(self.options.gap);
         for _ in 0..PAUSES {
@@ -237,13 +238,13 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// How many tasks of the machine want a processor, this one among them.
+/// How many tasks of the machine are runnable, including this one.
 fn running() -> usize {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     stat.lines().find_map(|line| line.strip_prefix("procs_running ")?.trim().parse().ok()).unwrap_or(1)
 }
 
-/// What the witness which `command` runs complains of.
+/// The complaints of the witness that `command` runs.
 fn witnessed(command: &[String]) -> Option<String> {
     let output = match Command::new(&command[0]).args(&command[1..]).stdin(Stdio::null()).output() {
         Ok(output) => output,
@@ -254,10 +255,10 @@ fn witnessed(command: &[String]) -> Option<String> {
     }
     let said = [output.stdout, output.stderr].concat();
     let said: Vec<_> = String::from_utf8_lossy(&said).lines().take(4).map(str::to_owned).collect();
-    Some(format!("not timed, since the witness does not pass ({}): {}", output.status, said.join("; ")))
+    Some(format!("not timed, since the witness failed ({}): {}", output.status, said.join("; ")))
 }
 
-/// Docker's profile as a program which the floors can install, compiled by this project's library.
+/// Docker's profile as a program that the floors can load, compiled by this project's library.
 fn compile_filter(profile: &Value, work: &Path) -> Result<PathBuf> {
     let profile = spec::Seccomp::from_json(profile.to_string().as_bytes())?;
     let program = Profile::try_from(&profile)?.compile()?;

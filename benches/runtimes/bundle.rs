@@ -11,18 +11,18 @@ use crate::Result;
 use crate::layout::Layout;
 use crate::programs::Programs;
 
-/// Which program a container runs.
+/// The program that a container runs.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Role {
     /// Exits with 42 at once.
     Leave,
-    /// The same below a seccomp filter.
+    /// The same under a seccomp filter.
     FilteredLeave,
     /// Waits for a signal.
     Wait,
-    /// Looks whether the container is what its config asks for.
+    /// Checks whether the container is what its config requests.
     Witness,
-    /// The same below a seccomp filter.
+    /// The same under a seccomp filter.
     FilteredWitness,
 }
 
@@ -64,7 +64,7 @@ impl Bundles<'_> {
         }
     }
 
-    /// The argv of a witness, which is told what the host's namespaces are.
+    /// The argv of a witness, with the host's namespaces.
     pub(crate) fn witness(&self, mode: &str, cgroup: &str) -> Vec<String> {
         let mut words = vec!["/witness".into(), mode.into(), cgroup.into(), self.layout.name().into()];
         let cgroup_namespace = matches!(self.layout, Layout::V2).then_some("cgroup");
@@ -75,7 +75,7 @@ impl Bundles<'_> {
         words
     }
 
-    /// Makes the bundle `dir`, or changes its config.
+    /// Creates the bundle `dir`, or changes its config.
     pub(crate) fn write(&self, dir: &Path, role: Role, cgroup: &str) -> Result<()> {
         let rootfs = dir.join("rootfs");
         if !rootfs.exists() {
@@ -84,7 +84,7 @@ impl Bundles<'_> {
             }
             fs::copy(&self.programs.leave, rootfs.join("leave"))?;
             fs::copy(&self.programs.witness, rootfs.join("witness"))?;
-            // A device that no container is allowed: 10:229 is fuse.
+            // A device that no container may use: 10:229 is fuse.
             mknod(
                 &rootfs.join("forbidden"),
                 SFlag::S_IFCHR,
@@ -111,7 +111,7 @@ impl Bundles<'_> {
         Ok(config)
     }
 
-    /// Writes the file which `exec --process` reads.
+    /// Writes the file that `exec --process` reads.
     pub(crate) fn write_process(&self, file: &Path, arguments: &[String]) -> Result<PathBuf> {
         let process = self.config(arguments, false, "")?["process"].take();
         fs::write(file, serde_json::to_vec_pretty(&process)?)?;

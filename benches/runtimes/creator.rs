@@ -1,4 +1,4 @@
-//! What it costs a program with much memory to create a container by the library, against one with little.
+//! The cost of creating a container with the library, for a program with much memory and one with little.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -12,7 +12,7 @@ use orlop::container::{CreateOptions, Runtime};
 use crate::Result;
 use crate::stopwatch::Sample;
 
-/// The argument by which the bench runs itself as such a program.
+/// The argument with which the bench runs itself as such a program.
 pub(crate) const MODE: &str = "--creator";
 const PAGE: usize = 4096;
 
@@ -24,7 +24,7 @@ pub(crate) struct Creator {
 }
 
 impl Creator {
-    /// Starts one which holds so much memory.
+    /// Starts one that holds that much memory.
     pub(crate) fn start(megabytes: usize, root: &Path, bundle: &Path) -> Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg(MODE)
@@ -38,7 +38,7 @@ impl Creator {
         Ok(Self { process, requests, answers })
     }
 
-    /// Milliseconds that creating a container takes; it is started, waited for and deleted afterwards.
+    /// Milliseconds that creating a container takes; it is then started, waited for and deleted.
     pub(crate) fn create(&mut self, id: &str) -> Result<Sample> {
         let requests = self.requests.as_mut().ok_or("the creator has no input")?;
         writeln!(requests, "{id}")?;
@@ -55,7 +55,7 @@ impl Drop for Creator {
     }
 }
 
-/// The program itself: `MEGABYTES ROOT BUNDLE`; for each line, an id, it answers with milliseconds or a reason.
+/// The program itself: `MEGABYTES ROOT BUNDLE`; for each line, an ID, it answers with milliseconds or a reason.
 pub(crate) fn serve(arguments: &[String]) -> Result<()> {
     let [megabytes, root, bundle] = arguments else { return Err("MEGABYTES ROOT BUNDLE are wanted".into()) };
     let mut memory = vec![0_u8; megabytes.parse::<usize>()? << 20];

@@ -12,15 +12,15 @@ use crate::creator::Creator;
 use crate::subject::{Container, Kind, Subject};
 use crate::table::Unit;
 
-/// Containers a sample of the parallel lane.
+/// Containers per sample of the parallel lane.
 const BATCH: u16 = 40;
-/// What the large program of the creator lane holds.
+/// The memory of the large program in the creator lane.
 const LARGE_MB: usize = 1024;
-/// A subject which fails so often in a lane is out of it.
+/// A subject that fails this often in a lane is excluded from it.
 const PATIENCE: usize = 3;
 
 impl Bench<'_> {
-    /// Runs every lane that was asked for.
+    /// Runs every selected lane.
     pub(crate) fn all(&mut self) -> Result<()> {
         let rounds = self.options.rounds;
         let few = rounds.min(5);
@@ -53,7 +53,7 @@ impl Bench<'_> {
                 self.settle();
                 if let Err(reason) = step(self, index, round)? {
                     self.table.note(name, &self.subjects[index].name, &reason);
-                    // What cannot be done once will not be done later.
+                    // What fails the first time is not tried again.
                     failures[index] = if round == 0 { PATIENCE } else { failures[index] + 1 };
                 }
             }
@@ -98,7 +98,7 @@ impl Bench<'_> {
         Ok(Ok(()))
     }
 
-    /// What is done to a container that runs.
+    /// Commands on a running container.
     fn live(&mut self, index: usize, round: usize) -> Step {
         let container = self.next(index, Role::Wait);
         let subject = &self.subjects[index];
@@ -123,7 +123,7 @@ impl Bench<'_> {
         attempt!(self.stopwatch.run(DONE, &subject.simple(layout, container, "start")));
         let state = attempt!(self.stopwatch.run(DONE, &subject.simple(layout, container, "state")));
         self.table.add("state", Unit::Milliseconds, index, round, state);
-        // Nothing stands for the floor of `ps`: the kernel's part of it is one file to read.
+        // `ps` has no floor: the kernel's part of it is one file to read.
         if subject.kind == Kind::Runtime {
             let ps = attempt!(self.stopwatch.run(DONE, &subject.ps(layout, container)));
             self.table.add("ps", Unit::Milliseconds, index, round, ps);
@@ -167,10 +167,8 @@ impl Bench<'_> {
             Ok(maps) => maps,
             Err(error) => return Ok(Err(format!("the waiting process: {error}"))),
         };
-        // Clean pages are the page cache's: a program's file, which is there without the process too.
-        for (name, what) in
-            [("waiting init, of its own", "Private_Dirty:"), ("waiting init, its share (PSS)", "Pss:")]
-        {
+        // Clean pages belong to the page cache: a program's file, which is there without the process as well.
+        for (name, what) in [("waiting init, private", "Private_Dirty:"), ("waiting init, PSS", "Pss:")] {
             self.table.add(name, Unit::Kibibytes, index, round, field(&maps, what));
         }
         Ok(Ok(()))
@@ -191,7 +189,7 @@ impl Bench<'_> {
             self.settle();
         }
         self.table.add("run, Docker's seccomp profile", Unit::Milliseconds, index, round, taken[1]);
-        self.table.add("- which adds", Unit::MillisecondsAdded, index, round, taken[1] - taken[0]);
+        self.table.add("- added", Unit::MillisecondsAdded, index, round, taken[1] - taken[0]);
         Ok(Ok(()))
     }
 
@@ -210,11 +208,11 @@ impl Bench<'_> {
         Ok(Ok(()))
     }
 
-    /// Everybody holds `count` containers while `list` is timed.
+    /// Each subject holds `count` containers while `list` is timed.
     fn list(&mut self, count: usize, rounds: usize) -> Result<()> {
         eprintln!("runtimes: {} list, {count} containers each", self.layout().name());
         let mut held: Vec<Vec<Container>> = vec![Vec::new(); self.subjects.len()];
-        // In turn, since the kernel walks what was made early and what was made late at different speeds.
+        // Interleaved, since the kernel walks old and new containers at different speeds.
         for number in 0..count {
             for index in self.shuffled() {
                 if self.untimed[index].is_none() && held[index].len() == number {
@@ -247,7 +245,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// `create` and `state` in the state directory of all those containers, and in one with nothing else.
+    /// `create` and `state` in the state directory of all those containers, and in an empty one.
     fn beside(&mut self, held: &[Vec<Container>], count: usize, rounds: usize) -> Result<()> {
         for round in 0..rounds {
             for index in self.shuffled() {
@@ -272,7 +270,7 @@ impl Bench<'_> {
                     let (beside, alone) = (taken[0][at], taken[1][at]);
                     let row = format!("{what} beside {count}");
                     self.table.add(&row, Unit::Milliseconds, index, round, beside);
-                    let row = format!("- {what}, which they add");
+                    let row = format!("- {what}, added");
                     self.table.add(&row, Unit::MillisecondsAdded, index, round, beside - alone);
                 }
             }
@@ -280,7 +278,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// How long one more container takes to make, and to ask for.
+    /// How long it takes to create one more container, and to query it.
     fn create_and_state(
         &mut self,
         index: usize,
@@ -290,7 +288,7 @@ impl Bench<'_> {
         if alone {
             container.root.as_mut_os_string().push("-alone");
         }
-        // The bundle has served for another container's cgroup meanwhile.
+        // The bundle was used for another container's cgroup meanwhile.
         self.bundles.write(&container.bundle, Role::Wait, &container.cgroup)?;
         let subject = &self.subjects[index];
         let create = self.stopwatch.run(DONE, &subject.create(self.layout(), &container))?;
@@ -299,7 +297,7 @@ impl Bench<'_> {
         Ok(create.and_then(|create| Ok([create, state?])))
     }
 
-    /// A created container in a cgroup of its own; none, and a note, where that failed.
+    /// A created container in a cgroup of its own; none, and a note, if that failed.
     fn hold(&mut self, index: usize, number: usize) -> Result<Option<Container>> {
         let place = format!("held-{number}");
         let mut container = self.container(index, Role::Wait, &place, &place);

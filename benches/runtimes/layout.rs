@@ -1,4 +1,4 @@
-//! The mounts which the subjects see: a private mount namespace with one cgroup layout and nothing of the other.
+//! The mounts that the subjects see: a private mount namespace with one cgroup layout and nothing of the other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ const NO_DATA: Option<&str> = None;
 pub(crate) enum Layout {
     /// The names of the hierarchies below `/sys/fs/cgroup`.
     V1(Vec<String>),
-    /// One cgroup2 at `/sys/fs/cgroup`.
+    /// A single cgroup2 at `/sys/fs/cgroup`.
     V2,
 }
 
-/// Which layouts to measure; v1 comes first because v2 is shown by hiding it.
+/// The layouts to measure; v1 comes first because v2 is shown by hiding it.
 pub(crate) fn choose(wanted: Option<&str>) -> Result<Vec<Layout>> {
     let hierarchies = hierarchies()?;
     let v1 = (!hierarchies.is_empty()).then_some(Layout::V1(hierarchies));
@@ -38,13 +38,13 @@ fn hierarchies() -> Result<Vec<String>> {
     for fields in mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()) {
         let [_, at, "cgroup", ..] = fields[..] else { continue };
         let Some(name) = at.strip_prefix(CGROUP_ROOT).and_then(|at| at.strip_prefix('/')) else { continue };
-        // Controllers which share a hierarchy are mounted at `cpu,cpuacct`, with a link from each name.
+        // Controllers that share a hierarchy are mounted at `cpu,cpuacct`, with a link from each name.
         names.push(name.rsplit(',').next().unwrap_or(name).to_owned());
     }
     Ok(names)
 }
 
-/// Leaves the host's mount namespace. State directories are put on a tmpfs, as /run is; `libraries` hide the host's.
+/// Leaves the host's mount namespace. State directories are on a tmpfs, as in /run; `libraries` hide the host's.
 pub(crate) fn enter(work: &Path, libraries: Option<&Path>) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| format!("a mount namespace: {errno}"))?;
     mount(NO_DATA, "/", NO_DATA, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NO_DATA)?;
@@ -59,7 +59,7 @@ pub(crate) fn enter(work: &Path, libraries: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Shows this layout and only it.
+/// Shows this layout only.
 pub(crate) fn show(layout: &Layout) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let at = |line: &str| line.split(' ').nth(1).map(str::to_owned);
@@ -80,7 +80,7 @@ pub(crate) fn show(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Where the subjects keep their state.
+/// The directory in which the subjects keep their state.
 pub(crate) fn state_dir(work: &Path) -> PathBuf {
     work.join("state")
 }
@@ -101,7 +101,7 @@ impl Layout {
         }
     }
 
-    /// Makes the cgroup below which all the others are made. It is removed when the value is dropped.
+    /// Creates the cgroup below which all the others are created. It is removed when the value is dropped.
     pub(crate) fn make_parent(&self) -> Result<Cgroups> {
         let cgroups =
             Cgroups { layout: self.clone(), parent: format!("/orlop-bench-{}", std::process::id()) };
@@ -118,7 +118,7 @@ pub(crate) struct Cgroups {
 }
 
 impl Cgroups {
-    /// Makes a cgroup in each hierarchy; on v1 a cpuset with what its parent has.
+    /// Creates a cgroup in each hierarchy; a v1 cpuset gets the values of its parent.
     pub(crate) fn make(&self, path: &str) -> Result<()> {
         for top in self.layout.tops() {
             let dir = top.join(path.trim_start_matches('/'));
@@ -141,7 +141,7 @@ impl Drop for Cgroups {
     }
 }
 
-/// Cgroups are removed from the leaves up; their files vanish with them.
+/// Cgroups are removed from the leaves up; their files disappear with them.
 fn remove_tree(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

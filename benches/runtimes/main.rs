@@ -1,6 +1,7 @@
-//! `cargo bench --bench runtimes`: what a container costs with this runtime, with its peers, and with the *floor*, a
-//! program which makes the kernel do the same work and nothing else. It builds and fetches all that it needs, runs
-//! everybody in turn and prints medians and paired ratios. `docs/PERFORMANCE.md` says what is measured and how to read it.
+//! `cargo bench --bench runtimes`: the cost of a container with this runtime, with its peers, and with the *floor*,
+//! a program that makes the kernel do the same work and nothing else. It builds and fetches all that it needs, runs
+//! all subjects interleaved, and prints medians and paired ratios. `docs/PERFORMANCE.md` says what is measured and
+//! how to read it.
 
 mod bench;
 mod bundle;
@@ -24,7 +25,7 @@ use options::Options;
 use programs::Programs;
 use subject::{Kind, Subject};
 
-/// Whatever goes wrong in a bench ends it with a sentence.
+/// Any failure in a bench stops it with a sentence.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         return finish(creator::serve(&arguments[1..]));
     }
     if !arguments.iter().any(|argument| argument == "--bench") {
-        println!("skipped: this is a bench and no test; run it by `cargo bench --bench runtimes`");
+        println!("skipped: this is a benchmark, not a test; run it with `cargo bench --bench runtimes`");
         return ExitCode::SUCCESS;
     }
     finish(Options::parse(&arguments).and_then(|options| options.map_or(Ok(()), |options| bench(&options))))
@@ -64,7 +65,7 @@ fn bench(options: &Options) -> Result<()> {
     }
     let layouts = layout::choose(options.layout.as_deref())?;
 
-    // From here on nothing dynamic is run but the peers: their libraries may hide the host's.
+    // From here on only the peers are dynamically linked: their libraries may hide the host's.
     layout::enter(&work, peers.libraries.as_deref())?;
     for subject in &mut subjects {
         subject.ask_version();

@@ -8,15 +8,15 @@ use crate::subject::{Kind, Subject};
 
 const HELP: &str = "\
 cargo bench --bench runtimes -- [OPTION...]
-  --quick                few rounds, a short list: a first look
+  --quick                few rounds and a short list, for a first impression
   --rounds N             how often each lane is run (60)
-  --layout v1|v2|auto    which cgroup layout the containers see (auto: each that this host has)
-  --runtimes A,B         who takes part beside the floor (orlop,crun,runc)
-  --subject NAME=PATH    a further runtime, or another build of one of these
-  --floor NAME=PATH      a further floor program
+  --layout v1|v2|auto    cgroup layout that the containers see (auto: each layout of this host)
+  --runtimes A,B         runtimes to measure beside the floor (orlop,crun,runc)
+  --subject NAME=PATH    another runtime, or another build of one of these
+  --floor NAME=PATH      another floor program
   --lanes A,B            only these (run,life,live,memory,seccomp,parallel,list,creator)
   --suite NAME           the Debian suite that crun and runc are taken from, without installing them (sid);
-                         `host`: those which are installed, or get installed by apt
+                         `host`: the installed ones; missing ones are installed with apt
   --gap MS               time for the kernel's teardown before each sample (20)
 ";
 
@@ -24,7 +24,7 @@ cargo bench --bench runtimes -- [OPTION...]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
-    /// As given: `v1` or `v2`; `None` for what there is.
+    /// `v1` or `v2`; `None` for what the host has.
     pub(crate) layout: Option<String>,
     pub(crate) runtimes: Vec<String>,
     pub(crate) subjects: Vec<Subject>,
@@ -35,7 +35,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// `None` where help was asked for and has been printed.
+    /// `None` if help was requested and has been printed.
     pub(crate) fn parse(arguments: &[String]) -> Result<Option<Self>> {
         let mut options = Self {
             rounds: 0,
@@ -49,7 +49,7 @@ impl Options {
         };
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
-            let mut value = || rest.next().ok_or_else(|| format!("{argument} wants a value"));
+            let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--bench" => {}
                 "--quick" => options.quick = true,
@@ -74,7 +74,7 @@ impl Options {
         Ok(Some(options))
     }
 
-    /// Whether this lane was asked for.
+    /// Whether this lane was selected.
     pub(crate) fn wants(&self, lane: &str) -> bool {
         self.lanes.is_empty() || self.lanes.iter().any(|name| name == lane)
     }
@@ -85,7 +85,7 @@ fn names(list: &str) -> Vec<String> {
 }
 
 fn subject(pair: &str, kind: Kind) -> Result<Subject> {
-    let (name, path) = pair.split_once('=').ok_or_else(|| format!("{pair}: NAME=PATH is wanted"))?;
+    let (name, path) = pair.split_once('=').ok_or_else(|| format!("{pair}: expected NAME=PATH"))?;
     let path = PathBuf::from(path).canonicalize().map_err(|error| format!("{path}: {error}"))?;
     Ok(Subject::new(name, &path, kind))
 }

@@ -1,4 +1,5 @@
-//! Where crun and runc come from: by default the newest Debian packages, unpacked beside the build and not installed.
+//! Where crun and runc come from: by default the newest Debian packages, unpacked beside the build and not
+//! installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +8,23 @@ use std::process::{Command, Stdio};
 use crate::Result;
 use crate::options::Options;
 
-/// What to do where a peer is missing.
+/// What to do if a peer is missing.
 pub(crate) const ADVICE: &str =
-    "install the packages crun and runc (apt-get install crun runc), or name one by --subject NAME=PATH";
+    "install the packages crun and runc (apt-get install crun runc), or name one with --subject NAME=PATH";
 const PEERS: [&str; 2] = ["crun", "runc"];
 
-/// The peers which were found.
+/// The peers that were found.
 #[derive(Default)]
 pub(crate) struct Peers {
     /// Name and path.
     pub(crate) programs: Vec<(String, PathBuf)>,
-    /// The directory of the libraries that they were built for, where that is not the host's.
+    /// The directory of the libraries that they were built for, if that is not the host's.
     pub(crate) libraries: Option<PathBuf>,
-    /// Which packages these are.
+    /// The origin of the packages.
     pub(crate) origin: String,
 }
 
-/// Finds the peers which `options` wants, fetching what is missing.
+/// Finds the peers that `options` selects, and fetches what is missing.
 pub(crate) fn find(options: &Options, work: &Path) -> Peers {
     let wanted: Vec<&str> =
         PEERS.into_iter().filter(|peer| options.runtimes.iter().any(|name| name == peer)).collect();
@@ -34,7 +35,7 @@ pub(crate) fn find(options: &Options, work: &Path) -> Peers {
         match unpacked(&options.suite, &wanted, work) {
             Ok(peers) => return peers,
             Err(error) => {
-                eprintln!("runtimes: no packages from Debian {}: {error}; taking the host's", options.suite);
+                eprintln!("runtimes: no packages from Debian {}: {error}; using the host's", options.suite);
             }
         }
     }
@@ -64,7 +65,7 @@ fn in_path(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Downloads the packages and all that they depend on into a directory of their own, from the host's own Debian mirror.
+/// Downloads the packages and all their dependencies into a separate directory, from the host's own Debian mirror.
 fn unpacked(suite: &str, wanted: &[&str], work: &Path) -> Result<Peers> {
     let top = work.join(format!("debian-{suite}"));
     let tree = top.join("tree");
@@ -80,7 +81,7 @@ fn unpacked(suite: &str, wanted: &[&str], work: &Path) -> Result<Peers> {
     let programs: Vec<_> =
         wanted.iter().filter_map(|name| Some(((*name).to_owned(), program_in(&tree, name)?))).collect();
     if programs.len() != wanted.len() {
-        return Err(format!("{} has not all of {}", tree.display(), wanted.join(", ")).into());
+        return Err(format!("{} does not have all of {}", tree.display(), wanted.join(", ")).into());
     }
     Ok(Peers {
         programs,
@@ -93,7 +94,7 @@ fn program_in(tree: &Path, name: &str) -> Option<PathBuf> {
     ["usr/bin", "usr/sbin"].into_iter().map(|dir| tree.join(dir).join(name)).find(|file| file.is_file())
 }
 
-/// The multi-arch directory, which a Debian system has below the same name.
+/// The multi-arch directory, which has the same name on a Debian system.
 fn library_dir(tree: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(tree.join("usr/lib")).ok()?;
     entries.filter_map(|entry| Some(entry.ok()?.path())).find(|dir| dir.join("libc.so.6").exists())
@@ -122,7 +123,7 @@ fn download(suite: &str, wanted: &[&str], top: &Path) -> Result<()> {
     apt(&[&["install", "-y", "--download-only"], wanted].concat())
 }
 
-/// The host's Debian mirror and the key that it is signed by, as apt knows them.
+/// The host's Debian mirror and the key that signs it, as apt knows them.
 fn mirror() -> Result<(String, Option<String>)> {
     const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
     const FIELDS: &str = "$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)|$(CODENAME)";
@@ -134,7 +135,7 @@ fn mirror() -> Result<(String, Option<String>)> {
     let debian = targets
         .filter(|fields| fields.len() == 4 && fields[0] == "Debian")
         .find(|fields| !fields[3].contains("security") && !fields[3].contains("updates"))
-        .ok_or("apt knows no Debian mirror")?;
+        .ok_or("apt has no Debian mirror")?;
     let key = Some(debian[2])
         .filter(|key| key.starts_with('/'))
         .or(Some(KEYRING).filter(|key| Path::new(key).exists()));
@@ -150,7 +151,7 @@ fn quietly(command: &mut Command) -> Result<()> {
     Err(text
         .lines()
         .find(|line| !line.starts_with("W:"))
-        .unwrap_or("it failed and did not say why")
+        .unwrap_or("it failed without a message")
         .to_owned()
         .into())
 }

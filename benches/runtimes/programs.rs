@@ -1,4 +1,4 @@
-//! Builds what is run: the bench's own C programs and this project's runtime.
+//! Builds the programs that are run: the bench's own C programs and this project's runtime.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -20,7 +20,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Compiles the C files in `sources` into `out`, statically: a dynamic loader would be measured too.
+    /// Compiles the C files in `sources` into `out`, statically: a dynamic loader would be measured as well.
     pub(crate) fn build(sources: &Path, out: &Path) -> Result<Self> {
         const WITH_LIBC: &[&str] = &[];
         const BARE: &[&str] = &["-nostdlib", "-ffreestanding"];
@@ -39,7 +39,7 @@ impl Programs {
             if !status.success() {
                 return Err(format!("{compiler} could not build {name}"));
             }
-            // Pages of a file which is not yet written out would count as the memory of who runs it.
+            // Dirty pages of a new file would count as memory of the process that runs it.
             File::open(&program).and_then(|file| file.sync_all()).map_err(|error| error.to_string())?;
             Ok(program)
         };
@@ -53,13 +53,13 @@ impl Programs {
     }
 }
 
-/// Copies a program into `directory`, as a package manager does it: written from its beginning to its end, and out to the disk.
-/// What a linker leaves in the page cache is in many small pieces, which are mapped one by one.
+/// Copies a program into `directory`, as a package manager does: written sequentially, and flushed to the disk. A
+/// linker leaves many small folios in the page cache, which are mapped one by one.
 pub(crate) fn install(program: &Path, directory: &Path) -> Result<PathBuf> {
     let name = program.file_name().ok_or_else(|| format!("{} has no name", program.display()))?;
     let installed = directory.join(name);
     fs::create_dir_all(directory)?;
-    // Another file: one that is only written anew keeps its pieces.
+    // A new file: one that is overwritten keeps its folios.
     match fs::remove_file(&installed) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -70,7 +70,7 @@ pub(crate) fn install(program: &Path, directory: &Path) -> Result<PathBuf> {
     Ok(installed)
 }
 
-/// Builds the runtime as it is released and returns where cargo has put it.
+/// Builds the runtime as it is released and returns its path.
 pub(crate) fn build_orlop() -> Result<PathBuf> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)
@@ -86,5 +86,5 @@ pub(crate) fn build_orlop() -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["reason"] == "compiler-artifact" && message["target"]["name"] == "orlop")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo names no program called orlop".into())
+        .ok_or_else(|| "cargo did not build a program called orlop".into())
 }

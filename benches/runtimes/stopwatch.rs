@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::Result;
 
-/// A sample that was not taken: the reason.
+/// A sample, or the reason why it was not taken.
 pub(crate) type Sample = std::result::Result<f64, String>;
 
 /// A running stopwatch.
@@ -61,7 +61,7 @@ impl Stopwatch {
         match answer.trim_end().split_once('\t') {
             Some(("ok", microseconds)) => Ok(Ok(microseconds.parse::<f64>()? / 1e3)),
             Some(("fail", status)) => Ok(Err(self.reason(status))),
-            _ => Err("the stopwatch has stopped".into()),
+            _ => Err("the stopwatch has exited".into()),
         }
     }
 
@@ -69,7 +69,7 @@ impl Stopwatch {
         let said = fs::read_to_string(&self.complaints).unwrap_or_default();
         let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing on stderr");
         let what = match status {
-            "-1" => "it did not end".into(),
+            "-1" => "it did not exit".into(),
             "-2" => "there is no such process".into(),
             status => format!("exit status {status}"),
         };

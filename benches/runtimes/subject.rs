@@ -1,20 +1,20 @@
-//! Who is measured, and how each is told what to do.
+//! The programs that are measured, and their command lines.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::layout::Layout;
 
-/// How its command line reads.
+/// The form of the command line.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
-    /// As `benches/floor/floor.c`: it reads no config, so it is told on the command line.
+    /// As `benches/floor/floor.c`: it does not read a config, so the command line has all details.
     Floor,
     /// As runc.
     Runtime,
 }
 
-/// A program that makes containers.
+/// A program that creates containers.
 #[derive(Clone)]
 pub(crate) struct Subject {
     pub(crate) name: String,
@@ -23,16 +23,16 @@ pub(crate) struct Subject {
     pub(crate) version: String,
 }
 
-/// A container to be made: where everything about it is.
+/// A container to be created, with everything about it.
 #[derive(Clone)]
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) bundle: PathBuf,
     pub(crate) root: PathBuf,
     pub(crate) cgroup: String,
-    /// What the config says, for who does not read it.
+    /// The values of the config, for a program that does not read it.
     pub(crate) arguments: Vec<String>,
-    /// A compiled filter, for the same.
+    /// A compiled filter, for the same program.
     pub(crate) filter: Option<PathBuf>,
     pub(crate) pid_file: PathBuf,
 }
@@ -42,13 +42,13 @@ impl Subject {
         Self { name: name.into(), path: path.into(), kind, version: String::new() }
     }
 
-    /// Asks the program for its version, where it has one.
+    /// Asks the program for its version, if it has one.
     pub(crate) fn ask_version(&mut self) {
         self.version = match self.kind {
             Kind::Floor => "the kernel's work and nothing else".into(),
             Kind::Runtime => match Command::new(&self.path).arg("--version").output() {
                 Ok(output) => {
-                    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("does not say").into()
+                    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("unknown").into()
                 }
                 Err(error) => error.to_string(),
             },

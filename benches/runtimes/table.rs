@@ -8,11 +8,11 @@ use crate::options::Options;
 use crate::packages::Peers;
 use crate::subject::Subject;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Unit {
     Milliseconds,
-    /// A difference: a ratio of two of them means little where they are small, and is not shown.
+    /// A difference: a ratio of two small ones means little, so it is not shown.
     MillisecondsAdded,
     Kibibytes,
     PerSecond,
@@ -47,7 +47,7 @@ impl Table {
         self.rows[at].samples.entry(subject).or_default().insert(round, value);
     }
 
-    /// Says why figures are missing.
+    /// Records why figures are missing.
     pub(crate) fn note(&mut self, lane: &str, subject: &str, reason: &str) {
         let note = format!("{lane}, {subject}: {reason}");
         if !self.notes.contains(&note) {
@@ -55,7 +55,7 @@ impl Table {
         }
     }
 
-    /// Whom to divide by whom: everybody by the floor, then orlop by the peers.
+    /// The pairs of the ratios: each subject to the floor, then orlop to the peers.
     fn pairs(&self) -> Vec<(usize, usize)> {
         let mut pairs: Vec<_> = (1..self.subjects.len()).map(|subject| (subject, 0)).collect();
         let index = |name: &str| self.subjects.iter().position(|subject| subject == name);
@@ -106,7 +106,7 @@ impl Row {
     }
 }
 
-/// The middle of the finite ones.
+/// The median of the finite values.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.retain(|value| value.is_finite());
     values.sort_by(f64::total_cmp);
@@ -137,7 +137,7 @@ impl Display for Table {
         for (number, line) in cells.iter().enumerate() {
             for (column, cell) in line.iter().enumerate() {
                 let wide = widths[column];
-                // Words to the left, figures to the right.
+                // Text to the left, figures to the right.
                 if column < 2 {
                     write!(formatter, "| {cell:<wide$} ")?;
                 } else {
@@ -160,7 +160,7 @@ impl Display for Table {
     }
 }
 
-/// The machine, how it was measured and who took part.
+/// The machine, the method and the subjects.
 pub(crate) fn preamble(options: &Options, subjects: &[Subject], peers: &Peers) -> String {
     let system = nix::sys::utsname::uname();
     let word = |value: Option<&std::ffi::OsStr>| {

@@ -1,5 +1,5 @@
-//! What says where a cgroup is: `cgroupsPath`, names of systemd's units, `/proc/PID/mountinfo` and
-//! `/proc/PID/cgroup`, and what systemd answers. Any bytes: an answer or an error, and every path stays below its
+//! What determines the place of a cgroup: `cgroupsPath`, names of systemd units, `/proc/PID/mountinfo` and
+//! `/proc/PID/cgroup`, and systemd's replies. Any bytes give a result or an error, and every path stays below its
 //! hierarchy.
 
 use orlop::cgroup::systemd::Unit;
@@ -10,12 +10,12 @@ use std::path::{Component, Path, PathBuf};
     dead_code,
     clippy::all,
     clippy::pedantic,
-    reason = "it is compiled, and looked at, as a part of the library"
+    reason = "it is compiled and linted as a part of the library"
 )]
 #[path = "cgroups/wire.rs"]
 mod wire;
 
-/// One run of the target `cgroups`: which part is meant, and bytes for it.
+/// One run of the target `cgroups`: the first byte selects the part, the others are its input.
 pub fn run(data: &[u8]) {
     let Some((&part, rest)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(rest);
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Below `directory`, with names alone in between.
+/// Checks that `path` is below `directory`, with plain names in between.
 fn assert_below(path: &Path, directory: &Path) {
     let rest = path.strip_prefix(directory);
     let rest = rest.unwrap_or_else(|_| panic!("{} is not below {}", path.display(), directory.display()));
@@ -69,7 +69,7 @@ fn is_sound(path: &CgroupPath) {
     assert!(path.starts_with(path));
 }
 
-/// Lines: the manager's own cgroup, the container's id, `cgroupsPath`.
+/// Lines: the manager's own cgroup, the container's ID, `cgroupsPath`.
 fn units(text: &str) {
     let mut lines = text.splitn(3, '\n');
     let (manager, id, path) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""), lines.next());
@@ -81,13 +81,13 @@ fn units(text: &str) {
         let kinds = [unit.name.strip_suffix(".scope"), unit.slice.strip_suffix(".slice")];
         assert!(kinds.iter().all(|stem| stem.is_some_and(|stem| !stem.is_empty())), "{unit:?}");
         let Ok(path) = unit.path(manager) else {
-            // The unit is good: it is the manager's cgroup that is not.
+            // The unit is valid: the manager's cgroup is not.
             assert!(unit.path("/user.slice").is_ok(), "{unit:?}");
             continue;
         };
         assert!(path.is_absolute() && path.name() == unit.name);
         is_sound(&path);
-        // Each slice is in the one that its name begins with.
+        // Each slice is in the slice that is the prefix of its name.
         let slices: Vec<&String> = path.components().iter().rev().skip(1).collect();
         let own = if unit.slice == "-.slice" { 0 } else { unit.slice.split('-').count() };
         for pair in slices.get(..own).unwrap_or_default().windows(2) {
@@ -98,7 +98,7 @@ fn units(text: &str) {
     }
 }
 
-/// A path, and behind zero bytes `cgroup` and `mountinfo`.
+/// A path, and after zero bytes `cgroup` and `mountinfo`.
 fn layouts(bytes: &[u8]) {
     let mut parts = bytes.splitn(3, |byte| *byte == 0);
     let mut part = || parts.next().unwrap_or_default();
@@ -116,7 +116,7 @@ fn layouts(bytes: &[u8]) {
     let below_one = |path: &Path| {
         let mount =
             mounts.iter().filter(|mount| path.starts_with(mount)).max_by_key(|mount| mount.as_os_str().len());
-        assert_below(path, mount.unwrap_or_else(|| panic!("{} is below no hierarchy", path.display())));
+        assert_below(path, mount.unwrap_or_else(|| panic!("{} is not below a hierarchy", path.display())));
     };
     if let Ok(own) = layout.own_cgroup() {
         own.paths().for_each(below_one);

@@ -1,4 +1,4 @@
-//! Any bytes as `config.json`: an answer or an error, and what was read survives being written.
+//! Any bytes as `config.json`: a configuration or an error, and what was read survives writing.
 
 use orlop::bundle::spec::{Process, Resources};
 use orlop::bundle::{Spec, sysctl_path, validate, validate_process, validate_resources};
@@ -13,7 +13,7 @@ pub(crate) fn run(data: &[u8]) {
     }
     match Spec::from_json(data) {
         Ok(spec) => survives(&spec),
-        // Every problem has a pointer of RFC 6901: empty, or beginning with a slash.
+        // Every problem has a JSON pointer (RFC 6901): empty, or beginning with a slash.
         Err(error) => assert!(
             error.problems().iter().all(|p| p.pointer.is_empty() || p.pointer.starts_with('/')),
             "{error}"
@@ -27,7 +27,7 @@ fn survives(spec: &Spec) {
         assert!(again.as_ref().is_ok_and(|again| again == spec), "{again:?}\nis not\n{spec:?}");
     }
     let (errors, _) = validate(spec);
-    // A parameter that passed names a file below /proc/sys and nothing else.
+    // An accepted sysctl names a file below /proc/sys and nothing else.
     if errors.is_empty() {
         let names = spec.linux.iter().flat_map(|linux| linux.sysctl.keys());
         for path in names.map(|name| sysctl_path(name)) {

@@ -1,8 +1,8 @@
-//! Any bytes as a blob in the init stub's machine: it executes them or refuses them, and touches nothing but the
-//! blob's data, the control page and memory of its own.
+//! Any bytes as a blob in the init stub's machine: it executes them or refuses them, and accesses only the blob's
+//! data, the control page and its own memory.
 //!
-//! The machine's source files are compiled as a part of an ordinary program; their system calls go to a double
-//! (`interpreter/kernel.rs`). Blob and control page lie between pages that cannot be touched.
+//! The machine's source files are compiled as a part of an ordinary program; their system calls go to a simulated
+//! kernel (`interpreter/kernel.rs`). Blob and control page are between inaccessible pages.
 
 use orlop::plan::Listing;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,7 +17,7 @@ mod region;
     dead_code,
     clippy::all,
     clippy::pedantic,
-    reason = "the stub is compiled by build.rs, for which this is said"
+    reason = "build.rs compiles the stub with this configuration"
 )]
 #[path = "interpreter/stub.rs"]
 mod stub;
@@ -31,7 +31,7 @@ use stub::machine::{Header, Insn, NO_CALL, control, op, state};
 const FUEL: u32 = 1 << 12;
 const EFAULT: u32 = 14;
 
-/// One run of the target `interpreter`: how the rest is meant, the length of the kernel's answers, these, and a blob.
+/// One run of the target `interpreter`: a mode, the length of the kernel's results, these results, and a blob.
 pub fn run(data: &[u8]) {
     let Some((&[how, length], rest)) = data.split_first_chunk() else { return };
     let (answers, rest) = rest.split_at(usize::from(length).min(rest.len()));
@@ -40,21 +40,21 @@ pub fn run(data: &[u8]) {
         2 => recipe::headed(rest),
         _ => recipe::blob(rest),
     };
-    // The end of the last word is the end of what may be touched.
+    // The end of the last word is the end of the accessible memory.
     let blob = &blob[..blob.len() / 8 * 8];
     if blob.len() >= size_of::<Header>() && blob.len() <= region::LONGEST {
         execute(blob, answers, how & 4 != 0, false);
     }
 }
 
-/// Executes the blob of a plan, whose addresses are all sound.
+/// Executes the blob of a plan, in which all addresses are valid.
 #[allow(dead_code, reason = "fuzzers have no plans")]
 pub fn run_plan(blob: &[u8], answers: &[u8]) {
     assert!(Listing::decode(blob).is_ok() && blob.len() <= region::LONGEST);
     execute(blob, answers, false, true);
 }
 
-/// Where the number of the second process goes: the region has one page for both.
+/// Place of the second process's number: the region has one page for both pages.
 const SUCCESSOR: usize = region::PAGE - 4;
 
 fn execute(blob: &[u8], answers: &[u8], at_the_end: bool, is_plan: bool) {
@@ -102,7 +102,7 @@ fn insn(code: &[u8], at: usize) -> Option<Insn> {
     Some(unsafe { bytes.as_ptr().cast::<Insn>().read_unaligned() })
 }
 
-/// What holds after any blob.
+/// What must hold after any blob.
 fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
     let page = region.control();
     let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|i| page[at + i]));
@@ -112,7 +112,7 @@ fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
     );
     let front = size_of::<Header>() + code(blob).len();
     assert!(region.blob(blob.len())[..front] == blob[..front], "the instructions have changed");
-    assert!(region.margins_are_clean(blob.len()), "something was written beside the blob");
+    assert!(region.margins_are_clean(blob.len()), "something was written outside of the blob");
     let Some(last) = last else { return assert_eq!(end, End::Exit(0)) };
     assert_eq!(word(control::STEP), u32::from(last.step));
     let ends = last.op == op::INIT || last.op == op::CALL && u64::from(last.nr) == stub::arch::nr::EXIT_GROUP;
@@ -121,6 +121,6 @@ fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
         let refused = word(control::CALL) == NO_CALL && word(control::ERRNO) == EFAULT;
         let simple = [op::CALL, op::MOVE, op::ADD, op::JUMP, op::LOAD, op::STORE].contains(&last.op);
         let sound = Listing::decode(blob).is_ok();
-        assert!(!(refused && simple && sound), "a sound instruction is refused: {last:?}");
+        assert!(!(refused && simple && sound), "a valid instruction is refused: {last:?}");
     }
 }

@@ -1,22 +1,22 @@
-//! What of a program's messages reaches the service manager: only what it may say, of a length that has a bound.
+//! Which of a program's messages reach the service manager: only the allowed ones, with bounded length.
 //!
-//! Any bytes, messages between zero bytes. The names are written out once more here, and which line counts is found in
-//! another way.
+//! Any bytes: messages separated by zero bytes. The names are listed here once more, and the line that counts is
+//! found in another way.
 
 #[allow(
     dead_code,
     clippy::all,
     clippy::pedantic,
-    reason = "it is compiled, and looked at, as a part of the library"
+    reason = "it is compiled and linted as a part of the library"
 )]
 #[path = "../../src/container/notify/message.rs"]
 mod message;
 
 use message::{LONGEST, Outgoing};
 
-/// What is passed on as it is.
+/// Lines that are forwarded unchanged.
 const WORDS: [&[u8]; 5] = [b"READY=1", b"RELOADING=1", b"STOPPING=1", b"WATCHDOG=1", b"WATCHDOG=trigger"];
-/// What has a number, and what has a text of so many bytes.
+/// Assignments with a number, and assignments with a text of limited length.
 const NUMBERS: [&[u8]; 5] =
     [b"ERRNO=", b"EXIT_STATUS=", b"MONOTONIC_USEC=", b"WATCHDOG_USEC=", b"EXTEND_TIMEOUT_USEC="];
 const TEXTS: [(&[u8], usize); 3] = [(b"STATUS=", 1024), (b"BUSERROR=", 255), (b"VARLINKERROR=", 255)];
@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
     assert!(outgoing.is_empty() && outgoing.text().is_empty());
 }
 
-/// What is passed on of a line.
+/// The forwarded form of a line.
 fn allowed(line: &[u8]) -> Option<Vec<u8>> {
     let is_numbers = |name: &&[u8]| line.strip_prefix(*name).is_some_and(is_number);
     if WORDS.contains(&line) || NUMBERS.iter().any(is_numbers) {
@@ -64,13 +64,13 @@ fn is_number(text: &[u8]) -> bool {
         .is_ok_and(|text| matches!(text.len(), 1..=20) && text.chars().all(|c| c.is_ascii_digit()))
 }
 
-/// What makes two lines say something of the same.
+/// The key by which a line replaces an earlier one.
 fn subject(line: &[u8]) -> Vec<u8> {
     let end = if WORDS.contains(&line) { None } else { line.iter().position(|byte| *byte == b'=') };
     end.map_or(line, |end| &line[..=end]).to_vec()
 }
 
-/// The message is the last line of each subject, and nothing else.
+/// The message is the last line for each key, and nothing else.
 fn check(outgoing: &Outgoing, lines: &[Vec<u8>], main: Option<Vec<u8>>) {
     let text = outgoing.text();
     assert!(text.len() < LONGEST && LONGEST <= 4096, "{} bytes", text.len());
@@ -87,7 +87,7 @@ fn check(outgoing: &Outgoing, lines: &[Vec<u8>], main: Option<Vec<u8>>) {
     let mut said: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     said.retain(|line| !line.is_empty());
     assert_eq!(outgoing.is_empty(), said.is_empty());
-    // Said once more, it is the same.
+    // The same line once more changes nothing.
     let mut again = Outgoing::default();
     again.add(&text);
     let without_main: Vec<&[u8]> =

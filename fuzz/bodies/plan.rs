@@ -1,9 +1,9 @@
-//! Any bytes as a plan's blob: read and listed or refused, and what is read keeps to its bounds.
+//! Any bytes as a plan's blob: it is read and listed, or refused, and what is read stays within its bounds.
 
 use orlop::plan::Listing;
 use orlop::plan::machine::{BLOB, Header, Insn, MAGIC, REGISTERS, kind, op};
 
-/// One run of the target `plan`: the bytes as they are, and as instructions below a good header.
+/// One run of the target `plan`: the bytes unchanged, and as instructions after a valid header.
 pub fn run(data: &[u8]) {
     read(data);
     let header = size_of::<Header>();

@@ -1,10 +1,10 @@
-//! Any bytes as a profile: it compiles or is refused, the program keeps the kernel's rules, and
-//! ends with an answer the profile could mean.
+//! Any bytes as a profile: it compiles or is refused, the program obeys the kernel's rules, and returns an action
+//! that the profile could mean.
 
 use orlop::bundle::spec::Seccomp;
 use orlop::seccomp::{Action, Arch, Condition, Operator, Profile, Program, Rule};
 
-/// One run of the target `seccomp`: JSON if it is JSON, else a recipe for a profile.
+/// One run of the target `seccomp`: JSON if it parses, else a recipe for a profile.
 pub fn run(data: &[u8]) {
     if let Ok(spec) = Seccomp::from_json(data) {
         match Profile::try_from(&spec) {
@@ -35,7 +35,7 @@ const NAMES: [&str; 16] = [
     "nonsense",
 ];
 
-/// Five bytes a condition, two a rule, one the default action, one the architectures.
+/// Five bytes per condition, two per rule, one for the default action, one for the architectures.
 fn recipe(data: &[u8]) -> Profile<'static> {
     let mut bytes = data.iter().copied();
     let mut next = || bytes.next();
@@ -91,7 +91,7 @@ fn compiles(profile: &Profile<'_>, data: &[u8]) {
     }
 }
 
-/// The kernel's checks: length, known operations, jumps inside, aligned loads, an answer at the end.
+/// The kernel's checks: length, known operations, jumps inside, aligned loads, a return at the end.
 fn obeys(program: &Program) {
     let code = program.instructions();
     assert!((1..=4096).contains(&code.len()));

@@ -1,8 +1,8 @@
-//! `state.json` of any bytes: what is read of it is what the last complete entries say, a cut one changes nothing, and
-//! what is written is read.
+//! `state.json` with any bytes: the last complete entries determine what is read, a truncated one changes nothing,
+//! and what is written can be read.
 //!
-//! It is a child of a module that has `journal` and `Record`: of `container` in the library's own tests, of one with
-//! the same files in the fuzz target.
+//! Its parent is a module with `journal` and `Record`: `container` in the library's own tests, a module with the
+//! same files in the fuzz target.
 
 use super::{Record, journal};
 use crate::sys;
@@ -15,7 +15,7 @@ pub(crate) fn run(data: &[u8]) {
     check(&recipe(data));
 }
 
-/// An entry, and where it ends.
+/// An entry, and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry<'a> {
     Record(&'a [u8]),
@@ -23,7 +23,7 @@ enum Entry<'a> {
     Limits(&'a [u8]),
 }
 
-/// What a journal says once so many of its entries were read.
+/// The content of a journal after a number of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said<'a> {
     record: Option<&'a [u8]>,
@@ -67,7 +67,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
 }
 
 fn check(bytes: &[u8]) {
-    // What is said after each entry, and where that ends.
+    // The content after each entry, and the entry's end.
     let mut steps = vec![(0, Said::default())];
     let mut rest = bytes;
     while let Some((entry, behind)) = entry(rest) {
@@ -78,7 +78,7 @@ fn check(bytes: &[u8]) {
     for cut in cuts(bytes.len()) {
         let (end, said) = *steps.iter().rfind(|(end, _)| *end <= cut).unwrap_or(&steps[0]);
         let left = &bytes[end..cut];
-        // The only record may be cut short, and is looked at: it may be empty, but it is no other entry.
+        // The only record may be truncated, and is still checked: it may be empty, but it is not another entry.
         let first = said.record.is_none() && !left.is_empty() && left[0] != b'#' && !left.contains(&b'\n');
         let expected = if first { Said { record: Some(left), ..said } } else { said };
         assert_eq!(Said::of(&bytes[..cut]), expected, "cut to {cut} bytes");
@@ -89,13 +89,13 @@ fn check(bytes: &[u8]) {
     }
 }
 
-/// All lengths of something short, some of something long.
+/// All lengths of a short text, some of a long one.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     let step = (length / 64).max(1);
     (0..length).step_by(step).chain(length.saturating_sub(3)..=length)
 }
 
-/// The record is the same if no more is read of a file than that takes.
+/// The record is the same if only the bytes that it needs are read from the file.
 fn in_parts(bytes: &[u8], complete: Option<&[u8]>) {
     let memory = sys::memfd::memfd_create(c"state.json", 0).unwrap_or_else(|e| panic!("memfd_create: {e}"));
     let mut file = File::from(memory);
@@ -109,25 +109,25 @@ fn in_parts(bytes: &[u8], complete: Option<&[u8]>) {
     }
 }
 
-/// A record that is read is written as an entry that is read.
+/// A record that can be read is written as an entry that can be read.
 fn comes_back(json: &[u8]) {
     let Ok(record) = serde_json::from_slice::<Record>(json) else { return };
     let written = serde_json::to_vec(&record).unwrap_or_else(|e| panic!("{record:?}: {e}"));
     let entry = journal::record_entry(written);
     let read = journal::read(&entry).record.map(serde_json::from_slice::<Record>);
-    let Some(Ok(again)) = read else { panic!("{record:?} is not read") };
-    // A variant without its default's value would be another one.
+    let Some(Ok(again)) = read else { panic!("{record:?} cannot be read") };
+    // A variant with a value that is not its default would differ.
     assert_eq!(again, record);
 }
 
-/// A journal as it is written, of the entries that the bytes name, cut short or not. What was written last is read.
+/// A journal of the entries that the bytes name, complete or truncated. The last complete entries must be read.
 fn recipe(data: &[u8]) -> Vec<u8> {
     let mut journal = Vec::new();
     let mut said: [Vec<u8>; 4] = Default::default();
     let mut bytes = data.iter().copied();
     while let (Some(what), Some(size)) = (bytes.next(), bytes.next()) {
         let fill = [b'{', b'#', b' ', b'"'][usize::from(what / 4 % 4)];
-        // Around the length of one reading, too.
+        // Also around the size of one read.
         let length = if what & 0x40 == 0 { usize::from(size) } else { usize::from(size) * 70 };
         let text = [&[fill][..], &vec![b'x'; length], b"}"].concat();
         match what % 4 {

@@ -1,10 +1,10 @@
-//! A state root with a `state.json` of any bytes: questions have an answer, or say that the file is corrupt.
+//! A state root with a `state.json` of any bytes: queries return a result, or report that the file is corrupt.
 
 use orlop::ErrorKind;
 use orlop::container::Runtime;
 use std::path::PathBuf;
 
-/// One run of the target `state`, by the library's public interface.
+/// One run of the target `state`, through the library's public interface.
 pub fn run(data: &[u8]) {
     let root = Root::new(data);
     let runtime = Runtime::new(&root.0).unwrap_or_else(|e| panic!("{e}"));

@@ -1,6 +1,6 @@
-//! The walk of `src/mount/walk.rs` in a file system of the test's own, which changes between any two calls: nothing
-//! outside of the root is made or opened, no name is `..`, no descriptor is left open, and the walk ends. In a file
-//! system that does not change it finds and makes what a second implementation does.
+//! The walk of `src/mount/walk.rs` in a simulated file system that changes between any two calls: nothing outside
+//! of the root is created or opened, no name is `..`, no descriptor is left open, and the walk terminates. In a
+//! file system that does not change it finds and creates what a second implementation does.
 
 #[path = "walk/expected.rs"]
 mod expected;
@@ -10,7 +10,7 @@ mod model;
     dead_code,
     clippy::all,
     clippy::pedantic,
-    reason = "it is compiled, and looked at, as a part of the library"
+    reason = "it is compiled and linted as a part of the library"
 )]
 #[path = "../../src/mount/walk.rs"]
 mod walk;
@@ -22,7 +22,7 @@ use walk::{Buffers, Failure, Last, Tree};
 /// 41 rounds over as many components as a path can have, with two calls each.
 const MOST: usize = 41 * (2 * 2048 + 8);
 
-/// One run of the target `walk`: flags, changes that make the file system, a path, and changes during the walk.
+/// One run of the target `walk`: flags, changes that build the file system, a path, and changes during the walk.
 pub fn run(data: &[u8]) {
     let Some((&[flags, setup], rest)) = data.split_first_chunk() else { return };
     let (setup, rest) = rest.split_at((usize::from(setup) * Adversary::CHANGE).min(rest.len()));
@@ -42,11 +42,11 @@ pub fn run(data: &[u8]) {
         next: 0,
         calls: 0,
     };
-    // What is behind the zero byte is not the path's.
+    // The bytes after the zero byte do not belong to the path.
     let text = [&path[..], b"\0/../etc\0"].concat();
     let found = walk::make(&mut tree, &text, last, &mut Box::new(Buffers::new()));
     tree.check(found.as_ref().ok().map(|found| found.fd));
-    assert!(found.err().is_none_or(|failure| failure.errno != model::EEXIST), "what comes up is found");
+    assert!(found.err().is_none_or(|failure| failure.errno != model::EEXIST), "an existing name is found");
     if changes.is_empty() {
         let found = found.map(|found| (tree.open[&found.fd], found.made)).map_err(|failure| failure.errno);
         expected::compare(before, &path, last, found, &tree.model);
@@ -57,9 +57,9 @@ pub fn run(data: &[u8]) {
 struct Tester {
     model: Model,
     adversary: Adversary,
-    /// Whether what was made is compared with what is opened, as the host side does.
+    /// Whether a created node is compared with the opened one, as on the host side.
     looks_twice: bool,
-    /// Descriptors: which node they are.
+    /// Open descriptors, with their nodes.
     open: BTreeMap<i64, usize>,
     next: i64,
     calls: usize,
@@ -69,7 +69,7 @@ fn failure(errno: u32) -> Failure {
     Failure { call: 0, errno }
 }
 
-/// What is before the zero byte.
+/// The bytes before the zero byte.
 fn text(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|byte| *byte == 0);
     &bytes[..end.expect("a name ends with a zero byte")]
@@ -78,14 +78,14 @@ fn text(bytes: &[u8]) -> &[u8] {
 fn component(bytes: &[u8]) -> &[u8] {
     let name = text(bytes);
     let plain = !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/');
-    assert!(plain, "{:?} is no name", String::from_utf8_lossy(name));
+    assert!(plain, "{:?} is not a name", String::from_utf8_lossy(name));
     name
 }
 
 impl Tester {
     fn called(&mut self) {
         self.calls += 1;
-        assert!(self.calls <= MOST, "the walk does not end");
+        assert!(self.calls <= MOST, "the walk does not terminate");
         self.adversary.act(&mut self.model);
     }
 
@@ -116,7 +116,7 @@ impl Tree for Tester {
 
     fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure> {
         self.called();
-        assert!(last || !file, "a file is made on the way");
+        assert!(last || !file, "a file is created in place of a directory");
         let (directory, name) = (self.node(directory), component(name));
         assert!(self.model.is_inside(directory));
         let made = self.model.make(directory, name, file).map_err(failure)?;

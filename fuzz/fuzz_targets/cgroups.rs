@@ -1,4 +1,4 @@
-//! Places of cgroups from any bytes.
+//! Cgroup paths from any bytes.
 #![no_main]
 
 #[path = "../bodies/cgroups.rs"]

@@ -1,4 +1,4 @@
-//! The init stub's machine with any bytes for a blob.
+//! The init stub's machine with any bytes as a blob.
 #![no_main]
 
 #[path = "../bodies/interpreter.rs"]

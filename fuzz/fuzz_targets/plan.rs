@@ -1,4 +1,4 @@
-//! Plans' blobs from any bytes.
+//! Blobs of plans from any bytes.
 #![no_main]
 
 #[path = "../bodies/plan.rs"]

@@ -5,7 +5,7 @@
     unused_imports,
     unexpected_cfgs,
     clippy::all,
-    reason = "the library's files are looked at as parts of the library"
+    reason = "the library's files are linted as parts of the library"
 )]
 
 #[path = "../../src/bundle/mod.rs"]
@@ -19,7 +19,7 @@ mod sys;
 
 use error::{Error, ErrorKind, Phase, Problem, Result};
 
-/// What of the room `container` the journal needs.
+/// What the journal needs of the room `container`.
 #[path = "state/container.rs"]
 mod container;
 

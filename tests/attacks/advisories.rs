@@ -1,4 +1,5 @@
-//! Published advisories of container runtimes with the races that made them, and what `tests/runtime/security.rs` has not.
+//! Published advisories of container runtimes with their races, and those that `tests/runtime/security.rs` does not
+//! cover.
 
 use crate::play::{Caller, Canary, turn};
 use kit::criu::Criu;
@@ -19,15 +20,15 @@ pub(crate) fn cases() -> Vec<Case> {
         destination_swap,
         new_file_swap,
         masked_path_swap,
-        cgroup_of_the_rootless,
+        cgroup_of_a_user_namespace,
         release_agent,
-        readonly_mounts_without_a_true_proc,
+        readonly_mounts_with_the_images_proc,
         criu_keys,
         exec_user,
     ]
 }
 
-/// A root file system that two containers share: the attacker exchanges two names in it for ever.
+/// A root file system that two containers share: the attacker keeps exchanging two names in it.
 fn sharer<'t>(t: &'t Test, root: &std::path::Path, a: &str, b: &str) -> Container<'t> {
     let bundle = t.bundle().mount("bind", root, "/r", &["bind", "rw"]);
     let container =
@@ -36,7 +37,7 @@ fn sharer<'t>(t: &'t Test, root: &std::path::Path, a: &str, b: &str) -> Containe
     container
 }
 
-/// Runs the victim again and again; `judge` says what its program has told that should not be.
+/// Runs the victim repeatedly; `judge` returns what its program printed that it should not have.
 fn race(
     t: &Test,
     what: &str,
@@ -56,13 +57,13 @@ fn race(
         let told = if said.code == 0 { judge(&lines) } else { None };
         score.attempt(canary.hurt().or(told));
     }
-    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    assert_eq!(attacker.status(), "running", "the attacker has exited");
     drop(attacker);
     println!("{}: the victim ran in {ran} rounds", t.name());
     score.end();
 }
 
-/// What protects a procfs must lie on every one that the container can reach.
+/// The mounts that protect a procfs must be on every procfs that the container can reach.
 fn unprotected(lines: &[Value], kind: &str, wanted: &[&str]) -> Option<String> {
     let mounts = lines.first()?["mounts"].as_array()?.clone();
     let of_kind = mounts.iter().filter(|mount| mount["type"] == kind && mount["root"] == "/");
@@ -71,7 +72,7 @@ fn unprotected(lines: &[Value], kind: &str, wanted: &[&str]) -> Option<String> {
         let at = if kind == "proc" { "/proc" } else { "/sys" };
         // Not every kernel has all of them.
         for path in wanted.iter().filter(|path| Path::new(&format!("{at}{path}")).exists()) {
-            // Names of mount points change while the table is read; what lies on what does not.
+            // Names of mount points change while the table is read; the parent of a mount does not.
             let on_it = |other: &&Value| other["parent"] == mount["id"];
             let ends = |other: &Value| other["point"].as_str().is_some_and(|point| point.ends_with(path));
             if !mounts.iter().filter(on_it).any(ends) {
@@ -159,7 +160,7 @@ fn console_swap(t: &Test) {
     let (caller, mut score) = (Caller::new(t), Score::new(t, what));
     let (dir, pid_file) = (victim.dir().display().to_string(), t.dir().join("pid"));
     for _ in 0..=rounds() / 3 {
-        // One that failed has left its connection.
+        // A failed one has left its connection.
         let _ = fs::remove_file(t.dir().join("console.sock"));
         let console = Console::new(t);
         let words = [
@@ -175,24 +176,24 @@ fn console_swap(t: &Test) {
             drop(console.receive());
             let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
             let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
-            // The terminal lies on the console, or on the console's name of before.
+            // The terminal is on the console, or on its previous name.
             let points = table
                 .lines()
                 .filter(|line| line.contains(" - devpts "))
                 .filter_map(|line| line.split(' ').nth(4));
             let odd =
                 points.into_iter().find(|point| !["/dev/pts", "/dev/console", "/dev/c2"].contains(point));
-            won = won.or(odd.map(|point| format!("the terminal lies on {point}")));
+            won = won.or(odd.map(|point| format!("the terminal is mounted on {point}")));
             caller.call(&["delete", "--force", victim.id()]);
             kit::sys::reap(pid, std::time::Duration::from_secs(5));
         }
         score.attempt(won);
     }
-    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    assert_eq!(attacker.status(), "running", "the attacker has exited");
     score.end();
 }
 
-/// A volume in which the attacker exchanges `d` with a link that leads out.
+/// A volume in which the attacker exchanges `d` with a link that leads outside.
 fn volume(t: &Test, canary: &Canary, name: &str) -> PathBuf {
     let dir = t.dir().join("volume");
     fs::create_dir_all(dir.join("d")).unwrap();
@@ -224,7 +225,7 @@ fn in_volume(t: &Test, what: &str, name: &str, mount: impl FnOnce(Bundle<'_>) ->
         score.attempt(canary.hurt());
         let _ = fs::remove_dir_all(&inside);
     }
-    assert_eq!(attacker.status(), "running", "the attacker has ended");
+    assert_eq!(attacker.status(), "running", "the attacker has exited");
     score.end();
 }
 
@@ -238,16 +239,17 @@ fn destination_swap(t: &Test) {
 
 /// CVE-2024-45310
 fn new_file_swap(t: &Test) {
-    let what = "the directory in which a mount point is made is exchanged with a link to the host";
+    let what = "the directory in which a mount point is created is exchanged with a link to the host";
     in_volume(t, what, "", |bundle| {
         let bundle = bundle.mount("bind", source(t).join("file"), "/v/d/new/file", &["bind"]);
         bundle.mount("bind", source(t), "/v/d/other", &["bind"])
     });
 }
 
-/// CVE-2025-31133, CVE-2025-62161 by the masked path itself.
+/// CVE-2025-31133, CVE-2025-62161 through the masked path itself.
 fn masked_path_swap(t: &Test) {
-    let what = "a directory above a masked path is exchanged with a link to /proc: what is masked there shows through";
+    let what =
+        "a directory above a masked path is exchanged with a link to /proc: the masked file is visible";
     let canary = Canary::new(t);
     let victim =
         t.bundle().set("/root/readonly", false).file("/m/sys/kernel/secret", "gold").link("/m2", "proc");
@@ -260,7 +262,7 @@ fn masked_path_swap(t: &Test) {
 }
 
 /// CVE-2023-25809
-fn cgroup_of_the_rootless(t: &Test) {
+fn cgroup_of_a_user_namespace(t: &Test) {
     let what =
         "a user namespace without a cgroup namespace, with the host's /sys: its cgroups can be written";
     let mut score = Score::new(t, what);
@@ -283,7 +285,7 @@ fn cgroup_of_the_rootless(t: &Test) {
     score.end();
 }
 
-/// CVE-2022-0492: a program of the host's choice that the kernel executes.
+/// CVE-2022-0492: a program of the host's that the kernel executes.
 fn release_agent(t: &Test) {
     let mut score = Score::new(t, "release_agent of a cgroup hierarchy can be written (by options)");
     if !t.has_v1("pids") {
@@ -309,12 +311,10 @@ fn release_agent(t: &Test) {
     score.end();
 }
 
-/// CVE-2026-115521: /proc/self/fd of the container is what the image says.
-fn readonly_mounts_without_a_true_proc(t: &Test) {
-    let mut score = Score::new(
-        t,
-        "read-only mounts while /proc of the container is the image's: one of them can be written",
-    );
+/// CVE-2026-115521: the image controls the container's /proc/self/fd.
+fn readonly_mounts_with_the_images_proc(t: &Test) {
+    let mut score =
+        Score::new(t, "read-only mounts with a /proc that the image controls: one of them can be written");
     let fake = t.dir().join("fake");
     fs::create_dir_all(fake.join("self/fd")).unwrap();
     for n in 0..64 {
@@ -341,15 +341,17 @@ fn readonly_mounts_without_a_true_proc(t: &Test) {
         score.attempt((!locked).then(|| format!("{point}: {line:?}")));
     }
     let odd = table.lines().find(|line| line.split(' ').nth(4).unwrap().starts_with("/elsewhere"));
-    score.attempt(odd.map(|line| format!("something is mounted where the image's links lead: {line}")));
+    score.attempt(odd.map(|line| format!("a mount appeared at the target of the image's links: {line}")));
     score.end();
 }
 
 /// CVE-2026-119101, CVE-2026-115520, CVE-2026-119614
 fn criu_keys(t: &Test) {
-    t.only_orlop("its way to criu is its own");
-    let mut score =
-        Score::new(t, "a mount whose path criu could take for another one's key (criu itself is played)");
+    t.only_orlop("it uses criu in another way");
+    let mut score = Score::new(
+        t,
+        "a mount whose path criu could mistake for another mount's key (with a simulated criu)",
+    );
     let criu = Criu::new(t);
     let source = source(t);
     for (destination, link) in [
@@ -373,7 +375,7 @@ fn criu_keys(t: &Test) {
 
 /// CVE-2016-3697, CVE-2026-30892
 fn exec_user(t: &Test) {
-    let mut score = Score::new(t, "exec --user with what is no number: another user than asked for");
+    let mut score = Score::new(t, "exec --user with a malformed number: the process runs as another user");
     let passwd = "1000:x:0:0::/:/bin/sh\n-1:x:0:0::/:/bin/sh\nabc:x:0:0::/:/bin/sh\n";
     let container = t.bundle().file("/etc/passwd", passwd).probe("sleep").start();
     for (user, asked) in [
@@ -398,7 +400,7 @@ fn exec_user(t: &Test) {
         let output = t.runtime(["exec", "--user", user, container.id(), "/probe", "report"]).output();
         let got = (output.code() == 0)
             .then(|| (output.json()["uid"][0].as_i64().unwrap(), output.json()["gid"][0].as_i64().unwrap()));
-        // ":5" and "" leave the user as it is, which is root; nothing else may become root, or its group.
+        // ":5" and "" leave the user unchanged, which is root; no other value may give root or its group.
         let wrong = got
             .filter(|(uid, _)| asked.map_or(*uid == 0 && !matches!(user, ":5" | ""), |asked| *uid != asked));
         score.attempt(wrong.map(|got| format!("{user:?} is {got:?}")));

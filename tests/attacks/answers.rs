@@ -1,4 +1,4 @@
-//! What answers at `start.sock` in place of the init stub: a process that has got hold of the socket.
+//! Answers at `start.sock` in place of the init stub, from a process that has got hold of the socket.
 
 use crate::play::{Caller, Said};
 use kit::{Case, Container, Score, Test};
@@ -10,15 +10,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![another_page, the_page_from_another_process, nothing]
+    kit::cases![control_page_of_another_file, control_page_from_another_process, no_answer]
 }
 
-/// Longer than this no such answer may hold `start`.
+/// No such answer may delay `start` longer than this.
 const LIMIT: Duration = Duration::from_millis(1500);
 
 /// Starts a container whose socket is answered by `answer`, which returns what it keeps open.
 fn started(t: &Test, container: &Container<'_>, answer: impl FnOnce(&UnixStream) -> Option<OwnedFd>) -> Said {
-    t.only_orlop("its socket is its own");
+    t.only_orlop("it does not have this socket");
     let place = t.root().join(container.id()).join("start.sock");
     fs::rename(&place, place.with_extension("true")).unwrap();
     let listener = UnixListener::bind(&place).unwrap();
@@ -38,7 +38,7 @@ fn send(stream: &UnixStream, file: impl AsFd) {
     sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(b"s")], &control, MsgFlags::empty(), None).unwrap();
 }
 
-/// `start` must refuse the answer at once, and the container must still be one that can be started.
+/// `start` must refuse the answer at once, and it must still be possible to start the container.
 fn refused(t: &Test, what: &str, answer: impl FnOnce(&Container<'_>, &UnixStream) -> Option<OwnedFd>) {
     let mut score = Score::new(t, what);
     let container = t.bundle().probe("exit 7").create();
@@ -60,8 +60,8 @@ fn refused(t: &Test, what: &str, answer: impl FnOnce(&Container<'_>, &UnixStream
     score.end();
 }
 
-fn another_page(t: &Test) {
-    refused(t, "start.sock is answered with another file in memory", |_, stream| {
+fn control_page_of_another_file(t: &Test) {
+    refused(t, "start.sock is answered with another memfd", |_, stream| {
         let path = t.dir().join("page");
         fs::write(&path, [0; 4096]).unwrap();
         let memory = nix::sys::memfd::memfd_create(c"page", nix::sys::memfd::MFdFlags::empty()).unwrap();
@@ -71,10 +71,10 @@ fn another_page(t: &Test) {
     });
 }
 
-fn the_page_from_another_process(t: &Test) {
+fn control_page_from_another_process(t: &Test) {
     refused(
         t,
-        "start.sock is answered with the true control page, by a process that is not the init stub",
+        "start.sock is answered with the real control page, by a process that is not the init stub",
         |c, stream| {
             let entries = fs::read_dir(format!("/proc/{}/fd", c.pid())).unwrap().flatten();
             let page = entries
@@ -87,8 +87,8 @@ fn the_page_from_another_process(t: &Test) {
     );
 }
 
-fn nothing(t: &Test) {
-    let mut score = Score::new(t, "start.sock is answered with nothing: start ends by itself");
+fn no_answer(t: &Test) {
+    let mut score = Score::new(t, "start.sock is never answered: start times out");
     let container = t.bundle().probe("exit 0").create();
     let said = started(t, &container, |_| None);
     let ended = said.code == 1 && said.stderr.contains("does not answer");

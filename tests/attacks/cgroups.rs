@@ -1,4 +1,4 @@
-//! Cgroups that a container makes below its own, by names and depths that nobody has asked for.
+//! Cgroups that a container creates below its own, with unexpected names and depths.
 
 use crate::play::lines;
 use kit::{Case, Score, Test};
@@ -12,10 +12,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![names_without_an_encoding, a_process_below_such_a_name, a_deep_tree]
+    kit::cases![names_that_are_not_utf8, process_below_a_name_that_is_not_utf8, deep_tree]
 }
 
-/// Not UTF-8, and what is awkward in other ways.
+/// Not UTF-8, or awkward in other ways.
 const NAMES: [&[u8]; 4] = [b"\xff\xfe", b"\xc3\x28", b" ", b"-rf"];
 
 fn directory(dir: &Path) -> Option<OwnedFd> {
@@ -26,7 +26,7 @@ fn below(dir: &OwnedFd, name: &OsStr) -> Option<OwnedFd> {
     openat(dir, name, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).ok()
 }
 
-/// What a test has made and the runtime has not removed.
+/// Removes what a test created and the runtime did not remove.
 fn remove(dir: &Path, chain: &[&OsStr]) {
     let mut stack: Vec<OwnedFd> = directory(dir).into_iter().collect();
     for name in chain {
@@ -40,7 +40,7 @@ fn remove(dir: &Path, chain: &[&OsStr]) {
     }
 }
 
-fn names_without_an_encoding(t: &Test) {
+fn names_that_are_not_utf8(t: &Test) {
     let mut score =
         Score::new(t, "cgroups with names that are not UTF-8 below the container's: delete leaves something");
     for name in NAMES.map(OsStr::from_bytes) {
@@ -67,16 +67,16 @@ fn names_without_an_encoding(t: &Test) {
             remove(dir, &[name, OsStr::new("inner"), name]);
         }
         if score.wins() > 0 {
-            // Each takes its ten seconds.
+            // Each win takes ten seconds.
             break;
         }
     }
     score.end();
 }
 
-/// Without a pid namespace the cgroup is all that tells who belongs to the container.
-fn a_process_below_such_a_name(t: &Test) {
-    let what = "a process hidden below such a name, without a pid namespace: it survives kill --all or delete --force";
+/// Without a pid namespace, only the cgroup tells which processes belong to the container.
+fn process_below_a_name_that_is_not_utf8(t: &Test) {
+    let what = "a process hidden in such a cgroup, without a pid namespace: it survives kill --all or delete --force";
     let mut score = Score::new(t, what);
     for words in [&["kill", "--all"][..], &["delete", "--force"]] {
         for name in NAMES.map(OsStr::from_bytes) {
@@ -115,7 +115,7 @@ fn a_process_below_such_a_name(t: &Test) {
             }
             container.command("delete", &["--force"]).output();
             if alive {
-                // Each takes its ten seconds.
+                // Each win takes ten seconds.
                 break;
             }
         }
@@ -123,13 +123,12 @@ fn a_process_below_such_a_name(t: &Test) {
     score.end();
 }
 
-/// Deeper than a path can say.
-fn a_deep_tree(t: &Test) {
+/// Deeper than PATH_MAX allows in one path.
+fn deep_tree(t: &Test) {
     const DEPTH: usize = 2500;
-    let mut score =
-        Score::new(t, "a tree of 2500 cgroups in each other below the container's: delete leaves something");
+    let mut score = Score::new(t, "2500 nested cgroups below the container's: delete leaves something");
     let container = t.bundle().probe("sleep").start();
-    // One hierarchy of those is enough for the kernel.
+    // One of these hierarchies is enough load for the kernel.
     let homes = t.cgroup_directories(container.id());
     let home =
         homes.iter().find(|dir| dir.to_string_lossy().contains("systemd")).or(homes.first()).unwrap().clone();

@@ -1,4 +1,4 @@
-//! Descriptors of the runtime that end up in a container: more are to be kept than the caller has open.
+//! Descriptors of the runtime that end up in a container because more are preserved than the caller has open.
 
 use kit::{Case, Score, Test, Value};
 use orlop::container::{CreateOptions, ExecOptions, Runtime, Stdio};
@@ -14,7 +14,7 @@ fn output_to(path: &Path) -> Stdio {
     Stdio::Fds([File::open("/dev/null").unwrap().into(), file(), file()])
 }
 
-/// What of a report's descriptors is the runtime's, and not what the caller had open before.
+/// The first descriptor in a report that belongs to the runtime and was not open in the caller before.
 fn foreign(report: &Value, before: &[String]) -> Option<String> {
     let list = report["fds"].as_object().cloned().unwrap_or_default();
     let of_runtime = |link: &str| {
@@ -36,15 +36,15 @@ fn own_descriptors() -> Vec<String> {
         .collect()
 }
 
-/// The last whole line that a container has printed.
+/// The last complete line that a container has printed.
 fn last(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().last().and_then(|line| line.parse().ok()).unwrap_or_default()
 }
 
-/// The library is called by a program of many descriptors and threads: this one.
+/// The library is called by a program with many descriptors and threads: this one.
 fn preserved_by_the_library(t: &Test) {
-    let what = "CreateOptions and ExecOptions::preserve_fds beyond what is open: control socket and plan in the container";
+    let what = "CreateOptions and ExecOptions::preserve_fds above the open descriptors: the container gets the control socket or the plan";
     let mut score = Score::new(t, what);
     let bundle = t.bundle().probe("report , sleep");
     bundle.write();
@@ -57,13 +57,13 @@ fn preserved_by_the_library(t: &Test) {
         let before = own_descriptors();
         let options =
             CreateOptions { preserve_fds, listen_fds, stdio: output_to(&out), ..CreateOptions::default() };
-        // Refused is as good.
+        // A refusal is fine, too.
         let made = runtime
             .create(&id, &bundle, &options)
             .and_then(|container| container.start().map(|()| container));
         let won = made.ok().and_then(|container| {
             t.wait_for("a report", || last(&out).is_object());
-            // What other threads have opened meanwhile is theirs.
+            // Other threads may have opened descriptors meanwhile.
             let won = foreign(&last(&out), &[before, own_descriptors()].concat());
             let out = t.dir().join(format!("exec-{listen_fds}-{preserve_fds}"));
             let mut process = container.spec().unwrap().process.unwrap();
@@ -83,7 +83,7 @@ fn preserved_by_the_library(t: &Test) {
 }
 
 fn preserved_by_the_command(t: &Test) {
-    let what = "--preserve-fds and LISTEN_FDS beyond what is open";
+    let what = "--preserve-fds and LISTEN_FDS above the open descriptors";
     let mut score = Score::new(t, what);
     for count in ["1", "5", "20", "100", "4294967295", "4294967296", "-1"] {
         for listen in ["", "5", "4000000000"] {

@@ -1,9 +1,9 @@
-//! `..` on the way to a mount point, while what is before it is renamed away.
+//! `..` on the path to a mount point, while a directory before it is renamed away.
 //!
-//! A victim and an attacker (uid 1000, no capabilities) share a volume. In it the attacker keeps a dangling link
-//! `x -> a/./././…/../../…/canary/made` and moves `a` away and back: a runtime that finds `a`, then no more what is below it, and
-//! goes on from where it stands, leaves the victim's root by `..` and makes on the host what is to be at `x`. The dots
-//! give the attacker time: `a` may vanish at any of them.
+//! A victim and an attacker (uid 1000, no capabilities) share a volume. In it the attacker keeps a dangling link `x
+//! -> a/./././…/../../…/canary/made` and moves `a` away and back. A runtime that finds `a`, then no longer finds
+//! what is below it, and continues from where it stands, leaves the victim's root by `..` and creates on the host
+//! what belongs at `x`. The dots give the attacker time: `a` may vanish at any of them.
 
 use crate::play::{Caller, Canary, turn};
 use kit::criu::Criu;
@@ -25,16 +25,16 @@ pub(crate) fn cases() -> Vec<Case> {
         working_directory,
         masked_path,
         cgroup_mount,
-        created,
-        restored,
+        create_and_delete,
+        restore,
         hot_mount,
     ]
 }
 
-/// How many components there are at which `a` may vanish.
+/// The number of components at which `a` may vanish.
 const DOTS: usize = 80;
 
-/// The volume which both containers have at /v, and the canary.
+/// The volume that both containers have at /v, and the canary.
 struct Volume {
     dir: PathBuf,
     canary: Canary,
@@ -47,7 +47,7 @@ impl Volume {
         for path in [dir.clone(), dir.join("a")] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         }
-        // From `a`: the volume, the root file system, the bundle, and so on to the host's root, and a few more.
+        // From `a`: the volume, the root file system, the bundle, and so on to the host's root, plus a few more.
         let depth = canary.dir.components().count() + 4;
         let up: PathBuf = std::iter::repeat_n("..", depth).collect();
         let target = up.join(canary.dir.strip_prefix("/").unwrap()).join("made");
@@ -61,7 +61,7 @@ impl Volume {
         bundle.mount("bind", &self.dir, "/v", &["bind", "rw"])
     }
 
-    /// The attacker at work.
+    /// Starts the attacker.
     fn attacker<'t>(&self, t: &'t Test, exchange: bool) -> Container<'t> {
         let words = if exchange { "swing /v/a /v/gone exchange" } else { "swing /v/a /v/b" };
         let bundle = self.mounted(t.bundle().set("/process/user", json!({"uid": 1000, "gid": 1000})));
@@ -72,26 +72,26 @@ impl Volume {
 }
 
 impl Volume {
-    /// What was made on the host: at the canary, or on the way up to it where `a` came back too early.
+    /// What was created on the host: at the canary, or on the way up to it if `a` came back too early.
     fn hurt(&self, bundle: &Bundle<'_>) -> Option<String> {
         let below = self.canary.dir.strip_prefix("/").unwrap();
         let made = |dir: &Path| (dir.parent().is_some() && dir.join(below).exists()).then(|| dir.to_owned());
         let astray: Vec<PathBuf> = bundle.dir().ancestors().filter_map(made).collect();
         for dir in &astray {
-            // The first may be the test's own directory of temporary files.
+            // The first path may be the test's own directory of temporary files.
             let (first, second) = (below.components().next().unwrap(), below.components().nth(1).unwrap());
             let _ = fs::remove_dir_all(dir.join(first).join(second));
             let _ = fs::remove_dir(dir.join(first));
         }
-        let found = astray.into_iter().next().map(|dir| format!("made below {}", dir.display()));
+        let found = astray.into_iter().next().map(|dir| format!("created below {}", dir.display()));
         self.canary.hurt().or(found)
     }
 }
 
-/// Whether the victim itself got what is outside.
+/// Reads from outside the root if the victim's working directory is there.
 const SEES: &str = "read bird";
 
-/// The victim again and again; whatever it leaves in its own root file system is removed.
+/// Runs the victim repeatedly; whatever it leaves in its own root file system is removed.
 fn race<'t>(
     t: &'t Test,
     what: &str,
@@ -107,7 +107,7 @@ fn race<'t>(
     let caller = Caller::new(t);
     let inside = victim.path(volume.canary.dir.components().nth(1).unwrap().as_os_str().to_str().unwrap());
     let mut score = Score::new(t, what);
-    // The kinds of mount point share the code that makes them; the first ones have all the rounds.
+    // The kinds of mount points share the code that creates them; the first ones get all rounds.
     let share = if t.name().contains("::directory") { 1 } else { 3 };
     for _ in 0..=rounds() / share {
         score.round();
@@ -117,18 +117,18 @@ fn race<'t>(
         } else if said.stdout.contains("sings") {
             score.win("the victim's working directory is on the host");
         }
-        // Here the link has led to when it was followed inside.
+        // The target of the link when it was followed inside the root.
         let _ = fs::remove_dir_all(&inside);
         for left in ["nowhere", "b"] {
             let _ = fs::remove_dir(volume.dir.join(left));
         }
     }
-    assert!(!lines_stopped(&attacker), "the attacker has ended");
+    assert!(!has_exited(&attacker), "the attacker has exited");
     drop(caller);
     score.end();
 }
 
-fn lines_stopped(attacker: &Container<'_>) -> bool {
+fn has_exited(attacker: &Container<'_>) -> bool {
     attacker.status() != "running"
 }
 
@@ -165,7 +165,7 @@ fn tmpfs(t: &Test) {
 
 fn device(t: &Test) {
     let what =
-        "`..` below a directory that is renamed away: a device node of the configuration is made in it";
+        "`..` below a directory that is renamed away: a device node of the configuration is created in it";
     let null = json!([{"path": "/v/x/null", "type": "c", "major": 1, "minor": 3}]);
     race(t, what, false, |victim| victim.set("/linux/devices", null), run);
 }
@@ -183,7 +183,7 @@ fn console(t: &Test) {
         what,
         false,
         |victim| {
-            // The image's own instance of devpts is where the runtime looks for it, through another link.
+            // The runtime finds the image's own instance of devpts there, through another link.
             let victim = victim.only_mounts(&kept).link("/dev", "/v/x").set("/process/terminal", true);
             victim.set("/linux/devices", json!([]))
         },
@@ -213,7 +213,7 @@ fn cgroup_mount(t: &Test) {
     race(t, what, false, |victim| victim.mount("cgroup", "cgroup", "/v/x", &["ro"]), run);
 }
 
-fn created(t: &Test) {
+fn create_and_delete(t: &Test) {
     let what = "`..` below a directory that is renamed away, by create and delete";
     let live = |caller: &Caller<'_>, bundle: &Bundle<'_>| {
         let pid_file = t.dir().join("victim-pid");
@@ -230,10 +230,10 @@ fn created(t: &Test) {
     race(t, what, false, |victim| victim.mount("bind", source(t), "/v/x", &["bind"]), live);
 }
 
-/// The mount points of a restored container are made by a process of their own.
-fn restored(t: &Test) {
-    t.only_orlop("its way to criu is its own");
-    let what = "`..` below a directory that is renamed away: mount points are made for restore (criu itself is played)";
+/// The mount points of a restored container are created by a process of their own.
+fn restore(t: &Test) {
+    t.only_orlop("it uses criu in another way");
+    let what = "`..` below a directory that is renamed away: mount points are created for restore (with a simulated criu)";
     let criu = Criu::new(t).with("init", "exit 0");
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
@@ -248,7 +248,7 @@ fn restored(t: &Test) {
 }
 
 fn hot_mount(t: &Test) {
-    t.only_orlop("its command is an experiment");
+    t.only_orlop("its command is experimental");
     let what = "`..` below a directory that is renamed away, by mounts add in a running container";
     let _turn = turn();
     let volume = Volume::new(t);
@@ -268,11 +268,11 @@ fn hot_mount(t: &Test) {
         caller.call(&["mounts", "remove", victim.id(), list.to_str().unwrap()]);
         victim_root(t, &victim);
     }
-    assert!(!lines_stopped(&attacker), "the attacker has ended");
+    assert!(!has_exited(&attacker), "the attacker has exited");
     score.end();
 }
 
-/// Where the link has led inside is unmounted, so that the link dangles again.
+/// Unmounts the target of the link inside the root, so that the link dangles again.
 fn victim_root(t: &Test, victim: &Container<'_>) {
     let inside = format!("{}", t.dir().join("canary/made").display());
     let list = t.dir().join("inside.json");

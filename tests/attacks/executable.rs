@@ -1,4 +1,4 @@
-//! `vm.memfd_noexec=2`: the runtime's own program cannot be in sealed memory, and must be out of reach all the same.
+//! `vm.memfd_noexec=2`: the runtime's stub cannot be in sealed memory, and must be out of reach nevertheless.
 
 use crate::play::with_capabilities;
 use kit::score::rounds;
@@ -7,20 +7,20 @@ use std::fs;
 use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![kept_and_overwritten]
+    kit::cases![executable_overwritten_later]
 }
 
-/// CVE-2019-5736 where executable memory is forbidden: a container keeps `/proc/N/exe` of a process that joins it, and
-/// writes to that file when nothing executes it any more.
-fn kept_and_overwritten(t: &Test) {
-    t.only_orlop("its program for a new process is its own");
-    let what = "with vm.memfd_noexec=2, /proc/N/exe of a joining process is kept and written to later";
+/// CVE-2019-5736 without executable memfds: a container keeps `/proc/N/exe` of a process that joins it open, and
+/// writes to that file once nothing executes it any more.
+fn executable_overwritten_later(t: &Test) {
+    t.only_orlop("it starts processes in another way");
+    let what = "with vm.memfd_noexec=2, /proc/N/exe of a joining process is kept open and written to later";
     let bundle = with_capabilities(t.bundle(), &["CAP_SYS_PTRACE"]).probe("grab");
     bundle.write();
     t.adopt(bundle.id());
     let (out, id, count) = (t.dir().join("grabbed"), bundle.id(), rounds() / 4 + 1);
     let orlop = format!("{} --root {}", t.program().display(), t.root().display());
-    // All of it in one pid namespace, which ends with the script.
+    // All in one pid namespace, which ends with the script.
     let script = format!(
         "{orlop} create --bundle {} {id} >{} </dev/null || exit 3\n\
          {orlop} start {id} || exit 4\n\

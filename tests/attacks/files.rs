@@ -1,4 +1,4 @@
-//! Files which the runtime writes for its caller, in directories where another user of the host was first.
+//! Files that the runtime writes for its caller, in directories that another user of the host prepared.
 
 use crate::play::Canary;
 use kit::criu::Criu;
@@ -11,7 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![pid_file, log_file, manual_pages, specification, checkpoint, state_root]
 }
 
-/// A directory that everybody may write to.
+/// A directory that every user may write to.
 fn open_directory(t: &Test, name: &str) -> PathBuf {
     let dir = t.dir().join(name);
     fs::create_dir_all(&dir).unwrap();
@@ -19,9 +19,9 @@ fn open_directory(t: &Test, name: &str) -> PathBuf {
     dir
 }
 
-/// Links to the canary's bird under every name that the next processes could choose.
+/// Creates links to the canary's bird under every name that the next processes could choose.
 fn plant(dir: &std::path::Path, canary: &Canary, name: &str) {
-    // The last number that was given; what runs beside this test takes some too.
+    // After the last pid that was allocated; other programs take some as well.
     let text = fs::read_to_string("/proc/loadavg").unwrap();
     let last: i32 = text.split_whitespace().last().unwrap().parse().unwrap();
     for pid in last..last + 400 {
@@ -73,7 +73,7 @@ fn pid_file(t: &Test) {
 }
 
 fn log_file(t: &Test) {
-    let mut score = Score::new(t, "--log is a link to a file of the host's");
+    let mut score = Score::new(t, "--log is a link to a file of the host");
     let canary = Canary::new(t);
     let dir = open_directory(t, "theirs");
     for target in ["bird", "made"] {
@@ -93,8 +93,8 @@ fn log_file(t: &Test) {
 }
 
 fn manual_pages(t: &Test) {
-    t.only_orlop("it has no such command");
-    let mut score = Score::new(t, "man --directory where its files are links to a file of the host's");
+    t.only_orlop("it does not have this command");
+    let mut score = Score::new(t, "man --directory into a directory with links to a file of the host");
     let canary = Canary::new(t);
     let dir = open_directory(t, "theirs");
     for name in ["orlop.8", "orlop-run.8", "orlop-create.8"] {
@@ -106,7 +106,7 @@ fn manual_pages(t: &Test) {
 }
 
 fn specification(t: &Test) {
-    let mut score = Score::new(t, "spec where config.json is a link that dangles outside");
+    let mut score = Score::new(t, "spec with config.json as a dangling link that leads outside");
     let canary = Canary::new(t);
     let dir = open_directory(t, "theirs");
     symlink(canary.dir.join("made"), dir.join("config.json")).unwrap();
@@ -116,10 +116,10 @@ fn specification(t: &Test) {
 }
 
 fn checkpoint(t: &Test) {
-    t.only_orlop("its way to criu is its own");
+    t.only_orlop("it uses criu in another way");
     let mut score = Score::new(
         t,
-        "checkpoint into a directory whose files are links to a file of the host's (criu itself is played)",
+        "checkpoint into a directory whose files are links to a file of the host (with a simulated criu)",
     );
     let canary = Canary::new(t);
     let criu = Criu::new(t);
@@ -137,10 +137,10 @@ fn checkpoint(t: &Test) {
     score.end();
 }
 
-/// Whoever owns the directory can put another state there, with another process.
+/// The owner of the directory can put another state there, with another process.
 fn state_root(t: &Test) {
-    t.only_orlop("what others accept is theirs");
-    let mut score = Score::new(t, "--root belongs to another user, or others may write to it");
+    t.only_orlop("others may accept it");
+    let mut score = Score::new(t, "--root belongs to another user, or other users can write to it");
     for (owner, mode) in [(1000, 0o700), (1000, 0o755), (1000, 0o711), (0, 0o777)] {
         let root = open_directory(t, &format!("root-{owner}-{mode:o}"));
         fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();

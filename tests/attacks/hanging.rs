@@ -1,4 +1,4 @@
-//! A file system in userspace that a process of the container serves, and that answers nothing.
+//! A file system in userspace that a process of the container serves, and that never answers.
 
 use crate::play::{Caller, Said, with_capabilities};
 use kit::{Bundle, Case, Container, Score, Test, json};
@@ -6,17 +6,17 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![passwd_file_for_exec, helper_in_a_request]
+    kit::cases![exec_reads_the_passwd_file, helper_blocked_in_a_request]
 }
 
-/// Longer than this it may hold no command: a second, and what a busy machine takes.
+/// It may delay no command longer than this: a second, and a margin for a busy machine.
 const LIMIT: Duration = Duration::from_millis(1500);
 
 /// A container whose program serves such a file system on a directory.
 fn serving<'t>(t: &'t Test, directory: &str) -> Container<'t> {
-    t.only_orlop("it is about its own helpers");
+    t.only_orlop("it does not have these helpers");
     if fs::File::options().read(true).write(true).open("/dev/fuse").is_err() {
-        kit::skip("there is no /dev/fuse here");
+        kit::skip("there is no /dev/fuse");
     }
     let node = json!({"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666});
     let rule = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"});
@@ -40,10 +40,9 @@ fn end(caller: &Caller<'_>, container: &Container<'_>) -> Said {
     said
 }
 
-/// The host side looks up the home directory of a user whose environment has none.
-fn passwd_file_for_exec(t: &Test) {
-    let mut score =
-        Score::new(t, "/etc is a file system that answers nothing: exec waits for the passwd file");
+/// The host side looks up the home directory of a user if the environment has none.
+fn exec_reads_the_passwd_file(t: &Test) {
+    let mut score = Score::new(t, "/etc is a file system that never answers: exec blocks on the passwd file");
     let (container, caller) = (serving(t, "etc"), Caller::new(t));
     let child = caller.begin(&["exec", container.id(), "/probe", "report"]);
     let pid = child.id().cast_signed();
@@ -55,7 +54,7 @@ fn passwd_file_for_exec(t: &Test) {
     }
     let took = begun.elapsed();
     if took >= LIMIT {
-        // Nothing else ends a process that is in such a request.
+        // Only this terminates a process in such a request.
         end(&Caller::new(t), &container);
     }
     let said = caller.end(child);
@@ -67,9 +66,8 @@ fn passwd_file_for_exec(t: &Test) {
     score.end();
 }
 
-fn helper_in_a_request(t: &Test) {
-    let what =
-        "a helper is in a request to a file system that answers nothing: delete --force within a second";
+fn helper_blocked_in_a_request(t: &Test) {
+    let what = "a helper is blocked by a file system that never answers: delete --force within a second";
     let mut score = Score::new(t, what);
     let (container, helper, caller) = (serving(t, "hanging"), Caller::new(t), Caller::new(t));
     let list = t.dir().join("list");

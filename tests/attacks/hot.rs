@@ -7,7 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![remount_through_a_link, remount_while_it_becomes_a_link, remount_of_what_protects]
+    kit::cases![
+        remount_through_a_link,
+        remount_during_exchange_with_a_link,
+        remount_of_masks_and_read_only_paths
+    ]
 }
 
 fn read_write(destination: &str) -> Value {
@@ -20,7 +24,7 @@ fn list(t: &Test, name: &str, mounts: &Value) -> PathBuf {
     path
 }
 
-/// Mount points of the container that were read-only and can be written now.
+/// Mount points of the container that were read-only and can be written to now.
 fn writable(container: &Container<'_>, points: &[&str]) -> Vec<String> {
     let table = fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).unwrap();
     let mut found = Vec::new();
@@ -44,7 +48,7 @@ fn victim(t: &Test) -> Bundle<'_> {
 const PROTECTED: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/bus", "/proc/irq"];
 
 fn remount_through_a_link(t: &Test) {
-    t.only_orlop("its command is an experiment");
+    t.only_orlop("its command is experimental");
     let mut score = Score::new(t, "a hot remount (rw) of a link, or below one, that leads to /proc/sys");
     for destination in
         ["/data", "/data/", "/data/.", "/deep/link/sys", "/etc/up/proc/sys", "/etc/../data", "/deep/link/bus"]
@@ -58,9 +62,9 @@ fn remount_through_a_link(t: &Test) {
     score.end();
 }
 
-/// A mask or a read-only path of the configuration is no mount of the caller's, by whatever name.
-fn remount_of_what_protects(t: &Test) {
-    t.only_orlop("its command is an experiment");
+/// The caller cannot change a mask or a read-only path of the configuration, under any spelling of its name.
+fn remount_of_masks_and_read_only_paths(t: &Test) {
+    t.only_orlop("its command is experimental");
     let what = "a hot remount (rw), or a mount, of a mask or a read-only path of the configuration itself";
     let mut score = Score::new(t, what);
     for destination in PROTECTED.iter().chain(&["/proc/./sys", "//proc/sys/", "/sys/firmware", "/proc/keys"])
@@ -71,7 +75,7 @@ fn remount_of_what_protects(t: &Test) {
         let masks = ["/sys/firmware"];
         let now = writable(&container, &[&PROTECTED[..], &masks].concat());
         score.attempt(now.first().map(|what| format!("{destination}: {what}")));
-        // Nor is what hides something to be taken away.
+        // Neither can it remove what hides a file.
         let gone = json!([{"destination": destination}]);
         let file = list(t, "unmounts", &gone);
         t.runtime(["mounts", "remove", container.id(), &file.to_string_lossy()]).output();
@@ -88,8 +92,8 @@ fn remount_of_what_protects(t: &Test) {
 }
 
 /// The container exchanges a directory with a link while it is remounted.
-fn remount_while_it_becomes_a_link(t: &Test) {
-    t.only_orlop("its command is an experiment");
+fn remount_during_exchange_with_a_link(t: &Test) {
+    t.only_orlop("its command is experimental");
     let _turn = turn();
     let file = list(t, "mounts", &read_write("/w/a")).to_string_lossy().into_owned();
     let container = || {
@@ -106,7 +110,7 @@ fn remount_while_it_becomes_a_link(t: &Test) {
         let now = writable(&attacker, &PROTECTED);
         score.attempt(now.first().cloned());
         if !now.is_empty() {
-            // What it has won stays won: another one tries again.
+            // A mount that was won stays writable: the next round uses another one.
             caller.call(&["delete", "--force", attacker.id()]);
             attacker.wait();
             attacker = container();

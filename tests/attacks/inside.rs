@@ -1,4 +1,4 @@
-//! What runs inside a container beside its program: hooks of the image, and PID 1 of `--init`.
+//! Programs inside a container other than its own: hooks of the image, and PID 1 of `--init`.
 
 use crate::play::{Canary, lines, with_capabilities};
 use kit::agent::Agent;
@@ -7,15 +7,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![start_container_hook, waiting, exec_before_start, init, init_seen_from_the_host]
+    kit::cases![
+        start_container_hook,
+        process_that_waits_for_start,
+        exec_before_start,
+        init,
+        init_seen_from_the_host,
+    ]
 }
 
-/// A filter which allows nearly everything: enough to tell whether there is one.
+/// A filter that allows nearly everything: enough to see whether it is loaded.
 pub(crate) fn filter() -> Value {
     json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ERRNO"}]})
 }
 
-/// The same, and an agent answers for a call that nothing here makes.
+/// The same, with an agent for a call that nothing here makes.
 pub(crate) fn notifying(agent: &Agent) -> Value {
     let mut filter = filter();
     filter["listenerPath"] = json!(agent.path());
@@ -23,10 +29,10 @@ pub(crate) fn notifying(agent: &Agent) -> Value {
     filter
 }
 
-/// What makes a process have little.
+/// A change that gives a process fewer rights.
 type Restriction = for<'t> fn(Bundle<'t>) -> Bundle<'t>;
 
-/// Configurations in which a process has little, each in its own way.
+/// Configurations in which a process has few rights, each in its own way.
 const RESTRICTED: [(&str, Restriction); 6] = [
     ("the template", |bundle| {
         bundle.set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "hard": 200, "soft": 100}]))
@@ -46,10 +52,9 @@ const RESTRICTED: [(&str, Restriction); 6] = [
 const MAY: [&str; 9] =
     ["caps", "no_new_privileges", "seccomp", "cgroup", "uid", "gid", "groups", "rlimits", "oom_score_adj"];
 
-/// The hook's program is the image's: it gets what the container's program gets.
+/// The hook's program belongs to the image: it gets what the container's program gets.
 fn start_container_hook(t: &Test) {
-    let what =
-        "a startContainer hook of the image has what its program has not (by configuration and property)";
+    let what = "a startContainer hook of the image has more than the program (by configuration and property)";
     let (mut score, mut broken) = (Score::new(t, what), Vec::new());
     for (n, (name, restrict)) in RESTRICTED.into_iter().enumerate() {
         for verb in ["run", "create"] {
@@ -78,7 +83,7 @@ fn start_container_hook(t: &Test) {
                 fs::read_to_string(loot.join(name)).unwrap_or_default().parse().unwrap_or_default()
             };
             let (hook, program) = (read("hook"), read("program"));
-            assert!(program["caps"].is_object(), "{name}: the program has said nothing");
+            assert!(program["caps"].is_object(), "{name}: the program has printed nothing");
             for property in MAY {
                 let differs = hook[property] != program[property];
                 score.attempt(differs.then(|| {
@@ -99,14 +104,14 @@ fn short(value: &Value) -> String {
     value.to_string().chars().take(160).collect()
 }
 
-/// What the container's program finds of PID 1, which stays beside it.
+/// What the container's program can read of PID 1, which stays beside it.
 const LOOK: &str = "read /proc/1/status , read /proc/self/status , open /proc/1/mem rw , read /proc/1/environ , \
                     readlink /proc/1/root , readlink /proc/1/exe , readlink /proc/1/fd/0 , read /proc/1/maps";
 
 fn init(t: &Test) {
-    t.only_orlop("its PID 1 is its own");
+    t.only_orlop("it does not have this option");
     let what =
-        "PID 1 of --init has what the program has not, or opens itself to it (by configuration and property)";
+        "PID 1 of --init has more than the program, or can be accessed by it (by configuration and property)";
     let mut score = Score::new(t, what);
     for (name, restrict) in RESTRICTED {
         let bundle = restrict(t.bundle()).probe(LOOK);
@@ -125,7 +130,7 @@ fn init(t: &Test) {
         }
         for property in ["NoNewPrivs", "Seccomp", "Seccomp_filters", "Uid", "Gid", "Groups"] {
             let (init, own) = (field(0, property), field(1, property));
-            // Of the first three, more is stricter.
+            // For the first three, more is stricter.
             let weaker =
                 if property.contains("id") || property == "Groups" { init != own } else { init < own };
             score.attempt(weaker.then(|| format!("{name}: {property} {init}, the program's {own}")));
@@ -138,8 +143,8 @@ fn init(t: &Test) {
 }
 
 /// A process that waits for `start` while another one is executed beside it.
-fn waiting(t: &Test) {
-    let what = "what waits for start has what its program has not (by configuration and set of capabilities)";
+fn process_that_waits_for_start(t: &Test) {
+    let what = "the process that waits for start has more than its program (by configuration and set of capabilities)";
     let mut score = Score::new(t, what);
     for (name, restrict) in RESTRICTED {
         for flags in [&[][..], &["--init"]] {
@@ -193,10 +198,10 @@ fn hex(text: &str) -> u64 {
     u64::from_str_radix(text, 16).unwrap()
 }
 
-/// PID 1 as the host sees it, by its own files.
+/// PID 1 as the host sees it in /proc.
 fn init_seen_from_the_host(t: &Test) {
-    t.only_orlop("its PID 1 is its own");
-    let what = "PID 1 of --init holds a directory, file or socket of the host's";
+    t.only_orlop("it does not have this option");
+    let what = "PID 1 of --init holds a directory, file or socket of the host";
     let mut score = Score::new(t, what);
     let canary = Canary::new(t);
     for (name, restrict) in RESTRICTED {

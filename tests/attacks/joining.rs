@@ -1,8 +1,8 @@
-//! A process that joins a container, looked at from inside it by one with CAP_SYS_PTRACE.
+//! A process that joins a container, inspected from inside it by a process with CAP_SYS_PTRACE.
 //!
-//! Rule: no process that a container can see ever has the host's root, working directory, executable, writable memory
-//! or descriptors. The prowler (`tests/kit/src/probe/prowl.rs`) looks for processes of others in its pid namespace
-//! and takes of them what it can, while the host lets one process after the other join.
+//! Rule: no process that a container can see ever has the host's root, working directory, executable, writable
+//! memory or descriptors. The prowler (`tests/kit/src/probe/prowl.rs`) finds foreign processes in its pid namespace
+//! and takes from them what it can, while the host lets one process after another join.
 
 use crate::inside::{filter, notifying};
 use crate::play::{Caller, Canary, Said, lines, turn, with_capabilities};
@@ -23,14 +23,14 @@ pub(crate) fn cases() -> Vec<Case> {
         container_with_filter_and_init_in_its_pid_namespace,
         container_with_user_namespace_in_its_pid_namespace,
         start_container_hook,
-        number_of_another_child,
+        pid_of_another_child,
     ]
 }
 
-/// What is had of a process's own state, and what it takes its capabilities for.
+/// What the prowler can get of a process's own state, and what it needs capabilities for.
 const HELD: [&str; 6] = ["read", "write", "cwd", "fd", "getfd", "exe"];
 
-/// What the prowler may do, and with it everything else that is let into its pid namespace here.
+/// The capabilities of the prowler, and so of everything else that joins its pid namespace here.
 fn capable(bundle: Bundle<'_>) -> Bundle<'_> {
     with_capabilities(bundle, &["CAP_SYS_PTRACE", "CAP_KILL"])
 }
@@ -56,21 +56,21 @@ impl<'t> Yard<'t> {
         format!("/proc/{}/ns/pid", self.container.pid())
     }
 
-    /// Lets processes join, then counts what the prowler had of them.
+    /// Lets processes join, then counts what the prowler got from them.
     fn watch(self, what: &str, count: u64, mut join: impl FnMut(&Caller<'_>)) {
         let _turn = turn();
         let caller = Caller::new(self.test);
         for _ in 0..count {
             join(&caller);
         }
-        // The last line may be under way.
+        // The last line may be incomplete.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let mut had: BTreeMap<i64, Vec<(String, String)>> = BTreeMap::new();
         for line in lines(&self.container).into_iter().skip(1) {
             let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
             had.entry(line["pid"].as_i64().unwrap_or(0)).or_default().push((text("won"), text("what")));
         }
-        assert_eq!(self.container.status(), "running", "the prowler has ended");
+        assert_eq!(self.container.status(), "running", "the prowler has exited");
         let hurt = self.canary.hurt();
         let mut host =
             Score::part(self.test, "host", &format!("{what}: the host's files through its /proc/N"));
@@ -103,7 +103,7 @@ impl<'t> Yard<'t> {
     }
 }
 
-/// That nothing was won by what did not happen.
+/// A join that failed proves nothing.
 fn joins(said: &Said) {
     assert_eq!(said.code, 0, "{}", said.stderr);
 }
@@ -124,12 +124,12 @@ fn exec_as_user(t: &Test) {
     });
 }
 
-/// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN, by a process that is not seen.
+/// A filter without no-new-privileges is loaded with CAP_SYS_ADMIN, by a process that is not visible.
 fn exec_with_filter(t: &Test) {
     let yard =
         Yard::new(t, |bundle| bundle.set("/linux/seccomp", filter()).set("/process/noNewPrivileges", false));
     let id = yard.container.id().to_owned();
-    yard.watch("exec below a filter, without no-new-privileges", rounds() / 3, |caller| {
+    yard.watch("exec under a filter, without no-new-privileges", rounds() / 3, |caller| {
         joins(&caller.call(&["exec", &id, "/probe", "exit", "0"]));
     });
 }
@@ -140,13 +140,13 @@ fn exec_with_filter_that_notifies(t: &Test) {
         bundle.set("/linux/seccomp", notifying(&agent)).set("/process/noNewPrivileges", false)
     });
     let id = yard.container.id().to_owned();
-    yard.watch("exec below a filter that notifies, without no-new-privileges", rounds() / 5, |caller| {
+    yard.watch("exec under a filter that notifies, without no-new-privileges", rounds() / 5, |caller| {
         joins(&caller.call(&["exec", &id, "/probe", "exit", "0"]));
     });
 }
 
 fn mounts(t: &Test) {
-    t.only_orlop("its command is an experiment");
+    t.only_orlop("its command is experimental");
     let yard = Yard::new(t, |bundle| bundle);
     let id = yard.container.id().to_owned();
     let list = t.dir().join("mounts.json");
@@ -174,7 +174,7 @@ fn container_in_its_pid_namespace(t: &Test) {
 }
 
 fn container_with_filter_and_init_in_its_pid_namespace(t: &Test) {
-    t.only_orlop("its init is its own");
+    t.only_orlop("it does not have this option");
     let yard = Yard::new(t, |bundle| bundle);
     let second = capable(t.bundle()).join("pid", &yard.pid_namespace()).probe("exit 0");
     let scheduler = json!({"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
@@ -182,7 +182,7 @@ fn container_with_filter_and_init_in_its_pid_namespace(t: &Test) {
     let second = second.set("/process/scheduler", scheduler);
     second.write();
     let dir = second.dir().to_string_lossy().into_owned();
-    let what = "run --init of a second container below a filter, with a scheduler, in the pid namespace";
+    let what = "run --init of a second container under a filter, with a scheduler, in the pid namespace";
     yard.watch(what, rounds() / 3, |caller| {
         joins(&caller.call(&["run", "--init", "--bundle", &dir, second.id()]));
     });
@@ -192,7 +192,7 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
     let yard = Yard::new(t, |bundle| bundle);
     let second =
         capable(t.bundle()).user_namespace(200_000).join("pid", &yard.pid_namespace()).probe("exit 0");
-    // A procfs of that pid namespace is not for this user namespace to mount.
+    // This user namespace may not mount a procfs of that pid namespace.
     let second = second.only_mounts(&["/dev"]).remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     second.write();
     let what = "run of a container with a user namespace of its own in the pid namespace";
@@ -201,11 +201,11 @@ fn container_with_user_namespace_in_its_pid_namespace(t: &Test) {
     });
 }
 
-/// A program that embeds the library has other children. A process which can write to the memory of one that joins it names
-/// one of them in what that process shares with the library.
-fn number_of_another_child(t: &Test) {
+/// A program that embeds the library has other children. A process that can write to the memory of one that joins
+/// names one of these children in the memory that it shares with the library.
+fn pid_of_another_child(t: &Test) {
     use orlop::container::{CreateOptions, Runtime};
-    t.only_orlop("it is about the library");
+    t.only_orlop("the test uses the library");
     let _turn = turn();
     let mut score =
         Score::new(t, "the control page names another child of the caller: it is taken for the container's");
@@ -218,13 +218,13 @@ fn number_of_another_child(t: &Test) {
         let bundle = capable(t.bundle()).join("pid", &namespace).probe("sleep 600");
         bundle.write();
         let loaded = orlop::bundle::Bundle::load(bundle.dir()).unwrap();
-        // Scribbled upon, it may fail: that is the container's loss.
+        // After the write the launch may fail, at the container's cost.
         let made = runtime.create(bundle.id(), &loaded, &CreateOptions::default());
         let taken = made.as_ref().is_ok_and(|c| c.state().unwrap().pid == other.id().cast_signed());
         if let Ok(container) = made {
             container.delete(true).unwrap();
         }
-        // Another process may even have reaped it.
+        // Another process may even have reaped the child.
         let killed = !matches!(other.try_wait(), Ok(None));
         let won = (taken || killed).then(|| format!("taken: {taken}, killed: {killed}"));
         score.attempt(won);
@@ -248,7 +248,7 @@ fn start_container_hook(t: &Test) {
         second.push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]}));
     second.write();
     let dir = second.dir().to_string_lossy().into_owned();
-    let what = "hook startContainer of a second container in the pid namespace";
+    let what = "startContainer hook of a second container in the pid namespace";
     yard.watch(what, rounds() / 3, |caller| {
         caller.call(&["run", "--bundle", &dir, second.id()]);
     });

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        deaf_manager,
+        manager_that_does_not_read,
         descriptors_for_the_manager,
         flooded_manager,
         systemd_properties,
@@ -23,14 +23,13 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// How long a command may wait for a manager.
 const LIMIT: Duration = Duration::from_secs(8);
-/// What a program tells at once.
+/// How many messages a program sends at once.
 const SENT: u64 = 20_000;
 
-/// A manager that never reads, and a program that never stops telling.
-fn deaf_manager(t: &Test) {
-    t.only_orlop("what others pass on is theirs");
-    let mut score =
-        Score::new(t, "the manager's NOTIFY_SOCKET is full for ever: run and start do not return");
+/// A manager that never reads, and a program that never stops sending.
+fn manager_that_does_not_read(t: &Test) {
+    t.only_orlop("others forward other messages");
+    let mut score = Score::new(t, "the manager's NOTIFY_SOCKET stays full: run and start do not return");
     let path = t.dir().join("manager");
     let _manager = UnixDatagram::bind(&path).unwrap();
     for verb in ["run", "start"] {
@@ -48,7 +47,7 @@ fn deaf_manager(t: &Test) {
             caller.begin(&["start", bundle.id()])
         };
         let begun = Instant::now();
-        // `start` waits for READY=1 or the end: the container is killed for it.
+        // `start` waits for READY=1 or the container's exit: the container is killed for it.
         let mut killed = false;
         while child.try_wait().unwrap().is_none() && begun.elapsed() < within(LIMIT) {
             if verb == "start" && begun.elapsed() > within(LIMIT) / 4 && !killed {
@@ -67,7 +66,7 @@ fn deaf_manager(t: &Test) {
     score.end();
 }
 
-/// A container whose `run` was killed, or which was created, is a child of this process.
+/// A container whose `run` was killed, or that was created, is a child of this process.
 fn reap_orphan(pid_file: &std::path::Path) {
     let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.parse().ok());
     if let Some(pid) = pid {
@@ -76,7 +75,7 @@ fn reap_orphan(pid_file: &std::path::Path) {
     let _ = fs::remove_file(pid_file);
 }
 
-/// What a manager hears until it is dropped: how many messages, and what descriptors came with them.
+/// What a manager receives until it is dropped: the number of messages, and the descriptors that came with them.
 struct Manager {
     path: String,
     heard: Arc<Mutex<(u64, Vec<String>)>>,
@@ -128,10 +127,10 @@ impl Drop for Manager {
 }
 
 fn descriptors_for_the_manager(t: &Test) {
-    t.only_orlop("what others pass on is theirs");
+    t.only_orlop("others forward other messages");
     let mut score = Score::new(
         t,
-        "a container sends a descriptor to the service manager, with the message that may carry some",
+        "a container sends a descriptor to the service manager, in a message that may carry one",
     );
     let manager = Manager::new(t);
     let bundle = t.bundle().probe("barrier , barrier , notify READY=1 , barrier , burn 200 , exit 0");
@@ -146,18 +145,18 @@ fn descriptors_for_the_manager(t: &Test) {
 }
 
 fn flooded_manager(t: &Test) {
-    t.only_orlop("what others pass on is theirs");
+    t.only_orlop("others forward other messages");
     let mut score =
-        Score::new(t, "a container tells the service manager 20000 things at once: all of it is passed on");
+        Score::new(t, "a container sends the service manager 20000 messages at once: all are forwarded");
     let manager = Manager::new(t);
     let bundle = t.bundle().probe(&format!("flood {SENT} , exit 0"));
     bundle.command("run", &[]).env("NOTIFY_SOCKET", &manager.path).output();
     let heard = manager.heard.lock().unwrap().0;
-    score.attempt((heard > SENT / 4).then(|| format!("{heard} messages were passed on")));
+    score.attempt((heard > SENT / 4).then(|| format!("{heard} messages were forwarded")));
     score.end();
 }
 
-/// A systemd that refuses every unit, and keeps what it was asked for.
+/// A systemd that refuses every unit, and records each request.
 fn systemd(at: &std::path::Path) -> Arc<Mutex<Vec<u8>>> {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let listener = UnixListener::bind(at).unwrap();
@@ -216,7 +215,7 @@ fn message(stream: &mut impl Read) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// An answer with a string in a variant, or an error.
+/// A reply with a string in a variant, or an error.
 fn reply(serial: u32, call: &[u8], answer: Result<&str, &str>) -> Vec<u8> {
     let text = |out: &mut Vec<u8>, text: &str| {
         out.extend((text.len() as u32).to_le_bytes());
@@ -258,7 +257,7 @@ fn reply(serial: u32, call: &[u8], answer: Result<&str, &str>) -> Vec<u8> {
     out
 }
 
-/// A property which the runtime sets itself, what an annotation wants it to be, and how that begins on the wire.
+/// A property that the runtime sets itself, the value in an annotation, and how that value begins on the wire.
 const PROPERTIES: [(&str, &str, &[u8]); 6] = [
     ("PIDs", "[uint32 1]", &[4, 0, 0, 0, 1, 0, 0, 0]),
     ("Slice", "'evil.slice'", b"\x0a\0\0\0evil.slice"),
@@ -268,7 +267,7 @@ const PROPERTIES: [(&str, &str, &[u8]); 6] = [
     ("DevicePolicy", "'auto'", b"\x04\0\0\0auto"),
 ];
 
-/// Whether a property of a call has a value that begins so.
+/// Whether a property in a call has a value with this beginning.
 fn has_property(call: &[u8], name: &str, value: &[u8]) -> bool {
     let key = format!("{name}\0");
     let places = call.windows(key.len()).enumerate().filter(|(_, bytes)| *bytes == key.as_bytes());
@@ -283,8 +282,8 @@ fn has_property(call: &[u8], name: &str, value: &[u8]) -> bool {
 }
 
 fn systemd_properties(t: &Test) {
-    t.only_orlop("which annotations others read is theirs");
-    let what = "org.systemd.property.* replaces what the runtime sets itself (systemd itself is played)";
+    t.only_orlop("others may read other annotations");
+    let what = "org.systemd.property.* replaces what the runtime sets itself (with a simulated systemd)";
     let mut score = Score::new(t, what);
     let home = t.dir().join("home");
     fs::create_dir_all(home.join("systemd")).unwrap();
@@ -303,7 +302,7 @@ fn systemd_properties(t: &Test) {
         let output = call.output();
         assert_ne!(output.code(), 0, "no unit was started");
         if output.stderr.contains("not available on this host") {
-            // The limit, which the annotation would replace.
+            // The limit that the annotation would replace.
             continue;
         }
         let wire = std::mem::take(&mut *asked.lock().unwrap());
@@ -311,7 +310,7 @@ fn systemd_properties(t: &Test) {
         let sent = has_property(&wire, name, bytes);
         score.attempt(sent.then(|| format!("{name} is {value}")));
     }
-    // A runtime that refuses all of them is heard without.
+    // A runtime that refuses all of them makes no request.
     if !heard {
         let bundle = t.bundle().global("--systemd-cgroup").global("--rootless=true").probe("exit 0");
         let bundle = bundle.set("/linux/cgroupsPath", "user.slice:test:plain");
@@ -323,8 +322,8 @@ fn systemd_properties(t: &Test) {
 }
 
 fn criu_configuration(t: &Test) {
-    t.only_orlop("its way to criu is its own");
-    let what = "org.criu.config names a file of the host's for criu to read (criu itself is played)";
+    t.only_orlop("it uses criu in another way");
+    let what = "org.criu.config makes criu read a file of the host (with a simulated criu)";
     let mut score = Score::new(t, what);
     let criu = Criu::new(t);
     for path in ["/etc/shadow", "/proc/self/environ", "relative.conf"] {

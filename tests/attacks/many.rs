@@ -1,4 +1,4 @@
-//! Configurations that are large: what does not fit into a plan is refused, and never overwrites what is there.
+//! Large configurations: what does not fit into a plan is refused, and never overwrites anything.
 
 use crate::play::{Caller, lines};
 use kit::{Bundle, Case, Score, Test, Value, json};
@@ -36,7 +36,7 @@ fn words(count: usize) -> String {
         .join(" , ")
 }
 
-/// Whether what was read is what stands there.
+/// Whether a file's content is not the expected one.
 fn wrong(said: &[Value], words: &str) -> Option<String> {
     let wanted: Vec<&str> = words.split(" , ").map(|word| word.split('/').nth(2).unwrap()).collect();
     let read: Vec<&str> = said.iter().map(|line| line["read"].as_str().unwrap_or("?")).collect();
@@ -64,7 +64,7 @@ fn try_all(t: &Test, what: &str, option: &str, counts: &[usize], change: fn(Bund
     score.end();
 }
 
-/// Around the number of registers, of what fits into a byte, and far beyond.
+/// Around the number of registers, around what fits into a byte, and far beyond.
 const COUNTS: [usize; 11] = [60, 79, 80, 81, 82, 94, 97, 127, 255, 257, 1000];
 
 fn binds(t: &Test) {
@@ -77,15 +77,16 @@ fn binds_in_a_user_namespace(t: &Test) {
 }
 
 fn idmapped(t: &Test) {
-    t.only_orlop("it has no such option");
+    t.only_orlop("it does not have this option");
     let what = "many idmapped mounts do not all work";
     try_all(t, what, "idmap", &COUNTS, |bundle| bundle.user_namespace(200_000));
 }
 
-/// The host side waits there for the end of a first process, which waits for mounts.
+/// The host side waits for the exit of a first process there, which waits for mounts.
 fn idmapped_in_a_pid_namespace(t: &Test) {
-    t.only_orlop("it makes the process another way");
-    let mut score = Score::new(t, "many idmapped mounts in another's pid namespace do not all work");
+    t.only_orlop("it creates the process in another way");
+    let mut score =
+        Score::new(t, "many idmapped mounts in another container's pid namespace do not all work");
     let other = t.bundle().probe("sleep").start();
     let all = sources(t, 82);
     let maps = json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]);
@@ -108,8 +109,8 @@ fn idmapped_in_a_pid_namespace(t: &Test) {
 }
 
 fn hot_binds(t: &Test) {
-    t.only_orlop("its command is an experiment");
-    let mut score = Score::new(t, "mounts add of many do not all work");
+    t.only_orlop("its command is experimental");
+    let mut score = Score::new(t, "mounts add of many mounts: not all work");
     let counts = [60, 79, 81, 95, 257];
     let all = sources(t, 257);
     for count in counts {

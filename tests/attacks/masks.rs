@@ -1,16 +1,16 @@
-//! Masks, devices and the file systems below /proc and /sys, where the image or the host is not as it should be.
+//! Masks, devices and the file systems below /proc and /sys, if the image or the host is not as it should be.
 
 use crate::play::Canary;
 use kit::{Bundle, Case, Score, Test, json};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![masks_that_hide_nothing, null_device_of_the_host, binds_on_links, late_step]
+    kit::cases![masks_without_effect, null_device_of_the_host, binds_on_links, step_number_overflow]
 }
 
-/// Either it is refused, or the mask hides what it names.
-fn masks_that_hide_nothing(t: &Test) {
-    let what = "a masked or read-only path is no path, or leads elsewhere: it is passed over, or shows what it hides";
+/// Either the path is refused, or the mask hides the file.
+fn masks_without_effect(t: &Test) {
+    let what = "a masked or read-only path is malformed or leads elsewhere: it is skipped, or the file stays visible";
     let mut score = Score::new(t, what);
     for (path, link) in [
         ("/etc/file/secret", None),
@@ -36,7 +36,7 @@ fn masks_that_hide_nothing(t: &Test) {
                 "/linux/maskedPaths" => said[0]["read"] != "gold",
                 _ => said[1]["errno"] == "EROFS",
             };
-            // What it names is no file of the image at all: somebody wanted it hidden, and nothing is.
+            // The path does not name a file of the image: it was meant to be hidden, and nothing is.
             let nothing = said[0]["errno"] == "ENOTDIR";
             score.attempt((!hidden || nothing).then(|| format!("{list} {path} {link:?}: {said:?}")));
         }
@@ -48,9 +48,9 @@ fn gold(t: &Test) -> Bundle<'_> {
     t.bundle().file("/etc/secret", "gold").file("/etc/file", "").set("/root/readonly", false)
 }
 
-/// What lies over masked files comes from the host.
+/// The source of masks for files comes from the host.
 fn null_device_of_the_host(t: &Test) {
-    t.only_orlop("what others take for it is theirs");
+    t.only_orlop("others may use another source");
     let mut score =
         Score::new(t, "the host's /dev/null is a file of another user: masked files show it, or write to it");
     let canary = Canary::new(t);
@@ -72,7 +72,7 @@ fn null_device_of_the_host(t: &Test) {
     score.end();
 }
 
-/// CVE-2019-19921 and its relatives by another kind of mount.
+/// CVE-2019-19921 and similar, with another kind of mount.
 fn binds_on_links(t: &Test) {
     let mut score = Score::new(
         t,
@@ -105,14 +105,14 @@ fn binds_on_links(t: &Test) {
 }
 
 /// Errors name a step by its number.
-fn late_step(t: &Test) {
-    t.only_orlop("its plans are its own");
+fn step_number_overflow(t: &Test) {
+    t.only_orlop("it does not have plans");
     let mut score = Score::new(t, "a plan of more than 65536 steps: an error names another step");
     let paths: Vec<String> = (0..70_000).map(|n| format!("/proc/none-{n}")).collect();
     let bundle = t.bundle().set("/linux/maskedPaths", json!(paths)).set("/process/args", json!(["/none"]));
     let output = bundle.try_run();
     let said = output.stderr.trim();
-    // A plan that is too long may be refused by its pointer, but no mask has failed.
+    // A plan that is too long may be refused by pointer, but the error must not be about a mask.
     let refused = said.contains("/linux/maskedPaths") && !said.contains("/proc/none-");
     let good = output.code() != 0 && (said.contains("/none: no such file") || refused);
     score.attempt((!good).then(|| format!("exit {}: {said}", output.code())));

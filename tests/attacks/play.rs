@@ -1,4 +1,4 @@
-//! What attacks are played with: a canary on the host, a turn for races, and calls that leave no files.
+//! Helpers of the attacks: a canary on the host, a lock for races, and calls that leave no files.
 
 use kit::{Bundle, Container, Test, Value};
 use std::fs;
@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One race at a time: it wants both processors.
+/// One race at a time: each needs both processors.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A directory of the host's that no container may reach. In it `bird` sings.
+/// A directory of the host that no container may reach, with the file `bird` in it.
 pub(crate) struct Canary {
     pub(crate) dir: PathBuf,
 }
@@ -27,7 +27,7 @@ impl Canary {
         Self { dir }
     }
 
-    /// Whatever is in it that was not, which is removed.
+    /// What has appeared in it or changed; new files are removed.
     pub(crate) fn hurt(&self) -> Option<String> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.dir).unwrap().flatten() {
@@ -40,7 +40,7 @@ impl Canary {
         }
         let bird = fs::read_to_string(self.dir.join("bird")).unwrap_or_default();
         if bird != "sings" {
-            found.push(format!("the bird sings {bird:?}"));
+            found.push(format!("the file bird has {bird:?}"));
             fs::write(self.dir.join("bird"), "sings").unwrap();
         }
         found.sort();
@@ -48,17 +48,17 @@ impl Canary {
     }
 }
 
-/// How a call of the runtime has ended.
+/// The result of a call of the runtime.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// The exit code; -1 where it was killed.
+    /// The exit code; -1 if it was killed.
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) took: Duration,
 }
 
-/// Calls of the runtime by the thousand: their output goes to the same two files.
+/// Thousands of calls of the runtime: their output goes to the same two files.
 pub(crate) struct Caller<'t> {
     test: &'t Test,
     out: PathBuf,
@@ -79,7 +79,7 @@ impl<'t> Caller<'t> {
         self
     }
 
-    /// `orlop --root ROOT WORDS…`, in the test's directory.
+    /// Starts `orlop --root ROOT WORDS…` in the test's directory.
     pub(crate) fn begin(&self, words: &[&str]) -> Child {
         let mut command = Command::new(self.test.program());
         command.arg("--root").arg(self.test.root()).args(words).current_dir(self.test.dir());
@@ -90,7 +90,7 @@ impl<'t> Caller<'t> {
         command.spawn().unwrap()
     }
 
-    /// Waits for its end, but not for ever.
+    /// Waits for the exit, for a limited time.
     pub(crate) fn end(&self, mut child: Child) -> Said {
         let begun = Instant::now();
         let status = loop {
@@ -113,13 +113,13 @@ impl<'t> Caller<'t> {
         self.end(self.begin(words))
     }
 
-    /// `run` of a bundle that is written already.
+    /// `run` of a bundle that is already written.
     pub(crate) fn run(&self, bundle: &Bundle<'_>) -> Said {
         self.call(&["run", "--bundle", &bundle.dir().to_string_lossy(), bundle.id()])
     }
 }
 
-/// Capabilities for the container's program, and for whatever it executes.
+/// Capabilities for the container's program, and for the programs that it executes.
 pub(crate) fn with_capabilities<'t>(bundle: Bundle<'t>, names: &[&str]) -> Bundle<'t> {
     let names = kit::json!(names);
     ["bounding", "effective", "permitted"]
@@ -127,7 +127,7 @@ pub(crate) fn with_capabilities<'t>(bundle: Bundle<'t>, names: &[&str]) -> Bundl
         .fold(bundle, |bundle, set| bundle.set(&format!("/process/capabilities/{set}"), names.clone()))
 }
 
-/// The lines that a container's program has printed, whole ones only.
+/// The complete lines that a container's program has printed.
 pub(crate) fn lines(container: &Container<'_>) -> Vec<Value> {
     let text = container.stdout();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);

@@ -1,4 +1,4 @@
-//! Errors that hide their reason: whoever is told the wrong one looks in the wrong place, and believes the wrong thing.
+//! Errors that hide their reason: with the wrong one, users look in the wrong place and believe the wrong thing.
 
 use kit::{Bundle, Case, Output, Score, Test, json};
 use std::fs;
@@ -6,14 +6,14 @@ use std::fs;
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         second_process,
-        chroot,
-        caller_at_its_limit_of_processes,
+        caller_in_a_chroot,
+        caller_at_its_pids_limit,
         few_descriptors,
-        score_without_the_right
+        oom_score_without_permission
     ]
 }
 
-/// Texts that are said of something else.
+/// Texts that belong to other errors.
 const WRONG: [&str; 4] =
     ["/stat", "start.sock", "address already in use", "no cgroup file system is mounted"];
 
@@ -26,14 +26,15 @@ fn judge(score: &mut Score, name: &str, output: &Output, reasons: &[&str]) {
     score.attempt((!good).then(|| format!("{name}: exit {}: {said}", output.code())));
 }
 
-/// The container's user namespace is made in a second process, and so is a process in a joined pid namespace.
+/// The container's user namespace is created in a second process, and so is a process in a joined pid namespace.
 fn two_stages(bundle: Bundle<'_>) -> Bundle<'_> {
     let map = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
     bundle.namespace("user").set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
 }
 
 fn second_process(t: &Test) {
-    let mut score = Score::new(t, "the second process cannot be made: another reason is given (by case)");
+    let mut score =
+        Score::new(t, "the second process cannot be created: the error gives another reason (by case)");
     for limit in ["pid", "user", "mnt", "net", "uts", "ipc"] {
         let bundle = two_stages(t.bundle()).remove("/linux/cgroupsPath").remove("/linux/resources");
         let call = bundle.command("run", &[]).wrap("userns").wrap("mounts").wrap(&format!("none={limit}"));
@@ -50,7 +51,7 @@ fn second_process(t: &Test) {
         let output = bundle.set("/linux/resources/pids", json!({"limit": 1})).try_run();
         judge(&mut score, "pids.limit is 1", &output, &["EAGAIN", "resource temporarily unavailable"]);
     }
-    // A pid namespace outlives its processes where it is mounted.
+    // A bind mount keeps a pid namespace after its processes have exited.
     let bound = t.dir().join("pid-namespace");
     fs::write(&bound, "").unwrap();
     let holder = t.bundle().probe("sleep").start();
@@ -61,7 +62,7 @@ fn second_process(t: &Test) {
     let output = t.bundle().join("pid", &bound.to_string_lossy()).try_run();
     judge(
         &mut score,
-        "the init of the joined pid namespace is gone",
+        "the init of the joined pid namespace has exited",
         &output,
         &["ENOMEM", "cannot allocate memory"],
     );
@@ -69,12 +70,12 @@ fn second_process(t: &Test) {
     score.end();
 }
 
-fn score_without_the_right(t: &Test) {
+fn oom_score_without_permission(t: &Test) {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
     let all = u64::from_str_radix(line.trim(), 16).unwrap();
     let mut score =
-        Score::new(t, "oomScoreAdj below what the caller may set: another reason is given (by case)");
+        Score::new(t, "oomScoreAdj below what the caller may set: the error gives another reason (by case)");
     let holder = t.bundle().probe("sleep").start();
     let pid = format!("/proc/{}/ns/pid", holder.pid());
     let cases: [(&str, Bundle<'_>); 3] = [
@@ -92,11 +93,11 @@ fn score_without_the_right(t: &Test) {
     score.end();
 }
 
-/// A caller in a chroot(2) may not make user namespaces.
-fn chroot(t: &Test) {
+/// A caller in a chroot(2) may not create user namespaces.
+fn caller_in_a_chroot(t: &Test) {
     let mut score = Score::new(
         t,
-        "the caller is in a chroot, where no user namespace can be made: another reason is given",
+        "the caller is in a chroot and cannot create user namespaces: the error gives another reason",
     );
     let cage = t.dir().join("cage");
     fs::create_dir(&cage).unwrap();
@@ -114,10 +115,10 @@ fn chroot(t: &Test) {
     score.end();
 }
 
-/// No process can be born: neither in its cgroup, nor out of it.
-fn caller_at_its_limit_of_processes(t: &Test) {
+/// No process can be created: neither in its cgroup, nor outside of it.
+fn caller_at_its_pids_limit(t: &Test) {
     let mut score =
-        Score::new(t, "the caller's cgroup has no room for a process: another reason is given (by case)");
+        Score::new(t, "the caller's cgroup is at its pids limit: the error gives another reason (by case)");
     let home = t.v1("pids", &t.id());
     fs::create_dir(&home).unwrap();
     fs::write(home.join("pids.max"), "1").unwrap();
@@ -144,15 +145,16 @@ fn caller_at_its_limit_of_processes(t: &Test) {
     score.end();
 }
 
-/// Neither may the host be said to lack what was not looked at, nor a container be without what it asks for.
+/// The error must not say that the host lacks what was not checked, nor may a container run without what it
+/// requests.
 fn few_descriptors(t: &Test) {
-    let what = "few descriptors (RLIMIT_NOFILE from 4 to 40): another reason, a container without a cgroup, or something left";
+    let what = "few descriptors (RLIMIT_NOFILE from 4 to 40): a wrong reason, a container without a cgroup, or something left";
     let mut score = Score::new(t, what);
     for limit in 4..40 {
         for asks in [true, false] {
             let mut bundle = t.bundle().remove("/process/rlimits");
             if !asks {
-                // Nothing but the rule that a container has a cgroup.
+                // Only the rule that a container has a cgroup.
                 bundle = bundle.remove("/linux/resources").only_mounts(&["/proc", "/dev"]);
             }
             let output = bundle.command("run", &[]).wrap(&format!("nofile={limit}")).output();
@@ -161,7 +163,7 @@ fn few_descriptors(t: &Test) {
             let won = won.or((!left.is_empty()).then(|| format!("left {left:?}")));
             score.attempt(won.map(|how| format!("{limit}, limits {asks}: {how}")));
             if !left.is_empty() {
-                // State of a container that was never there.
+                // The state of a container that never existed.
                 t.runtime(["delete", "--force", bundle.id()]).output();
             }
         }

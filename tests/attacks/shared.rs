@@ -1,4 +1,4 @@
-//! Kernel parameters of a namespace which the configuration names, and which is the host's own.
+//! Kernel parameters of a namespace that the configuration names and that is the host's own.
 
 use kit::{Case, Score, Test, json};
 use std::fs;
@@ -8,8 +8,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn sysctl_in_the_hosts_namespace(t: &Test) {
-    let mut score =
-        Score::new(t, "a sysctl is written where its namespace is named by a path to the host's own");
+    let mut score = Score::new(t, "a sysctl is written although its namespace is the host's, named by path");
     let parameters = [
         ("network", "net", "net.ipv4.ip_unprivileged_port_start"),
         ("network", "net", "net/ipv4/ip_forward"),
@@ -37,10 +36,10 @@ fn sysctl_in_the_hosts_namespace(t: &Test) {
             bound.display().to_string(),
         ];
         for place in places {
-            // The value that it has: whoever writes it harms nobody, and is caught by its success.
+            // The current value: writing it does no harm, and success shows the flaw.
             let bundle = t.bundle().join(kind, &place).set("/linux/sysctl", json!({name: now.trim()}));
             let bundle = if kind == "uts" { bundle.remove("/hostname") } else { bundle };
-            // A sysfs of another's network namespace, or its message queues, are not the question.
+            // The sysfs of another network namespace and message queues do not matter here.
             let output = bundle.only_mounts(&["/proc"]).probe("exit 0").try_run();
             score.attempt((output.code() == 0).then(|| format!("{name} with {place}")));
         }

@@ -1,4 +1,5 @@
-//! A container that stops the processes which join it: whoever holds a lock then, it can be killed and deleted.
+//! A container that stops the processes that join it: it can be killed and deleted, no matter which process holds
+//! the lock.
 
 use crate::play::{Caller, turn, with_capabilities};
 use kit::score::rounds;
@@ -14,12 +15,12 @@ pub(crate) fn cases() -> Vec<Case> {
         delete_while_create_is_stopped,
         delete_while_create_without_a_cgroup_is_stopped,
         delete_while_start_is_stopped,
-        start_ends_by_itself,
+        start_times_out,
     ]
 }
 
-/// Longer than this nothing that a container does may hold `kill` or `delete --force`: a second, and what a busy
-/// machine takes.
+/// No action of a container may delay `kill` or `delete --force` longer than this: a second, and a margin for a
+/// busy machine.
 const LIMIT: Duration = Duration::from_millis(1500);
 
 /// Lets a helper join the container until one hangs there: the container may miss some.
@@ -37,8 +38,8 @@ fn hang(caller: &Caller<'_>, words: &[&str]) -> Option<Child> {
     None
 }
 
-/// Ends a command that hangs, and what it has started: orphans then, without whom the container's pid namespace
-/// does not end.
+/// Terminates a command that hangs, and the orphans that it leaves, without which the container's pid namespace
+/// would not end.
 fn end(mut child: Child, caller: &Caller<'_>, id: &str) {
     let left = children(&child);
     let _ = child.kill();
@@ -60,9 +61,9 @@ fn reap(orphans: &[i32]) {
     }
 }
 
-/// In each round a container whose helper hangs gets `words`; then nothing of it may be left.
+/// In each round a container with a hanging helper gets `words`; then nothing of it may be left.
 fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
-    t.only_orlop("its helpers are its own");
+    t.only_orlop("it does not have these helpers");
     let _turn = turn();
     let mut score = Score::new(t, what);
     let mounts = json!([
@@ -83,7 +84,7 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
             format!("a helper hangs ({held}); exit {} after {took} ms: {}", said.code, said.stderr.trim())
         });
         score.attempt(won);
-        // What hung has lost its container.
+        // The helper that hung has lost its container.
         let begun = Instant::now();
         while said.code == 0
             && begun.elapsed() < within(LIMIT)
@@ -97,7 +98,7 @@ fn against(t: &Test, what: &str, words: fn(&str) -> Vec<&str>) {
         caller.call(&["delete", "--force", container.id()]);
         container.wait();
         if score.wins() == 2 {
-            // Each has taken ten seconds and more.
+            // Each win takes ten seconds and more.
             break;
         }
     }
@@ -118,10 +119,10 @@ fn kill_while_a_helper_is_stopped(t: &Test) {
     });
 }
 
-/// `create` of a container in the pid namespace of one that stops every process there: `delete --force` within a
-/// second.
+/// `create` of a container in the pid namespace of another one that stops every process there: `delete --force`
+/// within a second.
 fn against_create(t: &Test, what: &str, global: &[&str], change: fn(Bundle<'_>) -> Bundle<'_>) {
-    t.only_orlop("its init stub is its own");
+    t.only_orlop("it starts processes in another way");
     let _turn = turn();
     let mut score = Score::new(t, what);
     let (maker, caller) = (Caller::new(t), Caller::new(t));
@@ -141,7 +142,9 @@ fn against_create(t: &Test, what: &str, global: &[&str], change: fn(Bundle<'_>) 
             }
             caller.call(&["delete", "--force", bundle.id()]);
         }
-        let Some(mut child) = made else { kit::skip("no process was stopped while its container was made") };
+        let Some(mut child) = made else {
+            kit::skip("no process was stopped while its container was created")
+        };
         let orphans = children(&child);
         let said = caller.call(&["delete", "--force", bundle.id()]);
         let left: Vec<i32> = in_namespace(hostile.pid()).into_iter().filter(|pid| lives(*pid)).collect();
@@ -157,7 +160,7 @@ fn against_create(t: &Test, what: &str, global: &[&str], change: fn(Bundle<'_>) 
         }
         end(child, &caller, bundle.id());
         reap(&orphans);
-        // Those of containers which were made in spite of it are children of this process by now.
+        // Those of containers that were created in spite of it are children of this process by now.
         reap(&in_namespace(hostile.pid()));
         if score.wins() == 2 {
             break;
@@ -173,7 +176,7 @@ fn lives(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// The processes of a container's pid namespace but its first, ended or not.
+/// The processes of a container's pid namespace except its first, running or not.
 fn in_namespace(init: i32) -> Vec<i32> {
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let wanted = namespace(init);
@@ -183,13 +186,12 @@ fn in_namespace(init: i32) -> Vec<i32> {
 }
 
 fn delete_while_create_is_stopped(t: &Test) {
-    let what =
-        "kill(-1, SIGSTOP) stops the process of a container in the making: delete --force within a second";
+    let what = "kill(-1, SIGSTOP) stops the process of a container that is being created: delete --force within a second";
     against_create(t, what, &[], |bundle| bundle);
 }
 
 fn delete_while_create_without_a_cgroup_is_stopped(t: &Test) {
-    let what = "the same for a container without a cgroup";
+    let what = "kill(-1, SIGSTOP) stops the process of a container that is being created, without a cgroup: delete --force within a second";
     against_create(t, what, &["--cgroup-manager=disabled"], |bundle| {
         bundle.remove("/linux/cgroupsPath").remove("/linux/resources")
     });
@@ -198,7 +200,7 @@ fn delete_while_create_without_a_cgroup_is_stopped(t: &Test) {
 /// A created container whose process has been stopped between its answer to `start` and its execve(2), and the
 /// `start` that waits for it.
 fn stopped_by_start<'t>(t: &'t Test, caller: &Caller<'_>) -> (Container<'t>, Child) {
-    t.only_orlop("its init stub is its own");
+    t.only_orlop("it starts processes in another way");
     let container = t.bundle().probe("exit 0").create();
     let id = container.id();
     let mut child = None;
@@ -222,8 +224,8 @@ fn delete_while_start_is_stopped(t: &Test) {
     score.end();
 }
 
-fn start_ends_by_itself(t: &Test) {
-    let mut score = Score::new(t, "a process is stopped on its way to execve: start ends by itself");
+fn start_times_out(t: &Test) {
+    let mut score = Score::new(t, "a process is stopped on its way to execve: start times out");
     let starter = Caller::new(t);
     let (container, child) = stopped_by_start(t, &starter);
     let said = starter.end(child);

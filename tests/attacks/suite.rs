@@ -1,8 +1,8 @@
-//! Attacks: whatever a hostile image, process, user or manager could try against the runtime. A win fails its test.
+//! Attacks: what a hostile image, process, user or manager could try against the runtime. A win fails its test.
 //!
-//! `tests/attacks/run --rounds 100000 [NAME…]` is the long form. The table at the end says how often each attack was
-//! tried and how often it won; docs/SECURITY.md has it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+//! `tests/attacks/run --rounds 100000 [NAME…]` is the long form. The table at the end says how often each attack
+//! was tried and how often it won; docs/SECURITY.md has a copy.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod advisories;
 mod answers;

@@ -109,7 +109,7 @@ fn hide(cgroup: &Cgroup, pid: i32) {
 }
 
 #[test]
-fn a_process_below_a_name_of_bytes_is_listed_signalled_and_killed() {
+fn a_process_below_a_name_that_is_not_utf8_is_listed_signalled_and_killed() {
     each("bytes", |host| {
         let cgroup = create(host);
         let mut child = Member::sleeping();
@@ -131,7 +131,7 @@ fn a_process_below_a_name_of_bytes_is_listed_signalled_and_killed() {
 }
 
 #[test]
-fn a_process_below_a_name_of_bytes_stands_still_and_is_measured() {
+fn a_process_below_a_name_that_is_not_utf8_is_frozen_and_measured() {
     each("still", |host| {
         let cgroup = create(host);
         let mut child = Member::run("sh", &["-c", "while :; do :; done"]);
@@ -180,8 +180,8 @@ fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn a_chain_of_2500_cgroups() {
-    in_a_narrow_process("trees::a_chain_of_2500_cgroups", || {
+fn processes_in_2500_nested_cgroups_are_listed_and_killed() {
+    in_a_narrow_process("trees::processes_in_2500_nested_cgroups_are_listed_and_killed", || {
         each("deep", |host| {
             let cgroup = create(host);
             let mut child = Member::sleeping();
@@ -210,8 +210,8 @@ fn a_chain_of_2500_cgroups() {
 }
 
 #[test]
-fn a_thousand_cgroups_side_by_side_and_more_processes_than_descriptors() {
-    in_a_narrow_process("trees::a_thousand_cgroups_side_by_side_and_more_processes_than_descriptors", || {
+fn more_processes_than_descriptors_in_a_thousand_cgroups_are_killed() {
+    in_a_narrow_process("trees::more_processes_than_descriptors_in_a_thousand_cgroups_are_killed", || {
         let Some(host) = Host::new("wide") else { return };
         let cgroup = create(&host);
         let Some(directory) = cgroup.record().v1_of(Controller::Pids).map(Path::to_owned) else {

@@ -1,4 +1,4 @@
-//! Blobs of real plans, and of plans with changes.
+//! Blobs of real plans, unchanged and with changes.
 
 use orlop::bundle::{Bundle, Spec};
 use orlop::cgroup::{CgroupManager, Layout};
@@ -49,7 +49,7 @@ fn blob(name: &str, text: Vec<u8>, host: &Path) -> Option<Vec<u8>> {
     Some(plan.encode().ok()?.as_ref().to_vec())
 }
 
-/// An input of the target `interpreter`: answers, and a blob with a few bytes changed.
+/// An input of the target `interpreter`: results of system calls, and a blob with a few bytes changed.
 pub(crate) fn changed(blob: &[u8], random: &mut u64) -> Vec<u8> {
     let mut next = |below: usize| {
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -1,4 +1,4 @@
-//! Checkpoint and restore from a program with threads, by a criu that only talks.
+//! Checkpoint and restore from a program with threads, with a simulated criu.
 
 use crate::{load, runtime};
 use kit::criu::Criu as Talker;
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_restored_process_is_a_child_of_ours,
-        restores_beside_each_other,
+        a_restored_process_is_a_child_of_the_caller,
+        restores_run_concurrently,
         failures_leave_no_child,
-        the_callers_paths,
-        what_is_stopped_stays_to_be_deleted,
+        relative_paths_are_refused,
+        a_checkpointed_container_stays_until_deleted,
     ]
 }
 
@@ -30,7 +30,7 @@ fn images(t: &Test) -> PathBuf {
     dir
 }
 
-/// The probe's processes among the children of this thread, which has made criu.
+/// The probe's processes among the children of this thread, which created criu.
 fn children() -> Vec<String> {
     let own = fs::read_to_string("/proc/thread-self/children").unwrap();
     own.split_whitespace().map(str::to_owned).collect()
@@ -45,7 +45,7 @@ fn options(talker: &Talker, images: &Path) -> RestoreOptions {
     }
 }
 
-fn a_restored_process_is_a_child_of_ours(t: &Test) {
+fn a_restored_process_is_a_child_of_the_caller(t: &Test) {
     let talker = Talker::new(t).with("init", "exit 7");
     let bundle = load(&t.bundle());
     let container = runtime(t).restore(&t.id(), &bundle, &options(&talker, &images(t))).unwrap();
@@ -54,7 +54,7 @@ fn a_restored_process_is_a_child_of_ours(t: &Test) {
     container.delete(false).unwrap();
 }
 
-fn restores_beside_each_other(t: &Test) {
+fn restores_run_concurrently(t: &Test) {
     let talker = Talker::new(t);
     let images = images(t);
     let bundles: Vec<_> = (0..8).map(|_| (t.id(), load(&t.bundle()))).collect();
@@ -71,7 +71,7 @@ fn restores_beside_each_other(t: &Test) {
     });
 }
 
-/// Neither criu nor what it has begun to restore: the harness looks for children of this process.
+/// Neither criu nor a process that it has begun to restore: the harness checks the children of this process.
 fn failures_leave_no_child(t: &Test) {
     let images = images(t);
     let bundle = load(&t.bundle());
@@ -89,14 +89,14 @@ fn failures_leave_no_child(t: &Test) {
     assert!(e.to_string().contains("criu has ended"), "{e}");
     let container = runtime(t).load("nobody");
     assert_eq!(container.unwrap_err().kind(), ErrorKind::NotFound);
-    // A criu that is not there.
+    // A criu that does not exist.
     let mut options = options(&Talker::new(t), &images);
     options.criu.program = "/nowhere/criu".into();
     let e = runtime(t).restore(&t.id(), &bundle, &options).unwrap_err();
     assert_eq!((e.kind(), e.object()), (ErrorKind::Unsupported, Some("/nowhere/criu")));
 }
 
-fn the_callers_paths(t: &Test) {
+fn relative_paths_are_refused(t: &Test) {
     let talker = Talker::new(t);
     let bundle = load(&t.bundle());
     let refused = |change: &dyn Fn(&mut RestoreOptions)| {
@@ -111,7 +111,7 @@ fn the_callers_paths(t: &Test) {
     refused(&|options| options.criu.program = "criu".into());
 }
 
-fn what_is_stopped_stays_to_be_deleted(t: &Test) {
+fn a_checkpointed_container_stays_until_deleted(t: &Test) {
     let talker = Talker::new(t);
     let bundle = load(&t.bundle().probe("sleep"));
     let container = runtime(t).run(&t.id(), &bundle, &crate::output_to(&t.dir().join("out"))).unwrap();

@@ -1,16 +1,20 @@
-//! Every step of the init stub made to fail in turn: a clean error, and nothing left.
+//! Every step of the init stub is made to fail in turn: a clean error, and nothing left.
 
-use crate::lifecycle::nothing;
-use crate::{live, load, runtime};
+use crate::lifecycle::without_stdio;
+use crate::{load, run_to_exit, runtime};
 use kit::{Case, Test};
 use orlop::container::{CreateOptions, Exit};
 use orlop::plan::{Host, Options, Side, compile};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![every_step_of_the_template, every_step_with_a_user_namespace, handing_over_fails]
+    kit::cases![
+        every_failing_step_of_the_template_is_undone,
+        every_failing_step_with_a_user_namespace_is_undone,
+        failures_after_the_last_step_are_undone
+    ]
 }
 
-fn every_step_of_the_template(t: &Test) {
+fn every_failing_step_of_the_template_is_undone(t: &Test) {
     let bundle = t
         .bundle()
         .probe("exit 0")
@@ -21,7 +25,7 @@ fn every_step_of_the_template(t: &Test) {
     fail_each(t, &load(&bundle));
 }
 
-fn every_step_with_a_user_namespace(t: &Test) {
+fn every_failing_step_with_a_user_namespace_is_undone(t: &Test) {
     fail_each(t, &load(&t.bundle().probe("exit 0").user_namespace(100_000)));
 }
 
@@ -32,9 +36,9 @@ fn fail_each(t: &Test, bundle: &orlop::bundle::Bundle) {
     let mut failed_at_start = 0;
     for (number, line) in plan.lines().iter().enumerate().filter(|(_, line)| line.step.side() == Side::Stub) {
         let faulty = runtime(t).with_fault(number as u16);
-        let error = match faulty.create(&id, bundle, &nothing()) {
+        let error = match faulty.create(&id, bundle, &without_stdio()) {
             Err(e) => e,
-            // A step of `start`, or one that has nothing to do here.
+            // A step of `start`, or one with nothing to do here.
             Ok(container) => {
                 let started = container.start();
                 let error = started.as_ref().err().map(ToString::to_string);
@@ -50,17 +54,17 @@ fn fail_each(t: &Test, bundle: &orlop::bundle::Bundle) {
         assert!(left.is_empty(), "step {number} ({}) left {left:#?}", line.step);
     }
     assert!(failed_at_start > 0, "no step of start has failed");
-    assert_eq!(live(&runtime(t).create(&id, bundle, &nothing()).unwrap()), Exit::Code(0));
+    assert_eq!(run_to_exit(&runtime(t).create(&id, bundle, &without_stdio()).unwrap()), Exit::Code(0));
 }
 
-/// What comes after the last step of the stub is undone too.
-fn handing_over_fails(t: &Test) {
+/// What happens after the last step of the stub is undone as well.
+fn failures_after_the_last_step_are_undone(t: &Test) {
     let bundle = load(&t.bundle().probe("exit 0"));
     let missing = t.dir().join("none/there");
     for options in [
-        CreateOptions { pid_file: Some(missing.clone()), ..nothing() },
-        CreateOptions { pidfd_socket: Some(missing.clone()), ..nothing() },
-        CreateOptions { console: orlop::container::Console::Socket(missing.clone()), ..nothing() },
+        CreateOptions { pid_file: Some(missing.clone()), ..without_stdio() },
+        CreateOptions { pidfd_socket: Some(missing.clone()), ..without_stdio() },
+        CreateOptions { console: orlop::container::Console::Socket(missing.clone()), ..without_stdio() },
     ] {
         let id = t.id();
         let e = runtime(t).create(&id, &bundle, &options).unwrap_err();

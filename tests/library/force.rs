@@ -1,4 +1,4 @@
-//! A program that embeds the library is not killed for the lock that it holds; what acts for it is.
+//! A program that embeds the library is not killed for the lock that it holds; the processes that act for it are.
 
 use crate::{load, output_to, runtime};
 use kit::criu::Criu as Talker;
@@ -11,10 +11,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![a_hook_of_this_program, a_helper_of_this_program, a_criu_of_this_program]
+    kit::cases![a_hanging_hook_is_killed, a_stopped_helper_is_killed, a_hanging_criu_is_killed]
 }
 
-/// Deletes the container from another thread, within a second; its first process was reaped by that.
+/// Deletes the container from another thread, within a second.
 fn delete(t: &Test, id: &str) {
     let begun = Instant::now();
     runtime(t).delete(id, true).unwrap();
@@ -27,7 +27,7 @@ fn exists(file: &Path) -> impl FnMut() -> bool {
     || file.exists()
 }
 
-fn a_hook_of_this_program(t: &Test) {
+fn a_hanging_hook_is_killed(t: &Test) {
     let file = t.dir().join("hook");
     let words = format!("pid {} , sleep", file.display());
     let bundle = t.bundle().host_hook("createRuntime", &words).probe("sleep");
@@ -43,11 +43,12 @@ fn a_hook_of_this_program(t: &Test) {
         assert!(error.to_string().contains("signal 9"), "{error}");
     });
     let pid = fs::read_to_string(&file).unwrap();
-    assert!(!Path::new("/proc").join(pid).exists(), "the hook was reaped");
+    assert!(!Path::new("/proc").join(pid).exists(), "the hook was not reaped");
 }
 
-/// In another container's pid namespace, whose process stops the helper: the end of this container is not its end.
-fn a_helper_of_this_program(t: &Test) {
+/// In another container's pid namespace, whose process stops the helper: the helper does not die with this
+/// container.
+fn a_stopped_helper_is_killed(t: &Test) {
     let out = t.dir().join("out");
     let pod = t.bundle().set("/root/readonly", false).probe("await /go , stop_others");
     let gate = pod.path("/go");
@@ -77,7 +78,7 @@ fn a_helper_of_this_program(t: &Test) {
             }
             None
         });
-        // One that is stopped stays so: the container is deleted after that.
+        // A helper that is stopped stays so: the container is deleted after that.
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(20) && !is_stopped(t, &id) {
             std::thread::sleep(Duration::from_millis(5));
@@ -100,7 +101,7 @@ fn is_stopped(t: &Test, id: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
 }
 
-fn a_criu_of_this_program(t: &Test) {
+fn a_hanging_criu_is_killed(t: &Test) {
     let criu = Talker::new(t).with("hang", "");
     let (program, env) = criu.program();
     let bundle = t.bundle().probe("sleep");

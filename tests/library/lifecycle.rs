@@ -1,6 +1,6 @@
 //! One container at a time.
 
-use crate::{lines, live, load, output_to, runtime};
+use crate::{lines, load, output_to, run_to_exit, runtime};
 use kit::{Case, Test, json};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -12,27 +12,27 @@ use std::sync::{Arc, Mutex};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        from_a_spec_in_memory,
-        exec_beside_the_first_process,
-        exec_of_what_is_not_there,
-        kept_console,
-        loaded_by_another,
-        created_container_dies_with_nobody,
-        program_that_is_not_there,
-        poststop_warnings,
-        wait_tells_the_signal,
-        processors,
-        nobody_reaps_an_execed_process,
+        a_container_from_a_spec_in_memory_runs,
+        exec_runs_beside_the_first_process,
+        exec_of_a_missing_program_fails,
+        the_console_can_be_kept,
+        a_container_can_be_loaded_and_started,
+        a_created_container_outlives_its_handle,
+        a_missing_program_fails_creation,
+        a_failing_poststop_hook_is_a_warning,
+        wait_returns_the_signal,
+        the_callers_affinity_is_not_inherited,
+        a_container_with_an_unreaped_exec_is_deleted,
     ]
 }
 
-/// Whether a descriptor is readable (a pidfd: the process has ended) within so many milliseconds.
+/// Whether a descriptor is readable (a pidfd: the process has exited) within that many milliseconds.
 fn readable(fd: impl AsFd, within: u16) -> bool {
     let mut set = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
     poll(&mut set, within).unwrap() == 1
 }
 
-fn from_a_spec_in_memory(t: &Test) {
+fn a_container_from_a_spec_in_memory_runs(t: &Test) {
     let bundle = t.bundle().probe("say hello");
     let mut spec = Spec::from_json(bundle.spec().to_string().as_bytes()).unwrap();
     spec.root.as_mut().unwrap().path = bundle.path("/").display().to_string();
@@ -43,14 +43,14 @@ fn from_a_spec_in_memory(t: &Test) {
     assert_eq!((state.id.as_str(), state.status), (id.as_str(), Status::Created));
     assert_eq!(state.bundle, bundle.path);
     assert_eq!(container.processes().unwrap(), [state.pid]);
-    assert_eq!(live(&container), Exit::Code(0));
+    assert_eq!(run_to_exit(&container), Exit::Code(0));
     assert_eq!(lines(&out), [json!(["hello"])]);
     assert_eq!(container.state().unwrap_err().kind(), ErrorKind::NotFound);
 }
 
-fn exec_beside_the_first_process(t: &Test) {
+fn exec_runs_beside_the_first_process(t: &Test) {
     let bundle = load(&t.bundle().probe("sleep"));
-    let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
+    let container = runtime(t).create(&t.id(), &bundle, &without_stdio()).unwrap();
     container.start().unwrap();
     let mut process = container.spec().unwrap().process.unwrap();
     process.args = ["/probe", "exit", "9"].map(String::from).to_vec();
@@ -70,7 +70,7 @@ fn exec_beside_the_first_process(t: &Test) {
     assert_eq!(e.to_string(), "cannot exec in a paused container");
     container.resume().unwrap();
     container.kill(Signal::KILL, false).unwrap();
-    // The pid namespace takes everybody with it.
+    // The pid namespace kills all its processes.
     assert_eq!(child.wait().unwrap(), Exit::Signal(9));
     assert_eq!(container.wait().unwrap(), Exit::Signal(9));
     let e = container.exec(&process, &options).unwrap_err();
@@ -78,9 +78,9 @@ fn exec_beside_the_first_process(t: &Test) {
     container.delete(false).unwrap();
 }
 
-fn exec_of_what_is_not_there(t: &Test) {
+fn exec_of_a_missing_program_fails(t: &Test) {
     let bundle = load(&t.bundle().probe("sleep"));
-    let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
+    let container = runtime(t).create(&t.id(), &bundle, &without_stdio()).unwrap();
     container.start().unwrap();
     let mut process = container.spec().unwrap().process.unwrap();
     process.args = vec!["/none".into()];
@@ -90,29 +90,29 @@ fn exec_of_what_is_not_there(t: &Test) {
     assert!(e.to_string().contains("no such file or directory"), "{e}");
     process.args.clear();
     assert_eq!(container.exec(&process, &options).unwrap_err().kind(), ErrorKind::InvalidConfig);
-    assert_eq!(container.processes().unwrap().len(), 1, "nothing of a failed exec stays");
+    assert_eq!(container.processes().unwrap().len(), 1, "a failed exec leaves no process");
     container.delete(true).unwrap();
 }
 
-fn kept_console(t: &Test) {
+fn the_console_can_be_kept(t: &Test) {
     let bundle = load(&t.bundle().set("/process/terminal", true).probe("terminal"));
     let options = CreateOptions { console: Console::Keep, ..CreateOptions::default() };
     let container = runtime(t).create(&t.id(), &bundle, &options).unwrap();
     let master = container.take_console().expect("a terminal's master");
-    assert!(container.take_console().is_none(), "there is one");
+    assert!(container.take_console().is_none(), "there is only one");
     container.start().unwrap();
     assert!(readable(&master, 10_000));
     assert_eq!(container.wait().unwrap(), Exit::Code(0));
     container.delete(false).unwrap();
-    // Without anybody to take it, it is refused.
+    // Without a receiver for the console the configuration is refused.
     let e = runtime(t).create(&t.id(), &bundle, &CreateOptions::default()).unwrap_err();
     assert_eq!(e.pointer(), Some("/process/terminal"), "{e}");
 }
 
-fn loaded_by_another(t: &Test) {
+fn a_container_can_be_loaded_and_started(t: &Test) {
     let bundle = load(&t.bundle().probe("exit 3"));
     let id = t.id();
-    runtime(t).create(&id, &bundle, &nothing()).unwrap();
+    runtime(t).create(&id, &bundle, &without_stdio()).unwrap();
     let container = runtime(t).load(&id).unwrap();
     container.start().unwrap();
     let e = runtime(t).load(&id).unwrap().start().unwrap_err();
@@ -121,36 +121,36 @@ fn loaded_by_another(t: &Test) {
     container.delete(false).unwrap();
 }
 
-fn created_container_dies_with_nobody(t: &Test) {
+fn a_created_container_outlives_its_handle(t: &Test) {
     let bundle = load(&t.bundle().probe("exit 0"));
     let id = t.id();
-    drop(runtime(t).create(&id, &bundle, &nothing()).unwrap());
+    drop(runtime(t).create(&id, &bundle, &without_stdio()).unwrap());
     let container = runtime(t).load(&id).unwrap();
     assert_eq!(container.state().unwrap().status, Status::Created);
     container.delete(false).unwrap();
 }
 
-fn program_that_is_not_there(t: &Test) {
+fn a_missing_program_fails_creation(t: &Test) {
     let bundle = load(&t.bundle().set("/process/args", json!(["/none"])));
-    let e = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap_err();
+    let e = runtime(t).create(&t.id(), &bundle, &without_stdio()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Exec);
     assert!(e.to_string().contains("/none: no such file or directory"), "{e}");
 }
 
-fn poststop_warnings(t: &Test) {
+fn a_failing_poststop_hook_is_a_warning(t: &Test) {
     let bundle = load(&t.bundle().probe("exit 0").host_hook("poststop", "exit 4"));
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
     let runtime = runtime(t).with_warnings(move |e| sink.lock().unwrap().push(e.to_string()));
-    live(&runtime.create(&t.id(), &bundle, &nothing()).unwrap());
+    run_to_exit(&runtime.create(&t.id(), &bundle, &without_stdio()).unwrap());
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert!(seen[0].starts_with("error running poststop hook #0: exit status 4"), "{seen:?}");
 }
 
-fn wait_tells_the_signal(t: &Test) {
+fn wait_returns_the_signal(t: &Test) {
     let bundle = load(&t.bundle().probe("sleep"));
-    let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
+    let container = runtime(t).create(&t.id(), &bundle, &without_stdio()).unwrap();
     container.start().unwrap();
     let pidfd = container.pidfd().unwrap();
     assert!(!readable(&pidfd, 0));
@@ -162,8 +162,8 @@ fn wait_tells_the_signal(t: &Test) {
     container.delete(false).unwrap();
 }
 
-/// A caller that is confined to one processor does not confine a container; `execCPUAffinity` does.
-fn processors(t: &Test) {
+/// The affinity of the caller is not that of a container; `execCPUAffinity` is.
+fn the_callers_affinity_is_not_inherited(t: &Test) {
     use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
     use nix::unistd::Pid;
     let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
@@ -195,24 +195,24 @@ fn processors(t: &Test) {
     container.delete(true).unwrap();
 }
 
-/// The init of a pid namespace does not finish ending while somebody in it is not reaped. It is deleted
-/// nevertheless: it runs nothing any more.
-fn nobody_reaps_an_execed_process(t: &Test) {
+/// The init of a pid namespace does not finish exiting while a process in it is not reaped. The container is
+/// deleted nevertheless: it runs nothing any more.
+fn a_container_with_an_unreaped_exec_is_deleted(t: &Test) {
     let bundle = load(&t.bundle().probe("sleep"));
-    let container = runtime(t).create(&t.id(), &bundle, &nothing()).unwrap();
+    let container = runtime(t).create(&t.id(), &bundle, &without_stdio()).unwrap();
     container.start().unwrap();
     let mut process = container.spec().unwrap().process.unwrap();
     process.args = ["/probe", "sleep"].map(String::from).to_vec();
     let options = ExecOptions { stdio: Stdio::Null, ..ExecOptions::default() };
     let child = container.exec(&process, &options).unwrap();
     container.kill(Signal::KILL, false).unwrap();
-    t.wait_for("the end", || container.state().unwrap().status == Status::Stopped);
+    t.wait_for("the exit", || container.state().unwrap().status == Status::Stopped);
     container.delete(false).unwrap();
     assert!(t.leaks().is_empty(), "{:?}", t.leaks());
     assert_eq!(child.wait().unwrap(), Exit::Signal(9));
     assert_eq!(container.wait().unwrap(), Exit::Signal(9));
 }
 
-pub(crate) fn nothing() -> CreateOptions {
+pub(crate) fn without_stdio() -> CreateOptions {
     CreateOptions { stdio: Stdio::Null, ..CreateOptions::default() }
 }

@@ -1,6 +1,6 @@
-//! Limits changed, usage measured, and events polled, by a program that has other things to do.
+//! Limits are changed, usage is measured, and events are polled by a program that has other work.
 
-use crate::lifecycle::nothing;
+use crate::lifecycle::without_stdio;
 use crate::{load, runtime};
 use kit::{Case, Test, json};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,11 +14,11 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         updates_are_remembered,
         a_refused_update_is_not_remembered,
-        stopped_containers,
-        statistics,
-        events_of_several_in_one_poll,
-        out_of_memory_is_told,
-        two_updates_at_once,
+        stopped_containers_are_refused,
+        statistics_are_read,
+        events_of_several_containers_can_be_polled_together,
+        an_oom_kill_is_reported,
+        concurrent_updates_are_serialised,
     ]
 }
 
@@ -26,12 +26,12 @@ fn resources(json: &kit::Value) -> Resources {
     Resources::from_json(json.to_string().as_bytes()).unwrap()
 }
 
-/// A running container, with a cgroup that limits tasks.
+/// A running container with a cgroup that limits tasks.
 fn sleeper(t: &Test, limits: kit::Value) -> Container {
     t.needs_limits("pids");
     t.needs_limits("memory");
     let bundle = load(&t.bundle().probe("sleep").set("/linux/resources", limits));
-    runtime(t).run(&t.id(), &bundle, &nothing()).unwrap()
+    runtime(t).run(&t.id(), &bundle, &without_stdio()).unwrap()
 }
 
 fn end(container: &Container) {
@@ -56,7 +56,7 @@ fn updates_are_remembered(t: &Test) {
     });
     assert_eq!(kept(&again), resources(&expected));
     assert_ne!(kept(&again), first);
-    assert_eq!(again.state().unwrap().status, Status::Running, "the rest of the state is what it was");
+    assert_eq!(again.state().unwrap().status, Status::Running, "the rest of the state has changed");
     assert_eq!(again.stats().unwrap().pids.unwrap().limit, Some(31));
     end(&container);
 }
@@ -81,9 +81,9 @@ fn a_refused_update_is_not_remembered(t: &Test) {
     end(&container);
 }
 
-fn stopped_containers(t: &Test) {
+fn stopped_containers_are_refused(t: &Test) {
     let bundle = load(&t.bundle().probe("exit 0"));
-    let container = runtime(t).run(&t.id(), &bundle, &nothing()).unwrap();
+    let container = runtime(t).run(&t.id(), &bundle, &without_stdio()).unwrap();
     container.wait().unwrap();
     let kinds = [
         container.update(&Resources::default()).unwrap_err().kind(),
@@ -96,7 +96,7 @@ fn stopped_containers(t: &Test) {
     container.delete(false).unwrap();
 }
 
-fn statistics(t: &Test) {
+fn statistics_are_read(t: &Test) {
     let container = sleeper(t, json!({"pids": {"limit": 30}, "memory": {"limit": 67_108_864}}));
     let stats = container.stats().unwrap();
     let (pids, memory) = (stats.pids.unwrap(), stats.memory.unwrap());
@@ -107,14 +107,14 @@ fn statistics(t: &Test) {
     end(&container);
 }
 
-/// Whether there is something to read within the time.
+/// Whether each has something to read within the time.
 fn readable(events: &[Events], timeout: Duration) -> Vec<bool> {
     let mut set: Vec<_> = events.iter().map(|e| PollFd::new(e.as_fd(), PollFlags::POLLIN)).collect();
     poll(&mut set, PollTimeout::try_from(timeout).unwrap()).unwrap();
     set.iter().map(|fd| fd.any().unwrap()).collect()
 }
 
-fn events_of_several_in_one_poll(t: &Test) {
+fn events_of_several_containers_can_be_polled_together(t: &Test) {
     let containers: Vec<_> = (0..3).map(|_| sleeper(t, json!({}))).collect();
     let mut events: Vec<_> = containers.iter().map(|c| c.events().unwrap()).collect();
     assert_eq!(readable(&events, Duration::ZERO), [false; 3]);
@@ -128,14 +128,14 @@ fn events_of_several_in_one_poll(t: &Test) {
     assert_eq!((events[1].next().unwrap(), events[1].wait(None).unwrap()), (None, None), "nothing follows");
     containers[1].wait().unwrap();
     containers[1].delete(false).unwrap();
-    // A removed cgroup is no news of the OOM killer.
+    // The removal of a cgroup is not an OOM event.
     std::thread::sleep(Duration::from_millis(50));
     containers[0].delete(true).unwrap();
     assert_eq!(events[0].wait(Some(Duration::from_secs(10))).unwrap(), Some(Event::Ended));
     end(&containers[2]);
 }
 
-fn out_of_memory_is_told(t: &Test) {
+fn an_oom_kill_is_reported(t: &Test) {
     let container = sleeper(t, json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}}));
     let mut events = container.events().unwrap();
     let mut process = container.spec().unwrap().process.unwrap();
@@ -148,7 +148,7 @@ fn out_of_memory_is_told(t: &Test) {
     assert_eq!(events.wait(Some(Duration::from_secs(10))).unwrap(), Some(Event::Ended));
 }
 
-fn two_updates_at_once(t: &Test) {
+fn concurrent_updates_are_serialised(t: &Test) {
     let container = sleeper(t, json!({"pids": {"limit": 30}, "memory": {"limit": 67_108_864}}));
     std::thread::scope(|scope| {
         for limits in [json!({"pids": {"limit": 31}}), json!({"memory": {"limit": 50_331_648}})] {

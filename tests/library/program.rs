@@ -1,5 +1,5 @@
-//! The program that waits in a container, `/proc/1/exe` of its processes: nothing that a container does changes what
-//! the library executes next (CVE-2019-5736).
+//! The stub that waits in a container, `/proc/1/exe` of its processes: no action of a container changes what the
+//! library executes next (CVE-2019-5736).
 
 use crate::output_to;
 use kit::{Bundle, Case, Test, Value, json, wrap};
@@ -10,16 +10,20 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![sealed_memory, without_executable_memory, without_privileges]
+    kit::cases![
+        the_stub_in_sealed_memory_cannot_be_changed,
+        the_stub_without_executable_memfds_cannot_be_changed,
+        the_stub_of_an_unprivileged_caller_cannot_be_changed
+    ]
 }
 
-/// What the attacker is told.
+/// The attacker's command.
 const GRIP: &str = "/probe grip /proc/1/exe /go";
 
-/// The first argument of a program that makes two containers, one after the other.
+/// The first argument of a program that creates two containers, one after the other.
 pub(crate) const INSIDE: &str = "--two-containers";
 
-/// All capabilities that could be of use, but for those with which a container owns the host anyway.
+/// All capabilities that could be of use, except those with which a container owns the host anyway.
 const CAPABILITIES: [&str; 7] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -30,11 +34,11 @@ const CAPABILITIES: [&str; 7] = [
     "CAP_SYS_PTRACE",
 ];
 
-/// In a program of its own: the state root, two bundles and their ids, a file for what the first container's attacker says,
-/// and which process that is: one of `exec`, while the first process waits, or the program, beside an `init`. Prints what
-/// the second container makes of it.
+/// In a program of its own: the state root, two bundles and their IDs, a file for the output of the first
+/// container's attacker, and the process that attacks: one of `exec`, while the first process waits, or the
+/// program, beside an `init`. Prints the output of the second container.
 pub(crate) fn inside(words: &[String]) -> ExitCode {
-    let [root, first, second, out, who] = words else { panic!("{words:?}") };
+    let [root, first, second, out, name] = words else { panic!("{words:?}") };
     let runtime = Runtime::new(root).unwrap();
     let load = |dir: &str| orlop::bundle::Bundle::load(dir).unwrap();
     let id = |dir: &str| Path::new(dir).file_name().unwrap().to_string_lossy().into_owned();
@@ -45,7 +49,7 @@ pub(crate) fn inside(words: &[String]) -> ExitCode {
     let said_by = || output_to(Path::new(out)).stdio;
     let open = || fs::write(Path::new(first).join("rootfs/go"), "").unwrap();
     let has_begun = || wait_for(|| fs::read_to_string(out).unwrap().contains('\n'));
-    let init = who == "init";
+    let init = name == "init";
     let container = make(first, if init { said_by() } else { Stdio::Null }, init).unwrap();
     assert_eq!(container.state().unwrap().status, Status::Created);
     let before = stub(&container);
@@ -81,7 +85,7 @@ pub(crate) fn inside(words: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What a waiting process executes: which file, and what is in it; nothing if this program may not see that.
+/// The file that a waiting process executes and its content; nothing if this program may not see that.
 fn stub(container: &Container) -> ((u64, u64), Vec<u8>) {
     use std::os::unix::fs::MetadataExt;
     let path = PathBuf::from(format!("/proc/{}/exe", container.pid().unwrap()));
@@ -97,19 +101,19 @@ fn wait_for(mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// What came of it: the attempts while the stub was executed and after, and the second container.
+/// The result: the attempts while the stub was executed and after that, and the second container.
 struct Outcome {
     attempts: Vec<Value>,
     second: Value,
 }
 
-/// Runs [`inside`] as a caller of this kind.
-fn attack(t: &Test, who: &str, caller: &[&str], prepare: impl Fn(Bundle<'_>) -> Bundle<'_>) -> Outcome {
+/// Runs [`inside`] with a caller that has these properties.
+fn attack(t: &Test, name: &str, caller: &[&str], prepare: impl Fn(Bundle<'_>) -> Bundle<'_>) -> Outcome {
     let made = |words: &str| {
         let capabilities =
             json!({"bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES});
         let bundle = t.bundle().set("/process/capabilities", capabilities).set("/root/readonly", false);
-        // With the name of the container for the directory's.
+        // With the name of the container in place of the directory's.
         let bundle = prepare(bundle.probe(words)).remove("/linux/cgroupsPath");
         let dir = bundle.dir().with_file_name(bundle.id());
         bundle.write();
@@ -117,14 +121,14 @@ fn attack(t: &Test, who: &str, caller: &[&str], prepare: impl Fn(Bundle<'_>) -> 
         dir
     };
     let (first, second) =
-        (made(if who == "init" { GRIP.trim_start_matches("/probe ") } else { "sleep" }), made("exit 0"));
-    let (root, out) = (t.root(), t.dir().join(format!("attempts-{who}")));
+        (made(if name == "init" { GRIP.trim_start_matches("/probe ") } else { "sleep" }), made("exit 0"));
+    let (root, out) = (t.root(), t.dir().join(format!("attempts-{name}")));
     fs::File::create(&out).unwrap();
     fs::set_permissions(&out, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(&own);
     command.arg(wrap::NAME).args(caller).arg("--").arg(&own).arg(INSIDE);
-    command.args([root, first, second, out.clone(), who.into()]);
+    command.args([root, first, second, out.clone(), name.into()]);
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -135,8 +139,8 @@ fn attack(t: &Test, who: &str, caller: &[&str], prepare: impl Fn(Bundle<'_>) -> 
 }
 
 impl Outcome {
-    /// Nothing has come of any attempt, and the second container ran as if there had been none.
-    fn is_harmless(&self) {
+    /// Checks that all attempts failed, and that the second container ran as if there had been none.
+    fn assert_harmless(&self) {
         assert_eq!(self.attempts.len(), 2, "{:?}", self.attempts);
         let mut done = Vec::new();
         for (attempts, when) in self.attempts.iter().zip(["during", "after"]) {
@@ -146,7 +150,7 @@ impl Outcome {
                 all.iter().filter(|(_, errno)| *errno == "").map(|(what, _)| format!("{when}: {what}")),
             );
         }
-        assert!(done.is_empty(), "{done:#?}, and of the second container came {}", self.second);
+        assert!(done.is_empty(), "{done:#?}, and the second container printed {}", self.second);
         assert_eq!((&self.second["same"], &self.second["exit"]), (&json!(true), &json!("Code(0)")));
     }
 }
@@ -157,21 +161,22 @@ fn needs_noexec() {
     }
 }
 
-fn sealed_memory(t: &Test) {
-    for who in ["exec", "init"] {
-        attack(t, who, &[], |bundle| bundle).is_harmless();
+fn the_stub_in_sealed_memory_cannot_be_changed(t: &Test) {
+    for name in ["exec", "init"] {
+        attack(t, name, &[], |bundle| bundle).assert_harmless();
     }
 }
 
-fn without_executable_memory(t: &Test) {
+fn the_stub_without_executable_memfds_cannot_be_changed(t: &Test) {
     needs_noexec();
-    for who in ["exec", "init"] {
-        attack(t, who, &["memfd_noexec=2"], |bundle| bundle).is_harmless();
+    for name in ["exec", "init"] {
+        attack(t, name, &["memfd_noexec=2"], |bundle| bundle).assert_harmless();
     }
 }
 
-/// There a container has no way to the file, as its user may not read it, and each container has a file of its own.
-fn without_privileges(t: &Test) {
+/// Without privileges a container has no access to the file, as its user may not read it, and each container has a
+/// file of its own.
+fn the_stub_of_an_unprivileged_caller_cannot_be_changed(t: &Test) {
     needs_noexec();
     let id = 54_329;
     let caller = ["memfd_noexec=2".to_owned(), format!("uid={id}")];

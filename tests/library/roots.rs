@@ -1,4 +1,4 @@
-//! Programs in a root of their own, made by a caller whose mounts are shared, as they are on most hosts.
+//! Programs in a root of their own, created by a caller whose mounts are shared, as they are on most hosts.
 
 use kit::{Case, Test};
 use orlop::init::Command;
@@ -7,19 +7,19 @@ use orlop::namespace::{Kind, Set};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![copy_of_a_shared_mount, directory_on_a_shared_mount]
+    kit::cases![a_copy_of_a_shared_mount_does_not_propagate, a_directory_on_a_shared_mount_does_not_propagate]
 }
 
-/// The host's mounts below the test's directory: other tests have theirs.
+/// The host's mounts below the test's directory: other tests have their own.
 fn mounts(t: &Test) -> Vec<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let here = t.dir().display().to_string();
     table.lines().filter(|line| line.contains(&here)).map(str::to_owned).collect()
 }
 
-/// A copy of what is shared is its peer: nothing that is mounted in it may come out, and the program's end
-/// must not take the host's mounts along.
-fn copy_of_a_shared_mount(t: &Test) {
+/// A copy of a shared mount is its peer: no mount in it may propagate to the host, and the exit of the program must
+/// not unmount the host's mounts.
+fn a_copy_of_a_shared_mount_does_not_propagate(t: &Test) {
     let bundle = t.bundle().directory("/proc");
     let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
     let before = mounts(t);
@@ -31,7 +31,7 @@ fn copy_of_a_shared_mount(t: &Test) {
     assert_eq!(exit.unwrap(), orlop::container::Exit::Code(5));
 }
 
-fn directory_on_a_shared_mount(t: &Test) {
+fn a_directory_on_a_shared_mount_does_not_propagate(t: &Test) {
     let bundle = t.bundle().directory("/proc");
     let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
     let before = mounts(t);

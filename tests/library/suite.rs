@@ -1,6 +1,6 @@
 //! The library against the real kernel: containers from a program with threads of its own.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod checkpoint;
 mod faults;
@@ -56,8 +56,8 @@ fn output_to(path: &Path) -> CreateOptions {
     CreateOptions { stdio: Stdio::Fds([null, file(), file()]), ..CreateOptions::default() }
 }
 
-/// The whole life of a container; how its process ended.
-fn live(container: &Container) -> Exit {
+/// Starts a container, waits for its exit, and deletes it; returns how its process exited.
+fn run_to_exit(container: &Container) -> Exit {
     container.start().unwrap();
     let exit = container.wait().unwrap();
     container.delete(false).unwrap();
@@ -67,7 +67,7 @@ fn live(container: &Container) -> Exit {
 /// The lines of a file as JSON.
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The last one may be half written.
+    // The last line may be incomplete.
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line))).collect()
 }

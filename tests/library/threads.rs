@@ -1,7 +1,7 @@
-//! Many threads: containers side by side, while others allocate and nothing of the process changes.
+//! Many threads: containers side by side, while other threads allocate; nothing of the process changes.
 
-use crate::lifecycle::nothing;
-use crate::{live, load, runtime};
+use crate::lifecycle::without_stdio;
+use crate::{load, run_to_exit, runtime};
 use kit::{Case, Test};
 use orlop::ErrorKind;
 use orlop::container::Exit;
@@ -11,10 +11,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![sixteen_threads, one_id_for_many]
+    kit::cases![sixteen_threads_run_containers, one_of_many_creates_with_one_id_succeeds]
 }
 
-/// What a library has no business to change.
+/// What a library must not change.
 fn process_state() -> BTreeMap<&'static str, String> {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let field = |name: &str| {
@@ -38,7 +38,7 @@ fn process_state() -> BTreeMap<&'static str, String> {
     ])
 }
 
-fn sixteen_threads(t: &Test) {
+fn sixteen_threads_run_containers(t: &Test) {
     const THREADS: u8 = 16;
     let before = process_state();
     let bundles: Vec<_> =
@@ -46,7 +46,7 @@ fn sixteen_threads(t: &Test) {
     let (start, done) = (Barrier::new(usize::from(THREADS) + 2), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            // Whoever holds the allocator's locks while a child is made must not matter.
+            // The allocator's locks, which other threads hold while a child is created, must not matter.
             scope.spawn(|| {
                 start.wait();
                 let mut n = 0_usize;
@@ -65,8 +65,8 @@ fn sixteen_threads(t: &Test) {
                     start.wait();
                     for round in 0..3 {
                         let id = format!("{id}-{round}");
-                        let container = runtime(t).create(&id, bundle, &nothing()).unwrap();
-                        assert_eq!(live(&container), Exit::Code(n));
+                        let container = runtime(t).create(&id, bundle, &without_stdio()).unwrap();
+                        assert_eq!(run_to_exit(&container), Exit::Code(n));
                     }
                 })
             })
@@ -79,8 +79,8 @@ fn sixteen_threads(t: &Test) {
     assert!(runtime(t).list().unwrap().is_empty());
 }
 
-/// Of those who want one id one wins, and nothing that the others tried is left.
-fn one_id_for_many(t: &Test) {
+/// Of several calls with one ID one succeeds, and nothing of the others is left.
+fn one_of_many_creates_with_one_id_succeeds(t: &Test) {
     let bundle = load(&t.bundle().probe("sleep"));
     for _ in 0..5 {
         let (id, start) = (t.id(), Barrier::new(8));
@@ -89,7 +89,7 @@ fn one_id_for_many(t: &Test) {
                 .map(|_| {
                     scope.spawn(|| {
                         start.wait();
-                        runtime(t).create(&id, &bundle, &nothing())
+                        runtime(t).create(&id, &bundle, &without_stdio())
                     })
                 })
                 .collect();

@@ -1,4 +1,4 @@
-//! Runs the lanes, and keeps what they report until somebody asks.
+//! Runs the lanes, and keeps their reports until they are needed.
 
 use crate::{LEAVES_NOTHING, RUNTIME, STARTS, scripts};
 use std::collections::{HashMap, VecDeque};
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 
-/// What became of a scenario under one runtime.
+/// The result of a scenario under one runtime.
 #[derive(Clone)]
 pub(crate) enum Outcome {
-    /// In so many seconds.
+    /// The time that it took, in seconds.
     Passed(f64),
-    /// With the end of its log.
+    /// The end of its log.
     Failed(String),
-    /// With the reason.
+    /// The reason.
     Skipped(String),
 }
 
-/// A manager on top of a runtime, with the scenarios wanted.
+/// A manager on top of a runtime, with the selected scenarios.
 struct Lane {
     manager: &'static str,
     runtime: String,
@@ -40,7 +40,7 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// Makes the root, and starts the lanes of the scenarios which the command line wants.
+    /// Makes the root, and starts the lanes of the scenarios that the command line selects.
     pub(crate) fn begin(plan: &[(&'static str, Vec<String>)], runtimes: &[String]) -> Self {
         let reports = Arc::new(Reports::default());
         let mut board = Self { reports, runtimes: runtimes.to_vec(), refused: None };
@@ -86,12 +86,12 @@ impl Board {
         &self.runtimes
     }
 
-    /// What became of a scenario, if that is known by now.
+    /// The result of a scenario, if it is known.
     pub(crate) fn outcome(&self, manager: &str, scenario: &str, runtime: &str) -> Option<Outcome> {
         self.reports.outcomes.lock().unwrap().get(&key(manager, scenario, runtime)).cloned()
     }
 
-    /// The same, as soon as it is known.
+    /// The result of a scenario, once it is known.
     pub(crate) fn wait_for(&self, manager: &str, scenario: &str, runtime: &str) -> Outcome {
         let key = key(manager, scenario, runtime);
         let outcomes = self.reports.outcomes.lock().unwrap();
@@ -110,7 +110,7 @@ pub(crate) fn gist(log: &str) -> &str {
     log.lines().rfind(telling).or_else(|| log.lines().last()).unwrap_or("no log")
 }
 
-/// The cached root; made now where there is none yet, which takes a minute or two.
+/// The cached root; built now if there is none, which takes a minute or two.
 fn make_root() -> Result<PathBuf, String> {
     let mut child = Command::new(scripts().join("root"))
         .stdin(Stdio::null())
@@ -129,7 +129,7 @@ fn make_root() -> Result<PathBuf, String> {
 }
 
 impl Lane {
-    /// Runs it to its end; every scenario wanted then has an outcome.
+    /// Runs it until it exits; every selected scenario then has a result.
     fn run(&self, root: &Path, reports: &Reports) {
         let logs = Path::new(env!("CARGO_TARGET_TMPDIR")).join("managers");
         let logs = logs.join(format!("{}-{}", self.runtime, self.manager));
@@ -154,8 +154,8 @@ impl Lane {
             Ok(child) => child,
             Err(error) => return self.finish(reports, &format!("no lane: {error}")),
         };
-        let mut broken = "the lane ended early".to_owned();
-        // The last one waits for the end of the lane, as then nothing of it is left behind this program.
+        let mut broken = "the lane exited early".to_owned();
+        // The last one waits for the exit of the lane, so that the lane leaves nothing to this program.
         let mut last = None;
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
             let mut words = line.splitn(4, ' ');
@@ -194,7 +194,7 @@ impl Lane {
             let unclean = !status.success() && matches!(outcome, Outcome::Passed(_));
             let name = self.scenarios.last().unwrap();
             if unclean && name == LEAVES_NOTHING {
-                self.report(reports, name, Outcome::Failed(format!("the lane ended with {status}")));
+                self.report(reports, name, Outcome::Failed(format!("the lane exited with {status}")));
             } else {
                 self.report(reports, name, outcome);
             }
@@ -207,7 +207,7 @@ impl Lane {
         reports.changed.notify_all();
     }
 
-    /// What has no outcome by now gets none any more.
+    /// Scenarios without a result get one now.
     fn finish(&self, reports: &Reports, why: &str) {
         for scenario in &self.scenarios {
             let mut outcomes = reports.outcomes.lock().unwrap();
@@ -217,7 +217,7 @@ impl Lane {
         reports.changed.notify_all();
     }
 
-    /// The end of a scenario's log, and where the rest of it is.
+    /// The end of a scenario's log, and the path of the log.
     fn log_of(&self, logs: &Path, scenario: &str) -> String {
         let file = logs.join(format!("{scenario}.log"));
         let text = fs::read(if scenario == STARTS { logs.join("start.log") } else { file.clone() });

@@ -1,8 +1,9 @@
-//! Container managers on top of the runtime, beside other runtimes: `lane` runs the scenarios, this program compares.
+//! Container managers on top of the runtime, and on top of other runtimes: `lane` runs the scenarios, this program
+//! compares.
 //!
-//! `ORLOP_MANAGERS_RUNTIMES` names the columns (default: `orlop,runc`; empty: nothing runs), `ORLOP_MANAGERS_LANES` how many lanes run at
-//! a time (2). A scenario fails where orlop does and another runtime does not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+//! `ORLOP_MANAGERS_RUNTIMES` names the columns (default: `orlop,runc`; empty: nothing runs), `ORLOP_MANAGERS_LANES`
+//! how many lanes run at a time (2). A scenario fails if it fails with orlop and succeeds with another runtime.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod board;
 mod table;
@@ -18,7 +19,7 @@ const RUNTIME: &str = env!("CARGO_BIN_EXE_orlop");
 const MANAGERS: [&str; 7] =
     ["docker", "podman-rootless", "podman", "podman-options", "containerd", "cri", "buildah"];
 
-/// What every lane reports beside its file's scenarios.
+/// What every lane reports in addition to the scenarios of its file.
 const STARTS: &str = "starts";
 const LEAVES_NOTHING: &str = "leaves-nothing";
 
@@ -68,7 +69,7 @@ fn cases() -> Vec<kit::Case> {
     cases
 }
 
-/// Waits for what each runtime made of the scenario, and judges.
+/// Waits for the result with each runtime, and compares.
 fn verdict(manager: &str, scenario: &str) {
     if runtimes().is_empty() {
         kit::skip("ORLOP_MANAGERS_RUNTIMES names no runtime");

@@ -2,7 +2,7 @@
 
 use crate::board::{Board, Outcome};
 
-/// Prints what every scenario that ran has taken under each runtime, and how many passed.
+/// Prints the time of every scenario under each runtime, and how many passed.
 pub(crate) fn print(board: &Board, plan: &[(&str, Vec<String>)]) {
     let runtimes = board.runtimes();
     let row = |name: &str, cells: &[String]| println!("| {name:<42} | {} |", cells.join(" | "));

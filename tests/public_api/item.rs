@@ -1,4 +1,4 @@
-//! Items in words: a line for each, its fields, variants and methods.
+//! Items as text: a line for each, and for its fields, variants and methods.
 
 use crate::list::{Documentation, Line, ids};
 use crate::types::{generics, named, parameters, type_text, where_clause};
@@ -33,7 +33,7 @@ pub(crate) fn lines(documentation: &Documentation<'_>, id: u64, path: &str) -> V
                 lines.extend(self::variant(documentation, variant, path));
             }
         }
-        kind => panic!("the lister does not know what a {kind} is: {path}"),
+        kind => panic!("unknown kind of item {kind}: {path}"),
     }
     for id in ids(&inner["impls"]) {
         let own = &documentation.item(id).unwrap()["inner"]["impl"];
@@ -63,7 +63,7 @@ fn function(documentation: &Documentation<'_>, inner: &Value, path: &str) -> Lin
     line(path, format!("pub {words}fn {path}{names}{arguments}{conditions}"))
 }
 
-/// The public fields of a structure, and what can be seen of the others.
+/// The public fields of a structure, and a mark if there are others.
 fn fields(documentation: &Documentation<'_>, kind: &Value, path: &str) -> (Vec<Line>, &'static str) {
     let field = |id: u64| {
         let field = documentation.item(id).unwrap();
@@ -108,15 +108,15 @@ fn associated(documentation: &Documentation<'_>, id: u64, own: &Value, path: &st
             let kind = type_text(documentation, &inner["type"]);
             line(&path, format!("pub const {path}: {kind}"))
         }
-        kind => panic!("the lister does not know what a {kind} is: {path}"),
+        kind => panic!("unknown kind of item {kind}: {path}"),
     };
     (path, text + &condition)
 }
 
-/// Traits of the compiler's own, which come with derived ones.
+/// Internal traits of the compiler, which come with derived ones.
 const DERIVED: [&str; 2] = ["StructuralPartialEq", "TrivialClone"];
 
-/// A type, and a trait that somebody has implemented for it (not one which the compiler finds by itself).
+/// A type, and a trait that is implemented for it in the source (no auto traits, no blanket implementations).
 pub(crate) fn implementation(documentation: &Documentation<'_>, item: &Value) -> Option<(String, String)> {
     let own = item["inner"].get("impl")?;
     let local = item["crate_id"] == 0 && !own["trait"].is_null();

@@ -1,23 +1,23 @@
-//! The items which can be reached from the crate's root.
+//! The items that can be reached from the crate's root.
 
 use crate::item;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Stands before a type of the crate which has no public path.
+/// The prefix of a type of the crate that has no public path.
 const NAMELESS: &str = "private ";
 
-/// What is known while items are listed.
+/// State while items are listed.
 pub(crate) struct Documentation<'a> {
     json: &'a Value,
     /// The shortest public path of each item.
     pub(crate) names: BTreeMap<u64, String>,
 }
 
-/// A line, behind the path by which it is sorted.
+/// A line, after the path by which it is sorted.
 pub(crate) type Line = (String, String);
 
-/// The lines, in order; those with a type of the crate that has no public path are given once more.
+/// The sorted lines; those with a type of the crate that has no public path are returned once more.
 pub(crate) fn list(json: &Value) -> (Vec<String>, Vec<String>) {
     let mut documentation = Documentation { json, names: BTreeMap::new() };
     let root = json["root"].as_u64().unwrap();
@@ -65,7 +65,8 @@ impl<'a> Documentation<'a> {
         (kind, inner)
     }
 
-    /// How a type is called: by its public path, if it is the crate's own; one of the standard library by its last name.
+    /// The name of a type: its public path if it belongs to the crate, its last name if it belongs to the standard
+    /// library.
     pub(crate) fn name(&self, id: u64) -> String {
         if let Some(name) = self.names.get(&id) {
             return name.clone();
@@ -75,7 +76,7 @@ impl<'a> Documentation<'a> {
             about["path"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
         match (about["crate_id"].as_u64(), path[0]) {
             (Some(0), _) => format!("{NAMELESS}{}", path.join("::")),
-            // Two of a name: a trait and a structure.
+            // Two items with one name: a trait and a structure.
             (_, "std" | "core" | "alloc") if path[1] == "io" => format!("io::{}", path[path.len() - 1]),
             (_, "std" | "core" | "alloc") => path[path.len() - 1].to_owned(),
             _ => path.join("::"),
@@ -93,9 +94,9 @@ impl<'a> Documentation<'a> {
             match kind {
                 "module" => self.walk(id, &name(item), found),
                 "use" => {
-                    assert_eq!(inner["is_glob"], false, "the lister knows no `pub use {path}::*`");
+                    assert_eq!(inner["is_glob"], false, "`pub use {path}::*` is not supported");
                     let id = inner["id"].as_u64().unwrap();
-                    // Without an item it is another crate's.
+                    // Without an item it belongs to another crate.
                     match self.item(id) {
                         Some(target) if Self::kind(target).0 == "module" => {
                             self.walk(id, &name(inner), found);

@@ -1,10 +1,10 @@
-//! What a user of the library can name, one item a line, compared with `tests/public-api.txt`.
+//! What a user of the library can name, one item per line, compared with `tests/public-api.txt`.
 //!
-//! `ORLOP_UPDATE_API=1 cargo test --test public_api` writes the file anew; the difference is then read like any other
-//! change. The list is made from the compiler's own documentation of the library in JSON, which a stable compiler
-//! writes only if it is told to (`RUSTC_BOOTSTRAP`, for rustdoc alone: nothing else is compiled in another way).
+//! `ORLOP_UPDATE_API=1 cargo test --test public_api` writes the file again; review the difference like any other
+//! change. The list comes from the compiler's own JSON documentation of the library, which a stable compiler writes
+//! only with `RUSTC_BOOTSTRAP` (set for rustdoc alone: nothing else is compiled in another way).
 
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 mod item;
 mod list;
@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The versions of rustdoc's format which the lister has been tried with.
+/// The versions of rustdoc's format that the lister supports.
 const FORMATS: [u64; 1] = [57];
 
 fn top() -> &'static Path {
@@ -26,7 +26,7 @@ fn top() -> &'static Path {
 fn rustdoc() -> PathBuf {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc-for-json");
     let real = std::env::var("RUSTDOC").unwrap_or_else(|_| "rustdoc".to_owned());
-    // The tests beside this one may be writing it, or running it.
+    // The tests beside this one may be writing or running the program.
     let unfinished = program.with_extension(format!("{:?}", std::thread::current().id()));
     std::fs::write(&unfinished, format!("#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec '{real}' \"$@\"\n")).unwrap();
     std::fs::set_permissions(&unfinished, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -34,14 +34,14 @@ fn rustdoc() -> PathBuf {
     program
 }
 
-/// What rustdoc has written to `file`, or why it is of no use.
+/// What rustdoc has written to `file`, or why it cannot be used.
 fn documentation(command: &mut Command, file: &Path) -> Result<Value, String> {
     let answer = command.output().unwrap();
     let said = String::from_utf8_lossy(&answer.stderr);
     if !answer.status.success() {
         let unknown = ["unstable-options", "output-format"].iter().any(|word| said.contains(word));
         assert!(unknown, "{command:?}: {}\n{said}", answer.status);
-        return Err(format!("this compiler's rustdoc writes no JSON: {said}"));
+        return Err(format!("the rustdoc of this compiler does not write JSON: {said}"));
     }
     let text = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let documentation: Value = serde_json::from_slice(&text).unwrap();
@@ -51,22 +51,22 @@ fn documentation(command: &mut Command, file: &Path) -> Result<Value, String> {
     }
 }
 
-/// What is hidden from the documentation can be named all the same.
+/// Items that are hidden from the documentation can be named nevertheless.
 const JSON: [&str; 5] = ["-Z", "unstable-options", "--output-format", "json", "--document-hidden-items"];
 
 #[test]
-fn the_public_items_are_the_recorded_ones() {
+fn the_public_items_match_the_record() {
     let mut command = Command::new(env!("CARGO"));
     command.args(["rustdoc", "--quiet", "--offline", "--package", "orlop", "--lib", "--"]).args(JSON);
     command.current_dir(top()).env("RUSTDOC", rustdoc());
-    // Beside the directory that cargo gives to tests, whether or not a target is named.
+    // Beside the directory that cargo gives to tests, with or without a named target.
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("doc/orlop.json");
     let documentation = match documentation(&mut command, &file) {
         Ok(documentation) => documentation,
         Err(reason) => return println!("skipped: {reason}"),
     };
     let (lines, nameless) = list::list(&documentation);
-    assert!(nameless.is_empty(), "public signatures have types which no user can name: {nameless:#?}");
+    assert!(nameless.is_empty(), "public signatures have types that a user cannot name: {nameless:#?}");
     let file = top().join("tests/public-api.txt");
     if std::env::var_os("ORLOP_UPDATE_API").is_some() {
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
@@ -83,9 +83,9 @@ fn the_public_items_are_the_recorded_ones() {
     assert_eq!(recorded, lines, "tests/public-api.txt is not in order");
 }
 
-/// A crate in which everything is that the lister has to tell apart, and what it makes of it.
+/// A crate with everything that the lister must distinguish, and the expected list.
 #[test]
-fn the_lister_sees_what_is_there() {
+fn the_lister_lists_every_kind_of_item() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sample-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     let mut command = Command::new(rustdoc());

@@ -1,9 +1,9 @@
-//! A crate in which everything is that the lister has to tell apart.
+//! A crate with everything that the lister must distinguish.
 
 mod hidden {
     /// Has no public path.
     pub struct Leaked;
-    /// Has two.
+    /// Has two public paths.
     #[derive(Clone)]
     pub struct Shown(pub u8, u16);
     /// A function that becomes public.
@@ -32,17 +32,17 @@ pub mod inner {
 
 pub use hidden::{Shown, shown};
 
-/// Which lets out what it should not.
+/// A function with a private type in its signature.
 pub fn leaks(_: &hidden::Leaked) {}
 
-/// Not in the documentation, and yet there.
+/// Public, but hidden from the documentation.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! entry {
     () => {};
 }
 
-/// Not in the documentation, and yet there.
+/// Public, but hidden from the documentation.
 #[doc(hidden)]
 pub fn secret() {}
 
@@ -70,18 +70,18 @@ pub struct Whole<'a, T: Clone = u8, const N: usize = 3>
 where
     T: Copy,
 {
-    /// Everybody's.
+    /// A public field.
     pub list: Option<&'a [T]>,
-    /// Everybody's.
+    /// A public field.
     pub pair: (u8, Vec<String>),
     own: u8,
 }
 
 impl<'a, T: Clone + Copy> Whole<'a, T, 3> {
-    /// A constant of it.
+    /// An associated constant.
     pub const ZERO: u8 = 0;
 
-    /// Makes one.
+    /// Creates a value.
     pub const fn new(list: Option<&'a [T]>) -> Self {
         Self { list, pair: (0, Vec::new()), own: 1 }
     }
@@ -95,7 +95,7 @@ impl<'a, T: Clone + Copy> Whole<'a, T, 3> {
         Ok((0..self.own).map(|n| n))
     }
 
-    /// Ends it.
+    /// Consumes it.
     pub fn end(self, with: &dyn Fn(u8) -> u8, or: fn(u8)) -> <Vec<T> as IntoIterator>::IntoIter {
         or(with(self.own));
         Vec::new().into_iter()

@@ -1,4 +1,4 @@
-//! Types, bounds and signatures in words.
+//! Types, bounds and signatures as text.
 
 use crate::list::Documentation;
 use serde_json::Value;
@@ -55,7 +55,7 @@ pub(crate) fn type_text(documentation: &Documentation<'_>, value: &Value) -> Str
             }
         }
         "function_pointer" => format!("fn{}", parameters(documentation, &inner["sig"])),
-        kind => panic!("the lister does not know what a {kind} is: {inner}"),
+        kind => panic!("unknown kind of type {kind}: {inner}"),
     }
 }
 
@@ -92,7 +92,7 @@ fn argument(documentation: &Documentation<'_>, argument: &Value) -> String {
         Some((kind, inner)) if kind == "type" => type_text(documentation, inner),
         Some((kind, inner)) if kind == "lifetime" => inner.as_str().unwrap().to_owned(),
         Some((kind, inner)) if kind == "const" => inner["expr"].as_str().unwrap().to_owned(),
-        _ => panic!("the lister does not know the argument {argument}"),
+        _ => panic!("unknown generic argument {argument}"),
     }
 }
 
@@ -103,7 +103,7 @@ fn bounds(documentation: &Documentation<'_>, value: &Value) -> String {
         if bound.is_null() {
             let other = one.get("outlives").or_else(|| one.get("use"));
             return other.map_or_else(
-                || panic!("the lister does not know the bound {one}"),
+                || panic!("unknown bound {one}"),
                 |other| other.as_str().map_or_else(|| format!("use{other}"), str::to_owned),
             );
         }
@@ -116,7 +116,7 @@ fn bounds(documentation: &Documentation<'_>, value: &Value) -> String {
     words.collect::<Vec<_>>().join(" + ")
 }
 
-/// The parameters between angle brackets, and the conditions behind `where`.
+/// The parameters between angle brackets, and the conditions after `where`.
 pub(crate) fn generics(documentation: &Documentation<'_>, generics: &Value) -> (String, String) {
     let names = list(&generics["params"]).filter_map(|one| {
         let (name, kind) = (one["name"].as_str().unwrap(), &one["kind"]);
@@ -131,7 +131,7 @@ pub(crate) fn generics(documentation: &Documentation<'_>, generics: &Value) -> (
             return Some(if longer.is_empty() { name.to_owned() } else { format!("{name}: {longer}") });
         };
         if about["is_synthetic"] == true {
-            return None; // impl Trait, which stands where it is used.
+            return None; // impl Trait, which is printed where it is used.
         }
         let bounds = bounds(documentation, &about["bounds"]);
         let default = &about["default"];
@@ -151,12 +151,10 @@ pub(crate) fn generics(documentation: &Documentation<'_>, generics: &Value) -> (
     (names, where_clause(documentation, &generics["where_predicates"]))
 }
 
-/// The conditions behind `where`, if there are any.
+/// The conditions after `where`, if there are any.
 pub(crate) fn where_clause(documentation: &Documentation<'_>, predicates: &Value) -> String {
     let words = joined(list(predicates).map(|one| {
-        let Some(about) = one.get("bound_predicate") else {
-            panic!("the lister does not know the condition {one}")
-        };
+        let Some(about) = one.get("bound_predicate") else { panic!("unknown where clause {one}") };
         format!("{}: {}", type_text(documentation, &about["type"]), bounds(documentation, &about["bounds"]))
     }));
     if words.is_empty() { words } else { format!(" where {words}") }

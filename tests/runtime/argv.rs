@@ -1,257 +1,17 @@
-//! The calls of real managers, word for word: every shape of command line which containerd's shim, dockerd,
+//! The calls of real managers, word for word: every shape of command line that containerd's shim, dockerd,
 //! BuildKit, conmon, podman and buildah were seen to use, each in the situation in which they use it.
 
-use Before::{Created, Fresh, Gone, Paused, Running, Stopped, Terminal};
+mod command_lines;
+
+use command_lines::After::{
+    self, Deleted, Exec, Fails, Pids, Prints, Ran, Restored, Status, Systemd, Updated,
+};
+use command_lines::Before::{self, Created, Fresh, Gone, Paused, Running, Stopped, Terminal};
+use command_lines::{COMMAND_LINES, CommandLine};
 use kit::{Bundle, Case, Console, Test, Value, json};
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
-
-/// What there is of the container when the call is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// A bundle.
-    Fresh,
-    /// A bundle whose process has a terminal.
-    Terminal,
-    Created,
-    Running,
-    Paused,
-    Stopped,
-    /// It has been deleted.
-    Gone,
-}
-
-/// What must have come of it.
-#[derive(Clone, Copy)]
-enum After {
-    /// Success, and this status.
-    Status(&'static str),
-    /// Success, and no such container any more.
-    Deleted,
-    /// Success; the pid file names a process which ends with 7, in the container.
-    Exec,
-    /// Success; the limit of tasks is 44.
-    Updated,
-    /// Success; its init's pid in a JSON array.
-    Pids,
-    /// The exit code of the container's program, 7, and then this status ("" for none).
-    Ran(&'static str),
-    /// Success, and a text with this in it.
-    Prints(&'static str),
-    /// Success; the pid file names the container's process, a child of the caller.
-    Restored,
-    /// Success in a scope of systemd's, where there is one; failure which says that there is none.
-    Systemd,
-    /// Failure in these words.
-    Fails(&'static str),
-}
-use After::{Deleted, Exec, Fails, Pids, Prints, Ran, Restored, Status, Systemd, Updated};
-
-/// Manager, command line, and what it is about.
-type Shape = (&'static str, &'static str, Before, After);
-
-const SHAPES: &[Shape] = &[
-    ("buildah", "state {id}", Running, Prints("\"status\": \"running\"")),
-    ("buildah", "state {id}", Stopped, Prints("\"status\": \"stopped\"")),
-    ("buildah", "start {id}", Created, Status("running")),
-    ("buildah", "delete {id}", Stopped, Deleted),
-    ("buildah", "create --bundle {bundle} --pid-file {pid} {id}", Fresh, Status("created")),
-    ("buildah", "create --bundle {bundle} --pid-file {pid} --no-new-keyring {id}", Fresh, Status("created")),
-    ("buildah", "kill {id} SIGKILL", Running, Status("stopped")),
-    ("buildah", "kill {id}", Running, Status("stopped")),
-    (
-        "buildah",
-        "create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
-        Terminal,
-        Status("created"),
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Status("created"),
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach {id}",
-        Running,
-        Exec,
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --preserve-fds 1 {id}",
-        Running,
-        Exec,
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
-        Terminal,
-        Status("created"),
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --console-socket {console} {id}",
-        Running,
-        Exec,
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} --cgroup-manager disabled create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Status("created"),
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} restore --bundle {bundle} --pid-file {pid} --detach --image-path {image} --work-path {work} {id}",
-        Gone,
-        Restored,
-    ),
-    (
-        "conmon",
-        "--log-format=json --log {log} exec --pid-file {pid} --process {process} --detach --tty --console-socket {console} {id}",
-        Running,
-        Exec,
-    ),
-    (
-        "conmon",
-        "--systemd-cgroup --log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Systemd,
-    ),
-    (
-        "conmon",
-        "--debug --root={root} --log-format=json --log {log} create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Status("created"),
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Status("created"),
-    ),
-    ("containerd", "--root {root} --log {log} --log-format json delete {id}", Stopped, Deleted),
-    ("containerd", "--root {root} --log {log} --log-format json delete {id}", Gone, Fails("does not exist")),
-    ("containerd", "--root {root} --log {log} --log-format json start {id}", Created, Status("running")),
-    ("containerd", "--root {root} --log {log} --log-format json delete --force {id}", Gone, Deleted),
-    ("containerd", "--root {root} --log {log} --log-format json delete --force {id}", Running, Deleted),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json kill --all {id} 9",
-        Running,
-        Status("stopped"),
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json kill --all {id} 9",
-        Stopped,
-        Status("stopped"),
-    ),
-    ("containerd", "--root {root} --log {log} --log-format json kill {id} 15", Running, Status("stopped")),
-    ("containerd", "--root {root} --log {log} --log-format json kill {id} 9", Created, Status("stopped")),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json kill {id} 9",
-        Stopped,
-        Fails("container not running"),
-    ),
-    ("containerd", "--root {root} --log {log} --log-format json kill {id} 9", Gone, Fails("does not exist")),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json exec --process {process} --detach --pid-file {pid} {id}",
-        Running,
-        Exec,
-    ),
-    ("containerd", "--root {root} --log {log} --log-format json resume {id}", Paused, Status("running")),
-    ("containerd", "--root {root} --log {log} --log-format json resume {id}", Gone, Fails("does not exist")),
-    ("containerd", "--root {root} --log {log} --log-format json pause {id}", Running, Status("paused")),
-    ("containerd", "--root {root} --log {log} --log-format json ps --format json {id}", Running, Pids),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} --console-socket {console} {id}",
-        Terminal,
-        Status("created"),
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json exec --process {process} --console-socket {console} --detach --pid-file {pid} {id}",
-        Running,
-        Exec,
-    ),
-    ("containerd", "--root {root} --log {log} --log-format json update --resources=- {id}", Running, Updated),
-    ("containerd", "--root {root} --log {log} --log-format json update --resources - {id}", Running, Updated),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} --leave-running {id}",
-        Running,
-        Status("running"),
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} --file-locks --leave-running {id}",
-        Running,
-        Status("running"),
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json checkpoint --image-path {image} --work-path {work} {id}",
-        Running,
-        Deleted,
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json restore --image-path {image} --work-path {work} --detach --pid-file {pid} -no-subreaper --bundle {bundle} {id}",
-        Gone,
-        Restored,
-    ),
-    ("containerd", "features", Fresh, Prints("\"rro\"")),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json --systemd-cgroup create --bundle {bundle} --pid-file {pid} {id}",
-        Fresh,
-        Systemd,
-    ),
-    (
-        "containerd",
-        "--root {root} --log {log} --log-format json create --bundle {bundle} --pid-file {pid} --no-pivot {id}",
-        Fresh,
-        Status("created"),
-    ),
-    ("dockerd", "--version", Fresh, Prints(" version ")),
-    ("dockerd", "features", Fresh, Prints("\"mountOptions\"")),
-    ("BuildKit", "--log {log} --log-format json run --bundle {bundle} --keep {id}", Fresh, Ran("stopped")),
-    ("BuildKit", "--log {log} --log-format json delete {id}", Stopped, Deleted),
-    ("BuildKit", "--log {log} --log-format json run --bundle {bundle} {id}", Fresh, Ran("")),
-    ("podman", "delete --force {id}", Gone, Deleted),
-    ("podman", "delete --force {id}", Created, Deleted),
-    ("podman", "start {id}", Created, Status("running")),
-    ("podman", "start {id}", Gone, Fails("does not exist")),
-    ("podman", "kill {id} 15", Running, Status("stopped")),
-    ("podman", "checkpoint --help", Fresh, Prints("checkpoint")),
-    ("podman", "resume {id}", Paused, Status("running")),
-    ("podman", "pause {id}", Running, Status("paused")),
-    ("podman", "--version", Fresh, Prints(" version ")),
-    ("podman", "checkpoint --image-path {image} --work-path {work} {id}", Running, Deleted),
-    (
-        "podman",
-        "checkpoint --image-path {image} --work-path {work} --leave-running --leave-running {id}",
-        Running,
-        Status("running"),
-    ),
-    (
-        "podman",
-        "checkpoint --image-path {image} --work-path {work} --pre-dump {id}",
-        Running,
-        Status("running"),
-    ),
-    ("podman", "restore --lsm-mount-context", Fresh, Fails("flag needs an argument")),
-    ("podman", "update --resources={resources} {id}", Running, Updated),
-    ("podman", "kill --all {id} 9", Running, Status("stopped")),
-    ("podman", "--debug --root={root} start {id}", Created, Status("running")),
-    ("podman", "--debug --root={root} delete --force {id}", Created, Deleted),
-];
 
 pub(crate) fn cases() -> Vec<Case> {
     let word = |before: Before| match before {
@@ -263,21 +23,21 @@ pub(crate) fn cases() -> Vec<Case> {
         Stopped => "stopped",
         Gone => "gone",
     };
-    let shapes = SHAPES.iter().map(|shape| {
+    let shapes = COMMAND_LINES.iter().map(|shape| {
         let name = format!("runtime::argv::{}: {} ({})", shape.0, shape.1, word(shape.2));
         Case::new(name, move |t| check(t, shape))
     });
     let others = kit::cases![
-        every_failure_is_one_line_and_the_same_on_stderr,
-        three_environments_find_the_same_containers,
-        leaked_descriptors_keep_no_pipe_open,
-        create_leaves_one_process_and_it_leads_a_session,
+        a_failure_is_one_line_in_the_log_and_on_stderr,
+        the_state_root_does_not_depend_on_the_environment_of_root,
+        leaked_descriptors_do_not_keep_pipes_open,
+        create_leaves_one_process_which_leads_a_session,
         pid_file_appears_whole,
     ];
     shapes.chain(others).collect()
 }
 
-/// A call as that manager makes it: what `--root` it gives, where it stands, what environment it has.
+/// A call as that manager makes it: with its `--root`, working directory and environment.
 struct Call<'t> {
     t: &'t Test,
     manager: &'static str,
@@ -289,7 +49,7 @@ struct Call<'t> {
 impl<'t> Call<'t> {
     fn new(t: &'t Test, manager: &'static str, template: &str, before: Before) -> Self {
         let end = if manager == "BuildKit" && before == Fresh { "exit 7" } else { "sleep" };
-        // A cgroup of no limits: the calls with and without one are alike.
+        // A cgroup without limits: calls with and without a cgroup are alike.
         let bundle = t.bundle().probe(end).remove("/linux/resources");
         let bundle = bundle.set("/process/terminal", before == Terminal);
         let bundle = if template.contains("--systemd-cgroup") {
@@ -298,7 +58,7 @@ impl<'t> Call<'t> {
         } else {
             bundle
         };
-        // The init of a pid namespace is deaf to SIGTERM.
+        // The init of a pid namespace ignores SIGTERM unless it has a handler.
         let bundle = if before == Running { bundle.without_namespace("pid") } else { bundle };
         let (log, pid) = (t.dir().join("log.json"), t.dir().join("the-pid-file"));
         Self { t, manager, bundle, log, pid }
@@ -332,7 +92,7 @@ impl<'t> Call<'t> {
         }
     }
 
-    /// One more call about the same container, below the same state root.
+    /// One more call for the same container with the same state root.
     fn ask(&self, template: &str, command: &str) -> kit::Output {
         let root = if template.contains("{root}") { "--root={root} " } else { "" };
         self.call(self.words(&format!("{root}{command}"))).output()
@@ -344,7 +104,7 @@ impl<'t> Call<'t> {
 }
 
 impl Drop for Call<'_> {
-    /// A failed test leaves nothing, though the kit has not made its container.
+    /// A failed test leaves nothing, although the kit did not create its container.
     fn drop(&mut self) {
         if std::thread::panicking() {
             for call in [self.t.bare(["delete"]), self.t.runtime(["delete"])] {
@@ -354,8 +114,8 @@ impl Drop for Call<'_> {
     }
 }
 
-fn check(t: &Test, shape: &'static Shape) {
-    t.only_orlop("the shapes are those of the managers' runtime");
+fn check(t: &Test, shape: &'static CommandLine) {
+    t.only_orlop("the command lines are those of managers that use this runtime");
     let (manager, template, before, after) = *shape;
     let call = Call::new(t, manager, template, before);
     for name in ["image", "work"] {
@@ -398,7 +158,7 @@ fn check(t: &Test, shape: &'static Shape) {
         fs::write(descriptors, json!(["/dev/null", "/dev/null", "/dev/null"]).to_string()).unwrap();
     }
     let output = runtime.output();
-    // Kept to the end: a process whose terminal loses its master is hung up.
+    // Kept until here: a process is hung up if its terminal loses the master.
     let _master = template.contains("{console}").then(|| console.receive());
     let failed = output.code() != 0;
     judge(&call, template, after, output);
@@ -430,7 +190,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
                 assert_eq!(state().document()["pid"].to_string(), text, "the bare number");
             }
             if wanted == "stopped" {
-                // containerd's shim does it once more when it cleans up.
+                // containerd's shim repeats the call when it cleans up.
                 call.ask(template, "kill --all {id} 9").success();
             }
         }
@@ -449,7 +209,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
             let path = |dir: &str| format!("/sys/fs/cgroup/{dir}{}/pids.max", call.bundle.id());
             let value = below.iter().find_map(|dir| fs::read_to_string(path(dir)).ok());
             assert_eq!(value.as_deref(), Some("44\n"));
-            // The deny-all rule of the same document is no new rule.
+            // The deny-all rule of the same document is not a new rule.
             call.ask(template, "exec {id} /probe open /dev/null rw").success();
         }
         Pids => assert_eq!(output.success().json(), json!([call.pid()])),
@@ -491,9 +251,9 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
     }
 }
 
-/// Whatever the command, a failure is one JSON line in the log, and its words on stderr.
-fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
-    t.only_orlop("its words are others");
+/// A failure of any command is one JSON line in the log, and the same text on stderr.
+fn a_failure_is_one_line_in_the_log_and_on_stderr(t: &Test) {
+    t.only_orlop("its messages differ");
     let lines = [
         "create --bundle /nowhere x",
         "run --bundle /nowhere x",
@@ -547,9 +307,9 @@ fn every_failure_is_one_line_and_the_same_on_stderr(t: &Test) {
     }
 }
 
-/// Really root: whatever XDG_RUNTIME_DIR says, and if it says nothing.
-fn three_environments_find_the_same_containers(t: &Test) {
-    t.only_orlop("its default directory has another name");
+/// Root of the initial user namespace: XDG_RUNTIME_DIR does not matter, set or not.
+fn the_state_root_does_not_depend_on_the_environment_of_root(t: &Test) {
+    t.only_orlop("its default directory is another one");
     let call = Call::new(t, "podman", "", Fresh);
     call.bundle.write();
     let words = |line: &str| call.words(line);
@@ -565,8 +325,8 @@ fn three_environments_find_the_same_containers(t: &Test) {
     kit::sys::reap(fs::read_to_string(&call.pid).unwrap().parse().unwrap(), Duration::from_secs(5));
 }
 
-/// buildah leaks fourteen descriptors into `create`, the write ends of the container's own pipes among them.
-fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
+/// buildah leaks fourteen descriptors into `create`, among them the write ends of the container's own pipes.
+fn leaked_descriptors_do_not_keep_pipes_open(t: &Test) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let bundle = t.bundle().probe("stdin");
     let pid_file = t.dir().join("pid");
@@ -584,7 +344,7 @@ fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
     t.runtime(["start", bundle.id()]).output().success();
     std::io::Write::write_all(&mut writer, b"all of it").unwrap();
     drop(writer);
-    t.wait_for("the end of its input", || fs::read_to_string(&out).unwrap().ends_with('\n'));
+    t.wait_for("end of input", || fs::read_to_string(&out).unwrap().ends_with('\n'));
     let said: Value = fs::read_to_string(&out).unwrap().parse().unwrap();
     assert_eq!(said["stdin"], "all of it");
     let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
@@ -592,8 +352,8 @@ fn leaked_descriptors_keep_no_pipe_open(t: &Test) {
     t.runtime(["delete", bundle.id()]).output().success();
 }
 
-/// No monitor stays, and the nearest subreaper, here the caller, is the parent.
-fn create_leaves_one_process_and_it_leads_a_session(t: &Test) {
+/// No monitor process stays, and the parent is the nearest subreaper, here the caller.
+fn create_leaves_one_process_which_leads_a_session(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let pid_file = t.dir().join("pid");
     let call = bundle.command("create", &["--pid-file", pid_file.to_str().unwrap()]).wrap("guard=0");
@@ -612,7 +372,7 @@ fn create_leaves_one_process_and_it_leads_a_session(t: &Test) {
     guard.wait();
 }
 
-/// Who polls for the pid file never reads half of it, and finds nothing else beside it.
+/// A manager that polls for the pid file never reads half of it, and finds no other file beside it.
 fn pid_file_appears_whole(t: &Test) {
     let dir = t.dir().join("pids");
     fs::create_dir(&dir).unwrap();

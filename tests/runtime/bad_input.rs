@@ -1,4 +1,4 @@
-//! What people get wrong: exit code 1, one sentence that says what and where, nothing left behind.
+//! Mistakes of callers: exit code 1, one sentence that says what is wrong and where, nothing left over.
 
 use kit::{Bundle, Case, Test, json};
 use std::fs;
@@ -33,18 +33,18 @@ pub(crate) fn cases() -> Vec<Case> {
         too_many_arguments,
         not_root_without_user_namespace,
         missing_console_socket,
-        console_socket_that_nobody_listens_on,
+        console_socket_without_a_listener,
         malformed_process,
         detached_terminal_without_console_socket,
         bad_preserve_fds,
         bad_log_format,
         unwritable_state_root,
-        valid_but_unbuilt_fields_are_refused,
+        valid_but_unimplemented_fields_are_refused,
         message_is_one_line,
     ]
 }
 
-/// Insists that neither `create` nor `run` leaves a thing.
+/// Checks that neither `create` nor `run` leaves anything.
 fn refused(t: &Test, bundle: &Bundle<'_>, fragments: &[&str]) {
     for verb in ["run", "create"] {
         bundle.command(verb, &[]).output().refused(fragments);
@@ -64,7 +64,7 @@ fn existing_id(t: &Test) {
     let container = bundle.create();
     bundle.try_create().refused(&["exist"]);
     bundle.command("run", &[]).output().refused(&["exist"]);
-    // The one that was there is unharmed.
+    // The existing container is unharmed.
     container.start();
     assert_eq!(container.status(), "running");
 }
@@ -139,7 +139,7 @@ fn program_without_permission(t: &Test) {
 fn program_is_a_directory(t: &Test) {
     let output = t.bundle().directory("/bin/dir").set("/process/args", json!(["/bin/dir"])).try_run();
     let output = output.refused(&["/bin/dir"]);
-    // Managers map either to exit code 126.
+    // Managers map either message to exit code 126.
     assert!(
         output.stderr.contains("is a directory") || output.stderr.contains("permission denied"),
         "{output}"
@@ -167,7 +167,7 @@ fn script_without_its_interpreter(t: &Test) {
     );
 }
 
-/// `create` may find it or leave it to `start`; one of the two says it, and delete cleans up.
+/// `create` may find the mistake or leave it to `start`; one of the two reports it, and delete cleans up.
 fn missing_program_of_a_created_container(t: &Test) {
     let bundle = t.bundle().set("/process/args", json!(["/no/such"]));
     let pid_file = t.dir().join("pid");
@@ -193,7 +193,7 @@ fn no_arguments(t: &Test) {
 }
 
 fn unsupported_version(t: &Test) {
-    t.only_orlop("it does not look");
+    t.only_orlop("it does not check the version");
     for version in ["2.0.0", "garbage", ""] {
         refused(t, &t.bundle().set("/ociVersion", version), &["ociVersion"]);
     }
@@ -203,12 +203,12 @@ fn unsupported_version(t: &Test) {
 }
 
 fn no_version(t: &Test) {
-    t.only_orlop("it does not look");
+    t.only_orlop("it does not check the version");
     refused(t, &t.bundle().remove("/ociVersion"), &["ociVersion"]);
 }
 
 fn every_problem_is_listed(t: &Test) {
-    t.only_orlop("it stops at the first");
+    t.only_orlop("it stops at the first problem");
     let bundle = t.bundle().set("/process/cwd", "tmp").set("/process/rlimits/0/type", "RLIMIT_X");
     let bundle = bundle.push("/linux/namespaces", json!({"type": "pid"}));
     refused(t, &bundle, &["/process/cwd", "/process/rlimits/0", "/linux/namespaces/5"]);
@@ -269,8 +269,8 @@ fn missing_console_socket(t: &Test) {
     assert!(t.leaks_of(bundle.id()).is_empty());
 }
 
-/// A manager that has died leaves its socket's file.
-fn console_socket_that_nobody_listens_on(t: &Test) {
+/// A manager that has died leaves the file of its socket.
+fn console_socket_without_a_listener(t: &Test) {
     let socket = t.dir().join("console.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let socket = socket.to_str().unwrap();
@@ -287,13 +287,16 @@ fn console_socket_that_nobody_listens_on(t: &Test) {
     let words = ["exec", "-t", "-d", "--console-socket", socket, container.id(), "/probe", "sleep"];
     t.runtime(words).output().fails_with(255, &fragments);
     let processes = t.runtime(["ps", "-f", "json", container.id()]).output();
-    assert!(!t.is_orlop() || processes.success().json() == json!([container.pid()]), "the process is left");
+    assert!(
+        !t.is_orlop() || processes.success().json() == json!([container.pid()]),
+        "the process is still there"
+    );
     assert_eq!(container.status(), "running");
 }
 
-/// What `exec --process` reads: where it is wrong is said by line and column, or by the field.
+/// What `exec --process` reads: a mistake is reported by line and column, or by field.
 fn malformed_process(t: &Test) {
-    t.only_orlop("its words are others");
+    t.only_orlop("its messages differ");
     let container = t.bundle().probe("sleep").start();
     let file = t.dir().join("process.json");
     let path = file.to_str().unwrap().to_owned();
@@ -334,7 +337,7 @@ fn bad_preserve_fds(t: &Test) {
         let output = t.bundle().command("run", &["--preserve-fds", value]).output();
         assert_ne!(output.code(), 0, "{output}");
     }
-    // Descriptors that are not there.
+    // Descriptors that are not open.
     let output = t.bundle().command("run", &["--preserve-fds", "40"]).output();
     output.refused(&["preserve"]);
 }
@@ -351,9 +354,9 @@ fn unwritable_state_root(t: &Test) {
     t.bare(words).output().refused(&["/proc/no"]);
 }
 
-/// Valid by the specification, but not built: the answer names the field. It is never dropped.
-fn valid_but_unbuilt_fields_are_refused(t: &Test) {
-    t.only_orlop("a rule of this repository");
+/// Valid by the specification but not implemented: the error names the field, and the field is never dropped.
+fn valid_but_unimplemented_fields_are_refused(t: &Test) {
+    t.only_orlop("it drops such fields");
     let table = [
         ("/linux/intelRdt", json!({"closID": "a"}), "intelRdt"),
         ("/linux/netDevices", json!({"no-such-device": {}}), "netDevices"),

@@ -1,23 +1,23 @@
-//! A host with cgroup2 alone (a mount namespace shows one). Here it may have no controllers: what needs
-//! none is tested, and what does is refused with its name.
+//! A host with cgroup2 alone (a mount namespace shows one). It may have no controllers here: what needs none is
+//! tested, and a setting that needs one is refused by name.
 
 use kit::{Bundle, Case, Test, Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         container_lives_in_its_cgroup,
-        mount_shows_its_own_part,
+        mount_shows_the_cgroup_of_the_container,
         mount_in_a_cgroup_namespace,
         devices_are_filtered,
         limits_without_their_controller_are_refused,
         unified_without_its_controller_is_refused,
         exec_joins,
-        delete_kills_everything,
-        create_and_exec_many,
+        delete_kills_every_process,
+        ids_can_be_used_again_many_times,
     ]
 }
 
-/// A bundle whose process is born in a cgroup namespace, as `spec` has it on such a host.
+/// A bundle whose process is created in a cgroup namespace, as by `spec` on such a host.
 fn bundle(t: &Test) -> Bundle<'_> {
     t.v2("");
     t.bundle().namespace("cgroup")
@@ -55,7 +55,7 @@ fn container_lives_in_its_cgroup(t: &Test) {
     clean(t, &bundle, pid);
 }
 
-fn mount_shows_its_own_part(t: &Test) {
+fn mount_shows_the_cgroup_of_the_container(t: &Test) {
     t.v2("");
     let bundle = t.bundle().probe("report , list /sys/fs/cgroup");
     let lines = run(&bundle).success().lines();
@@ -87,12 +87,12 @@ fn devices_are_filtered(t: &Test) {
         "mknod /m/kmsg c 1 11 , open /m/kmsg w , mknod /m/mem c 1 1 , open /m/mem r , open /dev/null rw";
     let lines = run(&bundle.probe(words)).success().lines();
     assert_eq!(lines[0]["errno"], "", "allowed");
-    assert_eq!(lines[1]["errno"], "EPERM", "not to be written");
-    assert_eq!(lines[3]["errno"], "EPERM", "not allowed at all");
-    assert_eq!(lines[4]["errno"], "", "the default devices stay open");
+    assert_eq!(lines[1]["errno"], "EPERM", "must not be writable");
+    assert_eq!(lines[3]["errno"], "EPERM", "must not be accessible");
+    assert_eq!(lines[4]["errno"], "", "the default devices stay usable");
 }
 
-/// Whether the hierarchy can limit that; where it can, the v1 cases have their like in the unit tests.
+/// Whether the hierarchy has that controller; if it has, unit tests cover what the v1 cases cover.
 fn has(t: &Test, controller: &str) -> bool {
     let all = std::fs::read_to_string(t.v2("").join("cgroup.controllers")).unwrap();
     all.split_whitespace().any(|name| name == controller)
@@ -123,7 +123,7 @@ fn unified_without_its_controller_is_refused(t: &Test) {
     } else {
         output.refused(&["memory.high"]);
     }
-    // What every cgroup has needs no controller.
+    // Files that every cgroup has need no controller.
     let bundle = t.bundle().set("/linux/resources", json!({"unified": {"cgroup.max.depth": "3"}}));
     run(&bundle).success();
 }
@@ -137,7 +137,7 @@ fn exec_joins(t: &Test) {
     clean(t, &bundle, pid);
 }
 
-fn delete_kills_everything(t: &Test) {
+fn delete_kills_every_process(t: &Test) {
     let bundle = bundle(t).without_namespace("pid").probe("spawn hold , spawn hold , say ready , hold");
     let pid = create(t, &bundle);
     command(t, &["start", bundle.id()]).success();
@@ -151,8 +151,8 @@ fn delete_kills_everything(t: &Test) {
     }
 }
 
-/// A cgroup that was killed once must not be born into again: ids come back.
-fn create_and_exec_many(t: &Test) {
+/// A process must not be created in a cgroup that was killed before: ids are used again.
+fn ids_can_be_used_again_many_times(t: &Test) {
     let bundle = bundle(t).probe("sleep");
     for _ in 0..4 {
         let pid = create(t, &bundle);

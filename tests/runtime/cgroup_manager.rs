@@ -1,4 +1,4 @@
-//! Who makes the cgroup: `--cgroup-manager`, `--systemd-cgroup`.
+//! How the cgroup is created: `--cgroup-manager`, `--systemd-cgroup`.
 
 use kit::{Bundle, Case, Test, json};
 use std::fs;
@@ -9,15 +9,15 @@ pub(crate) fn cases() -> Vec<Case> {
         disabled_shows_the_callers_cgroup_read_only,
         disabled_refuses_limits_by_name,
         disabled_is_remembered,
-        disabled_all_processes_by_their_pid_namespace,
-        disabled_without_a_pid_namespace,
-        disabled_as_a_run,
-        rootless_says_whether_cgroups_are_needed,
-        rootless_is_a_word,
+        disabled_kills_all_processes_of_the_pid_namespace,
+        disabled_without_a_pid_namespace_signals_the_first_process,
+        disabled_works_for_run,
+        rootless_callers_need_a_cgroup_only_if_they_name_one,
+        rootless_takes_known_words_only,
     ]
 }
 
-/// A bundle whose container is to have no cgroup.
+/// A bundle of a container without a cgroup.
 fn disabled(t: &Test) -> Bundle<'_> {
     t.only_orlop("its flags differ");
     t.bundle().global("--cgroup-manager=disabled").remove("/linux/cgroupsPath")
@@ -28,7 +28,7 @@ fn cgroups_of(pid: impl std::fmt::Display) -> String {
 }
 
 fn disabled_stays_in_the_callers_cgroup(t: &Test) {
-    // A cgroupsPath means nothing then, as podman's rootless callers may leave one.
+    // cgroupsPath has no effect then; podman's rootless callers may set one.
     for bundle in [disabled(t), disabled(t).set("/linux/cgroupsPath", "/elsewhere")] {
         let bundle = bundle.probe("sleep");
         let container = bundle.start();
@@ -41,7 +41,7 @@ fn disabled_stays_in_the_callers_cgroup(t: &Test) {
 }
 
 fn disabled_shows_the_callers_cgroup_read_only(t: &Test) {
-    // Even where the configuration says nothing of read-only.
+    // Even if the configuration does not say read-only.
     let files = ["/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/tasks", "/sys/fs/cgroup/pids/tasks"];
     let words = files.map(|file| format!("write {file} 0")).join(" , ");
     let output = disabled(t).set("/mounts/6/options", json!(["nosuid"])).probe(&words).run();
@@ -77,7 +77,7 @@ fn disabled_is_remembered(t: &Test) {
     container.delete();
 }
 
-fn disabled_all_processes_by_their_pid_namespace(t: &Test) {
+fn disabled_kills_all_processes_of_the_pid_namespace(t: &Test) {
     let container = disabled(t).probe("spawn sleep , sleep").start();
     let child = || {
         let path = format!("/proc/{0}/task/{0}/children", container.pid());
@@ -85,7 +85,7 @@ fn disabled_all_processes_by_their_pid_namespace(t: &Test) {
     };
     t.wait_for("a second process", || child().is_some());
     let pid = child().unwrap();
-    // SIGTERM does nothing to an init without a handler, and ends others.
+    // SIGTERM does nothing to an init without a handler, and kills other processes.
     container.command("kill", &["--all", "TERM"]).output().success();
     let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     t.wait_for("the other's end", || state().is_empty() || state().contains(") Z "));
@@ -94,7 +94,7 @@ fn disabled_all_processes_by_their_pid_namespace(t: &Test) {
     container.wait();
 }
 
-fn disabled_without_a_pid_namespace(t: &Test) {
+fn disabled_without_a_pid_namespace_signals_the_first_process(t: &Test) {
     let container = disabled(t).without_namespace("pid").probe("sleep").start();
     let output = container.command("kill", &["--all", "KILL"]).output().success();
     assert!(output.stderr.contains("only the first process of the container is reached"), "{output}");
@@ -102,15 +102,15 @@ fn disabled_without_a_pid_namespace(t: &Test) {
     container.delete();
 }
 
-fn disabled_as_a_run(t: &Test) {
+fn disabled_works_for_run(t: &Test) {
     let report = disabled(t).report();
     assert_eq!(report["pid"], 1, "{report}");
     let cgroup: Vec<&str> = report["cgroup"].as_array().unwrap().iter().filter_map(|l| l.as_str()).collect();
     assert_eq!(cgroup.join("\n"), cgroups_of("self").trim_end());
 }
 
-/// Of a user who may make no cgroup.
-fn rootless_says_whether_cgroups_are_needed(t: &Test) {
+/// The caller is a user without permission to create a cgroup.
+fn rootless_callers_need_a_cgroup_only_if_they_name_one(t: &Test) {
     let id = 54_325;
     let caller = format!("uid={id}");
     let run = |flag: &str, path: Option<&str>| {
@@ -121,19 +121,19 @@ fn rootless_says_whether_cgroups_are_needed(t: &Test) {
         let run = bundle.command("run", &[]).wrap(&caller);
         if flag.is_empty() { run.output() } else { run.global(flag).output() }
     };
-    // Nobody who names no cgroup is refused for it, unless he says so.
+    // A caller that names no cgroup gets no error, unless --rootless=false says that it needs one.
     for flag in ["", "--rootless=auto", "--rootless=true"] {
         run(flag, None).success();
     }
     run("--rootless=false", None).refused(&["mkdir", "permission denied"]);
-    // One that is named is made, unless it is said that it need not be.
+    // A cgroup that is named is created, unless --rootless=true says that it is optional.
     for flag in ["", "--rootless=false"] {
         run(flag, Some("/orlop-test-elsewhere")).refused(&["mkdir", "/linux/cgroupsPath"]);
     }
     run("--rootless=true", Some("/orlop-test-elsewhere")).success();
 }
 
-fn rootless_is_a_word(t: &Test) {
+fn rootless_takes_known_words_only(t: &Test) {
     let output = t.bare(["--rootless=maybe", "list"]).output();
     output.refused(&["rootless"]);
 }

@@ -1,5 +1,4 @@
-//! Checkpoint and restore: by criu(8) itself where it works, and what is said where it does not, by a criu
-//! that only talks.
+//! Checkpoint and restore: by criu(8) itself if it works here; its errors, by a simulated criu.
 
 use kit::criu::Criu;
 use kit::{Bundle, Case, Console, Output, Runtime, Test, Value, json};
@@ -10,32 +9,28 @@ use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        goes_on_where_it_was,
-        leave_running_and_paused,
-        bind_mounts_come_from_the_bundle,
-        mount_points_are_made,
-        a_terminal_comes_back,
-        hooks_of_restore,
-        user_namespace,
-        joined_network_namespace,
-        the_loopback_device,
+        a_restored_container_continues,
+        checkpoint_can_leave_the_container_running_or_paused,
+        bind_mounts_come_from_the_bundle_at_restore,
+        missing_mount_points_are_created,
+        a_terminal_is_restored,
+        restore_runs_the_hooks,
+        a_container_in_a_user_namespace_is_restored,
+        a_joined_network_namespace_is_joined_again,
+        the_loopback_device_is_up_after_restore,
         damaged_images_leave_nothing,
-        a_kernel_that_cannot_track_memory,
-        no_criu,
-        a_criu_that_is_too_old,
+        pre_dump_needs_a_kernel_that_tracks_memory,
+        a_missing_criu_is_an_error,
+        a_criu_that_is_too_old_is_refused,
         the_hosts_cgroups_keep_their_options,
-        a_criu_that_dies,
-        a_mount_that_could_pass_for_another,
-        options_that_a_container_names,
-        what_criu_is_told_about_a_container,
-        what_criu_is_told_about_a_restored_one,
-        a_hook_that_fails_at_restore,
-        only_what_runs,
-        restored_id_is_taken,
+        a_criu_that_exits_early_is_an_error,
+        a_failing_hook_stops_restore,
+        only_a_running_container_can_be_checkpointed,
+        restore_refuses_an_existing_id,
     ]
 }
 
-/// What comes out of a container.
+/// What a container prints.
 struct Lines(BufReader<PipeReader>);
 
 impl Lines {
@@ -53,7 +48,7 @@ fn piped(call: Runtime<'_>) -> (Output, Lines) {
     (output, Lines(BufReader::new(reader)))
 }
 
-/// A container which says what signals it gets.
+/// A container that reports the signals that it gets.
 fn running(bundle: &Bundle<'_>) -> Lines {
     let (output, mut lines) = piped(bundle.command("run", &["--detach"]));
     output.success();
@@ -81,7 +76,7 @@ fn restore(t: &Test, bundle: &Bundle<'_>) -> (Output, Lines) {
     piped(bundle.command("restore", &flags))
 }
 
-/// The directory of criu's images says more than the runtime.
+/// criu's own log says more than the runtime's error.
 fn restored(t: &Test, bundle: &Bundle<'_>) -> Lines {
     let (output, lines) = restore(t, bundle);
     if output.code() != 0 {
@@ -92,7 +87,7 @@ fn restored(t: &Test, bundle: &Bundle<'_>) -> Lines {
     lines
 }
 
-fn state(t: &Test, bundle: &Bundle<'_>) -> Value {
+pub(crate) fn state(t: &Test, bundle: &Bundle<'_>) -> Value {
     t.runtime(["state", bundle.id()]).output().success().document()
 }
 
@@ -112,13 +107,13 @@ fn gone(t: &Test, bundle: &Bundle<'_>) {
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
 }
 
-fn goes_on_where_it_was(t: &Test) {
+fn a_restored_container_continues(t: &Test) {
     let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let mut lines = running(&bundle);
     answers(t, &bundle, &mut lines);
     checkpoint(t, &bundle, &[]).success();
-    // As if it had never been: what managers ask next is answered by what they look for.
+    // As if it had never existed: managers look for these words.
     for verb in ["resume", "delete", "state"] {
         t.runtime([verb, bundle.id()]).output().refused(&["does not exist"]);
     }
@@ -135,7 +130,7 @@ fn goes_on_where_it_was(t: &Test) {
     let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     assert!(cgroups.contains(bundle.id()), "{cgroups}");
     answers(t, &bundle, &mut lines);
-    // What protects the host protects it still.
+    // What protects the host still does.
     assert_eq!(exec(t, &bundle, "write /x y")["errno"], "EROFS");
     assert_eq!(exec(t, &bundle, "read /proc/keys")["read"], "");
     assert_eq!(exec(t, &bundle, "write /proc/sys/kernel/hostname x")["errno"], "EROFS");
@@ -145,7 +140,7 @@ fn goes_on_where_it_was(t: &Test) {
 }
 
 /// What containerd does: pause, checkpoint, resume.
-fn leave_running_and_paused(t: &Test) {
+fn checkpoint_can_leave_the_container_running_or_paused(t: &Test) {
     let _turn = kit::criu::real();
     t.needs_freezer();
     let bundle = t.bundle().probe("signals");
@@ -155,14 +150,14 @@ fn leave_running_and_paused(t: &Test) {
     assert_eq!(state(t, &bundle)["status"], "paused");
     t.runtime(["resume", bundle.id()]).output().success();
     answers(t, &bundle, &mut lines);
-    // From one that stands still, too, another can come.
+    // A paused container can be checkpointed as well.
     gone(t, &bundle);
     let mut lines = restored(t, &bundle);
     answers(t, &bundle, &mut lines);
     gone(t, &bundle);
 }
 
-fn bind_mounts_come_from_the_bundle(t: &Test) {
+fn bind_mounts_come_from_the_bundle_at_restore(t: &Test) {
     let _turn = kit::criu::real();
     let dir = |name: &str| {
         let path = t.dir().join(name);
@@ -203,8 +198,8 @@ fn bind_mounts_come_from_the_bundle(t: &Test) {
     gone(t, &bundle);
 }
 
-/// The root file system of a migrated container has none of them yet.
-fn mount_points_are_made(t: &Test) {
+/// The root file system of a migrated container does not have them yet.
+fn missing_mount_points_are_created(t: &Test) {
     let _turn = kit::criu::real();
     let file = t.dir().join("resolv.conf");
     fs::write(&file, "nameserver").unwrap();
@@ -222,7 +217,7 @@ fn mount_points_are_made(t: &Test) {
     gone(t, &bundle);
 }
 
-fn a_terminal_comes_back(t: &Test) {
+fn a_terminal_is_restored(t: &Test) {
     let _turn = kit::criu::real();
     let console = Console::new(t);
     let socket = format!("--console-socket={}", console.path().display());
@@ -246,7 +241,7 @@ fn a_terminal_comes_back(t: &Test) {
     gone(t, &bundle);
 }
 
-fn hooks_of_restore(t: &Test) {
+fn restore_runs_the_hooks(t: &Test) {
     let _turn = kit::criu::real();
     let log = |kind: &str| t.dir().join(format!("hook-{kind}"));
     let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
@@ -270,7 +265,7 @@ fn hooks_of_restore(t: &Test) {
     assert!(log("poststop").exists());
 }
 
-fn user_namespace(t: &Test) {
+fn a_container_in_a_user_namespace_is_restored(t: &Test) {
     let _turn = kit::criu::real();
     let bundle = t.bundle().user_namespace(100_000).probe("signals");
     drop(running(&bundle));
@@ -283,8 +278,8 @@ fn user_namespace(t: &Test) {
     gone(t, &bundle);
 }
 
-/// What podman and CRI have: a network namespace that is there before the container and after.
-fn joined_network_namespace(t: &Test) {
+/// What podman and CRI use: a network namespace that exists before the container and after it.
+fn a_joined_network_namespace_is_joined_again(t: &Test) {
     let _turn = kit::criu::real();
     let holder = t.bundle().probe("sleep").start();
     let path = format!("/proc/{}/ns/net", holder.pid());
@@ -299,7 +294,7 @@ fn joined_network_namespace(t: &Test) {
     gone(t, &bundle);
 }
 
-fn the_loopback_device(t: &Test) {
+fn the_loopback_device_is_up_after_restore(t: &Test) {
     let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let up = |bundle: &Bundle<'_>| exec(t, bundle, "read /sys/class/net/lo/flags")["read"].clone();
@@ -332,13 +327,13 @@ fn damaged_images_leave_nothing(t: &Test) {
     }
 }
 
-fn a_kernel_that_cannot_track_memory(t: &Test) {
+fn pre_dump_needs_a_kernel_that_tracks_memory(t: &Test) {
     let _turn = kit::criu::real();
     let bundle = t.bundle().probe("signals");
     let mut lines = running(&bundle);
     let output = checkpoint(t, &bundle, &["--pre-dump"]);
     if output.code() == 0 {
-        // This one can: the second dump writes what has changed.
+        // This kernel can: the second dump contains what has changed.
         let second = t.dir().join("second").to_string_lossy().into_owned();
         let flags = ["--image-path", &second, "--parent-path", "../images", bundle.id()];
         t.runtime(["checkpoint"]).args(flags).output().success();
@@ -348,7 +343,7 @@ fn a_kernel_that_cannot_track_memory(t: &Test) {
     answers(t, &bundle, &mut lines);
 }
 
-fn no_criu(t: &Test) {
+fn a_missing_criu_is_an_error(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let call = container.command("checkpoint", &[]).env("PATH", "/nowhere");
     call.output().refused(&["criu", "executable file not found in $PATH"]);
@@ -357,7 +352,7 @@ fn no_criu(t: &Test) {
     assert_eq!(container.status(), "running");
 }
 
-fn a_criu_that_is_too_old(t: &Test) {
+fn a_criu_that_is_too_old_is_refused(t: &Test) {
     let criu = Criu::new(t).with("version", "3 11 0");
     let container = t.bundle().probe("sleep").start();
     let call = criu.found_by(container.command("checkpoint", &[]));
@@ -371,11 +366,11 @@ fn a_criu_that_is_too_old(t: &Test) {
     call.output().refused(&["too old", "network"]);
 }
 
-/// criu mounts cgroup2 once more, which sets the options of the one that everybody uses.
+/// criu mounts cgroup2 once more, which changes the options of the host's mount.
 fn the_hosts_cgroups_keep_their_options(t: &Test) {
     let _turn = kit::criu::turn();
     if !Path::new("/guest/ctl").exists() {
-        kit::skip("the whole machine's cgroup2 file system is changed for a moment");
+        kit::skip("the options of the machine's cgroup2 file system change for a moment");
     }
     let options = || {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -389,7 +384,7 @@ fn the_hosts_cgroups_keep_their_options(t: &Test) {
         let _ = criu.found_by(container.command("checkpoint", &[])).output();
         assert_eq!(options(), before);
     }
-    // While another one has taken them away, and after the process that was to put them back was killed.
+    // Another criu has removed the options, or the process that would have restored them was killed.
     for end in ["is under way", "was killed"] {
         let criu = Criu::new(t).with("hang", "");
         let pid = t.dir().join("criu/pid");
@@ -411,7 +406,7 @@ fn the_hosts_cgroups_keep_their_options(t: &Test) {
     }
 }
 
-fn a_criu_that_dies(t: &Test) {
+fn a_criu_that_exits_early_is_an_error(t: &Test) {
     let criu = Criu::new(t).with("die", "");
     let container = t.bundle().probe("sleep").start();
     let call = criu.found_by(container.command("checkpoint", &[]));
@@ -423,128 +418,7 @@ fn a_criu_that_dies(t: &Test) {
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
 }
 
-/// criu writes names of mounts as `mnt[PATH]:KEY`, and looks for them by their beginning.
-fn a_mount_that_could_pass_for_another(t: &Test) {
-    let criu = Criu::new(t);
-    let source = t.dir().join("]:source");
-    fs::create_dir(&source).unwrap();
-    let odd = t.bundle().probe("sleep").mount("none", &source, "/a]:/etc", &["bind"]).start();
-    criu.found_by(odd.command("checkpoint", &[])).output().refused(&["]:/etc", "mnt[PATH]:KEY"]);
-    // What the image makes of an innocent name.
-    let linked = t.bundle().probe("sleep").link("data", "/a]:").mount("none", &source, "/data", &["bind"]);
-    let linked = linked.start();
-    criu.found_by(linked.command("checkpoint", &[])).output().refused(&["/a]:"]);
-    // Where it comes from may be called anything.
-    let plain = t.bundle().probe("sleep").mount("none", &source, "/data", &["bind"]);
-    criu.found_by(plain.start().command("checkpoint", &[])).output().success();
-    criu.found_by(plain.command("restore", &["--detach"])).output().success();
-    let pair = ("/data".to_owned(), source.to_string_lossy().into_owned());
-    assert!(criu.request("restore").pairs(23).contains(&pair));
-}
-
-/// criu's options are the caller's to give away.
-const ALLOWED: &str = "--allow-annotation=org.criu.config";
-
-/// Whatever it names, and nothing: nothing is made or asked for.
-fn options_that_a_container_names(t: &Test) {
-    t.only_orlop("others obey it");
-    let criu = Criu::new(t);
-    for file in ["/etc/other.conf", ""] {
-        let bundle = t.bundle().probe("sleep").set("/annotations", json!({"org.criu.config": file}));
-        let container = bundle.start();
-        let words = [
-            "annotation is not allowed",
-            "/annotations/org.criu.config",
-            "--allow-annotation org.criu.config",
-        ];
-        criu.found_by(container.command("checkpoint", &["--leave-running"])).output().refused(&words);
-        assert!(!t.dir().join("checkpoint").exists() && container.status() == "running");
-        let bundle = t.bundle().probe("sleep").set("/annotations", json!({"org.criu.config": file}));
-        criu.found_by(bundle.command("restore", &["--detach"])).output().refused(&words);
-        t.runtime(["state", bundle.id()]).output().refused(&["does not exist"]);
-    }
-    // Of no concern to anything else.
-    t.bundle().set("/annotations", json!({"org.criu.config": "/etc/shadow"})).run();
-}
-
-fn what_criu_is_told_about_a_container(t: &Test) {
-    let criu = Criu::new(t);
-    let holder = t.bundle().probe("sleep").start();
-    let path = format!("/proc/{}/ns/net", holder.pid());
-    let file = t.dir().join("with space");
-    fs::write(&file, "").unwrap();
-    let bundle = t
-        .bundle()
-        .probe("sleep")
-        .join("network", &path)
-        .link("etc/link", "/run/target")
-        .mount("none", &file, "/etc/link", &["bind"])
-        .set("/annotations", json!({"org.criu.config": "/etc/other.conf"}));
-    let container = bundle.start();
-    let checkpoint = container.command("checkpoint", &["--leave-running"]);
-    criu.found_by(checkpoint.global(ALLOWED)).output().success();
-    let asked = criu.request("dump");
-    assert_eq!(asked.number(2), Some(container.pid() as u64));
-    assert_eq!(asked.text(13).as_deref(), bundle.path("/").to_str().map(|path| path.trim_end_matches('/')));
-    assert_eq!(asked.text(51).as_deref(), Some("/etc/other.conf"));
-    let mounts = asked.pairs(23);
-    let has = |point: &str, key: &str| mounts.contains(&(point.to_owned(), key.to_owned()));
-    assert!(has("/run/target", "/etc/link") && has("/proc/keys", "/dev/null"), "{mounts:?}");
-    assert!(!mounts.iter().any(|(point, _)| point == "/sys/firmware"), "a directory is masked by its own");
-    let inode = fs::read_link(&path).unwrap().to_string_lossy().replace("net:[", "net[");
-    let externals: Vec<String> =
-        asked.all(37).into_iter().map(|text| String::from_utf8(text).unwrap()).collect();
-    assert!(externals.contains(&format!("{inode}:extRootNetNS")), "{externals:?}");
-    let descriptors: Vec<String> =
-        serde(&fs::read_to_string(t.dir().join("checkpoint/descriptors.json")).unwrap());
-    assert_eq!(descriptors.len(), 3);
-    for file in descriptors.iter().filter(|name| name.starts_with("file[")) {
-        // A device's name follows the key.
-        let key = file.split(' ').next().unwrap_or(file);
-        assert!(externals.iter().any(|external| external == key), "{file}: {externals:?}");
-    }
-    assert!(
-        descriptors[0].starts_with("file[") && descriptors[0].ends_with(" /dev/null"),
-        "the host's null device: {descriptors:?}"
-    );
-    if Path::new("/sys/fs/cgroup/freezer").exists() {
-        assert!(asked.text(44).unwrap().ends_with(bundle.id()));
-    }
-}
-
-fn serde(text: &str) -> Vec<String> {
-    let value: Value = text.parse().unwrap();
-    value.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
-}
-
-fn what_criu_is_told_about_a_restored_one(t: &Test) {
-    let criu = Criu::new(t);
-    let holder = t.bundle().probe("sleep").start();
-    let path = |kind: &str| format!("/proc/{}/ns/{kind}", holder.pid());
-    fs::create_dir(t.dir().join("checkpoint")).unwrap();
-    let names = json!(["file[1b:5]", "pipe:[7]", "pipe:[7]"]);
-    fs::write(t.dir().join("checkpoint/descriptors.json"), names.to_string()).unwrap();
-    let bundle = t
-        .bundle()
-        .probe("sleep")
-        .join("network", &path("net"))
-        .join("ipc", &path("ipc"))
-        .set("/annotations", json!({"org.criu.config": ""}));
-    criu.found_by(bundle.command("restore", &["--detach"]).global(ALLOWED)).output().success();
-    let asked = criu.request("restore");
-    assert_eq!(asked.text(51), None);
-    assert_eq!(asked.pairs(39), [("ipc".to_owned(), path("ipc"))]);
-    let inherited: Vec<_> =
-        asked.messages(27).iter().map(|m| (m.text(1).unwrap(), m.number(2).unwrap())).collect();
-    assert_eq!(inherited[..2], [("file[1b:5]".to_owned(), 0), ("pipe:[7]".to_owned(), 1)]);
-    assert_eq!((inherited.len(), inherited[2].0.as_str()), (3, "extRootNetNS"));
-    assert!(asked.text(13).unwrap().ends_with("/criu-root"));
-    let roots = asked.pairs(25);
-    assert!(!roots.is_empty() && roots.iter().any(|(_, path)| path.ends_with(bundle.id())), "{roots:?}");
-    assert_eq!(state(t, &bundle)["status"], "running");
-}
-
-fn a_hook_that_fails_at_restore(t: &Test) {
+fn a_failing_hook_stops_restore(t: &Test) {
     let criu = Criu::new(t);
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
@@ -556,13 +430,13 @@ fn a_hook_that_fails_at_restore(t: &Test) {
         .host_hook("poststop", &format!("hook {}", poststop.display()));
     let output = criu.found_by(bundle.command("restore", &["--detach", "--pid-file", "pid"])).output();
     output.refused(&["error running createRuntime hook #0", "exit status 3", "no network"]);
-    assert!(poststop.exists(), "what the first hooks have done is undone");
+    assert!(poststop.exists(), "poststop hooks undo what the first hooks did");
     assert!(!t.dir().join("pid").exists());
     t.runtime(["state", bundle.id()]).output().refused(&["does not exist"]);
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
 }
 
-fn only_what_runs(t: &Test) {
+fn only_a_running_container_can_be_checkpointed(t: &Test) {
     let criu = Criu::new(t);
     let container = t.bundle().probe("exit 0").create();
     let call = || criu.found_by(container.command("checkpoint", &[]));
@@ -570,10 +444,10 @@ fn only_what_runs(t: &Test) {
     container.start();
     container.wait();
     call().output().refused(&["container not running"]);
-    criu.found_by(t.runtime(["checkpoint", "nobody"])).output().refused(&["does not exist"]);
+    criu.found_by(t.runtime(["checkpoint", "no-such-container"])).output().refused(&["does not exist"]);
 }
 
-fn restored_id_is_taken(t: &Test) {
+fn restore_refuses_an_existing_id(t: &Test) {
     let criu = Criu::new(t);
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();

@@ -1,33 +1,33 @@
-//! The runtime is killed at many moments of each command; `delete --force` cleans up after it. (The sweep kills it at
-//! every system call: `tests/sweep`.)
+//! The runtime is killed at many moments of each command; `delete --force` cleans up after it. (The sweep kills it
+//! at every system call: `tests/sweep`.)
 
 use kit::{Bundle, Case, Running, Test};
 use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        create_is_killed,
-        run_is_killed,
-        start_is_killed,
-        delete_is_killed,
-        exec_is_killed,
-        manager_dies_between_create_and_start,
+        a_killed_create_is_cleaned_up,
+        a_killed_run_is_cleaned_up,
+        a_killed_start_is_cleaned_up,
+        a_killed_delete_is_cleaned_up,
+        a_killed_exec_is_cleaned_up,
+        a_created_container_outlives_its_manager,
     ]
 }
 
-/// How many points of a command are tried.
+/// The number of moments that are tried for a command.
 const POINTS: u32 = 24;
 
-/// Starts the command below a guard that kills it, waits for the deed; the guard lives on until no
-/// process of it is left.
+/// Starts the command below a guard process that kills it, and waits for that; the guard lives until the last
+/// process of the command has exited.
 fn killed(call: kit::Runtime<'_>, after: Duration) -> Running<'_> {
     let guard = call.wrap(&format!("guard={}", after.as_micros().max(1))).spawn();
     guard.wait_for("guard:");
     guard
 }
 
-/// The command's usual time, and its guard.
-fn usual(call: kit::Runtime<'_>) -> (Duration, Running<'_>) {
+/// The duration of the command, and its guard.
+fn measured(call: kit::Runtime<'_>) -> (Duration, Running<'_>) {
     let guard = call.wrap("guard=0").spawn();
     guard.wait_for("guard:");
     let words = guard.stdout();
@@ -35,7 +35,7 @@ fn usual(call: kit::Runtime<'_>) -> (Duration, Running<'_>) {
     (Duration::from_micros(time), guard)
 }
 
-/// After `delete --force` nothing is left, and every process that the runtime had made has ended.
+/// After `delete --force` nothing is left, and every process that the runtime created has exited.
 fn clean(t: &Test, bundle: &Bundle<'_>, guards: Vec<Running<'_>>, after: Duration) {
     t.runtime(["delete", "--force", bundle.id()]).output().success();
     let left = t.leaks_of(bundle.id());
@@ -46,14 +46,14 @@ fn clean(t: &Test, bundle: &Bundle<'_>, guards: Vec<Running<'_>>, after: Duratio
     t.runtime(["state", bundle.id()]).output().refused(&["does not exist"]);
 }
 
-fn points(usual: Duration) -> impl Iterator<Item = Duration> {
-    (0..POINTS).map(move |n| usual * n / (POINTS - 2))
+fn points(measured: Duration) -> impl Iterator<Item = Duration> {
+    (0..POINTS).map(move |n| measured * n / (POINTS - 2))
 }
 
-fn create_is_killed(t: &Test) {
-    t.only_orlop("it leaves its first steps behind");
+fn a_killed_create_is_cleaned_up(t: &Test) {
+    t.only_orlop("it does not clean up its first steps");
     let bundle = t.bundle().probe("sleep");
-    let (time, guard) = usual(bundle.command("create", &[]));
+    let (time, guard) = measured(bundle.command("create", &[]));
     clean(t, &bundle, vec![guard], time);
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
@@ -62,10 +62,10 @@ fn create_is_killed(t: &Test) {
     }
 }
 
-fn run_is_killed(t: &Test) {
-    t.only_orlop("it leaves its first steps behind");
+fn a_killed_run_is_cleaned_up(t: &Test) {
+    t.only_orlop("it does not clean up its first steps");
     let bundle = t.bundle().probe("exit 0");
-    let (time, guard) = usual(bundle.command("run", &[]));
+    let (time, guard) = measured(bundle.command("run", &[]));
     guard.wait().success();
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
@@ -74,10 +74,10 @@ fn run_is_killed(t: &Test) {
     }
 }
 
-fn start_is_killed(t: &Test) {
+fn a_killed_start_is_cleaned_up(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let created = bundle.create();
-    let (time, guard) = usual(created.command("start", &[]));
+    let (time, guard) = measured(created.command("start", &[]));
     guard.wait().success();
     for after in points(time) {
         let bundle = t.bundle().probe("sleep");
@@ -85,17 +85,17 @@ fn start_is_killed(t: &Test) {
         let guard = killed(created.command("start", &[]), after);
         let status = created.status();
         assert!(["created", "running", "stopped"].contains(&status.as_str()), "{status}");
-        // The init is a child of the test: its end is waited for there.
+        // The init process is a child of the test, which reaps it.
         t.runtime(["delete", "--force", bundle.id()]).output().success();
         created.wait();
         clean(t, &bundle, vec![guard], after);
     }
 }
 
-fn delete_is_killed(t: &Test) {
+fn a_killed_delete_is_cleaned_up(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let created = bundle.start();
-    let (time, guard) = usual(created.command("delete", &["--force"]));
+    let (time, guard) = measured(created.command("delete", &["--force"]));
     guard.wait().success();
     created.wait();
     for after in points(time) {
@@ -107,14 +107,14 @@ fn delete_is_killed(t: &Test) {
     }
 }
 
-fn exec_is_killed(t: &Test) {
+fn a_killed_exec_is_cleaned_up(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
-    let (time, guard) = usual(container.command("exec", &["/probe", "exit", "0"]));
+    let (time, guard) = measured(container.command("exec", &["/probe", "exit", "0"]));
     let mut guards = vec![guard];
     for after in points(time) {
         guards.push(killed(container.command("exec", &["/probe", "sleep"]), after));
-        // The container is none the worse.
+        // The container is unharmed.
         assert_eq!(container.status(), "running", "{after:?}");
     }
     container.exec("exit 0").success();
@@ -122,8 +122,8 @@ fn exec_is_killed(t: &Test) {
     assert_eq!(container.wait(), 137);
 }
 
-/// The container waits on, whoever has asked for it; another caller starts or deletes it.
-fn manager_dies_between_create_and_start(t: &Test) {
+/// The container waits on after its creator has exited; another caller starts or deletes it.
+fn a_created_container_outlives_its_manager(t: &Test) {
     for start in [true, false] {
         let bundle = t.bundle().probe("sleep");
         let pid_file = t.dir().join("pid");

@@ -1,24 +1,24 @@
-//! `events`: the form of its lines, and when they come.
+//! `events`: the form of its lines, and when they are printed.
 
 use kit::{Case, Container, Test, Value, json};
 use std::process::{Command, Stdio};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        statistics_have_the_known_form,
-        statistics_are_those_of_the_files,
+        statistics_have_the_form_that_managers_parse,
+        statistics_match_the_cgroup_files,
         another_runtime_prints_the_same,
-        statistics_at_intervals,
-        out_of_memory,
-        out_of_memory_in_a_child,
-        usage_errors,
-        stopped_and_unknown_containers,
+        statistics_are_printed_at_intervals,
+        an_oom_kill_is_reported,
+        an_oom_kill_of_a_child_is_reported,
+        usage_errors_are_refused,
+        stopped_and_unknown_containers_are_refused,
         a_paused_container_is_measured,
-        a_container_without_a_cgroup,
+        a_container_without_a_cgroup_is_refused,
     ]
 }
 
-/// A running container under limits.
+/// A running container with limits.
 fn limited(t: &Test) -> Container<'_> {
     t.needs_limits("memory");
     let resources = json!({
@@ -33,7 +33,7 @@ fn statistics(container: &Container<'_>) -> (String, Value) {
     (output.stdout.clone(), output.document())
 }
 
-/// The names of all members in the order of the text, without those whose names are data.
+/// The names of all members in the order of the text, except names that are data.
 fn names(text: &str) -> Vec<String> {
     let (head, rest) = text.split_once("\"raw\":{").unwrap();
     let tail = rest.split_once('}').unwrap().1;
@@ -50,7 +50,7 @@ fn names(text: &str) -> Vec<String> {
     names
 }
 
-fn statistics_have_the_known_form(t: &Test) {
+fn statistics_have_the_form_that_managers_parse(t: &Test) {
     t.v1("memory", "");
     let container = limited(t);
     let (text, stats) = statistics(&container);
@@ -74,7 +74,7 @@ fn statistics_have_the_known_form(t: &Test) {
     assert_eq!(data["cpuset"]["cpus"], json!([0]));
 }
 
-fn statistics_are_those_of_the_files(t: &Test) {
+fn statistics_match_the_cgroup_files(t: &Test) {
     let container = limited(t);
     let data = statistics(&container).1["data"].take();
     let id = container.id();
@@ -90,9 +90,9 @@ fn statistics_are_those_of_the_files(t: &Test) {
     assert_eq!(data["memory"]["raw"].as_object().unwrap().len(), raw.lines().count());
 }
 
-/// The same container, measured by the runtime that made the form known.
+/// The same container, measured by the runtime that defined the form.
 fn another_runtime_prints_the_same(t: &Test) {
-    t.only_orlop("that is the other one");
+    t.only_orlop("it would be compared with itself");
     t.v1("memory", "");
     let Ok(version) = Command::new("runc").arg("--version").output() else { kit::skip("no runc in PATH") };
     assert!(version.status.success());
@@ -109,7 +109,7 @@ fn another_runtime_prints_the_same(t: &Test) {
         command.args(["--root", &root]).args(words).stdin(Stdio::null()).stderr(Stdio::null());
         command
     };
-    // In the foreground: so it reaps its own process.
+    // In the foreground: it reaps its own process.
     let mut run = other(&["run", "--bundle"]);
     let mut run = run.arg(theirs.dir()).arg(theirs.id()).stdout(Stdio::null()).spawn().unwrap();
     let mut text = String::new();
@@ -121,9 +121,9 @@ fn another_runtime_prints_the_same(t: &Test) {
     other(&["delete", "--force", theirs.id()]).output().unwrap();
     run.wait().unwrap();
     if text.is_empty() {
-        kit::skip("runc cannot make this container here");
+        kit::skip("runc cannot create this container here");
     }
-    // What is left out where it is zero depends on what has happened so far.
+    // Whether a zero is left out depends on what has happened so far.
     let counts = ["periods", "throttledPeriods", "throttledTime", "cache", "usage", "max", "psi"];
     let without = |text: &str| {
         let mut all = names(text);
@@ -133,7 +133,7 @@ fn another_runtime_prints_the_same(t: &Test) {
     assert_eq!(without(&ours), without(&text), "{ours}{text}");
 }
 
-fn statistics_at_intervals(t: &Test) {
+fn statistics_are_printed_at_intervals(t: &Test) {
     let container = limited(t);
     let mut events = container.command("events", &["--interval", "50ms"]).spawn();
     t.wait_for("three lines", || events.stdout().lines().count() >= 3);
@@ -144,7 +144,7 @@ fn statistics_at_intervals(t: &Test) {
     assert!(output.stderr.is_empty(), "{output}");
 }
 
-fn out_of_memory(t: &Test) {
+fn an_oom_kill_is_reported(t: &Test) {
     t.needs_limits("memory");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let bundle =
@@ -156,10 +156,10 @@ fn out_of_memory(t: &Test) {
     assert_eq!(container.wait(), 137);
     let output = events.wait().success();
     let line = format!("{{\"type\":\"oom\",\"id\":\"{}\"}}\n", container.id());
-    assert!(output.stdout.contains(&line), "the reason of the end is not lost: {output}");
+    assert!(output.stdout.contains(&line), "the OOM event is printed: {output}");
 }
 
-fn out_of_memory_in_a_child(t: &Test) {
+fn an_oom_kill_of_a_child_is_reported(t: &Test) {
     t.needs_limits("memory");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let container = t.bundle().probe("sleep 600").set("/linux/resources", resources).start();
@@ -171,12 +171,12 @@ fn out_of_memory_in_a_child(t: &Test) {
             events.stdout().lines().filter(|l| l.starts_with("{\"type\":\"oom\"")).count() >= n
         });
     }
-    assert!(!events.has_ended(), "the container lives");
+    assert!(!events.has_ended(), "events exits before the container");
     container.kill("KILL");
     events.wait().success();
 }
 
-fn usage_errors(t: &Test) {
+fn usage_errors_are_refused(t: &Test) {
     let container = limited(t);
     for interval in ["0", "0s", "-5s"] {
         let told = ["--interval", "duration interval must be greater than 0"];
@@ -191,14 +191,14 @@ fn usage_errors(t: &Test) {
         .refused(&["flag provided but not defined: -no-such"]);
 }
 
-fn stopped_and_unknown_containers(t: &Test) {
+fn stopped_and_unknown_containers_are_refused(t: &Test) {
     let container = t.bundle().start();
     container.wait();
     let told = format!("container with id {} is not running", container.id());
     for flags in [&[][..], &["--stats"]] {
         container.command("events", flags).output().refused(&[&told]);
     }
-    t.runtime(["events", "nobody"]).output().refused(&["container does not exist"]);
+    t.runtime(["events", "no-such-container"]).output().refused(&["container does not exist"]);
     t.runtime(["events"]).output().refused(&["exactly 1 argument"]);
 }
 
@@ -209,7 +209,7 @@ fn a_paused_container_is_measured(t: &Test) {
     assert_eq!(statistics(&container).1["data"]["pids"]["current"], json!(1));
 }
 
-fn a_container_without_a_cgroup(t: &Test) {
+fn a_container_without_a_cgroup_is_refused(t: &Test) {
     let bundle = t.bundle().global("--cgroup-manager=disabled").probe("sleep 600");
     let container = bundle.remove("/linux/cgroupsPath").remove("/linux/resources").start();
     for (command, flags, told) in [

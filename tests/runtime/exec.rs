@@ -1,4 +1,4 @@
-//! `exec`: a process under the container's own policy, and what its caller may say.
+//! `exec`: a process under the container's policy, and what its caller may choose.
 
 use kit::{Case, Console, Container, Output, Test, Value, json};
 use std::fs;
@@ -11,32 +11,32 @@ use std::time::Duration;
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         process_file_inherits_the_policy,
-        process_file_may_ask_for_other_things,
-        new_privileges_stay_away,
-        the_filter_is_the_containers,
-        a_container_without_a_kept_policy,
+        process_file_may_set_other_values,
+        no_new_privileges_of_the_container_holds,
+        exec_loads_the_filter_of_the_container,
+        a_container_without_a_recorded_policy_gets_it_from_the_configuration,
         process_file_from_stdin,
-        process_file_that_cannot_be_used,
-        command_or_process_file,
-        processors_of_the_cgroup,
-        wanted_processors,
-        cgroups_below,
-        cgroups_of_controllers,
-        cgroups_that_are_refused,
-        descriptors_passed,
-        descriptors_not_there,
-        paused_container,
-        pidfd_socket,
-        console_of_a_process_file,
-        a_terminal_only_where_it_is_asked_for,
-        console_socket_mistakes,
-        pid_file,
-        failures_are_255,
-        child_of_the_nearest_subreaper,
+        an_unusable_process_file_is_refused,
+        command_and_process_file_exclude_each_other,
+        affinity_is_that_of_the_cgroup,
+        affinity_of_the_process_file_is_set,
+        a_cgroup_below_the_containers_is_joined,
+        cgroups_are_joined_by_controller,
+        unusable_cgroups_are_refused,
+        preserved_descriptors_are_passed,
+        descriptors_that_are_not_open_are_refused,
+        a_paused_container_is_refused,
+        the_pidfd_is_sent_to_the_socket,
+        a_process_file_with_a_terminal_gets_a_console,
+        a_terminal_is_allocated_only_on_request,
+        console_socket_and_terminal_go_together,
+        the_pid_file_is_replaced,
+        failures_exit_with_255,
+        the_process_is_a_child_of_the_nearest_subreaper,
     ]
 }
 
-/// `exec --process` of what is minimal but for `more`.
+/// `exec --process` of a minimal process with `more` merged into it.
 fn run(container: &Container<'_>, t: &Test, more: &Value, flags: &[&str]) -> Output {
     let mut process = json!({"args": ["/probe", "report"], "cwd": "/", "user": {"uid": 0, "gid": 0}});
     for (name, value) in more.as_object().unwrap() {
@@ -82,7 +82,7 @@ fn process_file_inherits_the_policy(t: &Test) {
     }
 }
 
-fn process_file_may_ask_for_other_things(t: &Test) {
+fn process_file_may_set_other_values(t: &Test) {
     let container = t.bundle().set("/process/oomScoreAdj", 321).probe("sleep").start();
     let more = json!({
         "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 50, "hard": 60}], "oomScoreAdj": 400,
@@ -97,9 +97,9 @@ fn process_file_may_ask_for_other_things(t: &Test) {
     }
 }
 
-/// `noNewPrivileges` of the container holds for every process, whatever the file says.
-fn new_privileges_stay_away(t: &Test) {
-    t.only_orlop("it believes the file");
+/// `noNewPrivileges` of the container holds for every process, even if the file says otherwise.
+fn no_new_privileges_of_the_container_holds(t: &Test) {
+    t.only_orlop("it follows the file");
     let container = t.bundle().probe("sleep").start();
     let seen = run(&container, t, &json!({"noNewPrivileges": false}), &[]).success().json();
     assert_eq!(seen["no_new_privileges"], true);
@@ -114,7 +114,7 @@ fn filter() -> Value {
         "syscalls": [{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 77}]})
 }
 
-fn the_filter_is_the_containers(t: &Test) {
+fn exec_loads_the_filter_of_the_container(t: &Test) {
     for nnp in [true, false] {
         let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/noNewPrivileges", nnp);
         let container = bundle.probe("sleep").start();
@@ -127,14 +127,14 @@ fn the_filter_is_the_containers(t: &Test) {
     }
 }
 
-/// One that was made before policies were kept has the configuration alone.
-fn a_container_without_a_kept_policy(t: &Test) {
-    t.only_orlop("its state is another");
+/// A container created before policies were recorded has the configuration alone.
+fn a_container_without_a_recorded_policy_gets_it_from_the_configuration(t: &Test) {
+    t.only_orlop("its state file differs");
     let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/oomScoreAdj", 99);
     let container = bundle.probe("sleep").start();
     let file = t.root().join(container.id()).join("state.json");
     let text = fs::read(&file).unwrap();
-    let at = text.windows(9).position(|w| w == b"\n#config ").expect("a configuration is kept") + 1;
+    let at = text.windows(9).position(|w| w == b"\n#config ").expect("the state has a configuration") + 1;
     let line_end = at + text[at..].iter().position(|b| *b == b'\n').unwrap();
     let line = std::str::from_utf8(&text[at + 8..line_end]).unwrap();
     let (config, policy) = line.split_once(' ').unwrap();
@@ -155,8 +155,8 @@ fn process_file_from_stdin(t: &Test) {
     t.runtime(["exec", "-p=-", container.id()]).input(&text).output().exits(6);
 }
 
-fn process_file_that_cannot_be_used(t: &Test) {
-    t.only_orlop("its words are others");
+fn an_unusable_process_file_is_refused(t: &Test) {
+    t.only_orlop("its messages differ");
     let container = t.bundle().probe("sleep").start();
     let file = t.dir().join("bad.json");
     let path = file.to_str().unwrap();
@@ -178,15 +178,15 @@ fn process_file_that_cannot_be_used(t: &Test) {
         .fails_with(255, &["is a directory"]);
 }
 
-fn command_or_process_file(t: &Test) {
-    t.only_orlop("it takes the file");
+fn command_and_process_file_exclude_each_other(t: &Test) {
+    t.only_orlop("it uses the file");
     let container = t.bundle().probe("sleep").start();
     t.runtime(["exec", "-p", "x", container.id(), "sh"]).output().fails_with(255, &["--process"]);
     t.runtime(["exec", container.id()]).output().fails_with(255, &["process args cannot be empty"]);
 }
 
-/// The first processor that this process may use, where there is another one too.
-fn one_processor() -> String {
+/// The first processor that this process may use, if it may use more than one.
+fn first_of_several_processors() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let list = status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned();
     if !list.contains([',', '-']) {
@@ -195,17 +195,17 @@ fn one_processor() -> String {
     list.chars().take_while(char::is_ascii_digit).collect()
 }
 
-fn processors_of_the_cgroup(t: &Test) {
-    let one = one_processor();
+fn affinity_is_that_of_the_cgroup(t: &Test) {
+    let one = first_of_several_processors();
     let container = t.bundle().probe("report , sleep").start();
     let all = container.first_line()["affinity"].clone();
     let call = t.runtime(["exec", container.id(), "/probe", "report"]).wrap(&format!("processor={one}"));
-    assert_eq!(call.output().success().json()["affinity"], all, "not the caller's one");
+    assert_eq!(call.output().success().json()["affinity"], all, "not the caller's affinity");
 }
 
-fn wanted_processors(t: &Test) {
-    t.only_orlop("it does not know execCPUAffinity");
-    let one = one_processor();
+fn affinity_of_the_process_file_is_set(t: &Test) {
+    t.only_orlop("it does not support execCPUAffinity");
+    let one = first_of_several_processors();
     let container = t.bundle().set("/process/execCPUAffinity", json!({"final": one})).probe("sleep").start();
     for seen in [run(&container, t, &json!({}), &[]), container.exec("report")] {
         assert_eq!(seen.success().json()["affinity"], json!(one));
@@ -217,13 +217,13 @@ fn needs_v1(t: &Test) {
     t.v1("memory", "x");
 }
 
-fn cgroups_below(t: &Test) {
-    t.only_orlop("its cgroup flag is newer than the installed one");
+fn a_cgroup_below_the_containers_is_joined(t: &Test) {
+    t.only_orlop("the installed version may lack this flag");
     needs_v1(t);
     let container = t.bundle().probe("sleep").start();
     let made: Vec<PathBuf> = cgroup_directories(t, &container).into_iter().map(|d| d.join("side")).collect();
     for dir in &made {
-        make_below(dir);
+        create_child(dir);
     }
     for path in ["side", "/side", "./side"] {
         let output = t.runtime(["exec", "--cgroup", path, container.id(), "/probe", "report"]).output();
@@ -255,18 +255,18 @@ fn remove_all(directories: &[PathBuf]) {
     }
 }
 
-fn make_below(dir: &Path) {
+fn create_child(dir: &Path) {
     fs::create_dir(dir).unwrap();
     Test::inherit_cpuset(dir);
 }
 
-fn cgroups_of_controllers(t: &Test) {
-    t.only_orlop("its cgroup flag is newer than the installed one");
+fn cgroups_are_joined_by_controller(t: &Test) {
+    t.only_orlop("the installed version may lack this flag");
     needs_v1(t);
     let container = t.bundle().probe("sleep").start();
     let made = [("pids", "one"), ("memory", "two")].map(|(controller, name)| {
         let dir = t.v1(controller, container.id()).join(name);
-        make_below(&dir);
+        create_child(&dir);
         dir
     });
     let flags = ["exec", "--cgroup", "pids:one", "--cgroup", "memory:/two"];
@@ -287,8 +287,8 @@ fn cgroups_of_controllers(t: &Test) {
     remove_all(&made);
 }
 
-fn cgroups_that_are_refused(t: &Test) {
-    t.only_orlop("its words are others");
+fn unusable_cgroups_are_refused(t: &Test) {
+    t.only_orlop("its messages differ");
     needs_v1(t);
     let container = t.bundle().probe("sleep").start();
     let call = |cgroup: &str| {
@@ -308,7 +308,7 @@ fn cgroups_that_are_refused(t: &Test) {
     }
 }
 
-fn descriptors_passed(t: &Test) {
+fn preserved_descriptors_are_passed(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     for (count, expected) in [("0", 3), ("1", 4), ("2", 5)] {
         let words = ["exec", "--preserve-fds", count, container.id(), "/probe", "report"];
@@ -321,15 +321,15 @@ fn descriptors_passed(t: &Test) {
     }
 }
 
-fn descriptors_not_there(t: &Test) {
-    t.only_orlop("it passes what there is");
+fn descriptors_that_are_not_open_are_refused(t: &Test) {
+    t.only_orlop("it passes those that are open");
     let container = t.bundle().probe("sleep").start();
     let words = ["exec", "--preserve-fds", "2", container.id(), "/probe", "report"];
     t.runtime(words).wrap("fd=/etc/hostname").output().fails_with(255, &["--preserve-fds 2", "descriptor 4"]);
 }
 
-fn paused_container(t: &Test) {
-    t.only_orlop("its flag is newer than the installed one");
+fn a_paused_container_is_refused(t: &Test) {
+    t.only_orlop("the installed version may lack this flag");
     t.needs_freezer();
     let container = t.bundle().probe("sleep").start();
     t.runtime(["pause", container.id()]).output().success();
@@ -341,8 +341,8 @@ fn paused_container(t: &Test) {
     running.wait().exits(4);
 }
 
-fn pidfd_socket(t: &Test) {
-    t.only_orlop("its flag is newer than the installed one");
+fn the_pidfd_is_sent_to_the_socket(t: &Test) {
+    t.only_orlop("the installed version may lack this flag");
     let container = t.bundle().probe("sleep").start();
     let path = t.dir().join("pidfd.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -357,11 +357,11 @@ fn pidfd_socket(t: &Test) {
     assert!(info.lines().any(|l| l.split_whitespace().eq(["Pid:", &pid.to_string()])), "{info}");
     kit::sys::kill(pid, libc::SIGKILL);
     kit::sys::reap(pid, Duration::from_secs(5));
-    let words = ["exec", "--pidfd-socket", "/nobody/listens", container.id(), "/probe", "exit", "0"];
-    t.runtime(words).output().fails_with(255, &["/nobody/listens"]);
+    let words = ["exec", "--pidfd-socket", "/no/such/socket", container.id(), "/probe", "exit", "0"];
+    t.runtime(words).output().fails_with(255, &["/no/such/socket"]);
 }
 
-fn console_of_a_process_file(t: &Test) {
+fn a_process_file_with_a_terminal_gets_a_console(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let console = Console::new(t);
     let pid_file = t.dir().join("exec.pid");
@@ -381,8 +381,8 @@ fn console_of_a_process_file(t: &Test) {
     assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(2));
 }
 
-/// That the container's own process has one is nothing to a command beside it.
-fn a_terminal_only_where_it_is_asked_for(t: &Test) {
+/// The terminal of the container's own process does not matter for exec.
+fn a_terminal_is_allocated_only_on_request(t: &Test) {
     let console = Console::new(t);
     let bundle = t.bundle().set("/process/terminal", true).probe("sleep");
     let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
@@ -392,7 +392,7 @@ fn a_terminal_only_where_it_is_asked_for(t: &Test) {
     assert_eq!(seen["isatty"], json!([false, false, false]));
 }
 
-fn console_socket_mistakes(t: &Test) {
+fn console_socket_and_terminal_go_together(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let console = Console::new(t);
     let path = console.path().to_str().unwrap();
@@ -400,11 +400,11 @@ fn console_socket_mistakes(t: &Test) {
         let call = t.runtime(["exec"]).args(flags.iter().copied());
         call.args([container.id(), "/probe", "exit", "0"]).output().fails_with(255, &["console"]);
     }
-    let words = ["exec", "-d", "-t", "--console-socket", "/nobody/listens", container.id(), "/probe"];
-    t.runtime(words).args(["exit", "0"]).output().fails_with(255, &["/nobody/listens"]);
+    let words = ["exec", "-d", "-t", "--console-socket", "/no/such/socket", container.id(), "/probe"];
+    t.runtime(words).args(["exit", "0"]).output().fails_with(255, &["/no/such/socket"]);
 }
 
-fn pid_file(t: &Test) {
+fn the_pid_file_is_replaced(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let file = t.dir().join("exec.pid");
     fs::write(&file, "an old one").unwrap();
@@ -416,12 +416,12 @@ fn pid_file(t: &Test) {
     assert!(!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()), "{text:?}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
     let old = fs::read_to_string(format!("/proc/self/fd/{}", before.as_raw_fd())).unwrap();
-    assert_eq!(old, "an old one", "it is replaced, not written over");
+    assert_eq!(old, "an old one", "the file is replaced, not overwritten");
     let words = ["exec", "--pid-file", "/no/such/dir/pid", container.id(), "/probe", "sleep"];
     t.runtime(words).output().fails_with(255, &["/no/such/dir"]);
 }
 
-fn failures_are_255(t: &Test) {
+fn failures_exit_with_255(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     t.runtime(["exec", "no-such-container", "/probe"]).output().fails_with(255, &["does not exist"]);
     container.command("exec", &["/no/program"]).output().fails_with(255, &["/no/program"]);
@@ -432,7 +432,7 @@ fn failures_are_255(t: &Test) {
     container.exec("signal 9").exits(137);
 }
 
-fn child_of_the_nearest_subreaper(t: &Test) {
+fn the_process_is_a_child_of_the_nearest_subreaper(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let pid_file = t.dir().join("exec.pid");
     let flags = ["-d", "--pid-file", pid_file.to_str().unwrap()];

@@ -1,4 +1,4 @@
-//! A full disk under the state directory: a clear error, nothing lost, and `delete --force` cleans up.
+//! A full disk below the state directory: a clear error, nothing lost, and `delete --force` cleans up.
 
 use kit::{Case, Test};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -7,10 +7,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![containers_on_disks_of_every_size, disk_that_fills_up_under_a_container]
+    kit::cases![
+        create_on_disks_of_every_size_succeeds_or_leaves_nothing,
+        a_container_survives_a_disk_that_fills_up
+    ]
 }
 
-/// A small file system at the test's state root.
+/// A small file system mounted on the test's state root.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -21,11 +24,11 @@ impl Disk {
         Self(root)
     }
 
-    /// Leaves no room.
+    /// Fills the file system.
     fn fill(&self) {
         let mut file = fs::File::create(self.0.join(".junk")).unwrap();
         while file.write_all(&[0; 512]).is_ok() {}
-        // Nor for another file.
+        // No inode for another file either.
         for n in 0.. {
             if fs::File::create(self.0.join(format!(".junk-{n}"))).is_err() {
                 break;
@@ -42,8 +45,8 @@ impl Drop for Disk {
 
 const FULL: &str = "no space left on device";
 
-fn containers_on_disks_of_every_size(t: &Test) {
-    t.only_orlop("its files are others");
+fn create_on_disks_of_every_size_succeeds_or_leaves_nothing(t: &Test) {
+    t.only_orlop("its files differ");
     let bundle = t.bundle().probe("sleep");
     let pid_file = t.dir().join("pid");
     let (mut failed, mut made) = (0, 0);
@@ -66,7 +69,7 @@ fn containers_on_disks_of_every_size(t: &Test) {
                 create.refused(&[FULL]);
                 let left = t.leaks_of(bundle.id());
                 assert!(left.is_empty(), "{options}: {left:?}");
-                assert!(!pid_file.exists(), "{options}: a pid file of nothing");
+                assert!(!pid_file.exists(), "{options}: a pid file without a container");
             }
             t.runtime(["delete", "--force", bundle.id()]).output().success();
             let left = t.leaks_of(bundle.id());
@@ -79,8 +82,8 @@ fn containers_on_disks_of_every_size(t: &Test) {
     assert!(failed > 0 && made > 4, "{failed} failed, {made} did not");
 }
 
-fn disk_that_fills_up_under_a_container(t: &Test) {
-    t.only_orlop("its files are others");
+fn a_container_survives_a_disk_that_fills_up(t: &Test) {
+    t.only_orlop("its files differ");
     let disk = Disk::new(t, "size=256k,nr_inodes=64");
     let container = t.bundle().probe("sleep").create();
     disk.fill();
@@ -101,7 +104,7 @@ fn disk_that_fills_up_under_a_container(t: &Test) {
     }
     may_fail(&["update", "--pids-limit", "50", container.id()]);
     assert_eq!(t.runtime(["list", "-q"]).output().success().stdout, format!("{}\n", container.id()));
-    // Another one fits no more, and says so.
+    // Another container does not fit, and the error says so.
     t.bundle().probe("sleep").try_create().refused(&[FULL]);
     container.kill("KILL");
     assert_eq!(container.wait(), 137);

@@ -1,4 +1,4 @@
-//! Help, version, completions and man pages: what managers, shells and roff themselves make of them.
+//! Help, version, completions and manual pages, as managers, shells and roff read them.
 
 use kit::{Case, Test};
 use std::fs;
@@ -15,16 +15,16 @@ pub(crate) fn cases() -> Vec<Case> {
         zsh_reads_the_script,
         fish_reads_the_script,
         fish_completes,
-        completion_of_an_unknown_shell,
-        man_pages_are_clean,
-        man_page_of_an_unknown_command,
+        completion_of_an_unknown_shell_is_refused,
+        man_pages_format_without_warnings,
+        man_page_of_an_unknown_command_is_refused,
         man_directory_gets_all_pages,
     ]
 }
 
-/// What go-runc and dockerd take out of it, under whatever name the program is called.
+/// What go-runc and dockerd parse, under any program name.
 fn version_as_managers_read_it(t: &Test) {
-    t.only_orlop("its name is another");
+    t.only_orlop("its name differs");
     let runc = t.dir().join("runc");
     std::os::unix::fs::symlink(t.program(), &runc).unwrap();
     for (program, name) in [(t.program(), "orlop"), (&runc, "runc")] {
@@ -44,7 +44,7 @@ fn version_as_managers_read_it(t: &Test) {
 }
 
 fn help_of_every_command(t: &Test) {
-    t.only_orlop("its help is another");
+    t.only_orlop("its help differs");
     for command in commands(t) {
         let help = t.bare([command.as_str(), "--help"]).output().success();
         assert_eq!(help.stderr, "");
@@ -52,7 +52,7 @@ fn help_of_every_command(t: &Test) {
         for words in [["help", &command], ["h", &command], [&command, "-h"], [&command, "-help"]] {
             assert_eq!(t.bare(words).output().success().stdout, help.stdout, "{words:?}");
         }
-        // Help counts before what is wrong behind it, as with `checkpoint --help ID`.
+        // `--help` takes precedence over mistakes after it, as in `checkpoint --help ID`.
         let all = t.bare([command.as_str(), "--help", "--no-such-flag"]).output().success();
         assert_eq!(all.stdout, help.stdout);
     }
@@ -62,20 +62,20 @@ fn help_of_every_command(t: &Test) {
 }
 
 fn usage_errors_say_where_help_is(t: &Test) {
-    t.only_orlop("its words are others");
+    t.only_orlop("its messages differ");
     let output = t.bare(["start"]).output().refused(&["requires exactly 1 argument", "orlop start --help"]);
     assert_eq!(output.stdout, "");
 }
 
 /// The completion script, in a file.
 fn script(t: &Test, shell: &str) -> PathBuf {
-    t.only_orlop("it has no such command");
+    t.only_orlop("it does not have this command");
     let path = t.dir().join(format!("completion.{shell}"));
     fs::write(&path, t.bare(["completion", shell]).output().success().stdout).unwrap();
     path
 }
 
-/// Runs a program, which must succeed without a word on stderr: what it prints.
+/// Runs a program, which must succeed and write nothing to stderr; returns what it prints.
 fn silent(t: &Test, program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).env("HOME", t.dir()).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -104,9 +104,9 @@ fn fish_reads_the_script(t: &Test) {
     reads(t, "fish");
 }
 
-/// What bash offers behind these words: the last one is being typed.
+/// What bash offers after these words; the last one is incomplete.
 fn bash(t: &Test, script: &Path, words: &[&str]) -> Vec<String> {
-    // Outside of a completion compopt has nothing to set.
+    // compopt has nothing to set outside of a completion.
     let run = "source $1; shift; compopt() { :; }; COMP_WORDBREAKS=$' \\t\\n\"\\'><=;|&(:'; COMP_WORDS=(\"$@\"); \
                COMP_CWORD=$(($# - 1)); _orlop; printf '%s\\n' \"${COMPREPLY[@]}\"; wait";
     let mut line = vec!["--norc", "-c", run, "bash", script.to_str().unwrap()];
@@ -136,7 +136,10 @@ fn bash_completes(t: &Test) {
         ["SIGTRAP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU"]
     );
     assert_eq!(offers(&[program, "--root", root, "exec", "--cwd", "/", ""]), [container.id()]);
-    assert!(offers(&[program, "--root", root, "create", ""]).is_empty(), "the name of a new one is free");
+    assert!(
+        offers(&[program, "--root", root, "create", ""]).is_empty(),
+        "the name of a new container is free"
+    );
     assert!(offers(&[program, "exec", "id", "sh", "-"]).is_empty(), "flags of the container's program");
     assert_eq!(offers(&[program, "help", "pl"]), ["plan"]);
     assert_eq!(offers(&[program, "completion", ""]), ["bash", "zsh", "fish"]);
@@ -179,13 +182,13 @@ fn fish_completes(t: &Test) {
     assert!(offers("orlop exec id sh --ver").is_empty());
 }
 
-fn completion_of_an_unknown_shell(t: &Test) {
-    t.only_orlop("it has no such command");
+fn completion_of_an_unknown_shell_is_refused(t: &Test) {
+    t.only_orlop("it does not have this command");
     t.bare(["completion", "csh"]).output().refused(&["csh", "bash, zsh or fish"]);
     t.bare(["completion"]).output().refused(&["completion", "requires exactly 1 argument"]);
 }
 
-/// The words of the list of commands in `--help`.
+/// The names in the list of commands in `--help`.
 fn commands(t: &Test) -> Vec<String> {
     let help = t.bare(["--help"]).output().success().stdout;
     let list = help.split("COMMANDS:\n").nth(1).unwrap().split("\n\n").next().unwrap();
@@ -193,8 +196,8 @@ fn commands(t: &Test) -> Vec<String> {
     list.lines().map(first).filter(|word| word != "help").collect()
 }
 
-fn man_pages_are_clean(t: &Test) {
-    t.only_orlop("it has no such command");
+fn man_pages_format_without_warnings(t: &Test) {
+    t.only_orlop("it does not have this command");
     kit::needs("groff", "groff-base");
     let mut all = commands(t);
     assert!(all.len() > 10);
@@ -204,22 +207,22 @@ fn man_pages_are_clean(t: &Test) {
         let page = t.bare(words.into_iter().filter(|w| !w.is_empty())).output().success().stdout;
         let path = t.dir().join("page.8");
         fs::write(&path, page).unwrap();
-        // -z: no output; every warning there is.
+        // -z: no output; all warnings are on.
         silent(t, "groff", &["-ww", "-man", "-Tutf8", "-z", path.to_str().unwrap()]);
         let text = silent(t, "groff", &["-man", "-Tutf8", "-P-cbou", path.to_str().unwrap()]);
         assert!(text.contains("OPTIONS") && text.contains("SEE ALSO"), "{command}: {text}");
     }
 }
 
-fn man_page_of_an_unknown_command(t: &Test) {
-    t.only_orlop("it has no such command");
+fn man_page_of_an_unknown_command_is_refused(t: &Test) {
+    t.only_orlop("it does not have this command");
     t.bare(["man", "foo"]).output().refused(&["foo"]);
     t.bare(["man", "--directory", "/no/such", "run"]).output().refused(&["--directory"]);
     t.bare(["man", "--directory", "/no/such"]).output().refused(&["/no/such/orlop.8"]);
 }
 
 fn man_directory_gets_all_pages(t: &Test) {
-    t.only_orlop("it has no such command");
+    t.only_orlop("it does not have this command");
     let dir = t.dir().join("man8");
     fs::create_dir(&dir).unwrap();
     t.bare(["man", "--directory", "man8"]).output().success();

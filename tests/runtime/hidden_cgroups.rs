@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_frozen_child_cgroup_is_killed,
         a_child_cgroup_that_is_frozen_repeatedly_is_killed,
         thousands_of_levels_are_deleted,
-        a_cgroup_in_the_way_is_not_empty,
+        an_existing_cgroup_with_processes_is_refused,
         more_processes_than_descriptors,
         more_processes_than_descriptors_without_a_cgroup,
     ]
@@ -34,7 +34,7 @@ fn below(directory: &Path) -> PathBuf {
     directory.join(OsStr::from_bytes(b"\xff\xfe"))
 }
 
-/// The container's directory in each v1 hierarchy, or its cgroup2 directory if that is asked for or there is no other.
+/// The container's directory in each v1 hierarchy, or its cgroup2 directory if that is requested or the only one.
 fn directories(t: &Test, id: &str, unified: bool) -> Vec<PathBuf> {
     if unified || !t.has_v1("pids") {
         return vec![t.v2(id)];
@@ -74,7 +74,7 @@ fn with_a_hidden_child<'t>(
     (container, child)
 }
 
-fn has_died(t: &Test, pid: i32) {
+fn assert_killed(t: &Test, pid: i32) {
     // Orphans become children of this process.
     assert_eq!(kit::sys::reap(pid, Duration::from_secs(5)), Some(137), "{}: {pid} lives", t.name());
 }
@@ -110,7 +110,7 @@ fn kill_all(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
     let (container, child) = with_a_hidden_child(t, bundle, "hold", unified);
     container.command("kill", &["--all", "KILL"]).output().success();
     assert_eq!(container.wait(), 137);
-    has_died(t, child);
+    assert_killed(t, child);
     container.delete();
 }
 
@@ -125,7 +125,7 @@ fn kill_all_reaches_every_process_on_cgroup2(t: &Test) {
 fn delete_by_force(t: &Test, bundle: kit::Bundle<'_>, unified: bool) {
     let (container, child) = with_a_hidden_child(t, bundle, "hold", unified);
     container.command("delete", &["--force"]).output().success();
-    has_died(t, child);
+    assert_killed(t, child);
     assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
 }
 
@@ -158,7 +158,7 @@ fn ps_lists_every_process(t: &Test) {
     expected.sort_unstable();
     assert_eq!(listed, json!(expected));
     container.command("delete", &["--force"]).output().success();
-    has_died(t, child);
+    assert_killed(t, child);
 }
 
 /// Ticks of the processor that a process has used.
@@ -174,11 +174,11 @@ fn pause_freezes_every_process(t: &Test) {
     container.command("pause", &[]).output().success();
     let before = ticks(child);
     std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(ticks(child), before, "it runs on");
+    assert_eq!(ticks(child), before, "it still runs");
     container.command("resume", &[]).output().success();
-    t.wait_for("the process goes on", || ticks(child) > before);
+    t.wait_for("the process to run again", || ticks(child) > before);
     container.command("delete", &["--force"]).output().success();
-    has_died(t, child);
+    assert_killed(t, child);
 }
 
 fn limits_and_statistics_cover_every_process(t: &Test) {
@@ -193,7 +193,7 @@ fn limits_and_statistics_cover_every_process(t: &Test) {
     assert_eq!(told["data"]["memory"]["usage"]["limit"], json!(52_428_800));
     container.exec("exit 0").fails_with(255, &[]);
     container.command("delete", &["--force"]).output().success();
-    has_died(t, child);
+    assert_killed(t, child);
 }
 
 fn oom_events_are_reported(t: &Test) {
@@ -255,7 +255,7 @@ fn a_child_cgroup_that_is_frozen_repeatedly_is_killed(t: &Test) {
         freezing.kill().unwrap();
         freezing.wait().unwrap();
         ended.success();
-        assert!(others.is_some(), "{verb}: it freezes on");
+        assert!(others.is_some(), "{verb}: it still freezes");
         assert_eq!(init, Some(137), "{verb}");
     }
 }
@@ -281,7 +281,7 @@ fn thousands_of_levels_are_deleted(t: &Test) {
 }
 
 /// An existing cgroup with processes is neither used nor removed.
-fn a_cgroup_in_the_way_is_not_empty(t: &Test) {
+fn an_existing_cgroup_with_processes_is_refused(t: &Test) {
     let bundle = t.bundle();
     let directory = t.v1_or_v2("pids", bundle.id());
     fs::create_dir(&directory).unwrap();
@@ -312,7 +312,9 @@ fn reach_many(t: &Test, bundle: kit::Bundle<'_>) {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit(") ").next().unwrap_or("").chars().next()
     };
-    t.wait_for("the end of all", || children.iter().all(|pid| !matches!(state(pid), Some('R' | 'S' | 'D'))));
+    t.wait_for("every process to exit", || {
+        children.iter().all(|pid| !matches!(state(pid), Some('R' | 'S' | 'D')))
+    });
     container.command("delete", &["--force"]).output().success();
 }
 

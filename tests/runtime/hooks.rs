@@ -1,4 +1,4 @@
-//! The six kinds of hooks: where and when they run, what they are told, what their failure does.
+//! The six kinds of hooks: where and when they run, their input, and the effect of a failure.
 
 use kit::{Bundle, Case, Test, Value, json};
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use std::time::Duration;
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         all_kinds_run_in_order,
-        state_on_standard_input,
-        where_hooks_run,
-        create_container_hook_of_a_user_namespace_is_the_hosts,
+        hooks_get_the_state_on_standard_input,
+        hooks_run_in_the_specified_namespaces,
+        create_container_hook_in_a_user_namespace_is_the_hosts_program,
         several_of_a_kind_keep_their_order,
-        arguments_and_environment,
+        hooks_get_their_arguments_and_environment,
         failing_hook_stops_creation,
-        failing_start_container_hook,
-        failing_poststart_hook,
-        failing_poststop_hook_does_not_matter,
-        hook_that_does_not_exist,
-        hook_that_is_too_slow,
-        hook_that_reads_nothing,
-        hook_is_told_the_annotations,
+        failing_start_container_hook_stops_start,
+        failing_poststart_hook_stops_the_container,
+        failing_poststop_hook_is_a_warning,
+        missing_hook_is_refused,
+        hook_is_killed_after_its_timeout,
+        hook_may_leave_its_input_unread,
+        hook_gets_the_annotations,
         relative_hook_path_is_refused,
-        hooks_of_create_and_start_and_delete,
+        create_start_and_delete_run_their_hooks,
     ]
 }
 
@@ -43,7 +43,7 @@ fn log(t: &Test, kind: &str) -> PathBuf {
     t.dir().join(format!("hook-{kind}"))
 }
 
-/// What the hook of that kind has written, one value a call.
+/// What the hooks of that kind have written, one value per call.
 fn calls(t: &Test, bundle: &Bundle<'_>, kind: &str) -> Vec<Value> {
     let path = if kind == "startContainer" { bundle.path("/log/startContainer") } else { log(t, kind) };
     let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -51,7 +51,7 @@ fn calls(t: &Test, bundle: &Bundle<'_>, kind: &str) -> Vec<Value> {
 }
 
 fn all_kinds_run_in_order(t: &Test) {
-    t.only_orlop("its poststart is early");
+    t.only_orlop("its poststart hooks run earlier");
     let order = t.dir().join("order");
     let mut bundle = t.bundle().set("/root/readonly", false).directory("/log");
     let inside = bundle.path("/log/order");
@@ -64,7 +64,7 @@ fn all_kinds_run_in_order(t: &Test) {
     bundle.push("/hooks/startContainer", hook).probe("append /log/order process").run();
     let text = std::fs::read_to_string(order).unwrap();
     let mut words: Vec<&str> = text.lines().collect();
-    // The process runs at once; whether it or the poststart hook is first is not said.
+    // The process starts at once; the order of the process and the poststart hook is not defined.
     words.retain(|word| *word != "process");
     assert_eq!(
         words,
@@ -73,7 +73,7 @@ fn all_kinds_run_in_order(t: &Test) {
     assert!(text.find("startContainer").unwrap() < text.find("process").unwrap());
 }
 
-fn state_on_standard_input(t: &Test) {
+fn hooks_get_the_state_on_standard_input(t: &Test) {
     let bundle = hooked(t).set("/annotations", json!({"colour": "blue"})).probe("sleep 0");
     bundle.run();
     for (kind, status) in [
@@ -99,7 +99,7 @@ fn state_on_standard_input(t: &Test) {
     }
 }
 
-fn where_hooks_run(t: &Test) {
+fn hooks_run_in_the_specified_namespaces(t: &Test) {
     let bundle = hooked(t);
     let seen = bundle.report();
     let host = |kind: &str| {
@@ -111,7 +111,7 @@ fn where_hooks_run(t: &Test) {
         assert_eq!(call["namespaces"]["net"], host("net"), "{kind}");
         assert_eq!(call["probe_in_root"], false, "{kind}");
     }
-    // In the container's mount namespace, before the root is changed: paths are still the host's.
+    // In the container's mount namespace, before the root is changed: paths are those of the host.
     let call = &calls(t, &bundle, "createContainer")[0];
     assert_eq!(call["namespaces"]["mnt"], seen["namespaces"]["mnt"]);
     assert_eq!(call["namespaces"]["uts"], seen["namespaces"]["uts"]);
@@ -122,8 +122,8 @@ fn where_hooks_run(t: &Test) {
     assert_eq!(call["probe_in_root"], true);
 }
 
-/// There the container's root lies over the host's by then. The image has a program at the hook's path, too.
-fn create_container_hook_of_a_user_namespace_is_the_hosts(t: &Test) {
+/// The container's root covers the host's by then. The image has a program at the hook's path, too.
+fn create_container_hook_in_a_user_namespace_is_the_hosts_program(t: &Test) {
     let log = t.dir().join("log");
     std::fs::write(&log, "").unwrap();
     std::fs::set_permissions(&log, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
@@ -136,7 +136,7 @@ fn create_container_hook_of_a_user_namespace_is_the_hosts(t: &Test) {
     let bundle = bundle.host_hook("createContainer", &format!("hook {}", log.display()));
     let bundle = bundle.user_namespace(200_000);
     let seen = bundle.report();
-    assert_eq!(std::fs::read_to_string(inside).unwrap(), "", "the image's program has run as the hook");
+    assert_eq!(std::fs::read_to_string(inside).unwrap(), "", "the image's program ran as the hook");
     let call: Value = std::fs::read_to_string(log).unwrap().trim().parse().unwrap();
     assert_eq!(call["probe_in_root"], false);
     for kind in ["mnt", "user", "net"] {
@@ -154,7 +154,7 @@ fn several_of_a_kind_keep_their_order(t: &Test) {
     assert_eq!(std::fs::read_to_string(file).unwrap(), "first\nsecond\nthird\n");
 }
 
-fn arguments_and_environment(t: &Test) {
+fn hooks_get_their_arguments_and_environment(t: &Test) {
     let bundle = t.bundle().probe("exit 0");
     let (path, file) = (bundle.host_probe(), log(t, "createRuntime"));
     let args = json!(["another-name", "hook", file]);
@@ -166,11 +166,11 @@ fn arguments_and_environment(t: &Test) {
     for variable in env.as_array().unwrap() {
         assert!(call["env"].as_array().unwrap().contains(variable), "{}", call["env"]);
     }
-    assert_eq!(call["env"].as_array().unwrap().len(), 2, "nothing of the runtime's: {}", call["env"]);
+    assert_eq!(call["env"].as_array().unwrap().len(), 2, "nothing from the runtime: {}", call["env"]);
 }
 
 fn failing_hook_stops_creation(t: &Test) {
-    t.only_orlop("it does not name the kind");
+    t.only_orlop("it does not name the kind of hook");
     for kind in ["prestart", "createRuntime", "createContainer"] {
         let witness = t.dir().join(format!("witness-{kind}"));
         let bundle = t.bundle().probe("say alive").host_hook(kind, "complain rudder-is-broken , exit 3");
@@ -183,69 +183,69 @@ fn failing_hook_stops_creation(t: &Test) {
     }
 }
 
-fn failing_start_container_hook(t: &Test) {
-    t.only_orlop("it does not name the kind");
+fn failing_start_container_hook_stops_start(t: &Test) {
+    t.only_orlop("it does not name the kind of hook");
     let hook = json!({"path": "/probe", "args": ["probe", "complain", "no-wind", ",", "exit", "4"]});
     let bundle = t.bundle().probe("say alive").push("/hooks/startContainer", hook);
     let output = bundle.try_run().refused(&["startContainer"]);
     assert!(!output.stdout.contains("alive"), "{output}");
 }
 
-fn failing_poststart_hook(t: &Test) {
-    t.only_orlop("it does not name the kind");
+fn failing_poststart_hook_stops_the_container(t: &Test) {
+    t.only_orlop("it does not name the kind of hook");
     let bundle = t.bundle().probe("sleep").host_hook("poststart", "complain no-anchor , exit 5");
     let output = bundle.try_run();
     assert_ne!(output.code(), 0, "{output}");
     assert!(output.stderr.contains("poststart"), "{output}");
 }
 
-fn failing_poststop_hook_does_not_matter(t: &Test) {
-    t.only_orlop("its delete fails with the hook");
+fn failing_poststop_hook_is_a_warning(t: &Test) {
+    t.only_orlop("its delete fails if the hook fails");
     let witness = t.dir().join("witness");
     let bundle = t.bundle().probe("exit 0").host_hook("poststop", "exit 6");
     let bundle = bundle.host_hook("poststop", &format!("append {} second", witness.display()));
     let container = bundle.start();
     container.wait();
     let output = container.delete();
-    assert!(output.stderr.contains("poststop"), "a warning is due: {output}");
+    assert!(output.stderr.contains("poststop"), "a warning is expected: {output}");
     assert_eq!(std::fs::read_to_string(witness).unwrap(), "second\n");
     assert!(t.leaks_of(bundle.id()).is_empty());
 }
 
-fn hook_that_does_not_exist(t: &Test) {
+fn missing_hook_is_refused(t: &Test) {
     let bundle = t.bundle().push("/hooks/createRuntime", json!({"path": "/no/such/hook"}));
     bundle.try_run().refused(&["/no/such/hook", "no such file or directory"]);
 }
 
-fn hook_that_is_too_slow(t: &Test) {
+fn hook_is_killed_after_its_timeout(t: &Test) {
     let bundle = t.bundle();
     let hook = json!({"path": bundle.host_probe(), "args": ["probe", "sleep"], "timeout": 1});
     let output = bundle.push("/hooks/createRuntime", hook).try_run().refused(&["hook"]);
     assert!(output.took < kit::within(Duration::from_secs(8)), "{:?}", output.took);
 }
 
-/// A hook that ends without reading its input must not end the runtime with SIGPIPE.
-fn hook_that_reads_nothing(t: &Test) {
+/// A hook that exits without reading its input must not kill the runtime with SIGPIPE.
+fn hook_may_leave_its_input_unread(t: &Test) {
     let long = "x".repeat(100_000);
     t.bundle().set("/annotations", json!({"long": long})).host_hook("createRuntime", "exit 0").run();
 }
 
-fn hook_is_told_the_annotations(t: &Test) {
+fn hook_gets_the_annotations(t: &Test) {
     let bundle = hooked(t).set("/annotations", json!({"a": "1", "b": ""})).probe("exit 0");
     bundle.run();
     assert_eq!(calls(t, &bundle, "createRuntime")[0]["state"]["annotations"], json!({"a": "1", "b": ""}));
 }
 
 fn relative_hook_path_is_refused(t: &Test) {
-    t.only_orlop("the rule is of the specification");
+    t.only_orlop("it does not enforce this rule of the specification");
     t.bundle()
         .push("/hooks/createRuntime", json!({"path": "bin/hook"}))
         .try_run()
         .refused(&["/hooks/createRuntime/0/path"]);
 }
 
-fn hooks_of_create_and_start_and_delete(t: &Test) {
-    t.only_orlop("its poststart is early");
+fn create_start_and_delete_run_their_hooks(t: &Test) {
+    t.only_orlop("its poststart hooks run earlier");
     let bundle = hooked(t).probe("sleep");
     let container = bundle.create();
     let count = |kind: &str| calls(t, &bundle, kind).len();

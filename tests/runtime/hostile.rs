@@ -1,25 +1,25 @@
-//! `delete --force` and `kill` win within a second, whatever the container does.
+//! `delete --force` and `kill` win within a second, no matter what the container does.
 
-use crate::force::{LIMIT, deleted, has_ended, promptly, stop};
+use crate::force::{LIMIT, deleted, exits_soon, promptly, stop};
 use kit::{Bundle, Case, Output, Test};
 use std::fs;
 use std::time::Instant;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_fork_bomb_without_a_pid_namespace,
-        more_processes_than_descriptors,
-        frozen_and_stopped,
-        frozen_and_stopped_on_cgroup2,
-        frozen_by_itself,
-        born_into_a_frozen_cgroup,
-        below_a_frozen_cgroup,
-        an_init_that_is_not_reaped,
+        a_fork_bomb_without_a_pid_namespace_is_killed,
+        more_processes_than_descriptors_are_killed,
+        frozen_and_stopped_processes_are_killed,
+        frozen_and_stopped_processes_are_killed_on_cgroup2,
+        a_container_that_freezes_itself_is_killed,
+        a_process_created_in_a_frozen_cgroup_is_killed,
+        a_container_below_a_frozen_cgroup_is_killed,
+        an_init_that_waits_for_a_process_of_exec_is_deleted,
     ]
 }
 
-/// It forks as fast as it is killed, and nothing takes all of them along.
-fn a_fork_bomb_without_a_pid_namespace(t: &Test) {
+/// It forks as fast as it is killed, and no namespace kills all processes together.
+fn a_fork_bomb_without_a_pid_namespace_is_killed(t: &Test) {
     t.needs_limits("pids");
     for by in ["delete", "kill"] {
         let bundle = t.bundle().without_namespace("pid").probe("bomb").set("/linux/resources/pids/limit", 60);
@@ -30,15 +30,15 @@ fn a_fork_bomb_without_a_pid_namespace(t: &Test) {
         t.wait_for("the limit", || count() >= 50);
         if by == "kill" {
             promptly("kill", || container.command("kill", &["KILL"]).output());
-            t.wait_for("the end of all", || t.processes(container.id()).is_empty());
+            t.wait_for("every process to exit", || t.processes(container.id()).is_empty());
         }
         deleted(t, container.id());
         assert_eq!(container.wait(), 137);
     }
 }
 
-/// A pidfd for each of them would be too many.
-fn more_processes_than_descriptors(t: &Test) {
+/// A pidfd for each process would be too many.
+fn more_processes_than_descriptors_are_killed(t: &Test) {
     t.needs_limits("pids");
     let words = ["spawn sleep"; 60].join(" , ");
     for all in [true, false] {
@@ -56,7 +56,7 @@ fn more_processes_than_descriptors(t: &Test) {
     }
 }
 
-fn frozen_and_stopped(t: &Test) {
+fn frozen_and_stopped_processes_are_killed(t: &Test) {
     t.needs_freezer();
     for own in [true, false] {
         for by in ["delete", "kill"] {
@@ -80,8 +80,8 @@ fn frozen_and_stopped(t: &Test) {
     }
 }
 
-/// A container that may write to its cgroup puts its processes into one below, and freezes that.
-fn frozen_by_itself(t: &Test) {
+/// A container that may write to its cgroup moves its processes into a child cgroup and freezes that.
+fn a_container_that_freezes_itself_is_killed(t: &Test) {
     for own in [true, false] {
         for init in [true, false] {
             let bundle = t.bundle().probe("spawn sleep , say done , sleep");
@@ -108,7 +108,7 @@ fn frozen_by_itself(t: &Test) {
     }
 }
 
-/// A container by a caller who sees cgroup2 alone, and the number of its first process.
+/// A container whose caller sees cgroup2 alone; returns the pid of its first process.
 fn on_cgroup2(t: &Test, bundle: &Bundle<'_>, verb: &str, flags: &[&str]) -> i32 {
     let file = t.dir().join(format!("{}.pid", bundle.id()));
     let flags = [flags, &["--pid-file", file.to_str().unwrap()]].concat();
@@ -120,7 +120,7 @@ fn command(t: &Test, words: &[&str]) -> Output {
     t.runtime(words.iter().copied()).wrap("cgroup2").output()
 }
 
-fn frozen_and_stopped_on_cgroup2(t: &Test) {
+fn frozen_and_stopped_processes_are_killed_on_cgroup2(t: &Test) {
     t.v2("");
     for own in [true, false] {
         for by in ["delete", "kill"] {
@@ -134,16 +134,16 @@ fn frozen_and_stopped_on_cgroup2(t: &Test) {
             command(t, &["pause", bundle.id()]).success();
             if by == "kill" {
                 promptly("kill", || command(t, &["kill", bundle.id(), "KILL"]));
-                assert!(has_ended(pid));
+                assert!(exits_soon(pid));
             }
             promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
-            assert!(by == "kill" || has_ended(pid));
+            assert!(by == "kill" || exits_soon(pid));
             assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
         }
     }
 }
 
-/// A cgroup for a container's to be made in, on cgroup2, and a bundle for that.
+/// A cgroup2 directory in which the container's cgroup is created, and a bundle for that.
 fn below(t: &Test) -> (std::path::PathBuf, Bundle<'_>) {
     let bundle = t.bundle().namespace("cgroup").probe("sleep");
     let parent = t.v2(bundle.id());
@@ -152,14 +152,14 @@ fn below(t: &Test) -> (std::path::PathBuf, Bundle<'_>) {
     (parent, bundle.set("/linux/cgroupsPath", path))
 }
 
-/// The first process does nothing at all, and `create` waits for it in the kernel.
-fn born_into_a_frozen_cgroup(t: &Test) {
-    t.only_orlop("it cannot tell who holds its lock");
+/// The first process never runs, and `create` waits for it in the kernel.
+fn a_process_created_in_a_frozen_cgroup_is_killed(t: &Test) {
+    t.only_orlop("it does not record which process holds its lock");
     let (parent, bundle) = below(t);
     fs::write(parent.join("cgroup.freeze"), "1").unwrap();
     let mut create = bundle.command("create", &[]).wrap("cgroup2").spawn();
     let procs = parent.join("inner/cgroup.procs");
-    t.wait_for("its birth", || fs::read_to_string(&procs).is_ok_and(|text| !text.is_empty()));
+    t.wait_for("the process", || fs::read_to_string(&procs).is_ok_and(|text| !text.is_empty()));
     assert!(!create.has_ended());
     promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
     create.wait();
@@ -168,8 +168,8 @@ fn born_into_a_frozen_cgroup(t: &Test) {
     assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
 }
 
-/// It stays frozen, whatever is written to its own cgroup.
-fn below_a_frozen_cgroup(t: &Test) {
+/// The container stays frozen, no matter what is written to its own cgroup.
+fn a_container_below_a_frozen_cgroup_is_killed(t: &Test) {
     for by in ["delete", "kill"] {
         let (parent, bundle) = below(t);
         let pid = on_cgroup2(t, &bundle, "run", &["--detach"]);
@@ -178,17 +178,17 @@ fn below_a_frozen_cgroup(t: &Test) {
             let begun = Instant::now();
             command(t, &["kill", bundle.id(), "KILL"]).success();
             assert!(begun.elapsed() < kit::within(LIMIT), "{:?}", begun.elapsed());
-            assert!(has_ended(pid));
+            assert!(exits_soon(pid));
         }
         promptly("delete --force", || command(t, &["delete", "--force", bundle.id()]));
-        assert!(by == "kill" || has_ended(pid));
+        assert!(by == "kill" || exits_soon(pid));
         fs::remove_dir(parent).unwrap();
         assert_eq!(t.leaks_of(bundle.id()), Vec::<String>::new());
     }
 }
 
-/// The first process of a pid namespace stays until all in it are reaped, and one of them is not the namespace's child.
-fn an_init_that_is_not_reaped(t: &Test) {
+/// The first process of a pid namespace stays until all in it are reaped, and one of them has a parent outside.
+fn an_init_that_waits_for_a_process_of_exec_is_deleted(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     let exec = container.command("exec", &["/probe", "sleep"]).spawn();
     t.wait_for("the second process", || t.processes(container.id()).len() == 2);

@@ -1,4 +1,4 @@
-//! `mounts add` and `mounts remove`: the mounts of a container that runs.
+//! `mounts add` and `mounts remove`: the mounts of a running container.
 
 use kit::{Bundle, Case, Container, Output, Test, Value, json};
 use std::fs;
@@ -6,23 +6,23 @@ use std::path::PathBuf;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_directory,
-        a_file,
-        new_file_systems,
+        a_directory_is_bound_and_removed,
+        a_file_is_bound_and_removed,
+        new_file_systems_are_mounted_and_removed,
         options_are_those_of_a_configuration,
-        into_a_user_namespace,
-        into_a_created_and_a_paused_container,
+        mounts_are_added_in_a_user_namespace,
+        mounts_are_added_to_a_created_and_a_paused_container,
         destinations_stay_inside,
-        all_or_none,
-        removal_follows_no_link,
-        what_is_refused,
-        files_that_cannot_be_used,
+        a_failed_mount_undoes_those_before_it,
+        removal_does_not_follow_links,
+        bad_destinations_and_verbs_are_refused,
+        unusable_files_are_refused,
         nothing_is_left_on_the_host,
     ]
 }
 
 fn change(t: &Test, verb: &str, container: &Container<'_>, mounts: &Value) -> Output {
-    t.only_orlop("its command is an experiment");
+    t.only_orlop("its command is experimental");
     t.runtime(["mounts", verb, container.id(), "-"]).input(&mounts.to_string()).output()
 }
 
@@ -30,7 +30,7 @@ fn add(t: &Test, container: &Container<'_>, mounts: &Value) {
     change(t, "add", container, mounts).success();
 }
 
-/// A directory of the host's with a file in it.
+/// A directory of the host with a file in it.
 fn cargo(t: &Test) -> PathBuf {
     let dir = t.dir().join("cargo");
     fs::create_dir_all(&dir).unwrap();
@@ -50,7 +50,7 @@ fn read(container: &Container<'_>, path: &str) -> Value {
     container.exec(&format!("read {path}")).success().json()
 }
 
-fn a_directory(t: &Test) {
+fn a_directory_is_bound_and_removed(t: &Test) {
     let container = writable(t).start();
     let mount = json!([bind(&cargo(t), "/hold/fore", &["rbind"])]);
     add(t, &container, &mount);
@@ -58,14 +58,14 @@ fn a_directory(t: &Test) {
     change(t, "remove", &container, &mount).success();
     assert_eq!(read(&container, "/hold/fore/bale")["errno"], "ENOENT");
     change(t, "remove", &container, &mount).refused(&["/hold/fore", "nothing is mounted there"]);
-    // With its name, as config.json has it; only the destination counts for removal.
+    // With its name, as config.json has it; only the destination matters for removal.
     add(t, &container, &json!({"mounts": mount}));
     let only = json!({"mounts": [{"destination": "/hold/./fore/"}]});
     change(t, "remove", &container, &only).success();
     assert_eq!(read(&container, "/hold/fore/bale")["errno"], "ENOENT");
 }
 
-fn a_file(t: &Test) {
+fn a_file_is_bound_and_removed(t: &Test) {
     let container = writable(t).start();
     let mount = json!([bind(&cargo(t).join("bale"), "/etc/manifest", &["bind", "ro"])]);
     add(t, &container, &mount);
@@ -75,14 +75,14 @@ fn a_file(t: &Test) {
     assert_eq!(read(&container, "/etc/manifest")["read"], "");
 }
 
-fn new_file_systems(t: &Test) {
+fn new_file_systems_are_mounted_and_removed(t: &Test) {
     let container = writable(t).start();
     let mounts = json!([
         {"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m", "mode=0700"]},
         {"destination": "/scratch/proc", "type": "proc", "source": "proc", "options": ["ro"]},
     ]);
     add(t, &container, &mounts);
-    // It shows the container's processes: the reader is the second.
+    // The new procfs shows the container's processes: the reader is the second.
     assert_eq!(container.exec("read /scratch/proc/1/comm").success().json()["read"], "probe\n");
     let pids = container.exec("list /scratch/proc").success().stdout;
     assert!(!pids.contains(&container.pid().to_string()), "{pids}");
@@ -90,7 +90,7 @@ fn new_file_systems(t: &Test) {
     assert!(seen.contains("/scratch") && seen.contains("size=1024k"), "{seen}");
     change(t, "remove", &container, &json!([mounts[0]])).success();
     let seen = container.exec("report").success().json()["mounts"].to_string();
-    assert!(!seen.contains("/scratch"), "with all below: {seen}");
+    assert!(!seen.contains("/scratch"), "with all mounts below it: {seen}");
 }
 
 fn options_are_those_of_a_configuration(t: &Test) {
@@ -112,11 +112,11 @@ fn options_are_those_of_a_configuration(t: &Test) {
         .refused(&["frobnicate", "/mounts/0/options/1"]);
 }
 
-fn into_a_user_namespace(t: &Test) {
+fn mounts_are_added_in_a_user_namespace(t: &Test) {
     let bundle = t.bundle().user_namespace(200_000).set("/root/readonly", false).probe("sleep");
     nix::unistd::chown(&bundle.path("/"), Some(200_000.into()), Some(200_000.into())).unwrap();
     let container = bundle.start();
-    // Where the container's root may not go on the host.
+    // The container's root has no access there on the host.
     let secret = t.dir().join("locked");
     fs::create_dir_all(secret.join("inner")).unwrap();
     fs::write(secret.join("inner/word"), "open").unwrap();
@@ -127,7 +127,7 @@ fn into_a_user_namespace(t: &Test) {
     assert_eq!(read(&container, "/in/word")["errno"], "ENOENT");
 }
 
-fn into_a_created_and_a_paused_container(t: &Test) {
+fn mounts_are_added_to_a_created_and_a_paused_container(t: &Test) {
     let bundle = t.bundle().set("/root/readonly", false).probe("read /early/bale , sleep");
     let container = bundle.create();
     add(t, &container, &json!([bind(&cargo(t), "/early", &["bind"])]));
@@ -154,13 +154,17 @@ fn destinations_stay_inside(t: &Test) {
     let container = bundle.start();
     add(t, &container, &json!([bind(&cargo(t), "/trap", &["bind"])]));
     add(t, &container, &json!([bind(&cargo(t), "/up/deep", &["bind"])]));
-    assert_eq!(read(&container, &format!("{}/bale", outside.display()))["read"], "tea", "below the root");
+    assert_eq!(
+        read(&container, &format!("{}/bale", outside.display()))["read"],
+        "tea",
+        "below the container's root"
+    );
     assert_eq!(read(&container, "/tmp/deep/bale")["read"], "tea");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     assert!(!std::path::Path::new("/tmp/deep").exists());
 }
 
-fn all_or_none(t: &Test) {
+fn a_failed_mount_undoes_those_before_it(t: &Test) {
     let container = writable(t).start();
     let mounts = json!([
         bind(&cargo(t), "/one", &["bind"]),
@@ -175,8 +179,8 @@ fn all_or_none(t: &Test) {
     assert_eq!(read(&container, "/one/bale")["errno"], "ENOENT");
 }
 
-/// A container that has put a link in the way of a mount point does not get another mount removed.
-fn removal_follows_no_link(t: &Test) {
+/// A container that puts a link in place of a mount point does not get another mount removed.
+fn removal_does_not_follow_links(t: &Test) {
     let bundle = writable(t).link("/data", std::path::Path::new("/proc"));
     let container = bundle.start();
     change(t, "remove", &container, &json!([{"destination": "/data/bus"}])).refused(&["/data"]);
@@ -184,7 +188,7 @@ fn removal_follows_no_link(t: &Test) {
     assert!(masks.contains("\"/proc/bus\""), "{masks}");
 }
 
-fn what_is_refused(t: &Test) {
+fn bad_destinations_and_verbs_are_refused(t: &Test) {
     let container = writable(t).start();
     for (destination, word) in
         [("relative", "relative"), ("/", "root"), ("/a/../..", "root"), ("//.", "root")]
@@ -199,8 +203,8 @@ fn what_is_refused(t: &Test) {
     t.runtime(["mounts", "add", container.id()]).output().refused(&["3 argument"]);
 }
 
-fn files_that_cannot_be_used(t: &Test) {
-    t.only_orlop("its command is an experiment");
+fn unusable_files_are_refused(t: &Test) {
+    t.only_orlop("its command is experimental");
     let container = writable(t).start();
     let file = t.dir().join("mounts.json");
     let path = file.to_str().unwrap();

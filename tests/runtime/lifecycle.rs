@@ -1,4 +1,4 @@
-//! The life of a container: states, signals, exit codes, exec, two commands at once.
+//! The life of a container: states, signals, exit codes, exec.
 
 use kit::{Case, Test, Value, json};
 use std::fs;
@@ -7,30 +7,28 @@ use std::time::Duration;
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         from_create_to_delete,
-        state_fields,
+        state_has_the_specified_fields,
         created_container_waits,
-        exit_code_of_run,
-        signal_of_run,
+        run_exits_as_the_program,
+        run_exits_with_128_and_the_signal,
         run_forwards_signals,
         run_detached,
         run_keep,
         default_signal_is_term,
         signals_by_name_and_number,
         kill_of_a_stopped_container,
-        kill_zero_asks,
+        kill_with_signal_0_only_checks,
         kill_all_without_pid_namespace,
         children_do_not_outlive_the_container,
         delete_of_a_running_container,
         delete_of_a_created_container,
         delete_of_an_unknown_container,
         kill_and_delete_by_regular_expression,
-        regular_expressions_that_are_refused,
-        start_twice,
+        bad_regular_expressions_are_refused,
+        start_of_a_running_or_stopped_container_is_refused,
         zombie_is_stopped,
-        pid_file,
+        pid_file_is_decimal_without_newline,
         pid_file_is_relative_to_the_caller,
-        list_as_table_and_json,
-        list_without_containers,
         exec_runs_in_the_container,
         exec_exit_codes,
         exec_of_a_missing_program,
@@ -41,26 +39,13 @@ pub(crate) fn cases() -> Vec<Case> {
         exec_inherits_the_configuration,
         exec_keeps_descriptors_out,
         exec_searches_path,
-        two_creates_of_one_id,
-        two_starts_of_one_container,
-        two_deletes_of_one_container,
-        many_at_once,
-        orphans_are_reaped_by_nobody_else,
-        init_that_ends_takes_all_with_it,
-        default_root,
-        state_root_is_private,
-        version,
-        help,
-        spec_is_a_template,
-        spec_does_not_overwrite,
-        rootless_spec,
-        features,
-        plan_touches_nothing,
-        standing_init,
-        container_without_process,
+        orphans_die_with_the_pid_namespace,
+        orphans_die_with_the_container_without_a_pid_namespace,
+        init_forwards_signals_and_exits_as_its_child,
+        container_without_a_process_is_created_or_refused,
         bundle_may_change_after_create,
         working_directory_is_the_default_bundle,
-        ids_of_many_kinds,
+        valid_ids_are_accepted,
     ]
 }
 
@@ -79,7 +64,7 @@ fn from_create_to_delete(t: &Test) {
     container.command("state", &[]).output().refused(&["does not exist"]);
 }
 
-fn state_fields(t: &Test) {
+fn state_has_the_specified_fields(t: &Test) {
     let bundle = t.bundle().probe("sleep").set("/annotations", json!({"colour": "blue"}));
     let container = bundle.start();
     let state = container.state();
@@ -92,7 +77,7 @@ fn state_fields(t: &Test) {
     assert!(created.ends_with('Z') && created.contains('T'), "{created}");
     container.kill("KILL");
     container.wait();
-    assert_eq!(container.state()["pid"], 0, "no pid of a process that is gone");
+    assert_eq!(container.state()["pid"], 0, "no pid of a process that has exited");
 }
 
 fn created_container_waits(t: &Test) {
@@ -106,14 +91,14 @@ fn created_container_waits(t: &Test) {
     assert_eq!(container.stdout(), "[\"alive\"]\n");
 }
 
-fn exit_code_of_run(t: &Test) {
+fn run_exits_as_the_program(t: &Test) {
     for code in [0, 1, 7, 255] {
         t.bundle().probe(&format!("exit {code}")).try_run().exits(code);
     }
 }
 
-fn signal_of_run(t: &Test) {
-    // Not the init of a pid namespace: that one cannot kill itself.
+fn run_exits_with_128_and_the_signal(t: &Test) {
+    // Without a pid namespace: its init cannot kill itself.
     for signal in [libc::SIGKILL, libc::SIGTERM, libc::SIGABRT] {
         t.bundle().without_namespace("pid").probe(&format!("signal {signal}")).try_run().exits(128 + signal);
     }
@@ -183,8 +168,8 @@ fn kill_of_a_stopped_container(t: &Test) {
     t.runtime(["kill", "no-such-container", "9"]).output().refused(&["does not exist"]);
 }
 
-fn kill_zero_asks(t: &Test) {
-    t.only_orlop("it wants another name");
+fn kill_with_signal_0_only_checks(t: &Test) {
+    t.only_orlop("it needs another spelling");
     let container = t.bundle().probe("sleep").start();
     container.kill("0");
     assert_eq!(container.status(), "running");
@@ -200,13 +185,13 @@ fn kill_all_without_pid_namespace(t: &Test) {
     container.delete();
 }
 
-/// Orphans of a container without a pid namespace become children of this process: none may live on.
+/// Orphans of a container without a pid namespace become children of this process: none of them may survive.
 fn reap_orphans(t: &Test, printed: &str) {
     for line in printed.lines() {
         let Ok(said) = serde_json_from(line) else { continue };
         if let Some(pid) = said["spawned"].as_i64() {
             let ended = kit::sys::reap(pid as i32, Duration::from_secs(5));
-            assert_eq!(ended, Some(137), "{}: process {pid} lives", t.name());
+            assert_eq!(ended, Some(137), "{}: process {pid} is still alive", t.name());
         }
     }
 }
@@ -251,9 +236,9 @@ fn kill_and_delete_by_regular_expression(t: &Test) {
         bundle.named(&id).probe("sleep")
     });
     let containers: Vec<_> = bundles.iter().map(kit::Bundle::start).collect();
-    t.runtime(["kill", "--regex", "nobody.*", "KILL"]).output().success();
+    t.runtime(["kill", "--regex", "no-such-container.*", "KILL"]).output().success();
     assert!(containers.iter().all(|c| c.status() == "running"));
-    // Found anywhere, not only as the whole.
+    // The expression matches any part of an id, not only all of it.
     t.runtime(["kill", "-r", "red-", "KILL"]).output().success();
     assert_eq!([containers[0].wait(), containers[1].wait()], [137, 137]);
     assert_eq!(containers[2].status(), "running");
@@ -272,15 +257,15 @@ fn kill_and_delete_by_regular_expression(t: &Test) {
     t.runtime(["delete", "--regex", "."]).output().success();
 }
 
-fn regular_expressions_that_are_refused(t: &Test) {
-    t.only_orlop("it says nothing");
+fn bad_regular_expressions_are_refused(t: &Test) {
+    t.only_orlop("it reports nothing");
     t.runtime(["delete", "--regex", "x("]).output().refused(&["--regex", "x("]);
     t.runtime(["kill", "--regex", "*", "KILL"]).output().refused(&["--regex"]);
     t.runtime(["kill", "--regex", "--all", "x", "KILL"]).output().refused(&["--regex", "--all"]);
     t.runtime(["kill", "--regex", "x", "SIGSING"]).output().refused(&["SIGSING"]);
 }
 
-fn start_twice(t: &Test) {
+fn start_of_a_running_or_stopped_container_is_refused(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     container.command("start", &[]).output().refused(&["running"]);
     container.kill("KILL");
@@ -291,8 +276,8 @@ fn start_twice(t: &Test) {
 
 fn zombie_is_stopped(t: &Test) {
     let container = t.bundle().probe("exit 0").start();
-    // Nobody reaps it: this process is its parent and waits on purpose.
-    t.wait_for("its end", || {
+    // The container is a zombie until this process, its parent, reaps it.
+    t.wait_for("the process to exit", || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", container.pid())).unwrap();
         stat.rsplit(')').next().unwrap().trim().starts_with('Z')
     });
@@ -300,7 +285,7 @@ fn zombie_is_stopped(t: &Test) {
     container.delete();
 }
 
-fn pid_file(t: &Test) {
+fn pid_file_is_decimal_without_newline(t: &Test) {
     let container = t.bundle().probe("sleep").create();
     let text = fs::read_to_string(t.dir().join(format!("{}.pid", container.id()))).unwrap();
     assert_eq!(text, container.pid().to_string(), "decimal, no newline");
@@ -310,31 +295,6 @@ fn pid_file_is_relative_to_the_caller(t: &Test) {
     let bundle = t.bundle().probe("exit 0");
     bundle.command("run", &["--pid-file", "here.pid"]).cwd(t.dir()).output().success();
     assert!(t.dir().join("here.pid").exists() || !bundle.dir().join("here.pid").exists());
-}
-
-fn list_as_table_and_json(t: &Test) {
-    let (first, second) = (t.bundle().probe("sleep"), t.bundle().probe("sleep"));
-    let (running, _created) = (first.start(), second.create());
-    let all = t.runtime(["list", "--format", "json"]).output().success();
-    assert_eq!(all.stdout.trim().lines().count(), 1);
-    let all = all.document();
-    let of = |n: usize, key: &str| all[n][key].clone();
-    assert_eq!((of(0, "id"), of(0, "status")), (json!(first.id()), json!("running")));
-    assert_eq!((of(1, "id"), of(1, "status")), (json!(second.id()), json!("created")));
-    assert_eq!(of(0, "pid"), json!(running.pid()));
-    assert_eq!(of(0, "bundle"), json!(first.dir().to_string_lossy()));
-    let table = t.runtime(["list"]).output().success().stdout;
-    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]);
-    assert_eq!(lines[1][..3], [first.id(), &running.pid().to_string(), "running"]);
-    let quiet = t.runtime(["list", "-q"]).output().success().stdout;
-    assert_eq!(quiet.lines().collect::<Vec<_>>(), [first.id(), second.id()]);
-}
-
-fn list_without_containers(t: &Test) {
-    assert_eq!(t.runtime(["list", "-q"]).output().success().stdout, "");
-    let table = t.runtime(["list"]).output().success().stdout;
-    assert_eq!(table.lines().count(), 1);
 }
 
 fn exec_runs_in_the_container(t: &Test) {
@@ -413,7 +373,7 @@ fn exec_detached(t: &Test) {
     assert_eq!(
         kit::sys::reap(pid, Duration::from_secs(5)),
         Some(5),
-        "it is the child of the nearest subreaper"
+        "the process is a child of the nearest subreaper"
     );
 }
 
@@ -451,174 +411,19 @@ fn exec_searches_path(t: &Test) {
     t.runtime(["exec", container.id(), "found-probe", "exit", "9"]).output().exits(9);
 }
 
-fn two_creates_of_one_id(t: &Test) {
-    t.only_orlop("its losers do not say why");
-    let bundle = t.bundle().probe("sleep");
-    let calls: Vec<_> = (0..4).map(|_| bundle.command("create", &[])).collect();
-    let calls: Vec<_> = calls.into_iter().map(kit::Runtime::spawn).collect();
-    let ends: Vec<_> = calls.into_iter().map(kit::Running::wait).collect();
-    let good = ends.iter().filter(|end| end.code() == 0).count();
-    assert_eq!(good, 1, "one wins: {}", ends.iter().map(ToString::to_string).collect::<String>());
-    for end in ends.iter().filter(|end| end.code() != 0) {
-        assert!(end.stderr.contains("exists") || end.stderr.contains("another"), "{end}");
-    }
-    bundle.try_create().refused(&["exists"]);
-    let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap() as i32;
-    t.runtime(["delete", "--force", bundle.id()]).output().success();
-    kit::sys::reap(pid, Duration::from_secs(5));
-    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
-}
-
-fn two_starts_of_one_container(t: &Test) {
-    t.only_orlop("its losers wait for ever");
-    let container = t.bundle().probe("say alive , sleep").create();
-    let calls: Vec<_> = (0..4).map(|_| container.command("start", &[]).spawn()).collect();
-    let good = calls.into_iter().map(kit::Running::wait).filter(|end| end.code() == 0).count();
-    assert_eq!(good, 1);
-    assert_eq!(container.status(), "running");
-    t.wait_for("the process", || container.stdout() == "[\"alive\"]\n");
-}
-
-fn two_deletes_of_one_container(t: &Test) {
-    let container = t.bundle().probe("sleep").start();
-    let calls: Vec<_> = (0..3).map(|_| container.command("delete", &["--force"]).spawn()).collect();
-    for end in calls.into_iter().map(kit::Running::wait) {
-        end.success();
-    }
-    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
-}
-
-fn many_at_once(t: &Test) {
-    let bundles: Vec<_> = (0..12).map(|n| t.bundle().probe(&format!("exit {n}"))).collect();
-    let calls: Vec<_> = bundles.iter().map(kit::Bundle::spawn).collect();
-    for (n, call) in calls.into_iter().enumerate() {
-        call.wait().exits(n as i32);
-    }
-    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
-}
-
-fn orphans_are_reaped_by_nobody_else(t: &Test) {
-    // The process ends while a grandchild lives: the pid namespace takes it along.
+fn orphans_die_with_the_pid_namespace(t: &Test) {
+    // A grandchild outlives the process: the pid namespace kills it.
     t.bundle().probe("orphan sleep , exit 4").try_run().exits(4);
 }
 
-fn init_that_ends_takes_all_with_it(t: &Test) {
+fn orphans_die_with_the_container_without_a_pid_namespace(t: &Test) {
     let bundle = t.bundle().without_namespace("pid").probe("orphan sleep , exit 4");
     bundle.try_run().exits(4);
 }
 
-fn default_root(t: &Test) {
-    let bundle = t.bundle().probe("sleep");
-    bundle.write();
-    let dir = bundle.dir().to_string_lossy().into_owned();
-    let pid_file = t.dir().join("pid");
-    let words = ["create", "--bundle", &dir, "--pid-file", pid_file.to_str().unwrap(), bundle.id()];
-    t.bare(words).env("XDG_RUNTIME_DIR", "").output().success();
-    // Really root: whatever the variable says, the containers are the same.
-    let seen =
-        t.bare(["state", bundle.id()]).env("XDG_RUNTIME_DIR", t.dir().to_str().unwrap()).output().success();
-    assert_eq!(seen.document()["status"], "created");
-    t.bare(["delete", "--force", bundle.id()]).output().success();
-    let pid: i32 = fs::read_to_string(pid_file).unwrap().parse().unwrap();
-    kit::sys::reap(pid, Duration::from_secs(5));
-}
-
-fn state_root_is_private(t: &Test) {
-    use std::os::unix::fs::PermissionsExt;
-    let bundle = t.bundle().probe("sleep");
-    let _container = bundle.create();
-    let mode = fs::metadata(t.root().join(bundle.id())).unwrap().permissions().mode();
-    assert_eq!(mode & 0o022, 0, "nobody else may write into the state");
-}
-
-fn version(t: &Test) {
-    for flag in ["--version", "-v"] {
-        let output = t.bare([flag]).output().success();
-        let name = if t.is_orlop() { "orlop version " } else { " version " };
-        assert!(output.stdout.lines().next().unwrap().contains(name), "{output}");
-        assert!(output.stdout.lines().any(|line| line.starts_with("spec: 1.")), "{output}");
-    }
-}
-
-fn help(t: &Test) {
-    for words in [vec!["--help"], vec!["help"], vec!["create", "--help"], vec!["help", "create"]] {
-        let output = t.bare(words).output().success();
-        assert!(output.stdout.contains("create"), "{output}");
-    }
-    t.bare(["help", "sail"])
-        .output()
-        .fails_with(if t.is_orlop() { 1 } else { 3 }, &["No help topic for 'sail'"]);
-}
-
-fn spec_is_a_template(t: &Test) {
-    let dir = t.dir().join("new");
-    fs::create_dir(&dir).unwrap();
-    t.runtime(["spec", "--bundle", dir.to_str().unwrap()]).output().success();
-    let spec: Value = fs::read_to_string(dir.join("config.json")).unwrap().parse().unwrap();
-    assert_eq!(spec["process"]["terminal"], true);
-    assert_eq!(spec["process"]["args"], json!(["sh"]));
-    assert_eq!(spec["root"]["readonly"], true);
-    // What it prints is what it runs.
-    let bundle = t.bundle();
-    let id = bundle.id().to_owned();
-    let bundle =
-        bundle.set("", spec).set("/process/terminal", false).set("/linux/cgroupsPath", format!("/{id}"));
-    bundle.probe("exit 8").try_run().exits(8);
-}
-
-fn spec_does_not_overwrite(t: &Test) {
-    let bundle = t.bundle();
-    bundle.write();
-    let output = t.runtime(["spec", "--bundle", bundle.dir().to_str().unwrap()]).output();
-    output.refused(&["config.json", "exists"]);
-}
-
-fn rootless_spec(t: &Test) {
-    t.runtime(["spec", "--rootless"]).cwd(t.dir()).output().success();
-    let spec: Value = fs::read_to_string(t.dir().join("config.json")).unwrap().parse().unwrap();
-    let kinds: Vec<&Value> =
-        spec["linux"]["namespaces"].as_array().unwrap().iter().map(|one| &one["type"]).collect();
-    assert!(kinds.contains(&&json!("user")) && !kinds.contains(&&json!("network")), "{kinds:?}");
-    assert_eq!(spec["linux"]["uidMappings"][0]["size"], 1);
-}
-
-fn features(t: &Test) {
-    t.only_orlop("the command is newer");
-    let seen = t.bare(["features"]).output().success().document();
-    assert!(seen["ociVersionMin"].as_str().unwrap().starts_with("1."));
-    let contains = |list: &Value, word: &str| list.as_array().unwrap().contains(&json!(word));
-    for kind in ["mount", "pid", "network", "ipc", "uts", "user", "cgroup", "time"] {
-        assert!(contains(&seen["linux"]["namespaces"], kind), "{kind}");
-    }
-    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
-        assert!(contains(&seen["hooks"], kind), "{kind}");
-    }
-    for option in ["ro", "rbind", "rro", "nosymfollow"] {
-        assert!(contains(&seen["mountOptions"], option), "{option}");
-    }
-    assert_eq!(seen["linux"]["seccomp"]["enabled"], true);
-}
-
-fn plan_touches_nothing(t: &Test) {
-    t.only_orlop("it has no plans");
-    let bundle = t.bundle();
-    bundle.write();
-    let call = t.bare(["plan", bundle.dir().to_str().unwrap()]);
-    let call = if nix::unistd::geteuid().is_root() { call.wrap("uid=65534") } else { call };
-    for dir in [t.dir().parent().unwrap(), t.dir(), bundle.dir()] {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let output = call.output().success();
-    for pointer in ["/hostname", "/mounts/0", "/process/args", "/root"] {
-        assert!(output.stdout.contains(pointer), "{pointer}: {output}");
-    }
-    assert!(t.leaks().is_empty(), "{:?}", t.leaks());
-}
-
-/// `--init`: the stub stays as the first process, forwards signals, reaps and ends as its child did.
-fn standing_init(t: &Test) {
-    t.only_orlop("it has no init of its own");
+/// `--init`: the stub stays as the first process, forwards signals, reaps, and exits as its child did.
+fn init_forwards_signals_and_exits_as_its_child(t: &Test) {
+    t.only_orlop("it does not have this option");
     let seen = t.bundle().command("run", &["--init"]).output().success().json();
     assert_eq!((&seen["pid"], &seen["ppid"]), (&json!(2), &json!(1)));
     t.bundle().probe("exit 6").command("run", &["--init"]).output().exits(6);
@@ -631,14 +436,14 @@ fn standing_init(t: &Test) {
     running.wait().exits(0);
 }
 
-fn container_without_process(t: &Test) {
-    t.only_orlop("it wants a process at creation");
-    // runtime-spec: process is required by start only.
+fn container_without_a_process_is_created_or_refused(t: &Test) {
+    t.only_orlop("it requires a process at creation");
+    // runtime-spec: process is required by start alone.
     let bundle = t.bundle().remove("/process");
     let output = bundle.try_create();
     if output.code() == 0 {
         let pid = t.runtime(["state", bundle.id()]).output().success().document()["pid"].as_i64().unwrap();
-        // Nobody has said what it may do.
+        // Without a process in the configuration it has no capabilities.
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         for name in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert!(status.contains(&format!("{name}:\t0000000000000000\n")), "{status}");
@@ -666,7 +471,7 @@ fn working_directory_is_the_default_bundle(t: &Test) {
     t.runtime(["run", bundle.id()]).cwd(bundle.dir()).output().exits(3);
 }
 
-fn ids_of_many_kinds(t: &Test) {
+fn valid_ids_are_accepted(t: &Test) {
     for id in [
         "a",
         "A-b_c.d+e",

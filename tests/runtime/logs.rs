@@ -9,9 +9,9 @@ pub(crate) fn cases() -> Vec<Case> {
         text_error_line,
         log_is_appended_to,
         nothing_is_logged_on_success,
-        debug_lines_are_whole_and_no_errors,
-        error_is_on_standard_error_too,
-        log_that_cannot_be_opened,
+        debug_lines_are_complete_and_below_error_level,
+        errors_are_printed_on_standard_error_as_well,
+        an_unusable_log_is_an_error,
     ]
 }
 
@@ -68,7 +68,7 @@ fn nothing_is_logged_on_success(t: &Test) {
     assert!(!text.contains("\"error\""), "{text}");
 }
 
-fn debug_lines_are_whole_and_no_errors(t: &Test) {
+fn debug_lines_are_complete_and_below_error_level(t: &Test) {
     let log = t.dir().join("log.json");
     let call = t.bundle().probe("exit 0").command("run", &[]).global("--debug");
     call.global("--log")
@@ -83,13 +83,13 @@ fn debug_lines_are_whole_and_no_errors(t: &Test) {
     }
 }
 
-fn error_is_on_standard_error_too(t: &Test) {
+fn errors_are_printed_on_standard_error_as_well(t: &Test) {
     let log = t.dir().join("log.json");
     let output = failing(t, &["--log", log.to_str().unwrap(), "--log-format", "json"]);
     assert!(output.stderr.contains("no such file or directory"), "{output}");
 }
 
-fn log_that_cannot_be_opened(t: &Test) {
+fn an_unusable_log_is_an_error(t: &Test) {
     let output = t.runtime(["list"]).global("--log").global("/no/such/dir/log").output();
     assert_ne!(output.code(), 0);
     assert!(output.stderr.contains("/no/such/dir/log"), "{output}");

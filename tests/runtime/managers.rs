@@ -1,5 +1,5 @@
-//! The configurations which real managers wrote, run: with the probe for a program, and without what is
-//! not on this machine (their binds' sources, the namespaces of their other containers).
+//! The configurations that real managers wrote, run with the probe as the program, and without what does not exist
+//! on this machine (sources of binds, namespaces of other containers).
 
 use kit::{Bundle, Case, Test, Value, json};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// The recording as it can run here.
+/// The recording, changed so that it can run here.
 fn here<'t>(t: &'t Test, text: &str) -> Bundle<'t> {
     let mut spec: Value = text.parse().unwrap();
     let bundle = t.bundle();
@@ -31,7 +31,7 @@ fn here<'t>(t: &'t Test, text: &str) -> Bundle<'t> {
     let process = spec["process"].as_object_mut().unwrap();
     process.insert("args".into(), json!(["/probe", "report"]));
     process.insert("terminal".into(), json!(false));
-    // Root of this machine may lack CAP_SYS_RESOURCE, which raises limits and lowers scores.
+    // Root may lack CAP_SYS_RESOURCE here, which raises limits and lowers scores.
     process.remove("rlimits");
     process.remove("oomScoreAdj");
     let own: Vec<String> = capabilities();
@@ -62,7 +62,7 @@ fn here<'t>(t: &'t Test, text: &str) -> Bundle<'t> {
     }
 }
 
-/// The names of the capabilities that this process could give.
+/// The names of the capabilities that this process can pass on.
 fn capabilities() -> Vec<String> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap();
@@ -71,7 +71,7 @@ fn capabilities() -> Vec<String> {
 }
 
 fn check(t: &Test, name: &str) {
-    t.only_orlop("these are of newer managers");
+    t.only_orlop("the recordings come from newer managers");
     let text = std::fs::read_to_string(directory().join(format!("{name}.json"))).unwrap();
     let mut bundle = here(t, &text);
     if name.ends_with("cgroups-disabled") {
@@ -82,7 +82,7 @@ fn check(t: &Test, name: &str) {
     let output = call.output();
     if output.stderr.contains("not built yet") {
         output.refused(&["config.json /"]);
-        kit::skip("a field of it is refused as not built yet");
+        kit::skip("one of its fields is not implemented");
     }
     let spec = bundle.spec();
     if output.code() == 1 && output.stderr.contains("controller") && name.contains("v2") {
@@ -90,7 +90,7 @@ fn check(t: &Test, name: &str) {
     }
     if output.code() == 1 && output.stderr.contains("cgroup v2") && !name.contains("v2") {
         output.refused(&["not supported", "config.json /linux/resources/"]);
-        kit::skip("a limit of it is cgroup v1's alone");
+        kit::skip("one of its limits exists on cgroup v1 alone");
     }
     let seen = output.success().json();
     let user = &spec["process"]["user"];
@@ -120,7 +120,7 @@ fn check(t: &Test, name: &str) {
     let root = seen["mounts"].as_array().unwrap().iter().find(|one| one["point"] == "/").unwrap();
     let read_only = spec["root"]["readonly"].as_bool().unwrap_or(false);
     assert_eq!(root["options"].as_array().unwrap().iter().any(|word| word == "ro"), read_only);
-    // An empty HOME is as good as none: the image's passwd file says.
+    // An empty HOME counts as none: the image's passwd file decides.
     for variable in spec["process"]["env"].as_array().unwrap().iter().filter(|one| *one != "HOME=") {
         assert!(seen["env"].as_array().unwrap().contains(variable), "{variable}");
     }

@@ -1,26 +1,26 @@
-//! The mount options of the specification, each on a file system of its own and on a bind.
+//! The mount options of the specification, each on a file system of its own and on a bind mount.
 
 use kit::{Case, Test, Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-/// What an option does to the line of /proc/self/mountinfo.
+/// What an option changes in the line of /proc/self/mountinfo.
 #[derive(Clone, Copy)]
 enum Effect {
-    /// The word shows.
+    /// The word is shown.
     Shows(&'static str),
-    /// The words do not show, though the option before this one had asked for the first.
+    /// The words are not shown, although the option before this one requested the first.
     Clears(&'static str, &'static [&'static str]),
-    /// Accepted; the kernel shows nothing of it.
+    /// Accepted; the kernel shows nothing.
     Accepted,
-    /// A propagation tag shows (or, for `""`, none).
+    /// A propagation tag is shown (for `""`, none).
     Propagates(&'static str),
     /// The kernel has nothing to remount on a new mount.
     Refused,
 }
 use Effect::{Accepted, Clears, Propagates, Refused, Shows};
 
-/// Where an option means something.
+/// The mounts to which an option applies.
 #[derive(Clone, Copy, PartialEq)]
 enum On {
     Both,
@@ -91,7 +91,7 @@ const OPTIONS: [(&str, On, Effect); 59] = [
     ("unbindable", Both, Propagates("unbindable")),
 ];
 
-/// What the runtime that may stand in does not do (it says so by failing, or does nothing).
+/// What a runtime under test in place of this one does not support (it fails, or does nothing).
 const ONLY_ORLOP: [&str; 5] =
     ["tmpfs_defaults", "bind_defaults", "tmpfs_runbindable", "bind_runbindable", "bind_rnostrictatime"];
 
@@ -106,15 +106,15 @@ pub(crate) fn cases() -> Vec<Case> {
         }
     }
     all.extend(kit::cases![
-        idmap_with_the_map_of_the_container,
-        idmap_with_a_map_of_its_own,
-        idmap_with_a_map_in_the_option,
-        idmap_with_the_map_of_a_joined_namespace,
-        idmap_of_what_is_mounted_below,
-        idmap_of_a_new_tmpfs,
-        idmap_needs_a_map_and_files_with_owners,
-        idmap_says_which_file_system_cannot,
-        idmap_is_not_for_the_rootless,
+        idmap_uses_the_map_of_the_container,
+        idmap_uses_a_map_of_the_mount,
+        idmap_uses_a_map_in_the_option,
+        idmap_uses_the_map_of_a_joined_namespace,
+        only_ridmap_covers_mounts_below,
+        idmap_of_a_new_tmpfs_applies_to_its_files,
+        idmap_without_a_map_or_owners_is_refused,
+        idmap_names_the_file_system_without_support,
+        idmap_is_refused_without_root,
     ]);
     all
 }
@@ -127,7 +127,7 @@ fn check(t: &Test, kind: &str, option: &str, effect: Effect) {
         || option.ends_with("symfollow")
         || (option.starts_with('r') && matches!(effect, Clears(..)))
     {
-        t.only_orlop("it has no such option there");
+        t.only_orlop("it does not support this option there");
     }
     let source = t.dir().join("source");
     fs::create_dir(&source).unwrap();
@@ -165,9 +165,9 @@ fn words(list: &Value) -> Vec<&str> {
     list.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// On disk the file is root's; through the map of the container it is the container's root's.
-fn idmap_with_the_map_of_the_container(t: &Test) {
-    t.only_orlop("it has no such option");
+/// On disk the file belongs to root; through the container's map it belongs to the container's root.
+fn idmap_uses_the_map_of_the_container(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     for option in ["idmap", "ridmap"] {
         let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/m", &["rbind", option]);
@@ -180,9 +180,9 @@ fn idmap_with_the_map_of_the_container(t: &Test) {
     }
 }
 
-/// Without a user namespace too, by a map of the mount's own.
-fn idmap_with_a_map_of_its_own(t: &Test) {
-    t.only_orlop("it has no such option");
+/// Without a user namespace as well, by a map of the mount's own.
+fn idmap_uses_a_map_of_the_mount(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let bundle = t.bundle().mount("bind", &source, "/m", &["bind", "ro"]);
     let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 10 }]);
@@ -192,13 +192,13 @@ fn idmap_with_a_map_of_its_own(t: &Test) {
     assert_eq!(seen[1]["errno"], "EROFS");
 }
 
-fn idmap_with_a_map_in_the_option(t: &Test) {
-    t.only_orlop("it has no such option");
+fn idmap_uses_a_map_in_the_option(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let option = "idmap=uids=0-3000-1#1-9-1;gids=0-4000-1";
     let seen = t.bundle().mount("bind", &source, "/m", &["bind", option]).probe("stat /m/file").run().json();
     assert_eq!((&seen["uid"], &seen["gid"]), (&3000.into(), &4000.into()));
-    // Counted in the container.
+    // IDs inside the container.
     let bundle = t.bundle().user_namespace(200_000);
     let option = "idmap=uids=@0-7-1;gids=@0-8-1";
     let seen = bundle.mount("bind", &source, "/m", &["bind", option]).probe("stat /m/file").run().json();
@@ -207,9 +207,9 @@ fn idmap_with_a_map_in_the_option(t: &Test) {
     refused.refused(&["FROM-TO-SIZE", "/mounts/7/options/1"]);
 }
 
-/// As in a pod: the container joins the user namespace of another one.
-fn idmap_with_the_map_of_a_joined_namespace(t: &Test) {
-    t.only_orlop("it has no such option");
+/// As in a pod: the container joins the user namespace of another container.
+fn idmap_uses_the_map_of_a_joined_namespace(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let first = t.bundle().user_namespace(200_000).probe("sleep").start();
     let path = format!("/proc/{}/ns/user", first.pid());
@@ -224,8 +224,8 @@ fn idmap_with_the_map_of_a_joined_namespace(t: &Test) {
     assert_eq!(bundle.probe("stat /m/file").run().json()["uid"], 5);
 }
 
-fn idmap_of_what_is_mounted_below(t: &Test) {
-    t.only_orlop("it has no such option");
+fn only_ridmap_covers_mounts_below(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let below = source.join("below");
     fs::create_dir(&below).unwrap();
@@ -244,7 +244,7 @@ fn idmap_of_what_is_mounted_below(t: &Test) {
 }
 
 /// The file system belongs to the host, and its files to the container's root.
-fn idmap_of_a_new_tmpfs(t: &Test) {
+fn idmap_of_a_new_tmpfs_applies_to_its_files(t: &Test) {
     t.only_orlop("only bind mounts can be idmapped there");
     let bundle = t.bundle().user_namespace(200_000).directory("/m");
     fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o751)).unwrap();
@@ -256,7 +256,7 @@ fn idmap_of_a_new_tmpfs(t: &Test) {
     assert_eq!((&seen[1]["kind"], &seen[2]["errno"]), (&"file".into(), &"EROFS".into()));
     let found = seen[3]["mounts"].as_array().unwrap().iter().find(|one| one["point"] == "/m").unwrap();
     assert!(words(&found["options"]).contains(&"nosuid") && words(&found["super"]).contains(&"size=64k"));
-    // Without a user namespace, and to whom the map says.
+    // Without a user namespace, and owned by the ID that the map gives.
     let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
     let bundle = t.bundle().mount("tmpfs", "tmpfs", "/m", &["mode=700"]);
     let bundle = bundle.set("/mounts/7/uidMappings", map(3000)).set("/mounts/7/gidMappings", map(4000));
@@ -264,8 +264,8 @@ fn idmap_of_a_new_tmpfs(t: &Test) {
     assert_eq!((&seen["uid"], &seen["gid"], &seen["mode"]), (&3000.into(), &4000.into(), &"0700".into()));
 }
 
-fn idmap_needs_a_map_and_files_with_owners(t: &Test) {
-    t.only_orlop("it has no such option");
+fn idmap_without_a_map_or_owners_is_refused(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let refused = t.bundle().mount("bind", &source, "/m", &["bind", "idmap"]).try_run();
     refused.refused(&["idmap needs uidMappings", "/mounts/7"]);
@@ -275,16 +275,16 @@ fn idmap_needs_a_map_and_files_with_owners(t: &Test) {
     refused.refused(&["can be idmapped", "/mounts/7"]);
 }
 
-fn idmap_says_which_file_system_cannot(t: &Test) {
-    t.only_orlop("it has no such option");
+fn idmap_names_the_file_system_without_support(t: &Test) {
+    t.only_orlop("it does not have this option");
     let bundle = t.bundle().user_namespace(200_000).mount("bind", "/proc/sys", "/m", &["bind", "idmap"]);
     bundle.try_run().refused(&["/proc/sys", "file system proc, Linux ", "/mounts/7", "EINVAL"]);
     let bundle = t.bundle().user_namespace(200_000).mount("ramfs", "ramfs", "/m", &["idmap"]);
     bundle.try_run().refused(&["file system ramfs, Linux ", "/mounts/7", "EINVAL"]);
 }
 
-fn idmap_is_not_for_the_rootless(t: &Test) {
-    t.only_orlop("it has no such option");
+fn idmap_is_refused_without_root(t: &Test) {
+    t.only_orlop("it does not have this option");
     let source = owned_by_root(t);
     let bundle = t.bundle().owned_by(1000).namespace("user").mount("bind", &source, "/m", &["bind", "idmap"]);
     let map = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);

@@ -1,6 +1,6 @@
-//! Root file system, mounts, devices, masks, propagation.
+//! Root file system and mounts.
 
-use kit::{Bundle, Case, Test, Value, json};
+use kit::{Case, Test, Value, json};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,49 +18,32 @@ pub(crate) fn cases() -> Vec<Case> {
         bind_read_only,
         bind_is_not_recursive,
         rbind_is_recursive,
-        rbind_read_only_all_the_way_down,
+        rbind_rro_is_recursive,
         bind_source_is_relative_to_the_bundle,
         bind_without_source_is_refused,
         bind_of_a_missing_source_is_refused,
         bind_of_a_file_on_a_directory_is_refused,
-        mount_points_are_made,
+        missing_mount_points_are_created,
         mounts_stack_in_order,
         destination_link_stays_inside,
-        tmpfs_data,
+        tmpfs_options_are_passed_on,
         tmpfs_without_mode_takes_that_of_the_directory,
         tmpcopyup_is_refused_on_a_bind,
-        tmpfs_copy_up,
-        tmpfs_copy_up_of_a_tree,
-        overlay_of_layers_with_long_names,
+        tmpfs_copy_up_copies_files,
+        tmpfs_copy_up_copies_a_whole_tree,
+        overlay_takes_layers_with_long_names,
         unknown_option_is_refused_on_a_bind,
-        propagation_of_a_mount,
-        rootfs_propagation,
-        rootfs_on_a_shared_mount,
-        shared_volume_is_seen_on_both_sides,
-        shared_volumes_are_the_hosts_peers,
-        source_that_an_earlier_mount_covers,
-        shared_volume_under_a_private_root,
-        label_of_mounts_needs_selinux,
-        mount_of_the_container_stays_in_it,
-        cgroup_mount,
+        mount_label_without_selinux_is_refused,
+        cgroup_mount_shows_the_containers_cgroup,
         cgroup_mount_in_a_cgroup_namespace,
-        default_devices,
-        default_links,
-        devices_of_the_configuration,
-        device_outside_dev,
-        device_replaces_a_default_one,
-        masked_file,
-        masked_directory,
-        masked_paths_may_be_absent,
-        read_only_paths,
         user_namespace_mounts,
     ]
 }
 
-fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
+pub(crate) fn mounted<'a>(seen: &'a Value, point: &str) -> &'a Value {
     let mut all = seen["mounts"].as_array().unwrap().iter().rev();
     all.find(|one| one["point"] == point)
-        .unwrap_or_else(|| panic!("{point} is no mount: {:#}", seen["mounts"]))
+        .unwrap_or_else(|| panic!("{point} is not a mount: {:#}", seen["mounts"]))
 }
 
 fn has(mount: &Value, option: &str) -> bool {
@@ -68,14 +51,14 @@ fn has(mount: &Value, option: &str) -> bool {
 }
 
 /// A directory of the test with a file in it.
-fn hold(t: &Test) -> PathBuf {
+pub(crate) fn hold(t: &Test) -> PathBuf {
     let dir = t.dir().join("hold");
     fs::create_dir_all(dir.join("below")).unwrap();
     fs::write(dir.join("cargo"), "tea").unwrap();
     dir
 }
 
-/// A tmpfs below the directory, with a file, until the guard goes.
+/// A tmpfs mounted below the directory, with a file, until the guard is dropped.
 struct Below(PathBuf);
 
 impl Below {
@@ -185,10 +168,10 @@ fn rbind_is_recursive(t: &Test) {
     let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "ro"]);
     let lines = bundle.probe("read /hold/below/deep , write /hold/below/new x").run().lines();
     assert_eq!(lines[0]["read"], "water");
-    assert_eq!(lines[1]["errno"], "", "ro is for the top only");
+    assert_eq!(lines[1]["errno"], "", "ro applies to the top mount only");
 }
 
-fn rbind_read_only_all_the_way_down(t: &Test) {
+fn rbind_rro_is_recursive(t: &Test) {
     let dir = hold(t);
     let _below = Below::new(dir.join("below"));
     let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "rro"]);
@@ -204,7 +187,7 @@ fn bind_source_is_relative_to_the_bundle(t: &Test) {
 }
 
 fn bind_without_source_is_refused(t: &Test) {
-    t.only_orlop("it takes the bundle instead");
+    t.only_orlop("it uses the bundle instead");
     let bundle =
         t.bundle().push("/mounts", json!({"destination": "/hold", "type": "bind", "options": ["bind"]}));
     bundle.try_run().refused(&[]);
@@ -217,7 +200,7 @@ fn bind_of_a_missing_source_is_refused(t: &Test) {
     output.refused(&[&fragments[0], &fragments[1]]);
 }
 
-/// Engines look for these words.
+/// Engines match these words.
 fn bind_of_a_file_on_a_directory_is_refused(t: &Test) {
     for (source, destination) in [(hold(t).join("cargo"), "/there"), (hold(t), "/there/file")] {
         let bundle = t.bundle().directory("/there");
@@ -227,7 +210,7 @@ fn bind_of_a_file_on_a_directory_is_refused(t: &Test) {
     }
 }
 
-fn mount_points_are_made(t: &Test) {
+fn missing_mount_points_are_created(t: &Test) {
     let bundle = t.bundle().mount("tmpfs", "tmpfs", "/a/b/c", &["mode=700"]);
     let bundle = bundle.mount("bind", hold(t).join("cargo"), "/d/e/file", &["bind"]);
     let lines = bundle.probe("stat /a/b/c , stat /d/e/file , stat /a").run().lines();
@@ -250,7 +233,7 @@ fn destination_link_stays_inside(t: &Test) {
     assert_eq!(bundle.probe("read /real/cargo").run().json()["read"], "tea");
 }
 
-fn tmpfs_data(t: &Test) {
+fn tmpfs_options_are_passed_on(t: &Test) {
     let options = ["nosuid", "size=512k", "nr_inodes=100", "mode=1770", "uid=7", "gid=8"];
     let lines = t.bundle().mount("tmpfs", "name", "/m", &options).probe("stat /m , report").run().lines();
     assert_eq!(
@@ -273,7 +256,7 @@ fn tmpfs_without_mode_takes_that_of_the_directory(t: &Test) {
     assert_eq!(lines[0]["mode"], "1777");
 }
 
-fn tmpfs_copy_up(t: &Test) {
+fn tmpfs_copy_up_copies_files(t: &Test) {
     let bundle = t.bundle().file("/m/cargo", "tea").mount("tmpfs", "tmpfs", "/m", &["tmpcopyup"]);
     let bundle = bundle.probe("read /m/cargo , write /m/cargo x");
     let lines = bundle.run().lines();
@@ -282,8 +265,8 @@ fn tmpfs_copy_up(t: &Test) {
     assert_eq!(fs::read_to_string(bundle.path("/m/cargo")).unwrap(), "tea");
 }
 
-fn overlay_of_layers_with_long_names(t: &Test) {
-    // Longer together than a string of fsconfig(2); one of them has a separator in it.
+fn overlay_takes_layers_with_long_names(t: &Test) {
+    // Together longer than a string of fsconfig(2); one name contains a separator.
     let layers: Vec<_> =
         ["a", "b:c", "d"].map(|name| t.dir().join(format!("{name}{}", "x".repeat(150)))).into();
     for (number, layer) in layers.iter().enumerate() {
@@ -297,10 +280,10 @@ fn overlay_of_layers_with_long_names(t: &Test) {
     }
 }
 
-/// Everything there is in a directory comes along, also what its user may not read, and more of it than
-/// fits one look into the directory.
-fn tmpfs_copy_up_of_a_tree(t: &Test) {
-    t.only_orlop("what is copied of an inode differs");
+/// Everything in a directory is copied, including what its user may not read, and more entries than one
+/// getdents64(2) returns.
+fn tmpfs_copy_up_copies_a_whole_tree(t: &Test) {
+    t.only_orlop("it copies other attributes of an inode");
     let bundle = t.bundle().file("/m/a/b/c/deep", "gold").file("/m/secret", "s");
     for n in 0..300 {
         fs::write(bundle.path(&format!("/m/a/a-file-with-a-long-name-{n}")), n.to_string()).unwrap();
@@ -329,161 +312,18 @@ fn tmpfs_copy_up_of_a_tree(t: &Test) {
 }
 
 fn tmpcopyup_is_refused_on_a_bind(t: &Test) {
-    t.only_orlop("this runtime drops it");
+    t.only_orlop("it ignores the option");
     let bundle = t.bundle().mount("bind", hold(t), "/hold", &["bind", "tmpcopyup"]);
     bundle.try_run().refused(&["tmpcopyup", "/options/1"]);
 }
 
 fn unknown_option_is_refused_on_a_bind(t: &Test) {
-    t.only_orlop("this runtime drops it");
+    t.only_orlop("it ignores the option");
     t.bundle().mount("bind", hold(t), "/hold", &["bind", "size=1m"]).try_run().refused(&["size=1m"]);
 }
 
-fn propagation_of_a_mount(t: &Test) {
-    for (option, sign) in
-        [("shared", "shared:"), ("rshared", "shared:"), ("slave", "master:"), ("unbindable", "unbindable")]
-    {
-        let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", option]).report();
-        let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
-        assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{option}: {found:?}");
-    }
-    let seen = t.bundle().mount("bind", hold(t), "/hold", &["bind", "private"]).report();
-    assert_eq!(mounted(&seen, "/hold")["propagation"], json!([]));
-}
-
-fn rootfs_propagation(t: &Test) {
-    for (word, signs) in [
-        ("slave", vec!["master:"]),
-        ("rslave", vec!["master:"]),
-        ("private", vec![]),
-        ("shared", vec!["shared:"]),
-        ("unbindable", vec!["unbindable"]),
-    ] {
-        if !t.is_orlop() && ["shared", "unbindable"].contains(&word) {
-            continue; // The stand-in loses them.
-        }
-        let seen = t.bundle().set("/linux/rootfsPropagation", word).report();
-        let found = mounted(&seen, "/")["propagation"].as_array().unwrap();
-        for sign in &signs {
-            assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with(sign)), "{word}: {found:?}");
-        }
-        assert!(!signs.is_empty() || found.is_empty(), "{word}: {found:?}");
-    }
-    t.bundle().set("/linux/rootfsPropagation", "sideways").try_run().refused(&["sideways"]);
-}
-
-/// The root lies on a mount of its own which is shared, as /var, /tmp or /home often are: no mount of the
-/// container may come out on the host, and the old root can be left.
-fn rootfs_on_a_shared_mount(t: &Test) {
-    let none = None::<&str>;
-    for word in ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"] {
-        let bundle = t.bundle().set("/linux/rootfsPropagation", word);
-        let table = || -> Vec<String> {
-            let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            let here = bundle.dir().display().to_string();
-            text.lines().filter(|line| line.contains(&here)).map(str::to_owned).collect()
-        };
-        mount(Some(bundle.dir()), bundle.dir(), none, MsFlags::MS_BIND, none).unwrap();
-        mount(none, bundle.dir(), none, MsFlags::MS_SHARED, none).unwrap();
-        let before = table();
-        let output = bundle.try_run();
-        let after = table();
-        for line in after.iter().rev() {
-            let _ = umount2(line.split(' ').nth(4).unwrap(), MntFlags::MNT_DETACH);
-        }
-        assert_eq!(before, after, "{word}");
-        output.success();
-    }
-}
-
-/// What the container mounts in a shared volume comes out on the host, and what the host has mounted below a shared
-/// mount stays there when the container leaves its old root.
-fn shared_volume_is_seen_on_both_sides(t: &Test) {
-    let none = None::<&str>;
-    let volume = t.dir().join("volume");
-    fs::create_dir_all(&volume).unwrap();
-    mount(Some("tmpfs"), &volume, Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    mount(none, &volume, none, MsFlags::MS_SHARED, none).unwrap();
-    for name in ["own", "hosts"] {
-        fs::create_dir(volume.join(name)).unwrap();
-    }
-    mount(Some("tmpfs"), &volume.join("hosts"), Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    let bundle = may_mount(t.bundle().mount("bind", &volume, "/volume", &["rbind", "rshared"]))
-        .set("/linux/rootfsPropagation", "shared")
-        .probe("mount /volume/own tmpfs , report");
-    let lines = bundle.run().lines();
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let is_mounted = |name: &str| table.contains(&format!(" {} ", volume.join(name).display()));
-    let (own, hosts) = (is_mounted("own"), is_mounted("hosts"));
-    umount2(&volume, MntFlags::MNT_DETACH).unwrap();
-    assert_eq!(lines[0]["errno"], "");
-    let found = mounted(&lines[1], "/volume")["propagation"].to_string();
-    assert!(found.contains("shared:"), "{found}");
-    assert!(own, "the container's mount is not seen here");
-    assert!(hosts, "a mount of the host's has gone");
-}
-
-/// What engines do for `rshared` volumes: the root is a mount of its own, the volume a directory of the
-/// host's root, whose mounts go both ways. Nothing else of the host changes.
-fn shared_volumes_are_the_hosts_peers(t: &Test) {
-    let none = None::<&str>;
-    let points = || -> Vec<String> {
-        let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let own = t.dir().display().to_string();
-        let mut all: Vec<String> = text.lines().map(|l| l.split(' ').nth(4).unwrap().to_owned()).collect();
-        // Other tests come and go.
-        all.retain(|point| point.starts_with(&own) || !point.contains("orlop-test"));
-        all
-    };
-    for word in ["shared", "rshared", "rslave", "rprivate"] {
-        let bundle = may_mount(t.bundle()).set("/linux/rootfsPropagation", word);
-        let root = bundle.path("/");
-        mount(Some(&root), &root, none, MsFlags::MS_BIND, none).unwrap();
-        let volume = t.dir().join(format!("volume-{word}"));
-        fs::create_dir_all(volume.join("below")).unwrap();
-        let before = points();
-        let bundle = bundle.mount("bind", &volume, "/volume", &["rbind", "rshared"]);
-        let output = bundle.probe("mount /volume/below tmpfs").try_run();
-        let after = points();
-        let _ = umount2(&volume.join("below"), MntFlags::MNT_DETACH);
-        let _ = umount2(&root, MntFlags::MNT_DETACH);
-        assert_eq!(output.success().json()["errno"], "");
-        let mut expected = before;
-        if word.ends_with("shared") {
-            expected.push(volume.join("below").display().to_string());
-        }
-        assert_eq!(after, expected, "{word}");
-    }
-}
-
-/// With a root that hears nothing the host says, and with one whose neighbours do.
-fn source_that_an_earlier_mount_covers(t: &Test) {
-    t.only_orlop("a source is on the host there");
-    for word in ["rslave", "shared", "private"] {
-        let bundle = t.bundle().set("/linux/rootfsPropagation", word).directory("/first");
-        let source = bundle.path("/first");
-        let bundle = bundle.mount("tmpfs", "tmpfs", "/first", &["size=64k"]).mount(
-            "bind",
-            source,
-            "/second",
-            &["rbind"],
-        );
-        let seen = bundle.report();
-        assert_eq!(mounted(&seen, "/second")["type"], "tmpfs", "{word}");
-    }
-}
-
-/// A volume keeps what was asked of it under a private root.
-fn shared_volume_under_a_private_root(t: &Test) {
-    let bundle = t.bundle().set("/linux/rootfsPropagation", "rprivate");
-    let seen = bundle.mount("bind", hold(t), "/hold", &["rbind", "rshared"]).report();
-    let found = mounted(&seen, "/hold")["propagation"].as_array().unwrap();
-    assert!(found.iter().any(|tag| tag.as_str().unwrap().starts_with("shared:")), "{found:?}");
-    assert_eq!(mounted(&seen, "/")["propagation"], json!([]));
-}
-
-/// A label that nothing would enforce; with SELinux the golden plans show where it goes.
-fn label_of_mounts_needs_selinux(t: &Test) {
+/// Without SELinux no label is enforced; with SELinux the golden plans show where the label goes.
+fn mount_label_without_selinux_is_refused(t: &Test) {
     if fs::metadata("/sys/fs/selinux/enforce").is_ok() {
         kit::skip("SELinux is on");
     }
@@ -494,19 +334,7 @@ fn label_of_mounts_needs_selinux(t: &Test) {
     }
 }
 
-fn may_mount(bundle: Bundle<'_>) -> Bundle<'_> {
-    let all = json!(["CAP_SYS_ADMIN"]);
-    bundle.set("/process/capabilities", json!({"bounding": all, "effective": all, "permitted": all}))
-}
-
-/// The leak check of the whole run would see the mount on the host, whose `/` is shared.
-fn mount_of_the_container_stays_in_it(t: &Test) {
-    let bundle = may_mount(t.bundle().directory("/m").mount("bind", hold(t), "/hold", &["rbind"]));
-    let lines = bundle.probe("mount /m tmpfs , mount /hold/below tmpfs").run().lines();
-    assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
-}
-
-fn cgroup_mount(t: &Test) {
+fn cgroup_mount_shows_the_containers_cgroup(t: &Test) {
     t.v1("memory", "");
     let bundle = t
         .bundle()
@@ -515,7 +343,7 @@ fn cgroup_mount(t: &Test) {
     let found = mounted(&lines[0], "/sys/fs/cgroup/memory");
     assert_eq!(found["type"], "cgroup");
     assert!(has(found, "ro") && has(found, "memory"), "{found}");
-    // Without a cgroup namespace the mount shows the container's own part of the tree only.
+    // Without a cgroup namespace the mount shows only the container's own subtree.
     assert_eq!(found["root"], format!("/{}", bundle.id()));
     assert_eq!(lines[1]["errno"], "EROFS");
     let names = lines[2]["list"].as_array().unwrap();
@@ -530,102 +358,6 @@ fn cgroup_mount_in_a_cgroup_namespace(t: &Test) {
     let lines = bundle.run().lines();
     assert_eq!(mounted(&lines[0], "/sys/fs/cgroup/memory")["root"], "/");
     assert_eq!(lines[1]["read"], "1\n", "the namespace's root is the container's cgroup");
-}
-
-fn default_devices(t: &Test) {
-    let seen = t.bundle().report();
-    for (name, major, minor) in
-        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
-    {
-        let device = &seen["dev"][name];
-        let found = (&device["kind"], &device["major"], &device["minor"], &device["mode"]);
-        assert_eq!(found, (&json!("c"), &json!(major), &json!(minor), &json!("0666")), "{name}");
-    }
-    let lines = t.bundle().probe("write /dev/null x , open /dev/zero r , open /dev/full r").run().lines();
-    assert!(lines.iter().all(|line| line["errno"] == ""), "{lines:?}");
-}
-
-fn default_links(t: &Test) {
-    let seen = t.bundle().report();
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        assert_eq!(seen["dev"][name]["target"], target, "{name}");
-    }
-}
-
-fn devices_of_the_configuration(t: &Test) {
-    let devices = json!([
-        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 3, "gid": 4},
-        {"path": "/dev/loopy", "type": "b", "major": 7, "minor": 250, "fileMode": 0o600},
-        {"path": "/dev/pipe", "type": "p", "fileMode": 0o644},
-        {"path": "/dev/u", "type": "u", "major": 1, "minor": 3},
-        // podman writes the file type into the mode.
-        {"path": "/dev/typed", "type": "c", "major": 1, "minor": 3, "fileMode": 0o20_600},
-    ]);
-    let dev = &t.bundle().set("/linux/devices", devices).report()["dev"];
-    let of = |name: &str| {
-        [&dev[name]["kind"], &dev[name]["major"], &dev[name]["minor"], &dev[name]["mode"]].map(Clone::clone)
-    };
-    assert_eq!(of("fuse"), [json!("c"), json!(10), json!(229), json!("0640")]);
-    assert_eq!((&dev["fuse"]["uid"], &dev["fuse"]["gid"]), (&json!(3), &json!(4)));
-    assert_eq!(of("loopy"), [json!("b"), json!(7), json!(250), json!("0600")]);
-    assert_eq!((&dev["pipe"]["kind"], &dev["pipe"]["mode"]), (&json!("p"), &json!("0644")));
-    assert_eq!(dev["u"]["kind"], "c");
-    assert_eq!(dev["typed"]["mode"], "0600");
-}
-
-fn device_outside_dev(t: &Test) {
-    let device = json!([{"path": "/opt/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]);
-    let found = t.bundle().set("/linux/devices", device).probe("stat /opt/null").run().json();
-    assert_eq!((&found["kind"], &found["minor"]), (&json!("c"), &json!(3)));
-}
-
-fn device_replaces_a_default_one(t: &Test) {
-    let device =
-        json!([{"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 0o600, "uid": 9}]);
-    let dev = &t.bundle().set("/linux/devices", device).report()["dev"]["full"];
-    assert_eq!((&dev["mode"], &dev["uid"]), (&json!("0600"), &json!(9)));
-}
-
-fn masked_file(t: &Test) {
-    let bundle = t
-        .bundle()
-        .file("/etc/secret", "gold")
-        .set("/linux/maskedPaths", json!(["/etc/secret", "/proc/keys"]));
-    let lines = bundle.probe("read /etc/secret , read /proc/keys , stat /etc/secret").run().lines();
-    assert_eq!((&lines[0]["read"], &lines[1]["read"]), (&json!(""), &json!("")));
-    assert_eq!((&lines[2]["major"], &lines[2]["minor"]), (&json!(1), &json!(3)));
-}
-
-fn masked_directory(t: &Test) {
-    let bundle =
-        t.bundle().file("/etc/secrets/key", "gold").set("/linux/maskedPaths", json!(["/etc/secrets"]));
-    let bundle = bundle.set("/root/readonly", false);
-    let lines = bundle.probe("list /etc/secrets , write /etc/secrets/new x").run().lines();
-    assert_eq!(lines[0]["list"], json!([]));
-    assert_eq!(lines[1]["errno"], "EROFS");
-}
-
-fn masked_paths_may_be_absent(t: &Test) {
-    let paths = json!(["/no/such/path", "/proc/no-such", "/etc/secret", "/etc/secret"]);
-    t.bundle().file("/etc/secret", "gold").set("/linux/maskedPaths", paths).run();
-}
-
-fn read_only_paths(t: &Test) {
-    let bundle = t.bundle().file("/etc/a", "x").directory("/etc/d").set("/root/readonly", false);
-    let bundle = bundle.set("/linux/readonlyPaths", json!(["/etc/a", "/etc/d", "/proc/sys", "/no/such"]));
-    let lines = bundle
-        .probe("write /etc/a y , mkdir /etc/d/new , write /proc/sys/kernel/hostname y , write /etc/b y , read /etc/a")
-        .run()
-        .lines();
-    for (n, errno) in [(0, "EROFS"), (1, "EROFS"), (2, "EROFS"), (3, ""), (4, "")] {
-        assert_eq!(lines[n]["errno"], errno, "{n}");
-    }
 }
 
 fn user_namespace_mounts(t: &Test) {

@@ -4,33 +4,33 @@ use kit::{Case, Test, Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        new_namespaces_are_new,
+        new_namespaces_differ_from_the_callers,
         absent_namespaces_are_the_callers,
         namespaces_are_joined_by_path,
-        new_and_joined_namespaces_mix,
+        new_and_joined_namespaces_can_be_combined,
         pid_namespace_starts_at_one,
-        without_pid_namespace_the_hosts_pids_show,
-        loopback_is_up,
+        without_pid_namespace_the_hosts_pids_are_visible,
+        loopback_of_a_new_network_namespace_is_up,
         cgroup_namespace_hides_the_path,
         user_namespace_maps_ids,
         user_namespace_with_several_ranges,
         user_namespace_is_joined,
-        rootless_map_of_the_caller,
-        rootless_cgroup_of_the_caller,
-        rootless_life,
+        rootless_caller_is_mapped_to_root,
+        rootless_container_sees_the_callers_cgroup_read_only,
+        rootless_container_from_create_to_delete,
         root_joins_the_container_of_another_user,
         exec_in_a_user_namespace,
         hooks_and_terminal_in_a_user_namespace,
-        time_offsets,
-        time_offsets_in_other_namespaces,
-        host_name,
-        domain_name,
+        time_offsets_are_set,
+        time_offsets_are_set_with_user_and_pid_namespaces,
+        host_name_is_set,
+        domain_name_is_set,
         host_name_without_uts_namespace_is_refused,
         duplicate_namespace_is_refused,
         namespace_of_another_type_is_refused,
         missing_namespace_path_is_refused,
         id_maps_without_user_namespace_are_refused,
-        mount_namespace_is_required_for_nothing_else,
+        missing_mount_namespace_is_refused,
     ]
 }
 
@@ -42,7 +42,7 @@ fn of(pid: impl std::fmt::Display, kind: &str) -> String {
     std::fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().to_string_lossy().into_owned()
 }
 
-fn new_namespaces_are_new(t: &Test) {
+fn new_namespaces_differ_from_the_callers(t: &Test) {
     let seen = t.bundle().namespace("cgroup").report();
     for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts"] {
         assert_ne!(seen["namespaces"][kind], own(kind), "{kind}");
@@ -81,7 +81,7 @@ fn namespaces_are_joined_by_path(t: &Test) {
     assert_ne!(seen["pid"], 1);
 }
 
-fn new_and_joined_namespaces_mix(t: &Test) {
+fn new_and_joined_namespaces_can_be_combined(t: &Test) {
     let first = t.bundle().probe("sleep").start();
     let net = format!("/proc/{}/ns/net", first.pid());
     let seen =
@@ -100,14 +100,14 @@ fn pid_namespace_starts_at_one(t: &Test) {
     );
 }
 
-fn without_pid_namespace_the_hosts_pids_show(t: &Test) {
+fn without_pid_namespace_the_hosts_pids_are_visible(t: &Test) {
     let container = t.bundle().without_namespace("pid").probe("report , sleep").start();
     let seen = container.first_line();
     assert_eq!(seen["pid"], container.pid());
     assert_eq!(seen["sid"], container.pid());
 }
 
-fn loopback_is_up(t: &Test) {
+fn loopback_of_a_new_network_namespace_is_up(t: &Test) {
     assert_eq!(t.bundle().report()["interfaces"], json!({"lo": true}));
 }
 
@@ -150,7 +150,7 @@ fn user_namespace_with_several_ranges(t: &Test) {
 }
 
 fn user_namespace_is_joined(t: &Test) {
-    t.only_orlop("it wants maps for a namespace that has them");
+    t.only_orlop("it requires maps for a namespace that has them");
     let first = t.bundle().user_namespace(200_000).probe("sleep").start();
     let at = |kind: &str| format!("/proc/{}/ns/{kind}", first.pid());
     let bundle = t.bundle().user_namespace(200_000).remove("/linux/uidMappings").remove("/linux/gidMappings");
@@ -162,7 +162,7 @@ fn user_namespace_is_joined(t: &Test) {
     assert_eq!(seen["uid"], json!([0, 0, 0, 0]));
 }
 
-/// A bundle of a caller who is not root, with the one id that the kernel lets everybody map, and no cgroup.
+/// A bundle for a caller without root: it maps the one ID that every user may map, and has no cgroup.
 pub(crate) fn rootless(t: &Test, id: u32) -> kit::Bundle<'_> {
     let bundle = t.bundle().user_namespace(id).remove("/linux/cgroupsPath").remove("/linux/resources");
     let bundle = bundle.only_mounts(&["/proc", "/dev"]).set("/process/user", json!({"uid": 0, "gid": 0}));
@@ -174,7 +174,7 @@ pub(crate) fn rootless(t: &Test, id: u32) -> kit::Bundle<'_> {
     bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
 }
 
-fn rootless_map_of_the_caller(t: &Test) {
+fn rootless_caller_is_mapped_to_root(t: &Test) {
     let id = 54_321;
     let output = rootless(t, id).command("run", &[]).wrap(&format!("uid={id}")).output().success();
     let seen = output.json();
@@ -183,8 +183,9 @@ fn rootless_map_of_the_caller(t: &Test) {
     assert_eq!(seen["setgroups"], "deny");
 }
 
-/// Who may make no cgroup leaves the container in his own: that is what it sees, and it can change nothing there.
-fn rootless_cgroup_of_the_caller(t: &Test) {
+/// A caller that may not create a cgroup leaves the container in its own: the container sees that cgroup and cannot
+/// write to it.
+fn rootless_container_sees_the_callers_cgroup_read_only(t: &Test) {
     let id = 54_327;
     let cgroup = |options: &[&str]| rootless(t, id).mount("cgroup", "cgroup", "/cgroup", options);
     let call = |bundle: kit::Bundle<'_>| {
@@ -197,7 +198,7 @@ fn rootless_cgroup_of_the_caller(t: &Test) {
     assert_eq!(written["errno"], "EROFS", "{written}");
 }
 
-fn rootless_life(t: &Test) {
+fn rootless_container_from_create_to_delete(t: &Test) {
     let id = 54_323;
     let bundle = rootless(t, id).probe("sleep");
     let caller = format!("uid={id}");
@@ -212,7 +213,7 @@ fn rootless_life(t: &Test) {
     let seen = command(&["exec", bundle.id(), "/probe", "report"]).success().json();
     assert_eq!((&seen["uid"][0], &seen["hostname"]), (&json!(0), &json!("orlop")));
     let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
-    // It is in no cgroup of its own: its pid namespace tells.
+    // It has no cgroup of its own: its pid namespace tells.
     assert_eq!(command(&["ps", "--format", "json", bundle.id()]).success().json(), json!([pid]));
     command(&["kill", bundle.id(), "KILL"]).success();
     assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(137));
@@ -221,9 +222,9 @@ fn rootless_life(t: &Test) {
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
 }
 
-/// An unprivileged user's namespace denies setgroups(2): root joins it without groups, of its own or others.
+/// The user namespace of an unprivileged user denies setgroups(2): root joins it without any supplementary group.
 fn root_joins_the_container_of_another_user(t: &Test) {
-    t.only_orlop("others fail, or leave root its groups");
+    t.only_orlop("others fail, or keep root's groups");
     let id = 54_325;
     let bundle = rootless(t, id).probe("sleep");
     let pid_file = t.dir().join("pid");
@@ -233,7 +234,7 @@ fn root_joins_the_container_of_another_user(t: &Test) {
     t.runtime(["start", bundle.id()]).wrap(&caller).output().success();
     let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
     assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/setgroups")).unwrap().trim(), "deny");
-    // Root trusts no state of another user's.
+    // Root does not trust the state of another user.
     let directory = t.root().join(bundle.id());
     let files = std::fs::read_dir(&directory).unwrap().flatten().map(|entry| entry.path());
     for path in [t.root(), directory.clone()].into_iter().chain(files) {
@@ -278,8 +279,8 @@ fn hooks_and_terminal_in_a_user_namespace(t: &Test) {
     assert_eq!(call["state"]["pid"], container.pid());
 }
 
-fn time_offsets(t: &Test) {
-    t.only_orlop("time namespaces are newer");
+fn time_offsets_are_set(t: &Test) {
+    t.only_orlop("the installed version may lack time namespaces");
     let offsets = json!({"boottime": {"secs": 86_400, "nanosecs": 5}, "monotonic": {"secs": 3600}});
     let seen = t.bundle().namespace("time").set("/linux/timeOffsets", offsets).report();
     assert_ne!(seen["namespaces"]["time"], own("time"));
@@ -296,9 +297,9 @@ fn time_offsets(t: &Test) {
     assert!((86_390..86_410).contains(&shift), "{shift}");
 }
 
-/// The file that takes them belongs to whoever may look into the process.
-fn time_offsets_in_other_namespaces(t: &Test) {
-    t.only_orlop("time namespaces are newer");
+/// The file for the offsets belongs to the user that may trace the process.
+fn time_offsets_are_set_with_user_and_pid_namespaces(t: &Test) {
+    t.only_orlop("the installed version may lack time namespaces");
     let other = t.bundle().probe("sleep").start();
     let pid = format!("/proc/{}/ns/pid", other.pid());
     let offsets = json!({"boottime": {"secs": 86_400}});
@@ -309,12 +310,12 @@ fn time_offsets_in_other_namespaces(t: &Test) {
     }
 }
 
-fn host_name(t: &Test) {
+fn host_name_is_set(t: &Test) {
     assert_eq!(t.bundle().set("/hostname", "a-ship.example").report()["hostname"], "a-ship.example");
 }
 
-fn domain_name(t: &Test) {
-    t.only_orlop("domainname is newer");
+fn domain_name_is_set(t: &Test) {
+    t.only_orlop("the installed version may lack domainname");
     assert_eq!(t.bundle().set("/domainname", "fleet").report()["domainname"], "fleet");
 }
 
@@ -345,9 +346,10 @@ fn id_maps_without_user_namespace_are_refused(t: &Test) {
         .refused(&["user namespace"]);
 }
 
-fn mount_namespace_is_required_for_nothing_else(t: &Test) {
-    t.only_orlop("this runtime insists on a mount namespace");
-    // No mount namespace: either it runs on the caller's mounts without touching them, or says which field it wants.
+fn missing_mount_namespace_is_refused(t: &Test) {
+    t.only_orlop("it requires a mount namespace");
+    // No mount namespace: either it runs on the caller's mounts without changing them, or the error names the
+    // field.
     let output = t.bundle().without_namespace("mount").try_run();
     assert!(output.code() == 1 && output.stderr.contains("mount"), "{output}");
 }

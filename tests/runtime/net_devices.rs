@@ -1,4 +1,4 @@
-//! `linux.netDevices`: devices of the host, moved into the container's network namespace.
+//! `linux.netDevices`: devices of the host that are moved into the container's network namespace.
 
 use kit::{Bundle, Case, Test, Value, json};
 use std::process::{Command, Stdio};
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        moved_renamed_and_up,
-        several_devices,
-        into_a_user_namespace,
-        into_a_joined_namespace,
-        device_that_is_not_there,
-        name_that_is_taken,
-        not_into_the_hosts_namespace,
-        not_for_the_rootless,
+        a_device_is_moved_renamed_and_up,
+        several_devices_are_moved,
+        a_device_is_moved_into_a_user_namespace,
+        a_device_is_moved_into_a_joined_namespace,
+        a_missing_device_is_refused,
+        a_name_that_exists_in_the_namespace_is_refused,
+        moving_into_the_hosts_namespace_is_refused,
+        moving_is_refused_without_root,
     ]
 }
 
-/// One end of a pair, on the host, until it is dropped (or gone with the container).
+/// One end of a veth pair on the host, until it is dropped or removed with the container.
 struct Pair {
     name: String,
     other: String,
@@ -65,9 +65,9 @@ fn moves<'t>(bundle: Bundle<'t>, pair: &Pair, new: &Value) -> Bundle<'t> {
     bundle.set("/linux/netDevices", json!({ pair.name.as_str(): new }))
 }
 
-/// Its permanent addresses of global scope come along, others not.
-fn moved_renamed_and_up(t: &Test) {
-    t.only_orlop("it knows no such devices");
+/// Its permanent addresses of global scope are kept, others are not.
+fn a_device_is_moved_renamed_and_up(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let pair = Pair::new()
         .with("addr add 198.51.100.2/24 brd 198.51.100.255 dev DEV")
         .with("addr add 198.51.100.9/32 dev DEV scope link")
@@ -86,11 +86,11 @@ fn moved_renamed_and_up(t: &Test) {
     for left in ["198.51.100.9/32", "198.51.100.77/24"] {
         assert!(!found.contains(&left), "{left}: {found:?}");
     }
-    assert!(!pair.there(), "it is not on the host any more");
+    assert!(!pair.there(), "the device is still on the host");
 }
 
-fn several_devices(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn several_devices_are_moved(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let (one, two, three) = (Pair::new(), Pair::new(), Pair::new());
     let devices = json!({
         one.name.as_str(): {}, two.name.as_str(): {"name": "net%d"}, three.name.as_str(): {"name": "net%d"}
@@ -101,8 +101,8 @@ fn several_devices(t: &Test) {
     }
 }
 
-fn into_a_user_namespace(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn a_device_is_moved_into_a_user_namespace(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let pair = Pair::new().with("addr add 198.51.100.2/24 dev DEV");
     let container = moves(t.bundle().user_namespace(200_000), &pair, &json!({"name": "eth0"}));
     let container = container.probe("sleep").start();
@@ -111,38 +111,38 @@ fn into_a_user_namespace(t: &Test) {
     assert_eq!(addresses(&seen, "eth0"), ["198.51.100.2/24"]);
 }
 
-fn into_a_joined_namespace(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn a_device_is_moved_into_a_joined_namespace(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let pair = Pair::new();
     let first = t.bundle().probe("sleep").start();
     let path = format!("/proc/{}/ns/net", first.pid());
     let seen = moves(t.bundle().join("network", &path), &pair, &json!({"name": "eth0"})).report();
     assert_eq!(seen["interfaces"]["eth0"], true);
     let seen = first.exec("report").success().json();
-    assert_eq!(seen["interfaces"]["eth0"], true, "it stays with the namespace");
+    assert_eq!(seen["interfaces"]["eth0"], true, "the device is not in the joined namespace");
 }
 
-fn device_that_is_not_there(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn a_missing_device_is_refused(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let bundle = t.bundle().set("/linux/netDevices", json!({"no-such-dev": {}}));
     bundle.try_run().refused(&["link not found", "no-such-dev", "ENODEV", "/linux/netDevices"]);
 }
 
-fn name_that_is_taken(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn a_name_that_exists_in_the_namespace_is_refused(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let pair = Pair::new();
     moves(t.bundle(), &pair, &json!({"name": "lo"})).try_run().refused(&[&pair.name, "as lo", "EEXIST"]);
     assert!(pair.there());
 }
 
-fn not_into_the_hosts_namespace(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn moving_into_the_hosts_namespace_is_refused(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let bundle = t.bundle().without_namespace("network").set("/linux/netDevices", json!({"no-such-dev": {}}));
     bundle.try_run().refused(&["unable to move network devices without a private network namespace"]);
 }
 
-fn not_for_the_rootless(t: &Test) {
-    t.only_orlop("it knows no such devices");
+fn moving_is_refused_without_root(t: &Test) {
+    t.only_orlop("it does not support network devices");
     let bundle = t.bundle().owned_by(1000).namespace("user").set("/linux/netDevices", json!({"eth9": {}}));
     let map = json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]);
     let bundle = bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);

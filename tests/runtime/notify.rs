@@ -1,4 +1,4 @@
-//! `NOTIFY_SOCKET`: what a container tells the service manager (sd_notify(3)).
+//! `NOTIFY_SOCKET`: the messages from a container to the service manager (sd_notify(3)).
 
 use kit::{Bundle, Case, Test};
 use std::os::unix::net::UnixDatagram;
@@ -7,19 +7,19 @@ use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_run_passes_all_on,
-        start_waits_until_it_is_ready,
-        a_detached_run_waits_until_it_is_ready,
-        one_that_ends_is_not_waited_for,
-        in_a_user_namespace,
-        a_socket_of_the_configuration_is_kept,
-        without_a_manager_there_is_no_socket,
-        an_abstract_socket,
-        a_manager_that_is_gone_harms_nobody,
+        run_forwards_valid_messages,
+        start_waits_until_the_program_is_ready,
+        a_detached_run_waits_until_the_program_is_ready,
+        start_does_not_wait_for_a_program_that_exits,
+        messages_from_a_user_namespace_are_forwarded,
+        a_socket_in_the_configuration_is_not_replaced,
+        no_socket_is_created_without_a_manager,
+        an_abstract_socket_is_supported,
+        a_missing_manager_is_a_warning,
     ]
 }
 
-/// Who listens in the service manager's place.
+/// A socket that receives messages in place of the service manager.
 struct Manager {
     socket: UnixDatagram,
     path: PathBuf,
@@ -27,7 +27,7 @@ struct Manager {
 
 impl Manager {
     fn new(t: &Test) -> Self {
-        t.only_orlop("others pass on READY=1 alone, or nothing");
+        t.only_orlop("others forward READY=1 alone, or nothing");
         let path = t.dir().join("manager");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -58,7 +58,7 @@ fn end(t: &Test, bundle: &Bundle<'_>, pid: i32) {
     assert!(t.leaks_of(bundle.id()).is_empty(), "{:?}", t.leaks_of(bundle.id()));
 }
 
-fn a_run_passes_all_on(t: &Test) {
+fn run_forwards_valid_messages(t: &Test) {
     let manager = Manager::new(t);
     let words =
         "notify STATUS=begins , notify READY=1 MAINPID=1 FDSTORE=1 , notify MAINPID=1 , notify STOPPING=1";
@@ -73,24 +73,24 @@ fn a_run_passes_all_on(t: &Test) {
     );
 }
 
-fn start_waits_until_it_is_ready(t: &Test) {
+fn start_waits_until_the_program_is_ready(t: &Test) {
     let manager = Manager::new(t);
     let bundle = t.bundle().file("/go", "").probe("await /tmp/go , notify READY=1 , sleep");
     let bundle = bundle.directory("/tmp").mount("bind", t.dir().join("tmp"), "/tmp", &["bind"]);
     let pid = create(&bundle, t, manager.address());
     let mut start = t.runtime(["start", bundle.id()]).env("NOTIFY_SOCKET", manager.address()).spawn();
     std::thread::sleep(Duration::from_millis(100));
-    assert!(!start.has_ended(), "it is not ready yet");
+    assert!(!start.has_ended(), "the program is not ready yet");
     std::fs::write(t.dir().join("tmp/go"), "").unwrap();
     assert_eq!(manager.hears(), format!("READY=1\nMAINPID={pid}"));
-    // Read, it is over: the descriptor that came with it is closed.
+    // The manager closes the descriptor of the barrier after it has read the message.
     assert_eq!(manager.hears(), "BARRIER=1");
     start.wait().success();
     std::fs::remove_file(t.dir().join("tmp/go")).unwrap();
     end(t, &bundle, pid);
 }
 
-fn a_detached_run_waits_until_it_is_ready(t: &Test) {
+fn a_detached_run_waits_until_the_program_is_ready(t: &Test) {
     let manager = Manager::new(t);
     let bundle = t.bundle().probe("notify READY=1 , sleep");
     let pid_file = t.dir().join("pid");
@@ -104,7 +104,7 @@ fn a_detached_run_waits_until_it_is_ready(t: &Test) {
     end(t, &bundle, pid);
 }
 
-fn one_that_ends_is_not_waited_for(t: &Test) {
+fn start_does_not_wait_for_a_program_that_exits(t: &Test) {
     let manager = Manager::new(t);
     let bundle = t.bundle().probe("notify STATUS=bye , exit 0");
     let pid = create(&bundle, t, manager.address());
@@ -113,14 +113,14 @@ fn one_that_ends_is_not_waited_for(t: &Test) {
     end(t, &bundle, pid);
 }
 
-fn in_a_user_namespace(t: &Test) {
+fn messages_from_a_user_namespace_are_forwarded(t: &Test) {
     let manager = Manager::new(t);
     let bundle = t.bundle().user_namespace(100_000).probe("notify READY=1");
     bundle.command("run", &[]).env("NOTIFY_SOCKET", manager.address()).output().success();
     assert!(manager.hears().starts_with("READY=1\n"));
 }
 
-fn a_socket_of_the_configuration_is_kept(t: &Test) {
+fn a_socket_in_the_configuration_is_not_replaced(t: &Test) {
     let manager = Manager::new(t);
     let bundle = t.bundle().push("/process/env", "NOTIFY_SOCKET=/mine");
     let output = bundle.command("run", &[]).env("NOTIFY_SOCKET", manager.address()).output().success();
@@ -128,8 +128,8 @@ fn a_socket_of_the_configuration_is_kept(t: &Test) {
     assert!(!bundle.path("/run/notify").exists());
 }
 
-fn without_a_manager_there_is_no_socket(t: &Test) {
-    t.only_orlop("it looks at the environment");
+fn no_socket_is_created_without_a_manager(t: &Test) {
+    t.only_orlop("it passes the environment on");
     let bundle = t.bundle();
     for value in [None, Some("")] {
         let run = bundle.command("run", &[]);
@@ -139,9 +139,9 @@ fn without_a_manager_there_is_no_socket(t: &Test) {
     }
 }
 
-fn an_abstract_socket(t: &Test) {
+fn an_abstract_socket_is_supported(t: &Test) {
     use std::os::linux::net::SocketAddrExt;
-    t.only_orlop("others have no such way");
+    t.only_orlop("others do not support abstract sockets");
     let name = format!("orlop-test-notify-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
     let manager = Manager { socket: UnixDatagram::bind_addr(&address).unwrap(), path: PathBuf::new() };
@@ -150,8 +150,8 @@ fn an_abstract_socket(t: &Test) {
     assert!(manager.hears().starts_with("READY=1\n"));
 }
 
-fn a_manager_that_is_gone_harms_nobody(t: &Test) {
-    t.only_orlop("it warns");
+fn a_missing_manager_is_a_warning(t: &Test) {
+    t.only_orlop("it does not warn");
     let bundle = t.bundle().probe("notify READY=1 , exit 4");
     let nowhere = t.dir().join("nowhere").to_string_lossy().into_owned();
     let output = bundle.command("run", &[]).env("NOTIFY_SOCKET", &nowhere).output().exits(4);

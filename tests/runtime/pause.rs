@@ -1,46 +1,46 @@
-//! `pause` and `resume`, on whichever freezer the container has.
+//! `pause` and `resume` with the freezer that the container has.
 
 use kit::{Case, Container, Test};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_paused_container_stands_still,
+        a_paused_container_uses_no_processor_time,
         a_created_container_can_be_paused,
-        twice_is_refused,
-        stopped_and_unknown_containers,
-        kill_ends_a_paused_container,
-        a_soft_signal_does_not_thaw,
-        delete_ends_a_paused_container,
-        exec_waits_for_nobody,
-        who_forks_can_be_paused,
-        a_kill_during_a_pause,
+        pausing_or_resuming_twice_is_refused,
+        stopped_and_unknown_containers_are_refused,
+        kill_reaches_a_paused_container,
+        a_signal_other_than_kill_does_not_thaw,
+        delete_force_removes_a_paused_container,
+        exec_in_a_paused_container_is_refused,
+        a_container_with_many_processes_can_be_paused,
+        kill_during_a_pause_wins,
     ]
 }
 
-/// Ticks of the processor that a process has used.
+/// Clock ticks of processor time that a process has used.
 fn ticks(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// A container whose process never rests.
+/// A container whose process never sleeps.
 fn busy(t: &Test) -> Container<'_> {
     t.needs_freezer();
     t.bundle().probe("burn 600000").start()
 }
 
-fn a_paused_container_stands_still(t: &Test) {
+fn a_paused_container_uses_no_processor_time(t: &Test) {
     let container = busy(t);
     container.command("pause", &[]).output().success();
     assert_eq!(container.status(), "paused");
     let before = ticks(container.pid());
     std::thread::sleep(std::time::Duration::from_millis(100));
-    assert_eq!(ticks(container.pid()), before, "it runs on");
+    assert_eq!(ticks(container.pid()), before, "it still runs");
     container.command("resume", &[]).output().success();
     assert_eq!(container.status(), "running");
-    t.wait_for("the process goes on", || ticks(container.pid()) > before);
+    t.wait_for("the process to run again", || ticks(container.pid()) > before);
 }
 
 fn a_created_container_can_be_paused(t: &Test) {
@@ -54,7 +54,7 @@ fn a_created_container_can_be_paused(t: &Test) {
     assert_eq!(container.wait(), 0);
 }
 
-fn twice_is_refused(t: &Test) {
+fn pausing_or_resuming_twice_is_refused(t: &Test) {
     let container = busy(t);
     container.command("resume", &[]).output().refused(&["container not paused"]);
     container.command("pause", &[]).output().success();
@@ -62,19 +62,19 @@ fn twice_is_refused(t: &Test) {
     assert_eq!(container.status(), "paused");
 }
 
-fn stopped_and_unknown_containers(t: &Test) {
+fn stopped_and_unknown_containers_are_refused(t: &Test) {
     t.needs_freezer();
     let container = t.bundle().start();
     container.wait();
     container.command("pause", &[]).output().refused(&["container not running"]);
     container.command("resume", &[]).output().refused(&["container not paused"]);
     for command in ["pause", "resume"] {
-        t.runtime([command, "nobody"]).output().refused(&["container does not exist"]);
+        t.runtime([command, "no-such-container"]).output().refused(&["container does not exist"]);
         t.runtime([command]).output().refused(&[command, "exactly 1 argument"]);
     }
 }
 
-fn kill_ends_a_paused_container(t: &Test) {
+fn kill_reaches_a_paused_container(t: &Test) {
     let container = busy(t);
     container.command("pause", &[]).output().success();
     container.kill("KILL");
@@ -82,12 +82,12 @@ fn kill_ends_a_paused_container(t: &Test) {
     assert_eq!(container.status(), "stopped");
 }
 
-fn a_soft_signal_does_not_thaw(t: &Test) {
+fn a_signal_other_than_kill_does_not_thaw(t: &Test) {
     t.needs_freezer();
     let container = t.bundle().without_namespace("pid").probe("sleep 600").start();
     container.command("pause", &[]).output().success();
     container.kill("TERM");
-    // On cgroup v2 the frozen die of what they do not handle.
+    // On cgroup v2 a frozen process dies of a signal that it does not handle.
     if t.has_v1("freezer") {
         assert_eq!(container.status(), "paused", "only KILL thaws");
         container.command("resume", &[]).output().success();
@@ -95,7 +95,7 @@ fn a_soft_signal_does_not_thaw(t: &Test) {
     assert_eq!(container.wait(), 143);
 }
 
-fn delete_ends_a_paused_container(t: &Test) {
+fn delete_force_removes_a_paused_container(t: &Test) {
     let container = busy(t);
     container.command("pause", &[]).output().success();
     container.command("delete", &[]).output().refused(&["not stopped", "paused"]);
@@ -103,13 +103,13 @@ fn delete_ends_a_paused_container(t: &Test) {
     assert_eq!(t.leaks_of(container.id()), Vec::<String>::new());
 }
 
-fn exec_waits_for_nobody(t: &Test) {
+fn exec_in_a_paused_container_is_refused(t: &Test) {
     let container = busy(t);
     container.command("pause", &[]).output().success();
     container.exec("report").fails_with(255, &["cannot exec in a paused container"]);
 }
 
-fn who_forks_can_be_paused(t: &Test) {
+fn a_container_with_many_processes_can_be_paused(t: &Test) {
     t.needs_freezer();
     let words = ["spawn sleep"; 40].join(" , ");
     let container = t.bundle().probe(&format!("{words} , burn 600000")).start();
@@ -120,8 +120,8 @@ fn who_forks_can_be_paused(t: &Test) {
     assert_eq!(container.status(), "running");
 }
 
-/// Whoever comes first: who was killed does not stand in the freezer for ever.
-fn a_kill_during_a_pause(t: &Test) {
+/// In either order: a killed process does not stay in the freezer.
+fn kill_during_a_pause_wins(t: &Test) {
     t.needs_freezer();
     for _ in 0..5 {
         let container = t.bundle().probe("burn 600000").start();

@@ -5,47 +5,47 @@ use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        identity,
+        uid_and_gid_are_set,
         additional_groups,
         no_groups_of_the_caller,
-        no_groups_of_a_user_namespaces_caller,
-        groups_of_the_caller_are_kept_where_asked,
-        exec_keeps_groups_where_asked,
-        exec_by_a_root_who_may_not_set_groups,
-        exec_with_a_terminal_by_a_root_who_may_not_set_groups,
-        scheduler_of_a_program_with_an_init,
-        scheduler_in_a_pid_namespace_of_others,
-        deadline_in_a_pid_namespace_of_others,
-        umask_default,
-        umask_asked,
+        no_groups_of_a_caller_in_a_user_namespace,
+        groups_of_the_caller_are_kept_by_annotation,
+        exec_keeps_groups_by_annotation,
+        exec_by_a_root_that_may_not_set_groups,
+        exec_with_a_terminal_by_a_root_that_may_not_set_groups,
+        scheduler_is_reset_at_a_fork_with_an_init,
+        scheduler_is_set_in_a_joined_pid_namespace,
+        deadline_scheduler_is_set_in_a_joined_pid_namespace,
+        umask_is_0022_by_default,
+        umask_of_the_configuration_is_set,
         umask_of_the_caller_does_not_matter,
         working_directory,
-        missing_working_directory_is_made,
+        missing_working_directory_is_created,
         environment_keeps_its_order,
-        last_of_a_duplicate_variable_wins,
+        last_of_duplicate_variables_wins,
         home_from_passwd,
-        home_given_is_kept,
-        callers_environment_stays_outside,
-        arguments,
+        home_in_the_environment_is_kept,
+        callers_environment_is_not_inherited,
+        arguments_are_passed_unchanged,
         program_is_searched_in_path,
         path_of_the_caller_is_not_searched,
         relative_program_is_found_from_cwd,
         template_capabilities,
-        five_sets,
+        five_capability_sets_are_set,
         no_capabilities_at_all,
         unknown_capability_is_a_warning,
-        capabilities_of_a_user,
-        rlimits,
+        capabilities_of_another_user_than_root,
+        rlimits_are_set,
         unknown_rlimit_is_refused,
         duplicate_rlimit_is_refused,
         no_new_privileges,
-        new_privileges,
+        new_privileges_are_possible_without_the_flag,
         oom_score_is_raised,
         only_three_descriptors,
         preserved_descriptors,
         sigpipe_is_default,
         callers_signal_mask_is_not_inherited,
-        program_is_the_rootfs_file,
+        program_is_the_file_in_the_root,
         standard_streams_are_the_callers,
         sysctl_of_a_namespace,
         sysctl_outside_namespaces_is_refused,
@@ -58,7 +58,7 @@ fn strings(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-fn identity(t: &Test) {
+fn uid_and_gid_are_set(t: &Test) {
     let seen = t.bundle().set("/process/user", json!({"uid": 1000, "gid": 1001})).report();
     assert_eq!(seen["uid"], json!([1000, 1000, 1000, 1000]));
     assert_eq!(seen["gid"], json!([1001, 1001, 1001, 1001]));
@@ -74,20 +74,20 @@ fn no_groups_of_the_caller(t: &Test) {
     assert_eq!(t.bundle().report()["groups"], json!([]));
 }
 
-fn no_groups_of_a_user_namespaces_caller(t: &Test) {
-    // 70000 has no name in there, but would still open files.
+fn no_groups_of_a_caller_in_a_user_namespace(t: &Test) {
+    // 70000 has no name in that namespace, but would still open files.
     let bundle = t.bundle().remove("/linux/cgroupsPath");
     let call = bundle.command("run", &[]).wrap("groups=7,70000").wrap("userns");
     assert_eq!(call.output().success().json()["groups"], json!([]));
 }
 
-fn groups_of_the_caller_are_kept_where_asked(t: &Test) {
+fn groups_of_the_caller_are_kept_by_annotation(t: &Test) {
     let bundle = t.bundle().set("/annotations", json!({"run.oci.keep_original_groups": "1"}));
     let call = bundle.command("run", &[]).wrap("groups=7,70000");
     assert_eq!(call.output().success().json()["groups"], json!([7, 70000]));
 }
 
-fn exec_keeps_groups_where_asked(t: &Test) {
+fn exec_keeps_groups_by_annotation(t: &Test) {
     for (annotation, groups) in [("1", json!([7, 8])), ("0", json!([]))] {
         let bundle = t.bundle().set("/annotations", json!({"run.oci.keep_original_groups": annotation}));
         let container = bundle.probe("sleep").start();
@@ -96,8 +96,8 @@ fn exec_keeps_groups_where_asked(t: &Test) {
     }
 }
 
-/// What a container, and what is executed in it with these words, prints where all is in one user namespace: nobody
-/// joins one beside his own.
+/// Runs a container and an `exec` with these words in a single user namespace, since a process cannot join a user
+/// namespace that it is already in; returns what both print.
 fn exec_alone(t: &Test, bundle: &Bundle<'_>, words: &str) -> String {
     bundle.write();
     let (root, id) = (t.root(), bundle.id());
@@ -114,7 +114,7 @@ fn exec_alone(t: &Test, bundle: &Bundle<'_>, words: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn exec_by_a_root_who_may_not_set_groups(t: &Test) {
+fn exec_by_a_root_that_may_not_set_groups(t: &Test) {
     let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
     let bundle = bundle.only_mounts(&["/proc", "/dev"]);
     let text = exec_alone(t, &bundle, &format!("{} /probe report", bundle.id()));
@@ -122,8 +122,8 @@ fn exec_by_a_root_who_may_not_set_groups(t: &Test) {
     assert_eq!((&seen["groups"], &seen["setgroups"]), (&json!([65534]), &json!("deny")));
 }
 
-/// The terminal that is handed out is the one that the program has.
-fn exec_with_a_terminal_by_a_root_who_may_not_set_groups(t: &Test) {
+/// The terminal that is passed out is the program's own.
+fn exec_with_a_terminal_by_a_root_that_may_not_set_groups(t: &Test) {
     let console = Console::new(t);
     let bundle = t.bundle().remove("/linux/cgroupsPath").remove("/linux/resources").probe("sleep");
     let options = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666"]);
@@ -140,10 +140,10 @@ fn exec_with_a_terminal_by_a_root_who_may_not_set_groups(t: &Test) {
     assert!(said.contains("\"isatty\":[true,true,true]") && said.contains("\"controlling\":true"), "{said}");
 }
 
-/// What is reset at a fork is the program's, which the init makes.
-fn scheduler_of_a_program_with_an_init(t: &Test) {
+/// The flag takes effect when the init process creates the program.
+fn scheduler_is_reset_at_a_fork_with_an_init(t: &Test) {
     const RESET_ON_FORK: i64 = 0x4000_0000;
-    t.only_orlop("its PID 1 is its own");
+    t.only_orlop("it does not have this option");
     let scheduler = json!({"policy": "SCHED_BATCH", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
     let words = format!("syscall {} 0", libc::SYS_sched_getscheduler);
     let bundle = t.bundle().set("/process/scheduler", scheduler).probe(&words);
@@ -153,11 +153,11 @@ fn scheduler_of_a_program_with_an_init(t: &Test) {
     }
 }
 
-/// Where the process that is seen has no capability for it.
-fn scheduler_in_a_pid_namespace_of_others(t: &Test) {
+/// The process that is visible there has no capability for it.
+fn scheduler_is_set_in_a_joined_pid_namespace(t: &Test) {
     const RESET_ON_FORK: i64 = 0x4000_0000;
     const NICE: i64 = -3;
-    t.only_orlop("its PID 1 is its own");
+    t.only_orlop("it does not have this option");
     let first = t.bundle().probe("sleep").start();
     let pid = format!("/proc/{}/ns/pid", first.pid());
     let words = format!("syscall {} 0 , syscall {} 0 0", libc::SYS_sched_getscheduler, libc::SYS_getpriority);
@@ -178,8 +178,8 @@ fn scheduler_in_a_pid_namespace_of_others(t: &Test) {
 }
 
 /// The host side sets it.
-fn deadline_in_a_pid_namespace_of_others(t: &Test) {
-    t.only_orlop("its PID 1 is its own");
+fn deadline_scheduler_is_set_in_a_joined_pid_namespace(t: &Test) {
+    t.only_orlop("it does not have this option");
     let times = [("runtime", 1_000_000), ("deadline", 100_000_000), ("period", 100_000_000)];
     let mut scheduler = json!({"policy": "SCHED_DEADLINE"});
     for (name, time) in times {
@@ -189,7 +189,7 @@ fn deadline_in_a_pid_namespace_of_others(t: &Test) {
     let bundle = || t.bundle().set("/process/scheduler", scheduler.clone());
     let alone = bundle().probe(&words).try_run();
     if alone.code() != 0 {
-        kit::skip(format!("SCHED_DEADLINE is not to be had: {alone}"));
+        kit::skip(format!("SCHED_DEADLINE is not available: {alone}"));
     }
     let first = t.bundle().probe("sleep").start();
     let joined = || bundle().join("pid", &format!("/proc/{}/ns/pid", first.pid()));
@@ -206,11 +206,11 @@ fn deadline_in_a_pid_namespace_of_others(t: &Test) {
     joined().command("run", &["--init"]).output().refused(&["/process/scheduler", "--init"]);
 }
 
-fn umask_default(t: &Test) {
+fn umask_is_0022_by_default(t: &Test) {
     assert_eq!(t.bundle().report()["umask"], "0022");
 }
 
-fn umask_asked(t: &Test) {
+fn umask_of_the_configuration_is_set(t: &Test) {
     assert_eq!(t.bundle().set("/process/user/umask", 0o027).report()["umask"], "0027");
 }
 
@@ -218,7 +218,7 @@ fn umask_of_the_caller_does_not_matter(t: &Test) {
     let output = t.bundle().command("run", &[]).wrap("umask=0077").output().success();
     let seen = output.json();
     assert_eq!(seen["umask"], "0022");
-    // What the runtime makes in the container is made with its own modes.
+    // What the runtime creates in the container has explicit modes.
     assert_eq!(seen["dev"]["null"]["mode"], "0666");
     assert_eq!(seen["dev"]["shm"]["mode"], "1777");
 }
@@ -227,7 +227,7 @@ fn working_directory(t: &Test) {
     assert_eq!(t.bundle().directory("/var/lib").set("/process/cwd", "/var/lib").report()["cwd"], "/var/lib");
 }
 
-fn missing_working_directory_is_made(t: &Test) {
+fn missing_working_directory_is_created(t: &Test) {
     let bundle = t.bundle().set("/root/readonly", false).set("/process/cwd", "/some/where");
     assert_eq!(bundle.report()["cwd"], "/some/where");
 }
@@ -237,7 +237,7 @@ fn environment_keeps_its_order(t: &Test) {
     assert_eq!(t.bundle().set("/process/env", env.clone()).report()["env"], env);
 }
 
-fn last_of_a_duplicate_variable_wins(t: &Test) {
+fn last_of_duplicate_variables_wins(t: &Test) {
     let seen = t.bundle().set("/process/env", json!(["A=first", "HOME=/", "A=last"])).report();
     let found: Vec<&str> = strings(&seen["env"]).into_iter().filter(|v| v.starts_with("A=")).collect();
     if t.is_orlop() {
@@ -256,13 +256,13 @@ fn home_from_passwd(t: &Test) {
     assert!(strings(&seen["env"]).contains(&"HOME=/"), "{}", seen["env"]);
 }
 
-fn home_given_is_kept(t: &Test) {
+fn home_in_the_environment_is_kept(t: &Test) {
     let bundle = t.bundle().file("/etc/passwd", "root:x:0:0::/root:/bin/sh\n");
     let seen = bundle.push("/process/env", "HOME=/elsewhere").report();
     assert!(strings(&seen["env"]).contains(&"HOME=/elsewhere"));
 }
 
-fn callers_environment_stays_outside(t: &Test) {
+fn callers_environment_is_not_inherited(t: &Test) {
     let output =
         t.bundle().command("run", &[]).env("CANARY", "sings").env("LD_LIBRARY_PATH", "/nest").output();
     let seen = output.success().json();
@@ -273,7 +273,7 @@ fn callers_environment_stays_outside(t: &Test) {
     assert!(leaked.is_empty(), "{leaked:?}");
 }
 
-fn arguments(t: &Test) {
+fn arguments_are_passed_unchanged(t: &Test) {
     let args = json!(["/probe", "report", ",", "say", "", "two words", "a\"quote", "é"]);
     let seen = t.bundle().set("/process/args", args.clone()).run().lines();
     assert_eq!(seen[0]["args"], args);
@@ -313,7 +313,7 @@ fn template_capabilities(t: &Test) {
     }
 }
 
-fn five_sets(t: &Test) {
+fn five_capability_sets_are_set(t: &Test) {
     let sets = json!({
         "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"],
         "permitted": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"],
@@ -321,7 +321,7 @@ fn five_sets(t: &Test) {
         "inheritable": ["CAP_CHOWN", "CAP_KILL"],
         "ambient": ["CAP_KILL"],
     });
-    // exec gives root its whole bounding set; another user keeps the ambient set only.
+    // exec gives root its whole bounding set; another user keeps only the ambient set.
     let bundle = t.bundle().set("/process/capabilities", sets);
     let seen = bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
     assert_eq!(seen["caps"]["bounding"], json!(["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_NET_RAW"]));
@@ -340,7 +340,7 @@ fn no_capabilities_at_all(t: &Test) {
             bundle.set("/process/capabilities", value)
         };
         if bundle.spec()["process"].get("capabilities").is_none() && !t.is_orlop() {
-            continue; // The stand-in runtime has a default of its own for an absent object.
+            continue; // A runtime under test in place of this one has a default for an absent object.
         }
         let seen = bundle.report();
         for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
@@ -355,15 +355,15 @@ fn unknown_capability_is_a_warning(t: &Test) {
     assert!(output.stderr.contains("CAP_MAKE_COFFEE"), "{output}");
 }
 
-fn capabilities_of_a_user(t: &Test) {
-    // Another user than root, nothing ambient: the program starts with nothing but the bounding set.
+fn capabilities_of_another_user_than_root(t: &Test) {
+    // A user other than root with no ambient capabilities: the program has only its bounding set.
     let seen = t.bundle().set("/process/user", json!({"uid": 1000, "gid": 1000})).report();
     assert_eq!(seen["caps"]["effective"], json!([]));
     assert_eq!(seen["caps"]["permitted"], json!([]));
     assert_eq!(seen["caps"]["bounding"].as_array().unwrap().len(), 3);
 }
 
-fn rlimits(t: &Test) {
+fn rlimits_are_set(t: &Test) {
     let limits = json!([
         {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
@@ -386,7 +386,7 @@ fn unknown_rlimit_is_refused(t: &Test) {
 }
 
 fn duplicate_rlimit_is_refused(t: &Test) {
-    t.only_orlop("the rule is of the specification");
+    t.only_orlop("it does not enforce this rule of the specification");
     let bundle = t.bundle().push("/process/rlimits", json!({"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}));
     bundle.try_run().refused(&["RLIMIT_NOFILE", "/process/rlimits"]);
 }
@@ -395,7 +395,7 @@ fn no_new_privileges(t: &Test) {
     assert_eq!(t.bundle().report()["no_new_privileges"], true);
 }
 
-fn new_privileges(t: &Test) {
+fn new_privileges_are_possible_without_the_flag(t: &Test) {
     assert_eq!(t.bundle().set("/process/noNewPrivileges", false).report()["no_new_privileges"], false);
     assert_eq!(t.bundle().remove("/process/noNewPrivileges").report()["no_new_privileges"], false);
 }
@@ -427,12 +427,12 @@ fn sigpipe_is_default(t: &Test) {
 }
 
 fn callers_signal_mask_is_not_inherited(t: &Test) {
-    t.only_orlop("the mask is a matter of each runtime");
+    t.only_orlop("the specification does not say");
     let seen = t.bundle().command("run", &[]).wrap("block=15").wrap("block=2").output().success().json();
     assert_eq!(seen["signals_blocked"].as_str().unwrap().trim_start_matches('0'), "");
 }
 
-fn program_is_the_rootfs_file(t: &Test) {
+fn program_is_the_file_in_the_root(t: &Test) {
     let seen = t.bundle().report();
     assert_eq!(seen["exe"], "/probe");
     assert_eq!(seen["dumpable"], 1);

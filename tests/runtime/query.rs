@@ -1,20 +1,20 @@
-//! What asks about a running container: `ps`.
+//! Queries about a running container: `ps`.
 
 use kit::{Case, Test, json};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        ps_as_json,
-        ps_as_a_table,
-        ps_with_options_of_ps,
-        ps_of_a_stopped_container,
-        ps_of_an_unknown_container,
-        ps_says_what_ps_says,
+        ps_prints_pids_as_json,
+        ps_prints_a_table,
+        ps_passes_options_to_ps,
+        ps_of_a_stopped_container_is_empty,
+        ps_of_an_unknown_container_is_refused,
+        ps_reports_errors_of_ps,
     ]
 }
 
-fn ps_as_json(t: &Test) {
+fn ps_prints_pids_as_json(t: &Test) {
     let container = t.bundle().probe("spawn sleep , say ready , sleep").start();
     t.wait_for("the child", || container.stdout().contains("ready"));
     for flags in [&["--format", "json"][..], &["-f", "json"], &["--format=json"]] {
@@ -34,14 +34,14 @@ fn serde_pids(value: &kit::Value) -> Vec<i64> {
     value.as_array().unwrap().iter().map(|pid| pid.as_i64().unwrap()).collect()
 }
 
-/// Skips where the host has no ps(1).
+/// Skips if the host has no ps(1).
 fn needs_ps() {
     if std::process::Command::new("ps").arg("--version").output().is_err() {
         kit::skip("no ps(1) on this machine");
     }
 }
 
-fn ps_as_a_table(t: &Test) {
+fn ps_prints_a_table(t: &Test) {
     needs_ps();
     let container = t.bundle().probe("sleep").start();
     for flags in [&[][..], &["--format", "table"]] {
@@ -55,7 +55,7 @@ fn ps_as_a_table(t: &Test) {
     }
 }
 
-fn ps_with_options_of_ps(t: &Test) {
+fn ps_passes_options_to_ps(t: &Test) {
     needs_ps();
     let container = t.bundle().probe("sleep").start();
     let output = container.command("ps", &["-e", "-x"]).output().success();
@@ -66,7 +66,7 @@ fn ps_with_options_of_ps(t: &Test) {
     assert!(output.stdout.contains(&format!("{} /probe sleep", container.pid())), "{output}");
 }
 
-fn ps_of_a_stopped_container(t: &Test) {
+fn ps_of_a_stopped_container_is_empty(t: &Test) {
     let container = t.bundle().probe("exit 0").start();
     container.wait();
     assert_eq!(container.command("ps", &[]).output().success().stdout, "");
@@ -74,14 +74,14 @@ fn ps_of_a_stopped_container(t: &Test) {
     assert_eq!(output.json(), json!([]));
 }
 
-fn ps_of_an_unknown_container(t: &Test) {
+fn ps_of_an_unknown_container_is_refused(t: &Test) {
     t.runtime(["ps", "no-such-container"]).output().refused(&["does not exist"]);
     t.runtime(["ps", "--format", "xml", "x"]).output().refused(&["--format", "table or json"]);
 }
 
-fn ps_says_what_ps_says(t: &Test) {
+fn ps_reports_errors_of_ps(t: &Test) {
     needs_ps();
-    t.only_orlop("its words are others");
+    t.only_orlop("its messages differ");
     let container = t.bundle().probe("sleep").start();
     container
         .command("ps", &["-e", "-o", "args"])

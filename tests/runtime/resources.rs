@@ -1,15 +1,15 @@
-//! `linux.resources` on cgroup v1, read back from the files and felt by the process.
+//! `linux.resources` on cgroup v1, read back from the files and observed by the process.
 
 use kit::{Bundle, Case, Container, Test, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        class_of_service_needs_its_file_system,
+        class_of_service_without_resctrl_is_refused,
         process_is_in_its_cgroups,
         memory_limit,
         memory_swap_and_reservation,
         memory_swappiness_and_oom,
-        memory_limit_is_felt,
+        memory_limit_is_enforced,
         too_small_memory_limit_is_an_error,
         unlimited_values,
         cpu_shares_and_quota,
@@ -17,8 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         cpuset,
         impossible_cpuset_is_refused,
         pids_limit,
-        pids_limit_is_felt,
-        pids_limit_too_small_to_join,
+        pids_limit_is_enforced,
+        pids_limit_too_small_for_exec_is_explained,
         blkio_throttle,
         devices_are_denied,
         devices_are_allowed,
@@ -28,13 +28,13 @@ pub(crate) fn cases() -> Vec<Case> {
         negative_values_are_refused,
         nested_cgroup_path,
         relative_cgroup_path,
-        resources_are_there_before_the_process,
+        limits_are_set_before_the_process_starts,
         exec_joins_the_cgroups,
-        cgroup_below_is_deleted_too,
+        a_child_cgroup_is_deleted_as_well,
     ]
 }
 
-/// A container under these resources, waiting for its start, and its cgroup.
+/// A container with these resources that waits for its start, and its bundle.
 fn with(t: &Test, resources: kit::Value) -> (Bundle<'_>, Container<'_>) {
     t.v1("memory", "");
     let bundle = t.bundle().set("/linux/resources", resources);
@@ -71,15 +71,16 @@ fn memory_swappiness_and_oom(t: &Test) {
     assert!(t.v1_value("memory", bundle.id(), "memory.oom_control").contains("oom_kill_disable 1"));
 }
 
-fn memory_limit_is_felt(t: &Test) {
+fn memory_limit_is_enforced(t: &Test) {
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let output = t.bundle().set("/linux/resources", resources).probe("alloc 200").try_run();
     assert_eq!(output.code(), 137, "{output}");
 }
 
 fn too_small_memory_limit_is_an_error(t: &Test) {
-    t.only_orlop("its own start needs more than this");
-    // The kernel takes any number; the process then cannot be made. Whatever happens, it is said and nothing is left.
+    t.only_orlop("its start needs more memory than this");
+    // The kernel accepts any number; the process then cannot be created. In any case there is an error, and nothing
+    // is left.
     let output =
         t.bundle().set("/linux/resources", json!({"memory": {"limit": 4096, "swap": 4096}})).try_run();
     assert_ne!(output.code(), 0, "{output}");
@@ -124,7 +125,7 @@ fn pids_limit(t: &Test) {
     assert_eq!(t.v1_value("pids", bundle.id(), "pids.max"), "42");
 }
 
-fn pids_limit_is_felt(t: &Test) {
+fn pids_limit_is_enforced(t: &Test) {
     t.v1("pids", "");
     let seen =
         t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}})).probe("fork 20").run().json();
@@ -132,9 +133,9 @@ fn pids_limit_is_felt(t: &Test) {
     assert_eq!(seen["forked"], 4);
 }
 
-/// A process that joins needs another one for a moment.
-fn pids_limit_too_small_to_join(t: &Test) {
-    t.only_orlop("the hint is its own");
+/// A process that joins needs another process for a moment.
+fn pids_limit_too_small_for_exec_is_explained(t: &Test) {
+    t.only_orlop("it does not give this hint");
     t.needs_limits("pids");
     let container = t.bundle().set("/linux/resources/pids/limit", 2).probe("sleep 600").start();
     container.exec("report").fails_with(255, &["EAGAIN", "is pids.limit too small"]);
@@ -179,10 +180,10 @@ fn devices_are_denied(t: &Test) {
         [json!({}), json!({"devices": []}), json!({"devices": [{"allow": false, "access": "rwm"}]})]
     {
         let lines = may_mknod(t.bundle()).set("/linux/resources", resources.clone()).probe(TRY).run().lines();
-        // Making a node may be allowed, as it is harmless; using it is not.
+        // Creating a node may be allowed, since it is harmless; using it is not.
         assert_ne!(lines[5]["errno"], "", "{resources}");
         assert_eq!(lines[4]["errno"], "EPERM", "{resources}");
-        assert_eq!(lines[3]["errno"], "", "the default devices stay open: {resources}");
+        assert_eq!(lines[3]["errno"], "", "the default devices stay usable: {resources}");
     }
 }
 
@@ -197,7 +198,7 @@ fn devices_are_allowed(t: &Test) {
         may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")));
     assert_ne!(lines[4]["errno"], "EPERM");
-    assert_eq!(lines[5]["errno"], "EPERM", "made, but not to be read");
+    assert_eq!(lines[5]["errno"], "EPERM", "created, but not readable");
 }
 
 fn device_with_any_minor(t: &Test) {
@@ -223,7 +224,7 @@ fn later_device_rule_wins(t: &Test) {
     ]);
     let lines =
         may_mknod(t.bundle()).set("/linux/resources", json!({"devices": rules})).probe(TRY).run().lines();
-    // Making a node is among the things that every container may; opening this one is not.
+    // Every container may create nodes; opening this one is not allowed.
     assert_eq!(lines[4]["errno"], "EPERM");
 }
 
@@ -249,7 +250,7 @@ fn nested_cgroup_path(t: &Test) {
     container.command("delete", &["--force"]).output().success();
     for controller in ["memory", "pids", "cpu", "cpuset", "devices", "freezer", "blkio"] {
         assert!(!t.v1(controller, &path).exists(), "{controller}");
-        // The parents were made for it, but others may use them by now: they are the caller's.
+        // The parents were created for it, but others may use them by now: the caller removes them.
         let _ = std::fs::remove_dir(t.v1(controller, &format!("{}/deep", bundle.id())));
         let _ = std::fs::remove_dir(t.v1(controller, bundle.id()));
     }
@@ -273,8 +274,8 @@ fn relative_cgroup_path(t: &Test) {
     assert!(lines.iter().any(|line| line.as_str().unwrap().contains(&format!(":pids:/{id}"))), "{lines:?}");
 }
 
-fn resources_are_there_before_the_process(t: &Test) {
-    // The hook sees the limits already: what the process starts with is never unlimited.
+fn limits_are_set_before_the_process_starts(t: &Test) {
+    // The hook sees the limits: the process is never without them.
     t.v1("pids", "");
     let bundle = t.bundle().set("/linux/resources", json!({"pids": {"limit": 11}})).probe("exit 0");
     let file = t.v1("pids", bundle.id()).join("pids.max");
@@ -296,7 +297,7 @@ fn exec_joins_the_cgroups(t: &Test) {
     }
 }
 
-fn cgroup_below_is_deleted_too(t: &Test) {
+fn a_child_cgroup_is_deleted_as_well(t: &Test) {
     let (bundle, container) = with(t, json!({}));
     let below = t.v1("pids", bundle.id()).join("made-by-the-container/deeper");
     std::fs::create_dir_all(&below).unwrap();
@@ -304,12 +305,12 @@ fn cgroup_below_is_deleted_too(t: &Test) {
     assert!(!below.exists());
 }
 
-/// Where there is one, the golden plans and the unit tests show what becomes of it.
-fn class_of_service_needs_its_file_system(t: &Test) {
+/// If there is one, the golden plans and the unit tests cover the setting.
+fn class_of_service_without_resctrl_is_refused(t: &Test) {
     if std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(" - resctrl ") {
         kit::skip("there is a resctrl file system");
     }
-    t.only_orlop("it says it in other words");
+    t.only_orlop("its message differs");
     let bundle = t.bundle().set("/linux/intelRdt", json!({"closID": "gold"}));
     bundle.try_run().refused(&["no resctrl file system is mounted", "/linux/intelRdt"]);
 }

@@ -1,28 +1,28 @@
-//! `linux.seccomp`: what a filter does to the system calls of the process.
+//! `linux.seccomp`: the effect of a filter on the system calls of the process.
 
 use kit::{Bundle, Case, Test, Value, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        no_filter,
+        without_a_profile_there_is_no_filter,
         filter_is_loaded,
         errno_action,
-        errno_return_values,
-        default_errno,
-        kill_process,
-        kill_thread_and_trap,
+        errno_ret_is_returned,
+        default_errno_ret_is_returned,
+        kill_process_action,
+        kill_thread_and_trap_actions,
         trace_without_a_tracer,
-        log_lets_it_through,
-        compared_arguments,
+        log_action_allows_the_call,
+        arguments_are_compared,
         several_arguments_must_all_match,
-        several_rules_for_one_call,
-        unknown_names_are_skipped,
+        several_rules_for_one_call_are_alternatives,
+        unknown_system_calls_are_skipped,
         unknown_action_is_refused,
-        with_new_privileges,
-        exec_has_the_filter,
-        calls_newer_than_the_profile_do_not_exist,
-        recorded_profile,
-        what_would_have_to_load_its_filter_in_sight_is_refused,
+        filter_is_loaded_without_no_new_privileges,
+        exec_loads_the_filter,
+        calls_newer_than_the_profile_return_enosys,
+        a_recorded_profile_is_loaded,
+        a_filter_that_must_be_loaded_in_view_of_others_is_refused,
     ]
 }
 
@@ -38,7 +38,7 @@ fn rule(name: &str, action: &str) -> Value {
     json!({"names": [name], "action": action})
 }
 
-/// personality(2) reads a number and changes nothing when asked with ~0; the process needs it for nothing.
+/// personality(2) with ~0 returns a number and changes nothing; the process does not need it.
 fn call(number: i64, args: &str) -> String {
     format!("syscall {number} {args}")
 }
@@ -47,7 +47,7 @@ fn personality(args: &str) -> String {
     call(libc::SYS_personality, args)
 }
 
-fn no_filter(t: &Test) {
+fn without_a_profile_there_is_no_filter(t: &Test) {
     assert_eq!(t.bundle().report()["seccomp"], "0");
 }
 
@@ -62,7 +62,7 @@ fn errno_action(t: &Test) {
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!("EPERM"), &json!("ENOENT")));
 }
 
-fn errno_return_values(t: &Test) {
+fn errno_ret_is_returned(t: &Test) {
     for (number, name) in [(13, "EACCES"), (28, "ENOSPC"), (38, "ENOSYS"), (1, "EPERM")] {
         let rules = json!([{"names": ["personality"], "action": "SCMP_ACT_ERRNO", "errnoRet": number}]);
         let seen = filtered(t, &rules).probe(&personality("4294967295")).run().json();
@@ -70,23 +70,23 @@ fn errno_return_values(t: &Test) {
     }
 }
 
-fn default_errno(t: &Test) {
-    // A profile which allows what it lists: all system calls by number are listed but one.
+fn default_errno_ret_is_returned(t: &Test) {
+    // A profile that allows what it lists: every system call by number but one.
     let mut docker = recorded();
     docker["defaultErrnoRet"] = json!(95);
     let bundle = t.bundle().set("/linux/seccomp", docker);
-    // Docker's profile leaves out keyctl(2).
+    // Docker's profile does not list keyctl(2).
     let seen = bundle.probe(&call(libc::SYS_keyctl, "0 0 0")).run().json();
     assert_eq!(seen["errno"], "EOPNOTSUPP");
 }
 
-fn kill_process(t: &Test) {
+fn kill_process_action(t: &Test) {
     let bundle = filtered(t, &json!([rule("personality", "SCMP_ACT_KILL_PROCESS")]));
     let output = bundle.probe(&format!("{} , say alive", personality("0"))).try_run();
     assert_eq!(output.code(), 128 + libc::SIGSYS, "{output}");
 }
 
-fn kill_thread_and_trap(t: &Test) {
+fn kill_thread_and_trap_actions(t: &Test) {
     for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"] {
         let bundle = filtered(t, &json!([rule("personality", action)]));
         let output = bundle.probe(&format!("{} , say alive", personality("0"))).try_run();
@@ -100,7 +100,7 @@ fn trace_without_a_tracer(t: &Test) {
     assert_eq!(seen["errno"], "ENOSYS");
 }
 
-fn log_lets_it_through(t: &Test) {
+fn log_action_allows_the_call(t: &Test) {
     let seen = filtered(t, &json!([rule("personality", "SCMP_ACT_LOG")]))
         .probe(&personality("4294967295"))
         .run()
@@ -108,7 +108,7 @@ fn log_lets_it_through(t: &Test) {
     assert_eq!(seen["errno"], "");
 }
 
-fn compared_arguments(t: &Test) {
+fn arguments_are_compared(t: &Test) {
     // (operator, value, second value, arguments that match, arguments that do not)
     let table = [
         ("SCMP_CMP_EQ", 7u64, 0u64, vec![7i64], vec![6, 8, (1 << 32) + 7]),
@@ -128,7 +128,7 @@ fn compared_arguments(t: &Test) {
             hits.iter().chain(&misses).map(|n| call(libc::SYS_getpriority, &format!("99 {n}"))).collect();
         let lines = filtered(t, &rules).probe(&words.join(" , ")).run().lines();
         for (n, line) in lines.iter().enumerate() {
-            // getpriority(99, …) itself says EINVAL.
+            // getpriority(99, …) returns EINVAL itself.
             let expected = if n < hits.len() { "EDQUOT" } else { "EINVAL" };
             assert_eq!(line["errno"], expected, "{op} {value:#x}: {}", words[n]);
         }
@@ -145,7 +145,7 @@ fn several_arguments_must_all_match(t: &Test) {
     assert_eq!(found, ["EDQUOT", "EINVAL", "EINVAL"]);
 }
 
-fn several_rules_for_one_call(t: &Test) {
+fn several_rules_for_one_call_are_alternatives(t: &Test) {
     let with = |value: i64, errno: i64| {
         let args = json!([{"index": 1, "value": value, "op": "SCMP_CMP_EQ"}]);
         json!({"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": args})
@@ -156,7 +156,7 @@ fn several_rules_for_one_call(t: &Test) {
     assert_eq!(found, ["EDQUOT", "ENOSPC", "EINVAL"]);
 }
 
-fn unknown_names_are_skipped(t: &Test) {
+fn unknown_system_calls_are_skipped(t: &Test) {
     let rules = json!([{"names": ["no_such_call", "personality"], "action": "SCMP_ACT_ERRNO"}]);
     assert_eq!(filtered(t, &rules).probe(&personality("4294967295")).run().json()["errno"], "EPERM");
 }
@@ -165,7 +165,7 @@ fn unknown_action_is_refused(t: &Test) {
     filtered(t, &json!([rule("personality", "SCMP_ACT_SING")])).try_run().refused(&["SCMP_ACT_SING"]);
 }
 
-fn with_new_privileges(t: &Test) {
+fn filter_is_loaded_without_no_new_privileges(t: &Test) {
     let user = json!({"uid": 1000, "gid": 1000});
     for user in [json!({"uid": 0, "gid": 0}), user] {
         let bundle = filtered(t, &json!([rule("personality", "SCMP_ACT_ERRNO")]));
@@ -175,44 +175,44 @@ fn with_new_privileges(t: &Test) {
     }
 }
 
-fn exec_has_the_filter(t: &Test) {
+fn exec_loads_the_filter(t: &Test) {
     let container = filtered(t, &json!([rule("personality", "SCMP_ACT_ERRNO")])).probe("sleep").start();
     let seen = container.exec("report").success().json();
     assert_eq!((&seen["seccomp"], &seen["personality"]), (&json!("2"), &json!(-1)));
 }
 
-fn calls_newer_than_the_profile_do_not_exist(t: &Test) {
+fn calls_newer_than_the_profile_return_enosys(t: &Test) {
     let mut docker = recorded();
     docker["defaultErrnoRet"] = json!(1);
     let seen = t.bundle().set("/linux/seccomp", docker).probe("syscall 1000").run().json();
     assert_eq!(seen["errno"], "ENOSYS");
 }
 
-fn recorded_profile(t: &Test) {
+fn a_recorded_profile_is_loaded(t: &Test) {
     let seen = t.bundle().set("/linux/seccomp", recorded()).report();
     assert_eq!(seen["seccomp"], "2");
 }
 
-/// The profile that a manager's default container brings.
+/// The profile of a manager's default container.
 fn recorded() -> Value {
     let text = include_str!("../fixtures/managers/docker28-run.json");
     serde_json::from_str::<Value>(text).unwrap()["linux"]["seccomp"].clone()
 }
 
-/// Others in the pid namespace could get CAP_SYS_ADMIN by it.
-fn what_would_have_to_load_its_filter_in_sight_is_refused(t: &Test) {
-    t.only_orlop("others load it in sight");
+/// Otherwise the processes of the pid namespace could gain CAP_SYS_ADMIN.
+fn a_filter_that_must_be_loaded_in_view_of_others_is_refused(t: &Test) {
+    t.only_orlop("others load it in view of the container");
     let stops = json!([{"names": ["setsid", "capset", "setgid"], "action": "SCMP_ACT_ERRNO"}]);
     let said = ["/linux/seccomp", "to be done then: capset, setsid", "/process/noNewPrivileges"];
     let plain = || filtered(t, &stops).set("/process/noNewPrivileges", false).probe("sleep");
-    // The others could be any.
+    // The processes there may have any capability.
     let first = t.bundle().probe("sleep").start();
     let pid = format!("/proc/{}/ns/pid", first.pid());
     plain().join("pid", &pid).try_run().refused(&said);
     plain().join("pid", &pid).command("create", &[]).output().refused(&said);
     let without = plain().join("pid", &pid).set("/process/noNewPrivileges", true).probe("exit 0");
     assert_eq!(without.try_run().code(), 0);
-    // Nothing in the container can reach what joins it.
+    // No process of the container may trace the process that joins.
     let container = plain().start();
     container.exec("exit 0").success();
     let container = plain().push("/process/capabilities/bounding", "CAP_SYS_PTRACE").start();

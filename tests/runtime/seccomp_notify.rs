@@ -1,4 +1,4 @@
-//! `SCMP_ACT_NOTIFY`: an agent answers for the kernel.
+//! `SCMP_ACT_NOTIFY`: an agent decides in place of the kernel.
 
 use kit::agent::{Agent, Answer};
 use kit::{Bundle, Case, Test, Value, json};
@@ -6,23 +6,23 @@ use nix::errno::Errno;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        the_agent_answers,
-        created_and_started,
-        executed_processes_have_listeners_of_their_own,
-        every_call_may_be_asked_for,
-        a_profile_without_sendmsg,
-        with_an_init_process,
-        in_a_user_namespace,
-        in_a_pid_namespace_of_others,
-        flags_of_a_filter_that_notifies,
-        an_agent_that_is_not_there,
-        a_listener_is_required,
-        a_path_without_notification,
-        a_failing_program_ends_under_a_filter_that_forbids_it,
+        the_agent_decides,
+        the_agent_decides_after_create_and_start,
+        each_exec_has_its_own_listener,
+        every_call_may_notify,
+        a_profile_may_deny_sendmsg,
+        init_sends_the_listener,
+        the_agent_decides_in_a_user_namespace,
+        the_agent_decides_in_a_joined_pid_namespace,
+        filter_flags_are_set_with_a_listener,
+        a_missing_agent_is_an_error,
+        listener_path_is_required,
+        listener_path_without_notification_is_ignored,
+        a_failed_execve_is_reported_under_any_filter,
     ]
 }
 
-/// mkdir(2) is refused, chmod(2) goes on.
+/// mkdir(2) is denied, chmod(2) continues.
 fn answer(number: i32) -> Answer {
     match i64::from(number) {
         libc::SYS_mkdirat => Answer::Errno(Errno::EDQUOT),
@@ -52,8 +52,8 @@ fn check(lines: &[Value]) {
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!("EDQUOT"), &json!("ENOENT")), "{lines:?}");
 }
 
-fn the_agent_answers(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn the_agent_decides(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let bundle = asked(t.bundle(), &agent).probe(WORDS);
     check(&bundle.run().lines());
@@ -66,8 +66,8 @@ fn the_agent_answers(t: &Test) {
     assert_eq!(agent.calls().len(), 2);
 }
 
-fn created_and_started(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn the_agent_decides_after_create_and_start(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let container = asked(t.bundle(), &agent).probe(WORDS).create();
     assert!(agent.states().is_empty());
@@ -81,8 +81,8 @@ fn created_and_started(t: &Test) {
     container.delete();
 }
 
-fn executed_processes_have_listeners_of_their_own(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn each_exec_has_its_own_listener(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let container = asked(t.bundle(), &agent).probe("sleep").start();
     check(&container.exec(WORDS).success().lines());
@@ -94,9 +94,9 @@ fn executed_processes_have_listeners_of_their_own(t: &Test) {
     assert!(states[1]["pid"] != states[2]["pid"] && states[1]["pid"] != container.pid());
 }
 
-/// Also those which the runtime itself would make after the filter is loaded.
-fn every_call_may_be_asked_for(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+/// Including those that the runtime itself makes after it has loaded the filter.
+fn every_call_may_notify(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let names = json!([
         "mkdir",
@@ -122,11 +122,11 @@ fn every_call_may_be_asked_for(t: &Test) {
     let lines = bundle.probe("mkdir /dev/shm/d , unlink /dev/shm/d").run().lines();
     check(&lines);
     let first = agent.calls()[0];
-    assert_eq!(i64::from(first.1), libc::SYS_execve, "the first to be asked for");
+    assert_eq!(i64::from(first.1), libc::SYS_execve, "the first call that notifies");
 }
 
-fn a_profile_without_sendmsg(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn a_profile_may_deny_sendmsg(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let mut profile = profile(&agent, "SCMP_ACT_ALLOW", &json!(["mkdir", "mkdirat"]));
     for action in ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"] {
@@ -139,8 +139,8 @@ fn a_profile_without_sendmsg(t: &Test) {
     assert_eq!(agent.states().len(), 6);
 }
 
-fn with_an_init_process(t: &Test) {
-    t.only_orlop("it has no such option");
+fn init_sends_the_listener(t: &Test) {
+    t.only_orlop("it does not have this option");
     let agent = Agent::new(t, answer);
     let names = json!(["mkdir", "mkdirat", "clone", "sendmsg", "wait4", "close_range"]);
     let bundle = t.bundle().set("/linux/seccomp", profile(&agent, "SCMP_ACT_ALLOW", &names)).probe(WORDS);
@@ -148,8 +148,8 @@ fn with_an_init_process(t: &Test) {
     assert_eq!(agent.states().len(), 1);
 }
 
-fn in_a_user_namespace(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn the_agent_decides_in_a_user_namespace(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let bundle = asked(t.bundle().user_namespace(300_000), &agent).set("/process/noNewPrivileges", false);
     check(&bundle.probe(WORDS).run().lines());
@@ -157,9 +157,9 @@ fn in_a_user_namespace(t: &Test) {
     check(&bundle.start().exec(WORDS).success().lines());
 }
 
-/// The process is born under its filter, and its listener goes the same way.
-fn in_a_pid_namespace_of_others(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+/// The process is created under its filter, and its listener is sent the same way.
+fn the_agent_decides_in_a_joined_pid_namespace(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     let first = t.bundle().probe("sleep").start();
     let pid = format!("/proc/{}/ns/pid", first.pid());
@@ -187,15 +187,15 @@ fn in_a_pid_namespace_of_others(t: &Test) {
         }
         assert_eq!(created["pid"], number);
     }
-    // The agent answers for what is left to be done once it has the listener.
+    // The agent decides about the remaining calls once it has the listener.
     let names = json!(["mkdir", "mkdirat", "unlink", "unlinkat", "execve", "rt_sigaction"]);
     let bundle = t.bundle().join("pid", &pid).set("/process/noNewPrivileges", false);
     let bundle = bundle.set("/linux/seccomp", profile(&agent, "SCMP_ACT_ALLOW", &names));
     check(&bundle.probe(WORDS).run().lines());
 }
 
-fn flags_of_a_filter_that_notifies(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn filter_flags_are_set_with_a_listener(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
     for flags in [
         json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]),
@@ -205,43 +205,43 @@ fn flags_of_a_filter_that_notifies(t: &Test) {
         let bundle = asked(t.bundle(), &agent).set("/linux/seccomp/flags", flags).probe(WORDS);
         check(&bundle.run().lines());
     }
-    // Nothing to wait for.
+    // A filter without a listener.
     let flags = json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]);
     let bundle = t.bundle().set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "flags": flags}));
     assert_eq!(bundle.report()["seccomp"], "2");
 }
 
-fn an_agent_that_is_not_there(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn a_missing_agent_is_an_error(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let agent = Agent::new(t, answer);
-    let nobody = t.dir().join("nobody");
-    let bundle = asked(t.bundle(), &agent).set("/linux/seccomp/listenerPath", nobody.to_str().unwrap());
+    let missing = t.dir().join("missing");
+    let bundle = asked(t.bundle(), &agent).set("/linux/seccomp/listenerPath", missing.to_str().unwrap());
     let words = ["failed to connect with seccomp agent", "ENOENT", "/linux/seccomp/listenerPath"];
     bundle.try_run().refused(&words);
-    // The container can still be started once there is one.
+    // The container can still be started once an agent listens.
     let container = bundle.probe(WORDS).create();
     container.command("start", &[]).output().refused(&words);
     assert_eq!(container.status(), "created");
-    std::os::unix::fs::symlink(agent.path(), &nobody).unwrap();
+    std::os::unix::fs::symlink(agent.path(), &missing).unwrap();
     container.start();
     assert_eq!(container.wait(), 0);
     container.delete();
 }
 
-fn a_listener_is_required(t: &Test) {
+fn listener_path_is_required(t: &Test) {
     let rules = json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]);
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules});
     t.bundle().set("/linux/seccomp", profile).try_run().refused(&["listenerPath"]);
 }
 
-fn a_path_without_notification(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn listener_path_without_notification_is_ignored(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/nowhere/at-all"});
     assert_eq!(t.bundle().set("/linux/seccomp", profile).report()["seccomp"], "2");
 }
 
-fn a_failing_program_ends_under_a_filter_that_forbids_it(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+fn a_failed_execve_is_reported_under_any_filter(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let rules = json!([{"names": ["exit_group", "exit", "execve"], "action": "SCMP_ACT_ERRNO"}]);
     let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules});
     t.bundle().set("/linux/seccomp", profile).try_run().refused(&["exec /probe: operation not permitted"]);

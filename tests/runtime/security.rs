@@ -1,7 +1,7 @@
-//! Published advisories of container runtimes, as far as a test without a race can tell.
+//! Published advisories of container runtimes, as far as a test without a race can check them.
 //!
-//! Each case names the class that it keeps shut. The canary is a directory outside the root file
-//! system; nothing of it may change, whatever the image or the configuration says.
+//! Each case names the class that it covers. The canary is a directory outside the root file system; nothing in it
+//! may change, no matter what the image or the configuration contains.
 
 use kit::{Bundle, Case, Test, Value, json};
 use std::fs;
@@ -10,32 +10,32 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        numeric_user_beats_a_name,
-        exe_link_of_the_container_is_not_the_runtime,
-        script_of_proc_self_exe_is_not_the_runtime,
-        mount_over_proc,
-        destination_links_that_leave,
-        proc_or_sys_as_a_link,
+        a_numeric_user_is_not_a_name,
+        exe_link_does_not_lead_to_the_runtime,
+        script_interpreter_proc_self_exe_is_not_the_runtime,
+        mount_over_proc_does_not_catch_labels,
+        destination_links_do_not_leave_the_root,
+        proc_or_sys_as_a_link_is_refused,
         devices_are_an_allow_list,
-        long_id_maps_and_paths,
+        long_id_maps_and_paths_are_refused,
         inheritable_capabilities_are_empty,
-        leaked_descriptors_as_cwd,
-        leaked_descriptors_as_exec_cwd,
-        masked_path_source_is_the_true_null,
-        console_as_a_link,
-        proc_redirected_by_a_hook,
+        leaked_descriptors_as_cwd_are_refused,
+        leaked_descriptors_as_exec_cwd_are_refused,
+        masked_path_source_is_the_hosts_null,
+        console_as_a_link_is_not_followed,
+        proc_redirected_by_a_hook_is_not_written,
         exec_user_is_parsed_strictly,
-        dev_as_a_link,
-        null_as_a_link,
-        cgroup_of_another_name_with_the_same_start,
-        propagation_of_the_host_root_stays,
+        dev_as_a_link_stays_inside,
+        null_as_a_link_is_not_followed,
+        exec_cgroup_cannot_leave_the_containers_cgroup,
+        propagation_of_the_host_root_does_not_change,
         waiting_init_shows_no_host_file,
-        runtime_binary_is_unchanged,
-        executable_memory_is_forbidden,
+        runtime_binary_cannot_be_written,
+        containers_run_without_executable_memfds,
     ]
 }
 
-/// What a directory outside looks like: names, modes, owners, sizes, contents.
+/// The content of a directory outside: names, modes, owners, sizes, contents.
 struct Canary {
     dir: PathBuf,
     before: Vec<String>,
@@ -47,36 +47,36 @@ impl Canary {
         fs::create_dir_all(dir.join("sub")).unwrap();
         fs::write(dir.join("bird"), "sings").unwrap();
         fs::set_permissions(dir.join("bird"), fs::Permissions::from_mode(0o640)).unwrap();
-        let before = look(&dir);
+        let before = snapshot(&dir);
         Self { dir, before }
     }
 
-    /// The path from the root file system, by `..`.
+    /// The path to the canary from the root file system, by `..`.
     fn relative(&self, depth: usize) -> PathBuf {
         let up: PathBuf = std::iter::repeat_n("..", depth + 12).collect();
         up.join(self.dir.strip_prefix("/").unwrap())
     }
 
     fn check(&self, what: &str) {
-        assert_eq!(look(&self.dir), self.before, "the canary has changed: {what}");
+        assert_eq!(snapshot(&self.dir), self.before, "the canary has changed: {what}");
     }
 }
 
-fn look(dir: &Path) -> Vec<String> {
+fn snapshot(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().flatten() {
         let (path, data) = (entry.path(), fs::symlink_metadata(entry.path()).unwrap());
         let text = if data.is_file() { fs::read_to_string(&path).unwrap() } else { String::new() };
         found.push(format!("{} {:o} {}:{} {text}", path.display(), data.mode(), data.uid(), data.gid()));
         if data.is_dir() {
-            found.extend(look(&path));
+            found.extend(snapshot(&path));
         }
     }
     found.sort();
     found
 }
 
-/// Either the runtime refuses, or what it runs is harmless; the canary says which is not.
+/// Either the runtime refuses, or what it runs is harmless; the canary decides.
 fn run_either_way(bundle: &Bundle<'_>, canary: &Canary, what: &str) -> kit::Output {
     let output = bundle.try_run();
     assert!(output.code() == 0 || output.code() == 1, "{what}: {output}");
@@ -85,7 +85,7 @@ fn run_either_way(bundle: &Bundle<'_>, canary: &Canary, what: &str) -> kit::Outp
 }
 
 /// CVE-2016-3697
-fn numeric_user_beats_a_name(t: &Test) {
+fn a_numeric_user_is_not_a_name(t: &Test) {
     let bundle = t.bundle().file("/etc/passwd", "1000:x:0:0::/:/bin/sh\nroot:x:0:0::/:/bin/sh\n");
     let container = bundle.probe("sleep").start();
     let words = ["exec", "--user", "1000", container.id(), "/probe", "report"];
@@ -93,8 +93,8 @@ fn numeric_user_beats_a_name(t: &Test) {
     assert_eq!(seen["uid"], json!([1000, 1000, 1000, 1000]));
 }
 
-/// CVE-2019-5736: what the kernel runs for these must not be a file of the host that can be written.
-fn exe_link_of_the_container_is_not_the_runtime(t: &Test) {
+/// CVE-2019-5736: what the kernel executes here must not be a writable file of the host.
+fn exe_link_does_not_lead_to_the_runtime(t: &Test) {
     for args in [json!(["/proc/self/exe"]), json!(["/link"])] {
         let bundle = t.bundle().link("/link", "/proc/self/exe").set("/process/args", args);
         let output = bundle.try_run();
@@ -102,26 +102,26 @@ fn exe_link_of_the_container_is_not_the_runtime(t: &Test) {
     }
 }
 
-fn script_of_proc_self_exe_is_not_the_runtime(t: &Test) {
+fn script_interpreter_proc_self_exe_is_not_the_runtime(t: &Test) {
     let bundle = t.bundle().file("/script", "#!/proc/self/exe --version\n");
     fs::set_permissions(bundle.path("/script"), fs::Permissions::from_mode(0o755)).unwrap();
     let output = bundle.set("/process/args", json!(["/script"])).try_run();
     assert!(!t.is_orlop() || !output.stdout.contains("orlop version"), "the runtime ran inside: {output}");
 }
 
-fn runtime_binary_is_unchanged(t: &Test) {
+fn runtime_binary_cannot_be_written(t: &Test) {
     let path = if t.is_orlop() { env!("CARGO_BIN_EXE_orlop") } else { return };
     let before = fs::metadata(path).unwrap();
     let bundle = t.bundle().probe("open /proc/1/exe rw , open /proc/self/exe rw");
     let lines = bundle.run().lines();
-    // The probe itself may not be written while it runs.
+    // The probe cannot be written either while it runs.
     assert!(lines.iter().all(|line| line["errno"] != ""), "{lines:?}");
     let after = fs::metadata(path).unwrap();
     assert_eq!((before.mtime_nsec(), before.len()), (after.mtime_nsec(), after.len()));
 }
 
-/// The library's tests attack what takes its place; here it is seen to work, also for another user's container.
-fn executable_memory_is_forbidden(t: &Test) {
+/// The attacks cover the file that takes its place; here it works, also for a container of another user.
+fn containers_run_without_executable_memfds(t: &Test) {
     if !Path::new("/proc/sys/vm/memfd_noexec").exists() {
         kit::skip("the kernel has no vm.memfd_noexec");
     }
@@ -133,8 +133,8 @@ fn executable_memory_is_forbidden(t: &Test) {
     }
 }
 
-/// CVE-2019-16884: a file system of the image's choice where the runtime writes labels.
-fn mount_over_proc(t: &Test) {
+/// CVE-2019-16884: a file system chosen by the image at the place where the runtime writes labels.
+fn mount_over_proc_does_not_catch_labels(t: &Test) {
     let fake = t.dir().join("fake");
     fs::create_dir_all(fake.join("self/attr")).unwrap();
     fs::write(fake.join("self/attr/exec"), "").unwrap();
@@ -151,7 +151,7 @@ fn mount_over_proc(t: &Test) {
 }
 
 /// CVE-2019-18837, CVE-2021-30465, CVE-2024-45310 without their races.
-fn destination_links_that_leave(t: &Test) {
+fn destination_links_do_not_leave_the_root(t: &Test) {
     let canary = Canary::new(t);
     let source = t.dir().join("source");
     fs::create_dir(&source).unwrap();
@@ -174,7 +174,7 @@ fn destination_links_that_leave(t: &Test) {
 }
 
 /// CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-54867
-fn proc_or_sys_as_a_link(t: &Test) {
+fn proc_or_sys_as_a_link_is_refused(t: &Test) {
     let canary = Canary::new(t);
     for name in ["/proc", "/sys"] {
         for target in ["/tmp/x", "/elsewhere", canary.dir.to_str().unwrap()] {
@@ -185,7 +185,7 @@ fn proc_or_sys_as_a_link(t: &Test) {
     }
 }
 
-/// GHSA-g54h-m393-cpwq: no rule at all is no permission.
+/// GHSA-g54h-m393-cpwq: without a rule nothing is permitted.
 fn devices_are_an_allow_list(t: &Test) {
     t.needs_device_rules();
     let all = json!(["CAP_MKNOD"]);
@@ -206,15 +206,15 @@ fn devices_are_an_allow_list(t: &Test) {
     }
 }
 
-/// CVE-2021-43784: lengths on the wire.
-fn long_id_maps_and_paths(t: &Test) {
+/// CVE-2021-43784: lengths in netlink messages.
+fn long_id_maps_and_paths_are_refused(t: &Test) {
     let maps: Vec<Value> =
         (0..1000).map(|n| json!({"containerID": n, "hostID": 200_000 + n, "size": 1})).collect();
     let bundle = t.bundle().user_namespace(200_000).set("/linux/uidMappings", json!(maps));
     bundle.set("/linux/gidMappings", json!(maps)).try_run().refused(&[]);
     let path = format!("/proc/self/ns/{}", "x".repeat(70_000));
     t.bundle().join("network", &path).try_run().refused(&[]);
-    // As many as fit into one page, which is what the kernel takes, are fine.
+    // As many as fit into a page, the kernel's limit, are accepted.
     let few = json!(maps[..150]);
     t.bundle()
         .user_namespace(200_000)
@@ -223,7 +223,7 @@ fn long_id_maps_and_paths(t: &Test) {
         .run();
 }
 
-/// CVE-2022-29162 and the like
+/// CVE-2022-29162 and similar.
 fn inheritable_capabilities_are_empty(t: &Test) {
     let container = t.bundle().probe("report , sleep").start();
     assert_eq!(container.first_line()["caps"]["inheritable"], json!([]));
@@ -234,7 +234,7 @@ fn inheritable_capabilities_are_empty(t: &Test) {
 }
 
 /// CVE-2024-21626
-fn leaked_descriptors_as_cwd(t: &Test) {
+fn leaked_descriptors_as_cwd_are_refused(t: &Test) {
     for n in (3..20).chain([30, 40]) {
         let bundle = t.bundle().set("/process/cwd", format!("/proc/self/fd/{n}"));
         let call = bundle.command("run", &[]).wrap("fd=/").wrap("fd=/").wrap("fd=/");
@@ -244,7 +244,7 @@ fn leaked_descriptors_as_cwd(t: &Test) {
     }
 }
 
-fn leaked_descriptors_as_exec_cwd(t: &Test) {
+fn leaked_descriptors_as_exec_cwd_are_refused(t: &Test) {
     let container = t.bundle().probe("sleep").start();
     for n in (3..20).chain([30, 40]) {
         let cwd = format!("/proc/self/fd/{n}");
@@ -254,11 +254,11 @@ fn leaked_descriptors_as_exec_cwd(t: &Test) {
     }
 }
 
-/// CVE-2025-31133: the image has its own idea of /dev/null.
-fn masked_path_source_is_the_true_null(t: &Test) {
-    t.only_orlop("it opens the image's file as its own standard output");
+/// CVE-2025-31133: the image's /dev/null is another file.
+fn masked_path_source_is_the_hosts_null(t: &Test) {
+    t.only_orlop("it opens the image's file as its standard output");
     let canary = Canary::new(t);
-    // The name belongs to the container's own UTS namespace: a runtime that falls for it harms nobody else.
+    // The host name belongs to the container's UTS namespace: a runtime with this weakness damages nothing else.
     let victim = "/proc/sys/kernel/domainname";
     let before = fs::read_to_string(victim).unwrap();
     for own in [Some(victim), None] {
@@ -282,7 +282,7 @@ fn masked_path_source_is_the_true_null(t: &Test) {
 }
 
 /// CVE-2025-52565, CVE-2026-88264
-fn console_as_a_link(t: &Test) {
+fn console_as_a_link_is_not_followed(t: &Test) {
     let canary = Canary::new(t);
     for target in [
         canary.dir.join("made"),
@@ -315,8 +315,8 @@ fn console_as_a_link(t: &Test) {
     }
 }
 
-/// CVE-2025-52881: /proc/sys in the container is something else by the time that it is written.
-fn proc_redirected_by_a_hook(t: &Test) {
+/// CVE-2025-52881: /proc/sys in the container is another file by the time it is written.
+fn proc_redirected_by_a_hook_is_not_written(t: &Test) {
     let fake = t.dir().join("fake");
     fs::create_dir_all(fake.join("net/ipv4")).unwrap();
     fs::write(fake.join("net/ipv4/ip_unprivileged_port_start"), "untouched").unwrap();
@@ -350,8 +350,8 @@ fn exec_user_is_parsed_strictly(t: &Test) {
 }
 
 /// CVE-2026-41579
-fn dev_as_a_link(t: &Test) {
-    t.only_orlop("it writes outside");
+fn dev_as_a_link_stays_inside(t: &Test) {
+    t.only_orlop("it writes outside the root");
     let canary = Canary::new(t);
     for target in [canary.dir.clone(), canary.relative(0)] {
         for mounts in [&["/proc"][..], &["/proc", "/dev", "/dev/pts", "/dev/shm"][..]] {
@@ -359,14 +359,14 @@ fn dev_as_a_link(t: &Test) {
             run_either_way(&bundle, &canary, &format!("{} {mounts:?}", target.display()));
         }
     }
-    // The same with a twin of the target inside the root file system: that one may be used.
+    // The same with a twin of the target inside the root file system, which may be used.
     let bundle = t.bundle().only_mounts(&["/proc"]).link("/dev", &canary.dir);
     fs::create_dir_all(bundle.path(canary.dir.to_str().unwrap())).unwrap();
     run_either_way(&bundle.probe("exit 0"), &canary, "twin");
 }
 
-/// CVE-2026-88265: standard streams must not be opened again by a name of the image.
-fn null_as_a_link(t: &Test) {
+/// CVE-2026-88265: standard streams must not be opened again by a name in the image.
+fn null_as_a_link_is_not_followed(t: &Test) {
     let canary = Canary::new(t);
     for target in [canary.dir.join("bird"), canary.relative(1).join("bird"), canary.dir.join("made")] {
         let bundle = t.bundle().only_mounts(&["/proc"]).directory("/dev").link("/dev/null", &target);
@@ -375,8 +375,8 @@ fn null_as_a_link(t: &Test) {
     }
 }
 
-/// `exec --cgroup`: a path is compared by its parts.
-fn cgroup_of_another_name_with_the_same_start(t: &Test) {
+/// `exec --cgroup`: paths are compared by component.
+fn exec_cgroup_cannot_leave_the_containers_cgroup(t: &Test) {
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
     for path in ["../x", "/../x", "a/../../x", &format!("../{}-evil", bundle.id())] {
@@ -390,7 +390,7 @@ fn root_mount() -> String {
     table.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap().to_owned()
 }
 
-fn propagation_of_the_host_root_stays(t: &Test) {
+fn propagation_of_the_host_root_does_not_change(t: &Test) {
     let before = root_mount();
     for word in ["private", "rshared", "slave", "rprivate", "unbindable"] {
         t.bundle().set("/linux/rootfsPropagation", word).try_run();
@@ -398,9 +398,9 @@ fn propagation_of_the_host_root_stays(t: &Test) {
     }
 }
 
-/// The process that waits for `start` is nothing but the stub: no file, directory or socket of the host's to be had.
+/// The process that waits for `start` is only the stub: it has no file, directory or socket of the host.
 fn waiting_init_shows_no_host_file(t: &Test) {
-    t.only_orlop("its waiting process is the runtime itself");
+    t.only_orlop("its waiting process is the runtime");
     let bundle = t.bundle();
     let container = bundle.create();
     let link = |what: &str| {
@@ -415,7 +415,7 @@ fn waiting_init_shows_no_host_file(t: &Test) {
             fs::read_link(entry.path()).unwrap_or_default(),
         );
         let target = target.to_string_lossy().into_owned();
-        // 0 to 2 are the caller's.
+        // 0 to 2 are passed by the caller.
         let own = ["0", "1", "2"].contains(&number.as_str());
         let harmless = ["socket:", "anon_inode:", "/memfd:", "pipe:"].iter().any(|start| target.starts_with(start))
                 || target == "/probe"

@@ -1,5 +1,5 @@
-//! The runtime against the real kernel: bundles in, containers out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+//! The binary against the real kernel: bundles in, containers out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod activation;
 mod argv;
@@ -7,7 +7,11 @@ mod bad_input;
 mod cgroup2;
 mod cgroup_manager;
 mod checkpoint;
+mod command_line;
+mod concurrency;
 mod crashes;
+mod criu_requests;
+mod devices;
 mod events;
 mod exec;
 mod flags;
@@ -28,6 +32,7 @@ mod net_devices;
 mod notify;
 mod pause;
 mod process;
+mod propagation;
 mod query;
 mod resources;
 mod seccomp;
@@ -54,6 +59,8 @@ fn cases() -> Vec<kit::Case> {
         process::cases(),
         query::cases(),
         mounts::cases(),
+        devices::cases(),
+        propagation::cases(),
         mount_options::cases(),
         exec::cases(),
         hooks::cases(),
@@ -65,6 +72,8 @@ fn cases() -> Vec<kit::Case> {
         systemd::cases(),
         terminal::cases(),
         lifecycle::cases(),
+        command_line::cases(),
+        concurrency::cases(),
         bad_input::cases(),
         logs::cases(),
         cgroup2::cases(),
@@ -75,6 +84,7 @@ fn cases() -> Vec<kit::Case> {
         security::cases(),
         crashes::cases(),
         checkpoint::cases(),
+        criu_requests::cases(),
         pause::cases(),
         update::cases(),
         unified_limits::cases(),

@@ -1,5 +1,5 @@
-//! `--systemd-cgroup`: the cgroup is a scope of systemd's. Where systemd does not run only the refusal is
-//! tested; `tests/vm/run --systemd` has a machine where it does.
+//! `--systemd-cgroup`: the cgroup is a systemd scope. If systemd does not run, only the refusal is tested;
+//! `tests/vm/run --systemd` has a machine on which it runs.
 
 use kit::{Bundle, Case, Container, Test, json};
 use std::fs;
@@ -8,26 +8,26 @@ use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        without_systemd_one_sentence_says_so,
-        the_path_is_slice_prefix_name,
+        without_systemd_the_error_is_one_sentence,
+        cgroups_path_must_be_slice_prefix_name,
         the_process_is_in_its_scope,
-        the_usual_scope,
-        slices_within_slices,
+        the_default_scope_is_in_system_slice,
+        nested_slices_are_created,
         cgroup_namespace_is_rooted_in_the_scope,
         limits_are_properties_and_files,
         limits_survive_a_reload,
         devices_stay_denied_after_a_reload,
         annotations_are_properties,
-        a_wrong_property_is_an_error,
-        annotations_set_nothing_of_the_runtimes_own,
-        update_tells_systemd,
-        exec_is_in_the_scope,
-        pause_and_kill,
-        the_name_is_free_again,
-        a_failed_scope_is_no_obstacle,
-        a_unit_of_somebody_else_is_left_alone,
-        a_create_that_fails_leaves_no_unit,
-        in_a_user_namespace,
+        a_bad_property_is_an_error,
+        annotations_cannot_set_the_runtimes_properties,
+        update_sets_properties,
+        exec_joins_the_scope,
+        pause_resume_and_kill_all_work,
+        the_unit_name_can_be_used_again,
+        a_failed_scope_is_removed,
+        an_existing_unit_is_not_touched,
+        a_failed_create_leaves_no_unit,
+        a_container_in_a_user_namespace_can_create_cgroups,
     ]
 }
 
@@ -37,13 +37,13 @@ fn runs() -> bool {
 }
 
 fn needs_systemd(t: &Test) {
-    t.only_orlop("units are named after it");
+    t.only_orlop("its units have other names");
     if !runs() {
         kit::skip("systemd does not run here");
     }
 }
 
-/// A bundle whose cgroup is systemd's to make, and its unit.
+/// A bundle whose cgroup is created by systemd, and its unit.
 fn bundle(t: &Test) -> (Bundle<'_>, String) {
     let bundle = t.bundle().global("--systemd-cgroup");
     let path = format!("orlop_test.slice:test:{}", bundle.id());
@@ -61,7 +61,7 @@ fn property(unit: &str, name: &str) -> String {
     systemctl(&["show", "--value", "-p", name, unit])
 }
 
-fn gone(unit: &str) -> bool {
+fn is_gone(unit: &str) -> bool {
     property(unit, "LoadState") == "not-found"
 }
 
@@ -70,7 +70,7 @@ fn cgroup_of(container: &Container<'_>) -> String {
     text.lines().find_map(|line| line.strip_prefix("0::")).unwrap().to_owned()
 }
 
-/// A value of the container's cgroup.
+/// A value in a file of the container's cgroup.
 fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
     let path = t.v2(cgroup_of(container).trim_start_matches('/')).join(file);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
@@ -82,8 +82,8 @@ fn end(container: &Container<'_>) {
     container.delete();
 }
 
-fn without_systemd_one_sentence_says_so(t: &Test) {
-    t.only_orlop("others look for the cgroup first");
+fn without_systemd_the_error_is_one_sentence(t: &Test) {
+    t.only_orlop("others check the cgroup first");
     if runs() {
         kit::skip("systemd runs here");
     }
@@ -91,7 +91,7 @@ fn without_systemd_one_sentence_says_so(t: &Test) {
     bundle(t).0.try_run().refused(&[sentence]);
     let output = t.bundle().global("--cgroup-manager=systemd").try_create().refused(&[sentence]);
     assert_eq!(output.stderr.lines().count(), 1, "{output}");
-    // A user's is looked for where his environment says.
+    // A user's systemd is found by the environment.
     let output = t.bundle().global("--systemd-cgroup").global("--rootless=true").try_create();
     output.refused(&["connect to systemd", "XDG_RUNTIME_DIR"]);
 }
@@ -101,8 +101,8 @@ fn plan(bundle: &Bundle<'_>, t: &Test) -> kit::Output {
     t.bare(["--systemd-cgroup", "plan"]).arg(bundle.dir().to_string_lossy()).output()
 }
 
-fn the_path_is_slice_prefix_name(t: &Test) {
-    t.only_orlop("it prints plans");
+fn cgroups_path_must_be_slice_prefix_name(t: &Test) {
+    t.only_orlop("it does not print plans");
     for bad in ["/a/b", "a.slice:b", "a:b:c", "a.slice:b:c d"] {
         let output = plan(&t.bundle().set("/linux/cgroupsPath", bad), t);
         output.refused(&["/linux/cgroupsPath"]);
@@ -119,12 +119,12 @@ fn the_process_is_in_its_scope(t: &Test) {
     assert_eq!(property(&unit, "Delegate"), "yes");
     container.start();
     container.wait();
-    // It is deleted without being told who made the cgroup.
+    // `delete` knows without a flag that systemd created the cgroup.
     container.delete();
-    assert!(gone(&unit));
+    assert!(is_gone(&unit));
 }
 
-fn the_usual_scope(t: &Test) {
+fn the_default_scope_is_in_system_slice(t: &Test) {
     needs_systemd(t);
     let bundle = t.bundle().global("--cgroup-manager=systemd").remove("/linux/cgroupsPath");
     let container = bundle.create();
@@ -132,7 +132,7 @@ fn the_usual_scope(t: &Test) {
     end(&container);
 }
 
-fn slices_within_slices(t: &Test) {
+fn nested_slices_are_created(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let path = format!("orlop_test-a-b.slice:test:{}", bundle.id());
@@ -234,7 +234,7 @@ fn annotations_are_properties(t: &Test) {
     end(&container);
 }
 
-fn a_wrong_property_is_an_error(t: &Test) {
+fn a_bad_property_is_an_error(t: &Test) {
     needs_systemd(t);
     for (name, value, fragment) in [
         ("NoSuchProperty", "true", "annotation is not allowed"),
@@ -244,11 +244,11 @@ fn a_wrong_property_is_an_error(t: &Test) {
         let (bundle, unit) = bundle(t);
         let bundle = bundle.set("/annotations", json!({format!("org.systemd.property.{name}"): value}));
         bundle.try_run().refused(&[fragment]);
-        assert!(gone(&unit));
+        assert!(is_gone(&unit));
     }
 }
 
-fn annotations_set_nothing_of_the_runtimes_own(t: &Test) {
+fn annotations_cannot_set_the_runtimes_properties(t: &Test) {
     needs_systemd(t);
     for (name, value) in [
         ("MemoryMax", "uint64 1000000000000"),
@@ -264,9 +264,9 @@ fn annotations_set_nothing_of_the_runtimes_own(t: &Test) {
         let bundle = bundle.set("/annotations", json!({format!("org.systemd.property.{name}"): value}));
         let bundle = bundle.global("--allow-annotation=org.systemd.property.");
         bundle.try_run().refused(&["the runtime's own to set", &format!("org.systemd.property.{name}")]);
-        assert!(gone(&unit));
+        assert!(is_gone(&unit));
     }
-    // Others are for the caller to allow.
+    // The caller may allow other properties.
     let (bundle, unit) = bundle(t);
     let bundle = bundle.set("/annotations", json!({"org.systemd.property.KillMode": "'mixed'"}));
     bundle.try_run().refused(&["annotation is not allowed", "org.systemd.property.KillMode"]);
@@ -275,7 +275,7 @@ fn annotations_set_nothing_of_the_runtimes_own(t: &Test) {
     end(&container);
 }
 
-fn update_tells_systemd(t: &Test) {
+fn update_sets_properties(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let container = bundle.probe("sleep").start();
@@ -290,7 +290,7 @@ fn update_tells_systemd(t: &Test) {
     end(&container);
 }
 
-fn exec_is_in_the_scope(t: &Test) {
+fn exec_joins_the_scope(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let container = bundle.probe("sleep").start();
@@ -299,7 +299,7 @@ fn exec_is_in_the_scope(t: &Test) {
     end(&container);
 }
 
-fn pause_and_kill(t: &Test) {
+fn pause_resume_and_kill_all_work(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let container = bundle.probe("spawn sleep , sleep").start();
@@ -309,36 +309,36 @@ fn pause_and_kill(t: &Test) {
     container.command("kill", &["--all", "KILL"]).output().success();
     container.wait();
     container.delete();
-    assert!(gone(&unit));
+    assert!(is_gone(&unit));
 }
 
-fn the_name_is_free_again(t: &Test) {
+fn the_unit_name_can_be_used_again(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let bundle = bundle.probe("exit 3");
     for _ in 0..3 {
         bundle.try_run().exits(3);
-        assert!(gone(&unit));
+        assert!(is_gone(&unit));
     }
 }
 
-fn a_failed_scope_is_no_obstacle(t: &Test) {
+fn a_failed_scope_is_removed(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let bundle = bundle.set("/linux/resources", resources).probe("alloc 200");
-    // It stays failed until somebody forgets it.
+    // With this mode the unit stays failed until it is reset.
     let bundle = bundle.set("/annotations", json!({"org.systemd.property.CollectMode": "'inactive'"}));
     for _ in 0..2 {
         let container = bundle.start();
         container.wait();
-        t.wait_for("the scope's end", || property(&unit, "ActiveState") != "active");
+        t.wait_for("the scope to end", || property(&unit, "ActiveState") != "active");
         container.delete();
     }
-    assert!(gone(&unit));
+    assert!(is_gone(&unit));
 }
 
-fn a_unit_of_somebody_else_is_left_alone(t: &Test) {
+fn an_existing_unit_is_not_touched(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let state = t.dir().join("others").to_string_lossy().into_owned();
@@ -354,18 +354,18 @@ fn a_unit_of_somebody_else_is_left_alone(t: &Test) {
     assert_eq!(property(&unit, "ActiveState"), "active");
     others(&["delete", "--force", bundle.id()]).output().success();
     kit::sys::reap(pid, std::time::Duration::from_secs(5));
-    assert!(gone(&unit));
+    assert!(is_gone(&unit));
 }
 
-fn a_create_that_fails_leaves_no_unit(t: &Test) {
+fn a_failed_create_leaves_no_unit(t: &Test) {
     needs_systemd(t);
     let (bundle, unit) = bundle(t);
     let bundle = bundle.mount("bind", "/no/such/source", "/x", &["bind"]);
     bundle.try_create().refused(&["/no/such/source"]);
-    assert!(gone(&unit) && t.leaks_of(bundle.id()).is_empty());
+    assert!(is_gone(&unit) && t.leaks_of(bundle.id()).is_empty());
 }
 
-fn in_a_user_namespace(t: &Test) {
+fn a_container_in_a_user_namespace_can_create_cgroups(t: &Test) {
     needs_systemd(t);
     let (bundle, _) = bundle(t);
     let bundle =

@@ -4,25 +4,25 @@ use kit::{Case, Console, Pty, Test, json};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        console_socket,
-        console_size,
+        the_console_socket_gets_the_master,
+        console_size_is_set,
         terminal_device_belongs_to_the_user,
-        foreground,
-        foreground_follows_the_window,
+        run_on_a_terminal_relays_it,
+        foreground_follows_the_window_size,
         foreground_input,
-        foreground_output_has_no_returns,
+        foreground_output_has_no_extra_returns,
         foreground_restores_the_callers_terminal,
-        no_terminal,
+        without_a_terminal_there_is_none,
         exec_with_a_terminal,
     ]
 }
 
-fn console_socket(t: &Test) {
+fn the_console_socket_gets_the_master(t: &Test) {
     let console = Console::new(t);
     let bundle = t.bundle().set("/process/terminal", true).probe("terminal , line , sleep");
     let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
     let (text, mut master) = console.receive();
-    assert!(!text.is_empty(), "the message carries a byte at least");
+    assert!(!text.is_empty(), "the message has at least one byte");
     container.start();
     let said = master.read_until("isatty");
     let seen: kit::Value = said.trim().parse().unwrap_or_else(|_| panic!("{said:?}"));
@@ -35,7 +35,7 @@ fn console_socket(t: &Test) {
     assert!(master.read_until("line").contains("ahoy"));
 }
 
-fn console_size(t: &Test) {
+fn console_size_is_set(t: &Test) {
     let console = Console::new(t);
     let bundle = t.bundle().set("/process/terminal", true).probe("terminal , sleep");
     let bundle = bundle.set("/process/consoleSize", json!({"height": 33, "width": 111}));
@@ -60,7 +60,7 @@ fn terminal_device_belongs_to_the_user(t: &Test) {
     assert_eq!(seen["console"]["uid"], 1000, "{seen}");
 }
 
-/// `run` on a terminal of its own; what the caller's side shows is read from the master.
+/// `run` on a terminal of its own; the test reads what the caller sees from the master.
 fn on_terminal<'t>(t: &'t Test, words: &str) -> (kit::Running<'t>, Pty) {
     let (master, slave) = Pty::open();
     master.resize(30, 90);
@@ -70,7 +70,7 @@ fn on_terminal<'t>(t: &'t Test, words: &str) -> (kit::Running<'t>, Pty) {
     (running, master)
 }
 
-fn foreground(t: &Test) {
+fn run_on_a_terminal_relays_it(t: &Test) {
     let (running, mut master) = on_terminal(t, "terminal , exit 9");
     let said = master.read_until("isatty");
     assert!(said.contains("\"isatty\":[true,true,true]"), "{said}");
@@ -78,11 +78,11 @@ fn foreground(t: &Test) {
     running.wait().exits(9);
 }
 
-fn foreground_follows_the_window(t: &Test) {
+fn foreground_follows_the_window_size(t: &Test) {
     let (running, mut master) = on_terminal(t, "say ready , line , terminal");
     master.read_until("ready");
     master.resize(44, 132);
-    // The kernel tells the foreground group of the caller's terminal, which is the runtime.
+    // The kernel signals the foreground group of the caller's terminal, which is the runtime.
     std::thread::sleep(std::time::Duration::from_millis(150));
     master.type_in("go\n");
     let said = master.read_until("isatty");
@@ -98,8 +98,8 @@ fn foreground_input(t: &Test) {
     running.wait().exits(0);
 }
 
-fn foreground_output_has_no_returns(t: &Test) {
-    // The container's terminal adds none; the caller's own is raw while the container runs.
+fn foreground_output_has_no_extra_returns(t: &Test) {
+    // The container's terminal adds no carriage returns; the caller's terminal is raw while the container runs.
     let (running, mut master) = on_terminal(t, "say one , say two");
     let said = master.read_until("two");
     assert!(!said.contains("\r\r"), "{said:?}");
@@ -118,7 +118,7 @@ fn foreground_restores_the_callers_terminal(t: &Test) {
     drop(master);
 }
 
-fn no_terminal(t: &Test) {
+fn without_a_terminal_there_is_none(t: &Test) {
     let seen = t.bundle().probe("terminal").run().json();
     assert_eq!(seen["isatty"], json!([false, false, false]));
     assert_eq!(seen["controlling"], false);

@@ -8,11 +8,11 @@ use std::path::Path;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_new_state_root_is_its_owners_alone,
-        a_state_root_of_another_user,
-        a_state_root_that_others_write_into,
-        a_shared_state_root,
-        an_image_directory_of_another_user,
+        a_new_state_root_is_private,
+        a_state_root_of_another_user_is_refused,
+        a_state_root_that_others_can_write_to_is_refused,
+        entries_of_others_in_a_sticky_state_root_are_refused,
+        an_image_directory_of_another_user_is_refused,
     ]
 }
 
@@ -26,8 +26,8 @@ fn chown(path: &Path, uid: u32) {
     nix::unistd::chown(path, Some(uid.into()), None).unwrap();
 }
 
-fn a_new_state_root_is_its_owners_alone(t: &Test) {
-    t.only_orlop("others have other modes");
+fn a_new_state_root_is_private(t: &Test) {
+    t.only_orlop("others use other modes");
     let root = t.dir().join("new/deeper");
     let bundle = t.bundle().probe("exit 0");
     bundle.write();
@@ -36,7 +36,7 @@ fn a_new_state_root_is_its_owners_alone(t: &Test) {
     assert_eq!(fs::metadata(root).unwrap().mode() & 0o7777, 0o700);
 }
 
-/// Every command that looks into the state root.
+/// Every command that reads the state root.
 fn all_commands(t: &Test) -> Vec<Output> {
     let bundle = t.bundle().probe("exit 0");
     let calls: [&[&str]; 8] = [
@@ -62,17 +62,17 @@ fn refused(t: &Test, why: &str) {
         for fragment in ["cannot trust state root", &root, why] {
             assert!(output.stderr.contains(fragment), "no {fragment:?} in {output}");
         }
-        // Managers take this for a container that is gone.
+        // Managers would read this as a container that does not exist.
         assert!(!output.stderr.contains("does not exist"), "{output}");
     }
 }
 
-fn a_state_root_of_another_user(t: &Test) {
-    t.only_orlop("others do not look");
+fn a_state_root_of_another_user_is_refused(t: &Test) {
+    t.only_orlop("others do not check");
     fs::create_dir(t.root()).unwrap();
     chown(&t.root(), OTHER);
     refused(t, &format!("owned by user {OTHER}"));
-    // Its owner may use it, and so may every user if it is root's.
+    // Its owner may use it, and every user may if it belongs to root.
     mode(t.dir(), 0o755);
     t.runtime(["list"]).wrap(&format!("uid={OTHER}")).output().success();
     chown(&t.root(), 0);
@@ -80,8 +80,8 @@ fn a_state_root_of_another_user(t: &Test) {
     t.runtime(["list"]).wrap(&format!("uid={OTHER}")).output().success();
 }
 
-fn a_state_root_that_others_write_into(t: &Test) {
-    t.only_orlop("others do not look");
+fn a_state_root_that_others_can_write_to_is_refused(t: &Test) {
+    t.only_orlop("others do not check");
     fs::create_dir(t.root()).unwrap();
     for bits in [0o770, 0o702] {
         mode(&t.root(), bits);
@@ -89,7 +89,7 @@ fn a_state_root_that_others_write_into(t: &Test) {
     }
     mode(&t.root(), 0o755);
     t.runtime(["list"]).output().success();
-    // What the name leads to counts.
+    // The target of a link is what matters.
     let link = t.dir().join("link");
     fs::create_dir(t.dir().join("open")).unwrap();
     mode(&t.dir().join("open"), 0o777);
@@ -97,15 +97,15 @@ fn a_state_root_that_others_write_into(t: &Test) {
     t.bare(["--root", link.to_str().unwrap(), "list"]).output().refused(&["cannot trust"]);
 }
 
-/// With the sticky bit, others can make entries of their own, which are not trusted.
-fn a_shared_state_root(t: &Test) {
-    t.only_orlop("others do not look");
+/// With the sticky bit, other users can create entries, which are not trusted.
+fn entries_of_others_in_a_sticky_state_root_are_refused(t: &Test) {
+    t.only_orlop("others do not check");
     fs::create_dir(t.root()).unwrap();
     mode(&t.root(), 0o1777);
     let container = t.bundle().probe("sleep").start();
     let theirs = t.root().join("theirs");
     fs::create_dir(&theirs).unwrap();
-    // A record that says to kill this very process.
+    // A record that names the process of another container.
     let state = fs::read_to_string(t.root().join(container.id()).join("state.json")).unwrap();
     fs::write(theirs.join("state.json"), state.replace(container.id(), "theirs")).unwrap();
     chown(&theirs, OTHER);
@@ -116,15 +116,15 @@ fn a_shared_state_root(t: &Test) {
     let listed = t.runtime(["list", "--quiet"]).output().success();
     assert_eq!(listed.stdout, format!("{}\n", container.id()));
     assert!(listed.stderr.contains("theirs"), "{listed}");
-    // Nor one that others may write into.
+    // Neither is an entry that others can write to.
     chown(&theirs, 0);
     mode(&theirs, 0o777);
     t.runtime(["kill", "theirs", "KILL"]).output().refused(&["cannot trust"]);
     assert_eq!(container.status(), "running");
 }
 
-fn an_image_directory_of_another_user(t: &Test) {
-    t.only_orlop("others do not look");
+fn an_image_directory_of_another_user_is_refused(t: &Test) {
+    t.only_orlop("others do not check");
     let criu = Criu::new(t);
     let container = t.bundle().probe("sleep").start();
     let restored = t.bundle().probe("sleep");

@@ -1,5 +1,5 @@
-//! `linux.resources` on cgroup v2 with its controllers, read back from the files and felt by the process.
-//! Skipped where the unified hierarchy lacks them: `tests/vm` has a host that does not.
+//! `linux.resources` on cgroup v2 with its controllers, read back from the files and observed by the process.
+//! Skipped if the unified hierarchy lacks them: `tests/vm` has a host that does not.
 
 use kit::{Bundle, Case, Container, Test, Value, json};
 use std::fs;
@@ -11,30 +11,30 @@ pub(crate) fn cases() -> Vec<Case> {
         limits_are_written,
         unlimited_values,
         cpu_zero_means_unset,
-        memory_limit_is_felt,
-        pids_limit_is_felt,
-        cpu_quota_is_felt,
-        cpuset_is_felt,
+        memory_limit_is_enforced,
+        pids_limit_is_enforced,
+        cpu_quota_is_enforced,
+        cpuset_is_enforced,
         impossible_cpuset_is_refused,
         io_limits,
         hugetlb_limit,
         unified_files,
         v1_only_fields_are_refused,
-        limits_are_there_before_the_process,
+        limits_are_set_before_the_process_starts,
         cgroup_namespace_is_rooted_in_the_cgroup,
-        exec_into_a_divided_cgroup,
-        exec_into_a_cgroup_below,
-        caller_whose_cgroup_was_killed,
-        cgroup_that_was_killed_is_used_again,
+        exec_joins_the_cgroup_of_an_init_system,
+        exec_joins_a_child_cgroup,
+        caller_may_be_in_a_cgroup_that_was_killed,
+        cgroup_that_was_killed_can_be_used_again,
         populated_cgroup_is_refused,
         kill_all_without_a_pid_namespace,
-        cgroup_below_is_deleted_too,
+        a_child_cgroup_is_deleted_as_well,
         nested_cgroup_path,
-        parent_with_processes,
+        parent_with_processes_is_refused,
     ]
 }
 
-/// The directory of a cgroup on the unified hierarchy; skips where that cannot limit what is named.
+/// The directory of a cgroup on the unified hierarchy; skips if that lacks the controller.
 fn at(t: &Test, controller: &str, cgroup: &str) -> PathBuf {
     let available = fs::read_to_string(t.v2("").join("cgroup.controllers")).unwrap();
     if !available.split_whitespace().any(|name| name == controller) {
@@ -43,7 +43,7 @@ fn at(t: &Test, controller: &str, cgroup: &str) -> PathBuf {
     t.v2(cgroup)
 }
 
-/// A value of the container's cgroup.
+/// A value in a file of the container's cgroup.
 fn value(t: &Test, cgroup: &str, file: &str) -> String {
     let path = t.v2(cgroup).join(file);
     match fs::read_to_string(&path) {
@@ -52,7 +52,7 @@ fn value(t: &Test, cgroup: &str, file: &str) -> String {
     }
 }
 
-/// A container under these resources, waiting for its start.
+/// A container with these resources that waits for its start, and its bundle.
 fn with(t: &Test, resources: Value) -> (Bundle<'_>, Container<'_>) {
     at(t, "memory", "");
     let bundle = t.bundle().set("/linux/resources", resources);
@@ -89,7 +89,7 @@ fn limits_are_written(t: &Test) {
         assert_eq!(value(t, bundle.id(), "memory.swap.max"), "67108864");
     }
     let weight: u32 = value(t, bundle.id(), "cpu.weight").parse().unwrap();
-    assert!((1..100).contains(&weight), "less than the usual: {weight}");
+    assert!((1..100).contains(&weight), "not below the default: {weight}");
 }
 
 fn unlimited_values(t: &Test) {
@@ -106,33 +106,33 @@ fn cpu_zero_means_unset(t: &Test) {
     assert_eq!(value(t, bundle.id(), "cpu.max"), "max 100000");
 }
 
-fn memory_limit_is_felt(t: &Test) {
+fn memory_limit_is_enforced(t: &Test) {
     at(t, "memory", "");
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let output = t.bundle().set("/linux/resources", resources).probe("alloc 200").try_run();
     assert_eq!(output.code(), 137, "{output}");
 }
 
-fn pids_limit_is_felt(t: &Test) {
+fn pids_limit_is_enforced(t: &Test) {
     at(t, "pids", "");
     let bundle = t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}}));
     let seen = bundle.probe("fork 20").run().json();
     assert_eq!((&seen["errno"], &seen["forked"]), (&json!("EAGAIN"), &json!(4)));
 }
 
-fn cpu_quota_is_felt(t: &Test) {
+fn cpu_quota_is_enforced(t: &Test) {
     at(t, "cpu", "");
-    // A twentieth of one processor: half a second of work is stopped again and again.
+    // A twentieth of one processor: half a second of work is throttled repeatedly.
     let resources = json!({"cpu": {"quota": 5_000, "period": 100_000}});
     let bundle = t.bundle().set("/linux/resources", resources).probe("burn 500 , say done , sleep");
     let container = bundle.start();
-    t.wait_for("the end of its work", || container.stdout().contains("done"));
+    t.wait_for("its work", || container.stdout().contains("done"));
     let stat = value(t, bundle.id(), "cpu.stat");
     let throttled = stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")).unwrap();
     assert!(throttled.parse::<u32>().unwrap() > 0, "{stat}");
 }
 
-fn cpuset_is_felt(t: &Test) {
+fn cpuset_is_enforced(t: &Test) {
     at(t, "cpuset", "");
     let seen = t.bundle().set("/linux/resources", json!({"cpu": {"cpus": "0", "mems": "0"}})).report();
     assert_eq!(seen["affinity"], "0");
@@ -141,14 +141,14 @@ fn cpuset_is_felt(t: &Test) {
 fn impossible_cpuset_is_refused(t: &Test) {
     at(t, "cpuset", "");
     let bundle = t.bundle().set("/linux/resources", json!({"cpu": {"cpus": "4000"}}));
-    // The kernel takes any processor of a possible number and falls back to the parent's.
+    // The kernel accepts any possible processor number and falls back to the parent's set.
     let output = bundle.try_run();
     assert!(output.code() == 0 || output.stderr.contains("cpuset.cpus"), "{output}");
     let bundle = t.bundle().set("/linux/resources", json!({"cpu": {"cpus": "many"}}));
     bundle.try_run().refused(&["cpus"]);
 }
 
-/// A whole disk with a queue of requests.
+/// A whole disk with a request queue.
 fn disk() -> Option<(u64, u64)> {
     let disks = fs::read_dir("/sys/block").ok()?.flatten().filter(|disk| disk.path().join("device").exists());
     disks.filter_map(|disk| fs::read_to_string(disk.path().join("dev")).ok()).find_map(|text| {
@@ -180,7 +180,7 @@ fn hugetlb_limit(t: &Test) {
 
 fn unified_files(t: &Test) {
     let files = json!({"memory.high": "100000000", "cpu.weight": "77", "cgroup.max.descendants": "5"});
-    // The file's own name has the last word.
+    // `unified` takes precedence over the other fields.
     let (bundle, _container) = with(t, json!({"unified": files, "cpu": {"shares": 2}}));
     assert_eq!(value(t, bundle.id(), "memory.high"), "99999744");
     assert_eq!(value(t, bundle.id(), "cpu.weight"), "77");
@@ -206,7 +206,7 @@ fn v1_only_fields_are_refused(t: &Test) {
     }
 }
 
-fn limits_are_there_before_the_process(t: &Test) {
+fn limits_are_set_before_the_process_starts(t: &Test) {
     at(t, "pids", "");
     let bundle = t.bundle().set("/linux/resources", json!({"pids": {"limit": 11}})).probe("exit 0");
     let copy = t.dir().join("seen");
@@ -229,8 +229,8 @@ fn cgroup_namespace_is_rooted_in_the_cgroup(t: &Test) {
     assert_eq!(lines[2]["read"], "1\n");
 }
 
-/// What runs an init system: it has moved into a child and given that its controllers, and nothing may be
-/// put beside it.
+/// What an init system does: it has moved to a child cgroup and has delegated controllers to it, so the parent may
+/// not have processes.
 fn divide(t: &Test, id: &str, pid: i32) {
     let cgroup = t.v2(id);
     fs::create_dir(cgroup.join("init")).unwrap();
@@ -238,7 +238,7 @@ fn divide(t: &Test, id: &str, pid: i32) {
     fs::write(cgroup.join("cgroup.subtree_control"), "+memory +pids").unwrap();
 }
 
-fn exec_into_a_divided_cgroup(t: &Test) {
+fn exec_joins_the_cgroup_of_an_init_system(t: &Test) {
     at(t, "memory", "");
     for bundle in [t.bundle(), t.bundle().namespace("cgroup")] {
         let bundle = bundle.probe("sleep");
@@ -246,12 +246,12 @@ fn exec_into_a_divided_cgroup(t: &Test) {
         divide(t, bundle.id(), container.pid());
         let seen = container.exec("report").success().json();
         let line = seen["cgroup"][0].as_str().unwrap();
-        assert!(line.ends_with("/init"), "where its first process is: {line}");
+        assert!(line.ends_with("/init"), "not the cgroup of the first process: {line}");
         container.command("delete", &["--force"]).output().success();
     }
 }
 
-fn exec_into_a_cgroup_below(t: &Test) {
+fn exec_joins_a_child_cgroup(t: &Test) {
     at(t, "memory", "");
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
@@ -263,9 +263,9 @@ fn exec_into_a_cgroup_below(t: &Test) {
     t.runtime(words).output().fails_with(255, &["nowhere"]);
 }
 
-/// The kernel compares how often the caller's own cgroup was killed with the target's: whoever lives in one
-/// that was, can clone into no other.
-fn caller_whose_cgroup_was_killed(t: &Test) {
+/// The kernel compares how often the caller's cgroup and the target were killed: a process in a cgroup that was
+/// killed cannot clone into another one.
+fn caller_may_be_in_a_cgroup_that_was_killed(t: &Test) {
     let home = t.id();
     let cgroup = at(t, "memory", &home);
     fs::create_dir(&cgroup).unwrap();
@@ -276,20 +276,20 @@ fn caller_whose_cgroup_was_killed(t: &Test) {
     assert_eq!(seen["cgroup"], json!([format!("0::/{}", bundle.id())]));
     let bundle = t.bundle().namespace("cgroup").probe("report");
     let seen = bundle.command("run", &[]).wrap(&wrap).output().success().json();
-    assert_eq!(seen["cgroup"], json!(["0::/"]), "its namespace is rooted in its cgroup all the same");
+    assert_eq!(seen["cgroup"], json!(["0::/"]), "its cgroup namespace is not rooted in its cgroup");
     let bundle = t.bundle().probe("sleep");
     let container = bundle.start();
     container.command("exec", &["/probe", "exit", "3"]).wrap(&wrap).output().exits(3);
-    t.wait_for("the callers to be gone", || fs::remove_dir(&cgroup).is_ok());
+    t.wait_for("the callers to exit", || fs::remove_dir(&cgroup).is_ok());
 }
 
-fn cgroup_that_was_killed_is_used_again(t: &Test) {
+fn cgroup_that_was_killed_can_be_used_again(t: &Test) {
     let bundle = t.bundle().namespace("cgroup").probe("report");
     let cgroup = at(t, "memory", bundle.id());
     fs::create_dir(&cgroup).unwrap();
     fs::write(cgroup.join("cgroup.kill"), "1").unwrap();
     bundle.run();
-    // One that cannot be made anew, since it has a child.
+    // A cgroup that cannot be created again, since it has a child.
     fs::create_dir_all(cgroup.join("child")).unwrap();
     fs::write(cgroup.join("cgroup.kill"), "1").unwrap();
     let seen = bundle.command("run", &[]).output().success().json();
@@ -318,7 +318,7 @@ fn kill_all_without_a_pid_namespace(t: &Test) {
     container.delete();
 }
 
-fn cgroup_below_is_deleted_too(t: &Test) {
+fn a_child_cgroup_is_deleted_as_well(t: &Test) {
     let (bundle, container) = with(t, json!({}));
     let below = t.v2(bundle.id()).join("made-by-the-container/deeper");
     fs::create_dir_all(&below).unwrap();
@@ -337,14 +337,14 @@ fn nested_cgroup_path(t: &Test) {
     assert_eq!(value(t, &path, "pids.max"), "9");
     container.command("delete", &["--force"]).output().success();
     assert!(!t.v2(&path).exists());
-    // The parents were made for it, but others may use them by now: they are the caller's.
+    // The parents were created for it, but others may use them by now: the caller removes them.
     for parent in [format!("{}/deep", bundle.id()), bundle.id().to_owned()] {
         let _ = fs::remove_dir(t.v2(&parent));
     }
 }
 
-/// A cgroup that holds processes cannot have limited children: the reason is said.
-fn parent_with_processes(t: &Test) {
+/// A cgroup with processes cannot have limited children: the error says so.
+fn parent_with_processes_is_refused(t: &Test) {
     at(t, "memory", "");
     let parent = t.bundle().probe("sleep");
     let _container = parent.start();

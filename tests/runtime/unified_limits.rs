@@ -1,27 +1,27 @@
-//! `update` and `events` on cgroup v2 with its controllers. Skipped where the unified hierarchy lacks
-//! them: `tests/vm` has a host that does not.
+//! `update` and `events` on cgroup v2 with its controllers. Skipped if the unified hierarchy lacks them: `tests/vm`
+//! has a host that does not.
 
 use kit::{Bundle, Case, Container, Test, Value, json};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        every_limit_by_flag,
+        every_limit_can_be_set_by_flag,
         swap_is_counted_with_memory,
         unified_files,
-        zeros_leave_what_is_there,
+        zeros_change_nothing,
         a_refused_update_changes_nothing,
         v1_only_fields_are_refused,
-        memory_below_usage,
-        devices_are_left_alone,
-        an_update_lasts_while_the_container_is_paused,
-        statistics,
-        out_of_memory,
-        out_of_memory_in_a_child,
+        a_memory_limit_below_the_usage_is_refused_on_request,
+        update_does_not_change_devices,
+        a_paused_container_can_be_updated,
+        statistics_match_the_cgroup_files,
+        an_oom_kill_is_reported,
+        an_oom_kill_of_a_child_is_reported,
     ]
 }
 
-/// Skips where the unified hierarchy has not these controllers.
+/// Skips if the unified hierarchy lacks one of these controllers.
 fn needs(t: &Test, controllers: &[&str]) {
     let available = fs::read_to_string(t.v2("").join("cgroup.controllers")).unwrap();
     for wanted in controllers {
@@ -31,7 +31,7 @@ fn needs(t: &Test, controllers: &[&str]) {
     }
 }
 
-/// A running container with limits to be changed.
+/// A running container with limits that a test changes.
 fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
     needs(t, &["memory", "cpu", "cpuset", "pids"]);
     let bundle = t.bundle().probe("sleep 600").set(
@@ -51,7 +51,7 @@ fn value(t: &Test, cgroup: &str, file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
 }
 
-fn hold(t: &Test, id: &str, wanted: &[(&str, &str)]) {
+fn assert_values(t: &Test, id: &str, wanted: &[(&str, &str)]) {
     for (file, wanted) in wanted {
         assert_eq!(value(t, id, file), *wanted, "{file}");
     }
@@ -59,10 +59,10 @@ fn hold(t: &Test, id: &str, wanted: &[(&str, &str)]) {
 
 fn update(t: &Test, container: &Container<'_>, flags: &str, wanted: &[(&str, &str)]) {
     container.command("update", &flags.split(' ').collect::<Vec<_>>()).output().success();
-    hold(t, container.id(), wanted);
+    assert_values(t, container.id(), wanted);
 }
 
-fn every_limit_by_flag(t: &Test) {
+fn every_limit_can_be_set_by_flag(t: &Test) {
     let (_bundle, container) = limited(t);
     let update = |flags: &str, wanted: &[(&str, &str)]| update(t, &container, flags, wanted);
     update("--memory 50M", &[("memory.max", "52428800")]);
@@ -104,11 +104,11 @@ fn swap_is_counted_with_memory(t: &Test) {
     update("--memory 80M", 80, 0);
     container.command("update", &["--memory", "90M"]).output().refused(&["memory+swap limit should be >="]);
     let both = [("memory.max", "83886080"), ("memory.swap.max", "0")];
-    hold(t, bundle.id(), &both);
+    assert_values(t, bundle.id(), &both);
     container.command("update", &["--memory-swap=-1"]).output().success();
     assert_eq!(value(t, bundle.id(), "memory.swap.max"), "max");
     container.command("update", &["--memory=-1"]).output().success();
-    hold(t, bundle.id(), &[("memory.max", "max"), ("memory.swap.max", "max")]);
+    assert_values(t, bundle.id(), &[("memory.max", "max"), ("memory.swap.max", "max")]);
     container.command("update", &["--memory-swap", "80M"]).output().refused(&["without memory limit"]);
 }
 
@@ -117,15 +117,15 @@ fn unified_files(t: &Test) {
     let resources = json!({"unified": {"memory.high": "30000000", "cpu.max": "70000", "memory.max": "48M"}});
     container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
     let wanted = [("memory.high", "29999104"), ("cpu.max", "70000 1000000"), ("memory.max", "50331648")];
-    hold(t, bundle.id(), &wanted);
+    assert_values(t, bundle.id(), &wanted);
     for (name, told) in [("memory.no_such", "memory.no_such"), ("../pids.max", "unified")] {
         let resources = json!({"unified": {name: "1"}, "pids": {"limit": 5}}).to_string();
         container.command("update", &["-r", "-"]).input(&resources).output().refused(&[told]);
     }
-    hold(t, bundle.id(), &[("pids.max", "20")]);
+    assert_values(t, bundle.id(), &[("pids.max", "20")]);
 }
 
-fn zeros_leave_what_is_there(t: &Test) {
+fn zeros_change_nothing(t: &Test) {
     let (bundle, container) = limited(t);
     let weight = value(t, bundle.id(), "cpu.weight");
     let zeros = json!({
@@ -141,7 +141,7 @@ fn zeros_leave_what_is_there(t: &Test) {
         ("cpu.max", "500000 1000000"),
         ("pids.max", "20"),
     ];
-    hold(t, bundle.id(), &wanted);
+    assert_values(t, bundle.id(), &wanted);
 }
 
 fn a_refused_update_changes_nothing(t: &Test) {
@@ -164,7 +164,7 @@ fn a_refused_update_changes_nothing(t: &Test) {
         ("cpuset.cpus", ""),
         ("pids.max", "20"),
     ];
-    hold(t, bundle.id(), &wanted);
+    assert_values(t, bundle.id(), &wanted);
 }
 
 fn v1_only_fields_are_refused(t: &Test) {
@@ -182,43 +182,43 @@ fn v1_only_fields_are_refused(t: &Test) {
         let output = container.command("update", &["-r", "-"]).input(&resources.to_string()).output();
         output.refused(&[told, "not supported", "resources /"]);
     }
-    hold(t, bundle.id(), &[("pids.max", "20")]);
+    assert_values(t, bundle.id(), &[("pids.max", "20")]);
 }
 
-fn memory_below_usage(t: &Test) {
+fn a_memory_limit_below_the_usage_is_refused_on_request(t: &Test) {
     needs(t, &["memory"]);
     let container = t.bundle().probe("keep 40 , sleep 600").start();
     container.first_line();
     let check = json!({"memory": {"limit": 8_388_608, "checkBeforeUpdate": true}}).to_string();
     let told = ["rejecting memory limit 8388608", "below current usage"];
     container.command("update", &["-r", "-"]).input(&check).output().refused(&told);
-    hold(t, container.id(), &[("memory.max", "max")]);
+    assert_values(t, container.id(), &[("memory.max", "max")]);
     assert_eq!(container.status(), "running");
 }
 
-fn devices_are_left_alone(t: &Test) {
+fn update_does_not_change_devices(t: &Test) {
     let (_bundle, container) = limited(t);
     let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "pids": {"limit": 50}});
     container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
-    hold(t, container.id(), &[("pids.max", "50")]);
+    assert_values(t, container.id(), &[("pids.max", "50")]);
     assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
 }
 
-fn an_update_lasts_while_the_container_is_paused(t: &Test) {
+fn a_paused_container_can_be_updated(t: &Test) {
     let (bundle, container) = limited(t);
     container.command("pause", &[]).output().success();
-    hold(t, bundle.id(), &[("cgroup.freeze", "1")]);
+    assert_values(t, bundle.id(), &[("cgroup.freeze", "1")]);
     update(t, &container, "--pids-limit 32 --memory 40M", &[("pids.max", "32"), ("memory.max", "41943040")]);
     assert_eq!(container.status(), "paused");
     container.command("resume", &[]).output().success();
-    hold(t, bundle.id(), &[("cgroup.freeze", "0"), ("pids.max", "32")]);
+    assert_values(t, bundle.id(), &[("cgroup.freeze", "0"), ("pids.max", "32")]);
 }
 
 fn events_of(container: &Container<'_>) -> Value {
     container.command("events", &["--stats"]).output().success().document()["data"].take()
 }
 
-fn statistics(t: &Test) {
+fn statistics_match_the_cgroup_files(t: &Test) {
     let (bundle, container) = limited(t);
     let data = events_of(&container);
     assert_eq!(data["memory"]["usage"]["limit"], json!(33_554_432));
@@ -237,7 +237,7 @@ fn statistics(t: &Test) {
     }
 }
 
-fn out_of_memory(t: &Test) {
+fn an_oom_kill_is_reported(t: &Test) {
     needs(t, &["memory"]);
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let bundle = t.bundle().directory("go").probe("await /go/now , alloc 200");
@@ -252,7 +252,7 @@ fn out_of_memory(t: &Test) {
     assert_eq!(output.stdout.lines().filter(|l| *l == line).count(), 1, "{output}");
 }
 
-fn out_of_memory_in_a_child(t: &Test) {
+fn an_oom_kill_of_a_child_is_reported(t: &Test) {
     needs(t, &["memory"]);
     let resources = json!({"memory": {"limit": 33_554_432, "swap": 33_554_432}});
     let container = t.bundle().probe("sleep 600").set("/linux/resources", resources).start();
@@ -264,7 +264,7 @@ fn out_of_memory_in_a_child(t: &Test) {
         t.wait_for("an oom line", || seen() >= n);
         assert_eq!(seen(), n);
     }
-    assert!(!events.has_ended(), "the container lives");
+    assert!(!events.has_ended(), "events exits before the container");
     assert_eq!(events_of(&container)["memory"]["events"]["oom_kill"], json!(2));
     container.kill("KILL");
     events.wait().success();

@@ -1,4 +1,5 @@
-//! What a manager, an agent, a reader or the container leaves unread does not block a command.
+//! Unread output of the runtime does not block a command, no matter if a manager, an agent, a reader or the
+//! container fails to read it.
 
 use kit::{Bundle, Case, Pty, Test, json};
 use nix::sys::socket::{
@@ -14,18 +15,18 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_full_manager_holds_no_run_up,
-        a_full_manager_holds_no_start_up,
-        a_manager_that_is_gone_holds_no_start_up,
-        a_flood_of_messages,
-        a_listener_that_never_accepts,
-        an_agent_that_reads_too_slowly,
-        a_start_that_is_not_answered,
-        a_start_that_another_process_answers,
-        a_status_descriptor_that_is_full,
-        a_terminal_that_is_not_read,
-        a_pipe_that_is_not_read,
-        all_of_the_output_comes_out,
+        a_full_manager_does_not_block_run,
+        a_full_manager_does_not_block_start,
+        a_missing_manager_does_not_block_start,
+        a_flood_of_messages_is_limited,
+        a_listener_that_never_accepts_is_timed_out,
+        an_agent_that_reads_too_slowly_is_timed_out,
+        an_unanswered_start_is_timed_out,
+        a_start_answered_by_another_process_is_refused,
+        a_full_status_descriptor_is_timed_out,
+        an_unread_terminal_does_not_stop_signals,
+        an_unread_pipe_does_not_stop_signals,
+        all_output_reaches_a_slow_reader,
     ]
 }
 
@@ -33,8 +34,8 @@ pub(crate) fn cases() -> Vec<Case> {
 fn full_manager(t: &Test) -> (UnixDatagram, PathBuf) {
     let path = t.dir().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
-    // One sender may have as much under way as it can before the queue is full: systemd sets `net.unix.max_dgram_qlen`
-    // to 512. Then another one goes on.
+    // One sender may have only so much in flight: systemd sets `net.unix.max_dgram_qlen` to 512, so several senders
+    // fill the queue.
     loop {
         let sender = UnixDatagram::unbound().unwrap();
         sender.set_nonblocking(true).unwrap();
@@ -57,14 +58,14 @@ fn end(t: &Test, bundle: &Bundle<'_>, pid: i32) {
     kit::sys::reap(pid, Duration::from_secs(5));
 }
 
-fn a_full_manager_holds_no_run_up(t: &Test) {
-    t.only_orlop("others pass on READY=1 alone, or nothing");
+fn a_full_manager_does_not_block_run(t: &Test) {
+    t.only_orlop("others forward READY=1 alone, or nothing");
     let (manager, path) = full_manager(t);
     let bundle = t.bundle().probe("notify STATUS=a , notify READY=1 , say up , signals");
     let running = bundle.command("run", &[]).env("NOTIFY_SOCKET", path.to_str().unwrap()).spawn();
     running.wait_for("up");
     running.wait_for("ready");
-    // Signals are forwarded meanwhile, and it ends with the container.
+    // Signals are still forwarded, and `run` exits with the container.
     running.signal(libc::SIGUSR1);
     running.wait_for(&format!("\"signal\":{}", libc::SIGUSR1));
     let begun = Instant::now();
@@ -75,8 +76,8 @@ fn a_full_manager_holds_no_run_up(t: &Test) {
     drop(manager);
 }
 
-fn a_full_manager_holds_no_start_up(t: &Test) {
-    t.only_orlop("others pass on READY=1 alone, or nothing");
+fn a_full_manager_does_not_block_start(t: &Test) {
+    t.only_orlop("others forward READY=1 alone, or nothing");
     let (_manager, path) = full_manager(t);
     let bundle = t.bundle().probe("notify READY=1 , sleep");
     let pid = create(&bundle, t, &path);
@@ -89,7 +90,7 @@ fn a_full_manager_holds_no_start_up(t: &Test) {
     end(t, &bundle, pid);
 }
 
-fn a_manager_that_is_gone_holds_no_start_up(t: &Test) {
+fn a_missing_manager_does_not_block_start(t: &Test) {
     t.only_orlop("others fail");
     let nowhere = t.dir().join("nowhere");
     let bundle = t.bundle().probe("notify READY=1 , sleep");
@@ -116,8 +117,8 @@ fn memory_of(pid: i32) -> u64 {
 /// The length of the flood, in messages.
 const FLOOD: u32 = 100_000;
 
-fn a_flood_of_messages(t: &Test) {
-    t.only_orlop("others pass on READY=1 alone, or nothing");
+fn a_flood_of_messages_is_limited(t: &Test) {
+    t.only_orlop("others forward READY=1 alone, or nothing");
     let path = t.dir().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
@@ -141,7 +142,7 @@ fn a_flood_of_messages(t: &Test) {
     assert!(last.contains(&format!("MAINPID={}", running.pid())), "{last}");
     assert!(f64::from(heard) < 40.0 + 20.0 * (seconds + 1.0), "{heard} messages in {seconds} s");
     let (cpu, memory) = (cpu_of(running.pid()), memory_of(running.pid()));
-    // What is slow on an emulated processor is the system call.
+    // On an emulated processor the system call is what is slow.
     let share = if kit::slowness() > 1 { 0.8 } else { 0.4 };
     assert!(cpu < 0.2 + share * seconds, "{cpu} s of {seconds} s");
     let before = before.unwrap();
@@ -152,7 +153,7 @@ fn a_flood_of_messages(t: &Test) {
 }
 
 /// A listening socket whose queue stays full.
-fn deaf_listener(path: &Path) -> (OwnedFd, Vec<OwnedFd>) {
+fn listener_with_full_backlog(path: &Path) -> (OwnedFd, Vec<OwnedFd>) {
     let stream = |flags| socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
     let listener = stream(SockFlag::SOCK_CLOEXEC);
     let address = UnixAddr::new(path).unwrap();
@@ -168,10 +169,10 @@ fn deaf_listener(path: &Path) -> (OwnedFd, Vec<OwnedFd>) {
     }
 }
 
-fn a_listener_that_never_accepts(t: &Test) {
+fn a_listener_that_never_accepts_is_timed_out(t: &Test) {
     t.only_orlop("others wait");
     let path = t.dir().join("deaf");
-    let _deaf = deaf_listener(&path);
+    let _deaf = listener_with_full_backlog(&path);
     let path = path.to_str().unwrap();
     let terminal = t.bundle().set("/process/terminal", true).probe("sleep");
     let plain = t.bundle().probe("sleep");
@@ -195,9 +196,9 @@ fn a_listener_that_never_accepts(t: &Test) {
     }
 }
 
-/// It reads just enough for each single write to make progress.
-fn an_agent_that_reads_too_slowly(t: &Test) {
-    t.only_orlop("as the other runtime was built");
+/// The agent reads just enough for each single write to make progress.
+fn an_agent_that_reads_too_slowly_is_timed_out(t: &Test) {
+    t.only_orlop("it may have been built without support");
     let path = t.dir().join("agent");
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {
@@ -225,7 +226,7 @@ fn usurp(t: &Test, id: &str) -> UnixListener {
     UnixListener::bind(path).unwrap()
 }
 
-fn a_start_that_is_not_answered(t: &Test) {
+fn an_unanswered_start_is_timed_out(t: &Test) {
     t.only_orlop("others have other files");
     let container = t.bundle().probe("exit 0").create();
     let _deaf = usurp(t, container.id());
@@ -234,11 +235,11 @@ fn a_start_that_is_not_answered(t: &Test) {
     container.command("delete", &["--force"]).output().success();
 }
 
-fn a_start_that_another_process_answers(t: &Test) {
+fn a_start_answered_by_another_process_is_refused(t: &Test) {
     t.only_orlop("others have other files");
     let container = t.bundle().probe("exit 0").create();
     let listener = usurp(t, container.id());
-    // A file on a disk, or whatever else may keep its reader waiting, which says that all is well.
+    // A file on a disk, or a FIFO that keeps its reader waiting, which claims success.
     let file = t.dir().join("page");
     let mut page = File::create_new(&file).unwrap();
     page.write_all(&[1; 4096]).unwrap();
@@ -259,9 +260,9 @@ fn a_start_that_another_process_answers(t: &Test) {
     container.command("delete", &["--force"]).output().success();
 }
 
-/// The byte for lazy pages goes into a pipe that its reader has let fill up.
-fn a_status_descriptor_that_is_full(t: &Test) {
-    t.only_orlop("another criu is looked for");
+/// The byte for lazy pages is written to a pipe that is full.
+fn a_full_status_descriptor_is_timed_out(t: &Test) {
+    t.only_orlop("it looks for criu in another way");
     let criu = kit::criu::Criu::new(t);
     let path = t.dir().join("status");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -277,10 +278,10 @@ fn a_status_descriptor_that_is_full(t: &Test) {
     assert_eq!(container.status(), "running");
 }
 
-/// The master of the caller's terminal is not read: output piles up, and signals are forwarded.
-fn a_terminal_that_is_not_read(t: &Test) {
+/// The master of the caller's terminal is not read: output piles up, and signals are still forwarded.
+fn an_unread_terminal_does_not_stop_signals(t: &Test) {
     let (mut master, slave) = Pty::open();
-    // A first process of a pid namespace would not hear of it.
+    // The first process of a pid namespace would ignore the signal.
     let bundle = t.bundle().without_namespace("pid").set("/process/terminal", true);
     let bundle = bundle.probe("say begins , pour 4096 , exit 3");
     let copy = || slave.try_clone().unwrap();
@@ -295,9 +296,9 @@ fn a_terminal_that_is_not_read(t: &Test) {
     drop(master);
 }
 
-/// The container has ended, and its output waits for room in a pipe: a signal ends the command.
-fn a_pipe_that_is_not_read(t: &Test) {
-    t.only_orlop("others have their own ways out");
+/// The container has exited, and its output waits for room in a pipe: a signal terminates the command.
+fn an_unread_pipe_does_not_stop_signals(t: &Test) {
+    t.only_orlop("others handle signals in other ways");
     let (reader, writer) = std::io::pipe().unwrap();
     let size = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_GETPIPE_SZ).unwrap() as usize;
     (&writer).write_all(&vec![b'x'; size]).unwrap();
@@ -306,19 +307,19 @@ fn a_pipe_that_is_not_read(t: &Test) {
     let copy = || slave.try_clone().unwrap();
     let run = bundle.command("run", &["--pid-file", "pid"]).wrap("terminal").stdio(copy(), writer, copy());
     let mut running = run.spawn();
-    t.wait_for("the container's end", || {
+    t.wait_for("the container to exit", || {
         let status = t.runtime(["state", bundle.id()]).output();
         status.code() == 0 && status.document()["status"] == "stopped"
     });
     std::thread::sleep(Duration::from_millis(200));
-    assert!(!running.has_ended(), "as much as the reader wants");
+    assert!(!running.has_ended(), "the pipe has not been read");
     running.signal(libc::SIGTERM);
     running.wait().exits(7);
     drop(reader);
 }
 
-/// With a slow reader nothing is lost.
-fn all_of_the_output_comes_out(t: &Test) {
+/// With a slow reader no output is lost.
+fn all_output_reaches_a_slow_reader(t: &Test) {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let bundle = t.bundle().set("/process/terminal", true).probe("pour 600 , say last , exit 5");
     let (_master, slave) = Pty::open();

@@ -1,28 +1,28 @@
-//! `update`, read back from the files of cgroup v1; `unified.rs` has the same for v2.
+//! `update`, read back from the files of cgroup v1; `unified_limits.rs` has the same for v2.
 
 use kit::{Bundle, Case, Container, Test, json};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        every_limit_by_flag,
+        every_limit_can_be_set_by_flag,
         limits_from_a_file_and_from_stdin,
-        zeros_leave_what_is_there,
-        devices_are_left_alone,
-        usage_errors,
-        malformed_resources,
-        refused_values,
+        zeros_change_nothing,
+        update_does_not_change_devices,
+        usage_errors_are_refused,
+        malformed_resources_are_refused,
+        impossible_values_are_refused,
         a_refused_update_changes_nothing,
-        memory_below_usage,
-        kernel_memory_warns,
-        swap_stays_what_it_is,
-        a_paused_and_a_created_container,
-        very_many_updates,
-        stopped_and_unknown_containers,
+        a_memory_limit_below_the_usage_is_refused,
+        kernel_memory_is_a_warning,
+        a_memory_limit_does_not_change_the_swap_limit,
+        created_and_paused_containers_can_be_updated,
+        many_updates_do_not_grow_the_state,
+        stopped_and_unknown_containers_are_refused,
     ]
 }
 
-/// A running container with limits to be changed, and its id.
+/// A running container with limits that a test changes, and its bundle.
 fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
     t.needs_limits("memory");
     let bundle = t.bundle().probe("sleep 600").set(
@@ -37,8 +37,8 @@ fn limited(t: &Test) -> (Bundle<'_>, Container<'_>) {
     (bundle, container)
 }
 
-/// Whether the container's files hold these values. Skips where they have other names: `unified_limits` knows those.
-fn hold(t: &Test, id: &str, wanted: &[(&str, &str, &str)]) {
+/// Checks the container's files. Skips if they have other names: `unified_limits` covers those.
+fn assert_values(t: &Test, id: &str, wanted: &[(&str, &str, &str)]) {
     for (controller, file, value) in wanted {
         let path = t.v1_or_v2(controller, id).join(file);
         if !t.has_v1(controller) && !path.exists() {
@@ -48,13 +48,13 @@ fn hold(t: &Test, id: &str, wanted: &[(&str, &str, &str)]) {
     }
 }
 
-fn every_limit_by_flag(t: &Test) {
+fn every_limit_can_be_set_by_flag(t: &Test) {
     let (bundle, container) = limited(t);
     let id = bundle.id();
     let update = |flags: &str, wanted: &[(&str, &str, &str)]| {
         let flags: Vec<&str> = flags.split(' ').collect();
         container.command("update", &flags).output().success();
-        hold(t, id, wanted);
+        assert_values(t, id, wanted);
     };
     update("--memory 50M", &[("memory", "memory.limit_in_bytes", "52428800")]);
     update("--memory-reservation=32m", &[("memory", "memory.soft_limit_in_bytes", "33554432")]);
@@ -111,21 +111,21 @@ fn limits_from_a_file_and_from_stdin(t: &Test) {
     for flags in [vec!["-r", path], vec!["--resources", path], vec![equals.as_str()]] {
         container.command("update", &["--pids-limit", "20"]).output().success();
         container.command("update", &flags).output().success();
-        hold(t, bundle.id(), &[("pids", "pids.max", "30"), ("cpu", "cpu.shares", "300")]);
+        assert_values(t, bundle.id(), &[("pids", "pids.max", "30"), ("cpu", "cpu.shares", "300")]);
     }
     for (n, flags) in [&["--resources=-"][..], &["--resources", "-"], &["-r", "-"]].into_iter().enumerate() {
         let pids = 40 + n as u32;
         let before_the_id = [&["update"][..], flags, &[bundle.id()]].concat();
         t.runtime(before_the_id).input(&resources(pids)).output().success();
-        hold(t, bundle.id(), &[("pids", "pids.max", &pids.to_string())]);
+        assert_values(t, bundle.id(), &[("pids", "pids.max", &pids.to_string())]);
     }
-    // A flag counts before what the file says.
+    // A flag takes precedence over the file.
     container.command("update", &["-r", path, "--pids-limit", "9"]).output().success();
-    hold(t, bundle.id(), &[("pids", "pids.max", "9"), ("cpu", "cpu.shares", "300")]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "9"), ("cpu", "cpu.shares", "300")]);
 }
 
-/// What container engines send where nothing is to change.
-fn zeros_leave_what_is_there(t: &Test) {
+/// What container engines send for limits that do not change.
+fn zeros_change_nothing(t: &Test) {
     let (bundle, container) = limited(t);
     let zeros = json!({
         "blockIO": {"weight": 0},
@@ -133,7 +133,7 @@ fn zeros_leave_what_is_there(t: &Test) {
         "memory": {"limit": 0, "reservation": 0, "swap": 0, "kernel": 0}
     });
     container.command("update", &["--resources=-"]).input(&zeros.to_string()).output().success();
-    hold(
+    assert_values(
         t,
         bundle.id(),
         &[
@@ -147,16 +147,16 @@ fn zeros_leave_what_is_there(t: &Test) {
     );
 }
 
-fn devices_are_left_alone(t: &Test) {
+fn update_does_not_change_devices(t: &Test) {
     let (bundle, container) = limited(t);
     let before = t.v1_value("devices", bundle.id(), "devices.list");
     let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "pids": {"limit": 50}});
     container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
-    hold(t, bundle.id(), &[("pids", "pids.max", "50"), ("devices", "devices.list", &before)]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "50"), ("devices", "devices.list", &before)]);
     assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
 }
 
-fn usage_errors(t: &Test) {
+fn usage_errors_are_refused(t: &Test) {
     let (_bundle, container) = limited(t);
     for (flags, fragments) in [
         (&["--memory", "much"][..], &["much", "for flag --memory"][..]),
@@ -176,7 +176,7 @@ fn usage_errors(t: &Test) {
     }
 }
 
-fn malformed_resources(t: &Test) {
+fn malformed_resources_are_refused(t: &Test) {
     let (bundle, container) = limited(t);
     let file = t.dir().join("resources.json");
     let path = file.to_str().unwrap().to_owned();
@@ -197,10 +197,10 @@ fn malformed_resources(t: &Test) {
         .command("update", &["-r", "/no/such/file"])
         .output()
         .refused(&["/no/such/file", "no such file"]);
-    hold(t, bundle.id(), &[("pids", "pids.max", "20")]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "20")]);
 }
 
-fn refused_values(t: &Test) {
+fn impossible_values_are_refused(t: &Test) {
     t.v1("memory", "");
     let (bundle, container) = limited(t);
     for (flags, fragments) in [
@@ -212,14 +212,20 @@ fn refused_values(t: &Test) {
     ] {
         container.command("update", flags).output().refused(fragments);
     }
-    hold(t, bundle.id(), &[("cpu", "cpu.shares", "100"), ("memory", "memory.limit_in_bytes", "33554432")]);
+    assert_values(
+        t,
+        bundle.id(),
+        &[("cpu", "cpu.shares", "100"), ("memory", "memory.limit_in_bytes", "33554432")],
+    );
 }
 
-fn stopped_and_unknown_containers(t: &Test) {
+fn stopped_and_unknown_containers_are_refused(t: &Test) {
     let container = t.bundle().start();
     container.wait();
     container.command("update", &["--pids-limit", "5"]).output().refused(&["container not running"]);
-    t.runtime(["update", "nobody", "--pids-limit", "5"]).output().refused(&["container does not exist"]);
+    t.runtime(["update", "no-such-container", "--pids-limit", "5"])
+        .output()
+        .refused(&["container does not exist"]);
     t.runtime(["update"]).output().refused(&["exactly 1 argument"]);
 }
 
@@ -233,7 +239,7 @@ fn a_refused_update_changes_nothing(t: &Test) {
         .input(&resources.to_string())
         .output()
         .refused(&["cpuset.cpus"]);
-    hold(
+    assert_values(
         t,
         bundle.id(),
         &[
@@ -245,7 +251,7 @@ fn a_refused_update_changes_nothing(t: &Test) {
     );
 }
 
-fn memory_below_usage(t: &Test) {
+fn a_memory_limit_below_the_usage_is_refused(t: &Test) {
     t.v1("memory", "");
     let bundle =
         t.bundle().probe("keep 40 , sleep 600").set("/linux/resources", json!({"pids": {"limit": 20}}));
@@ -256,22 +262,22 @@ fn memory_below_usage(t: &Test) {
     let check = json!({"memory": {"limit": 8_388_608, "checkBeforeUpdate": true}}).to_string();
     let told = ["rejecting memory limit 8388608", "below current usage"];
     container.command("update", &["-r", "-"]).input(&check).output().refused(&told);
-    assert!(t.v1_value("memory", bundle.id(), "memory.limit_in_bytes").len() > 15, "nothing has changed");
+    assert!(t.v1_value("memory", bundle.id(), "memory.limit_in_bytes").len() > 15, "the limit has changed");
     assert_eq!(container.status(), "running");
 }
 
-fn kernel_memory_warns(t: &Test) {
+fn kernel_memory_is_a_warning(t: &Test) {
     let (bundle, container) = limited(t);
     for flag in ["--kernel-memory", "--kernel-memory-tcp"] {
         let output = container.command("update", &[flag, "50M", "--pids-limit", "30"]).output().success();
         assert!(output.stderr.contains("warning") && output.stderr.contains("deprecated"), "{output}");
-        assert_eq!(output.stderr.lines().count(), 1, "said once: {output}");
+        assert_eq!(output.stderr.lines().count(), 1, "not reported once: {output}");
     }
-    hold(t, bundle.id(), &[("pids", "pids.max", "30")]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "30")]);
 }
 
-/// The limit of memory and swap together is one of its own: another limit of memory does not change it.
-fn swap_stays_what_it_is(t: &Test) {
+/// The limit of memory and swap together is separate: a new memory limit does not change it.
+fn a_memory_limit_does_not_change_the_swap_limit(t: &Test) {
     let memory = json!({"limit": 67_108_864, "swap": 100_663_296});
     let bundle = t.bundle().probe("sleep 600").set("/linux/resources", json!({"memory": memory}));
     if !t.v1("memory", "").join("memory.memsw.limit_in_bytes").exists() {
@@ -279,37 +285,37 @@ fn swap_stays_what_it_is(t: &Test) {
     }
     let container = bundle.start();
     container.command("update", &["--memory", "50M"]).output().success();
-    hold(t, bundle.id(), &[("memory", "memory.memsw.limit_in_bytes", "100663296")]);
+    assert_values(t, bundle.id(), &[("memory", "memory.memsw.limit_in_bytes", "100663296")]);
     container.command("update", &["--memory", "128M"]).output().refused(&["memory+swap limit should be >="]);
-    hold(t, bundle.id(), &[("memory", "memory.limit_in_bytes", "52428800")]);
+    assert_values(t, bundle.id(), &[("memory", "memory.limit_in_bytes", "52428800")]);
     container.command("update", &["--memory", "-1"]).output().success();
     assert!(t.v1_value("memory", bundle.id(), "memory.memsw.limit_in_bytes").len() > 15);
     container.command("update", &["--memory", "128M"]).output().success();
 }
 
-fn a_paused_and_a_created_container(t: &Test) {
+fn created_and_paused_containers_can_be_updated(t: &Test) {
     t.needs_limits("pids");
     t.needs_freezer();
     let bundle = t.bundle().probe("sleep 600");
     let container = bundle.create();
     container.command("update", &["--pids-limit", "31"]).output().success();
-    hold(t, bundle.id(), &[("pids", "pids.max", "31")]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "31")]);
     container.start();
     container.command("pause", &[]).output().success();
     container.command("update", &["--pids-limit", "32"]).output().success();
-    hold(t, bundle.id(), &[("pids", "pids.max", "32")]);
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "32")]);
     assert_eq!(container.status(), "paused");
 }
 
-/// The state does not grow without end.
-fn very_many_updates(t: &Test) {
-    t.only_orlop("its state has a form of its own");
+/// The state does not grow without bound.
+fn many_updates_do_not_grow_the_state(t: &Test) {
+    t.only_orlop("its state has another form");
     let (_bundle, container) = limited(t);
     let state = t.root().join(container.id()).join("state.json");
     let long = "x".repeat(20_000);
     let mut sizes = Vec::new();
     for n in 0..8 {
-        // An unknown property is ignored; what counts is how often.
+        // An unknown property is ignored; the number of updates matters.
         let resources = json!({"pids": {"limit": 20 + n}, "remark": long}).to_string();
         container.command("update", &["-r", "-"]).input(&resources).output().success();
         sizes.push(fs::metadata(&state).unwrap().len());

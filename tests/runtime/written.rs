@@ -1,5 +1,5 @@
-//! Files that are written for a caller, in a directory where something was planted: nothing is written through a
-//! link, nothing blocks on a FIFO, and temporary names cannot be predicted.
+//! Files that are written for a caller, in a directory where an attacker has created files first: nothing is
+//! written through a link, nothing blocks on a FIFO, and temporary names cannot be predicted.
 
 use kit::criu::Criu;
 use kit::{Case, Output, Test, json};
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_pid_file_replaces_what_was_planted,
-        a_pid_file_of_exec_and_restore,
+        a_pid_file_replaces_links_and_fifos,
+        pid_files_of_exec_and_restore_replace_links,
         the_temporary_name_cannot_be_guessed,
-        the_mode_is_exact,
-        a_pid_file_is_no_directory,
+        the_mode_does_not_depend_on_the_umask,
+        a_directory_is_not_replaced,
         a_device_is_not_replaced,
-        a_name_may_be_as_long_as_a_name,
-        pages_of_the_manual,
-        a_log_is_no_link,
-        a_log_without_a_reader,
-        a_log_in_the_usual_devices,
-        image_files,
+        a_name_of_maximal_length_works,
+        manual_pages_replace_links_and_fifos,
+        a_log_that_is_a_link_is_refused,
+        a_log_that_is_a_fifo_does_not_block,
+        a_log_may_be_stdout_stderr_or_null,
+        image_files_replace_links_and_fifos,
         planted_image_files_are_not_waited_for,
     ]
 }
 
 const CONTENT: &str = "unchanged";
 
-/// A file that must stay as it is.
+/// A file that must not change.
 fn canary(t: &Test) -> PathBuf {
     let path = t.dir().join("canary");
     fs::write(&path, CONTENT).unwrap();
@@ -53,19 +53,19 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// A directory of its own, so that a temporary name that stays is seen.
+/// A directory of its own, so that a leftover temporary file is seen.
 fn place(t: &Test, name: &str) -> PathBuf {
     let dir = t.dir().join(name);
     fs::create_dir(&dir).unwrap();
     dir
 }
 
-fn digits(file: &Path) -> i32 {
+fn pid_in(file: &Path) -> i32 {
     assert!(fs::symlink_metadata(file).unwrap().is_file(), "{}", file.display());
     fs::read_to_string(file).unwrap().parse().unwrap()
 }
 
-fn a_pid_file_replaces_what_was_planted(t: &Test) {
+fn a_pid_file_replaces_links_and_fifos(t: &Test) {
     let canary = canary(t);
     let dir = place(t, "pids");
     let file = dir.join("pid");
@@ -79,7 +79,7 @@ fn a_pid_file_replaces_what_was_planted(t: &Test) {
         plant();
         let bundle = t.bundle().probe("sleep");
         bundle.command("create", &["--pid-file", file.to_str().unwrap()]).output().success();
-        let pid = digits(&file);
+        let pid = pid_in(&file);
         assert_eq!(t.runtime(["state", bundle.id()]).output().document()["pid"], pid);
         t.runtime(["delete", "--force", bundle.id()]).output().success();
         kit::sys::reap(pid, Duration::from_secs(5));
@@ -89,7 +89,7 @@ fn a_pid_file_replaces_what_was_planted(t: &Test) {
     }
 }
 
-fn a_pid_file_of_exec_and_restore(t: &Test) {
+fn pid_files_of_exec_and_restore_replace_links(t: &Test) {
     let canary = canary(t);
     let dir = place(t, "pids");
     for name in ["exec", "restore"] {
@@ -100,7 +100,7 @@ fn a_pid_file_of_exec_and_restore(t: &Test) {
     let words =
         ["exec", "--detach", "--pid-file", file.to_str().unwrap(), container.id(), "/probe", "exit", "0"];
     t.runtime(words).output().success();
-    kit::sys::reap(digits(&file), Duration::from_secs(5));
+    kit::sys::reap(pid_in(&file), Duration::from_secs(5));
     let criu = Criu::new(t);
     fs::create_dir(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
@@ -109,14 +109,14 @@ fn a_pid_file_of_exec_and_restore(t: &Test) {
     criu.found_by(bundle.command("restore", &["--detach", "--pid-file", file.to_str().unwrap()]))
         .output()
         .success();
-    let pid = digits(&file);
+    let pid = pid_in(&file);
     t.runtime(["delete", "--force", bundle.id()]).output().success();
     kit::sys::reap(pid, Duration::from_secs(5));
     unharmed(&canary);
     assert_eq!(names(&dir), ["exec", "restore"]);
 }
 
-/// Plants links and FIFOs under the names that a runtime could derive from its pid.
+/// Creates links and FIFOs under the names that a runtime could derive from its pid.
 fn plant_for_the_next(dir: &Path, name: &str, canary: &Path) -> std::ops::Range<i32> {
     let last = fs::read_to_string("/proc/loadavg").unwrap();
     let last: i32 = last.split_whitespace().last().unwrap().parse().unwrap();
@@ -138,21 +138,21 @@ fn the_temporary_name_cannot_be_guessed(t: &Test) {
         let create = bundle.command("create", &["--pid-file", file.to_str().unwrap()]).spawn();
         let hit = guessed.contains(&create.pid());
         create.wait().success();
-        let pid = digits(&file);
+        let pid = pid_in(&file);
         t.runtime(["delete", "--force", bundle.id()]).output().success();
         kit::sys::reap(pid, Duration::from_secs(5));
         unharmed(&canary);
-        assert_eq!(names(&dir).len(), 3001, "what was planted, and the pid file");
+        assert_eq!(names(&dir).len(), 3001, "the planted files and the pid file");
         fs::remove_dir_all(dir).unwrap();
         if hit && round > 1 {
             return;
         }
     }
-    kit::skip("too many processes start here: no number was guessed");
+    kit::skip("too many processes start here: no pid was guessed");
 }
 
-fn the_mode_is_exact(t: &Test) {
-    t.only_orlop("another mode is as good");
+fn the_mode_does_not_depend_on_the_umask(t: &Test) {
+    t.only_orlop("it may use another mode");
     let file = t.dir().join("pid");
     for umask in ["000", "077"] {
         let container = t.bundle().probe("sleep");
@@ -160,7 +160,7 @@ fn the_mode_is_exact(t: &Test) {
         call.wrap(&format!("umask={umask}")).output().success();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o644, "umask {umask}");
         t.runtime(["delete", "--force", container.id()]).output().success();
-        kit::sys::reap(digits(&file), Duration::from_secs(5));
+        kit::sys::reap(pid_in(&file), Duration::from_secs(5));
     }
 }
 
@@ -172,7 +172,7 @@ fn refused(t: &Test, file: &Path, fragments: &[&str]) -> Output {
     output.refused(fragments)
 }
 
-fn a_pid_file_is_no_directory(t: &Test) {
+fn a_directory_is_not_replaced(t: &Test) {
     let dir = place(t, "pids");
     fs::create_dir(dir.join("pid")).unwrap();
     refused(t, &dir.join("pid"), &[]);
@@ -180,30 +180,30 @@ fn a_pid_file_is_no_directory(t: &Test) {
 }
 
 fn a_device_is_not_replaced(t: &Test) {
-    t.only_orlop("another one may do as it likes with it");
+    t.only_orlop("it may replace devices");
     let dir = place(t, "pids");
     let device = dir.join("null");
     let mode = Mode::from_bits_truncate(0o666);
     if mknod(&device, SFlag::S_IFCHR, mode, makedev(1, 3)).is_err() {
-        kit::skip("no device can be made here");
+        kit::skip("no device can be created here");
     }
     refused(t, &device, &["write pid file", "a device of the host"]);
     assert!(fs::symlink_metadata(&device).unwrap().file_type().is_char_device());
     assert_eq!(names(&dir), ["null"]);
 }
 
-fn a_name_may_be_as_long_as_a_name(t: &Test) {
-    t.only_orlop("another one has its own temporary name");
+fn a_name_of_maximal_length_works(t: &Test) {
+    t.only_orlop("it has other temporary names");
     let file = t.dir().join("p".repeat(255));
     let bundle = t.bundle().probe("sleep");
     bundle.command("create", &["--pid-file", file.to_str().unwrap()]).output().success();
-    let pid = digits(&file);
+    let pid = pid_in(&file);
     t.runtime(["delete", "--force", bundle.id()]).output().success();
     kit::sys::reap(pid, Duration::from_secs(5));
 }
 
-fn pages_of_the_manual(t: &Test) {
-    t.only_orlop("it has no such command");
+fn manual_pages_replace_links_and_fifos(t: &Test) {
+    t.only_orlop("it does not have this command");
     let canary = canary(t);
     let dir = place(t, "man8");
     symlink(&canary, dir.join("orlop.8")).unwrap();
@@ -219,10 +219,10 @@ fn pages_of_the_manual(t: &Test) {
 }
 
 fn logged(t: &Test, log: &Path) -> Output {
-    t.runtime(["state", "nobody"]).global("--log").global(log.to_str().unwrap()).output()
+    t.runtime(["state", "no-such-container"]).global("--log").global(log.to_str().unwrap()).output()
 }
 
-fn a_log_is_no_link(t: &Test) {
+fn a_log_that_is_a_link_is_refused(t: &Test) {
     t.only_orlop("others follow links");
     let canary = canary(t);
     let link = t.dir().join("log");
@@ -235,14 +235,14 @@ fn a_log_is_no_link(t: &Test) {
     assert!(!t.dir().join("made").exists());
     fs::create_dir(&link).unwrap();
     logged(t, &link).refused(&["open log file", link.to_str().unwrap()]);
-    // A directory on the way may be one.
+    // A directory on the way may be a link.
     fs::create_dir(t.dir().join("logs")).unwrap();
     symlink("logs", t.dir().join("here")).unwrap();
     logged(t, &t.dir().join("here/log")).refused(&["does not exist"]);
     assert!(fs::read_to_string(t.dir().join("logs/log")).unwrap().contains("does not exist"));
 }
 
-fn a_log_without_a_reader(t: &Test) {
+fn a_log_that_is_a_fifo_does_not_block(t: &Test) {
     t.only_orlop("others wait");
     let log = t.dir().join("log");
     fifo(&log);
@@ -261,7 +261,7 @@ fn a_log_without_a_reader(t: &Test) {
     assert!(begun.elapsed() < kit::within(Duration::from_secs(10)), "{:?}", begun.elapsed());
 }
 
-fn a_log_in_the_usual_devices(t: &Test) {
+fn a_log_may_be_stdout_stderr_or_null(t: &Test) {
     t.only_orlop("others open them");
     for (name, on_stdout) in [("/dev/stdout", true), ("/dev/stderr", false), ("/dev/null", false)] {
         let output = logged(t, Path::new(name)).refused(&["does not exist"]);
@@ -270,8 +270,8 @@ fn a_log_in_the_usual_devices(t: &Test) {
     }
 }
 
-fn image_files(t: &Test) {
-    t.only_orlop("other files are written");
+fn image_files_replace_links_and_fifos(t: &Test) {
+    t.only_orlop("it writes other files");
     let (criu, canary) = (Criu::new(t), canary(t));
     let images = place(t, "checkpoint");
     symlink(&canary, images.join("descriptors.json")).unwrap();
@@ -288,7 +288,7 @@ fn image_files(t: &Test) {
 }
 
 fn planted_image_files_are_not_waited_for(t: &Test) {
-    t.only_orlop("other files are read");
+    t.only_orlop("it reads other files");
     let criu = Criu::new(t);
     let images = place(t, "checkpoint");
     let bundle = t.bundle().probe("sleep").set("/annotations", json!({}));
@@ -297,13 +297,13 @@ fn planted_image_files_are_not_waited_for(t: &Test) {
     fifo(&file);
     restore().refused(&["descriptors.json"]);
     fs::remove_file(&file).unwrap();
-    // Nor is the target of a link quoted.
+    // The target of a link is not quoted either.
     fs::write(t.dir().join("secret"), "\"secret\"").unwrap();
     symlink(t.dir().join("secret"), &file).unwrap();
     let output = restore().refused(&["descriptors.json"]);
     assert!(!output.stderr.contains("\"secret\""), "{output}");
     fs::remove_file(&file).unwrap();
-    // A criu that fails has its log read.
+    // The log of a criu that fails is read.
     fs::write(&file, "[]").unwrap();
     fifo(&images.join("restore.log"));
     let criu = Criu::new(t).with("fail", "no way");

@@ -1,7 +1,7 @@
-//! A program that may not use `unsafe`: what it can do with the library, and what it cannot even write down.
+//! A program that may not use `unsafe`: what it can do with the library, and what does not compile.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::panic)] // A test may.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
 mod public;
 mod refused;

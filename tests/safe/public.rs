@@ -1,4 +1,4 @@
-//! Each part of the library, used as a program without `unsafe` would.
+//! Each part of the library, used by a program without `unsafe`.
 
 use orlop::bundle::{Bundle, Spec};
 use orlop::cgroup::Layout;
@@ -12,7 +12,7 @@ use orlop::{Error, ErrorKind};
 use std::io::Read;
 use std::os::fd::AsFd;
 
-/// What may not be done here: as another user, or in a container.
+/// Operations that may fail here: as a user other than root, or in a container.
 fn refused(error: &Error) -> bool {
     let refused =
         matches!(error.errno().map(|errno| errno as i32), Some(libc::EPERM | libc::EACCES | libc::ENOSPC));
@@ -23,7 +23,7 @@ fn refused(error: &Error) -> bool {
 }
 
 #[test]
-fn a_bundle_becomes_a_plan() {
+fn a_bundle_compiles_to_a_plan() {
     let unified = Layout::detect().unwrap().is_some_and(|layout| layout.is_unified());
     let mut spec = Spec::template(unified);
     spec.root.as_mut().unwrap().path = "/".to_owned();
@@ -36,7 +36,7 @@ fn a_bundle_becomes_a_plan() {
 }
 
 #[test]
-fn a_program_runs_and_is_waited_for() {
+fn a_program_can_be_run_and_waited_for() {
     let (mut from, to) = std::io::pipe().unwrap();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "echo here; exec sleep 100"]).env("PATH", "/usr/bin:/bin").stdout(&to);
@@ -50,7 +50,7 @@ fn a_program_runs_and_is_waited_for() {
     let mut set = [nix::poll::PollFd::new(child.as_fd(), nix::poll::PollFlags::POLLIN)];
     assert_eq!(nix::poll::poll(&mut set, 10_000_u16), Ok(1));
     assert_eq!(child.try_wait().unwrap(), Some(Exit::Signal(libc::SIGTERM)));
-    assert_eq!(child.wait().unwrap().shell_code(), 128 + libc::SIGTERM, "the answer stays");
+    assert_eq!(child.wait().unwrap().shell_code(), 128 + libc::SIGTERM, "a second wait returns the same");
     assert_eq!(child.kill(0).unwrap_err().kind(), ErrorKind::NotRunning);
 }
 
@@ -70,14 +70,14 @@ fn namespaces_are_made_and_a_root_is_looked_into() {
     let e = in_root::make_file(&tmpfs, "c", 0o600).unwrap_err();
     assert_eq!(e.errno().map(|errno| errno as i32), Some(libc::EROFS));
     assert_eq!(in_root::read(&tmpfs, "a/b", 10).unwrap(), b"");
-    // A namespace that is asked for by number is none.
+    // A raw descriptor number is not accepted for a namespace.
     let idmap = MountAttr { set: libc::MOUNT_ATTR_IDMAP, ..MountAttr::default() };
     let e = tmpfs.change(&idmap, false).unwrap_err();
-    assert_eq!(e.errno().map(|errno| errno as i32), Some(libc::EINVAL), "no descriptor came with it");
+    assert_eq!(e.errno().map(|errno| errno as i32), Some(libc::EINVAL), "no descriptor is open there");
 }
 
 #[test]
-fn a_filter_holds_in_its_thread() {
+fn a_filter_applies_to_its_thread() {
     let mut profile = Profile::new(Action::Allow);
     profile.rules.push(Rule { names: vec!["getsid".into()], action: Action::Errno(77), conditions: vec![] });
     let program = profile.compile().unwrap();
@@ -95,7 +95,7 @@ fn a_filter_holds_in_its_thread() {
 }
 
 #[test]
-fn a_state_root_is_asked() {
+fn a_state_root_can_be_queried() {
     let root = std::env::temp_dir().join(format!("orlop-safe-root-{}", std::process::id()));
     let runtime = Runtime::new(&root).unwrap();
     assert!(runtime.list().unwrap().is_empty());

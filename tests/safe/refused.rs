@@ -1,17 +1,17 @@
-//! Programs which must not compile, with the error that says why.
+//! Programs that must not compile, with the expected error.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The whole library at work: if this does not compile, the others fail for another reason than they should.
+/// Uses the whole library: if this does not compile, the others fail for the wrong reason.
 const GOOD: &str = "
     pub fn good(child: &orlop::init::Child) -> orlop::Result<Option<orlop::init::Exit>> {
         child.kill(orlop::container::Signal::KILL.number())?;
         child.try_wait()
     }";
 
-/// What would break memory or I/O safety, the error's code, and what the compiler says of it.
+/// What would break memory or I/O safety, the error's code, and a part of the compiler's message.
 const BAD: [(&str, &str, &str); 11] = [
     // read(2) over a shared reference.
     (
@@ -22,23 +22,23 @@ const BAD: [(&str, &str, &str); 11] = [
         "E0603",
         "module `sys` is private",
     ),
-    // A descriptor that has an owner gets another.
+    // A second owner for a descriptor.
     (
         "pub fn bad() -> Option<std::os::fd::OwnedFd> { orlop::sys::stdio::take_inherited(3) }",
         "E0603",
         "module `sys` is private",
     ),
-    // A process that shares memory with its maker and goes on.
+    // A process that shares memory with its creator and continues.
     ("pub use orlop::sys::spawn::Request;", "E0603", "module `sys` is private"),
     ("pub use orlop::sys::process::{pidfd_getfd, setns, unshare};", "E0603", "module `sys` is private"),
     ("pub use orlop::init::launch::Launch;", "E0603", "module `launch` is private"),
-    // A program's entry is the program's.
+    // The entry point of a program belongs to the program.
     (
         "fn run(_: std::env::ArgsOs) -> u8 { 0 } orlop::program_entry!(run);",
         "E0433",
         "could not find `program_entry` in `orlop`",
     ),
-    // Numbers instead of descriptors.
+    // Numbers in place of descriptors.
     (
         "pub fn bad() -> orlop::mount::MountAttr {
             orlop::mount::MountAttr { set: 0x10_0000, userns_fd: 3, ..Default::default() }
@@ -56,7 +56,7 @@ const BAD: [(&str, &str, &str); 11] = [
         "E0308",
         "expected `OwnedFd`, found integer",
     ),
-    // Descriptors which are used when they are closed.
+    // Descriptors that are used after they have been closed.
     (
         "pub fn bad(container: orlop::container::Container) -> i32 {
             let pidfd = container.init_pidfd().unwrap();
@@ -78,7 +78,7 @@ const BAD: [(&str, &str, &str); 11] = [
     ),
 ];
 
-/// The library which this program was linked with: the last one that was there before it.
+/// The library with which this program was linked: the newest one that is older than the program.
 fn library() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let time = |path: &Path| std::fs::metadata(path).and_then(|about| about.modified()).unwrap();
@@ -91,7 +91,7 @@ fn library() -> PathBuf {
     libraries.max_by_key(|path| time(path)).unwrap()
 }
 
-/// What the compiler says of a crate that forbids `unsafe`; nothing, if it has no objection.
+/// The compiler's message for a crate that forbids `unsafe`; empty if it compiles.
 fn compile(directory: &Path, source: &str) -> String {
     let (library, file) = (library(), directory.join("program.rs"));
     std::fs::write(&file, format!("#![forbid(unsafe_code)]\n{source}\n")).unwrap();
@@ -114,13 +114,13 @@ fn compile(directory: &Path, source: &str) -> String {
 }
 
 #[test]
-fn what_breaks_safety_does_not_compile() {
+fn programs_that_break_safety_do_not_compile() {
     let directory = std::env::temp_dir().join(format!("orlop-safe-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     let good = compile(&directory, GOOD);
     let bad: Vec<String> = BAD.iter().map(|(source, ..)| compile(&directory, source)).collect();
     std::fs::remove_dir_all(directory).unwrap();
-    assert_eq!(good, "", "what is allowed does not compile");
+    assert_eq!(good, "", "the allowed program does not compile");
     for ((source, code, why), said) in BAD.iter().zip(bad) {
         assert!(said.contains(&format!("error[{code}]")) && said.contains(why), "{source}\n{said}");
     }

@@ -1,4 +1,4 @@
-//! Commands whose caller may open few files only: each number of them, from none on.
+//! Commands whose caller may open few files only: each limit, from zero on.
 
 use crate::scene::Scene;
 use crate::subjects::{self, After, Subject};
@@ -28,13 +28,13 @@ pub(crate) fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// What a command says that gets no descriptor.
+/// The error of a command that gets no descriptor.
 const REASON: &str = "too many open files";
 
 fn few(t: &Test, subject: &'static Subject) {
-    t.only_orlop("others need more of them");
+    t.only_orlop("others need more descriptors");
     let (mut failed, mut done) = (0, 0);
-    // In the short form not all of them, and for each command others; none at all is always one.
+    // The short form tries a part of the limits, other ones for each command; zero is always among them.
     let chosen = |n: &usize| sweep::is_full() || *n == 3 || (n + subject.name.len()).is_multiple_of(7);
     for number in (3..=40).filter(chosen) {
         let scene = Scene::new(t, subject);

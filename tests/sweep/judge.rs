@@ -1,4 +1,4 @@
-//! What is right after a command of which one call has failed, and what is not.
+//! What is right and what is wrong after a command of which one call has failed.
 
 use crate::scene::{Scene, comparable};
 use crate::subjects::{After, Prints, Subject};
@@ -14,7 +14,7 @@ pub(crate) struct Right {
     pub(crate) printed: Value,
 }
 
-/// What it has printed, in the form that can be compared.
+/// Its output, in a form that can be compared.
 pub(crate) fn printed(scene: &Scene<'_>, subject: &Subject, output: &Output) -> Value {
     match subject.prints {
         Prints::Nothing => Value::Null,
@@ -33,7 +33,7 @@ pub(crate) fn printed(scene: &Scene<'_>, subject: &Subject, output: &Output) -> 
     }
 }
 
-/// A document whose texts are kept, and its limits; other numbers are only said to be some.
+/// A document with its strings and limits; other numbers are replaced by a mark.
 fn members(value: &Value) -> Value {
     match value {
         Value::Object(all) => {
@@ -75,40 +75,40 @@ pub(crate) fn of_fault(
             wrong.push(format!("it succeeds, and then there is {}", difference(&right.after, &facts)));
         }
     } else if memory && output.code() == 134 {
-        // Rust's own end of a program that gets no memory; as SIGKILL, it leaves what `delete --force` removes.
+        // Rust aborts if there is no memory; like SIGKILL, that leaves what `delete --force` removes.
         if !output.stderr.contains("memory allocation of") {
-            wrong.push(format!("it aborts without a word: {}", output.stderr.trim()));
+            wrong.push(format!("it aborts without a message: {}", output.stderr.trim()));
         }
     } else {
         wrong.extend(of_words(subject, output, trace.hit.as_ref(), errno));
         wrong.extend(of_rest(scene, subject, right, output));
     }
-    wrong.extend(scene.half_handed(output.code() != subject.codes.0));
+    wrong.extend(scene.leftovers(output.code() != subject.codes.0));
     wrong
 }
 
-/// How a failure must be told: by its exit code, and by one error that says what has failed and why.
+/// A failure must have the right exit code, and one error that says what has failed and why.
 fn of_words(subject: &Subject, output: &Output, hit: Option<&Call>, errno: Errno) -> Vec<String> {
     let mut wrong = Vec::new();
     if output.code() != subject.codes.1 {
         wrong.push(format!("exit code {}", output.code()));
     }
     if hit.is_some_and(|call| calls::name(call.which.number) == "write" && call.args[0] == 2) {
-        return wrong; // There is nowhere to say it.
+        return wrong; // There is no place for a message.
     }
     let errors: Vec<&str> = output.stderr.lines().filter(|line| line.contains("level=error")).collect();
     let warnings = output.stderr.lines().filter(|line| line.contains("level=warning")).count();
     if errors.len() != 1 || output.stderr.lines().count() != 1 + warnings {
-        wrong.push(format!("not one error: {}", output.stderr.trim()));
+        wrong.push(format!("not exactly one error: {}", output.stderr.trim()));
     }
     let says = |line: &str| {
         line.contains(&format!("{errno:?}")) || line.to_lowercase().contains(&errno.desc().to_lowercase())
     };
-    // pthread_create(3) says EAGAIN, whatever a thread could not be made for.
+    // pthread_create(3) returns EAGAIN for any reason.
     let thread = hit.is_some_and(|call| calls::name(call.which.number) == "clone3");
     let says = |line: &str| says(line) || thread && line.contains("set up the terminal: try again");
     if !errors.iter().any(|line| says(line)) {
-        wrong.push(format!("the reason is lost: {}", output.stderr.trim()));
+        wrong.push(format!("the reason is missing: {}", output.stderr.trim()));
     }
     if errno == Errno::EINTR {
         wrong.push(format!("an interrupted call is not repeated: {}", output.stderr.trim()));
@@ -125,7 +125,7 @@ fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output)
     }
     let mut facts = scene.facts(output);
     if facts["status"] == "running" && facts != right.before && facts != right.after {
-        // It may just be about to end.
+        // It may be about to exit.
         std::thread::sleep(Duration::from_millis(200));
         facts = scene.facts(output);
     }
@@ -134,7 +134,7 @@ fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output)
         After::Nothing => None,
         After::Stopped => {
             let empty = facts["members"].as_array().is_none_or(|all| all.iter().all(|n| n == 0));
-            // One that was being made has no record yet, and is to be gone.
+            // A container that was being created has no record yet, and must have disappeared.
             let stopped = facts["status"] == "stopped" && facts["bundle"] == "BUNDLE" && empty;
             let known = left.is_empty() || stopped;
             (!known).then(|| format!("it fails and leaves {left:?}, {}", facts["status"]))
@@ -147,18 +147,18 @@ fn of_rest(scene: &Scene<'_>, subject: &Subject, right: &Right, output: &Output)
             (!known).then(|| format!("it fails half-way: {}", difference(&right.before, &facts)))
         }
         After::Anything => {
-            // Whatever runs has all that its configuration asks for.
+            // A container that runs has everything that its configuration requests.
             let whole = if right.after["status"] == "running" { &right.after } else { &right.before };
             let mut facts = facts.clone();
-            facts["criu"] = whole["criu"].clone(); // How far a checkpoint has come.
+            facts["criu"] = whole["criu"].clone(); // The progress of a checkpoint.
             let known = facts["status"] != "running" || before || facts == *whole;
-            (!known).then(|| format!("what runs lacks something: {}", difference(whole, &facts)))
+            (!known).then(|| format!("the running container lacks something: {}", difference(whole, &facts)))
         }
     };
     wrong.into_iter().collect()
 }
 
-/// Where two documents differ, in a few words.
+/// Where two documents differ, in short.
 fn difference(expected: &Value, found: &Value) -> String {
     fn walk(at: &str, a: &Value, b: &Value, out: &mut Vec<String>) {
         match (a, b) {

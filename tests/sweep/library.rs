@@ -72,18 +72,18 @@ impl Life<'_> {
             (Some(1), Some(step)) => {
                 let text = self.said["error"].as_str().unwrap_or_default();
                 if text.contains('\n') || !(text.contains(&named) || text.contains(attempt.errno.desc())) {
-                    wrong.push(format!("the reason is lost at {step}: {text}"));
+                    wrong.push(format!("the reason is missing at {step}: {text}"));
                 }
                 if named == "EINTR" {
                     wrong.push(format!("an interrupted call is not repeated at {step}: {text}"));
                 }
-                // A failed `create` leaves nothing, a failed `delete` of a stopped container what it was.
+                // A failed `create` leaves nothing; a failed `delete` of a stopped container leaves it unchanged.
                 if ["load", "new", "create"].contains(&step) {
                     let left = t.leaks_of(self.bundle.id());
                     wrong.extend(left.into_iter().map(|thing| format!("{step} fails and leaves {thing}")));
                 }
             }
-            _ => wrong.push(format!("it ends with {}: {} {}", self.status, self.said, self.stderr.trim())),
+            _ => wrong.push(format!("it exits with {}: {} {}", self.status, self.said, self.stderr.trim())),
         }
         if self.said["changed"].as_array().is_some_and(|all| !all.is_empty()) {
             wrong.push(format!("it changes the process: {}", self.said["changed"]));

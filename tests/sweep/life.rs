@@ -1,4 +1,4 @@
-//! A program with threads that makes a container by the library and sees it to its end; one thread is traced.
+//! A program with threads that runs a container with the library from creation to deletion; one thread is traced.
 
 use kit::counted::mark;
 use kit::{Value, json};
@@ -13,14 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The first argument that makes the test program this one.
 pub(crate) const NAME: &str = "--life";
 
-/// `--life ROOT ID BUNDLE PID_FILE`: prints at which step it has failed, why, and what has changed in this process.
+/// `--life ROOT ID BUNDLE PID_FILE`: prints the step that failed, why, and what has changed in this process.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(2).collect();
     let [root, id, bundle, pid_file] = words.as_slice() else { return ExitCode::from(2) };
     let done = AtomicBool::new(false);
     let (result, changed) = std::thread::scope(|scope| {
         for _ in 0..2 {
-            // They hold the allocator's locks now and then, and must not see anything of it.
+            // These threads hold the allocator's locks from time to time, and must not be affected.
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     drop(std::hint::black_box(vec![1_u8; 4096]));
@@ -30,11 +30,11 @@ pub(crate) fn main() -> ExitCode {
         }
         // Also if this thread panics.
         let end = End(&done);
-        let before = look();
+        let before = process_state();
         mark();
         let result = live(Path::new(root), id, Path::new(bundle), Path::new(pid_file));
         mark();
-        let after = look();
+        let after = process_state();
         drop(end);
         (result, before.symmetric_difference(&after).cloned().collect::<Vec<_>>())
     });
@@ -49,7 +49,7 @@ pub(crate) fn main() -> ExitCode {
     ExitCode::from(u8::from(failed.is_some()))
 }
 
-/// Tells the other threads to end.
+/// Tells the other threads to exit.
 struct End<'d>(&'d AtomicBool);
 
 impl Drop for End<'_> {
@@ -84,12 +84,12 @@ fn exec(container: &Container) -> Result<Exit, Step> {
     child.wait().map_err(at("exec wait"))
 }
 
-/// What a library has no business to change, and what it must not leave open.
-fn look() -> BTreeSet<String> {
+/// What a library must not change, and the descriptors that it must not leave open.
+fn process_state() -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
         let target = fs::read_link(entry.path()).map(|to| to.display().to_string()).unwrap_or_default();
-        // The stub's program is kept for the next container: in memory, or else a file without a name.
+        // The stub's file is kept for the next container: in memory, or else an unlinked file.
         let program = target.contains("orlop-init") || target.starts_with("/run/#");
         if !target.is_empty() && !program {
             seen.insert(format!("descriptor {} {target}", entry.file_name().display()));
@@ -106,7 +106,7 @@ fn look() -> BTreeSet<String> {
     seen
 }
 
-/// What the program has said, as [`main`] prints it.
+/// The output of the program, as [`main`] prints it.
 pub(crate) fn said(text: &str) -> Value {
     text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Cases that were not clean once: they are tried each time, whatever is sampled.
+//! Cases that failed once: they are tried each time, in addition to the sample.
 
 use crate::sweep::Attempt;
 use nix::errno::Errno;
@@ -8,7 +8,7 @@ pub(crate) struct Named {
     subject: &'static str,
     /// How the name of the call begins, with its path.
     pub(crate) call: &'static str,
-    /// How it ends, if a part of the path differs each time.
+    /// How it ends, if a part of the path varies.
     ends: &'static str,
     errno: Errno,
 }
@@ -32,32 +32,32 @@ pub(crate) fn of(subject: &str) -> Vec<&'static Named> {
 }
 
 static NAMED: &[Named] = &[
-    // The directory of a container that cannot be opened or locked stayed.
+    // The directory of a container that could not be opened or locked was left.
     named("create", "openat(orlop-test-", ")", Errno::EMFILE),
-    // The container had no filter of devices: its maker was taken for an unprivileged user.
+    // The container had no device filter: its creator was taken for an unprivileged user.
     named("create", "newfstatat(/proc/self/ns/user", ")", Errno::ENOMEM),
     // "no cgroup file system is mounted"
     named("create", "openat(/proc/thread-self/cgroup", ")", Errno::EMFILE),
     named("run", "openat(/proc/thread-self/cgroup", ")", Errno::ENOMEM),
-    // Not repeated.
+    // The call was not repeated.
     named("create", "ftruncate", "", Errno::EINTR),
     named("create", "sendto", "", Errno::EINTR),
     named("exec_with_a_terminal", "ioctl", "", Errno::EINTR),
-    // The exit code was 0, and the container there: it was taken for one that another had removed.
+    // The exit code was 0, and the container still existed: the error was taken for a concurrent removal.
     named("delete", "newfstatat()", "", Errno::ENOMEM),
     named("delete", "newfstatat()", "", Errno::ENOSPC),
-    // "container not paused", and it was.
+    // "container not paused", and it was paused.
     named("resume", "openat(", "freezer.state)", Errno::ENOMEM),
-    // The killed one stood still for ever: `kill` said nothing, `delete --force` gave up after ten seconds.
+    // The killed container stayed frozen: `kill` printed nothing, and `delete --force` gave up after ten seconds.
     named("kill_paused", "openat(", "freezer.state)", Errno::EMFILE),
     named("delete_paused", "openat(", "freezer.state)", Errno::EMFILE),
-    // The process went on in the container, and nothing knew of it.
+    // The process continued in the container without a record of it.
     named("exec_of_a_long_one", "poll", "", Errno::ENOMEM),
-    // A panic of the standard library's.
+    // A panic in the standard library.
     named("ps_table", "read", "", Errno::EPERM),
     // "executable file not found in $PATH", "file exists"
     named("checkpoint", "statx(", "/bin/criu)", Errno::ENOMEM),
     named("checkpoint", "statx(", "/checkpoint)", Errno::ENOSPC),
-    // Its descriptors were noted as closed ones.
+    // Its descriptors were recorded as closed ones.
     named("checkpoint", "readlink(/proc/", "/fd/0)", Errno::ENOMEM),
 ];

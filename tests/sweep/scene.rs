@@ -1,4 +1,4 @@
-//! What a command finds, and what can be seen of a container after it.
+//! The situation before a command, and what can be observed of a container after it.
 
 use crate::subjects::{Before, Subject};
 use kit::criu::Criu;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which files of the cgroup say what was asked for.
+/// The files of the cgroup that show the requested limits.
 const LIMITS: [&str; 8] = [
     "pids.max",
     "memory.limit_in_bytes",
@@ -20,22 +20,22 @@ const LIMITS: [&str; 8] = [
     "devices.list",
 ];
 
-/// One container's stage.
+/// The situation of one container.
 pub(crate) struct Scene<'t> {
     pub(crate) t: &'t Test,
     pub(crate) bundle: Bundle<'t>,
     pub(crate) console: Option<Console>,
     pub(crate) criu: Option<Criu>,
-    /// The `create` of a container that was there before the command.
+    /// The `create` of a container that existed before the command.
     made: Option<Output>,
-    /// Terminals, held so that no program gets SIGHUP.
+    /// Terminals, kept open so that no program gets SIGHUP.
     terminals: RefCell<Vec<Pty>>,
     handed: PathBuf,
     subject: &'t Subject,
 }
 
 impl<'t> Scene<'t> {
-    /// Sets the stage for a command.
+    /// Prepares the situation of a command.
     pub(crate) fn new(t: &'t Test, subject: &'t Subject) -> Self {
         let handed = t.dir().join("handed");
         let _ = fs::remove_dir_all(&handed);
@@ -48,7 +48,7 @@ impl<'t> Scene<'t> {
         if subject.before == Before::Nothing {
             return scene;
         }
-        let pid_file = scene.handed("pid");
+        let pid_file = scene.output_path("pid");
         let create = scene.with_bundle("create", &["--pid-file", &pid_file]).output().success();
         scene.made = Some(create);
         if subject.before == Before::Created {
@@ -69,7 +69,7 @@ impl<'t> Scene<'t> {
         scene
     }
 
-    /// The same call by the caller that the subject has.
+    /// The same call with the subject's caller.
     fn as_caller(&self, call: Runtime<'t>) -> Runtime<'t> {
         if self.subject.wrap.is_empty() { call } else { call.wrap(self.subject.wrap) }
     }
@@ -95,13 +95,13 @@ impl<'t> Scene<'t> {
         self.call([verb, self.id()]).args(args.iter().copied())
     }
 
-    /// A command by the subject's caller.
+    /// A command with the subject's caller.
     pub(crate) fn call<A: Into<String>>(&self, words: impl IntoIterator<Item = A>) -> Runtime<'t> {
         self.as_caller(self.t.runtime(words))
     }
 
-    /// Waits a moment until no process of the container is left.
-    pub(crate) fn let_it_end(&self) {
+    /// Waits for a short time until no process of the container is left.
+    pub(crate) fn wait_for_exit(&self) {
         for _ in 0..3000 {
             let members = self.t.cgroup_values(self.id(), &["cgroup.procs"]);
             if members.iter().all(|(_, text)| text.is_empty()) {
@@ -111,19 +111,20 @@ impl<'t> Scene<'t> {
         }
     }
 
-    /// A path for what the command hands over.
-    pub(crate) fn handed(&self, name: &str) -> String {
+    /// A path for a file that the command writes.
+    pub(crate) fn output_path(&self, name: &str) -> String {
         self.handed.join(name).display().to_string()
     }
 
-    /// What is there of the container now, without what no two containers have in common; a container that waits
-    /// for `start` is started.
+    /// The observable state of the container, without what differs between containers; a container that waits for
+    /// `start` is started.
     pub(crate) fn facts(&self, output: &Output) -> Value {
         let state = self.on("state", &[]).output();
         if state.code() != 0 {
             let left = self.t.leaks_of(self.id());
-            let written = fs::read_to_string(self.handed("config.json")).ok();
-            let facts = json!({"status": "none", "left": left, "criu": self.told(), "written": written});
+            let written = fs::read_to_string(self.output_path("config.json")).ok();
+            let facts =
+                json!({"status": "none", "left": left, "criu": self.criu_request(), "written": written});
             return self.anonymous(&facts.to_string());
         }
         let state = state.document();
@@ -150,20 +151,21 @@ impl<'t> Scene<'t> {
         }
         let members = self.t.cgroup_values(self.id(), &["cgroup.procs"]);
         let members: Vec<usize> = members.iter().map(|(_, text)| text.split_whitespace().count()).collect();
-        let pid_file = fs::read_to_string(self.handed("pid")).ok();
+        let pid_file = fs::read_to_string(self.output_path("pid")).ok();
         let pid_file = pid_file.map(|text| text.parse().is_ok_and(|pid: i64| state["pid"] == pid));
-        // A process that criu has only pretended to restore is in no namespace of a container.
+        // A process that criu has only pretended to restore is not in a container's namespaces.
         let mounts = if self.subject.silent { Vec::new() } else { mount_points(&state["pid"]) };
         let facts = json!({
             "status": status, "report": report, "limits": values, "members": members, "pid file": pid_file,
             "annotations": state["annotations"], "bundle": state["bundle"], "rootfs": state["rootfs"],
-            "criu": self.told(), "mounts": mounts,
+            "criu": self.criu_request(), "mounts": mounts,
         });
         self.anonymous(&facts.to_string())
     }
 
-    /// What criu was told, and the images are: mounts, and what stays outside, without numbers of this machine.
-    fn told(&self) -> Value {
+    /// What criu was requested to do, and the images: mounts, and external resources, without numbers of this
+    /// machine.
+    fn criu_request(&self) -> Value {
         let Some(criu) = &self.criu else { return Value::Null };
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -180,7 +182,7 @@ impl<'t> Scene<'t> {
         json!([request("dump"), request("restore"), text(descriptors)])
     }
 
-    /// What the container's program has said of itself first.
+    /// The first report of the container's program.
     fn report(&self, output: Option<&Output>) -> Value {
         if let (Some(master), true) = (self.terminals.borrow_mut().last_mut(), self.console.is_some()) {
             let text = master.read_until("\"caps\"");
@@ -196,22 +198,22 @@ impl<'t> Scene<'t> {
         comparable(text().lines().next().unwrap_or_default())
     }
 
-    /// A text, mostly JSON, without the names of this scene.
+    /// A text, in most cases JSON, without the names of this scene.
     pub(crate) fn anonymous(&self, text: &str) -> Value {
         let bundle = self.bundle.dir().display().to_string();
         let text = text.replace(self.id(), "ID").replace(&bundle, "BUNDLE");
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    /// What the command has left half-made in the directory for its results.
-    pub(crate) fn half_handed(&self, failed: bool) -> Vec<String> {
+    /// Temporary files that the command has left in the directory for its output.
+    pub(crate) fn leftovers(&self, failed: bool) -> Vec<String> {
         let entries = fs::read_dir(&self.handed).unwrap().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         let half = |name: &String| name.starts_with('.') || failed && name == "config.json";
         names.filter(half).map(|name| format!("temporary file {name}")).collect()
     }
 
-    /// Takes all away with `delete --force`: what that has not removed.
+    /// Removes everything with `delete --force`; returns what that has not removed.
     pub(crate) fn clear(self) -> Vec<String> {
         let delete = self.call(["delete", "--force", self.id()]).output();
         let mut left = Vec::new();
@@ -227,13 +229,13 @@ impl<'t> Scene<'t> {
     }
 }
 
-/// Where something is mounted in a process's mount namespace.
+/// The mount points in a process's mount namespace.
 fn mount_points(pid: &Value) -> Vec<String> {
     let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
 }
 
-/// A criu that only talks, and images for it.
+/// A simulated criu, and images for it.
 fn images(t: &Test) -> Criu {
     let images = t.dir().join("checkpoint");
     for old in [&images, &t.dir().join("criu")] {
@@ -244,7 +246,7 @@ fn images(t: &Test) -> Criu {
     Criu::new(t)
 }
 
-/// With something of each kind that must not get lost.
+/// A configuration with something of each kind that must not get lost.
 fn limited(bundle: Bundle<'_>) -> Bundle<'_> {
     bundle
         .probe("report , sleep")
@@ -259,7 +261,7 @@ fn limited(bundle: Bundle<'_>) -> Bundle<'_> {
         )
 }
 
-/// A report without what differs from one container to the next.
+/// A report without what differs between containers.
 pub(crate) fn comparable(line: &str) -> Value {
     let Ok(mut report) = serde_json::from_str::<Value>(line) else { return Value::String(line.to_owned()) };
     let Some(all) = report.as_object_mut() else { return report };
@@ -276,7 +278,7 @@ pub(crate) fn comparable(line: &str) -> Value {
             mount.as_object_mut().map(|mount| mount.remove(name));
         }
     }
-    // Where standard output goes is another file each time.
+    // Standard output is another file each time.
     for number in ["0", "1", "2"] {
         all["fds"][number] = Value::Null;
     }

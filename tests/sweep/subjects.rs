@@ -3,31 +3,31 @@
 use crate::scene::Scene;
 use kit::{Bundle, Runtime, json};
 
-/// What there is before the command.
+/// What exists before the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
     /// A bundle.
     Nothing,
     /// A container that waits for `start`.
     Created,
-    /// One whose program runs.
+    /// A container whose program runs.
     Running,
-    /// One that is paused.
+    /// A container that is paused.
     Paused,
-    /// One whose program has ended, and was reaped.
+    /// A container whose program has exited, and was reaped.
     Stopped,
 }
 
-/// What must be there after the command has failed.
+/// What must exist after the command has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// Nothing of the container.
     Nothing,
-    /// Nothing, or a stopped container without a process: what was to be deleted at the end.
+    /// Nothing, or a stopped container without a process, which the command was about to delete.
     Stopped,
-    /// What was there before.
+    /// What existed before.
     Same,
-    /// What was there before, or what is there after success: it is one or the other.
+    /// What existed before, or what exists after success: one or the other.
     Either,
     /// Whatever `delete --force` can remove.
     Anything,
@@ -42,9 +42,9 @@ pub(crate) enum Prints {
     Report,
     /// A JSON document with the same members, whose values differ.
     Members,
-    /// The same words, and numbers.
+    /// The same words, with numbers.
     Words,
-    /// The container may print there too.
+    /// The container may print there as well.
     Nothing,
 }
 
@@ -63,13 +63,13 @@ pub(crate) struct Subject {
     pub(crate) console: bool,
     /// Whether there is a criu, and images for it.
     pub(crate) criu: bool,
-    /// Whether the container's processes are about to end afterwards.
+    /// Whether the container's processes are about to exit afterwards.
     pub(crate) ends: bool,
-    /// Whether the container's program says nothing of itself.
+    /// Whether the container's program prints no report.
     pub(crate) silent: bool,
-    /// Whether its cases are too slow to be tried but by name.
+    /// Whether its cases are too slow to be tried except by name.
     pub(crate) slow: bool,
-    /// What is peculiar about the caller, see [`kit::wrap`].
+    /// Special properties of the caller, see [`kit::wrap`].
     pub(crate) wrap: &'static str,
 }
 
@@ -133,7 +133,7 @@ impl Subject {
 }
 
 fn create<'t>(scene: &Scene<'t>) -> Runtime<'t> {
-    scene.with_bundle("create", &["--pid-file", &scene.handed("pid")])
+    scene.with_bundle("create", &["--pid-file", &scene.output_path("pid")])
 }
 
 /// A host with cgroup2 alone may have no controllers.
@@ -146,16 +146,16 @@ fn hooks(bundle: Bundle<'_>) -> Bundle<'_> {
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
         .into_iter()
         .fold(bundle, |bundle, kind| match kind {
-            // In the container there is no path of the host.
+            // A path of the host does not exist in the container.
             "startContainer" => bundle
                 .push("/hooks/startContainer", json!({"path": "/probe", "args": ["probe", "exit", "0"]})),
             _ => bundle.host_hook(kind, "exit 0"),
         })
 }
 
-/// In a file, as `mounts` and `update` read them.
+/// In a file, as `mounts` and `update` read it.
 fn written(scene: &Scene<'_>, name: &str, value: &kit::Value) -> String {
-    let path = scene.handed(name);
+    let path = scene.output_path(name);
     std::fs::write(&path, value.to_string()).unwrap();
     path
 }
@@ -167,7 +167,7 @@ pub(crate) static ALL: &[Subject] = &[
     subject("create_with_hooks", Before::Nothing, After::Nothing, create).with(hooks),
     subject("create_with_a_terminal", Before::Nothing, After::Nothing, |scene| {
         let socket = scene.console.as_ref().unwrap().path().display().to_string();
-        scene.with_bundle("create", &["--pid-file", &scene.handed("pid"), "--console-socket", &socket])
+        scene.with_bundle("create", &["--pid-file", &scene.output_path("pid"), "--console-socket", &socket])
     })
     .with(|bundle| bundle.set("/process/terminal", true))
     .console(),
@@ -180,7 +180,7 @@ pub(crate) static ALL: &[Subject] = &[
         .exits(7, 1)
         .prints(Prints::Report),
     subject("run_detached", Before::Nothing, After::Nothing, |scene| {
-        scene.with_bundle("run", &["--detach", "--pid-file", &scene.handed("pid")])
+        scene.with_bundle("run", &["--detach", "--pid-file", &scene.output_path("pid")])
     }),
     subject("run_with_a_terminal", Before::Nothing, After::Stopped, |scene| {
         scene.with_bundle("run", &[]).stdin(scene.terminal())
@@ -205,7 +205,7 @@ pub(crate) static ALL: &[Subject] = &[
     .exits(0, 255)
     .slow(),
     subject("exec_detached", Before::Running, After::Same, |scene| {
-        let pid = scene.handed("exec.pid");
+        let pid = scene.output_path("exec.pid");
         scene.call(["exec", "--detach", "--pid-file", &pid, scene.id(), "/probe", "sleep"])
     })
     .exits(0, 255),
@@ -233,10 +233,10 @@ pub(crate) static ALL: &[Subject] = &[
     subject("features", Before::Nothing, After::Nothing, |scene| scene.t.runtime(["features"]))
         .prints(Prints::Same),
     subject("spec", Before::Nothing, After::Nothing, |scene| {
-        scene.call(["spec", "--bundle", &scene.handed("")])
+        scene.call(["spec", "--bundle", &scene.output_path("")])
     }),
     subject("spec_on_cgroup2", Before::Nothing, After::Nothing, |scene| {
-        scene.call(["spec", "--bundle", &scene.handed("")])
+        scene.call(["spec", "--bundle", &scene.output_path("")])
     })
     .on_cgroup2(),
     subject("pause_on_cgroup2", Before::Running, After::Either, |scene| scene.on("pause", &[]))
@@ -250,7 +250,7 @@ pub(crate) static ALL: &[Subject] = &[
     })
     .criu(),
     subject("restore", Before::Nothing, After::Nothing, |scene| {
-        let call = scene.with_bundle("restore", &["--detach", "--pid-file", &scene.handed("pid")]);
+        let call = scene.with_bundle("restore", &["--detach", "--pid-file", &scene.output_path("pid")]);
         scene.criu.as_ref().unwrap().found_by(call)
     })
     .criu()

@@ -1,5 +1,5 @@
-//! Every system call of the host side fails in its turn, or is its last: of the command and of the library.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may stop where it stands.
+//! Every system call of the host side fails in turn, or is the last one: of the command and of the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test may panic.
 
 mod descriptors;
 mod judge;

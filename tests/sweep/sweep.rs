@@ -10,17 +10,17 @@ use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// Every how many cases one is tried, unless `ORLOP_SWEEP` says `all` or another number.
+/// One of this many cases is tried, unless `ORLOP_SWEEP` is `all` or another number.
 const STRIDE: usize = 97;
 
-/// Those of all cases that are tried.
+/// The cases that are tried.
 pub(crate) fn sampled<T>(all: &[T]) -> impl Iterator<Item = &T> {
     let stride = match std::env::var("ORLOP_SWEEP").ok().as_deref() {
         _ if is_full() => 1,
         Some(text) => text.parse().unwrap_or(STRIDE),
         None => STRIDE,
     };
-    // Not always from the first on, which is every program's poll(2).
+    // Not always the first one, which is every program's poll(2).
     all.iter().skip(stride / 3).step_by(stride)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn is_full() -> bool {
     std::env::var("ORLOP_SWEEP").is_ok_and(|text| text == "all")
 }
 
-/// A call of the recorded ones, and what it answers.
+/// A recorded call, and the errno that it returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempt<'c> {
     pub(crate) call: &'c Call,
@@ -42,7 +42,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What a call is called in a list of what is not clean.
+/// The name of a call in the list of failed cases.
 pub(crate) fn name(call: &Call) -> String {
     let path = call.path.as_deref().map(|path| format!("({path})")).unwrap_or_default();
     match calls::name(call.which.number) {
@@ -67,7 +67,7 @@ fn always<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
     all
 }
 
-/// The cases of `subject` that are tried: the sampled ones, and those which always are.
+/// The cases of `subject` that are tried: the sampled ones, and those that always are.
 pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>> {
     let mut chosen: Vec<Attempt<'_>> = sampled(&all_attempts(calls)).copied().collect();
     for attempt in always(subject, calls) {
@@ -78,7 +78,7 @@ pub(crate) fn attempts<'c>(subject: &str, calls: &'c [Call]) -> Vec<Attempt<'c>>
     chosen
 }
 
-/// What has come of the cases of one test.
+/// The results of the cases of one test.
 pub(crate) struct Tally {
     title: String,
     tried: BTreeMap<String, usize>,
@@ -91,7 +91,7 @@ impl Tally {
         Self { title, tried: BTreeMap::new(), unclean: Vec::new() }
     }
 
-    /// One case, with what is wrong after it.
+    /// Counts one case, with what is wrong after it.
     pub(crate) fn count(&mut self, kind: &str, case: &str, wrong: &[String]) {
         *self.tried.entry(kind.to_owned()).or_default() += 1;
         if !wrong.is_empty() {
@@ -101,19 +101,19 @@ impl Tally {
         }
     }
 
-    /// Fails the test if a case was not clean.
+    /// Fails the test if a case had something wrong.
     pub(crate) fn conclude(self) {
         let counts: Vec<String> = self.tried.iter().map(|(name, count)| format!("{name} {count}")).collect();
         let unclean = self.unclean.len();
         println!("  {}; {}; not clean: {unclean}", self.title, counts.join(", "));
         let all = self.unclean.join("\n");
-        assert!(self.unclean.is_empty(), "{} cases are not clean:\n{all}", self.unclean.len());
+        assert!(self.unclean.is_empty(), "{} cases failed:\n{all}", self.unclean.len());
     }
 }
 
-/// The calls of the command, and what is right.
+/// The calls of the command, and its behaviour without a fault.
 fn record(t: &Test, subject: &'static Subject) -> (Vec<Call>, Right) {
-    t.only_orlop("its calls are others");
+    t.only_orlop("its calls differ");
     if subject.wrap == "cgroup2" {
         t.v2(""); // Skips if there is none.
     }
@@ -121,14 +121,14 @@ fn record(t: &Test, subject: &'static Subject) -> (Vec<Call>, Right) {
     if subject.before != Before::Nothing {
         let scene = Scene::new(t, subject);
         before = scene.facts(&t.runtime(["list"]).output());
-        assert!(scene.clear().is_empty(), "the scene of {} is not clean", subject.name);
+        assert!(scene.clear().is_empty(), "the scene of {} cannot be removed", subject.name);
     }
     let scene = Scene::new(t, subject);
     let (output, trace) = (subject.command)(&scene).traced(Deed::List);
     assert_eq!(output.code(), subject.codes.0, "{output}");
     let printed = judge::printed(&scene, subject, &output);
     if subject.ends {
-        scene.let_it_end();
+        scene.wait_for_exit();
     }
     let after = scene.facts(&output);
     let left = scene.clear();
@@ -151,12 +151,12 @@ pub(crate) fn faults(t: &Test, subject: &'static Subject) {
         let scene = held.take().unwrap_or_else(|| Scene::new(t, subject));
         let done = (subject.command)(&scene).traced(Deed::Fail(attempt.call.which, attempt.errno));
         if subject.ends {
-            scene.let_it_end();
+            scene.wait_for_exit();
         }
         let mut wrong = judge::of_fault(&scene, subject, &right, &done, attempt.errno);
         let same = done.0.code() != subject.codes.0 || right.after == right.before;
         if wrong.is_empty() && subject.after == After::Same && same {
-            // Nothing has changed: the next one can have it.
+            // Nothing has changed: the next case can use the scene.
             held = Some(scene);
         } else {
             wrong.extend(cleared(scene));

@@ -1,8 +1,8 @@
-//! The double of `src/init/stub/arch.rs`: what would be a system call is asked of [`Kernel`].
+//! The replacement of `src/init/stub/arch.rs`: system calls go to [`Kernel`].
 
 use super::super::kernel::{End, KERNEL, Kernel, Outcome};
 
-/// The numbers of this processor, as the stub's own table has them.
+/// The numbers of this architecture, with the names of the stub's own table.
 pub mod nr {
     pub const CLONE: u64 = libc::SYS_clone as u64;
     pub const CLOSE: u64 = libc::SYS_close as u64;
@@ -31,11 +31,11 @@ pub mod nr {
     pub const WAIT4: u64 = libc::SYS_wait4 as u64;
 }
 
-/// Asks the kernel, and leaves the interpreter where that ends it.
+/// Makes a call of the simulated kernel, and leaves the interpreter if that ends it.
 fn ask(question: impl FnOnce(&mut Kernel) -> Outcome) -> i64 {
     match KERNEL.with_borrow_mut(question) {
         Outcome::Answer(answer) => answer,
-        // No hook of panics is called for this.
+        // This does not run the panic hook.
         Outcome::End(end) => std::panic::resume_unwind(Box::new(end)),
     }
 }
@@ -51,7 +51,7 @@ pub fn trap() {
 /// Lets the thread run, if there is one.
 pub fn pause() {
     if let Some((run, argument)) = KERNEL.with_borrow_mut(Kernel::begin_thread) {
-        // SAFETY: the interpreter has made this thread.
+        // SAFETY: the interpreter has created this thread.
         unsafe { run(argument) };
         KERNEL.with_borrow_mut(Kernel::end_thread);
     } else {
@@ -67,7 +67,7 @@ pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64), argument: u64) 
     ask(|kernel| kernel.thread(stack, run, argument))
 }
 
-/// The answer of clone(2) in the child, or an errno; in the parent everything ends.
+/// The result of clone(2) in the child, or an errno; in the parent the run ends.
 ///
 /// # Safety
 /// As in the stub.

@@ -1,9 +1,9 @@
-//! A kernel that answers as the fuzzer says, and has no effect but on the memory that it is given.
+//! A simulated kernel that returns what the fuzzer provides, and affects only the memory that it is given.
 //!
-//! What the interpreter asks for on its own account (a path, a tree, a listener, PID 1) is checked: every address lies
-//! in the blob or in memory of the interpreter's own, is read or written to the last byte that the real call would
-//! touch, and names and descriptors are what they should be. What a blob asks for is its own affair: it is answered,
-//! with anything, and nothing is touched.
+//! The calls that the interpreter makes itself (for a path, a tree, a listener, PID 1) are checked: every address
+//! lies in the blob or in the interpreter's own memory, is read or written up to the last byte that the real call
+//! would access, and names and descriptors are valid. Calls of a blob are not checked: they get any result, and
+//! nothing is accessed.
 
 use super::stub::arch::nr;
 use super::stub::machine::op;
@@ -15,15 +15,15 @@ thread_local! {
     pub(super) static KERNEL: RefCell<Kernel> = RefCell::new(Kernel::default());
 }
 
-/// Why the interpreter has ended.
+/// Why the interpreter has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Exit(i32),
-    /// It might go on for ever.
+    /// It could run for ever.
     OutOfFuel,
 }
 
-/// What becomes of a system call.
+/// The result of a system call.
 pub(super) enum Outcome {
     Answer(i64),
     End(End),
@@ -33,18 +33,18 @@ type Thread = (unsafe extern "C" fn(u64), u64);
 
 #[derive(Default)]
 pub(super) struct Kernel {
-    /// What the fuzzer says, used again and again.
+    /// The fuzzer's bytes, used repeatedly.
     answers: Vec<u8>,
     at: usize,
-    /// How many more calls there are.
+    /// How many more calls are allowed.
     fuel: u32,
-    /// The operation under way.
+    /// The current operation.
     pub(super) op: u8,
-    /// The mapping which the blob and the control page lie in, and both of them.
+    /// The mapping with the blob and the control page, and the ranges of both.
     pub(super) mapping: Range<usize>,
     pub(super) blob: Range<usize>,
     pub(super) control: Range<usize>,
-    /// Whether what the blob asks for is sound: it is a plan's.
+    /// Whether the blob comes from a plan, so that its calls are valid.
     pub(super) is_plan: bool,
     /// Descriptors that the operation has opened.
     open: BTreeSet<i64>,
@@ -53,7 +53,7 @@ pub(super) struct Kernel {
     in_thread: bool,
 }
 
-/// Which arguments of the system calls of plans are addresses.
+/// The arguments that are addresses, in the system calls of plans.
 const ADDRESSES: [(libc::c_long, &[usize]); 40] = [
     (libc::SYS_capset, &[0, 1]),
     (libc::SYS_chdir, &[0]),
@@ -110,7 +110,7 @@ impl Kernel {
         Self { answers: answers.to_vec(), fuel: FUEL, next: FIRST, ..Self::default() }
     }
 
-    /// The next byte of what the fuzzer says.
+    /// The next byte of the fuzzer.
     fn byte(&mut self) -> u8 {
         let Some(round) = self.at.checked_div(self.answers.len()) else { return 0 };
         let byte = self.answers[self.at % self.answers.len()];
@@ -118,7 +118,7 @@ impl Kernel {
         byte.wrapping_add(round as u8)
     }
 
-    /// A byte that is no errno, or an errno below zero.
+    /// A byte, or a negative errno.
     fn byte_or_errno(&mut self) -> Result<u8, i64> {
         match self.byte() {
             byte @ 0..0xc0 => Ok(byte),
@@ -141,7 +141,7 @@ impl Kernel {
     }
 
     fn spend(&mut self) -> Option<Outcome> {
-        // What is unwound may close descriptors; a thread is waited for.
+        // Unwinding may close descriptors; a thread is waited for.
         if self.in_thread || std::thread::panicking() {
             return None;
         }
@@ -172,7 +172,7 @@ impl Kernel {
         Outcome::Answer(self.any())
     }
 
-    /// What a plan gives the kernel for an address is one of its data, or none.
+    /// An address that a plan passes to the kernel is in its data, or null.
     fn assert_addresses(&self, number: u64, args: [u64; 6]) {
         let Some((_, addresses)) = ADDRESSES.iter().find(|(known, _)| *known as u64 == number) else {
             return;
@@ -189,17 +189,17 @@ impl Kernel {
         self.open.clear();
     }
 
-    /// An operation that has not failed: nothing is open but what it returns.
+    /// After a successful operation nothing is open except what it returns.
     pub(super) fn end(&self, op: u8) {
         let left = usize::from(op == op::MAKE_PATH);
         assert_eq!(self.open.len(), left, "operation {op} has left descriptors open");
     }
 
-    /// A system call that the interpreter makes on its own account.
+    /// A system call that the interpreter makes itself.
     fn own(&mut self, number: u64, [a, b, c, d, ..]: [u64; 6]) -> i64 {
         match number {
             nr::CLOSE => {
-                assert!(self.open.remove(&(a as i64)), "close({a}) of what is not open");
+                assert!(self.open.remove(&(a as i64)), "close({a}) of a descriptor that is not open");
                 0
             }
             nr::OPENAT2 => self.openat2(b, c, d),
@@ -292,7 +292,7 @@ impl Kernel {
         }
     }
 
-    /// Whole entries, or the end.
+    /// Complete entries, or the end.
     fn getdents(&mut self, place: u64, room: usize) -> i64 {
         let count = match self.byte_or_errno() {
             Ok(byte @ 0..0x60) => byte % 2,
@@ -336,7 +336,7 @@ impl Kernel {
         0
     }
 
-    /// Names that end with a zero byte each.
+    /// Names, each with a zero byte at its end.
     fn attribute_names(&mut self, place: u64, room: usize) -> i64 {
         let count = match self.byte_or_errno() {
             Ok(byte) => byte % 32,
@@ -390,7 +390,7 @@ impl Kernel {
     }
 
     pub(super) fn thread(&mut self, stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> Outcome {
-        // The thread pushes something, and does not begin in what it is told.
+        // The thread pushes something, and must not start inside its argument.
         assert!(
             stack.is_multiple_of(16) && argument + 1024 < stack,
             "a stack from {argument:#x} to {stack:#x}"
@@ -418,12 +418,12 @@ impl Kernel {
     }
 }
 
-/// Memory.
+/// Memory access.
 impl Kernel {
-    /// Where a range of the mapping has to end: the rest of it is nobody's.
+    /// The end of the accessible range at an address.
     fn end_of(&self, place: usize) -> usize {
         if !self.mapping.contains(&place) {
-            return usize::MAX; // The interpreter's own memory: AddressSanitizer knows its bounds.
+            return usize::MAX; // The interpreter's own memory: AddressSanitizer checks it.
         }
         let both = [&self.blob, &self.control];
         both.into_iter().find(|range| range.contains(&place)).map_or(place, |range| range.end)
@@ -445,13 +445,13 @@ impl Kernel {
         }
     }
 
-    /// A path: the kernel reads no more than this of it.
+    /// A path: the kernel reads no more than this.
     fn text(&self, place: u64) -> Vec<u8> {
         let place = place as usize;
         let end = self.end_of(place);
         let mut text = Vec::new();
         while text.len() < PATH_MAX {
-            assert!(place + text.len() < end, "a path has no end");
+            assert!(place + text.len() < end, "a path has no terminator");
             // SAFETY: this is what is tested.
             match unsafe { (place as *const u8).add(text.len()).read_volatile() } {
                 0 => break,
@@ -465,6 +465,6 @@ impl Kernel {
     fn name(&self, place: u64, or_itself: bool) {
         let name = self.text(place);
         let plain = !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/');
-        assert!(plain || or_itself && name == b".", "{:?} is no name", String::from_utf8_lossy(&name));
+        assert!(plain || or_itself && name == b".", "{:?} is not a name", String::from_utf8_lossy(&name));
     }
 }

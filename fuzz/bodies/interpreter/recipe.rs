@@ -1,9 +1,9 @@
-//! Blobs from few bytes, so that most of what a fuzzer changes means something.
+//! Blobs from few bytes, so that most changes of a fuzzer are meaningful.
 
 use super::stub::arch::nr;
 use super::stub::machine::{ANY, ASIDE_STACK, Header, Insn, MAGIC, REGISTERS, kind, op};
 
-/// Instructions and data below a good header, which says there are as many as the first byte says.
+/// Instructions and data after a valid header, whose count is the first byte.
 pub(super) fn headed(bytes: &[u8]) -> Vec<u8> {
     let Some((count, rest)) = bytes.split_first() else { return Vec::new() };
     with_header((*count).into(), rest)
@@ -23,7 +23,7 @@ fn with_header(count: u32, rest: &[u8]) -> Vec<u8> {
     blob
 }
 
-/// What a blob is made from.
+/// The bytes from which a blob is built.
 struct Bytes<'a>(std::slice::Iter<'a, u8>);
 
 impl Bytes<'_> {
@@ -40,10 +40,10 @@ impl Bytes<'_> {
     }
 }
 
-/// How many operands each operation has; the last one is unknown to the machine.
+/// The number of operands of each operation; the last operation is unknown to the machine.
 const OPERANDS: [usize; 14] = [6, 1, 3, 2, 2, 2, 4, 1, 1, 1, 1, 2, 6, 1];
 
-/// A few instructions in few bytes each, and data.
+/// A few instructions of few bytes each, and data.
 pub(super) fn blob(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = Bytes(bytes.iter());
     let (count, roomy) = (bytes.byte() % 32, bytes.byte() & 1 == 1);

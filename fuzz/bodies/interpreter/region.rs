@@ -1,21 +1,21 @@
-//! The memory of a control page and a blob, between pages that cannot be touched.
+//! The memory of a control page and a blob, between inaccessible pages.
 
 use std::ops::Range;
 
 pub(super) const PAGE: usize = 4096;
 /// The longest blob.
 pub(super) const LONGEST: usize = 64 * PAGE;
-/// Pages before, between and behind.
+/// Pages before, between and after them.
 const GUARD: usize = 16 * PAGE;
 const LENGTH: usize = GUARD + PAGE + GUARD + LONGEST + GUARD;
-/// What is in the blob's pages beside the blob.
+/// The content of the blob's pages outside of the blob.
 const MARGIN: u8 = 0xa5;
 
-/// One for each thread, used again.
+/// One region for each thread, used repeatedly.
 #[derive(Clone, Copy)]
 pub(super) struct Region {
     base: *mut u8,
-    /// Where the blob begins.
+    /// The start of the blob.
     blob: *mut u8,
 }
 
@@ -46,7 +46,7 @@ impl Region {
         }
     }
 
-    /// All of it.
+    /// The whole mapping.
     pub(super) fn range(&self) -> Range<usize> {
         self.base.addr()..self.base.addr() + LENGTH
     }
@@ -59,7 +59,7 @@ impl Region {
         self.base.wrapping_add(GUARD)
     }
 
-    /// Puts a blob there, before or behind a page that cannot be touched; where it is, and where the control page is.
+    /// Copies a blob to the start or the end of its pages; returns its address, and that of the control page.
     pub(super) fn fill(&mut self, blob: &[u8], at_the_end: bool) -> (*mut u8, *mut u8) {
         let room = blob.len().next_multiple_of(PAGE);
         let first = if at_the_end { self.pages().wrapping_add(LONGEST - room) } else { self.pages() };
@@ -74,7 +74,7 @@ impl Region {
     }
 
     pub(super) fn control(&self) -> &[u8] {
-        // SAFETY: one page, which the interpreter has done with.
+        // SAFETY: one page, which the interpreter no longer uses.
         unsafe { std::slice::from_raw_parts(self.page(), PAGE) }
     }
 
@@ -83,7 +83,7 @@ impl Region {
         unsafe { std::slice::from_raw_parts(self.blob, length) }
     }
 
-    /// Whether the rest of the blob's pages is as it was.
+    /// Whether the rest of the blob's pages is unchanged.
     pub(super) fn margins_are_clean(&self, length: usize) -> bool {
         let before = self.blob.addr() % PAGE;
         let after = (length + before).next_multiple_of(PAGE) - length - before;

@@ -1,4 +1,4 @@
-//! The init stub's own source files, with another `arch` beside them.
+//! The init stub's own source files, with another `arch`.
 
 #[path = "arch.rs"]
 pub(super) mod arch;

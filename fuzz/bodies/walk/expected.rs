@@ -1,16 +1,17 @@
-//! What a walk should do where nothing changes meanwhile: the kernel's lookup in a chroot, and then `mkdir -p`.
+//! The expected result of a walk if nothing changes meanwhile: the kernel's lookup in a chroot, and then `mkdir
+//! -p`.
 
 use super::model::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Model, ROOT, components};
 use super::walk::{LENGTH, Last};
 
-/// A node, and whether it was made; or an errno.
+/// A node, and whether it was created; or an errno.
 type Outcome = Result<(usize, bool), u32>;
 
-/// Compares what a walk has done, and left, with that.
+/// Compares the result of a walk, and the file system after it, with the expected ones.
 pub(super) fn compare(before: Model, path: &[u8], last: Last, found: Outcome, after: &Model) {
     let mut walk = Walk { model: before, last, turns: 0, written: path.len() };
     let expected = walk.run(path);
-    // The walk writes out what links mean, and a path has a greatest length.
+    // The walk expands links, and a path has a maximal length.
     if found == Err(ENAMETOOLONG) && walk.written + 64 >= LENGTH {
         return;
     }
@@ -27,9 +28,9 @@ fn owned(path: &[u8]) -> Vec<Vec<u8>> {
 struct Walk {
     model: Model,
     last: Last,
-    /// How often something was missing.
+    /// How often a component was missing.
     turns: u32,
-    /// Bytes of the path, and of all links that lead to what is missing.
+    /// Bytes of the path, and of all links that lead to the missing component.
     written: usize,
 }
 
@@ -66,7 +67,7 @@ impl Walk {
             if self.turns > 40 {
                 return Err(ELOOP);
             }
-            // Something is missing: this, or what the link leads to.
+            // A component is missing: this one, or the target of the link.
             let Some(target) = self.model.link(at, &name).map(<[u8]>::to_vec) else {
                 rest.push(name);
                 rest.reverse();
@@ -81,7 +82,7 @@ impl Walk {
         Ok((at, false))
     }
 
-    /// Makes all of these, one in the other.
+    /// Creates all of these, each in the one before.
     fn make(&mut self, mut at: usize, names: &[Vec<u8>]) -> Outcome {
         if names.iter().any(|name| name == b"..") {
             return Err(ENOENT);

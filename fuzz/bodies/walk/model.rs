@@ -1,4 +1,4 @@
-//! A file system in memory, as the kernel shows it to `openat2(RESOLVE_IN_ROOT)`, and something that changes it.
+//! A file system in memory, as the kernel shows it to `openat2(RESOLVE_IN_ROOT)`, and a process that changes it.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ enum Node {
     Link(Vec<u8>),
 }
 
-/// Nodes by number. The host's `/` has the root, and what is not the container's beside it.
+/// Nodes by number. The host's `/` contains the root, and beside it files of the host.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
     nodes: Vec<(Node, Option<usize>)>,
@@ -31,7 +31,7 @@ const ETC: usize = 1;
 const CANARY: usize = 2;
 /// The root of the walk.
 pub(super) const ROOT: usize = 3;
-/// The host's own, of which nothing may change.
+/// The host's own files, which must not change.
 const HOSTS: [(&[u8], usize); 3] = [(b"etc", ETC), (b"canary", CANARY), (b"root", ROOT)];
 
 impl Model {
@@ -48,7 +48,7 @@ impl Model {
         host.len() == HOSTS.len() && empty(ETC) && empty(CANARY)
     }
 
-    /// Whether a node is below the root, or was and has been removed.
+    /// Whether a node is below the root, or was there and has been removed.
     pub(super) fn is_inside(&self, mut node: usize) -> bool {
         while node != ROOT {
             match self.nodes[node].1 {
@@ -143,7 +143,7 @@ impl Model {
     fn entries(&mut self, directory: usize) -> &mut BTreeMap<Vec<u8>, usize> {
         match &mut self.nodes[directory].0 {
             Node::Directory(entries) => entries,
-            other => panic!("{other:?} is no directory"),
+            other => panic!("{other:?} is not a directory"),
         }
     }
 
@@ -163,7 +163,7 @@ impl Model {
         self.target(self.entry(directory, name).ok()??)
     }
 
-    /// All that is below a node, and where.
+    /// All nodes below a node, with their paths.
     pub(super) fn listing(&self, node: usize) -> Vec<(Vec<u8>, String)> {
         let mut all = Vec::new();
         let mut left = vec![(Vec::new(), node)];
@@ -192,7 +192,7 @@ impl Model {
     }
 }
 
-/// The components of a path; one that ends with a slash has a `.` at its end.
+/// The components of a path; a trailing slash becomes a `.` at the end.
 pub(super) fn components(path: &[u8]) -> Vec<&[u8]> {
     let mut names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
     if path.ends_with(b"/") {
@@ -240,12 +240,12 @@ pub(super) fn path(tokens: &[u8], absolute: bool) -> Vec<u8> {
             name => parts.push(NAMES[usize::from(name) % NAMES.len()].to_vec()),
         }
     }
-    // A path that is too long is made of long names; many short ones only take time.
+    // A path that is too long is made of long names: many short ones only cost time.
     parts.truncate(200);
     [if absolute { &b"/"[..] } else { b"" }, &parts.join(&b'/')].concat()
 }
 
-/// Changes, three bytes each. All of them are made by a process in the root.
+/// Changes, three bytes each. All of them are made by a process inside the root.
 pub(super) struct Adversary {
     changes: Vec<u8>,
     at: usize,
@@ -260,7 +260,7 @@ impl Adversary {
         Self { changes: changes.to_vec(), at: 0, again }
     }
 
-    /// Makes the next change; whether there was one.
+    /// Makes the next change; returns whether there was one.
     pub(super) fn act(&mut self, model: &mut Model) -> bool {
         if self.again && self.at >= self.changes.len() {
             self.at = 0;

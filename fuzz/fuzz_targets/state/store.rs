@@ -1,4 +1,4 @@
-//! The record alone.
+//! Only the record.
 
 #[path = "../../../src/container/store/record.rs"]
 mod record;

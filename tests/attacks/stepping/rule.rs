@@ -1,4 +1,4 @@
-//! The rule of the house: no process that a container can see has the host's root, working directory, executable, writable
+//! The rule: no process that a container can see has the host's root, working directory, executable, writable
 //! memory or descriptors, nor capabilities that the container's program does not get.
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
@@ -9,33 +9,33 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-/// The stub's executable file, as a link of /proc says it.
+/// The stub's executable file, as a link in /proc shows it.
 const STUB: &str = "/memfd:orlop-init";
 /// The memory with the plan; its first page is the control page.
 const PLAN: &str = "/memfd:orlop-plan";
 
-/// Where that name is.
+/// The address of that name.
 const SEALED: u64 = 0x10_0000_0000;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
 
-/// What is known of the host, and what the processes looked at may have.
+/// What is known about the host, and what the inspected processes may have.
 pub(crate) struct Rule {
     /// Device and inode of the containers' root directories.
     pub(crate) roots: Vec<(u64, u64)>,
-    /// Device and inode of the standard descriptors that were given.
+    /// Device and inode of the standard descriptors that were passed.
     pub(crate) given: Vec<(u64, u64)>,
     /// Capabilities of the container's program.
     pub(crate) capabilities: u64,
-    /// How often a process was seen that asks for a procfs.
+    /// How often a process that requests a procfs was seen.
     pub(crate) helped: u64,
-    /// The host's root is where it may be: a `createContainer` hook runs before the root is changed.
+    /// The host's root is allowed: a `createContainer` hook runs before the root is changed.
     pub(crate) host_root: bool,
 }
 
-/// What is wrong with a process.
+/// A breach by a process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Breach {
-    /// It has something of the host's.
+    /// It has something of the host.
     Held(String),
     /// It may do what the container's program may not.
     Power(u64),
@@ -46,7 +46,7 @@ pub(crate) fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
-/// A link of /proc, as text.
+/// A link in /proc, as text.
 pub(crate) fn link(pid: i32, name: &str) -> String {
     let target = fs::read_link(format!("/proc/{pid}/{name}"));
     target.map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
@@ -59,18 +59,18 @@ pub(crate) fn status(pid: i32, name: &str) -> String {
     line.unwrap_or_default().trim().to_owned()
 }
 
-/// Whether it runs the runtime's own stub.
+/// Whether it executes the runtime's own stub.
 pub(crate) fn is_stub(pid: i32) -> bool {
     link(pid, "exe").starts_with(STUB)
 }
 
-/// Whether two processes have one memory: kcmp(2) `KCMP_VM`.
+/// Whether two processes share one address space: kcmp(2) `KCMP_VM`.
 pub(crate) fn shares_memory(one: i32, other: i32) -> bool {
     const KCMP_VM: i64 = 1;
     kit::sys::syscall(libc::SYS_kcmp, [one.into(), other.into(), KCMP_VM, 0, 0, 0]) == Ok(0)
 }
 
-/// The step of its plan that a stub is at.
+/// The step of its plan that a stub is executing.
 pub(crate) fn step(pid: i32) -> Option<u32> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
     let mut fds = entries.flatten().map(|entry| entry.path());
@@ -80,7 +80,7 @@ pub(crate) fn step(pid: i32) -> Option<u32> {
     Some(u32::from_ne_bytes(words[4..].try_into().ok()?))
 }
 
-/// The mount in which a path lies, as numbers of mountinfo.
+/// The mount that contains a path, by its number in mountinfo.
 fn mount_of(path: &str) -> Option<u32> {
     let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
     mount_in(&fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?)
@@ -91,7 +91,7 @@ fn mount_in(fdinfo: &str) -> Option<u32> {
 }
 
 impl Rule {
-    /// Everything that is wrong with a process which stands still.
+    /// All breaches by a process that is stopped.
     pub(crate) fn check(&mut self, pid: i32) -> BTreeSet<Breach> {
         let mut found = BTreeSet::new();
         let mounts = Mounts::of(pid);
@@ -118,7 +118,7 @@ impl Rule {
         if !inside || mounts.root.is_some_and(|id| mount_of(&root) != Some(id)) {
             found.insert(Breach::Held("root: the host's".into()));
         }
-        // What is below its root is what its own list of mounts shows.
+        // Its list of mounts shows what is below its root.
         let cwd = mount_of(&format!("/proc/{pid}/cwd"));
         if !inside || !cwd.is_some_and(|id| mounts.has(id)) {
             found.insert(Breach::Held(format!("working directory: {}", link(pid, "cwd"))));
@@ -163,8 +163,8 @@ impl Rule {
     }
 }
 
-/// Whether it is one that asks for a procfs, of an older kernel: it has an empty root and one capability, is under a
-/// filter, and the name of what it asks for cannot be changed, though all else that it has mapped can.
+/// Whether it is the process that requests a procfs on an older kernel: it has an empty root and one capability, it
+/// is under a filter, and the name of the file system type cannot be changed, though all its other mappings can.
 fn is_helper(pid: i32) -> bool {
     let capabilities = format!("{CAP_SYS_ADMIN:016x}");
     let empty = fs::read_dir(format!("/proc/{pid}/root")).is_ok_and(|mut entries| entries.next().is_none());
@@ -184,13 +184,13 @@ fn is_helper(pid: i32) -> bool {
     named && !changes(SEALED) && maps.lines().filter_map(first).any(changes)
 }
 
-/// Whether a pidfd stands for a process of the same pid namespace.
+/// Whether a pidfd refers to a process of the same pid namespace.
 fn is_near(pid: i32, fdinfo: &str) -> bool {
     let number = fdinfo.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("").trim();
     number.parse().is_ok_and(|other: i32| other <= 0 || link(other, "ns/pid") == link(pid, "ns/pid"))
 }
 
-/// Shared memory that can be written: of the plan, the control page alone.
+/// Shared memory that can be written to: of the plan, the control page only.
 fn memory(pid: i32, found: &mut BTreeSet<Breach>) {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     for line in maps.lines() {
@@ -222,7 +222,7 @@ impl Mounts {
             Some((words.next()?.parse().ok()?, words.nth(3)? == "/"))
         };
         let all: Vec<(u32, bool)> = text.lines().filter_map(parse).collect();
-        // The last one lies on top.
+        // The last one is on top.
         let root = all.iter().rev().find(|(_, root)| *root).map(|(id, _)| *id);
         let mut all: Vec<u32> = all.into_iter().map(|(id, _)| id).collect();
         // A root that is attached nowhere is in no list.

@@ -1,4 +1,4 @@
-//! An agent of `SCMP_ACT_NOTIFY`: takes listeners over a socket, and answers for the kernel.
+//! An agent of `SCMP_ACT_NOTIFY`: receives listeners over a socket, and decides in place of the kernel.
 
 use crate::{Test, Value, json, sys};
 use nix::errno::Errno;
@@ -10,16 +10,16 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// What the agent says to a system call by number.
+/// The agent's reply to a system call, by number.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// It goes on in the kernel.
+    /// The kernel executes the call.
     Continue,
-    /// It fails.
+    /// The call fails.
     Errno(Errno),
 }
 
-/// An agent at work, until it is dropped.
+/// A running agent, until it is dropped.
 pub struct Agent {
     path: PathBuf,
     heard: Arc<Mutex<Heard>>,
@@ -33,7 +33,7 @@ struct Heard {
 }
 
 impl Agent {
-    /// Listens in the test's directory; `answer` decides on each call.
+    /// Listens in the test's directory; `answer` decides about each call.
     pub fn new(test: &Test, answer: fn(i32) -> Answer) -> Self {
         let path = test.dir().join("agent.sock");
         let _ = std::fs::remove_file(&path);
@@ -52,7 +52,7 @@ impl Agent {
         Self { path, heard }
     }
 
-    /// What `listenerPath` is told.
+    /// The value of `listenerPath`.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -62,7 +62,7 @@ impl Agent {
         self.heard.lock().unwrap().states.clone()
     }
 
-    /// The numbers of the calls that were asked for, each with the process's.
+    /// The numbers of the calls that were notified, each with the pid of its process.
     pub fn calls(&self) -> Vec<(u32, i32)> {
         self.heard.lock().unwrap().calls.clone()
     }
@@ -77,7 +77,7 @@ impl Drop for Agent {
     }
 }
 
-/// One connection: one state with one descriptor, then what that one asks.
+/// One connection: one state with one descriptor, then the notifications of that descriptor.
 fn serve(mut stream: UnixStream, heard: &Mutex<Heard>, answer: fn(i32) -> Answer) {
     let (mut text, fds) = first(&stream);
     let _ = stream.read_to_end(&mut text);

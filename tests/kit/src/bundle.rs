@@ -1,4 +1,4 @@
-//! A bundle in the making: a root file system that holds the probe, and a configuration.
+//! A bundle that a test builds: a root file system with the probe, and a configuration.
 
 use crate::runtime::{Container, Output, Running, Runtime};
 use crate::{Test, Value, json};
@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A bundle directory and the `config.json` that will be written into it before each command.
+/// A bundle directory and the `config.json` that is written to it before each command.
 pub struct Bundle<'t> {
     test: &'t Test,
     id: String,
@@ -47,30 +47,30 @@ impl<'t> Bundle<'t> {
         probe().to_string_lossy().into_owned()
     }
 
-    /// The configuration as it stands.
+    /// The current configuration.
     pub fn spec(&self) -> &Value {
         &self.spec
     }
 
-    /// Another container of this bundle's kind under a name that the test chooses.
+    /// The same bundle under an ID that the test chooses.
     pub fn named(mut self, id: &str) -> Self {
         id.clone_into(&mut self.id);
         self
     }
 
-    /// A word before the verb of every command on this bundle.
+    /// Adds a word before the verb of every command on this bundle.
     pub fn global(mut self, word: &str) -> Self {
         self.globals.push(word.to_owned());
         self
     }
 
-    /// A property of the caller of all commands on this bundle and its container, see [`Runtime::wrap`].
+    /// Adds a property of the caller of all commands on this bundle and its container, see [`Runtime::wrap`].
     pub fn called_by(mut self, word: &str) -> Self {
         self.callers.push(word.to_owned());
         self
     }
 
-    /// Replaces the value at a JSON pointer, making objects on the way.
+    /// Replaces the value at a JSON pointer, creating objects on the way.
     pub fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {
         *self.place(pointer) = value.into();
         self
@@ -82,7 +82,7 @@ impl<'t> Bundle<'t> {
         if place.is_null() {
             *place = json!([]);
         }
-        place.as_array_mut().unwrap_or_else(|| panic!("{pointer} is no array")).push(value.into());
+        place.as_array_mut().unwrap_or_else(|| panic!("{pointer} is not an array")).push(value.into());
         self
     }
 
@@ -107,7 +107,7 @@ impl<'t> Bundle<'t> {
         self.push("/mounts", json!({"destination": at, "type": kind, "source": source, "options": options}))
     }
 
-    /// Leaves only the mounts whose destination is named.
+    /// Removes all mounts except those with these destinations.
     pub fn only_mounts(mut self, keep: &[&str]) -> Self {
         if let Some(mounts) = self.spec["mounts"].as_array_mut() {
             mounts.retain(|mount| keep.contains(&mount["destination"].as_str().unwrap_or("")));
@@ -115,7 +115,7 @@ impl<'t> Bundle<'t> {
         self
     }
 
-    /// Leaves out a namespace.
+    /// Removes a namespace.
     pub fn without_namespace(mut self, kind: &str) -> Self {
         if let Some(all) = self.spec["linux"]["namespaces"].as_array_mut() {
             all.retain(|namespace| namespace["type"] != kind);
@@ -133,7 +133,7 @@ impl<'t> Bundle<'t> {
         self.without_namespace(kind).push("/linux/namespaces", json!({"type": kind, "path": path}))
     }
 
-    /// Gives the root file system to a user of the host, and opens the way to it.
+    /// Gives the root file system to a user of the host, and makes it accessible to that user.
     pub fn owned_by(self, host: u32) -> Self {
         for dir in [std::env::temp_dir(), self.test.dir().to_owned(), self.dir.clone(), self.path("/")] {
             open_up(&dir);
@@ -142,14 +142,14 @@ impl<'t> Bundle<'t> {
         self
     }
 
-    /// A user namespace with uids and gids from `host`, and a root file system that its root may enter.
+    /// A user namespace with uids and gids from `host`, and a root file system that its root may access.
     pub fn user_namespace(self, host: u32) -> Self {
         let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
         let bundle = self.owned_by(host).namespace("user");
         bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
     }
 
-    /// Adds a hook which is the probe seen from the host, with its words.
+    /// Adds a hook: the probe as the host sees it, with its words.
     pub fn host_hook(self, kind: &str, words: &str) -> Self {
         let path = self.host_probe();
         let args: Vec<&str> = std::iter::once("probe").chain(words.split_whitespace()).collect();
@@ -165,13 +165,13 @@ impl<'t> Bundle<'t> {
         self
     }
 
-    /// Makes a directory in the root file system.
+    /// Creates a directory in the root file system.
     pub fn directory(self, inside: &str) -> Self {
         fs::create_dir_all(self.path(inside)).unwrap();
         self
     }
 
-    /// Makes a symbolic link in the root file system.
+    /// Creates a symbolic link in the root file system.
     pub fn link(self, inside: &str, target: impl AsRef<Path>) -> Self {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -196,7 +196,7 @@ impl<'t> Bundle<'t> {
         self.callers.iter().fold(runtime, |runtime, word| runtime.wrap(word))
     }
 
-    /// `run` in the foreground, whatever comes of it; nothing of the container may be left after it.
+    /// `run` in the foreground, successful or not; nothing of the container may be left after it.
     pub fn try_run(&self) -> Output {
         let output = self.command("run", &[]).output();
         let left = self.test.leaks_of(&self.id);
@@ -214,12 +214,12 @@ impl<'t> Bundle<'t> {
         self.run().json()
     }
 
-    /// `run` in the foreground, left running.
+    /// `run` in the foreground, while it runs.
     pub fn spawn(&self) -> Running<'t> {
         self.command("run", &[]).spawn()
     }
 
-    /// `create`, whatever comes of it.
+    /// `create`, successful or not.
     pub fn try_create(&self) -> Output {
         self.command("create", &[]).output()
     }
@@ -229,12 +229,12 @@ impl<'t> Bundle<'t> {
         self.create_with(&[])
     }
 
-    /// `create` with further flags, which must succeed.
+    /// `create` with more flags, which must succeed.
     pub fn create_with(&self, flags: &[&str]) -> Container<'t> {
         self.make("create", flags)
     }
 
-    /// A started container by `create` and `start` or by `run --detach`, with further flags.
+    /// A started container by `create` and `start` or by `run --detach`, with more flags.
     pub fn start_by(&self, verb: &str, flags: &[&str]) -> Container<'t> {
         if verb == "run" {
             return self.make(verb, &[&["--detach"], flags].concat());
@@ -251,7 +251,7 @@ impl<'t> Bundle<'t> {
         all.extend(flags);
         let output = self.command(verb, &all).output().success();
         let text = fs::read_to_string(&pid_file).unwrap();
-        let pid = text.parse().unwrap_or_else(|_| panic!("pid file holds {text:?}"));
+        let pid = text.parse().unwrap_or_else(|_| panic!("the pid file has {text:?}"));
         self.test.inits.lock().unwrap().push(pid);
         Container::new(self.test, &self.id, pid, output, self.callers.clone())
     }
@@ -282,7 +282,7 @@ fn open_up(dir: &Path) {
     fs::set_permissions(dir, mode).unwrap();
 }
 
-/// The probe: this program, copied once next to the tests' directories so that bundles can link to it.
+/// The probe: this program, copied once beside the tests' directories so that bundles can link to it.
 pub(crate) fn probe() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     COPY.get_or_init(|| {
@@ -290,7 +290,8 @@ pub(crate) fn probe() -> &'static Path {
         open_up(&dir);
         let path = dir.join("probe");
         let program = fs::read("/proc/self/exe").unwrap();
-        // The file name of the dynamic loader: a program that needs one cannot be a whole root file system.
+        // The file name of the dynamic loader: a program that needs one cannot be the only file of a root file
+        // system.
         let dynamic = program.windows(9).any(|bytes| bytes == b"ld-linux-" || bytes == b"/ld-musl-");
         assert!(
             !dynamic || is_static(&program),
@@ -302,7 +303,7 @@ pub(crate) fn probe() -> &'static Path {
     })
 }
 
-/// Whether an ELF file of 64 bits has no PT_INTERP header.
+/// Whether a 64-bit ELF file has no PT_INTERP header.
 fn is_static(program: &[u8]) -> bool {
     let half = |at: usize| usize::from(u16::from_le_bytes([program[at], program[at + 1]]));
     let start = usize::from_le_bytes(program[32..40].try_into().unwrap());
@@ -310,7 +311,7 @@ fn is_static(program: &[u8]) -> bool {
     !(0..count).any(|n| program[start + n * size..][..4] == 3u32.to_le_bytes())
 }
 
-/// The configuration that `spec` prints, with the probe for a process, no terminal and a cgroup.
+/// The configuration that `spec` prints, with the probe as the process, no terminal and a cgroup.
 fn template(id: &str) -> Value {
     let few = json!(["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]);
     json!({

@@ -1,4 +1,4 @@
-//! What the tests know of system calls: names, which argument is a path, which errnos an answer can be.
+//! What the tests know about system calls: names, which argument is a path, and possible errnos.
 
 use nix::errno::Errno;
 
@@ -6,23 +6,23 @@ use nix::errno::Errno;
 const OPENS: u8 = 1;
 /// A signal may interrupt it: EINTR.
 const WAITS: u8 = 2;
-/// Memory of this process: it has no other reason to fail than that there is none.
+/// Memory of this process: it fails only if there is no memory.
 const MEMORY: u8 = 4;
-/// Cannot fail, or nothing would come of it that a program could do anything about.
+/// Cannot fail, or a program could do nothing about the failure.
 const NEVER: u8 = 8;
 
-/// The number, the name, which argument is a path, and what the call can answer.
-struct Kind(i64, &'static str, Option<usize>, u8);
+/// The number, the name, which argument is a path, and how the call can fail.
+struct CallEntry(i64, &'static str, Option<usize>, u8);
 
-const fn call(number: i64, name: &'static str, traits: u8) -> Kind {
-    Kind(number, name, None, traits)
+const fn call(number: i64, name: &'static str, traits: u8) -> CallEntry {
+    CallEntry(number, name, None, traits)
 }
 
-const fn on_path(number: i64, name: &'static str, argument: usize, traits: u8) -> Kind {
-    Kind(number, name, Some(argument), traits)
+const fn on_path(number: i64, name: &'static str, argument: usize, traits: u8) -> CallEntry {
+    CallEntry(number, name, Some(argument), traits)
 }
 
-static KINDS: &[Kind] = &[
+static CALLS: &[CallEntry] = &[
     on_path(libc::SYS_openat, "openat", 1, OPENS | WAITS),
     on_path(libc::SYS_openat2, "openat2", 1, OPENS | WAITS),
     on_path(libc::SYS_open_tree, "open_tree", 1, OPENS),
@@ -57,7 +57,7 @@ static KINDS: &[Kind] = &[
     call(libc::SYS_fchmod, "fchmod", 0),
     call(libc::SYS_fchown, "fchown", 0),
     call(libc::SYS_flock, "flock", WAITS),
-    // Of options that are kept as well as can be.
+    // For options that are kept on a best-effort basis.
     call(libc::SYS_fgetxattr, "fgetxattr", NEVER),
     call(libc::SYS_fsetxattr, "fsetxattr", NEVER),
     call(libc::SYS_getdents64, "getdents64", 0),
@@ -108,7 +108,7 @@ static KINDS: &[Kind] = &[
     call(libc::SYS_uname, "uname", 0),
     call(libc::SYS_getrandom, "getrandom", WAITS),
     call(libc::SYS_sched_getaffinity, "sched_getaffinity", 0),
-    // It fails with no errno: it answers with the old break. mmap(2) shows what a lack of memory does.
+    // It does not fail with an errno: it returns the old break. mmap(2) covers a lack of memory.
     call(libc::SYS_brk, "brk", NEVER),
     call(libc::SYS_mmap, "mmap", MEMORY),
     call(libc::SYS_mremap, "mremap", MEMORY),
@@ -130,15 +130,15 @@ static KINDS: &[Kind] = &[
     call(libc::SYS_set_robust_list, "set_robust_list", NEVER),
     call(libc::SYS_rseq, "rseq", NEVER),
     call(libc::SYS_rt_sigreturn, "rt_sigreturn", NEVER),
-    // With a set of signals of this process they have no errno but EFAULT and EINVAL.
+    // With a set of this process's signals only EFAULT and EINVAL are possible.
     call(libc::SYS_rt_sigprocmask, "rt_sigprocmask", NEVER),
     call(libc::SYS_rt_sigaction, "rt_sigaction", NEVER),
     call(libc::SYS_sigaltstack, "sigaltstack", NEVER),
 ];
 
-/// Those which newer processors do without.
+/// Calls that newer architectures do not have.
 #[cfg(target_arch = "x86_64")]
-static OLD: &[Kind] = &[
+static OLD: &[CallEntry] = &[
     on_path(libc::SYS_open, "open", 0, OPENS | WAITS),
     on_path(libc::SYS_stat, "stat", 0, 0),
     on_path(libc::SYS_lstat, "lstat", 0, 0),
@@ -160,10 +160,10 @@ static OLD: &[Kind] = &[
     call(libc::SYS_time, "time", NEVER),
 ];
 #[cfg(not(target_arch = "x86_64"))]
-static OLD: &[Kind] = &[];
+static OLD: &[CallEntry] = &[];
 
-fn kind(number: i64) -> Option<&'static Kind> {
-    KINDS.iter().chain(OLD).find(|kind| kind.0 == number)
+fn kind(number: i64) -> Option<&'static CallEntry> {
+    CALLS.iter().chain(OLD).find(|kind| kind.0 == number)
 }
 
 /// The call's name; empty if the table does not have it.
@@ -171,12 +171,12 @@ pub fn name(number: i64) -> &'static str {
     kind(number).map_or("", |kind| kind.1)
 }
 
-/// Which of its arguments is a path.
+/// The argument that is a path.
 pub fn path_argument(number: i64) -> Option<usize> {
     kind(number).and_then(|kind| kind.2)
 }
 
-/// The errnos that the call can return if the machine has run out of something, if the call is forbidden, and if a
+/// The errnos that the call can return if the machine runs out of a resource, if the call is forbidden, and if a
 /// signal interrupts it; nothing for a call that cannot fail.
 pub fn refusals(number: i64, args: [u64; 6]) -> Vec<Errno> {
     let traits = kind(number).map_or(0, |kind| kind.3);
@@ -188,11 +188,11 @@ pub fn refusals(number: i64, args: [u64; 6]) -> Vec<Errno> {
     }
     let control = if number == libc::SYS_fcntl { args[1] as i32 } else { -1 };
     if control == libc::F_GETFD {
-        return Vec::new(); // Nothing but a descriptor that is not open makes it fail.
+        return Vec::new(); // It fails only for a descriptor that is not open.
     }
     let opens = traits & OPENS != 0 || [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC].contains(&control);
     if [libc::SYS_nanosleep, libc::SYS_clock_nanosleep].contains(&number) {
-        return vec![Errno::EINTR]; // The other errnos are of its arguments.
+        return vec![Errno::EINTR]; // The other errnos concern its arguments.
     }
     let mut all = vec![Errno::ENOMEM, Errno::ENOSPC, Errno::EPERM];
     all.extend(opens.then_some(Errno::EMFILE));
@@ -200,7 +200,7 @@ pub fn refusals(number: i64, args: [u64; 6]) -> Vec<Errno> {
     all
 }
 
-/// Whether the call gives the process memory: a program in Rust aborts if there is none.
+/// Whether the call allocates memory for the process: a program in Rust aborts if that fails.
 pub fn gives_memory(number: i64) -> bool {
     kind(number).is_some_and(|kind| kind.3 & MEMORY != 0)
 }

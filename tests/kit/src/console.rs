@@ -1,4 +1,4 @@
-//! Terminals: a console socket that receives one, and a pseudo terminal to call the runtime from.
+//! Terminals: a console socket that receives one, and a pseudo-terminal to call the runtime from.
 
 use crate::{Test, sys};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -24,7 +24,7 @@ impl Console {
         Self { path, listener }
     }
 
-    /// What `--console-socket` is told.
+    /// The value of `--console-socket`.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -35,13 +35,13 @@ impl Console {
         poll(&mut set, PollTimeout::try_from(within).unwrap()).unwrap_or(0) > 0
     }
 
-    /// Takes the one message that was sent: its text and the terminal.
+    /// Receives the one message that was sent: its text and the terminal.
     pub fn receive(&self) -> (String, Pty) {
         let (text, fd) = self.receive_fd();
         (text, Pty { master: File::from(fd) })
     }
 
-    /// Takes the one message that was sent: its text and its one descriptor.
+    /// Receives the one message that was sent: its text and its one descriptor.
     pub fn receive_fd(&self) -> (String, OwnedFd) {
         let (stream, _) = self.listener.accept().unwrap();
         let mut text = [0; 4096];
@@ -57,7 +57,7 @@ impl Console {
             }
         }
         let length = message.bytes;
-        // What go-runc and conmon insist on.
+        // What go-runc and conmon require.
         assert_eq!(fds.len(), 1, "a console socket gets one descriptor");
         assert!((1..4096).contains(&length), "a console socket gets 1 to 4095 bytes, not {length}");
         assert!(!message.flags.contains(MsgFlags::MSG_CTRUNC), "more control data than one descriptor");
@@ -67,13 +67,13 @@ impl Console {
     }
 }
 
-/// The master side of a pseudo terminal.
+/// The master of a pseudo-terminal.
 pub struct Pty {
     master: File,
 }
 
 impl Pty {
-    /// A new pair; the slave is for the runtime.
+    /// A new pair; the slave is passed to the runtime.
     pub fn open() -> (Self, OwnedFd) {
         let (master, slave) = sys::open_pty();
         (Self { master: File::from(master) }, slave)
@@ -89,12 +89,12 @@ impl Pty {
         sys::set_window_size(&self.master, rows, columns);
     }
 
-    /// Types.
+    /// Writes text as if it was typed.
     pub fn type_in(&mut self, text: &str) {
         self.master.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Reads until a line contains `text`, or the terminal is closed: all that was read.
+    /// Reads until a line contains `text`, or the terminal is closed; returns all that was read.
     pub fn read_until(&mut self, text: &str) -> String {
         let begun = Instant::now();
         let mut all = Vec::new();

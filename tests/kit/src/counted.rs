@@ -1,7 +1,7 @@
-//! A program whose system calls are counted one by one, and of which one fails or is its last.
+//! A program whose system calls are counted one by one; one of them fails, or is the program's last.
 //!
-//! The tracer is the thread that calls [`run`]. It follows the one thread which the program begins with:
-//! processes and threads that this one makes run as if there was no tracer.
+//! The tracer is the thread that calls [`run`]. It follows the thread with which the program begins: processes and
+//! threads that this one creates run as if there was no tracer.
 
 use crate::calls;
 use crate::sys;
@@ -18,61 +18,61 @@ use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// A number that is no system call: a program makes it to say that what is counted begins or ends.
+/// A number that is not a system call: a program makes it to mark the beginning or the end of what is counted.
 pub const MARK: i64 = 0x6f72_6c70;
 
-/// Which part of the program's life is counted.
+/// The part of the program's life that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// From its first poll(2) on, which is the first thing that `orlop` does; what the C library does before
-    /// that is not the runtime's. With `after_wrap` there is another program before it, see [`wrap`](crate::wrap).
+    /// From its first poll(2) on, the first call of `orlop` itself; the C library's calls before that do not count.
+    /// With `after_wrap` another program runs before it, see [`wrap`](crate::wrap).
     FromPoll {
         /// Whether the program executes another one first.
         after_wrap: bool,
     },
-    /// What is between two calls of [`mark`].
+    /// The calls between two calls of [`mark`].
     BetweenMarks,
 }
 
-/// What happens to the program.
+/// What the tracer does to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Nothing: its calls are listed.
+    /// Nothing: it lists the calls.
     List,
-    /// The call is not made, and answers with the errno.
+    /// The call is not made, and returns the errno.
     Fail(Which, Errno),
-    /// Instead of the call there is SIGKILL.
+    /// The program gets SIGKILL in place of the call.
     Kill(Which),
 }
 
-/// One of the calls: the nth, from 0, of those with this number.
+/// One of the calls: the nth, from 0, with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Which {
     /// The system call's number.
     pub number: i64,
-    /// How many of the same number come before.
+    /// How many calls with the same number come before it.
     pub nth: usize,
 }
 
 /// A call that the program has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which it is.
+    /// Which call it is.
     pub which: Which,
     /// Its arguments.
     pub args: [u64; 6],
-    /// The path among them.
+    /// The path among the arguments.
     pub path: Option<String>,
 }
 
-/// What the tracer has seen.
+/// What the tracer has recorded.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// The calls, in order: all of them, or those up to the deed.
+    /// The calls, in order: all of them, or those up to the fault.
     pub calls: Vec<Call>,
-    /// The call that was hit; none if the program made no such call.
+    /// The call that was changed; none if the program did not make it.
     pub hit: Option<Call>,
-    /// Whether it had to be killed, because it took too long.
+    /// Whether the program was killed because it took too long.
     pub hung: bool,
 }
 
@@ -81,7 +81,7 @@ pub fn mark() {
     let _ = sys::syscall(MARK, [0; 6]);
 }
 
-/// Runs the command under the tracer until it has ended; after `limit` it is killed.
+/// Runs the command under the tracer until it has exited; after `limit` it is killed.
 pub fn run(command: &mut Command, span: Span, deed: Deed, limit: Duration) -> (ExitStatus, Trace) {
     sys::to_be_traced(command);
     #[allow(clippy::zombie_processes, reason = "the tracer waits for it")]
@@ -94,7 +94,7 @@ pub fn run(command: &mut Command, span: Span, deed: Deed, limit: Duration) -> (E
     let mut tracer = Tracer::new(pid, span, deed);
     let status = tracer.follow();
     let mut trace = tracer.trace;
-    trace.hung = watchdog.has_bitten();
+    trace.hung = watchdog.has_fired();
     (status, trace)
 }
 
@@ -102,20 +102,20 @@ struct Tracer {
     pid: Pid,
     span: Span,
     deed: Deed,
-    /// Whether a wrapping program is to execute the one that counts.
+    /// Whether a wrapping program still has to execute the one that counts.
     wrapped: bool,
     counting: bool,
     seen: HashMap<i64, usize>,
     trace: Trace,
 }
 
-/// How the program goes on after a stop.
+/// How the program continues after a stop.
 enum Next {
-    /// To its next system call.
+    /// Until its next system call.
     ToCall,
-    /// Out of its call, which is the one that fails.
+    /// Until the exit of its current call, which fails.
     OutOf(Errno),
-    /// To its end.
+    /// Until it exits.
     ToEnd,
 }
 
@@ -126,17 +126,17 @@ impl Tracer {
     }
 
     fn follow(&mut self) -> ExitStatus {
-        // execve(2) is over: this is the first stop.
+        // execve(2) has returned: this is the first stop.
         match waitpid(self.pid, Some(WaitPidFlag::__WALL)).unwrap() {
             WaitStatus::Stopped(_, Signal::SIGTRAP) => {}
-            other => return ended(other).unwrap_or_else(|| panic!("no program: {other:?}")),
+            other => return exit_status(other).unwrap_or_else(|| panic!("no program: {other:?}")),
         }
         let options =
             Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACEEXEC;
         ptrace::setoptions(self.pid, options).unwrap();
         let (mut next, mut inside, mut signal) = (Next::ToCall, false, None);
         loop {
-            // A process that was killed meanwhile cannot be told to go on: what comes is its end.
+            // A process that was killed meanwhile cannot be continued: its exit comes next.
             let _ = match next {
                 Next::ToEnd => ptrace::cont(self.pid, signal),
                 _ => ptrace::syscall(self.pid, signal),
@@ -159,7 +159,7 @@ impl Tracer {
                 WaitStatus::PtraceEvent(..) => self.wrapped = false,
                 WaitStatus::Stopped(_, other) => signal = Some(other),
                 other => {
-                    if let Some(status) = ended(other) {
+                    if let Some(status) = exit_status(other) {
                         return status;
                     }
                 }
@@ -167,7 +167,7 @@ impl Tracer {
         }
     }
 
-    /// The program stands before a call.
+    /// The program is about to make a call.
     fn enter(&mut self) -> Option<Next> {
         let Ok((number, args)) = sys::call_of(self.pid) else { return None };
         match self.span {
@@ -205,7 +205,7 @@ impl Tracer {
     }
 }
 
-fn ended(status: WaitStatus) -> Option<ExitStatus> {
+fn exit_status(status: WaitStatus) -> Option<ExitStatus> {
     match status {
         WaitStatus::Exited(_, code) => Some(ExitStatus::from_raw(code << 8)),
         WaitStatus::Signaled(_, signal, _) => Some(ExitStatus::from_raw(signal as i32)),
@@ -213,7 +213,7 @@ fn ended(status: WaitStatus) -> Option<ExitStatus> {
     }
 }
 
-/// The text at an address of the stopped program.
+/// The string at an address of the stopped program.
 fn string_at(pid: Pid, address: u64) -> Option<String> {
     let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut bytes = [0; 512];
@@ -242,7 +242,7 @@ impl Watchdog {
         Self { done, thread }
     }
 
-    fn has_bitten(self) -> bool {
+    fn has_fired(self) -> bool {
         drop(self.done);
         self.thread.join().unwrap()
     }

@@ -1,4 +1,4 @@
-//! A criu that dumps and restores nothing: it notes what it is asked for, and answers as criu does. A
+//! A simulated criu that dumps and restores nothing: it records its requests, and replies as criu does. A
 //! "restored" process is the probe, a child of criu's own parent as a real one would be.
 
 use crate::{Runtime, Test, bundle, sys};
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The variable that says where requests are noted and answers are found.
+/// The variable with the directory in which requests are recorded and replies are found.
 const DIRECTORY: &str = "ORLOP_TEST_CRIU";
 
-/// A criu in a directory of the test's.
+/// A simulated criu in a directory of the test.
 pub struct Criu {
     dir: PathBuf,
 }
 
 impl Criu {
-    /// Puts it there.
+    /// Installs it.
     pub fn new(test: &Test) -> Self {
         let dir = test.dir().join("criu");
         fs::create_dir_all(dir.join("bin")).unwrap();
@@ -31,32 +31,32 @@ impl Criu {
         Self { dir }
     }
 
-    /// Lets a call of the runtime find it.
+    /// Makes it visible to a call of the runtime.
     pub fn found_by<'t>(&self, call: Runtime<'t>) -> Runtime<'t> {
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.dir.join("bin").display());
         call.env("PATH", &path).env(DIRECTORY, self.dir.to_str().unwrap())
     }
 
-    /// The program, and the environment which it wants.
+    /// The program, and the environment that it needs.
     pub fn program(&self) -> (PathBuf, Vec<(String, String)>) {
         let env = vec![(DIRECTORY.to_owned(), self.dir.to_string_lossy().into_owned())];
         (self.dir.join("bin/criu"), env)
     }
 
-    /// Something that it is to do, see [`main`].
+    /// Sets an option of its behaviour, see [`main`].
     pub fn with(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.join(name), text).unwrap();
         self
     }
 
-    /// What it was asked for: `dump`, `restore` or `pre-dump`.
+    /// A request that it received: `dump`, `restore` or `pre-dump`.
     pub fn request(&self, kind: &str) -> Message {
         Message(fs::read(self.dir.join(kind)).unwrap_or_else(|error| panic!("no {kind}: {error}")))
     }
 }
 
-/// Skips where criu(8) itself cannot do anything. One test at a time has it: it looks at the whole machine, and takes
-/// its time where that is emulated.
+/// Skips if the real criu(8) does not work here. One test at a time may use it: it inspects the whole machine, and
+/// is slow on an emulated one.
 pub fn real() -> MutexGuard<'static, ()> {
     static WORKS: OnceLock<Result<(), String>> = OnceLock::new();
     let works = WORKS.get_or_init(|| {
@@ -70,14 +70,14 @@ pub fn real() -> MutexGuard<'static, ()> {
     if let Err(why) = works {
         crate::skip(why.clone());
     }
-    // criu keeps packets off by its rules, also in a namespace without devices.
+    // criu blocks network traffic by rules, also in a namespace without devices.
     if Command::new("iptables-restore").arg("--version").output().is_err() {
         crate::skip("no iptables-restore for criu");
     }
     turn()
 }
 
-/// A criu at work changes the options of the host's cgroup2 file system for a moment.
+/// A running criu changes the options of the host's cgroup2 file system for a moment.
 pub fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +87,7 @@ pub fn turn() -> MutexGuard<'static, ()> {
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// Every value of a field, raw: the bytes of a text or message, those of a number little-endian.
+    /// Every value of a field, raw: the bytes of a string or message, those of a number little-endian.
     pub fn all(&self, field: u64) -> Vec<Vec<u8>> {
         let mut rest = &self.0[..];
         let mut found = Vec::new();
@@ -105,12 +105,12 @@ impl Message {
         found
     }
 
-    /// A number; `None` where there is none.
+    /// A number; `None` if the field is missing.
     pub fn number(&self, field: u64) -> Option<u64> {
         self.all(field).pop().map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
     }
 
-    /// A text; `None` where there is none.
+    /// A string; `None` if the field is missing.
     pub fn text(&self, field: u64) -> Option<String> {
         self.all(field).pop().map(|bytes| String::from_utf8(bytes).unwrap())
     }
@@ -120,7 +120,7 @@ impl Message {
         self.all(field).into_iter().map(Self).collect()
     }
 
-    /// Pairs of texts: mounts, cgroups, namespaces.
+    /// Pairs of strings: mounts, cgroups, namespaces.
     pub fn pairs(&self, field: u64) -> Vec<(String, String)> {
         let text = |m: &Self, field| m.text(field).unwrap_or_default();
         self.messages(field).iter().map(|pair| (text(pair, 1), text(pair, 2))).collect()
@@ -166,9 +166,9 @@ const NOTIFY: u64 = 6;
 const FEATURES: u64 = 9;
 const VERSION: u64 = 10;
 
-/// `criu swrk FD`. Files of [`Criu::with`]: `version` (three numbers), `missing` (features are), `fail`
-/// (with this message), `hang` (for ever, once it was asked), `init` (the probe's words), `terminal` (is sent), `die` (at the first request), `mounts` (cgroup2,
-/// without options, as criu does).
+/// `criu swrk FD`. Files of [`Criu::with`]: `version` (three numbers), `missing` (features), `fail` (with this
+/// message), `hang` (for ever, after a request), `init` (the probe's words), `terminal` (it is sent), `die` (at the
+/// first request), `mounts` (cgroup2 without options, as criu does).
 pub fn main(words: &[String]) -> ExitCode {
     let directory = PathBuf::from(std::env::var_os(DIRECTORY).unwrap());
     let said = |name: &str| fs::read_to_string(directory.join(name)).ok();
@@ -211,7 +211,7 @@ pub fn main(words: &[String]) -> ExitCode {
             }
         }
         if send(socket, &answer, MsgFlags::MSG_NOSIGNAL).is_err() {
-            return ExitCode::FAILURE; // The caller is gone.
+            return ExitCode::FAILURE; // The caller has exited.
         }
         if kind != VERSION && kind != FEATURES {
             break;
@@ -222,13 +222,13 @@ pub fn main(words: &[String]) -> ExitCode {
 
 fn receive(socket: RawFd) -> Option<Message> {
     let mut buffer = vec![0; 1 << 16];
-    // A caller that is gone has nothing to ask.
+    // A caller that has exited makes no more requests.
     let n = recv(socket, &mut buffer, MsgFlags::empty()).unwrap_or(0);
     buffer.truncate(n);
     (n > 0).then_some(Message(buffer))
 }
 
-/// Dumps or restores; the process that was restored, or what went wrong.
+/// Dumps or restores; returns the restored process, or an error.
 fn work(
     directory: &Path,
     socket: RawFd,
@@ -265,8 +265,8 @@ fn work(
         return Ok(None);
     }
     let words = said("init").unwrap_or_else(|| "sleep".into());
-    // What is restored stands still until all is done.
-    // Its name from the first moment: a test may end before it has executed anything.
+    // A restored process is stopped until the operation is complete.
+    // It has its name from the start: a test may end before it executes a program.
     fs::write("/proc/self/comm", "probe").unwrap();
     let (gate, open) = nix::unistd::pipe().unwrap();
     let Some(pid) = sys::clone_sibling() else {
@@ -318,7 +318,7 @@ fn notify(socket: RawFd, script: &str, pid: u64, fd: Option<RawFd>) -> Result<()
     let control = [ControlMessage::ScmRights(&fds)];
     let control = if fds.is_empty() { &[][..] } else { &control };
     sendmsg::<()>(socket, &[IoSlice::new(&message)], control, MsgFlags::MSG_NOSIGNAL, None)
-        .map_err(|_| "the caller is gone")?;
-    let answer = receive(socket).ok_or("the caller is gone")?;
+        .map_err(|_| "the caller has exited")?;
+    let answer = receive(socket).ok_or("the caller has exited")?;
     if answer.number(3) == Some(1) { Ok(()) } else { Err(format!("{script} was refused")) }
 }

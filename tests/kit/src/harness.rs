@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// One test: a name and what it does.
+/// One test: a name and a body.
 pub struct Case {
     name: String,
     body: Box<dyn Fn(&Test) + Send + Sync>,
@@ -24,7 +24,7 @@ impl Case {
     }
 }
 
-/// The arguments of libtest which people type; others are accepted and do nothing.
+/// The common arguments of libtest; others are accepted and ignored.
 #[derive(Default)]
 struct Args {
     filters: Vec<String>,
@@ -72,7 +72,7 @@ thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Whether the command line wants the case of that name to run: for what prepares many cases at once.
+/// Whether the command line selects the case with that name: for code that prepares many cases at once.
 pub fn chosen(name: &str) -> bool {
     let args = Args::read(std::env::args().skip(1));
     !args.list && !args.only_ignored && args.wants(name)
@@ -87,22 +87,22 @@ fn is_probe(words: &[String]) -> bool {
 }
 
 /// Whether this process is not the one that runs the tests.
-pub(crate) fn plays_another_part(words: &[String]) -> bool {
+pub(crate) fn is_not_the_runner(words: &[String]) -> bool {
     is_caller(words) || is_probe(words) || words[0] == "criu"
 }
 
 /// Runs the cases; `runtime` is the path of the program under test, which ORLOP_TEST_RUNTIME overrides.
 pub fn main(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
-    let usual = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
-    main_with_threads(runtime, cases, usual)
+    let default = std::thread::available_parallelism().map_or(2, |n| 2 * n.get());
+    main_with_threads(runtime, cases, default)
 }
 
-/// [`main`] for cases that are alone in this process, whatever the command line says: every child of it is theirs.
+/// [`main`] for cases that run alone in this process, so every child of the process belongs to the current case.
 pub fn main_in_turn(runtime: &str, cases: fn() -> Vec<Case>) -> ExitCode {
     main_with_threads(runtime, cases, 1)
 }
 
-fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, usual: usize) -> ExitCode {
+fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, default: usize) -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
     if is_caller(&words) {
         return wrap::main(&words[2..]);
@@ -124,13 +124,13 @@ fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, usual: usize) -> E
         println!("\n{} tests, 0 benchmarks", chosen.len());
         return ExitCode::SUCCESS;
     }
-    // Whether a case is skipped is only known when it runs; `--ignored` therefore has nothing to run.
+    // Whether a case is skipped is known only when it runs; `--ignored` therefore runs nothing.
     let chosen = if args.only_ignored { Vec::new() } else { chosen };
     std::panic::set_hook(Box::new(|info| {
         MESSAGE.with(|message| *message.borrow_mut() = info.to_string());
     }));
     let watch = leak::Watch::begin(&crate::runtime::under_test(runtime));
-    let threads = if usual == 1 { 1 } else { args.threads.unwrap_or(usual) };
+    let threads = if default == 1 { 1 } else { args.threads.unwrap_or(default) };
     run_all(&chosen, runtime, threads.max(1), all - chosen.len(), watch)
 }
 

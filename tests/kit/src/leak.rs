@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The machine as it was before the first test.
+/// The machine before the first test.
 pub(crate) struct Watch {
     mounts: BTreeSet<String>,
     default_state: BTreeSet<String>,
@@ -16,9 +16,9 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Moves this (still single-threaded) process into a mount namespace of its own, whose `/` is
-    /// shared as on most hosts: a mount that gets out of a container shows here and nowhere else.
-    /// Orphans of containers become children of this process.
+    /// Moves this (still single-threaded) process into a mount namespace of its own, whose `/` is shared as on most
+    /// hosts: a mount that propagates from a container is visible here and nowhere else. Orphans of containers
+    /// become children of this process.
     pub(crate) fn begin(runtime: &Path) -> Self {
         let none = None::<&str>;
         let remake = |flags| mount(none, "/", none, flags | MsFlags::MS_REC, none);
@@ -31,11 +31,11 @@ impl Watch {
         Self { mounts: mounts(), default_state: names(&default_root), default_root, private }
     }
 
-    /// Everything that is there now and was not before.
+    /// Everything that exists now and did not before.
     pub(crate) fn end(self) -> Vec<String> {
-        // An orphan of a container without a pid namespace that has been killed is ours to reap, and no leak.
-        // So is what a killed command has begun, and a helper that a failed criu has left, here perhaps under its
-        // dynamic loader's name.
+        // A killed orphan of a container without a pid namespace is reaped here, and is not a leak. Neither is a
+        // child of a killed command, nor a helper that a failed criu has left, perhaps under the name of its
+        // dynamic loader.
         let lives = |pid: &i32| {
             let known = [" probe (", " criu (", " ld-linux-x86-64 (", " memfd:orlop-ini ("];
             let text = describe(*pid);
@@ -66,7 +66,7 @@ impl Watch {
     }
 }
 
-/// The mount table without the numbers that change when nothing else does.
+/// The mount table without the numbers that change on their own.
 fn mounts() -> BTreeSet<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     table.lines().map(str::to_owned).collect()
@@ -94,7 +94,7 @@ pub(crate) fn describe(pid: i32) -> String {
     format!("{pid} {} ({}) {}", field("Name:"), field("State:"), read("cmdline").replace('\0', " "))
 }
 
-/// Where each cgroup hierarchy is mounted, with its v1 controllers (none for v2).
+/// The mount point of each cgroup hierarchy, with its v1 controllers (none for v2).
 pub(crate) fn hierarchies() -> Vec<(PathBuf, Vec<String>)> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mut found = Vec::new();
@@ -111,10 +111,10 @@ pub(crate) fn hierarchies() -> Vec<(PathBuf, Vec<String>)> {
     found
 }
 
-/// A cgroup of this name in any hierarchy, with what still runs in it.
+/// The cgroups of this name in any hierarchy, with the processes in them.
 pub(crate) fn cgroups(name: &str) -> Vec<String> {
     if !name.starts_with("orlop-test-") {
-        return Vec::new(); // An id that a test made up; its bundle keeps its own cgroup.
+        return Vec::new(); // An ID that a test chose; its bundle has its own cgroup.
     }
     let dirs = hierarchies().into_iter().map(|(root, _)| root.join(name)).filter(|dir| dir.exists());
     let procs =
@@ -122,9 +122,9 @@ pub(crate) fn cgroups(name: &str) -> Vec<String> {
     dirs.map(|dir| format!("cgroup {} [{}]", dir.display(), procs(&dir).trim())).collect()
 }
 
-/// Kills what runs in the cgroup and removes it: the end of a test that has failed already.
+/// Kills the processes in the cgroup and removes it: clean-up of a test that has failed already.
 pub(crate) fn remove_cgroups(name: &str) {
-    assert!(name.starts_with("orlop-test-"), "{name} is none of ours");
+    assert!(name.starts_with("orlop-test-"), "{name} does not belong to the tests");
     for dir in hierarchies().into_iter().map(|(root, _)| root.join(name)).filter(|dir| dir.exists()) {
         // Empty cgroups of any depth: find(1) does not use whole paths.
         let _ = std::process::Command::new("find")
@@ -137,7 +137,7 @@ pub(crate) fn remove_cgroups(name: &str) {
 }
 
 fn remove_tree(dir: &Path) {
-    // Names may be any bytes.
+    // Names may be arbitrary bytes.
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove_tree(&entry.path());

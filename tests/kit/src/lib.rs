@@ -1,11 +1,11 @@
 //! The test kit: a test is a few lines over [`Test`], [`Bundle`] and [`Runtime`].
 //!
-//! A test binary of this kit is also the program that runs in the container ([`probe`]) and the one
-//! that prepares a peculiar caller ([`wrap`]): it is linked statically, so a copy of it is a whole
-//! root file system. [`main`] decides by its first argument which of the three it is.
+//! A test binary of this kind is also the program that runs in the container ([`probe`]) and the one that sets up a
+//! special caller ([`wrap`]): it is linked statically, so a copy of it is a complete root file system. [`main`]
+//! decides by its first argument which of the three it is.
 //!
-//! Each test has a temporary directory, a state root and a cgroup of its own. What is left of them
-//! when it ends is a failure of that test; what the whole run leaves (processes, mounts) fails the run.
+//! Each test has a temporary directory, a state root and a cgroup of its own. If something is left of them when it
+//! ends, the test fails; if the whole run leaves something (processes, mounts), the run fails.
 
 pub mod agent;
 mod bundle;

@@ -1,10 +1,10 @@
-//! How slow this machine is.
+//! The speed of this machine.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// How long something may take here that takes at most `usual` on a machine with nothing else to do.
-/// ORLOP_TEST_SLOWNESS is the factor, 1 if it is not set; `tests/vm` sets it for an emulated processor.
+/// The time that something may take here if it takes at most `usual` on an idle machine. ORLOP_TEST_SLOWNESS is the
+/// factor, 1 if it is not set; `tests/vm` sets it for an emulated processor.
 pub fn within(usual: Duration) -> Duration {
     usual * slowness()
 }

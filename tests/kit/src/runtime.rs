@@ -1,4 +1,4 @@
-//! The runtime's command line, seen from its caller.
+//! The runtime's command line, as a caller sees it.
 
 use crate::counted::{self, Deed, Span, Trace};
 use crate::{Test, Value, sys, within, wrap};
@@ -10,10 +10,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest that any command of a test may take.
+/// The longest time that a command of a test may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program under test: what ORLOP_TEST_RUNTIME names, or the one that cargo has built.
+/// The program under test: ORLOP_TEST_RUNTIME, or the one that cargo has built.
 pub(crate) fn under_test(built: &str) -> PathBuf {
     std::env::var_os("ORLOP_TEST_RUNTIME").map_or_else(|| PathBuf::from(built), PathBuf::from)
 }
@@ -65,13 +65,13 @@ impl<'t> Runtime<'t> {
         self
     }
 
-    /// A variable in the runtime's environment.
+    /// Sets a variable in the runtime's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Nothing but these variables in the runtime's environment.
+    /// Sets the whole environment of the runtime.
     pub fn only_env(mut self, variables: &[(&str, &str)]) -> Self {
         self.env.clear();
         variables.iter().fold(self, |call, (name, value)| call.env(name, value))
@@ -83,7 +83,7 @@ impl<'t> Runtime<'t> {
         self
     }
 
-    /// What the runtime reads.
+    /// The runtime's standard input.
     pub fn stdin(mut self, from: impl Into<Stdio>) -> Self {
         self.stdin = from.into();
         self
@@ -96,7 +96,7 @@ impl<'t> Runtime<'t> {
         self.stdin(File::open(path).unwrap())
     }
 
-    /// All three standard descriptors from the caller, e.g. a terminal; nothing is captured.
+    /// All three standard descriptors from the caller, for example a terminal; nothing is captured.
     pub fn stdio(
         mut self,
         input: impl Into<Stdio>,
@@ -114,7 +114,7 @@ impl<'t> Runtime<'t> {
         self
     }
 
-    /// Another file of the same program.
+    /// Uses another file of the same program.
     pub fn program(mut self, path: &Path) -> Self {
         path.clone_into(&mut self.program);
         self
@@ -128,8 +128,8 @@ impl<'t> Runtime<'t> {
         Running { test, child, words, out, err }
     }
 
-    /// Runs it to its end under a tracer, to whose thread it belongs: its system calls are counted, and one of
-    /// them may fail, see [`counted`].
+    /// Runs it under a tracer on this thread until it exits: its system calls are counted, and one of them may
+    /// fail, see [`counted`].
     pub fn traced(self, deed: Deed) -> (Output, Trace) {
         let span = Span::FromPoll { after_wrap: !self.wrap.is_empty() };
         let Prepared { mut command, words, out, err, .. } = self.prepare();
@@ -157,12 +157,12 @@ impl<'t> Runtime<'t> {
         Prepared { test: self.test, command, words, out, err }
     }
 
-    /// Runs it to its end.
+    /// Runs it until it exits.
     pub fn output(self) -> Output {
         self.spawn().wait()
     }
 
-    /// Runs it to its end, unless it takes too long.
+    /// Runs it until it exits, unless it takes too long.
     pub(crate) fn try_run(self) -> Option<Output> {
         self.spawn().wait_within(within(PATIENCE))
     }
@@ -186,7 +186,7 @@ fn serial() -> u32 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A call of the runtime under way.
+/// A running call of the runtime.
 pub struct Running<'t> {
     test: &'t Test,
     child: Child,
@@ -211,19 +211,19 @@ impl Running<'_> {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// Waits until standard output holds a whole line that contains `text`.
+    /// Waits until standard output has a complete line that contains `text`.
     pub fn wait_for(&self, text: &str) {
         self.test.wait_for(text, || {
             self.stdout().split_inclusive('\n').any(|l| l.ends_with('\n') && l.contains(text))
         });
     }
 
-    /// Whether it has ended.
+    /// Whether it has exited.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     pub fn wait(self) -> Output {
         let words = self.words.join(" ");
         let err = self.err.clone();
@@ -262,53 +262,53 @@ impl Running<'_> {
     }
 }
 
-/// How a call of the runtime ended.
+/// The result of a call of the runtime.
 pub struct Output {
     status: ExitStatus,
     words: Vec<String>,
     out: PathBuf,
-    /// What stood on standard output.
+    /// Standard output.
     pub stdout: String,
-    /// What stood on standard error.
+    /// Standard error.
     pub stderr: String,
-    /// How long it took.
+    /// The time that it took.
     pub took: Duration,
 }
 
 impl Output {
-    /// The exit code; 128 + n where a signal ended it.
+    /// The exit code; 128 + n if a signal killed it.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
 
-    /// Insists on success.
+    /// Requires success.
     pub fn success(self) -> Self {
         assert!(self.status.success(), "should have succeeded: {self}");
         self
     }
 
-    /// Insists on this exit code.
+    /// Requires this exit code.
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code(), code, "{self}");
         self
     }
 
-    /// Insists on exit code 1 and a message with each of these fragments.
+    /// Requires exit code 1 and a message with each of these fragments.
     pub fn refused(self, fragments: &[&str]) -> Self {
         self.fails_with(1, fragments)
     }
 
-    /// Insists on this exit code and a message with each of these fragments.
+    /// Requires this exit code and a message with each of these fragments.
     pub fn fails_with(self, code: i32, fragments: &[&str]) -> Self {
         assert_eq!(self.code(), code, "should have failed with {code}: {self}");
         for fragment in fragments {
             assert!(self.stderr.contains(fragment), "no {fragment:?} in {self}");
         }
-        assert!(!self.stderr.trim().is_empty(), "failed without a word: {self}");
+        assert!(!self.stderr.trim().is_empty(), "failed without a message: {self}");
         self
     }
 
-    /// What stands on standard output by now: a container that it has made may go on to write there.
+    /// The current content of standard output: a container that the call created may still write to it.
     pub fn stdout_by_now(&self) -> String {
         text(&self.out)
     }
@@ -332,7 +332,7 @@ impl Output {
 
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A whole report would bury the message.
+        // A whole report would hide the message.
         let start: String = self.stdout.chars().take(600).collect();
         let words = self.words.join(" ");
         write!(f, "{words} ({})\n-- stdout:\n{start}\n-- stderr:\n{}", self.status, self.stderr)
@@ -357,7 +357,7 @@ impl<'t> Container<'t> {
         self.callers.iter().fold(runtime, |runtime, word| runtime.wrap(word))
     }
 
-    /// The host's number of its init.
+    /// The host's pid of its init process.
     pub fn pid(&self) -> i32 {
         self.pid
     }
@@ -407,16 +407,16 @@ impl<'t> Container<'t> {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// Waits until its process has printed a whole line, and returns the first as JSON.
+    /// Waits until its process has printed a complete line, and returns the first one as JSON.
     pub fn first_line(&self) -> Value {
         self.test.wait_for("a line from the container", || self.stdout().contains('\n'));
         serde_json::from_str(self.stdout().lines().next().unwrap_or("")).unwrap()
     }
 
-    /// Waits for its init, which is a child of this process since `create` has ended: code or 128 + signal.
+    /// Waits for its init process, a child of this process since `create` exited: code or 128 + signal.
     pub fn wait(&self) -> i32 {
         let code = sys::reap(self.pid, within(PATIENCE))
-            .unwrap_or_else(|| panic!("{} does not end, or is no child", self.id));
+            .unwrap_or_else(|| panic!("{} does not exit, or is not a child", self.id));
         self.test.inits.lock().unwrap().retain(|pid| *pid != self.pid);
         code
     }

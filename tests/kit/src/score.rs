@@ -1,13 +1,13 @@
-//! What attacks have tried and won: a line for each, printed as a table when all have run.
+//! Attempts and wins of the attacks: a line for each, printed as a table after all have run.
 
 use crate::Test;
 use std::sync::Mutex;
 
-/// Rounds of one race where ORLOP_ATTACK_ROUNDS says nothing else.
+/// Rounds of one race unless ORLOP_ATTACK_ROUNDS is set.
 const ROUNDS: u64 = 240;
-/// How much is told of a win.
+/// The greatest length of a win's description.
 const LENGTH: usize = 400;
-/// How many wins are described.
+/// The number of wins that are described.
 const TOLD: usize = 6;
 
 static BOARD: Mutex<Vec<Row>> = Mutex::new(Vec::new());
@@ -31,7 +31,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The attack of a test; `what` says what it tries, as the table will.
+    /// The attack of a test; `what` describes it in the table.
     pub fn new(test: &Test, what: &str) -> Self {
         let (name, what) = (test.name().to_owned(), what.to_owned());
         Self { name, what, rounds: 0, wins: 0, told: Vec::new(), ended: false }
@@ -49,7 +49,7 @@ impl Score {
         self.rounds += 1;
     }
 
-    /// The last attempt has won.
+    /// Counts a win of the last attempt.
     pub fn win(&mut self, how: impl Into<String>) {
         self.wins += 1;
         let how: String = how.into().chars().take(LENGTH).collect();
@@ -58,7 +58,7 @@ impl Score {
         }
     }
 
-    /// One attempt without a race: it wins if `won` says how.
+    /// One attempt without a race: it wins if `won` describes how.
     pub fn attempt(&mut self, won: Option<String>) {
         self.round();
         if let Some(how) = won {
@@ -76,7 +76,7 @@ impl Score {
         Self::end_all([self]);
     }
 
-    /// The same for several, all of which are counted before one fails.
+    /// The same for several attacks, all of which are counted before one fails.
     pub fn end_all(scores: impl IntoIterator<Item = Self>) {
         let mut lost = Vec::new();
         for mut score in scores {
@@ -112,7 +112,7 @@ pub fn rounds() -> u64 {
     asked.unwrap_or(ROUNDS).max(1)
 }
 
-/// Prints the table, by name; nothing where nothing was tried.
+/// Prints the table, by name; nothing if no attack ran.
 pub fn print() {
     let Ok(mut board) = BOARD.lock() else { return };
     if board.is_empty() {
@@ -121,7 +121,7 @@ pub fn print() {
     board.sort_by(|a, b| a.name.cmp(&b.name));
     println!("| attack | what it tries | rounds | wins |\n| --- | --- | ---: | ---: |");
     for row in board.drain(..) {
-        // An attack which could not be carried through has not held.
+        // An attack that was not carried out completely proves nothing.
         let mark = if row.whole { "" } else { " (broken off)" };
         println!("| {} | {} | {} | {}{mark} |", row.name, row.what, row.rounds, row.wins);
     }

@@ -1,14 +1,14 @@
-//! A stage for attacks: whatever they could hit of the host is not the machine's own.
+//! A stage for attacks: what they could change on the host is a copy.
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-/// Moves this (single-threaded) process into a mount namespace where `/` is read-only, and where `/run` and the
+/// Moves this (single-threaded) process into a mount namespace in which `/` is read-only, and `/run` and the
 /// directory of temporary files are in memory: what an attack writes to the host lands there, or nowhere. Does
-/// nothing where this process is a probe or a caller, or is not root.
+/// nothing if this process is a probe or a caller, or is not root.
 pub fn set() {
     let words: Vec<String> = std::env::args().collect();
-    if crate::harness::plays_another_part(&words) || !nix::unistd::geteuid().is_root() {
+    if crate::harness::is_not_the_runner(&words) || !nix::unistd::geteuid().is_root() {
         return;
     }
     let none = None::<&str>;

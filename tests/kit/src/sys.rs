@@ -27,29 +27,29 @@ pub fn become_subreaper() {
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
 }
 
-/// A child of this process's own parent (`CLONE_PARENT`): its pid here, `None` in it. Only for a
-/// process with one thread.
+/// A child of this process's own parent (`CLONE_PARENT`): returns its pid here, `None` in it. Only for a process
+/// with one thread.
 pub fn clone_sibling() -> Option<u64> {
     let flags = i64::from(libc::CLONE_PARENT | libc::SIGCHLD);
     let pid = syscall(libc::SYS_clone, [flags, 0, 0, 0, 0, 0]).unwrap();
     (pid != 0).then_some(pid as u64)
 }
 
-/// A child: its pid here, `None` in it. Only for a process with one thread.
+/// A child: returns its pid here, `None` in it. Only for a process with one thread.
 pub fn clone_child() -> Option<i32> {
     let pid = syscall(libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0]).unwrap();
     (pid != 0).then_some(pid as i32)
 }
 
-/// fork(2): the child's pid here, 0 in it. Only for a process with one thread.
+/// fork(2): returns the child's pid here, 0 in it. Only for a process with one thread.
 pub fn fork() -> Result<i32, Errno> {
     // SAFETY: the process has no other thread that could hold a lock.
     Errno::result(unsafe { libc::fork() })
 }
 
-/// waitpid(2) for any child that has ended already; `false` if there is none.
+/// waitpid(2) for any child that has already exited; `false` if there is none.
 pub fn reap_one() -> bool {
-    // SAFETY: no status is asked for.
+    // SAFETY: no status is requested.
     unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) > 0 }
 }
 
@@ -65,8 +65,8 @@ pub fn lock_a_byte(file: impl AsFd, at: i64) {
     nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).unwrap();
 }
 
-/// Writes to the first byte of a file through a shared mapping; through one that was made to read only and may be written
-/// afterwards.
+/// Writes to the first byte of a file through a shared mapping, or with `later` through a read-only mapping that is
+/// made writable afterwards.
 pub fn change_by_mapping(file: impl AsFd, later: bool) -> Result<(), Errno> {
     let (length, both) = (4096, libc::PROT_READ | libc::PROT_WRITE);
     let first = if later { libc::PROT_READ } else { both };
@@ -84,8 +84,8 @@ pub fn change_by_mapping(file: impl AsFd, later: bool) -> Result<(), Errno> {
     }
 }
 
-/// Stays in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page which a
-/// userfaultfd(2) never supplies. Returns why it could not.
+/// Blocks in a system call that only SIGKILL ends and that the freezer does not stop: a read(2) into a page that a
+/// userfaultfd(2) never supplies. Returns the errno if that fails.
 pub fn wait_in_the_kernel() -> Errno {
     const API: libc::c_ulong = 0xc018_aa3f;
     const REGISTER: libc::c_ulong = 0xc020_aa00;
@@ -110,16 +110,16 @@ pub fn wait_in_the_kernel() -> Errno {
     Errno::last()
 }
 
-/// kill(2), whatever comes of it.
+/// kill(2) without a check of its result.
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: kill with numbers only.
     unsafe { libc::kill(pid, signal) };
 }
 
-/// waitpid(2) on a child until it has ended: its code, 128 + signal, or `None` (not ours, or too late).
+/// waitpid(2) on a child until it has exited: its code, 128 + signal, or `None` (not a child, or too late).
 pub fn reap(pid: i32, within: Duration) -> Option<i32> {
-    // Zero and less stand for groups, whose members other tests wait for.
-    assert!(pid > 0, "no process has the number {pid}");
+    // Zero and negative numbers mean groups, whose members other tests wait for.
+    assert!(pid > 0, "{pid} is not a pid");
     let begun = Instant::now();
     let mut status = 0;
     loop {
@@ -135,20 +135,20 @@ pub fn reap(pid: i32, within: Duration) -> Option<i32> {
 
 /// waitpid(2) for any child; `false` once there is none.
 pub fn reap_any() -> bool {
-    // SAFETY: no status is asked for.
+    // SAFETY: no status is requested.
     unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) > 0 }
 }
 
-/// Reaps a child that has ended: whether there was one; `None` if there are no children.
+/// Reaps a child that has exited: whether there was one; `None` if there are no children.
 pub fn reap_ended() -> Option<bool> {
-    // SAFETY: no status is asked for.
+    // SAFETY: no status is requested.
     match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } {
         -1 => None,
         pid => Some(pid > 0),
     }
 }
 
-/// sigwait(3) for any signal, the real-time ones too; all must be blocked.
+/// sigwait(3) for any signal, including real-time ones; all must be blocked.
 pub fn wait_for_a_signal() -> i32 {
     let mut signal = 0;
     // SAFETY: all-zero is a valid sigset_t, which sigfillset fills; the number is a local integer.
@@ -190,7 +190,7 @@ pub fn take_terminal() {
     }
 }
 
-/// A new pseudo terminal: master and slave.
+/// A new pseudo-terminal: master and slave.
 pub fn open_pty() -> (OwnedFd, OwnedFd) {
     let (mut master, mut slave) = (-1, -1);
     let null = std::ptr::null_mut();
@@ -204,7 +204,7 @@ pub fn open_pty() -> (OwnedFd, OwnedFd) {
 
 static SIGPIPE_AT_START: AtomicUsize = AtomicUsize::new(0);
 
-extern "C" fn look_at_sigpipe() {
+extern "C" fn record_sigpipe() {
     // SAFETY: all-zero is a valid sigaction, and the call only fills it.
     let handler = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
@@ -214,11 +214,11 @@ extern "C" fn look_at_sigpipe() {
     SIGPIPE_AT_START.store(handler, Ordering::Relaxed);
 }
 
-// Rust's start code ignores SIGPIPE before `main`; what the process was started with is seen before that.
+// Rust's start code ignores SIGPIPE before `main`; the disposition at the start of the process is read before that.
 // SAFETY: the section holds functions that the C library calls in turn, and this is one.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static LOOK_AT_SIGPIPE: extern "C" fn() = look_at_sigpipe;
+static RECORD_SIGPIPE: extern "C" fn() = record_sigpipe;
 
 /// Whether this process was started with SIGPIPE ignored.
 pub fn sigpipe_was_ignored() -> bool {
@@ -231,7 +231,7 @@ pub fn set_handler(signal: nix::sys::signal::Signal, handler: nix::sys::signal::
     let _ = unsafe { nix::sys::signal::signal(signal, handler) };
 }
 
-/// `SECCOMP_IOCTL_NOTIF_RECV`: the id of a notification, whose process it is and which call it wants.
+/// `SECCOMP_IOCTL_NOTIF_RECV`: the ID of a notification, its process and the number of its call.
 pub fn notification(listener: impl AsFd) -> Result<(u64, u32, i32), Errno> {
     const RECEIVE: libc::c_ulong = 0xc050_2100;
     // struct seccomp_notif: id, pid and flags, then struct seccomp_data.
@@ -242,7 +242,7 @@ pub fn notification(listener: impl AsFd) -> Result<(u64, u32, i32), Errno> {
     Ok((words[0], low(words[1]), low(words[2]) as i32))
 }
 
-/// `SECCOMP_IOCTL_NOTIF_SEND`: an errno, or the call goes on.
+/// `SECCOMP_IOCTL_NOTIF_SEND`: an errno, or the call continues.
 pub fn answer_notification(listener: impl AsFd, id: u64, errno: Option<Errno>) {
     const SEND: libc::c_ulong = 0xc018_2101;
     const CONTINUE: u64 = 1;
@@ -252,11 +252,11 @@ pub fn answer_notification(listener: impl AsFd, id: u64, errno: Option<Errno>) {
     };
     // struct seccomp_notif_resp: id, value, error and flags.
     let mut words = [id, 0, last];
-    // SAFETY: the kernel reads the 24 bytes of that structure. A caller that is gone is no failure.
+    // SAFETY: the kernel reads the 24 bytes of that structure. A process that has exited is not an error.
     unsafe { libc::ioctl(listener.as_fd().as_raw_fd(), SEND as _, words.as_mut_ptr()) };
 }
 
-/// The one descriptor that comes over a socket.
+/// Receives one descriptor from a socket.
 pub fn receive_fd(socket: RawFd) -> OwnedFd {
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
     let mut text = [0; 256];
@@ -288,14 +288,14 @@ pub fn to_be_traced(command: &mut std::process::Command) {
     unsafe { command.pre_exec(trace_me) };
 }
 
-/// The number and the arguments of the call before which a traced process stands.
+/// The number and the arguments of the call that a traced process is about to make.
 #[cfg(target_arch = "x86_64")]
 pub fn call_of(pid: Pid) -> Result<(i64, [u64; 6]), Errno> {
     let at = nix::sys::ptrace::getregs(pid)?;
     Ok((at.orig_rax as i64, [at.rdi, at.rsi, at.rdx, at.r10, at.r8, at.r9]))
 }
 
-/// The call before which a traced process stands will not be made.
+/// Makes the kernel skip the call that a traced process is about to make.
 #[cfg(target_arch = "x86_64")]
 pub fn refuse_call(pid: Pid) {
     let mut at = nix::sys::ptrace::getregs(pid).unwrap();
@@ -303,7 +303,7 @@ pub fn refuse_call(pid: Pid) {
     nix::sys::ptrace::setregs(pid, at).unwrap();
 }
 
-/// What a call answers, after which a traced process stands.
+/// Sets the result of the call that a traced process has just made.
 #[cfg(target_arch = "x86_64")]
 pub fn answer_call(pid: Pid, errno: Errno) {
     let mut at = nix::sys::ptrace::getregs(pid).unwrap();
@@ -327,7 +327,7 @@ const GENERAL: libc::c_int = 1;
 #[cfg(target_arch = "aarch64")]
 const SYSTEM_CALL: libc::c_int = 0x404;
 
-/// The number and the arguments of the call before which a traced process stands.
+/// The number and the arguments of the call that a traced process is about to make.
 #[cfg(target_arch = "aarch64")]
 pub fn call_of(pid: Pid) -> Result<(i64, [u64; 6]), Errno> {
     let mut at = [0_u64; 34];
@@ -335,13 +335,13 @@ pub fn call_of(pid: Pid) -> Result<(i64, [u64; 6]), Errno> {
     Ok((at[8] as i64, [at[0], at[1], at[2], at[3], at[4], at[5]]))
 }
 
-/// The call before which a traced process stands will not be made.
+/// Makes the kernel skip the call that a traced process is about to make.
 #[cfg(target_arch = "aarch64")]
 pub fn refuse_call(pid: Pid) {
     registers(pid, libc::PTRACE_SETREGSET, SYSTEM_CALL, &mut -1_i32).unwrap();
 }
 
-/// What a call answers, after which a traced process stands.
+/// Sets the result of the call that a traced process has just made.
 #[cfg(target_arch = "aarch64")]
 pub fn answer_call(pid: Pid, errno: Errno) {
     let mut at = [0_u64; 34];
@@ -350,12 +350,12 @@ pub fn answer_call(pid: Pid, errno: Errno) {
     registers(pid, libc::PTRACE_SETREGSET, GENERAL, &mut at).unwrap();
 }
 
-/// A descriptor of a process.
+/// A pidfd of a process.
 pub fn pidfd_open(pid: i32) -> OwnedFd {
     own(syscall(libc::SYS_pidfd_open, [pid.into(), 0, 0, 0, 0, 0]).unwrap() as RawFd)
 }
 
-/// SIGKILL to the process, if it is there still.
+/// SIGKILL to the process, if it still exists.
 pub fn pidfd_kill(pidfd: &OwnedFd) {
     let args = [pidfd.as_raw_fd().into(), libc::SIGKILL.into(), 0, 0, 0, 0];
     let _ = syscall(libc::SYS_pidfd_send_signal, args);

@@ -1,4 +1,4 @@
-//! One test's own corner of the machine.
+//! What belongs to a single test.
 
 use crate::runtime::{Runtime, under_test};
 use crate::{Bundle, leak, within};
@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A test: its directory, state root, cgroup, and the containers which it has made.
+/// A test: its directory, state root, cgroup, and the containers that it has created.
 pub struct Test {
     name: String,
     number: u32,
@@ -50,7 +50,7 @@ impl Test {
         }
     }
 
-    /// The test's directory; gone when it ends.
+    /// The test's directory; removed when the test ends.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -65,23 +65,23 @@ impl Test {
         &self.runtime
     }
 
-    /// The state root that every [`Runtime`] of this test is told.
+    /// The state root of every [`Runtime`] of this test.
     pub fn root(&self) -> PathBuf {
         self.dir.join("state")
     }
 
-    /// A container id (and cgroup name) which nobody else uses.
+    /// A container ID (and cgroup name) that nothing else uses.
     pub fn id(&self) -> String {
         let n = self.bundles.fetch_add(1, Ordering::Relaxed);
         format!("orlop-test-{}-{}-{n}", std::process::id(), self.number)
     }
 
-    /// A bundle that runs the probe under the template's configuration.
+    /// A bundle that runs the probe with the template's configuration.
     pub fn bundle(&self) -> Bundle<'_> {
         Bundle::new(self)
     }
 
-    /// The runtime, with `--root` and an almost empty environment, and these arguments.
+    /// The runtime, with `--root`, an almost empty environment, and these arguments.
     pub fn runtime<A: Into<String>>(&self, args: impl IntoIterator<Item = A>) -> Runtime<'_> {
         Runtime::new(self, &self.runtime).root(&self.root()).args(args)
     }
@@ -91,12 +91,13 @@ impl Test {
         Runtime::new(self, &self.runtime).args(args)
     }
 
-    /// A container which the test makes by a way of its own: deleted at its end if the test did not.
+    /// Registers a container that the test creates in another way: it is deleted at the end if the test did not
+    /// delete it.
     pub fn adopt(&self, id: &str) {
         self.containers.lock().unwrap().push(id.to_owned());
     }
 
-    /// Skips where another runtime stands in for the one of this repository.
+    /// Skips if another runtime is under test in place of this repository's.
     pub fn only_orlop(&self, why: &str) {
         if !self.built {
             skip(format!("{} is under test: {why}", self.runtime.display()));
@@ -122,7 +123,7 @@ impl Test {
         leak::hierarchies().iter().any(|(_, controllers)| controllers.iter().any(|name| name == controller))
     }
 
-    /// The directory of `cgroup` below a v1 controller; skips where there is no such hierarchy.
+    /// The directory of `cgroup` below a v1 controller; skips if there is no such hierarchy.
     pub fn v1(&self, controller: &str, cgroup: &str) -> PathBuf {
         let mut all = leak::hierarchies().into_iter();
         match all.find(|(_, controllers)| controllers.iter().any(|name| name == controller)) {
@@ -131,7 +132,7 @@ impl Test {
         }
     }
 
-    /// The directory of `cgroup` in the cgroup2 hierarchy; skips where there is none.
+    /// The directory of `cgroup` in the cgroup2 hierarchy; skips if there is none.
     pub fn v2(&self, cgroup: &str) -> PathBuf {
         let mut all = leak::hierarchies().into_iter();
         match all.find(|(_, controllers)| controllers.is_empty()) {
@@ -140,7 +141,7 @@ impl Test {
         }
     }
 
-    /// Skips where neither a v1 hierarchy nor the unified one could keep a container from devices.
+    /// Skips if neither a v1 hierarchy nor the unified one can restrict devices.
     pub fn needs_device_rules(&self) {
         let mut all = leak::hierarchies().into_iter();
         let rules =
@@ -150,7 +151,7 @@ impl Test {
         }
     }
 
-    /// Skips where no hierarchy, of either version, has the controller.
+    /// Skips if no hierarchy, of either version, has the controller.
     pub fn needs_limits(&self, controller: &str) {
         let has = |(root, controllers): &(PathBuf, Vec<String>)| {
             let unified = fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
@@ -161,7 +162,7 @@ impl Test {
         }
     }
 
-    /// Skips where no hierarchy could freeze a container.
+    /// Skips if no hierarchy can freeze a container.
     pub fn needs_freezer(&self) {
         let freezes = |all: &[String]| all.is_empty() || all.iter().any(|c| c == "freezer");
         if !leak::hierarchies().iter().any(|(_, controllers)| freezes(controllers)) {
@@ -180,7 +181,7 @@ impl Test {
         all
     }
 
-    /// Reads one value of the container's cgroup on v1.
+    /// Reads one value in the container's cgroup on v1.
     pub fn v1_value(&self, controller: &str, cgroup: &str, file: &str) -> String {
         let path = self.v1(controller, cgroup).join(file);
         match fs::read_to_string(&path) {
@@ -189,20 +190,20 @@ impl Test {
         }
     }
 
-    /// The directory of `cgroup` below a v1 controller, or in the cgroup2 hierarchy where there is no such controller;
-    /// skips where neither is.
+    /// The directory of `cgroup` below a v1 controller, or in the cgroup2 hierarchy if there is no such controller;
+    /// skips if there is neither.
     pub fn v1_or_v2(&self, controller: &str, cgroup: &str) -> PathBuf {
         if self.has_v1(controller) { self.v1(controller, cgroup) } else { self.v2(cgroup) }
     }
 
-    /// The directories of `cgroup`, in each hierarchy in which it is.
+    /// The directories of `cgroup` in each hierarchy that has it.
     pub fn cgroup_directories(&self, cgroup: &str) -> Vec<PathBuf> {
         let all = leak::hierarchies().into_iter().map(|(root, _)| root.join(cgroup));
         all.filter(|directory| directory.is_dir()).collect()
     }
 
-    /// Gives a new child cgroup the processors and memory nodes of its parent: on v1 it takes no process before that.
-    /// On v2 it has the files only if its parent has the controller enabled for it, and needs no values.
+    /// Gives a new child cgroup the processors and memory nodes of its parent: a v1 cpuset cannot have processes
+    /// before that. On v2 the files exist only if the parent has the controller enabled for it, and need no values.
     pub fn inherit_cpuset(child: &Path) {
         let parent = child.parent().unwrap();
         for file in ["cpuset.cpus", "cpuset.mems"].into_iter().filter(|file| child.join(file).exists()) {
@@ -211,7 +212,7 @@ impl Test {
         }
     }
 
-    /// What the files of these names hold in the directories of `cgroup`, in each hierarchy in which they are.
+    /// The content of the files with these names in the directories of `cgroup`, in each hierarchy that has them.
     pub fn cgroup_values(&self, cgroup: &str, files: &[&str]) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for (root, controllers) in leak::hierarchies() {
@@ -224,7 +225,7 @@ impl Test {
         found
     }
 
-    /// Removes what the calls of the runtime have printed so far: for tests with very many of them.
+    /// Removes the recorded output of the runtime so far: for tests with very many calls.
     pub fn forget_outputs(&self) {
         for name in entries(&self.dir) {
             if ["out-", "err-", "input-"].iter().any(|start| name.starts_with(start)) {
@@ -233,8 +234,8 @@ impl Test {
         }
     }
 
-    /// Reaps every child of this process, which must have ended or be about to: the others, described. Only for
-    /// a program whose children are all this test's.
+    /// Reaps every child of this process, which must have exited or be about to exit; describes the others. Only
+    /// for a program whose children all belong to this test.
     pub fn children_left(&self) -> Vec<String> {
         let begun = Instant::now();
         self.inits.lock().unwrap().clear();
@@ -255,7 +256,7 @@ impl Test {
         }
     }
 
-    /// Waits until `ready` says so; at most ten seconds, or more on a slow machine.
+    /// Waits until `ready` returns true, for at most ten seconds, or more on a slow machine.
     pub fn wait_for(&self, what: &str, mut ready: impl FnMut() -> bool) {
         let begun = Instant::now();
         let limit = within(Duration::from_secs(10));
@@ -292,7 +293,7 @@ impl Test {
         left
     }
 
-    /// Deletes what the test did not, and says what the runtime has left nevertheless.
+    /// Deletes what the test did not delete, and returns what the runtime has left nevertheless.
     pub(crate) fn finish(self) -> Vec<String> {
         for id in self.containers.lock().unwrap().clone() {
             if self.root().join(&id).exists() {

@@ -1,11 +1,11 @@
-//! Programs of other people which a test needs.
+//! Third-party programs that a test needs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// Makes sure that a program is there: where it is missing, Debian's package of it is installed, if this is root on a Debian
-/// machine with a network. Where that does not help the test is skipped.
+/// Makes sure that a program exists: if it is missing, Debian's package is installed, if this is root on a Debian
+/// machine with a network. Otherwise the test is skipped.
 pub fn needs(program: &str, package: &str) {
     static TURN: Mutex<()> = Mutex::new(());
     if is_there(program) {

@@ -12,43 +12,43 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that a traced command may take.
+/// The longest time that a traced command may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where a process stands still.
+/// The point at which a process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     /// Before its first instruction.
     Birth,
-    /// A system call of this number has been made.
+    /// A system call with this number has been made.
     Call(i64),
     /// It has executed a program.
     Execution,
-    /// It is gone.
+    /// It has exited.
     End,
 }
 
-/// What the observer wants of a process.
+/// What the observer requests for a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// To be stopped again.
+    /// Stop it again.
     Step,
-    /// Not to be stopped any more, until it executes something.
+    /// Do not stop it any more until it executes a program.
     Run,
-    /// Not to be traced any more: it traces others itself.
+    /// Do not trace it any more: it traces other processes itself.
     Leave,
 }
 
 struct Tracee {
-    /// It has been stopped once.
+    /// Whether it has been stopped once.
     known: bool,
     next: Next,
 }
 
-/// A tracer: the thread that made it, and no other, may use it.
+/// A tracer: only the thread that created it may use it.
 pub struct Tracer {
     tracees: BTreeMap<i32, Tracee>,
-    /// Orphans among them are this process's to reap, once more than the tracer's.
+    /// Orphans among them are reaped by this process, once more after the tracer.
     ended: Vec<i32>,
     /// The commands: waited for as tracees.
     commands: Vec<Child>,
@@ -61,12 +61,12 @@ impl Default for Tracer {
 }
 
 impl Tracer {
-    /// One with nothing to trace yet.
+    /// A tracer without tracees.
     pub fn new() -> Self {
         Self { tracees: BTreeMap::new(), ended: Vec::new(), commands: Vec::new() }
     }
 
-    /// The processes that stand still, or run on, below it.
+    /// The traced processes, stopped or running.
     pub fn tracees(&self) -> Vec<i32> {
         self.tracees.keys().copied().collect()
     }
@@ -101,8 +101,8 @@ impl Tracer {
         pid
     }
 
-    /// Lets everything go on until the process `until` has ended (its code, or 128 + signal), or until nothing is left.
-    /// `observe` is called with each process that stands still.
+    /// Continues everything until the process `until` has exited (its code, or 128 + signal), or until nothing is
+    /// left. `observe` is called with each process that is stopped.
     pub fn follow(&mut self, until: Option<i32>, mut observe: impl FnMut(i32, At) -> Next) -> Option<i32> {
         let begun = Instant::now();
         while !self.tracees.is_empty() {
@@ -111,7 +111,7 @@ impl Tracer {
                 Ok(WaitStatus::StillAlive) => {
                     assert!(
                         begun.elapsed() < crate::within(PATIENCE),
-                        "traced processes do not end: {:?}",
+                        "traced processes do not exit: {:?}",
                         self.tracees()
                     );
                     std::thread::sleep(Duration::from_micros(20));
@@ -119,7 +119,7 @@ impl Tracer {
                 }
                 Ok(status) => status,
                 Err(Errno::ECHILD) => break,
-                // A signal that nix has no name for.
+                // A signal for which nix has no name.
                 Err(_) => continue,
             };
             let ended = match status {
@@ -165,7 +165,7 @@ impl Tracer {
         }
         let tracee = self.tracees.get_mut(&pid).unwrap();
         tracee.known = true;
-        // ESRCH: it was killed while it stood still.
+        // ESRCH: it was killed while it was stopped.
         let _ = match tracee.next {
             Next::Step => ptrace::syscall(at, signal),
             Next::Run => ptrace::cont(at, signal),
@@ -200,7 +200,7 @@ impl Drop for Tracer {
     }
 }
 
-/// Has the uname(2) that a process has just made say another release.
+/// Makes the uname(2) that a process has just made return another release.
 pub fn pretend(pid: i32, release: &str) {
     const LENGTH: u64 = 65;
     let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
@@ -217,11 +217,11 @@ fn call(pid: i32) -> i64 {
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(-1)
 }
 
-/// Lets a process go on after `begin` until it has made a system call of this number, and leaves it there, stopped by
-/// SIGSTOP and traced no more. It may be no child of this one.
+/// Continues a process after `begin` until it has made a system call with this number, and leaves it stopped by
+/// SIGSTOP and no longer traced. It need not be a child of this one.
 ///
 /// # Panics
-/// If the process ends before.
+/// If the process exits before that.
 pub fn stop_after(pid: i32, call: i64, begin: impl FnOnce()) {
     let at = Pid::from_raw(pid);
     ptrace::attach(at).unwrap();

@@ -1,14 +1,18 @@
-//! A peculiar caller: this program changes what the words say of itself, then becomes the runtime.
+//! A special caller: this program changes its own properties as the words say, then becomes the runtime.
 //!
-//! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and group;
-//! `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each id has its own number, `alone` of one where root is all there is;
-//! `nofile=N` lowers a limit, `softfiles=N` the soft one alone; `terminal` makes standard input the controlling terminal;
-//! `mounts` has a mount namespace of its own; `none=KIND` may make no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that one, where the kernel's file systems and the directory above it are too; `null=FILE` sees that file as /dev/null;
-//! `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` enters that cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `traced` is stopped by its parent once it has executed the runtime.
-//! `memfd_noexec=N` is the first process of a pid namespace with that `vm.memfd_noexec`.
+//! `fd=PATH` opens a descriptor without close-on-exec, `wfd=PATH` one to write to; `uid=N` drops to that user and
+//! group; `groups=N,N` are its supplementary groups; `userns` makes it root of a user namespace in which each ID is
+//! mapped to itself, `alone` of one with root only; `nofile=N` lowers a limit, `softfiles=N` only the soft one;
+//! `terminal` makes standard input the controlling terminal; `mounts` has a mount namespace of its own; `none=KIND`
+//! may create no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that
+//! directory, with the kernel's file systems and the parent directory mounted in it; `null=FILE` sees that file as
+//! /dev/null; `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` joins that
+//! cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only;
+//! `traced` is stopped by its parent once it has executed the runtime. `memfd_noexec=N` is the first process of a
+//! pid namespace with that `vm.memfd_noexec`.
 //!
-//! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never),
-//! says so, and ends when no process is left of all that the runtime has made.
+//! `guard=MICROSECONDS` stays as the runtime's parent instead, kills it after that time (0: never), prints the
+//! time, and exits when no process is left of those that the runtime created.
 
 use crate::leak::hierarchies;
 use nix::fcntl::{OFlag, open};
@@ -85,9 +89,9 @@ fn apply(name: &str, value: &str) {
     }
 }
 
-/// Ids above 65535 have no name there; setgroups(2) is allowed.
+/// IDs above 65535 have no name there; setgroups(2) is allowed.
 fn enter_user_namespace() {
-    // The maps are for a process outside to write.
+    // Only a process outside may write the maps.
     let (entered, enter) = std::io::pipe().unwrap();
     let pid = std::process::id();
     let script =
@@ -100,7 +104,7 @@ fn enter_user_namespace() {
     nix::unistd::setuid(0.into()).unwrap();
 }
 
-/// There is no other id, and setgroups(2) is not allowed.
+/// There is no other ID, and setgroups(2) is not allowed.
 fn enter_user_namespace_alone() {
     unshare(CloneFlags::CLONE_NEWUSER).unwrap();
     for (file, text) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
@@ -128,7 +132,7 @@ fn replace_null_device(file: &str) {
     mount(Some(file), "/dev/null", none, MsFlags::MS_BIND, none).unwrap();
 }
 
-/// Goes on in a child, whose exit code becomes this process's.
+/// Continues in a child, whose exit code becomes this process's.
 fn forbid_executable_memory(scope: &str) {
     unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).unwrap();
     let pid = crate::sys::fork().unwrap();
@@ -164,7 +168,7 @@ fn stand_guard(command: &[String], after: Duration) -> ExitCode {
     if after.is_zero() {
         child.wait().unwrap();
     } else {
-        // A sleep would be longer than the steps that are to be hit.
+        // A sleep would be longer than the steps that it should hit.
         while begun.elapsed() < after {
             std::hint::spin_loop();
         }

@@ -1,19 +1,19 @@
-# What scenarios are written with. A scenario is a function t_NAME of scenarios/MANAGER.sh; it runs in a shell of its own under
-# `set -e`, in a new directory ($dir), with a name for its container that nobody else uses ($name), and fails with the first
+# Functions for scenarios. A scenario is a function t_NAME of scenarios/MANAGER.sh; it runs in a shell of its own under
+# `set -e`, in a new directory ($dir), with a unique name for its container ($name), and fails with the first
 # command that does. The file also has `start` and `stop` for the manager (run once, with files in /lane/state), and may
-# have `cleanup`, which runs after each scenario, `limits[NAME]=SECONDS` (120 otherwise; NAME with hyphens) and `raced TIME`,
-# which prints what the manager has said since then of a race of its own that makes scenarios fail: then it is tried again.
+# have `cleanup`, which runs after each scenario, `limits[NAME]=SECONDS` (default 120; NAME with hyphens) and `raced TIME`,
+# which prints what the manager has logged since TIME about a race of its own that makes scenarios fail: then the scenario is tried again.
 #
 #   same WANT GOT          two texts are equal
 #   has PART TEXT          a text contains another
-#   lacks PART TEXT        a text does not
-#   status CODE COMMAND…   the command ends with CODE; what it says, on both streams, is in $said
+#   lacks PART TEXT        a text does not contain another
+#   status CODE COMMAND…   the command exits with CODE; its output, on both streams, is in $said
 #   until_true SECONDS COMMAND…   the command succeeds within that time
-#   lives COMMAND-LINE     a process with exactly this command line is there; `dead` says the opposite
-#   terminal COMMAND…      the command at a terminal of its own; carriage returns removed
-#   documented NAME        a block of docs/MANAGERS.md, marked `tried: NAME` there, with the tested runtime's path in it
-#   skip REASON            this machine cannot do that
-#   $MANAGER $RUNTIME $RUNTIME_PATH    who is at work; $state is /lane/state; $image the image, of busybox
+#   lives COMMAND-LINE     a process with exactly this command line exists; `dead` is the opposite
+#   terminal COMMAND…      the command on a terminal of its own; carriage returns removed
+#   documented NAME        a block of docs/MANAGERS.md, marked `tried: NAME` there, with the path of the tested runtime
+#   skip REASON            this machine cannot run the scenario
+#   $MANAGER $RUNTIME $RUNTIME_PATH    what is tested; $state is /lane/state; $image the image, of busybox
 
 # shellcheck shell=bash disable=SC2034
 declare -A limits=()
@@ -32,7 +32,7 @@ status() {
 	[ "$want" = "$got" ] || complain "status $want and not $got of: $*"
 }
 until_true() {
-	# Longer where the machine is busy with other things.
+	# Longer, for a busy machine.
 	local end=$((SECONDS + PATIENCE * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
@@ -45,7 +45,7 @@ dead() { ! lives "$1"; }
 terminal() {
 	local command
 	printf -v command '%q ' "$@"
-	# What is never written to keeps the terminal open until the command itself ends.
+	# Input without data keeps the terminal open until the command itself exits.
 	[ -p "$dir/hold" ] || mkfifo "$dir/hold"
 	script --quiet --return --echo never --command "$command" /dev/null <>"$dir/hold" | tr -d '\r'
 }
@@ -54,9 +54,9 @@ documented() {
 }
 skip() { echo "skip: $*"; exit 77; }
 
-# Whether cgroup2 is the only one there is.
+# Whether cgroup2 is the only hierarchy.
 unified() { [ -f /sys/fs/cgroup/cgroup.controllers ]; }
-# Where a process is in a hierarchy of cgroups: cgroup_of PID CONTROLLER
+# The cgroup of a process in a hierarchy: cgroup_of PID CONTROLLER
 cgroup_of() {
 	local path
 	if unified; then
@@ -67,16 +67,16 @@ cgroup_of() {
 		echo "/sys/fs/cgroup/$2$path"
 	fi
 }
-# The value of a file there, by its name in either version: cgroup_value PID CONTROLLER V1-FILE V2-FILE
+# The content of a file in that cgroup, by its name in either version: cgroup_value PID CONTROLLER V1-FILE V2-FILE
 cgroup_value() {
 	local place
 	place=$(cgroup_of "$1" "$2")
 	if unified; then cat "$place/$4"; else cat "$place/$3"; fi
 }
 
-# All that scenarios may leave by mistake: containers' cgroups, states of runtimes, mounts, processes.
+# Everything that scenarios may leave by mistake: containers' cgroups, states of runtimes, mounts, processes.
 things() {
-	# The parents which managers choose stay.
+	# The parents that managers choose stay.
 	find /sys/fs/cgroup -mindepth 3 -type d ! -name buildkit 2>/dev/null | sed 's/^/cgroup /'
 	find /run/"$RUNTIME" /run/runc /run/containerd/runc/* /run/docker/runtime-*/* -mindepth 1 -name .cache -prune -o -type d -print 2>/dev/null | sed "s/^/state /"
 	awk '$5 !~ "^/(proc|sys|dev|lane|run/[a-z]*/netns/default)" {print "mount " $5}' /proc/self/mountinfo

@@ -1,7 +1,7 @@
 # What the files of scenarios for podman share: the configuration, the image, short words for long commands.
 # shellcheck shell=bash disable=SC2154
 
-# As docs/MANAGERS.md tells a person to do it. The limits are those of a process without CAP_SYS_RESOURCE.
+# The configuration of docs/MANAGERS.md. The limits are those of a process without CAP_SYS_RESOURCE.
 containers_conf() {
 	cat <<-END
 		[containers]
@@ -33,7 +33,7 @@ start() {
 	podman_configuration /etc/containers
 	grep -q ^containers: /etc/subuid || echo containers:500000:1000000 | tee -a /etc/subuid >>/etc/subgid
 	podman load --input "$state/box.tar"
-	# What podman makes once and keeps is there before anybody looks for leftovers.
+	# Creates what podman creates once and keeps, before leftovers are checked.
 	podman run --rm "$image" true
 }
 stop() { :; }

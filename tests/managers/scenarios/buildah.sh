@@ -1,11 +1,11 @@
-# Buildah with isolation `oci`: create, start, `state` until it says stopped, delete, each called without a log.
+# Buildah with isolation `oci`: create, start, `state` until it prints stopped, delete, each called without a log.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 . /lane/scripts/inside/podman.sh
 
 start() {
 	podman_configuration /etc/containers
 	buildah pull "oci-archive:$(oci_archive)"
-	# What podman makes once and keeps is there before anybody looks for leftovers.
+	# Creates what podman creates once and keeps, before leftovers are checked.
 	podman run --rm --network none "$image" true
 }
 # The image's layout alone, under a name that buildah gives it.
@@ -112,7 +112,7 @@ t_run_killed() {
 		sh -c 'trap "echo caught; exit 5" TERM; echo ready; while :; do sleep 0.05; done' >out 2>&1 &
 	pid=$!
 	soon 'grep -q ready out'
-	# Buildah passes its own end on, by the runtime's `kill`; but it begins to listen only after `start` has come back, and
+	# Buildah forwards the signal with the runtime's `kill`, but handles signals only after `start` has returned, and
 	# the container may be faster.
 	sleep 1
 	kill -TERM $pid

@@ -61,7 +61,7 @@ t_run_detached() {
 	same sleep "$(cat "/proc/$(pid_of "$name")/comm")"
 	ctr tasks kill --signal KILL "$name"
 	until_true 10 is "$name" STOPPED
-	# It says the code, and succeeds.
+	# It prints the code, and succeeds.
 	has 137 "$(ctr tasks delete "$name" 2>&1)"
 	ctr containers delete "$name"
 	status 1 ctr tasks delete "$name"
@@ -126,7 +126,7 @@ t_kill_all() {
 	dead "sleep 1112"
 }
 t_shared_pid_ends() {
-	# What is left in a pid namespace that is not the container's ends with its first process.
+	# Processes in another container's pid namespace die with that container's first process.
 	run -d --with-ns pid:/proc/1/ns/pid "$image" "$name" sh -c 'sleep 1113 & sleep 0.5'
 	until_true 5 lives "sleep 1113"
 	until_true 5 is "$name" STOPPED
@@ -280,7 +280,7 @@ t_restart_of_containerd() {
 	same back "$(ctr tasks exec --exec-id one "$name" echo back)"
 }
 t_dead_shim() {
-	# A shim that was killed leaves the container; containerd has the runtime clean up.
+	# A shim that was killed leaves the container; containerd calls the runtime to clean up.
 	sleeper
 	local pid shim
 	pid=$(pid_of "$name")

@@ -1,4 +1,4 @@
-# Kubernetes' side of containerd, through its container runtime interface.
+# containerd under Kubernetes, through the container runtime interface.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container, or for jq
 
 
@@ -11,7 +11,7 @@ start() {
 	[ -f /usr/share/cri/api.pb ] || skip "this release of Debian has no package with Kubernetes' interface"
 	mkdir -p "$state/cni"
 	/lane/scripts/inside/image "$state/box.tar"
-	# A file of version 2 is for every containerd from 1.3 on.
+	# Version 2 of the file is supported since containerd 1.3.
 	cat >"$state/config.toml" <<-END
 		disabled_plugins = ["io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp"]
 		$(documented cri-2)
@@ -45,7 +45,7 @@ stop() {
 	undaemon
 	kill "$(<"$state/cri.pid")"
 }
-# A call, or a stream: see inside/cri. Calls go to a server which has its libraries loaded.
+# A call, or a stream: see inside/cri. Calls go to a server that has its libraries loaded.
 cri() {
 	case $1 in
 	exec | attach | serve) /lane/scripts/inside/cri "$@"; return ;;
@@ -68,7 +68,7 @@ cleanup() {
 	done
 }
 
-# pod [JQ-FILTER]: starts a pod, with changes of its configuration; $pod is its id.
+# pod [JQ-FILTER]: starts a pod with a changed configuration; $pod is its ID.
 pod() {
 	jq -n --arg name "$name" --arg logs "$dir/logs" "{metadata: {name: \$name, uid: \$name, namespace: \"lane\"},
 		log_directory: \$logs, linux: {cgroup_parent: \"/lane-pods\", security_context: {namespace_options: {pid: \"CONTAINER\"}}}}
@@ -76,7 +76,7 @@ pod() {
 	cri RunPodSandbox "$(jq '{config: .}' pod.json)" >answer || { cat answer; return 1; }
 	pod=$(jq -r .pod_sandbox_id answer)
 }
-# container JQ-FILTER COMMAND…: makes and starts a container in the pod; $box is its id.
+# container JQ-FILTER COMMAND…: creates and starts a container in the pod; $box is its ID.
 made=0
 container() {
 	local filter=$1
@@ -109,7 +109,7 @@ once() {
 }
 
 t_as_documented() {
-	# The other form of the file; what `start` reads is the first.
+	# The other form of the file; `start` uses the first one.
 	case $(containerd --version) in
 	*' 1.'*) skip "containerd before 2.0 knows version 2 of its configuration only" ;;
 	esac
@@ -356,7 +356,7 @@ t_user_namespace() {
 	same 0 "$(inside stat -c %u /etc/issue)"
 	mkdir data
 	local mount="{container_path: \"/data\", host_path: \"$dir/data\", uidMappings: $maps.uids, gidMappings: $maps.gids}"
-	# Before 2.0 containerd itself refuses a volume with such a map.
+	# Before 2.0 containerd itself refuses a volume with such a mapping.
 	if said=$(container "$inner | .mounts = [$mount]" sh -c 'touch /data/new; sleep 300' 2>&1); then
 		until_true 5 test -f data/new
 		same 0 "$(stat -c %u data/new)"

@@ -1,4 +1,4 @@
-# Docker: dockerd with the runtime under test as its default one, and BuildKit in it.
+# Docker: dockerd with the runtime under test as default, and its BuildKit.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 
 export DOCKER_HOST=unix:///run/docker.sock DOCKER_CONFIG=/lane/state/docker DOCKER_CLI_HINTS=false
@@ -20,7 +20,7 @@ undaemon() {
 }
 start() {
 	mkdir -p "$state/path" "$state/docker"
-	# BuildKit, and whatever else looks for the program `runc`, finds the runtime.
+	# BuildKit, and all other programs that look for `runc`, find the runtime.
 	cat >"$state/path/runc" <<-END
 		#!/bin/sh
 		echo "\$@" >>$state/calls-of-runc
@@ -36,8 +36,9 @@ start() {
 	docker load --input "$state/box.tar"
 }
 stop() { undaemon docker; }
-# What dockerd said since then of an end that overtook its opening of the container's output, which is lost with that: it does so
-# with every runtime, but oftener the shorter the time from `create` to the end is, and the busier the processors.
+# dockerd's log messages since then about an exit that came before dockerd opened the container's output, which is
+# then lost. It happens with every runtime, and more often if the time from `create` to the exit is short and the
+# processors are busy.
 raced() { # TIME
 	awk -v from="time=\"$1" -v race='stream copy error: reading from a closed fifo' \
 		'$1 >= from && index($0, race) {print race; said = 1; exit} END {exit !said}' /lane/out/dockerd-*.log
@@ -48,7 +49,7 @@ cleanup() {
 	# shellcheck disable=SC2086 # a list
 	[ -z "$ids" ] || docker rm --force --volumes $ids
 }
-# Without a network of its own a container is made in half the time.
+# A container without a network of its own is created in half the time.
 run() { docker run --rm --network none "$@"; }
 box() { run "$image" "$@"; }
 up() { docker run --detach --name "$name" --network none "$@" "$image" sleep 300; }
@@ -118,7 +119,7 @@ t_logs() {
 }
 t_attach() {
 	docker run --detach --interactive --name "$name" --network none "$image" sh -c 'read x; echo got $x; sleep 0.5; exit 3'
-	# The end of its input would end the client before the answer comes.
+	# At the end of its input the client would exit before the reply arrives.
 	status 3 sh -c "(echo text; sleep 1) | docker attach $name"
 	has "got text" "$said"
 }
@@ -135,7 +136,7 @@ t_exec() {
 }
 t_exec_codes() {
 	up
-	# Docker's own choice of a code for a program that is missing changed between its releases.
+	# Docker's exit code for a missing program changed between releases.
 	status 127 inside no-such || status 126 inside no-such
 	has "executable file not found" "$said"
 	status 127 inside /no/such || status 126 inside /no/such
@@ -216,7 +217,7 @@ t_restart() {
 }
 t_restart_policy() {
 	docker run --detach --name "$name" --network none --restart on-failure:2 "$image" \
-		sh -c 'echo once; sleep 0.2; exit 1' # dockerd may miss the words of one that ends at once
+		sh -c 'echo once; sleep 0.2; exit 1' # dockerd may miss the output of a program that exits at once
 	until_true 15 sh -c "[ \$(docker logs $name | grep -c once) = 3 ]"
 	until_true 5 state_is exited
 	same 2 "$(inspect '{{.RestartCount}}')"
@@ -266,7 +267,7 @@ t_update() {
 	docker update --cpu-shares 300 "$name"
 	same 50331648 "$(cgroup_value "$pid" memory memory.limit_in_bytes memory.max)"
 	has 25000 "$(cgroup_value "$pid" cpu cpu.cfs_quota_us cpu.max)"
-	# Devices are as they were.
+	# Devices are unchanged.
 	inside sh -c 'echo x >/dev/null'
 	status 1 inside sh -c 'mknod /tmp/fuse c 10 229 && cat /tmp/fuse'
 }
@@ -576,7 +577,7 @@ t_checkpoint() {
 	docker checkpoint create --leave-running "$name" one
 	state_is running
 	has one "$(docker checkpoint ls "$name")"
-	# Of another container: dockerd may still hold what it has stored of the first one's.
+	# In another container: dockerd may still use data stored for the first one.
 	docker rm --force "$name"
 	up --security-opt seccomp=unconfined
 	docker checkpoint create "$name" two

@@ -1,4 +1,4 @@
-# Podman as root: what its options ask for: limits, cgroups, namespaces, users, rights, mounts.
+# Podman as root, the effect of its options: limits, cgroups, namespaces, users, rights, mounts.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 . /lane/scripts/inside/podman.sh
 
@@ -19,7 +19,7 @@ t_out_of_memory() {
 	same "137 true" "$(inspect '{{.State.ExitCode}} {{.State.OOMKilled}}' c)"
 	gone c
 }
-# Half of the usual share of processors: cpu.shares 512, or less than the weight of 100.
+# Half of the default share of processors: cpu.shares 512, or less than the weight of 100.
 half_of_the_share() {
 	if unified; then test "$(limit_of "$1" cpu/ cpu.weight)" -lt 100; else same 512 "$(limit_of "$1" cpu/cpu.shares)"; fi
 }
@@ -63,7 +63,7 @@ t_update() {
 	same 100663296 "$(limit_of c memory/memory.limit_in_bytes memory.max)"
 	same 25000 "$(quota_of c)"
 	same 33 "$(limit_of c pids/pids.max pids.max)"
-	# What was not named stays, and so do the devices.
+	# Other limits and devices are unchanged.
 	podman update --cpu-shares 512 c >/dev/null
 	same 100663296 "$(limit_of c memory/memory.limit_in_bytes memory.max)"
 	half_of_the_share c
@@ -83,7 +83,7 @@ t_rdt_class() {
 }
 
 ### cgroups
-# The line of /proc/PID/cgroup that counts.
+# The relevant line of /proc/PID/cgroup.
 hierarchy=:memory:
 ! unified || hierarchy=^0::
 t_cgroups_disabled() {
@@ -102,7 +102,7 @@ t_cgroup_parent() {
 	up c --cgroup-parent /a/b -- sleep 100
 	has ":/a/b/libpod-$(inspect '{{.Id}}' c)" "$(grep -E "$hierarchy" "/proc/$(pid_of c)/cgroup")"
 	gone c
-	# The parent is the caller's to remove, when conmon has left it.
+	# The caller must remove the parent once conmon has left it.
 	soon 'find /sys/fs/cgroup/{*/,}a -depth -type d -exec rmdir {} +; [ -z "$(ls -d /sys/fs/cgroup/{*/,}a 2>/dev/null)" ]'
 }
 t_cgroupns() {
@@ -289,7 +289,7 @@ t_device() {
 	status 125 run --device /dev/no-such $image true
 }
 t_devices_standard() {
-	# `core` where the kernel has /proc/kcore.
+	# `core` if the kernel has /proc/kcore.
 	same "console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero" "$(run -t $image ls -1 /dev | grep -v ^core | sort | tr -d '\r' | xargs)"
 	same "crw-rw-rw- 1,3" "$(run $image stat -c '%A %t,%T' /dev/null)"
 }
@@ -299,7 +299,7 @@ t_tmpfs() {
 	has "size=1024k" "$(run --tmpfs /t:size=1m,mode=700,noexec $image grep ' /t ' /proc/mounts)"
 	has "noexec" "$(run --tmpfs /t:size=1m,mode=700,noexec $image grep ' /t ' /proc/mounts)"
 	same "drwx------" "$(run --tmpfs /t:size=1m,mode=700 $image stat -c %A /t)"
-	# Podman fills a new tmpfs with what lies under it.
+	# Podman copies the directory below a new tmpfs into it.
 	has "passwd" "$(run --tmpfs /etc $image ls /etc)"
 	has "passwd" "$(run --mount type=tmpfs,dst=/etc $image ls /etc)"
 	same "" "$(run --mount type=tmpfs,dst=/etc,notmpcopyup $image ls /etc | grep passwd || true)"
@@ -320,7 +320,7 @@ t_volumes_named() {
 	podman volume create extra >/dev/null
 	run -v extra:/v $image sh -c 'echo kept >/v/kept'
 	same kept "$(run -v extra:/v:ro $image cat /v/kept)"
-	# A new volume takes over what the image has there.
+	# A new volume gets the files of the image.
 	has passwd "$(run -v fresh:/etc $image ls /etc)"
 	podman volume rm extra fresh >/dev/null
 }
@@ -355,7 +355,7 @@ t_propagation() {
 		*) has "${word#*:}:" "$(cat optional)" ;;
 		esac
 	done
-	# A mount made outside comes in by a slave.
+	# A mount made outside propagates to a slave inside.
 	up c -v "$PWD/v:/v:rslave" -- sleep 100
 	mkdir v/m
 	mount -t tmpfs tmpfs v/m
@@ -363,7 +363,7 @@ t_propagation() {
 	podman exec c test -e /v/m/file
 	umount v/m
 	gone c
-	# A mount made inside goes out by a share.
+	# A mount made inside propagates to a shared mount outside.
 	up c --privileged -v "$PWD/v:/v:rshared" -- sh -c 'mount -t tmpfs tmpfs /v/m && touch /v/m/out; sleep 100'
 	soon 'test -e v/m/out'
 	gone c

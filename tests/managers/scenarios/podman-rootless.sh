@@ -1,8 +1,8 @@
-# Podman as an ordinary user with subordinate ids: podman is root of a user namespace of its own, and so is the runtime.
+# Podman as an ordinary user with subordinate IDs: podman is root of a user namespace of its own, and so is the runtime.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 . /lane/scripts/scenarios/podman.sh
 . /lane/scripts/scenarios/podman-options.sh
-# What root's scenarios say holds for a user too: the names below that say no more than `as_root`.
+# Root's scenarios apply to a user as well: those below that call only `as_root`.
 for function in $(declare -F | sed -n 's/^declare -f t_//p'); do
 	eval "root_$function() $(declare -f "t_$function" | sed 1d)"
 	unset -f "t_$function"
@@ -10,7 +10,7 @@ done
 as_root() { "root_${FUNCNAME[1]#t_}"; }
 
 runtime() { podman unshare "$RUNTIME_PATH" "$@"; }
-# Somebody with groups of their own, and podman as that user.
+# A user with supplementary groups, and podman as that user.
 start() {
 	podman_configuration /etc/containers
 	chmod 644 "$state/box.tar"
@@ -199,7 +199,7 @@ t_pod_userns() {
 	podman pod rm -f -t 0 p >/dev/null
 }
 t_groups() {
-	# The user's own groups would open files of the host, whatever they are called inside.
+	# The user's own groups would open files of the host, under any name inside.
 	up c -- sleep 100
 	same "" "$(sed -n 's/^Groups:[[:space:]]*//p' "/proc/$(pid_of c)/status" | xargs)"
 	gone c

@@ -1,4 +1,4 @@
-# Podman as root: the life of containers, what goes in and out, exec, hooks, pods, builds, checkpoints.
+# Podman as root: the life of containers, input and output, exec, hooks, pods, builds, checkpoints.
 # shellcheck shell=bash disable=SC2016,SC2154 # what is in single quotes is for the shell in the container
 . /lane/scripts/inside/podman.sh
 
@@ -35,7 +35,7 @@ t_exit_codes() {
 }
 t_killed_by_signal() {
 	up c -- sh -c 'kill -SEGV $$; sleep 9'
-	# To the first process of a pid namespace its own signals do nothing unless it handles them.
+	# The first process of a pid namespace ignores signals that it does not handle.
 	podman kill -s KILL c >/dev/null
 	same 137 "$(podman wait c)"
 	gone c
@@ -234,7 +234,7 @@ t_tty_detached() {
 }
 t_tty_resize() {
 	up c -it -- sh -c 'trap "stty size" WINCH; while :; do sleep 0.05; done'
-	# The new size of the terminal which attaches becomes the container's.
+	# The container gets the new size of the attached terminal.
 	terminal bash -c 'stty rows 21 cols 71; timeout --foreground 2 podman attach --sig-proxy=false c' || true
 	has "21 71" "$(podman logs c)"
 	gone c
@@ -254,7 +254,7 @@ t_cp() {
 	same outward "$(cat d/f)"
 	podman kill c >/dev/null
 	podman wait c >/dev/null
-	# Its clean-up takes the mount away meanwhile.
+	# Podman's clean-up unmounts it meanwhile.
 	until_true 5 podman cp c:/d/f stopped
 	same outward "$(cat stopped)"
 	gone c
@@ -328,7 +328,7 @@ t_exec_errors() {
 	has 'no such file or directory' "$said"
 	status 126 podman exec c /etc/passwd
 	has 'permission denied' "$said"
-	# What number these have differs by runtime and release.
+	# Their numbers differ by runtime and release.
 	fails podman exec c /etc
 	fails podman exec -u nobody-there c true
 	same running "$(inspect '{{.State.Status}}' c)"
@@ -401,9 +401,9 @@ t_hooks() {
 	done
 	same hello "$(podman --hooks-dir "$PWD/hooks" run --network none --name c -v "$PWD:$PWD" $image echo hello)"
 	gone c
-	# poststart races with a program as short as this one: each once, in whatever order.
+	# poststart races with such a short program: each appears once, in any order.
 	same "createContainer createRuntime poststart poststop prestart startContainer" "$(cut -d' ' -f1 trace | sort | xargs)"
-	# Podman itself runs the stage `prestart`'s files where it likes.
+	# Podman itself chooses where to run the files of the stage `prestart`.
 	same "createRuntime createContainer startContainer poststop" "$(cut -d' ' -f1 trace | grep -v 'poststart\|prestart' | xargs)"
 	same 6 "$(cut -d' ' -f2 trace | grep -c '^of-')"
 	for stage in prestart createRuntime createContainer startContainer poststart poststop; do

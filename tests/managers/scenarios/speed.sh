@@ -1,6 +1,6 @@
-# How long a manager's own `run --rm` takes on top of each runtime, in turn: no scenario of the tests, but
+# How long a manager's own `run --rm` takes on each runtime, interleaved. This is not a scenario of the tests, but for manual use:
 #   lane --runtime orlop=PATH speed
-# for a person at a quiet machine, with the release build. The table is in the lane's directory of logs, in speed.txt.
+# on a quiet machine, with the release build. The table is in the lane's directory of logs, in speed.txt.
 # shellcheck shell=bash disable=SC2154
 
 limits[docker]=900
@@ -30,9 +30,9 @@ stop() {
 	until_true 20 test ! -e /run/docker.pid
 	kill "$(<"$state/containerd.pid")"
 }
-# crun keeps compiled filters beside its containers' states.
+# crun caches compiled filters beside the states of its containers.
 cleanup() { rm -rf /run/docker/runtime-*/moby/.cache /run/containerd/runc/default/.cache; }
-# timed FUNCTION: runs it for each runtime in each round, in a new order each time, and adds a line a runtime to the table.
+# timed FUNCTION: runs it for each runtime in each round, in a new order each time, and adds a line per runtime to the table.
 timed() {
 	local round runtime from
 	for runtime in "${runtimes[@]}"; do "$1" "$runtime" warm; done

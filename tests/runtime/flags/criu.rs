@@ -1,4 +1,4 @@
-//! `checkpoint` and `restore`: what criu is asked for, by a criu that only notes it.
+//! `checkpoint` and `restore`: what criu is requested to do, recorded by a simulated criu.
 
 use super::Effect;
 use kit::criu::{Criu, Message};
@@ -52,7 +52,7 @@ pub(super) const EFFECTS: &[Effect] = &[
     }),
 ];
 
-/// `checkpoint` of a container that sleeps.
+/// `checkpoint` of a container whose process sleeps.
 fn checkpoint(t: &Test, criu: &Criu, flags: &[&str]) -> Output {
     let container = t.bundle().probe("sleep").start();
     criu.found_by(container.command("checkpoint", &[])).args(flags.iter().copied()).output()
@@ -84,7 +84,7 @@ fn parent_path(t: &Test) {
     assert_eq!((asked.text(14).as_deref(), asked.number(15)), (Some("../before"), Some(1)));
 }
 
-/// podman says it twice.
+/// podman passes it twice.
 fn leave_running(t: &Test) {
     let criu = Criu::new(t);
     let container = t.bundle().probe("sleep").start();
@@ -137,7 +137,7 @@ fn empty_ns(t: &Test) {
     checkpoint(t, &Criu::new(t), &["--empty-ns", "mount"]).refused(&["--empty-ns"]);
 }
 
-/// `restore` in the foreground, of a container which exits with 7.
+/// `restore` in the foreground, of a container that exits with 7.
 fn restored(t: &Test, flags: &[&str]) -> Message {
     let criu = Criu::new(t).with("init", "exit 7");
     images(t);
@@ -147,7 +147,7 @@ fn restored(t: &Test, flags: &[&str]) -> Message {
     criu.request("restore")
 }
 
-/// What `checkpoint` would have left in the usual place.
+/// What `checkpoint` would have left in its default directory.
 fn images(t: &Test) {
     fs::create_dir_all(t.dir().join("checkpoint")).unwrap();
     fs::write(t.dir().join("checkpoint/descriptors.json"), r#"["/dev/null","pipe:[7]","pipe:[8]"]"#).unwrap();
@@ -203,7 +203,7 @@ fn detach(t: &Test) {
     assert_eq!(state["status"], "running");
 }
 
-/// Neither a line's end nor another parent than the caller of the runtime, which is a subreaper.
+/// Without a newline, and with the caller, a subreaper, as parent.
 fn pid_file(t: &Test) {
     let criu = Criu::new(t);
     images(t);
@@ -214,7 +214,7 @@ fn pid_file(t: &Test) {
     assert!(status.contains(&format!("PPid:\t{}\n", std::process::id())), "{status}");
 }
 
-/// containerd writes it with one dash.
+/// containerd writes it with a single dash.
 fn no_subreaper(t: &Test) {
     restored(t, &["-no-subreaper"]);
     let call = Criu::new(t).found_by(t.bundle().command("restore", &["--no-subreaper=false", "--detach"]));
@@ -226,7 +226,7 @@ fn no_pivot(t: &Test) {
     call.output().refused(&["--no-pivot", "pivot_root"]);
 }
 
-/// Without the flag `lo` is brought up, which is seen on the process: its namespace must be there.
+/// Without the flag `lo` is brought up in the process's network namespace, which must exist for that.
 fn empty_ns_of_restore(t: &Test) {
     let asked = restored(t, &["--empty-ns", "network"]);
     assert_eq!(asked.number(38), Some(libc::CLONE_NEWNET as u64));

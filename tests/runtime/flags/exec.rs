@@ -1,4 +1,4 @@
-//! `exec`
+//! `exec`.
 
 use super::Effect;
 use kit::{Console, Container, Test, Value, json};
@@ -36,7 +36,7 @@ fn call<'t>(t: &'t Test, id: &str, flags: &[&str], words: &str) -> kit::Runtime<
     t.runtime(["exec"]).args(flags.iter().copied()).arg(id).args(words)
 }
 
-/// What the process sees of itself is this with the flag, and something else without.
+/// What the process reports is this value with the flag, and another value without it.
 fn reports(t: &Test, flags: &[&str], pointer: &str, wanted: &Value) {
     let container = container(t);
     let seen = |flags: &[&str]| call(t, container.id(), flags, "report").output().success().json();
@@ -110,7 +110,7 @@ fn pid_file(t: &Test) {
     let running =
         call(t, container.id(), &["--pid-file", file.to_str().unwrap()], "say here , sleep").spawn();
     running.wait_for("here");
-    // It is written before exec ends, not before the process begins.
+    // The file is written before exec exits, not before the process starts.
     t.wait_for("the pid file", || file.exists());
     let pid = read_pid(&file);
     let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
@@ -121,7 +121,7 @@ fn pid_file(t: &Test) {
 
 fn process_label(t: &Test) {
     if Path::new("/sys/fs/selinux/enforce").exists() {
-        kit::skip("SELinux is here, and no label is sure to be in its policy");
+        kit::skip("SELinux is on, and no label is certain to be in its policy");
     }
     let container = container(t);
     let flags = ["--process-label", "system_u:system_r:container_t:s0"];
@@ -179,7 +179,7 @@ fn ignore_paused(t: &Test) {
     let container = container(t);
     container.command("pause", &[]).output().success();
     call(t, container.id(), &[], "exit 0").output().fails_with(255, &["paused"]);
-    // The new process is in the frozen cgroup, so it runs when that is thawed.
+    // The new process is in the frozen cgroup, so it runs once that is thawed.
     let running = call(t, container.id(), &["--ignore-paused"], "exit 5").spawn();
     std::thread::sleep(std::time::Duration::from_millis(100));
     container.command("resume", &[]).output().success();

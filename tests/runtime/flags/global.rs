@@ -27,16 +27,17 @@ fn root(t: &Test) {
 
 fn log(t: &Test) {
     let log = t.dir().join("log");
-    t.runtime(["state", "nobody"])
+    t.runtime(["state", "no-such-container"])
         .global("--log")
         .global(log.to_str().unwrap())
         .output()
-        .refused(&["nobody"]);
-    assert!(fs::read_to_string(log).unwrap().contains("nobody"));
+        .refused(&["no-such-container"]);
+    assert!(fs::read_to_string(log).unwrap().contains("no-such-container"));
 }
 
 fn log_format(t: &Test) {
-    let call = |words: &str| t.runtime(["state", "nobody"]).global(words).output().refused(&[]).stderr;
+    let call =
+        |words: &str| t.runtime(["state", "no-such-container"]).global(words).output().refused(&[]).stderr;
     let json: Value = call("--log-format=json").parse().unwrap();
     assert_eq!(json["level"], "error");
     assert!(call("--log-format=text").starts_with("time=\""));
@@ -54,7 +55,7 @@ fn levels(t: &Test, flag: &str) {
     assert!(call(flag).contains("level=debug"));
 }
 
-/// Where systemd runs the system, it makes the cgroup; elsewhere its absence is said.
+/// If systemd runs, it creates the cgroup; otherwise the error says that it does not.
 fn systemd(t: &Test, globals: &[&str]) {
     let bundle =
         t.bundle().probe("sleep").set("/linux/cgroupsPath", format!("system.slice:orlop:{}", t.id()));
@@ -102,7 +103,7 @@ fn allow_annotation(t: &Test) {
         .refused(&["must be org.criu.config or"]);
 }
 
-/// Who may not make a cgroup goes on without one, unless told that this is no rootless matter.
+/// A caller without permission to create a cgroup goes on without one, unless it says that it is not rootless.
 fn rootless(t: &Test) {
     let id = 54_329;
     let map = json!([{"containerID": 0, "hostID": id, "size": 1}]);

@@ -1,4 +1,4 @@
-//! `events`, `update`
+//! `events`, `update`.
 
 use super::Effect;
 use kit::{Container, Test, json};
@@ -7,7 +7,7 @@ use std::fs;
 pub(super) const EFFECTS: &[Effect] = &[
     ("events", "interval", |t| {
         let events = container(t).command("events", &["--interval", "10ms"]).spawn();
-        t.wait_for("lines long before the usual time", || events.stdout().lines().count() > 2);
+        t.wait_for("lines long before the default interval", || events.stdout().lines().count() > 2);
         events.signal(15);
         events.wait();
     }),
@@ -80,7 +80,7 @@ fn blkio_weight(t: &Test) {
         .into_iter()
         .find(|p| p.exists());
     let Some(path) = found else {
-        // A weight that this kernel cannot give is no secret.
+        // A kernel without such weights is reported.
         container.command("update", &["--blkio-weight", "300"]).output().refused(&["weight"]);
         return;
     };

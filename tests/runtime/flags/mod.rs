@@ -1,7 +1,7 @@
 //! No flag is accepted and ignored: one observable effect of every flag of every command.
 //!
-//! The flags are those which `--help` names, and that is written from the table; a flag without an
-//! effect here fails [`every_flag_has_an_effect`]. A new flag's effect goes into the file of its command.
+//! The flags are those in `--help`, which is written from the table; a flag without an effect here fails
+//! [`every_flag_has_an_effect`]. The effect of a new flag goes into the file of its command.
 
 mod criu;
 mod exec;
@@ -28,7 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(
             format!("runtime::flags::{command}{}--{flag}", &" "[..usize::from(!command.is_empty())]),
             move |t| {
-                t.only_orlop("its flags are others");
+                t.only_orlop("its flags differ");
                 check(t);
             },
         )
@@ -36,7 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![every_flag_has_an_effect].into_iter().chain(each).collect()
 }
 
-/// The first words of a help text's lines behind that headline.
+/// The first words of the lines below that headline of a help text.
 fn listed(help: &str, headline: &str) -> Vec<String> {
     let list = help.split(&format!("{headline}:\n")).nth(1).unwrap_or("").split("\n\n").next().unwrap();
     let first = |line: &str| line.split([' ', ',']).find(|word| !word.is_empty()).unwrap_or("").to_owned();
@@ -44,7 +44,7 @@ fn listed(help: &str, headline: &str) -> Vec<String> {
 }
 
 fn every_flag_has_an_effect(t: &Test) {
-    t.only_orlop("its flags are others");
+    t.only_orlop("its flags differ");
     let help = t.bare(["--help"]).output().success().stdout;
     let own = ["--help", "--version"];
     let mut wanted: BTreeSet<(String, String)> =
@@ -56,7 +56,7 @@ fn every_flag_has_an_effect(t: &Test) {
     wanted.retain(|(_, flag)| !own.contains(&flag.as_str()));
     assert!(wanted.len() > 60, "{wanted:?}");
     let found: BTreeSet<_> = effects().map(|(c, flag, _)| ((*c).to_owned(), format!("--{flag}"))).collect();
-    assert_eq!(found.len(), effects().count(), "a flag twice");
+    assert_eq!(found.len(), effects().count(), "a flag has two entries");
     let difference: Vec<_> = wanted.symmetric_difference(&found).collect();
     assert!(difference.is_empty(), "flags without an effect, or effects without a flag: {difference:?}");
 }

@@ -1,4 +1,4 @@
-//! What makes a container: `create`, `run`.
+//! The commands that create a container: `create`, `run`.
 
 use super::Effect;
 use kit::{Console, Container, Test, Value};
@@ -77,7 +77,7 @@ fn pidfd_socket(t: &Test, verb: &str) {
     assert!(about.contains(&format!("Pid:\t{}\n", container.pid())), "{about}");
 }
 
-/// Nothing in the container tells how its root became that: the system calls do.
+/// The container cannot tell how its root was changed: the system calls do.
 fn no_pivot(t: &Test, verb: &str) {
     kit::needs("strace", "strace");
     let calls = |flag: Option<&str>| {
@@ -89,13 +89,13 @@ fn no_pivot(t: &Test, verb: &str) {
         command.args(["-f", "-e", "trace=pivot_root", "-o"]).arg(&trace).arg(t.program());
         command.arg("--root").arg(t.root()).args([verb, "--bundle"]).arg(bundle.dir()).args(flag);
         command.arg("--pid-file").arg(&pid_file);
-        // It follows the container to its end.
+        // strace exits when the container has exited.
         let mut tracer = command.arg(bundle.id()).spawn().unwrap();
         if verb == "create" {
             t.wait_for("the container", || pid_file.exists());
             t.runtime(["start", bundle.id()]).output().success();
         }
-        t.wait_for("its end", || tracer.try_wait().unwrap().is_some());
+        t.wait_for("the tracer to exit", || tracer.try_wait().unwrap().is_some());
         if verb == "create" {
             t.runtime(["delete", bundle.id()]).output().success();
         }
@@ -142,12 +142,12 @@ fn preserve_fds(t: &Test, verb: &str) {
     assert_eq!(fds(&["--preserve-fds", "1"]), "/etc/hostname");
 }
 
-/// `create` adopts nobody in any case: the container belongs to the nearest subreaper, which is this program.
+/// `create` never adopts orphans: the container is a child of the nearest subreaper, which is this program.
 fn create_no_subreaper(t: &Test) {
     end(&t.bundle().probe("sleep").start_by("create", &["--no-subreaper"]));
 }
 
-/// Without a pid namespace, an orphan becomes the child of `run`, or else of who is behind it.
+/// Without a pid namespace, an orphan becomes a child of `run`, or else of the subreaper above it.
 fn run_no_subreaper(t: &Test) {
     let children = |flags: &[&str]| {
         let bundle = t.bundle().without_namespace("pid").probe("orphan sleep , sleep");

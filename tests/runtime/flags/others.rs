@@ -1,4 +1,4 @@
-//! The commands of few flags.
+//! The commands with few flags.
 
 use super::Effect;
 use kit::{Test, Value, json};
@@ -26,8 +26,8 @@ fn kill_all(t: &Test) {
 }
 
 fn delete_force(t: &Test) {
-    t.runtime(["delete", "nobody"]).output().refused(&["does not exist"]);
-    t.runtime(["delete", "--force", "nobody"]).output().success();
+    t.runtime(["delete", "no-such-container"]).output().refused(&["does not exist"]);
+    t.runtime(["delete", "--force", "no-such-container"]).output().success();
     let container = t.bundle().probe("sleep").start();
     container.command("delete", &[]).output().refused(&["running"]);
     container.command("delete", &["--force"]).output().success();

@@ -1,4 +1,4 @@
-//! What the probe can be told to do.
+//! The actions of the probe.
 
 use super::report::{report, stat_of};
 use crate::{Value, json, sys};
@@ -13,7 +13,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Does one action; `Some` ends the probe with that code.
+/// Performs one action; `Some` makes the probe exit with that code.
 pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
     let arg = |n: usize| args.get(n).copied().unwrap_or("");
     let number = |n: usize| arg(n).parse::<i64>().unwrap_or_else(|_| panic!("{name} {args:?}"));
@@ -42,7 +42,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
         "hook" => return Some(hook(arg(0), args.get(1).map_or(0, |_| number(1) as u8))),
         "alloc" => allocate(number(0) as usize),
         "keep" => {
-            // As `alloc`, for good.
+            // As `alloc`, but the memory is kept.
             std::mem::forget(vec![1u8; (number(0) as usize) << 20]);
             json!({"kept": number(0)})
         }
@@ -52,7 +52,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             json!({"spawned": child.map_or(0, |child| child.id())})
         }
         "orphan" => {
-            // The child in between ends at once, so its own child is an orphan.
+            // The process in between exits at once, so its own child becomes an orphan.
             let mut child =
                 Command::new(own_path()).arg("spawn").args(args).stdout(Stdio::null()).spawn().unwrap();
             json!({"orphaned": child.wait().unwrap().success()})
@@ -78,7 +78,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
         }
         "flood" => flood(number(0)),
         "pour" => {
-            // This many kilobytes of output.
+            // Prints this many kilobytes.
             let mut out = io::stdout().lock();
             for _ in 0..number(0) {
                 let _ = out.write_all(&[b'~'; 1024]);
@@ -172,7 +172,7 @@ fn file_action(name: &str, args: &[&str]) -> Value {
     }
 }
 
-/// Messages to the service manager as fast as they are taken.
+/// Sends messages to the service manager as fast as possible.
 fn flood(count: i64) -> Value {
     let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
     let sock = UnixDatagram::unbound().unwrap();
@@ -196,7 +196,7 @@ fn name_of(errno: Errno) -> &'static str {
     Box::leak(format!("{errno:?}").into_boxed_str())
 }
 
-/// Prints every signal that comes, as its number; SIGUSR2 ends it with 0.
+/// Prints every signal that arrives, as its number; exits with 0 after SIGUSR2.
 fn print_signals() -> u8 {
     SigSet::all().thread_block().unwrap();
     println!("{}", json!({"ready": true}));
@@ -209,7 +209,7 @@ fn print_signals() -> u8 {
     }
 }
 
-/// A hook: appends what it got and where it ran to a file, one line of JSON.
+/// A hook: appends its input and where it ran to a file, as one line of JSON.
 fn hook(file: &str, code: u8) -> u8 {
     let mut state = String::new();
     let _ = io::stdin().read_to_string(&mut state);
@@ -218,7 +218,7 @@ fn hook(file: &str, code: u8) -> u8 {
     line["probe_in_root"] = json!(fs::symlink_metadata("/probe").is_ok());
     let opened = OpenOptions::new().create(true).append(true).open(file);
     if let Ok(mut out) = opened {
-        // One write, so that lines of parallel hooks stay whole.
+        // A single write, so that lines of parallel hooks stay whole.
         let _ = out.write_all(format!("{line}\n").as_bytes());
     }
     code
@@ -232,7 +232,7 @@ fn allocate(megabytes: usize) -> Value {
     json!({"allocated": held.len()})
 }
 
-/// Starts sleeping children until it is refused.
+/// Creates sleeping children until that fails.
 fn fork(most: usize) -> Value {
     let mut children = Vec::new();
     let mut refused = String::new();

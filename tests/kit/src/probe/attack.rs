@@ -1,4 +1,4 @@
-//! What a hostile process does in a container.
+//! Actions of a hostile process in a container.
 
 use super::prowl;
 use crate::{json, sys};
@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-/// Does one action, mostly for ever; `false` for a word of others.
+/// Performs one action, in most cases for ever; `false` if the word is not one of these.
 pub(super) fn act(name: &str, args: &[&str]) -> bool {
     let arg = |n: usize| args.get(n).copied().unwrap_or("");
     match name {
@@ -29,15 +29,15 @@ pub(super) fn act(name: &str, args: &[&str]) -> bool {
     true
 }
 
-/// Renames `a` to `b` and back, or exchanges the two, for ever. How long each state lasts differs, so that
-/// whatever another process does meets every moment of it.
+/// Renames `a` to `b` and back, or exchanges the two, for ever. The duration of each state varies, so that another
+/// process meets each of them at every point.
 fn swing(a: &str, b: &str, exchange: bool) {
     let flags = if exchange { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::empty() };
     println!("{}", json!({"ready": true}));
     let mut dice = 0x2545_f491u64 ^ u64::from(std::process::id());
     loop {
         for (from, to) in [(a, b), (b, a)] {
-            // What the victim has made in the meantime is in the way once: it is empty.
+            // An empty directory that the victim has created meanwhile blocks the rename once.
             let _ = renameat2(AT_FDCWD, from, AT_FDCWD, to, flags);
             dice ^= dice << 13;
             dice ^= dice >> 7;
@@ -50,7 +50,7 @@ fn swing(a: &str, b: &str, exchange: bool) {
     }
 }
 
-/// Stops every other process that it can see, again and again.
+/// Stops every other process that it can see, repeatedly.
 fn stop_all() {
     println!("{}", json!({"ready": true}));
     loop {
@@ -58,7 +58,7 @@ fn stop_all() {
     }
 }
 
-/// Mounts a file system in userspace on a directory, and answers no request to it but the first, which makes it one.
+/// Mounts a file system in userspace on a directory, and answers only the first request, which initialises it.
 fn fuse(directory: &str) {
     use nix::mount::{MsFlags, mount};
     use std::io::Read;
@@ -84,8 +84,8 @@ fn fuse(directory: &str) {
     }
 }
 
-/// Stops every process that comes into its pid namespace, writes a number into what that one shares with the runtime,
-/// behind the first words, and lets it go on.
+/// Stops every process that appears in its pid namespace, writes a number into the memory that it shares with the
+/// runtime, after the first words, and continues it.
 fn scribble(number: u32) {
     println!("{}", json!({"ready": true}));
     let own = std::process::id() as i32;
@@ -120,8 +120,8 @@ fn write_shared(pid: i32, number: u32) -> bool {
     written
 }
 
-/// Keeps the executable file of each process that joins this container, and once that one is gone makes it
-/// writable and writes to it: `/proc/N/exe` of a runtime that is a file of the host's.
+/// Keeps the executable file of each process that joins this container open, and once that has exited makes it
+/// writable and writes to it: `/proc/N/exe` of a runtime that is a file of the host.
 fn grab() {
     println!("{}", json!({"ready": true}));
     let own = exe("self");
@@ -146,7 +146,7 @@ fn grab() {
 fn keep_and_write(pid: i32) {
     let (link, path) = (exe(&pid.to_string()), format!("/proc/{pid}/exe"));
     let Ok(kept) = open(path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) else { return };
-    // It is executed no more when the process has gone on to something else.
+    // It is not executed any more once the process has executed another program.
     while exe(&pid.to_string()) == link {
         std::hint::spin_loop();
     }
@@ -163,7 +163,7 @@ fn exe(process: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Hands the service manager a descriptor, with the one message that is known to carry some.
+/// Sends a descriptor to the service manager, in the one message that may carry descriptors.
 fn barrier() {
     let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
     let socket = UnixDatagram::unbound().unwrap();
@@ -175,7 +175,7 @@ fn barrier() {
     println!("{}", json!({"sent": sent.is_ok()}));
 }
 
-/// Tells the service manager this much, as fast as it is taken.
+/// Sends the service manager this many messages, as fast as possible.
 fn flood(count: usize) {
     let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
     let socket = UnixDatagram::unbound().unwrap();

@@ -1,4 +1,4 @@
-//! What the probe does to be in the way.
+//! Actions of the probe that obstruct the runtime.
 
 use crate::{Value, json, sys};
 use nix::errno::Errno;
@@ -11,12 +11,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Does one of these actions; `None` if it is none of them.
+/// Performs one of these actions; `None` if the name is not one of them.
 pub(super) fn act(name: &str, args: &[&str]) -> Option<Value> {
     let arg = |n: usize| args.get(n).copied().unwrap_or("");
     Some(match name {
         "pid" => {
-            // Whole or not at all.
+            // Complete or not at all.
             let path = arg(0);
             fs::write(format!("{path}.new"), std::process::id().to_string()).unwrap();
             json!({"pid": fs::rename(format!("{path}.new"), path).is_ok()})
@@ -29,7 +29,7 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<Value> {
     })
 }
 
-/// Stops every process that it may signal, again and again.
+/// Stops every process that it may signal, repeatedly.
 fn stop_others(time: Duration) -> Value {
     let begun = Instant::now();
     println!("{}", json!({"stops": true}));
@@ -48,13 +48,13 @@ fn bomb() -> Value {
             Err(error) => return json!({"errno": error.to_string()}),
             Ok(_) => {}
         }
-        // What has died is not to count.
+        // Dead children must not count against the limit.
         while sys::reap_one() {}
     }
 }
 
-/// CVE-2019-5736: keeps a program open and tries to change it, now and once more after the file `gate` is there. Each line
-/// is what the attempts came to, by name: an errno's, or nothing for a success.
+/// CVE-2019-5736: keeps a program open and tries to change it, now and once more after the file `gate` exists. Each
+/// line has the results of the attempts by name: an errno, or nothing for success.
 fn grip(program: &str, gate: &str) -> Value {
     let kept = match open(program, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(kept) => kept,
@@ -64,7 +64,7 @@ fn grip(program: &str, gate: &str) -> Value {
     while !Path::new(gate).exists() {
         std::thread::sleep(Duration::from_millis(2));
     }
-    // Its name is another program's by now.
+    // The name belongs to another program by now.
     attempts(&[], &kept)
 }
 
@@ -92,11 +92,11 @@ fn attempts(names: &[&str], kept: &OwnedFd) -> Value {
                     note(&label("map"), sys::change_by_mapping(file, false));
                     note(&label("map, then protect"), sys::change_by_mapping(file, true));
                 }
-                // What matters is what can be done with it.
+                // What matters is what the descriptor allows.
                 Err(error) => note(&format!("open, {whose}, to {how}"), Err(error)),
             }
         }
-        // Not to be executed any more is a change too.
+        // Removing the execute permission is a change as well.
         let mode = Mode::from_bits_truncate(0o600);
         note(
             &format!("chmod, {whose}"),

@@ -1,4 +1,4 @@
-//! The process of the container: says what it sees, does what it is told.
+//! The process of the container: reports what it sees, and performs actions.
 //!
 //! `probe ACTION WORDS , ACTION WORDS …`: each action prints at most one line of JSON.
 
@@ -12,10 +12,10 @@ pub use report::capability_names;
 
 use std::process::ExitCode;
 
-/// A variable that makes the test program the probe whatever its name (a hook may choose its first argument).
+/// A variable that makes the test program the probe under any name (a hook may choose its first argument).
 pub const MARKER: &str = "ORLOP_PROBE";
 
-/// Does the actions in turn.
+/// Performs the actions in turn.
 pub fn main(words: &[String]) -> ExitCode {
     let mut code = 0;
     for action in words.split(|word| word == ",") {

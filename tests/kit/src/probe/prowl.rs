@@ -1,4 +1,4 @@
-//! Looks for processes of others in this pid namespace, and takes of them whatever can be had.
+//! Finds foreign processes in this pid namespace, and takes from them everything that it can get.
 
 use crate::{json, sys};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
@@ -9,17 +9,17 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 
-/// How far ahead of the last process it looks.
+/// How many pids ahead of the last process it checks.
 const AHEAD: i32 = 4;
-/// Idle rounds until it asks the kernel for the last process.
+/// The number of idle rounds after which it asks the kernel for the last pid.
 const IDLE: u32 = 400;
 const CAP_SYS_ADMIN: u64 = 1 << 21;
-/// Up to the host's root, from wherever.
+/// Leads to the host's root from any directory.
 const UP: &str = "../../../../../../../../../../../../../../..";
 
-/// Prints a line for each thing had of each process, for ever. The canary is a directory of the host's: in it the
-/// file `bird` says that its finder is outside. `confined`: a process that asks for a procfs on Linux before 6.18 has a
-/// capability that it can use for nothing else (`stepping::run_in_a_pid_namespace_of_an_older_kernel`).
+/// Prints a line for each thing that it gets from a process, for ever. The canary is a directory of the host: its
+/// file `bird` shows that the finder is outside. `confined`: a process that requests a procfs on Linux before 6.18
+/// has a capability that it cannot use otherwise (`stepping::run_in_a_pid_namespace_of_an_older_kernel`).
 pub(super) fn prowl(canary: &str, confined: bool) {
     let own = capabilities("self");
     println!("{}", json!({"ready": true}));
@@ -36,7 +36,7 @@ pub(super) fn prowl(canary: &str, confined: bool) {
     }
 }
 
-/// The last field of loadavg is the number that this pid namespace gave last.
+/// The last field of loadavg is the pid that this namespace allocated last.
 fn last_process() -> i32 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().last().and_then(|number| number.parse().ok()).unwrap_or(1)
@@ -61,7 +61,7 @@ struct Quarry<'a> {
 }
 
 impl Quarry<'_> {
-    /// Until it is gone.
+    /// Follows the process until it has exited.
     fn follow(&mut self) {
         while exists(self.pid) {
             self.root();
@@ -78,13 +78,13 @@ impl Quarry<'_> {
         }
     }
 
-    /// The capabilities of the process which this one has not.
+    /// The capabilities of the process that this one does not have.
     fn extra(&self) -> u64 {
         let extra = capabilities(&self.pid.to_string()) & !self.own;
         if extra == CAP_SYS_ADMIN && self.confined && self.is_confined() { 0 } else { extra }
     }
 
-    /// Whether the process is under a filter, in an empty root.
+    /// Whether the process is under a filter and in an empty root.
     fn is_confined(&self) -> bool {
         let path = format!("/proc/{}", self.pid);
         let status = fs::read_to_string(format!("{path}/status")).unwrap_or_default();
@@ -94,19 +94,19 @@ impl Quarry<'_> {
 
     fn root(&mut self) {
         let outside = format!("/proc/{}/root{}", self.pid, self.canary);
-        if sings(&format!("{outside}/bird")) {
-            self.won("read", "a file of the host's through /proc/N/root");
+        if has_bird(&format!("{outside}/bird")) {
+            self.won("read", "a file of the host through /proc/N/root");
             if File::create(format!("{outside}/written-by-{}", self.pid)).is_ok() {
-                self.won("write", "a file of the host's through /proc/N/root");
+                self.won("write", "a file of the host through /proc/N/root");
             }
         }
     }
 
-    /// From a directory of the host's everything can be reached.
+    /// Everything can be reached from a directory of the host.
     fn directory(&mut self, what: &'static str) -> bool {
-        let found = sings(&format!("/proc/{}/{what}/{UP}{}/bird", self.pid, self.canary));
+        let found = has_bird(&format!("/proc/{}/{what}/{UP}{}/bird", self.pid, self.canary));
         if found {
-            self.won(if what == "cwd" { "cwd" } else { "fd" }, "a directory of the host's");
+            self.won(if what == "cwd" { "cwd" } else { "fd" }, "a directory of the host");
         }
         found
     }
@@ -115,8 +115,8 @@ impl Quarry<'_> {
         for number in 0..24 {
             let path = format!("/proc/{}/fd/{number}", self.pid);
             let Ok(kind) = fs::metadata(&path) else { continue };
-            if kind.is_dir() && sings(&format!("{path}/{UP}{}/bird", self.canary)) {
-                self.won("fd", "a descriptor of a directory of the host's");
+            if kind.is_dir() && has_bird(&format!("{path}/{UP}{}/bird", self.canary)) {
+                self.won("fd", "a descriptor of a directory of the host");
             }
             if kind.file_type().is_socket() || kind.is_dir() {
                 self.take(number);
@@ -124,7 +124,7 @@ impl Quarry<'_> {
         }
     }
 
-    /// pidfd_getfd(2): sockets too, which cannot be opened again by a name.
+    /// pidfd_getfd(2): also for sockets, which cannot be opened again by name.
     fn take(&mut self, number: i64) {
         let call = |number, args| sys::syscall(number, args).map(|fd| sys::own(fd as i32));
         let Ok(process) = call(libc::SYS_pidfd_open, [self.pid.into(), 0, 0, 0, 0, 0]) else { return };
@@ -133,7 +133,7 @@ impl Quarry<'_> {
         let Ok(kind) = fstat(&taken) else { return };
         let kind = SFlag::from_bits_truncate(kind.st_mode & SFlag::S_IFMT.bits());
         if kind == SFlag::S_IFDIR && self.climbs(&taken) {
-            self.won("getfd", "a directory of the host's by pidfd_getfd(2)");
+            self.won("getfd", "a directory of the host by pidfd_getfd(2)");
         }
         if kind == SFlag::S_IFSOCK && self.extra() != 0 {
             self.won("socket", "a socket of a process with more capabilities by pidfd_getfd(2)");
@@ -145,30 +145,30 @@ impl Quarry<'_> {
         nix::fcntl::openat(directory, path.as_str(), OFlag::O_RDONLY, Mode::empty()).is_ok_and(is_bird)
     }
 
-    /// Something that can be written, and will be executed again.
+    /// A file that can be written to, and will be executed again.
     fn executable(&mut self) {
         let path = format!("/proc/{}/exe", self.pid);
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let Ok(file) = open(path.as_str(), flags, Mode::empty()) else { return };
         let seals = fcntl(file.as_fd(), FcntlArg::F_GET_SEALS).unwrap_or(0);
         if !SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE) {
-            self.won("exe", "its executable file can be written");
+            self.won("exe", "its executable file can be written to");
         }
     }
 
-    /// Whoever can write a process's memory can do what that process can.
+    /// A process that can write to another one's memory can do what that one can.
     fn memory(&mut self) {
         let path = format!("/proc/{}/mem", self.pid);
         let open = open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty());
         let extra = self.extra();
-        // Looked at after the open: what was opened is the memory of then.
+        // Checked after the open: the descriptor stays with the memory of that moment.
         if open.is_ok() && extra != 0 {
-            self.won("mem", &format!("the memory of a process with the capabilities {extra:#x} more"));
+            self.won("mem", &format!("the memory of a process with the additional capabilities {extra:#x}"));
         }
     }
 }
 
-fn sings(path: &str) -> bool {
+fn has_bird(path: &str) -> bool {
     open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).is_ok_and(is_bird)
 }
 

@@ -1,4 +1,4 @@
-//! What the probe sees of itself and of its world, as one JSON object.
+//! What the probe sees of itself and its environment, as one JSON object.
 
 use crate::{Value, json, sys};
 use nix::sys::resource::{Resource, getrlimit};
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// Everything.
+/// The whole report.
 pub(super) fn report() -> Value {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
@@ -70,11 +70,11 @@ pub(super) fn report() -> Value {
 }
 
 fn nice() -> i64 {
-    // getpriority(2) itself answers 20 - nice, so that it is never negative.
+    // getpriority(2) returns 20 - nice, so that the result is never negative.
     20 - sys::syscall(libc::SYS_getpriority, [0; 6]).unwrap_or(20)
 }
 
-/// The environment in its order, as the kernel passed it.
+/// The environment in the order in which the kernel passed it.
 fn environment() -> Vec<String> {
     std::env::vars_os()
         .map(|(name, value)| {
@@ -216,7 +216,7 @@ fn listing(dir: &Path) -> Value {
     found
 }
 
-/// Open descriptors and what they are, without the one that lists them.
+/// Open descriptors and their targets, without the one that lists them.
 fn descriptors() -> Value {
     let mut found = json!({});
     let names: Vec<String> = fs::read_dir("/proc/self/fd")
@@ -227,7 +227,7 @@ fn descriptors() -> Value {
         .collect();
     for name in names {
         let target = link(&format!("/proc/self/fd/{name}"));
-        // The listing's own descriptor is closed by now.
+        // The descriptor of the listing is closed by now.
         if !target.is_empty() {
             found[name.as_str()] = json!(target);
         }
@@ -243,7 +243,7 @@ fn namespaces() -> Value {
     found
 }
 
-/// Network interfaces: name to whether it is up.
+/// Network interfaces: a map from name to whether it is up.
 fn interfaces() -> Value {
     let mut found = json!({});
     for one in nix::ifaddrs::getifaddrs().into_iter().flatten() {
@@ -252,7 +252,7 @@ fn interfaces() -> Value {
     found
 }
 
-/// Addresses of the network interfaces: name to a list of `ADDRESS/PREFIX`.
+/// Addresses of the network interfaces: a map from name to a list of `ADDRESS/PREFIX`.
 fn addresses() -> Value {
     let mut found = json!({});
     for one in nix::ifaddrs::getifaddrs().into_iter().flatten() {
