@@ -7,7 +7,7 @@
 
 use nix::poll::{PollFd, PollFlags, poll};
 use orlop::init::{Command, Exit};
-use orlop::namespace::{IdMap, Kind, Set};
+use orlop::namespace::{IdMap, NamespaceKind, Set};
 use orlop::{Error, Phase, Result};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
@@ -21,11 +21,11 @@ fn main() {
 }
 
 fn run() -> Result<()> {
-    let mut set = Set::empty().new(Kind::Pid).new(Kind::Mount);
+    let mut set = Set::empty().new(NamespaceKind::Pid).new(NamespaceKind::Mount);
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if !uid.is_root() {
         set = set
-            .new(Kind::User)
+            .new(NamespaceKind::User)
             .uid_map(IdMap { container: 0, host: uid.as_raw(), size: 1 })
             .gid_map(IdMap { container: 0, host: gid.as_raw(), size: 1 });
     }

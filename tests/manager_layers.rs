@@ -5,7 +5,7 @@
 
 use orlop::bundle::Spec;
 use orlop::bundle::spec::Process;
-use orlop::namespace::{Kind, Set};
+use orlop::namespace::{NamespaceKind, Set};
 use orlop::process::sysctl::Needs;
 use orlop::process::{
     capability, env, io_priority, memory_policy, personality, rlimit, scheduler, sysctl, user,
@@ -70,10 +70,10 @@ fn namespaces_and_parameters() {
         let set = Set::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(
             linux.namespaces.len(),
-            set.joined().count() + Kind::ALL.iter().filter(|k| set.is_new(**k)).count(),
+            set.joined().count() + NamespaceKind::ALL.iter().filter(|k| set.is_new(**k)).count(),
             "{name}"
         );
-        let own = |needs: Needs| Kind::from_name(needs.name()).is_some_and(|kind| set.has(kind));
+        let own = |needs: Needs| NamespaceKind::from_name(needs.name()).is_some_and(|kind| set.has(kind));
         let sysctls = sysctl::parse(&linux.sysctl, own, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(sysctls.len(), linux.sysctl.len(), "{name}");
         if let Some(p) = &linux.personality {

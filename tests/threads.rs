@@ -9,7 +9,7 @@ use orlop::bundle::spec::{Process, Root, Spec};
 use orlop::cgroup::Layout;
 use orlop::container::{CreateOptions, Exit, Runtime, Stdio};
 use orlop::init::Command;
-use orlop::namespace::{Kind, Set};
+use orlop::namespace::{NamespaceKind, Set};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,9 @@ fn many(directory: &Path, program: &str) {
         std::process::Command::new("sleep").arg("60").stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut ended = std::process::Command::new("sh").args(["-c", "exit 5"]).spawn().unwrap();
     let before = (process_state(), descriptors());
-    let set = [Kind::Pid, Kind::Mount, Kind::Ipc, Kind::Uts].into_iter().fold(Set::empty(), Set::new);
+    let set = [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts]
+        .into_iter()
+        .fold(Set::empty(), Set::new);
     let (start, done, looks) = (Barrier::new(THREADS + 4), AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..4 {

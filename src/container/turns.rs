@@ -100,13 +100,13 @@ impl Making<'_> {
             }
             Kind::CreateContainer => {
                 // A process that is to join a pid namespace does so last, and has no number there yet.
-                let joined = match self.plan.namespaces.source(namespace::Kind::Pid) {
+                let joined = match self.plan.namespaces.source(namespace::NamespaceKind::Pid) {
                     Some(namespace::Source::Path(path)) => path.to_str(),
                     _ => None,
                 };
                 let mut namespaces = namespaces(&self.bundle.spec);
                 if joined.is_some() {
-                    namespaces &= !namespace::Kind::Pid.flag();
+                    namespaces &= !namespace::NamespaceKind::Pid.flag();
                     state.pid = 0;
                 } else {
                     state.pid = pid_inside(stub.pid)?;

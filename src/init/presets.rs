@@ -3,7 +3,7 @@
 use super::launch;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
-use crate::namespace::{self, Joined, Kind, Set};
+use crate::namespace::{self, Joined, NamespaceKind, Set};
 use crate::plan::{Owners, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -132,7 +132,7 @@ fn pid_namespace(process: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
 }
 
 /// A namespace that the plan's set names; another one by its path.
-fn named_namespace(named: &mut Vec<Joined>, kind: Kind, path: &str) -> Result<OwnedFd> {
+fn named_namespace(named: &mut Vec<Joined>, kind: NamespaceKind, path: &str) -> Result<OwnedFd> {
     if let Some(at) = named.iter().position(|one| one.kind == kind) {
         return Ok(named.swap_remove(at).fd);
     }
@@ -185,7 +185,7 @@ fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     let by_process = joined
         .into_iter()
         .flatten()
-        .find(|one| one.kind == Kind::Pid && sys::userns::namespace_type(&one.fd).is_err());
+        .find(|one| one.kind == NamespaceKind::Pid && sys::userns::namespace_type(&one.fd).is_err());
     let recorder = sources.recorder;
     let (slot, sources) = match by_process {
         Some(one) => (

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// A kind of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum NamespaceKind {
     /// Control group root; cgroup_namespaces(7).
     Cgroup,
     /// System V IPC and POSIX message queues; ipc_namespaces(7).
@@ -24,7 +24,7 @@ pub enum Kind {
     Uts,
 }
 
-impl Kind {
+impl NamespaceKind {
     /// All kinds, by name.
     pub const ALL: [Self; 8] =
         [Self::Cgroup, Self::Ipc, Self::Mount, Self::Network, Self::Pid, Self::Time, Self::User, Self::Uts];
@@ -87,15 +87,18 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for NamespaceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
 /// The kinds which the running kernel has.
-pub fn supported() -> Vec<Kind> {
-    Kind::ALL.into_iter().filter(|kind| Path::new("/proc/self/ns").join(kind.file()).exists()).collect()
+pub fn supported() -> Vec<NamespaceKind> {
+    NamespaceKind::ALL
+        .into_iter()
+        .filter(|kind| Path::new("/proc/self/ns").join(kind.file()).exists())
+        .collect()
 }
 
 #[cfg(test)]
@@ -104,13 +107,13 @@ mod tests {
 
     #[test]
     fn names_flags_and_files() {
-        assert!(Kind::ALL.is_sorted_by_key(|kind| kind.name()));
-        for kind in Kind::ALL {
-            assert_eq!(Kind::from_name(kind.name()), Some(kind));
-            assert_eq!(Kind::from_flag(kind.flag()), Some(kind));
+        assert!(NamespaceKind::ALL.is_sorted_by_key(|kind| kind.name()));
+        for kind in NamespaceKind::ALL {
+            assert_eq!(NamespaceKind::from_name(kind.name()), Some(kind));
+            assert_eq!(NamespaceKind::from_flag(kind.flag()), Some(kind));
         }
-        assert_eq!(Kind::from_name("mnt"), None);
-        assert!(supported().contains(&Kind::Mount));
+        assert_eq!(NamespaceKind::from_name("mnt"), None);
+        assert!(supported().contains(&NamespaceKind::Mount));
         for kind in supported() {
             let fd = std::fs::File::open(Path::new("/proc/self/ns").join(kind.file())).unwrap();
             assert_eq!(crate::sys::userns::namespace_type(&fd).unwrap() as u64, kind.flag());

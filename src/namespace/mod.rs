@@ -7,7 +7,7 @@ mod set;
 
 pub use crate::sys::userns::IdMap;
 pub use id_map::{IdMaps, explain_refusal, open_process_dir, read_id_maps, write_id_maps, write_id_maps_at};
-pub use kind::{Kind, supported};
+pub use kind::{NamespaceKind, supported};
 pub use net_device::move_devices;
 pub(crate) use set::is_of_host;
 pub use set::{Clock, Joined, Set, Source, TimeOffset};

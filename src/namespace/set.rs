@@ -1,6 +1,6 @@
 //! A set of namespaces to create or join.
 
-use super::{IdMap, IdMaps, Kind};
+use super::{IdMap, IdMaps, NamespaceKind};
 use crate::bundle::spec::{IdMapping, Linux};
 use crate::sys::{fs, userns};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
@@ -53,7 +53,7 @@ pub struct TimeOffset {
 #[derive(Debug)]
 pub struct Joined {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: NamespaceKind,
     /// A namespace file, or a pidfd: setns(2) with the kind's flag takes both.
     pub fd: OwnedFd,
     /// The JSON pointer of the entry; empty where the set was not read from one.
@@ -62,7 +62,7 @@ pub struct Joined {
 
 #[derive(Debug)]
 struct Entry {
-    kind: Kind,
+    kind: NamespaceKind,
     source: Source,
     pointer: String,
 }
@@ -84,19 +84,19 @@ impl Set {
 
     /// Adds a new namespace; takes the place of an entry of the same kind.
     #[must_use]
-    pub fn new(self, kind: Kind) -> Self {
+    pub fn new(self, kind: NamespaceKind) -> Self {
         self.put(kind, Source::New)
     }
 
     /// Adds the namespace behind a file, an absolute path.
     #[must_use]
-    pub fn join(self, kind: Kind, path: impl Into<PathBuf>) -> Self {
+    pub fn join(self, kind: NamespaceKind, path: impl Into<PathBuf>) -> Self {
         self.put(kind, Source::Path(path.into()))
     }
 
     /// Adds the namespace of a process.
     #[must_use]
-    pub fn join_process(self, kind: Kind, pidfd: OwnedFd) -> Self {
+    pub fn join_process(self, kind: NamespaceKind, pidfd: OwnedFd) -> Self {
         self.put(kind, Source::Pidfd(pidfd))
     }
 
@@ -122,7 +122,7 @@ impl Set {
         self
     }
 
-    fn put(mut self, kind: Kind, source: Source) -> Self {
+    fn put(mut self, kind: NamespaceKind, source: Source) -> Self {
         self.entries.retain(|e| e.kind != kind);
         self.entries.push(Entry { kind, source, pointer: String::new() });
         self
@@ -141,7 +141,7 @@ impl Set {
             let mut wrong = |field: &str, message: String| {
                 problems.push(problem(format!("{pointer}/{field}"), message, "config-linux.md#namespaces"));
             };
-            let Some(kind) = Kind::from_name(&namespace.kind) else {
+            let Some(kind) = NamespaceKind::from_name(&namespace.kind) else {
                 wrong("type", format!("unknown namespace {:?}", namespace.kind));
                 continue;
             };
@@ -169,12 +169,12 @@ impl Set {
 
     fn check_maps(&self, at: &str, problems: &mut Vec<Problem>) {
         const SECTION: &str = "config-linux.md#user-namespace-mappings";
-        let new_user = self.is_new(Kind::User);
+        let new_user = self.is_new(NamespaceKind::User);
         for (name, maps) in [("uidMappings", &self.maps.uids), ("gidMappings", &self.maps.gids)] {
             let at = format!("{at}/{name}");
             if new_user && maps.is_empty() {
                 problems.push(problem(at, "a new user namespace needs at least one range", SECTION));
-            } else if !self.has(Kind::User) && !maps.is_empty() {
+            } else if !self.has(NamespaceKind::User) && !maps.is_empty() {
                 problems.push(problem(at, "there is no user namespace", SECTION));
             } else if let Some((i, message)) = super::id_map::check(maps) {
                 problems.push(problem(format!("{at}/{i}"), message, SECTION));
@@ -185,7 +185,7 @@ impl Set {
     fn read_offsets(&mut self, linux: &Linux, at: &str, problems: &mut Vec<Problem>) {
         const SECTION: &str = "config-linux.md#offset-for-time-namespace";
         let at = format!("{at}/timeOffsets");
-        if !linux.time_offsets.is_empty() && !self.is_new(Kind::Time) {
+        if !linux.time_offsets.is_empty() && !self.is_new(NamespaceKind::Time) {
             problems.push(problem(at.clone(), "there is no new time namespace", SECTION));
         }
         for (name, offset) in &linux.time_offsets {
@@ -208,26 +208,26 @@ impl Set {
     }
 
     /// Whether the set has an entry of this kind.
-    pub fn has(&self, kind: Kind) -> bool {
+    pub fn has(&self, kind: NamespaceKind) -> bool {
         self.entry(kind).is_some()
     }
 
     /// Where the namespace of this kind comes from; `None` where it is the caller's.
-    pub fn source(&self, kind: Kind) -> Option<&Source> {
+    pub fn source(&self, kind: NamespaceKind) -> Option<&Source> {
         self.entry(kind).map(|e| &e.source)
     }
 
     /// Whether a namespace of this kind is made.
-    pub fn is_new(&self, kind: Kind) -> bool {
+    pub fn is_new(&self, kind: NamespaceKind) -> bool {
         self.entry(kind).is_some_and(|e| matches!(e.source, Source::New))
     }
 
     /// The JSON pointer of the entry of this kind.
-    pub fn pointer(&self, kind: Kind) -> Option<&str> {
+    pub fn pointer(&self, kind: NamespaceKind) -> Option<&str> {
         self.entry(kind).map(|e| e.pointer.as_str())
     }
 
-    fn entry(&self, kind: Kind) -> Option<&Entry> {
+    fn entry(&self, kind: NamespaceKind) -> Option<&Entry> {
         self.entries.iter().find(|e| e.kind == kind)
     }
 
@@ -237,16 +237,16 @@ impl Set {
     }
 
     /// The entries to join with their sources, in the order of [`open`](Self::open).
-    pub fn joined(&self) -> impl Iterator<Item = (Kind, &Source)> {
-        const ORDER: [Kind; 8] = [
-            Kind::Cgroup,
-            Kind::Ipc,
-            Kind::Uts,
-            Kind::Network,
-            Kind::Pid,
-            Kind::Time,
-            Kind::Mount,
-            Kind::User,
+    pub fn joined(&self) -> impl Iterator<Item = (NamespaceKind, &Source)> {
+        const ORDER: [NamespaceKind; 8] = [
+            NamespaceKind::Cgroup,
+            NamespaceKind::Ipc,
+            NamespaceKind::Uts,
+            NamespaceKind::Network,
+            NamespaceKind::Pid,
+            NamespaceKind::Time,
+            NamespaceKind::Mount,
+            NamespaceKind::User,
         ];
         ORDER
             .into_iter()
@@ -267,7 +267,7 @@ impl Set {
         self.joined().map(|(kind, source)| self.open_one(kind, source)).collect()
     }
 
-    fn open_one(&self, kind: Kind, source: &Source) -> Result<Joined> {
+    fn open_one(&self, kind: NamespaceKind, source: &Source) -> Result<Joined> {
         let pointer = self.pointer(kind).unwrap_or_default().to_owned();
         let fd = match source {
             Source::New => return Err(Error::sys(Phase::Namespace, "open a namespace", Errno::EINVAL)),
@@ -317,7 +317,7 @@ impl Set {
 ///
 /// # Errors
 /// That the caller's own cannot be looked at.
-pub(crate) fn is_of_host(kind: Kind, namespace: impl AsFd) -> Result<bool> {
+pub(crate) fn is_of_host(kind: NamespaceKind, namespace: impl AsFd) -> Result<bool> {
     let failed = |e| Error::sys(Phase::Namespace, "look at namespace", e).on(kind.name());
     let identity = |stat: nix::sys::stat::FileStat| (stat.st_dev, stat.st_ino);
     let theirs = nix::sys::stat::fstat(namespace).map(identity).map_err(failed)?;
@@ -336,13 +336,13 @@ pub(crate) fn is_of_host(kind: Kind, namespace: impl AsFd) -> Result<bool> {
     }
 }
 
-fn check_kind(fd: &OwnedFd, kind: Kind) -> Result<()> {
+fn check_kind(fd: &OwnedFd, kind: NamespaceKind) -> Result<()> {
     let found = userns::namespace_type(fd);
     if found == Ok(kind.flag() as i32) {
         return Ok(());
     }
     let detail = match found {
-        Ok(flag) => match Kind::from_flag(flag as u64) {
+        Ok(flag) => match NamespaceKind::from_flag(flag as u64) {
             Some(other) => format!("is a {other} namespace, not a {kind} namespace"),
             None => format!("is not a {kind} namespace"),
         },
@@ -394,11 +394,18 @@ mod tests {
             "/linux",
         )
         .unwrap();
-        assert_eq!(set.new_flags(), Kind::Pid.flag() | Kind::Mount.flag() | Kind::Ipc.flag());
+        assert_eq!(
+            set.new_flags(),
+            NamespaceKind::Pid.flag() | NamespaceKind::Mount.flag() | NamespaceKind::Ipc.flag()
+        );
         let joined = set.open().unwrap();
-        assert_eq!((joined.len(), joined[0].kind), (1, Kind::Network));
+        assert_eq!((joined.len(), joined[0].kind), (1, NamespaceKind::Network));
         assert_eq!(joined[0].pointer, "/linux/namespaces/2");
-        assert!(set.is_new(Kind::Pid) && !set.is_new(Kind::Network) && !set.has(Kind::Uts));
+        assert!(
+            set.is_new(NamespaceKind::Pid)
+                && !set.is_new(NamespaceKind::Network)
+                && !set.has(NamespaceKind::Uts)
+        );
     }
 
     #[test]
@@ -438,8 +445,8 @@ mod tests {
     #[test]
     fn builder() {
         let set = Set::empty()
-            .new(Kind::Time)
-            .new(Kind::User)
+            .new(NamespaceKind::Time)
+            .new(NamespaceKind::User)
             .uid_map(IdMap { container: 0, host: 1000, size: 1 })
             .gid_map(IdMap { container: 0, host: 1000, size: 1 })
             .time_offset(Clock::Boottime, 5, 0)

@@ -1,5 +1,5 @@
 use super::*;
-use crate::namespace::{Clock, IdMap, Kind};
+use crate::namespace::{Clock, IdMap, NamespaceKind};
 use crate::process::capability::{CapSet, Sets};
 use crate::seccomp::{Action, Profile, Rule};
 use crate::sys::process::{Exit, poll_in};
@@ -7,8 +7,16 @@ use crate::{ErrorKind, Phase};
 use nix::errno::Errno;
 use std::io::Read;
 
-const ALL: [Kind; 8] =
-    [Kind::Cgroup, Kind::Ipc, Kind::Mount, Kind::Network, Kind::Pid, Kind::Time, Kind::User, Kind::Uts];
+const ALL: [NamespaceKind; 8] = [
+    NamespaceKind::Cgroup,
+    NamespaceKind::Ipc,
+    NamespaceKind::Mount,
+    NamespaceKind::Network,
+    NamespaceKind::Pid,
+    NamespaceKind::Time,
+    NamespaceKind::User,
+    NamespaceKind::Uts,
+];
 
 /// Whether namespaces may be made here at all.
 fn may() -> bool {
@@ -120,11 +128,18 @@ fn join_by_pidfd_and_by_path_and_make_others() {
         std::fs::read_link(path).unwrap().to_str().unwrap().to_owned()
     };
     let pidfd = || holder.pidfd().try_clone().unwrap();
-    let joined = [Kind::User, Kind::Mount, Kind::Pid, Kind::Ipc, Kind::Network, Kind::Time]
-        .into_iter()
-        .fold(Set::empty(), |set, kind| set.join_process(kind, pidfd()))
-        .join(Kind::Uts, format!("/proc/{}/ns/uts", holder.pid()))
-        .new(Kind::Cgroup);
+    let joined = [
+        NamespaceKind::User,
+        NamespaceKind::Mount,
+        NamespaceKind::Pid,
+        NamespaceKind::Ipc,
+        NamespaceKind::Network,
+        NamespaceKind::Time,
+    ]
+    .into_iter()
+    .fold(Set::empty(), |set, kind| set.join_process(kind, pidfd()))
+    .join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()))
+    .new(NamespaceKind::Cgroup);
     let script = "for n in user mnt pid ipc net time uts cgroup; do readlink /proc/self/ns/$n; done; hostname; \
                   id -u; test $$ -gt 1";
     let (text, exit) = run(sh(script).namespaces(&joined)).unwrap();
@@ -146,7 +161,7 @@ fn a_root_of_its_own() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let set = Set::empty().new(NamespaceKind::Mount).new(NamespaceKind::Pid);
     let root = Rootfs::directory(std::path::Path::new("/")).unwrap();
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let script = "test -e /etc && readlink /proc/self; cat /proc/self/mountinfo";
@@ -198,7 +213,7 @@ fn an_init_reaps_forwards_and_ends_as_the_program() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(Kind::Pid).new(Kind::Mount);
+    let set = Set::empty().new(NamespaceKind::Pid).new(NamespaceKind::Mount);
     let script = "sh -c 'sleep 0.05 & exit 0'; sleep 0.2; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 9";
     let (text, exit) = run(sh(script).namespaces(&set).mount_proc().reaping_init()).unwrap();
     assert_eq!((text.trim(), exit), ("0", Exit::Code(9)));

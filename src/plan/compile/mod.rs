@@ -25,7 +25,7 @@ use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
 use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
 use crate::mount::options::MountOptions;
-use crate::namespace::{Kind, Set};
+use crate::namespace::{NamespaceKind, Set};
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
 use nix::errno::Errno;
@@ -185,7 +185,7 @@ pub struct Plan {
     pub(crate) spawn_flags: u64,
     pub(crate) two_stages: bool,
     /// Namespaces that may not be the caller's, with the place in `config.json` that would change them.
-    pub(crate) foreign: Vec<(Kind, String)>,
+    pub(crate) foreign: Vec<(NamespaceKind, String)>,
     pub(crate) cgroup: Option<CgroupPlan>,
     pub(crate) preserve_fds: u32,
     kernel: (u32, u32),
@@ -363,7 +363,7 @@ pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> 
     compiler.check_labels()?;
     compiler.check_mount_label()?;
     compiler.isolation()?;
-    if compiler.namespaces.is_new(Kind::Mount) {
+    if compiler.namespaces.is_new(NamespaceKind::Mount) {
         compiler.filesystem()?;
     } else {
         compiler.without_filesystem()?;
@@ -382,7 +382,7 @@ struct Compiler<'a> {
     namespaces: Set,
     spawn_flags: u64,
     two_stages: bool,
-    foreign: Vec<(Kind, String)>,
+    foreign: Vec<(NamespaceKind, String)>,
     cgroup: Option<CgroupPlan>,
     warnings: Vec<Problem>,
     /// The process joins a container, which has everything but it, under that one's policy.
@@ -482,12 +482,13 @@ impl<'a> Compiler<'a> {
     /// Whether the process is born into a pid namespace that others are in: as late as can be, with all that it is
     /// to have and nothing else.
     fn is_born_late(&self) -> bool {
-        self.joining.is_some() || (self.namespaces.has(Kind::Pid) && !self.namespaces.is_new(Kind::Pid))
+        self.joining.is_some()
+            || (self.namespaces.has(NamespaceKind::Pid) && !self.namespaces.is_new(NamespaceKind::Pid))
     }
 
     /// Whether the container has a user namespace which is not the caller's.
     fn in_user_namespace(&self) -> bool {
-        self.namespaces.has(Kind::User)
+        self.namespaces.has(NamespaceKind::User)
     }
 
     fn finish(self) -> Plan {

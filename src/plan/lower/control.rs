@@ -3,7 +3,7 @@
 use super::super::machine::{compare, state};
 use super::super::step::{ControlStep, SlotId, Turn};
 use super::{CWD, Lower};
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use crate::plan::assemble::Arg;
 use crate::process::capability::Sets;
 use nix::errno::Errno;
@@ -121,7 +121,7 @@ impl Lower {
     fn hand_over(&mut self, namespaces: u64) {
         self.births = self.births.saturating_sub(1);
         self.close_memory();
-        let alone = namespaces & Kind::Pid.flag() != 0;
+        let alone = namespaces & NamespaceKind::Pid.flag() != 0;
         let memory = if alone { libc::CLONE_VM as u64 } else { 0 };
         self.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
     }
