@@ -51,7 +51,7 @@ pub struct TimeOffset {
 
 /// A namespace that was opened in order to be joined.
 #[derive(Debug)]
-pub struct Joined {
+pub struct OpenNamespace {
     /// Its kind.
     pub kind: NamespaceKind,
     /// A namespace file, or a pidfd: setns(2) with the kind's flag takes both.
@@ -263,11 +263,11 @@ impl Set {
     ///
     /// # Errors
     /// A file which does not exist, is no namespace, or is one of another kind; with the JSON pointer.
-    pub fn open(&self) -> Result<Vec<Joined>> {
+    pub fn open(&self) -> Result<Vec<OpenNamespace>> {
         self.joined().map(|(kind, source)| self.open_one(kind, source)).collect()
     }
 
-    fn open_one(&self, kind: NamespaceKind, source: &Source) -> Result<Joined> {
+    fn open_one(&self, kind: NamespaceKind, source: &Source) -> Result<OpenNamespace> {
         let pointer = self.pointer(kind).unwrap_or_default().to_owned();
         let fd = match source {
             Source::New => return Err(Error::sys(Phase::Namespace, "open a namespace", Errno::EINVAL)),
@@ -291,7 +291,7 @@ impl Set {
                 fd
             }
         };
-        Ok(Joined { kind, fd, pointer })
+        Ok(OpenNamespace { kind, fd, pointer })
     }
 
     /// The id maps: of a new user namespace those to write; of a joined one those which it is expected to

@@ -2,7 +2,7 @@
 
 use super::{Command, Root};
 use crate::mount::{MountOptions, Propagation, PropagationKind, options};
-use crate::namespace::{Joined, NamespaceKind, Set};
+use crate::namespace::{NamespaceKind, OpenNamespace, Set};
 use crate::plan::{
     ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
     Slot, SlotId, Slots, Source, Step, Turn, Which, kernel_version, privileged,
@@ -15,7 +15,7 @@ use nix::errno::Errno;
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// Opens the namespaces to join, in the order of joining.
-pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
+pub(super) fn open(set: Option<&Set>) -> Result<Vec<OpenNamespace>> {
     let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
     if !privileged()? {
         // The right to join the others comes with the user namespace.
@@ -25,7 +25,7 @@ pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
 }
 
 /// `joined` may be empty: then the plan is only to be looked at.
-pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> {
+pub(super) fn compile(command: &Command<'_>, joined: &[OpenNamespace]) -> Result<Plan> {
     let none = Set::empty();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
@@ -119,7 +119,7 @@ impl Compiler<'_> {
     /// new user namespace without maps, such as the stub's own, takes all capabilities.
     ///
     /// A process that joins a pid namespace can be seen there: it comes up when it has everything (`be_born`).
-    fn isolation(&mut self, joined: &[Joined]) -> Result<(u64, bool)> {
+    fn isolation(&mut self, joined: &[OpenNamespace]) -> Result<(u64, bool)> {
         let set = self.set;
         let two_stages = self.joins(NamespaceKind::Pid) || set.has(NamespaceKind::User);
         let files = self.command.cgroup.map_or(0, |join| join.files().len());
@@ -171,7 +171,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn join(&mut self, joined: &[Joined]) -> Result<()> {
+    fn join(&mut self, joined: &[OpenNamespace]) -> Result<()> {
         let opened: Vec<NamespaceKind> = if joined.is_empty() {
             self.set.joined().map(|(kind, _)| kind).collect()
         } else {
