@@ -101,7 +101,7 @@ impl Making<'_> {
             Kind::CreateContainer => {
                 // A process that is to join a pid namespace does so last, and has no number there yet.
                 let joined = match self.plan.namespaces.source(namespace::NamespaceKind::Pid) {
-                    Some(namespace::Source::Path(path)) => path.to_str(),
+                    Some(namespace::NamespaceSource::Path(path)) => path.to_str(),
                     _ => None,
                 };
                 let mut namespaces = namespaces(&self.bundle.spec);

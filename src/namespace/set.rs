@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Where a namespace comes from.
 #[derive(Debug)]
-pub enum Source {
+pub enum NamespaceSource {
     /// It is made.
     New,
     /// It is the one behind this file (`/proc/<pid>/ns/net`, a bind mount of it), an absolute path.
@@ -63,7 +63,7 @@ pub struct OpenNamespace {
 #[derive(Debug)]
 struct Entry {
     kind: NamespaceKind,
-    source: Source,
+    source: NamespaceSource,
     pointer: String,
 }
 
@@ -85,19 +85,19 @@ impl Set {
     /// Adds a new namespace; takes the place of an entry of the same kind.
     #[must_use]
     pub fn new(self, kind: NamespaceKind) -> Self {
-        self.put(kind, Source::New)
+        self.put(kind, NamespaceSource::New)
     }
 
     /// Adds the namespace behind a file, an absolute path.
     #[must_use]
     pub fn join(self, kind: NamespaceKind, path: impl Into<PathBuf>) -> Self {
-        self.put(kind, Source::Path(path.into()))
+        self.put(kind, NamespaceSource::Path(path.into()))
     }
 
     /// Adds the namespace of a process.
     #[must_use]
     pub fn join_process(self, kind: NamespaceKind, pidfd: OwnedFd) -> Self {
-        self.put(kind, Source::Pidfd(pidfd))
+        self.put(kind, NamespaceSource::Pidfd(pidfd))
     }
 
     /// Adds a range of user ids of a new user namespace.
@@ -122,7 +122,7 @@ impl Set {
         self
     }
 
-    fn put(mut self, kind: NamespaceKind, source: Source) -> Self {
+    fn put(mut self, kind: NamespaceKind, source: NamespaceSource) -> Self {
         self.entries.retain(|e| e.kind != kind);
         self.entries.push(Entry { kind, source, pointer: String::new() });
         self
@@ -150,12 +150,12 @@ impl Set {
                 continue;
             }
             let source = match namespace.path.as_deref() {
-                None | Some("") => Source::New,
+                None | Some("") => NamespaceSource::New,
                 Some(path) => {
                     if !path.starts_with('/') {
                         wrong("path", format!("{path:?} is not an absolute path"));
                     }
-                    Source::Path(path.into())
+                    NamespaceSource::Path(path.into())
                 }
             };
             set.entries.push(Entry { kind, source, pointer });
@@ -213,13 +213,13 @@ impl Set {
     }
 
     /// Where the namespace of this kind comes from; `None` where it is the caller's.
-    pub fn source(&self, kind: NamespaceKind) -> Option<&Source> {
+    pub fn source(&self, kind: NamespaceKind) -> Option<&NamespaceSource> {
         self.entry(kind).map(|e| &e.source)
     }
 
     /// Whether a namespace of this kind is made.
     pub fn is_new(&self, kind: NamespaceKind) -> bool {
-        self.entry(kind).is_some_and(|e| matches!(e.source, Source::New))
+        self.entry(kind).is_some_and(|e| matches!(e.source, NamespaceSource::New))
     }
 
     /// The JSON pointer of the entry of this kind.
@@ -233,11 +233,11 @@ impl Set {
 
     /// `CLONE_NEW*` of all namespaces to make.
     pub fn new_flags(&self) -> u64 {
-        self.entries.iter().filter(|e| matches!(e.source, Source::New)).map(|e| e.kind.flag()).sum()
+        self.entries.iter().filter(|e| matches!(e.source, NamespaceSource::New)).map(|e| e.kind.flag()).sum()
     }
 
     /// The entries to join with their sources, in the order of [`open`](Self::open).
-    pub fn joined(&self) -> impl Iterator<Item = (NamespaceKind, &Source)> {
+    pub fn joined(&self) -> impl Iterator<Item = (NamespaceKind, &NamespaceSource)> {
         const ORDER: [NamespaceKind; 8] = [
             NamespaceKind::Cgroup,
             NamespaceKind::Ipc,
@@ -251,7 +251,7 @@ impl Set {
         ORDER
             .into_iter()
             .filter_map(|kind| self.entry(kind))
-            .filter(|e| !matches!(e.source, Source::New))
+            .filter(|e| !matches!(e.source, NamespaceSource::New))
             .map(|e| (e.kind, &e.source))
     }
 
@@ -267,13 +267,15 @@ impl Set {
         self.joined().map(|(kind, source)| self.open_one(kind, source)).collect()
     }
 
-    fn open_one(&self, kind: NamespaceKind, source: &Source) -> Result<OpenNamespace> {
+    fn open_one(&self, kind: NamespaceKind, source: &NamespaceSource) -> Result<OpenNamespace> {
         let pointer = self.pointer(kind).unwrap_or_default().to_owned();
         let fd = match source {
-            Source::New => return Err(Error::sys(Phase::Namespace, "open a namespace", Errno::EINVAL)),
-            Source::Pidfd(fd) => duplicate(fd.as_fd())
+            NamespaceSource::New => {
+                return Err(Error::sys(Phase::Namespace, "open a namespace", Errno::EINVAL));
+            }
+            NamespaceSource::Pidfd(fd) => duplicate(fd.as_fd())
                 .map_err(|e| Error::sys(Phase::Namespace, "duplicate a pidfd", e).on(kind.name()))?,
-            Source::Path(path) => {
+            NamespaceSource::Path(path) => {
                 let at = |e: Error| {
                     let e = e.on(path.display().to_string());
                     if pointer.is_empty() { e } else { e.with_pointer(format!("{pointer}/path")) }

@@ -293,7 +293,7 @@ pub(super) fn restored_namespaces(plan: &Plan) -> Result<Joined> {
 
 fn joined_by_path(plan: &Plan) -> impl Iterator<Item = (NamespaceKind, &Path)> {
     plan.namespaces.joined().filter_map(|(kind, source)| match source {
-        namespace::Source::Path(path) => Some((kind, path.as_path())),
+        namespace::NamespaceSource::Path(path) => Some((kind, path.as_path())),
         _ => None,
     })
 }

@@ -181,7 +181,7 @@ impl Compiler<'_> {
         let by_host = Box::new(for_the_host_side(&kind, options));
         let slot = if kind == "proc" && self.is_born_late() {
             let path = |kind| match self.namespaces.source(kind) {
-                Some(crate::namespace::Source::Path(path)) if self.joining.is_none() => {
+                Some(crate::namespace::NamespaceSource::Path(path)) if self.joining.is_none() => {
                     Some(path.display().to_string())
                 }
                 _ => None,

@@ -5,7 +5,7 @@ use super::super::step::{
 };
 use super::Compiler;
 use crate::cgroup::resctrl::Group;
-use crate::namespace::{NamespaceKind, Source};
+use crate::namespace::{NamespaceKind, NamespaceSource};
 use crate::process::sysctl::{self, Needs};
 use crate::{Error, Phase, Result};
 
@@ -175,7 +175,7 @@ impl Compiler<'_> {
         let mut kinds: Vec<(NamespaceKind, String)> = Vec::new();
         for (kind, source) in self.namespaces.joined() {
             match source {
-                Source::Path(path) => kinds.push((kind, path.display().to_string())),
+                NamespaceSource::Path(path) => kinds.push((kind, path.display().to_string())),
                 _ => {
                     return Err(Error::new(
                         crate::ErrorKind::InvalidArgument,
