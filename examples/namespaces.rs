@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use orlop::init::Command;
-use orlop::namespace::{Clock, IdMap, NamespaceKind, Set};
+use orlop::namespace::{Clock, IdMap, NamespaceKind, Namespaces};
 use orlop::{Error, Phase, Result};
 use std::io::Read;
 use std::path::Path;
@@ -53,7 +53,7 @@ fn run() -> Result<()> {
     let every = || {
         NamespaceKind::ALL
             .into_iter()
-            .fold(Set::empty(), Set::new)
+            .fold(Namespaces::new(), Namespaces::create)
             .uid_map(IdMap { container: 0, host: uid, size: 1 })
             .gid_map(IdMap { container: 0, host: gid, size: 1 })
             .time_offset(Clock::Boottime, 1000 * 86_400, 0)
@@ -76,7 +76,7 @@ fn run() -> Result<()> {
 
     println!("those of process {}, by pidfd; uts by path:", holder.pid());
     let pidfd = || holder.pidfd().try_clone().map_err(io("duplicate a pidfd"));
-    let mut joined = Set::empty().join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()));
+    let mut joined = Namespaces::new().join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()));
     for kind in NamespaceKind::ALL.into_iter().filter(|kind| *kind != NamespaceKind::Uts) {
         joined = joined.join_process(kind, pidfd()?);
     }
@@ -86,9 +86,9 @@ fn run() -> Result<()> {
     println!("its user, pid and network namespaces, and new uts and mount namespaces:");
     let mixed = [NamespaceKind::User, NamespaceKind::Pid, NamespaceKind::Network]
         .into_iter()
-        .try_fold(Set::empty(), |set, kind| Ok::<_, Error>(set.join_process(kind, pidfd()?)))?
-        .new(NamespaceKind::Uts)
-        .new(NamespaceKind::Mount);
+        .try_fold(Namespaces::new(), |set, kind| Ok::<_, Error>(set.join_process(kind, pidfd()?)))?
+        .create(NamespaceKind::Uts)
+        .create(NamespaceKind::Mount);
     let child =
         Command::new(&program).arg("show").namespaces(&mixed).mount_proc().hostname("mixed").spawn()?;
     check(child.wait()?.shell_code() == 0, "it ends well")?;
@@ -97,7 +97,8 @@ fn run() -> Result<()> {
     check(holder.wait()?.shell_code() == 0, "the first one ends well")?;
 
     println!("a failure names its step:");
-    let gone = Set::empty().new(NamespaceKind::Uts).join(NamespaceKind::Network, "/proc/self/nowhere");
+    let gone =
+        Namespaces::new().create(NamespaceKind::Uts).join(NamespaceKind::Network, "/proc/self/nowhere");
     if let Err(e) = Command::new(&program).namespaces(&gone).spawn() {
         println!("  {e}");
     }

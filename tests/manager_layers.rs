@@ -5,7 +5,7 @@
 
 use orlop::bundle::Spec;
 use orlop::bundle::spec::Process;
-use orlop::namespace::{NamespaceKind, Set};
+use orlop::namespace::{NamespaceKind, Namespaces};
 use orlop::process::sysctl::Needs;
 use orlop::process::{
     capability, env, io_priority, memory_policy, personality, rlimit, scheduler, sysctl, user,
@@ -67,7 +67,7 @@ fn mount_options() {
 fn namespaces_and_parameters() {
     for (name, spec) in recordings() {
         let Some(linux) = &spec.linux else { continue };
-        let set = Set::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let set = Namespaces::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(
             linux.namespaces.len(),
             set.joined().count() + NamespaceKind::ALL.iter().filter(|k| set.is_new(**k)).count(),

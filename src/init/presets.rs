@@ -3,7 +3,7 @@
 use super::launch;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
-use crate::namespace::{self, NamespaceKind, OpenNamespace, Set};
+use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
 use crate::plan::{Owners, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -136,7 +136,7 @@ fn named_namespace(named: &mut Vec<OpenNamespace>, kind: NamespaceKind, path: &s
     if let Some(at) = named.iter().position(|one| one.kind == kind) {
         return Ok(named.swap_remove(at).fd);
     }
-    let mut joined = Set::empty().join(kind, path).open()?;
+    let mut joined = Namespaces::new().join(kind, path).open()?;
     joined.pop().map(|one| one.fd).ok_or_else(missing)
 }
 

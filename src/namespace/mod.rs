@@ -10,4 +10,4 @@ pub use id_map::{IdMaps, explain_refusal, open_process_dir, read_id_maps, write_
 pub use kind::{NamespaceKind, supported};
 pub use net_device::move_devices;
 pub(crate) use set::is_of_host;
-pub use set::{Clock, NamespaceSource, OpenNamespace, Set, TimeOffset};
+pub use set::{Clock, NamespaceSource, Namespaces, OpenNamespace, TimeOffset};

@@ -70,21 +70,21 @@ struct Entry {
 /// Namespaces to create or to join, at most one of each kind; kinds which are not in the set are those
 /// of the caller.
 #[derive(Debug, Default)]
-pub struct Set {
+pub struct Namespaces {
     entries: Vec<Entry>,
     maps: IdMaps,
     time_offsets: Vec<TimeOffset>,
 }
 
-impl Set {
+impl Namespaces {
     /// The empty set: every namespace is the caller's.
-    pub fn empty() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a new namespace; takes the place of an entry of the same kind.
     #[must_use]
-    pub fn new(self, kind: NamespaceKind) -> Self {
+    pub fn create(self, kind: NamespaceKind) -> Self {
         self.put(kind, NamespaceSource::New)
     }
 
@@ -135,7 +135,7 @@ impl Set {
     /// namespace without maps, offsets without a new time namespace or of unknown clocks.
     pub fn from_spec(linux: &Linux, at: &str) -> std::result::Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut set = Self::empty();
+        let mut set = Self::new();
         for (i, namespace) in linux.namespaces.iter().enumerate() {
             let pointer = format!("{at}/namespaces/{i}");
             let mut wrong = |field: &str, message: String| {
@@ -381,12 +381,12 @@ mod tests {
     }
 
     fn pointers(linux: &Linux) -> Vec<String> {
-        Set::from_spec(linux, "/linux").unwrap_err().into_iter().map(|p| p.pointer).collect()
+        Namespaces::from_spec(linux, "/linux").unwrap_err().into_iter().map(|p| p.pointer).collect()
     }
 
     #[test]
     fn new_and_joined() {
-        let set = Set::from_spec(
+        let set = Namespaces::from_spec(
             &linux(&[
                 ("pid", None),
                 ("mount", None),
@@ -420,7 +420,7 @@ mod tests {
         maps.uid_mappings.push(spec::IdMapping { container_id: 0, host_id: 1, size: 1 });
         assert_eq!(pointers(&maps), ["/linux/uidMappings"]);
         maps.namespaces.push(Namespace { kind: "user".into(), path: Some("/proc/1/ns/user".into()) });
-        assert!(Set::from_spec(&maps, "/linux").is_ok(), "a joined one may say which maps it has");
+        assert!(Namespaces::from_spec(&maps, "/linux").is_ok(), "a joined one may say which maps it has");
         let mut time = linux(&[]);
         let offset = spec::TimeOffset { secs: Some(-5), nanosecs: Some(1_000_000_000) };
         time.time_offsets.insert("boottime".into(), offset.clone());
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn wrong_files() {
         let error = |path: &str| {
-            let set = Set::from_spec(&linux(&[("network", Some(path))]), "/linux").unwrap();
+            let set = Namespaces::from_spec(&linux(&[("network", Some(path))]), "/linux").unwrap();
             set.open().unwrap_err()
         };
         let e = error("/proc/self/ns/uts");
@@ -446,9 +446,9 @@ mod tests {
 
     #[test]
     fn builder() {
-        let set = Set::empty()
-            .new(NamespaceKind::Time)
-            .new(NamespaceKind::User)
+        let set = Namespaces::new()
+            .create(NamespaceKind::Time)
+            .create(NamespaceKind::User)
             .uid_map(IdMap { container: 0, host: 1000, size: 1 })
             .gid_map(IdMap { container: 0, host: 1000, size: 1 })
             .time_offset(Clock::Boottime, 5, 0)

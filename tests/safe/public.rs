@@ -5,7 +5,7 @@ use orlop::cgroup::Layout;
 use orlop::container::{Runtime, Signal};
 use orlop::init::{Command, Exit};
 use orlop::mount::{Detached, MountAttr, MountOptions, attr, in_root};
-use orlop::namespace::{NamespaceKind, Set};
+use orlop::namespace::{NamespaceKind, Namespaces};
 use orlop::plan::{Host, Listing, Options, compile};
 use orlop::seccomp::{Action, LoadOptions, Profile, Rule};
 use orlop::{Error, ErrorKind};
@@ -56,7 +56,7 @@ fn a_program_runs_and_is_waited_for() {
 
 #[test]
 fn namespaces_are_made_and_a_root_is_looked_into() {
-    let set = Set::empty().new(NamespaceKind::Uts).new(NamespaceKind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Uts).create(NamespaceKind::Pid);
     match Command::new("/bin/true").namespaces(&set).spawn() {
         Ok(child) => assert_eq!(child.wait().unwrap(), Exit::Code(0)),
         Err(e) => assert!(refused(&e), "{e}"),

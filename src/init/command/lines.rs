@@ -2,7 +2,7 @@
 
 use super::{Command, Root};
 use crate::mount::{MountOptions, Propagation, PropagationKind, options};
-use crate::namespace::{NamespaceKind, OpenNamespace, Set};
+use crate::namespace::{NamespaceKind, Namespaces, OpenNamespace};
 use crate::plan::{
     ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
     Slot, SlotId, Slots, Source, Step, Turn, Which, kernel_version, privileged,
@@ -15,8 +15,8 @@ use nix::errno::Errno;
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// Opens the namespaces to join, in the order of joining.
-pub(super) fn open(set: Option<&Set>) -> Result<Vec<OpenNamespace>> {
-    let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
+pub(super) fn open(set: Option<&Namespaces>) -> Result<Vec<OpenNamespace>> {
+    let mut joined = set.map_or_else(|| Ok(Vec::new()), Namespaces::open)?;
     if !privileged()? {
         // The right to join the others comes with the user namespace.
         joined.sort_by_key(|namespace| namespace.kind != NamespaceKind::User);
@@ -26,7 +26,7 @@ pub(super) fn open(set: Option<&Set>) -> Result<Vec<OpenNamespace>> {
 
 /// `joined` may be empty: then the plan is only to be looked at.
 pub(super) fn compile(command: &Command<'_>, joined: &[OpenNamespace]) -> Result<Plan> {
-    let none = Set::empty();
+    let none = Namespaces::new();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
     let mut compiler = Compiler {
@@ -45,7 +45,7 @@ pub(super) fn compile(command: &Command<'_>, joined: &[OpenNamespace]) -> Result
 
 struct Compiler<'c> {
     command: &'c Command<'c>,
-    set: &'c Set,
+    set: &'c Namespaces,
     lines: Vec<Line>,
     slots: Slots,
     privileged: bool,

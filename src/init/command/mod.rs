@@ -12,7 +12,7 @@ use super::presets::{Presets, Sources, Standard};
 use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
-use crate::namespace::{self, Set};
+use crate::namespace::{self, Namespaces};
 use crate::plan::{Plan, Turn};
 use crate::process::capability::Sets;
 use crate::seccomp::Program;
@@ -37,7 +37,7 @@ pub struct Command<'a> {
     umask: u32,
     stdio: [Option<BorrowedFd<'a>>; 3],
     preserve: u32,
-    namespaces: Option<&'a Set>,
+    namespaces: Option<&'a Namespaces>,
     hostname: Option<String>,
     domainname: Option<String>,
     cgroup: Option<&'a Join>,
@@ -179,7 +179,7 @@ impl<'a> Command<'a> {
     /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
     /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
     /// later, and never the other way round.
-    pub fn namespaces(&mut self, set: &'a Set) -> &mut Self {
+    pub fn namespaces(&mut self, set: &'a Namespaces) -> &mut Self {
         self.namespaces = Some(set);
         self
     }
@@ -322,7 +322,7 @@ impl<'a> Command<'a> {
 struct Running<'a> {
     stub: Stub,
     plan: &'a Plan,
-    namespaces: Option<&'a Set>,
+    namespaces: Option<&'a Namespaces>,
 }
 
 impl HostSide for Running<'_> {

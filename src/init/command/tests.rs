@@ -44,7 +44,7 @@ fn run(command: &Command<'_>) -> Result<(String, Exit)> {
     Ok((text, child.wait()?))
 }
 
-fn root_maps(set: Set) -> Set {
+fn root_maps(set: Namespaces) -> Namespaces {
     let map = IdMap { container: 0, host: 0, size: 1000 };
     set.uid_map(map).gid_map(map)
 }
@@ -76,7 +76,7 @@ fn the_path_is_the_given_one() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let set = Set::empty();
+    let set = Namespaces::new();
     let refused = |c: &Command<'_>| c.spawn().unwrap_err();
     for error in [
         refused(Command::new("/bin/true").arg("a\0b")),
@@ -99,7 +99,7 @@ fn every_kind_of_namespace_new() {
     if !may() {
         return;
     }
-    let set = ALL.into_iter().fold(Set::empty(), Set::new);
+    let set = ALL.into_iter().fold(Namespaces::new(), Namespaces::create);
     let set = root_maps(set).time_offset(Clock::Boottime, 1_000_000, 0);
     let script = "for n in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/$n; done; id -u; \
                   hostname; cat /proc/uptime; echo $$; cat /sys/class/net/lo/flags";
@@ -120,7 +120,7 @@ fn join_by_pidfd_and_by_path_and_make_others() {
     if !may() {
         return;
     }
-    let set = root_maps(ALL.into_iter().fold(Set::empty(), Set::new));
+    let set = root_maps(ALL.into_iter().fold(Namespaces::new(), Namespaces::create));
     let holder = Command::new("/bin/sleep").arg("100").namespaces(&set).mount_proc().hostname("held").spawn();
     let holder = holder.unwrap();
     let link = |name: &str| {
@@ -137,9 +137,9 @@ fn join_by_pidfd_and_by_path_and_make_others() {
         NamespaceKind::Time,
     ]
     .into_iter()
-    .fold(Set::empty(), |set, kind| set.join_process(kind, pidfd()))
+    .fold(Namespaces::new(), |set, kind| set.join_process(kind, pidfd()))
     .join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()))
-    .new(NamespaceKind::Cgroup);
+    .create(NamespaceKind::Cgroup);
     let script = "for n in user mnt pid ipc net time uts cgroup; do readlink /proc/self/ns/$n; done; hostname; \
                   id -u; test $$ -gt 1";
     let (text, exit) = run(sh(script).namespaces(&joined)).unwrap();
@@ -161,7 +161,7 @@ fn a_root_of_its_own() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(NamespaceKind::Mount).new(NamespaceKind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Mount).create(NamespaceKind::Pid);
     let root = Rootfs::directory(std::path::Path::new("/")).unwrap();
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let script = "test -e /etc && readlink /proc/self; cat /proc/self/mountinfo";
@@ -213,7 +213,7 @@ fn an_init_reaps_forwards_and_ends_as_the_program() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(NamespaceKind::Pid).new(NamespaceKind::Mount);
+    let set = Namespaces::new().create(NamespaceKind::Pid).create(NamespaceKind::Mount);
     let script = "sh -c 'sleep 0.05 & exit 0'; sleep 0.2; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 9";
     let (text, exit) = run(sh(script).namespaces(&set).mount_proc().reaping_init()).unwrap();
     assert_eq!((text.trim(), exit), ("0", Exit::Code(9)));
@@ -238,7 +238,7 @@ fn a_failure_at_any_step_leaves_nothing() {
     if !may() {
         return;
     }
-    let set = root_maps(ALL.into_iter().fold(Set::empty(), Set::new));
+    let set = root_maps(ALL.into_iter().fold(Namespaces::new(), Namespaces::create));
     let mut command = Command::new("/bin/true");
     command.namespaces(&set).mount_proc().hostname("x").uid(1).no_new_privs();
     let plan = command.plan().unwrap();

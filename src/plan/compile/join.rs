@@ -7,7 +7,7 @@ use super::super::step::{
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
-use crate::namespace::{NamespaceKind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         options: &general,
         lines: Vec::with_capacity(32),
         slots: Slots::default(),
-        namespaces: Set::empty(),
+        namespaces: Namespaces::new(),
         spawn_flags: 0,
         two_stages: true,
         foreign: Vec::new(),

@@ -25,7 +25,7 @@ use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{Home, Unit};
 use crate::cgroup::{self, CgroupPath, Layout, Record, Settings};
 use crate::mount::options::MountOptions;
-use crate::namespace::{NamespaceKind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
 use nix::errno::Errno;
@@ -180,7 +180,7 @@ pub struct Options {
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
     pub(crate) slots: Slots,
-    pub(crate) namespaces: Set,
+    pub(crate) namespaces: Namespaces,
     /// `CLONE_NEW*` of the spawn.
     pub(crate) spawn_flags: u64,
     pub(crate) two_stages: bool,
@@ -230,7 +230,7 @@ impl Plan {
         Self {
             lines,
             slots,
-            namespaces: Set::empty(),
+            namespaces: Namespaces::new(),
             spawn_flags,
             two_stages,
             foreign: Vec::new(),
@@ -379,7 +379,7 @@ struct Compiler<'a> {
     options: &'a Options,
     lines: Vec<Line>,
     slots: Slots,
-    namespaces: Set,
+    namespaces: Namespaces,
     spawn_flags: u64,
     two_stages: bool,
     foreign: Vec<(NamespaceKind, String)>,
@@ -393,7 +393,7 @@ impl<'a> Compiler<'a> {
     fn new(bundle: &'a Bundle, host: &'a Host, options: &'a Options) -> Result<Self> {
         let none = crate::bundle::spec::Linux::default();
         let linux = bundle.spec.linux.as_ref().unwrap_or(&none);
-        let namespaces = Set::from_spec(linux, "/linux").map_err(Error::invalid)?;
+        let namespaces = Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?;
         let mut compiler = Self {
             bundle,
             host,

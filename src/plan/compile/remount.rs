@@ -9,7 +9,7 @@ use super::{Compiler, Host, Options, Plan, Policy};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{Mount, Spec};
 use crate::mount::options;
-use crate::namespace::{NamespaceKind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::attr;
 use crate::{Error, ErrorKind, Phase, Result};
 
@@ -29,7 +29,7 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
         options: &options,
         lines: Vec::with_capacity(16),
         slots: Slots::default(),
-        namespaces: Set::from_spec(linux, "/linux").map_err(Error::invalid)?,
+        namespaces: Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?,
         spawn_flags: 0,
         two_stages: false,
         foreign: Vec::new(),
