@@ -108,7 +108,7 @@ impl fmt::Debug for CapSet {
 
 /// The five capability sets of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sets {
+pub struct CapabilitySets {
     /// What exec can ever gain.
     pub bounding: CapSet,
     /// What permission checks look at.
@@ -121,7 +121,7 @@ pub struct Sets {
     pub ambient: CapSet,
 }
 
-impl Sets {
+impl CapabilitySets {
     /// Ambient capabilities which the kernel will refuse to raise, not being permitted and inheritable.
     pub fn unraisable(&self) -> CapSet {
         self.ambient.without(self.permitted.and(self.inheritable))
@@ -138,7 +138,7 @@ impl Sets {
 /// Reads the five sets. Names which the kernel (`last`: see [`last_cap`]) or this library does not know
 /// are no error but a warning each (`config.md#linux-process`); so are ambient capabilities that cannot
 /// be raised, which are left out.
-pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (Sets, Vec<Problem>) {
+pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (CapabilitySets, Vec<Problem>) {
     let mut warnings = Vec::new();
     let mut read = |names: &[String], set: &str| {
         let mut result = CapSet::EMPTY;
@@ -154,7 +154,7 @@ pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (Sets, Vec<Problem>) {
         }
         result
     };
-    let mut sets = Sets {
+    let mut sets = CapabilitySets {
         bounding: read(&spec.bounding, "bounding"),
         effective: read(&spec.effective, "effective"),
         inheritable: read(&spec.inheritable, "inheritable"),

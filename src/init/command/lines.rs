@@ -7,7 +7,7 @@ use crate::plan::{
     ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
     Slot, SlotId, Slots, Source, Step, Turn, Which, kernel_version, privileged,
 };
-use crate::process::capability::{self, Sets};
+use crate::process::capability::{self, CapabilitySets};
 use crate::process::env;
 use crate::{Error, ErrorKind, Phase, Result, seccomp};
 use nix::errno::Errno;
@@ -303,7 +303,7 @@ impl Compiler<'_> {
     }
 
     /// The capabilities that an init keeps, if they are not those that this process begins with.
-    fn privileges(&mut self) -> Result<Option<Sets>> {
+    fn privileges(&mut self) -> Result<Option<CapabilitySets>> {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
             self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap()? });
@@ -330,8 +330,8 @@ impl Compiler<'_> {
             // What setresuid(2) has taken from the effective set is needed once more; execve(2) takes
             // it for good.
             None if needs_privilege && leaves_root => {
-                self.step(ProcessStep::Capabilities { sets: Sets::default(), extra, ambient: 0 });
-                Some(Sets::default())
+                self.step(ProcessStep::Capabilities { sets: CapabilitySets::default(), extra, ambient: 0 });
+                Some(CapabilitySets::default())
             }
             None => None,
         })

@@ -14,7 +14,7 @@ use crate::cgroup::Join;
 use crate::mount::Rootfs;
 use crate::namespace::{self, Namespaces};
 use crate::plan::{Plan, Turn};
-use crate::process::capability::Sets;
+use crate::process::capability::CapabilitySets;
 use crate::seccomp::Program;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -46,7 +46,7 @@ pub struct Command<'a> {
     uid: Option<u32>,
     gid: Option<u32>,
     groups: Option<Vec<u32>>,
-    capabilities: Option<Sets>,
+    capabilities: Option<CapabilitySets>,
     no_new_privs: bool,
     seccomp: Option<&'a Program>,
     session: bool,
@@ -112,7 +112,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Sets an environment variable. The caller's own environment is never read.
+    /// CapabilitySets an environment variable. The caller's own environment is never read.
     pub fn env(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
         let name = name.into();
         self.env.retain(|(other, _)| *other != name);
@@ -120,7 +120,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Sets environment variables; `envs(std::env::vars())` passes on the caller's.
+    /// CapabilitySets environment variables; `envs(std::env::vars())` passes on the caller's.
     pub fn envs<N: Into<String>, V: Into<String>>(
         &mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -244,7 +244,7 @@ impl<'a> Command<'a> {
     }
 
     /// Exactly these capabilities; by default what the user id brings.
-    pub fn capabilities(&mut self, sets: Sets) -> &mut Self {
+    pub fn capabilities(&mut self, sets: CapabilitySets) -> &mut Self {
         self.capabilities = Some(sets);
         self
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::namespace::{Clock, IdMap, NamespaceKind};
-use crate::process::capability::{CapSet, Sets};
+use crate::process::capability::{CapSet, CapabilitySets};
 use crate::seccomp::{Action, Profile, Rule};
 use crate::sys::process::{Exit, poll_in};
 use crate::{ErrorKind, Phase};
@@ -182,7 +182,8 @@ fn identity_capabilities_and_filter() {
         return;
     }
     let kill = CapSet(1 << 5);
-    let sets = Sets { bounding: kill, effective: kill, permitted: kill, inheritable: kill, ambient: kill };
+    let sets =
+        CapabilitySets { bounding: kill, effective: kill, permitted: kill, inheritable: kill, ambient: kill };
     let mut profile = Profile::new(Action::Allow);
     profile.rules.push(Rule {
         names: vec!["mkdir".into(), "mkdirat".into()],

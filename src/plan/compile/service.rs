@@ -10,7 +10,7 @@ use super::{Host, Plan};
 use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
-use crate::process::capability::{CapSet, Sets};
+use crate::process::capability::{CapSet, CapabilitySets};
 use crate::seccomp::{Action, Condition, Operator, Profile, Rule};
 use crate::{Error, Phase, Result};
 
@@ -193,7 +193,11 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
         course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::Pid) });
         course.standard(RootfsStep::EmptyRoot);
         course.standard(RootfsStep::SealType { kind: kind.clone() });
-        let sets = Sets { permitted: CAP_SYS_ADMIN, effective: CAP_SYS_ADMIN, ..Sets::default() };
+        let sets = CapabilitySets {
+            permitted: CAP_SYS_ADMIN,
+            effective: CAP_SYS_ADMIN,
+            ..CapabilitySets::default()
+        };
         course.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
         course.hide();
         course.standard(ControlStep::CloseDescriptors { preserve: 0 });
