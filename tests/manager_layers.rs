@@ -6,7 +6,7 @@
 use orlop::bundle::Spec;
 use orlop::bundle::spec::Process;
 use orlop::namespace::{NamespaceKind, Namespaces};
-use orlop::process::sysctl::Needs;
+use orlop::process::sysctl::SysctlNamespace;
 use orlop::process::{
     capability, env, io_priority, memory_policy, personality, rlimit, scheduler, sysctl, user,
 };
@@ -73,7 +73,9 @@ fn namespaces_and_parameters() {
             set.joined().count() + NamespaceKind::ALL.iter().filter(|k| set.is_new(**k)).count(),
             "{name}"
         );
-        let own = |needs: Needs| NamespaceKind::from_name(needs.name()).is_some_and(|kind| set.has(kind));
+        let own = |namespace: SysctlNamespace| {
+            NamespaceKind::from_name(namespace.name()).is_some_and(|kind| set.has(kind))
+        };
         let sysctls = sysctl::parse(&linux.sysctl, own, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(sysctls.len(), linux.sysctl.len(), "{name}");
         if let Some(p) = &linux.personality {

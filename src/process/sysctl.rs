@@ -8,7 +8,7 @@ const SECTION: &str = "config-linux.md#sysctl";
 
 /// The namespace which a parameter belongs to; it must be the container's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
+pub enum SysctlNamespace {
     /// An IPC namespace.
     Ipc,
     /// A network namespace.
@@ -19,7 +19,7 @@ pub enum Needs {
     User,
 }
 
-impl Needs {
+impl SysctlNamespace {
     /// The namespace's name in the runtime-spec.
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ pub struct Sysctl {
     /// What to write.
     pub value: String,
     /// The namespace it belongs to.
-    pub needs: Needs,
+    pub namespace: SysctlNamespace,
     /// Where it stands in `config.json`.
     pub pointer: String,
 }
@@ -68,7 +68,7 @@ fn path(name: &str) -> Option<String> {
 }
 
 /// The namespace of the parameter at a path below `/proc/sys`; `None` where it belongs to the host.
-fn needs(path: &str) -> Option<Needs> {
+fn namespace_of(path: &str) -> Option<SysctlNamespace> {
     match path {
         "kernel/msgmax"
         | "kernel/msgmnb"
@@ -81,11 +81,11 @@ fn needs(path: &str) -> Option<Needs> {
         | "kernel/auto_msgmni"
         | "kernel/msg_next_id"
         | "kernel/sem_next_id"
-        | "kernel/shm_next_id" => Some(Needs::Ipc),
-        "kernel/domainname" | "kernel/hostname" => Some(Needs::Uts),
-        _ if path.starts_with("fs/mqueue/") => Some(Needs::Ipc),
-        _ if path.starts_with("net/") => Some(Needs::Network),
-        _ if path.starts_with("user/") => Some(Needs::User),
+        | "kernel/shm_next_id" => Some(SysctlNamespace::Ipc),
+        "kernel/domainname" | "kernel/hostname" => Some(SysctlNamespace::Uts),
+        _ if path.starts_with("fs/mqueue/") => Some(SysctlNamespace::Ipc),
+        _ if path.starts_with("net/") => Some(SysctlNamespace::Network),
+        _ if path.starts_with("user/") => Some(SysctlNamespace::User),
         _ => None,
     }
 }
@@ -97,37 +97,37 @@ fn needs(path: &str) -> Option<Needs> {
 /// host; `kernel.hostname`, for which the spec has the field `hostname`.
 pub fn parse(
     sysctl: &BTreeMap<String, String>,
-    own: impl Fn(Needs) -> bool,
+    own: impl Fn(SysctlNamespace) -> bool,
     at: &str,
 ) -> Result<Vec<Sysctl>, Vec<Problem>> {
     let (mut result, mut problems) = (Vec::with_capacity(sysctl.len()), Vec::new());
     for (name, value) in sysctl {
         let pointer = format!("{at}/sysctl/{}", name.replace('~', "~0").replace('/', "~1"));
         match one(name, &own) {
-            Ok((path, needs)) => result.push(Sysctl { path, value: value.clone(), needs, pointer }),
+            Ok((path, namespace)) => result.push(Sysctl { path, value: value.clone(), namespace, pointer }),
             Err(message) => problems.push(problem(pointer, message, SECTION)),
         }
     }
     if problems.is_empty() { Ok(result) } else { Err(problems) }
 }
 
-fn one(name: &str, own: &impl Fn(Needs) -> bool) -> Result<(String, Needs), String> {
+fn one(name: &str, own: &impl Fn(SysctlNamespace) -> bool) -> Result<(String, SysctlNamespace), String> {
     let path = path(name).ok_or_else(|| format!("sysctl {name:?} is no name below /proc/sys"))?;
-    let needs =
-        needs(&path).ok_or_else(|| format!("sysctl {name:?} is not in a separate kernel namespace"))?;
+    let namespace = namespace_of(&path)
+        .ok_or_else(|| format!("sysctl {name:?} is not in a separate kernel namespace"))?;
     if path == "kernel/hostname" {
         return Err(format!(
             "sysctl {name:?} is not allowed as it conflicts with the OCI \"hostname\" field"
         ));
     }
-    if own(needs) {
-        Ok((path, needs))
-    } else if needs == Needs::Network {
+    if own(namespace) {
+        Ok((path, namespace))
+    } else if namespace == SysctlNamespace::Network {
         Err(format!("sysctl {name:?} not allowed in host network namespace"))
     } else {
         Err(format!(
             "sysctl {name:?} is not allowed: the container has no {} namespace of its own",
-            needs.name()
+            namespace.name()
         ))
     }
 }
@@ -136,7 +136,7 @@ fn one(name: &str, own: &impl Fn(Needs) -> bool) -> Result<(String, Needs), Stri
 mod tests {
     use super::*;
 
-    fn of(name: &str, own: &[Needs]) -> Result<String, String> {
+    fn of(name: &str, own: &[SysctlNamespace]) -> Result<String, String> {
         let map = BTreeMap::from([(name.to_owned(), "1".to_owned())]);
         match parse(&map, |n| own.contains(&n), "/linux") {
             Ok(list) => Ok(list[0].path.clone()),
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn names_and_paths() {
-        let all = &[Needs::Ipc, Needs::Network, Needs::Uts, Needs::User];
+        let all =
+            &[SysctlNamespace::Ipc, SysctlNamespace::Network, SysctlNamespace::Uts, SysctlNamespace::User];
         for (name, path) in [
             ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
             ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
@@ -179,8 +180,10 @@ mod tests {
 
     #[test]
     fn only_own_namespaces() {
-        assert!(of("net.core.somaxconn", &[Needs::Ipc]).unwrap_err().contains("host network namespace"));
-        assert!(of("kernel.shmmax", &[Needs::Network]).unwrap_err().contains("no ipc namespace"));
+        assert!(
+            of("net.core.somaxconn", &[SysctlNamespace::Ipc]).unwrap_err().contains("host network namespace")
+        );
+        assert!(of("kernel.shmmax", &[SysctlNamespace::Network]).unwrap_err().contains("no ipc namespace"));
         assert!(of("net/x~/y", &[]).unwrap_err().starts_with("/linux/sysctl/net~1x~0~1y: "));
     }
 }

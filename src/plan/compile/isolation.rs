@@ -6,7 +6,7 @@ use super::super::step::{
 use super::Compiler;
 use crate::cgroup::resctrl::Group;
 use crate::namespace::{NamespaceKind, NamespaceSource};
-use crate::process::sysctl::{self, Needs};
+use crate::process::sysctl::{self, SysctlNamespace};
 use crate::{Error, Phase, Result};
 
 impl Compiler<'_> {
@@ -321,10 +321,10 @@ impl Compiler<'_> {
 
     fn sysctls(&mut self) -> Result<()> {
         let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
-        let own = |needs| self.namespaces.has(kind_of(needs));
+        let own = |namespace| self.namespaces.has(kind_of(namespace));
         let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
         for entry in list {
-            self.foreign(kind_of(entry.needs), &entry.pointer);
+            self.foreign(kind_of(entry.namespace), &entry.pointer);
             let path = format!("/proc/sys/{}", entry.path);
             self.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
         }
@@ -332,11 +332,11 @@ impl Compiler<'_> {
     }
 }
 
-fn kind_of(needs: Needs) -> NamespaceKind {
-    match needs {
-        Needs::Ipc => NamespaceKind::Ipc,
-        Needs::Network => NamespaceKind::Network,
-        Needs::Uts => NamespaceKind::Uts,
-        Needs::User => NamespaceKind::User,
+fn kind_of(namespace: SysctlNamespace) -> NamespaceKind {
+    match namespace {
+        SysctlNamespace::Ipc => NamespaceKind::Ipc,
+        SysctlNamespace::Network => NamespaceKind::Network,
+        SysctlNamespace::Uts => NamespaceKind::Uts,
+        SysctlNamespace::User => NamespaceKind::User,
     }
 }
