@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use orlop::bundle::Spec;
-use orlop::seccomp::{Action, Arch, Condition, LoadOptions, Operator, Profile, Rule, Support};
+use orlop::seccomp::{Action, Arch, Condition, LoadOptions, Operator, Profile, Rule, SeccompSupport};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arch = Arch::native().ok_or("no table for this architecture")?;
     let mkdirat = arch.number("mkdirat").ok_or("no mkdirat")?;
     println!("without loading it: mkdirat(2) -> {:?}", program.evaluate(arch, mkdirat, [0; 6]));
-    println!("this kernel knows {:?}", Support::probe());
+    println!("this kernel knows {:?}", SeccompSupport::probe());
 
     let place = std::env::temp_dir().join(format!("orlop-example-{}", std::process::id()));
     let denied = std::thread::scope(|scope| {

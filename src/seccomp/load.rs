@@ -8,14 +8,14 @@ use std::os::fd::OwnedFd;
 
 /// What this kernel's seccomp(2) knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Support {
+pub struct SeccompSupport {
     /// Flags it accepts.
     pub flags: Vec<Flag>,
     /// Actions it accepts, by their names in `config.json`.
     pub actions: Vec<&'static str>,
 }
 
-impl Support {
+impl SeccompSupport {
     /// Asks the kernel. Changes nothing.
     pub fn probe() -> Self {
         let known = |flag: &Flag| {
@@ -114,7 +114,7 @@ impl Program {
     }
 
     fn install(&self, options: LoadOptions, extra: u32) -> Result<Option<OwnedFd>> {
-        let support = Support::probe();
+        let support = SeccompSupport::probe();
         support.check_actions(self)?;
         let mut word = support.flag_word(self)? | extra;
         if extra != 0 && word & Flag::Tsync.bit() != 0 {

@@ -45,7 +45,7 @@ mod table;
 
 pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
-pub use load::{LoadOptions, Support};
+pub use load::{LoadOptions, SeccompSupport};
 pub use profile::{Action, Condition, Flag, Operator, Profile, Rule};
 pub use program::Program;
 

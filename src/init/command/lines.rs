@@ -343,7 +343,7 @@ impl Compiler<'_> {
             let why = "the profile notifies, and a command has nobody who takes the listener";
             return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
-        let flags = seccomp::Support::probe().flag_word(filter)?;
+        let flags = seccomp::SeccompSupport::probe().flag_word(filter)?;
         Ok(Some(ProcessStep::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None }))
     }
 }

@@ -315,7 +315,7 @@ impl Compiler<'_> {
         };
         let profile = Profile::try_from(spec)?;
         let program = profile.compile()?;
-        let support = seccomp::Support::probe();
+        let support = seccomp::SeccompSupport::probe();
         let listener = program.notifies().then(|| {
             // The stub's own call: once the filter is there, its agent would have to answer for it.
             let passes = program.lets_pass(&profile, "sendmsg");

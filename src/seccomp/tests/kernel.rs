@@ -82,7 +82,8 @@ fn what_the_kernel_lacks_is_named() {
     let mut profile = deny("access");
     profile.flags = Some(vec![Flag::Log, Flag::SpecAllow]);
     let program = profile.compile().unwrap();
-    let support = Support { flags: vec![Flag::Log], actions: vec!["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_THREAD"] };
+    let support =
+        SeccompSupport { flags: vec![Flag::Log], actions: vec!["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_THREAD"] };
     let error = support.flag_word(&program).unwrap_err();
     assert_eq!(error.pointer(), Some("/linux/seccomp/flags/1"));
     assert!(error.to_string().contains("SECCOMP_FILTER_FLAG_SPEC_ALLOW"));
@@ -90,7 +91,7 @@ fn what_the_kernel_lacks_is_named() {
     profile.flags = None;
     assert_eq!(support.flag_word(&profile.compile().unwrap()).unwrap(), 0);
     profile.flags = Some(vec![]);
-    let all = Support { flags: Flag::ALL.to_vec(), actions: vec![] };
+    let all = SeccompSupport { flags: Flag::ALL.to_vec(), actions: vec![] };
     assert_eq!(all.flag_word(&profile.compile().unwrap()).unwrap(), 0);
     profile.flags = None;
     assert_eq!(all.flag_word(&profile.compile().unwrap()).unwrap(), 4);
@@ -99,7 +100,7 @@ fn what_the_kernel_lacks_is_named() {
 #[test]
 fn probing_answers_without_a_trace() {
     let before = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-    let support = Support::probe();
+    let support = SeccompSupport::probe();
     println!("{support:?}");
     let mode = |s: &str| s.lines().find(|l| l.starts_with("Seccomp:")).map(str::to_owned);
     assert_eq!(mode(&before), mode(&std::fs::read_to_string("/proc/thread-self/status").unwrap()));

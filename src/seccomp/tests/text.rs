@@ -45,7 +45,7 @@ fn notify_is_refused_where_it_would_hang() {
     let spec =
         parse(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}"#);
     let program = Profile::try_from(&spec).unwrap().compile().unwrap();
-    let support = Support { flags: Flag::ALL.to_vec(), actions: Vec::new() };
+    let support = SeccompSupport { flags: Flag::ALL.to_vec(), actions: Vec::new() };
     assert_eq!(support.flag_word(&program).unwrap(), 0, "there is nothing to wait for");
 }
 
