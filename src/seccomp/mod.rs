@@ -17,10 +17,10 @@
 //!
 //! # Example
 //! ```
-//! use orlop::seccomp::{Action, Arch, Profile, Rule};
+//! use orlop::seccomp::{Action, Arch, Profile, SyscallRule};
 //!
 //! let mut profile = Profile::new(Action::Allow);
-//! profile.rules.push(Rule { names: vec!["mount".into()], action: Action::Errno(1), conditions: vec![] });
+//! profile.rules.push(SyscallRule { names: vec!["mount".into()], action: Action::Errno(1), conditions: vec![] });
 //! let program = profile.compile()?;
 //! println!("{program}");
 //! if let Some((arch, mount)) = Arch::native().and_then(|a| Some((a, a.number("mount")?))) {
@@ -46,7 +46,7 @@ mod table;
 pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
 pub use load::{LoadOptions, SeccompSupport};
-pub use profile::{Action, Condition, Flag, Operator, Profile, Rule};
+pub use profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
 pub use program::Program;
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ pub struct Condition {
 
 /// What happens to some calls, perhaps only under conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule<'a> {
+pub struct SyscallRule<'a> {
     /// Names of the calls. One that no architecture knows is skipped and reported
     /// ([`Program::unknown_names`](super::Program::unknown_names)).
     pub names: Vec<Cow<'a, str>>,
@@ -240,7 +240,7 @@ pub struct Profile<'a> {
     /// Data for that agent; carried for the caller.
     pub listener_metadata: Option<Cow<'a, str>>,
     /// The rules.
-    pub rules: Vec<Rule<'a>>,
+    pub rules: Vec<SyscallRule<'a>>,
 }
 
 impl Profile<'_> {

@@ -1,7 +1,7 @@
 //! What a program decides, without loading it.
 
 use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::{Action, Arch, Profile, Program, Rule};
+use super::{Action, Arch, Profile, Program, SyscallRule};
 use crate::sys::seccomp::Instruction;
 
 /// A native system call that is to be made under a filter.
@@ -71,7 +71,7 @@ impl Program {
     /// Whether the native system call of this name passes whatever its arguments are.
     pub(crate) fn lets_pass(&self, profile: &Profile<'_>, name: &str) -> bool {
         let conditional =
-            |rule: &&Rule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
+            |rule: &&SyscallRule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
         let Some((arch, number)) = Arch::native().and_then(|arch| Some((arch, arch.number(name)?))) else {
             return false;
         };

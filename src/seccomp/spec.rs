@@ -1,6 +1,6 @@
 //! `linux.seccomp` of config.json as a profile.
 
-use super::{Action, Arch, Condition, Flag, Operator, Profile, Rule};
+use super::{Action, Arch, Condition, Flag, Operator, Profile, SyscallRule};
 use crate::bundle::spec;
 use crate::{Error, Problem};
 use std::borrow::Cow;
@@ -72,7 +72,7 @@ impl Reader {
         flags
     }
 
-    fn rule<'a>(&mut self, i: usize, call: &'a spec::Syscall) -> Rule<'a> {
+    fn rule<'a>(&mut self, i: usize, call: &'a spec::Syscall) -> SyscallRule<'a> {
         let place = |what: &str| format!("/syscalls/{i}{what}");
         if call.names.is_empty() {
             self.problem(&place("/names"), "must name at least one system call".into());
@@ -100,7 +100,11 @@ impl Reader {
                 value_two: arg.value_two.unwrap_or(0),
             });
         }
-        Rule { names: call.names.iter().map(|n| Cow::Borrowed(n.as_str())).collect(), action, conditions }
+        SyscallRule {
+            names: call.names.iter().map(|n| Cow::Borrowed(n.as_str())).collect(),
+            action,
+            conditions,
+        }
     }
 
     fn action(&mut self, place: &str, key: &str, errno_key: &str, name: &str, errno: Option<u32>) -> Action {

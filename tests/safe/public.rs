@@ -7,7 +7,7 @@ use orlop::init::{Command, Exit};
 use orlop::mount::{Detached, MountAttr, MountOptions, attr, in_root};
 use orlop::namespace::{NamespaceKind, Namespaces};
 use orlop::plan::{Host, Listing, Options, compile};
-use orlop::seccomp::{Action, LoadOptions, Profile, Rule};
+use orlop::seccomp::{Action, LoadOptions, Profile, SyscallRule};
 use orlop::{Error, ErrorKind};
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -79,7 +79,11 @@ fn namespaces_are_made_and_a_root_is_looked_into() {
 #[test]
 fn a_filter_holds_in_its_thread() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["getsid".into()], action: Action::Errno(77), conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["getsid".into()],
+        action: Action::Errno(77),
+        conditions: vec![],
+    });
     let program = profile.compile().unwrap();
     assert!(program.instructions().iter().any(|one: &orlop::seccomp::Instruction| one.k == 0x5_004d));
     let session = || nix::unistd::getsid(None).map_err(|errno| errno as i32);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::namespace::{Clock, IdMap, NamespaceKind};
 use crate::process::capability::{CapSet, CapabilitySets};
-use crate::seccomp::{Action, Profile, Rule};
+use crate::seccomp::{Action, Profile, SyscallRule};
 use crate::sys::process::{Exit, poll_in};
 use crate::{ErrorKind, Phase};
 use nix::errno::Errno;
@@ -185,7 +185,7 @@ fn identity_capabilities_and_filter() {
     let sets =
         CapabilitySets { bounding: kill, effective: kill, permitted: kill, inheritable: kill, ambient: kill };
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["mkdir".into(), "mkdirat".into()],
         action: Action::Errno(libc::EXDEV as u16),
         conditions: Vec::new(),
@@ -259,7 +259,11 @@ fn a_failure_at_any_step_leaves_nothing() {
 #[test]
 fn a_filter_that_notifies_is_refused() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["mkdir".into()], action: Action::Notify, conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["mkdir".into()],
+        action: Action::Notify,
+        conditions: vec![],
+    });
     let filter = profile.compile().unwrap();
     let error = Command::new("/bin/true").seccomp(&filter).spawn().unwrap_err();
     assert!(error.to_string().contains("notifies"), "{error}");

@@ -11,7 +11,7 @@ use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
 use crate::process::capability::{CapSet, CapabilitySets};
-use crate::seccomp::{Action, Condition, Operator, Profile, Rule};
+use crate::seccomp::{Action, Condition, Operator, Profile, SyscallRule};
 use crate::{Error, Phase, Result};
 
 /// The host hears of nothing that is mounted here.
@@ -219,7 +219,7 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
 /// process's memory too: the type's name lies where nobody can write, and only its address is allowed. `mounts`: it
 /// configures and mounts it as well.
 fn filter_of_helper(mounts: bool) -> Result<Vec<u8>> {
-    let allow = |names: &[&'static str], conditions: &[(u8, u64)]| Rule {
+    let allow = |names: &[&'static str], conditions: &[(u8, u64)]| SyscallRule {
         names: names.iter().map(|name| (*name).into()).collect(),
         action: Action::Allow,
         conditions: conditions

@@ -102,7 +102,7 @@ fn large_random_profiles_need_long_jumps() {
                 0 => (0..=random.below(3)).map(|_| random.condition()).collect(),
                 _ => Vec::new(),
             };
-            profile.rules.push(Rule { names: vec![name.into()], action: random.action(), conditions });
+            profile.rules.push(SyscallRule { names: vec![name.into()], action: random.action(), conditions });
         }
         agree(&profile, Arch::X86_64, 2, &mut random);
         assert!(profile.compile().unwrap().instructions().len() > 600);
@@ -115,7 +115,7 @@ fn too_many_instructions_are_an_error() {
     for value in 0..5000 {
         let condition =
             Condition { argument: 1, operator: Operator::Equal, value: value << 32, value_two: 0 };
-        profile.rules.push(Rule {
+        profile.rules.push(SyscallRule {
             names: vec!["ioctl".into()],
             action: Action::Trap,
             conditions: vec![condition],
@@ -162,7 +162,7 @@ fn foreign_architectures_are_killed() {
 fn a_denied_call_is_denied_through_its_multiplexer() {
     let mut profile = Profile::new(Action::Allow);
     profile.architectures = vec![Arch::X86];
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["connect".into(), "shmat".into()],
         action: Action::Errno(1),
         conditions: vec![],

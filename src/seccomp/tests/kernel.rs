@@ -6,7 +6,11 @@ use nix::errno::Errno;
 
 fn deny(name: &'static str) -> Profile<'static> {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec![name.into()], action: Action::Errno(77), conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec![name.into()],
+        action: Action::Errno(77),
+        conditions: vec![],
+    });
     profile
 }
 
@@ -66,7 +70,7 @@ fn the_largest_profiles_load() {
     for value in 0..1000 {
         let condition =
             Condition { argument: 1, operator: Operator::Equal, value: value << 32, value_two: 0 };
-        profile.rules.push(Rule {
+        profile.rules.push(SyscallRule {
             names: vec!["ioctl".into()],
             action: Action::Errno(9),
             conditions: vec![condition],
@@ -109,7 +113,11 @@ fn probing_answers_without_a_trace() {
 #[test]
 fn a_notifying_program_wants_a_listener() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["acct".into()], action: Action::Notify, conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["acct".into()],
+        action: Action::Notify,
+        conditions: vec![],
+    });
     let program = profile.compile().unwrap();
     assert!(program.notifies());
     assert!(program.load(LoadOptions::default()).unwrap_err().to_string().contains("listener"));

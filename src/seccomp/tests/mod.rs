@@ -97,7 +97,7 @@ impl Random {
                 0 => Vec::new(),
                 _ => (0..self.below(4)).map(|_| self.condition()).collect(),
             };
-            profile.rules.push(Rule { names, action: self.action(), conditions });
+            profile.rules.push(SyscallRule { names, action: self.action(), conditions });
         }
         profile
     }

@@ -54,7 +54,11 @@ fn seccompiler_agrees() {
                 conditions.sort_by_key(|c| c.argument);
                 conditions.dedup_by_key(|c| c.argument);
                 rules.push(rule(&conditions));
-                profile.rules.push(Rule { names: vec![name.into()], action: Action::Errno(9), conditions });
+                profile.rules.push(SyscallRule {
+                    names: vec![name.into()],
+                    action: Action::Errno(9),
+                    conditions,
+                });
             }
             if !rules.is_empty() {
                 theirs.insert(number, rules);

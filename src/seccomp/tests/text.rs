@@ -83,12 +83,12 @@ fn names_of_the_tables_are_the_specs() {
 #[test]
 fn a_disassembly_can_be_read() {
     let mut profile = Profile::new(Action::Errno(1));
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["read".into(), "exit".into()],
         action: Action::Allow,
         conditions: vec![],
     });
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["socket".into()],
         action: Action::Errno(97),
         conditions: vec![Condition { argument: 0, operator: Operator::Equal, value: 40, value_two: 0 }],
