@@ -129,10 +129,10 @@ impl Annotations {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], with the pointer, if the annotation is there and not allowed.
-    pub(crate) fn guarded(&self, of: &Guarded, allowed: &Permissions) -> Result<Option<&str>> {
+    pub(crate) fn guarded(&self, of: &Guarded, allowed: &AllowedAnnotations) -> Result<Option<&str>> {
         let annotation = &of.0;
         match self.value(annotation) {
-            Some(_) if !allowed.include(annotation) => Err(refused(annotation, annotation.name)),
+            Some(_) if !allowed.contains(annotation) => Err(refused(annotation, annotation.name)),
             value => Ok(value),
         }
     }
@@ -185,9 +185,9 @@ impl Read for Annotations {
 
 /// Which annotations the caller allows, of those that need it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Permissions(Vec<&'static Annotation>);
+pub(crate) struct AllowedAnnotations(Vec<&'static Annotation>);
 
-impl Permissions {
+impl AllowedAnnotations {
     /// Allows the annotation of this name.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl Permissions {
     }
 
     /// Whether it is allowed.
-    pub(crate) fn include(&self, annotation: &Annotation) -> bool {
+    pub(crate) fn contains(&self, annotation: &Annotation) -> bool {
         self.0.iter().any(|allowed| allowed.name == annotation.name)
     }
 }

@@ -1,6 +1,8 @@
 //! One table: everything that reads an annotation, prints it or documents it has it from there.
 
-use crate::bundle::annotations::{ALL, Annotation, Annotations, CRIU_CONFIG, Permissions, SYSTEMD_PROPERTY};
+use crate::bundle::annotations::{
+    ALL, AllowedAnnotations, Annotation, Annotations, CRIU_CONFIG, SYSTEMD_PROPERTY,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -122,7 +124,7 @@ fn the_documented_table_is_this_one() {
 fn a_guarded_one_needs_permission() {
     let annotations =
         |value: &str| Annotations::from(BTreeMap::from([("org.criu.config".to_owned(), value.to_owned())]));
-    let mut allowed = Permissions::default();
+    let mut allowed = AllowedAnnotations::default();
     for value in ["/etc/passwd", ""] {
         let e = annotations(value).guarded(&CRIU_CONFIG, &allowed).unwrap_err();
         assert_eq!(e.pointer(), Some("/annotations/org.criu.config"));
@@ -131,7 +133,7 @@ fn a_guarded_one_needs_permission() {
     assert_eq!(Annotations::default().guarded(&CRIU_CONFIG, &allowed).unwrap(), None);
     allowed.allow("org.criu.config").unwrap();
     assert_eq!(annotations("/x").guarded(&CRIU_CONFIG, &allowed).unwrap(), Some("/x"));
-    assert!(!allowed.include(&SYSTEMD_PROPERTY));
+    assert!(!allowed.contains(&SYSTEMD_PROPERTY));
     for name in ["", "org.criu", "org.orlop.init", "org.systemd.property.X"] {
         let e = allowed.allow(name).unwrap_err().to_string();
         assert!(e.contains("org.criu.config, org.systemd.property."), "{e}");

@@ -6,7 +6,7 @@
 
 use super::text;
 use super::value::Value;
-use crate::bundle::annotations::{self, Annotations, Permissions, SYSTEMD_PROPERTY};
+use crate::bundle::annotations::{self, AllowedAnnotations, Annotations, SYSTEMD_PROPERTY};
 use crate::cgroup::settings::{Rule, Setting, Settings};
 use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ impl Asked {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], with the annotation's pointer, for a property that is the runtime's to set, for
     /// one that the caller would have to allow, and for a value that is none.
-    pub(crate) fn of(annotations: &Annotations, allowed: &Permissions) -> Result<Self> {
+    pub(crate) fn of(annotations: &Annotations, allowed: &AllowedAnnotations) -> Result<Self> {
         of_annotations(annotations, allowed).map(Self)
     }
 
@@ -105,7 +105,7 @@ enum Refusal {
     NotAllowed,
 }
 
-fn of_annotations(annotations: &Annotations, allowed: &Permissions) -> Result<Vec<Property>> {
+fn of_annotations(annotations: &Annotations, allowed: &AllowedAnnotations) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
     for (name, value) in annotations.values(&SYSTEMD_PROPERTY) {
         let key = format!("{}{name}", SYSTEMD_PROPERTY.name());
@@ -120,7 +120,7 @@ fn of_annotations(annotations: &Annotations, allowed: &Permissions) -> Result<Ve
         }
         let stem = name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()));
         let property = stem.map_or_else(|| name.to_owned(), |stem| format!("{stem}USec"));
-        match judge(&property, allowed.include(&SYSTEMD_PROPERTY)) {
+        match judge(&property, allowed.contains(&SYSTEMD_PROPERTY)) {
             Ok(()) => {}
             Err(Refusal::Ours) => {
                 let why = format!("annotation {key} cannot set it: {property} is the runtime's own to set");
@@ -353,14 +353,14 @@ mod tests {
         assert_eq!(quota("5", true), Some((None, Some(5))));
     }
 
-    fn of(key: &str, value: &str, allowed: &Permissions) -> Result<Vec<Property>> {
+    fn of(key: &str, value: &str, allowed: &AllowedAnnotations) -> Result<Vec<Property>> {
         let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         of_annotations(&annotations.into(), allowed)
     }
 
     #[test]
     fn annotations_become_properties() {
-        let one = |key, value| of(key, value, &Permissions::default()).unwrap().pop();
+        let one = |key, value| of(key, value, &AllowedAnnotations::default()).unwrap().pop();
         assert_eq!(
             one("org.systemd.property.TimeoutStopUSec", "uint64 10000000"),
             Some(number("TimeoutStopUSec", 10_000_000))
@@ -386,7 +386,7 @@ mod tests {
             ("TimeoutStopSec", "-1"),
         ] {
             let key = format!("org.systemd.property.{key}");
-            let e = of(&key, value, &Permissions::default()).unwrap_err();
+            let e = of(&key, value, &AllowedAnnotations::default()).unwrap_err();
             assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()), "{e}");
         }
     }
@@ -394,7 +394,7 @@ mod tests {
     /// Whatever the caller allows.
     #[test]
     fn what_the_runtime_sets_no_annotation_sets() {
-        let mut all = Permissions::default();
+        let mut all = AllowedAnnotations::default();
         all.allow(SYSTEMD_PROPERTY.name()).unwrap();
         let set = of_settings_names().chain(
             [
@@ -424,7 +424,7 @@ mod tests {
         );
         for name in set {
             let key = format!("org.systemd.property.{name}");
-            for allowed in [&Permissions::default(), &all] {
+            for allowed in [&AllowedAnnotations::default(), &all] {
                 let e = of(&key, "uint64 1", allowed).unwrap_err();
                 assert!(e.to_string().contains("the runtime's own to set"), "{e}");
                 assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()));
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn what_reaches_beyond_the_scope_is_for_the_caller_to_allow() {
-        let mut all = Permissions::default();
+        let mut all = AllowedAnnotations::default();
         all.allow(SYSTEMD_PROPERTY.name()).unwrap();
         // Compared exactly: another spelling is another property.
         for name in [
@@ -459,7 +459,7 @@ mod tests {
             "NoSuch",
         ] {
             let key = format!("org.systemd.property.{name}");
-            let e = of(&key, "'x'", &Permissions::default()).unwrap_err();
+            let e = of(&key, "'x'", &AllowedAnnotations::default()).unwrap_err();
             let text = e.to_string();
             assert!(text.contains("annotation is not allowed") && text.contains(&key), "{text}");
             assert_eq!(e.hint(), Some("--allow-annotation org.systemd.property."));

@@ -2,7 +2,7 @@ use super::message::{FIXED, Kind, Message};
 use super::value::Value;
 use super::{Asked, Bus, Home, Systemd, Unit};
 use crate::ErrorKind;
-use crate::bundle::annotations::Permissions;
+use crate::bundle::annotations::AllowedAnnotations;
 use crate::cgroup::Settings;
 use crate::cgroup::testing::TempDir;
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ fn start(client: &mut Systemd) -> crate::Result<()> {
     let annotations = [("TimeoutStopSec", "uint64 10"), ("CollectMode", "'inactive'")];
     let annotations: BTreeMap<String, String> =
         annotations.map(|(name, value)| (format!("org.systemd.property.{name}"), value.to_owned())).into();
-    let asked = Asked::of(&annotations.into(), &Permissions::default()).unwrap();
+    let asked = Asked::of(&annotations.into(), &AllowedAnnotations::default()).unwrap();
     client.start(&unit(), 4711, &Settings::default(), asked)
 }
 
