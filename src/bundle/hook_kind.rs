@@ -44,7 +44,7 @@ impl HookKind {
     }
 
     /// The hooks of this point.
-    pub fn of(self, hooks: Option<&Hooks>) -> &[Hook] {
+    pub fn hooks_in(self, hooks: Option<&Hooks>) -> &[Hook] {
         let Some(hooks) = hooks else { return &[] };
         match self {
             Self::Prestart => &hooks.prestart,

@@ -85,7 +85,7 @@ impl Making<'_> {
 
     /// `root` is the host's root directory, as the stub still has it.
     fn run_hooks(&self, kind: Kind, root: Option<OwnedFd>) -> Result<()> {
-        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        let hooks = kind.hooks_in(self.bundle.spec.hooks.as_ref());
         if hooks.is_empty() {
             return Ok(());
         }

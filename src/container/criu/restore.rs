@@ -407,7 +407,7 @@ impl Restoring<'_> {
     }
 
     fn run_hooks(&self, kind: Kind) -> Result<()> {
-        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        let hooks = kind.hooks_in(self.bundle.spec.hooks.as_ref());
         if hooks.is_empty() {
             return Ok(());
         }
