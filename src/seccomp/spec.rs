@@ -1,32 +1,33 @@
-//! `linux.seccomp` of config.json as a profile.
+//! `linux.seccomp` of `config.json` as a profile.
 
-use super::{Action, Arch, Condition, Flag, Operator, Profile, SyscallRule};
+use super::arch::Arch;
+use super::profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
 use crate::bundle::spec;
 use crate::{Error, Problem};
 use std::borrow::Cow;
 
 const AT: &str = "/linux/seccomp";
 const SECTION: &str = "config-linux.md#seccomp";
-/// The kernel's MAX_ERRNO: a larger answer would not be an error to the caller.
+/// The kernel's `MAX_ERRNO`: user space does not see a larger value as an error.
 const MAX_ERRNO: u32 = 4095;
 const DEFAULT_ERRNO: u16 = libc::EPERM as u16;
 
 impl<'a> TryFrom<&'a spec::Seccomp> for Profile<'a> {
     type Error = Error;
 
-    /// Reads the profile; every problem is reported with its JSON pointer.
+    /// Reads the profile. The error has every problem, with its JSON pointer.
     fn try_from(seccomp: &'a spec::Seccomp) -> Result<Self, Error> {
-        let mut reader = Reader { problems: Vec::new() };
+        let mut reader = ProfileReader { problems: Vec::new() };
         let profile = reader.profile(seccomp);
         if reader.problems.is_empty() { Ok(profile) } else { Err(Error::invalid(reader.problems)) }
     }
 }
 
-struct Reader {
+struct ProfileReader {
     problems: Vec<Problem>,
 }
 
-impl Reader {
+impl ProfileReader {
     fn problem(&mut self, place: &str, message: String) {
         self.problems.push(Problem { pointer: format!("{AT}{place}"), message, section: SECTION });
     }

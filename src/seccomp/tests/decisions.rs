@@ -1,4 +1,4 @@
-//! Every decision of the compiled program is the one that the definition gives.
+//! Compiled programs decide as the definition of a profile does.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn agree(profile: &Profile<'_>, native: Arch, rounds: usize, random: &mut Random
 }
 
 #[test]
-fn recorded_profiles() {
+fn recorded_profiles_agree_with_the_definition() {
     let mut random = Random(1);
     for json in RECORDED {
         let spec = parse(json);
@@ -60,7 +60,7 @@ fn recorded_profiles() {
 }
 
 #[test]
-fn random_profiles() {
+fn random_profiles_agree_with_the_definition() {
     let few = [
         "read",
         "write",
@@ -127,14 +127,14 @@ fn too_many_instructions_are_an_error() {
 }
 
 #[test]
-fn new_calls_answer_enosys() {
+fn calls_newer_than_the_profile_fail_with_enosys() {
     let spec = parse(DOCKER);
     let mut profile = Profile::try_from(&spec).unwrap();
     let last = |profile: &Profile<'_>, number| {
         profile.compile_for(Arch::X86_64).unwrap().evaluate(Arch::X86_64, number, [0; 6])
     };
     assert_eq!(last(&profile, 999), Action::Errno(38));
-    // A hole below the highest number is not new: there is no call 340.
+    // There is no call 340, but it is below the highest number, so it is not new.
     assert_eq!(last(&profile, 340), Action::Errno(1));
     profile.default_action = Action::KillProcess;
     assert_eq!(last(&profile, 999), Action::Errno(38));
@@ -142,12 +142,12 @@ fn new_calls_answer_enosys() {
         profile.default_action = permissive;
         assert_eq!(last(&profile, 999), permissive);
     }
-    // Nothing named, nothing known: the default action holds.
+    // Without rules the default action applies to all calls.
     assert_eq!(last(&Profile::new(Action::Errno(5)), 999), Action::Errno(5));
 }
 
 #[test]
-fn foreign_architectures_are_killed() {
+fn calls_of_other_architectures_kill_the_thread() {
     let spec = parse(DOCKER);
     let mut profile = Profile::try_from(&spec).unwrap();
     profile.architectures.clear();

@@ -1,4 +1,4 @@
-//! The real thing: filters in threads of this test.
+//! Filters loaded into threads of this test.
 
 use super::*;
 use crate::sys::namespace::{NamespaceFlags, unshare};
@@ -35,10 +35,10 @@ fn access_root() -> Result<(), Errno> {
 }
 
 #[test]
-fn a_filter_holds_in_its_thread_only() {
+fn a_filter_applies_to_its_thread_only() {
     let program = deny("access").compile().unwrap();
     if let Some(answer) = filtered(&program, access_root) {
-        // Where access(2) is not a call of its own, the C library uses faccessat.
+        // Architectures without access(2) use faccessat(2).
         if Arch::native().and_then(|a| a.number("access")).is_some() {
             assert_eq!(answer, Err(Errno::from_raw(77)));
         }
@@ -82,7 +82,7 @@ fn the_largest_profiles_load() {
 }
 
 #[test]
-fn what_the_kernel_lacks_is_named() {
+fn an_unsupported_flag_or_action_is_named() {
     let mut profile = deny("access");
     profile.flags = Some(vec![Flag::Log, Flag::SpecAllow]);
     let program = profile.compile().unwrap();
@@ -102,7 +102,7 @@ fn what_the_kernel_lacks_is_named() {
 }
 
 #[test]
-fn probing_answers_without_a_trace() {
+fn probing_changes_nothing() {
     let before = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let support = SeccompSupport::probe();
     println!("{support:?}");
@@ -111,7 +111,7 @@ fn probing_answers_without_a_trace() {
 }
 
 #[test]
-fn a_notifying_program_wants_a_listener() {
+fn a_notifying_program_needs_a_listener() {
     let mut profile = Profile::new(Action::Allow);
     profile.rules.push(SyscallRule {
         names: vec!["acct".into()],
@@ -126,8 +126,8 @@ fn a_notifying_program_wants_a_listener() {
     });
     match listener {
         Ok(listener) => drop(listener),
-        // A thread has one listener at most, also one inherited from who runs the tests.
-        Err(e) if e.errno() == Some(Errno::EBUSY) => println!("skipped: there is a listener already"),
+        // A thread has at most one listener, and may have inherited one from the program that runs the tests.
+        Err(e) if e.errno() == Some(Errno::EBUSY) => println!("skipped: this thread already has a listener"),
         Err(e) => panic!("{e}"),
     }
 }
