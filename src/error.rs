@@ -103,6 +103,12 @@ pub struct Problem {
     pub section: &'static str,
 }
 
+impl Problem {
+    pub(crate) fn new(pointer: String, message: impl Into<String>, section: &'static str) -> Self {
+        Self { pointer, message: message.into(), section }
+    }
+}
+
 fn in_brackets(section: &str) -> String {
     if section.is_empty() { String::new() } else { format!(" ({section})") }
 }

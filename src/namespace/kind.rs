@@ -1,12 +1,12 @@
-//! The eight kinds of namespaces; namespaces(7).
+//! The eight types of namespaces; namespaces(7).
 
 use std::fmt;
 use std::path::Path;
 
-/// A kind of namespace.
+/// A type of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NamespaceKind {
-    /// Control group root; cgroup_namespaces(7).
+    /// Root directory of cgroups; cgroup_namespaces(7).
     Cgroup,
     /// System V IPC and POSIX message queues; ipc_namespaces(7).
     Ipc,
@@ -25,7 +25,7 @@ pub enum NamespaceKind {
 }
 
 impl NamespaceKind {
-    /// All kinds, by name.
+    /// All types, sorted by name.
     pub const ALL: [Self; 8] =
         [Self::Cgroup, Self::Ipc, Self::Mount, Self::Network, Self::Pid, Self::Time, Self::User, Self::Uts];
 
@@ -43,12 +43,12 @@ impl NamespaceKind {
         }
     }
 
-    /// The kind of this name in the runtime-spec.
+    /// The type with this name in the runtime-spec.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// `CLONE_NEW*`.
+    /// Its `CLONE_NEW*` flag.
     pub const fn flag(self) -> u64 {
         match self {
             Self::Cgroup => libc::CLONE_NEWCGROUP as u64,
@@ -62,12 +62,12 @@ impl NamespaceKind {
         }
     }
 
-    /// The kind with this `CLONE_NEW*` flag.
+    /// The type with this `CLONE_NEW*` flag.
     pub fn from_flag(flag: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.flag() == flag)
     }
 
-    /// The file below `/proc/<pid>/ns` of the namespace that a process is in.
+    /// Its file in `/proc/<pid>/ns`, which is the namespace that the process is in.
     pub const fn file(self) -> &'static str {
         match self {
             Self::Mount => "mnt",
@@ -76,14 +76,9 @@ impl NamespaceKind {
         }
     }
 
-    /// The file below `/proc/<pid>/ns` of the namespace which new children of a process will be in; differs
-    /// from [`file`](Self::file) for pid and time.
-    pub const fn file_for_children(self) -> &'static str {
-        match self {
-            Self::Pid => "pid_for_children",
-            Self::Time => "time_for_children",
-            other => other.file(),
-        }
+    /// The indefinite article of its name.
+    pub(super) const fn article(self) -> &'static str {
+        if matches!(self, Self::Ipc) { "an" } else { "a" }
     }
 }
 
@@ -93,7 +88,7 @@ impl fmt::Display for NamespaceKind {
     }
 }
 
-/// The kinds which the running kernel has.
+/// The types that the running kernel has.
 pub fn supported() -> Vec<NamespaceKind> {
     NamespaceKind::ALL
         .into_iter()
@@ -106,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_flags_and_files() {
+    fn every_kind_is_found_by_its_name_flag_and_file() {
         assert!(NamespaceKind::ALL.is_sorted_by_key(|kind| kind.name()));
         for kind in NamespaceKind::ALL {
             assert_eq!(NamespaceKind::from_name(kind.name()), Some(kind));
