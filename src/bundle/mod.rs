@@ -6,6 +6,7 @@
 
 pub mod annotations;
 mod hook_kind;
+mod id_list;
 mod load;
 mod model;
 pub(crate) mod names;
@@ -13,14 +14,17 @@ mod node;
 #[cfg(feature = "oci-spec")]
 mod oci;
 mod read;
+mod semver;
 pub mod spec;
+pub(crate) mod sysctl;
 mod template;
 #[cfg(test)]
 mod tests;
 mod validate;
 
 pub use hook_kind::HookKind;
+pub use id_list::parse_id_list;
 pub use load::{Bundle, CONFIG, mounts_from_json};
-pub use names::{parse_id_list, sysctl_path};
 pub use spec::Spec;
+pub use sysctl::sysctl_path;
 pub use validate::{validate, validate_process, validate_resources};

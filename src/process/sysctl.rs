@@ -1,12 +1,12 @@
-//! Kernel parameters which belong to a namespace, and so to a container; sysctl(8), proc_sys(5).
+//! Kernel parameters that belong to a namespace, and therefore to a container; sysctl(8), proc_sys(5).
 
-use super::problem;
 use crate::Problem;
+use crate::bundle::sysctl::{sysctl_namespace, sysctl_path};
 use std::collections::BTreeMap;
 
 const SECTION: &str = "config-linux.md#sysctl";
 
-/// The namespace which a parameter belongs to; it must be the container's own.
+/// The namespace that a parameter belongs to. It must not be the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SysctlNamespace {
     /// An IPC namespace.
@@ -29,6 +29,10 @@ impl SysctlNamespace {
             Self::User => "user",
         }
     }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Ipc, Self::Network, Self::Uts, Self::User].into_iter().find(|one| one.name() == name)
+    }
 }
 
 /// A parameter to write.
@@ -36,65 +40,19 @@ impl SysctlNamespace {
 pub struct Sysctl {
     /// Path below `/proc/sys`, without a leading slash.
     pub path: String,
-    /// What to write.
+    /// The text to write.
     pub value: String,
     /// The namespace it belongs to.
     pub namespace: SysctlNamespace,
-    /// Where it stands in `config.json`.
+    /// Its JSON pointer in `config.json`.
     pub pointer: String,
 }
 
-/// The path below `/proc/sys` of a parameter's name: the first of `.` and `/` in it is its separator,
-/// the other one then stands for itself with the two swapped (`net.ipv4.conf.eno1/100.forwarding`).
-fn path(name: &str) -> Option<String> {
-    let dotted = name.find(['.', '/']).is_some_and(|i| name.as_bytes()[i] == b'.');
-    let path: String = if dotted {
-        name.chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect()
-    } else {
-        name.to_owned()
-    };
-    let sound = !path.contains('\0') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    sound.then_some(path)
-}
-
-/// The namespace of the parameter at a path below `/proc/sys`; `None` where it belongs to the host.
-fn namespace_of(path: &str) -> Option<SysctlNamespace> {
-    match path {
-        "kernel/msgmax"
-        | "kernel/msgmnb"
-        | "kernel/msgmni"
-        | "kernel/sem"
-        | "kernel/shmall"
-        | "kernel/shmmax"
-        | "kernel/shmmni"
-        | "kernel/shm_rmid_forced"
-        | "kernel/auto_msgmni"
-        | "kernel/msg_next_id"
-        | "kernel/sem_next_id"
-        | "kernel/shm_next_id" => Some(SysctlNamespace::Ipc),
-        "kernel/domainname" | "kernel/hostname" => Some(SysctlNamespace::Uts),
-        _ if path.starts_with("fs/mqueue/") => Some(SysctlNamespace::Ipc),
-        _ if path.starts_with("net/") => Some(SysctlNamespace::Network),
-        _ if path.starts_with("user/") => Some(SysctlNamespace::User),
-        _ => None,
-    }
-}
-
-/// Reads the parameters. `own` tells whether the container has such a namespace apart from the host's.
+/// Reads the parameters. `own` says whether the container has a namespace of this type that is not the host's.
 ///
 /// # Errors
-/// A name which is no path below `/proc/sys`, which belongs to no namespace or to one shared with the
-/// host; `kernel.hostname`, for which the spec has the field `hostname`.
+/// If a name is not a path below `/proc/sys`, or the parameter belongs to no namespace or to one of the host; also
+/// for `kernel.hostname`, because the spec has the field `hostname`.
 pub fn parse(
     sysctl: &BTreeMap<String, String>,
     own: impl Fn(SysctlNamespace) -> bool,
@@ -103,17 +61,18 @@ pub fn parse(
     let (mut result, mut problems) = (Vec::with_capacity(sysctl.len()), Vec::new());
     for (name, value) in sysctl {
         let pointer = format!("{at}/sysctl/{}", name.replace('~', "~0").replace('/', "~1"));
-        match one(name, &own) {
+        match check(name, &own) {
             Ok((path, namespace)) => result.push(Sysctl { path, value: value.clone(), namespace, pointer }),
-            Err(message) => problems.push(problem(pointer, message, SECTION)),
+            Err(message) => problems.push(Problem::new(pointer, message, SECTION)),
         }
     }
     if problems.is_empty() { Ok(result) } else { Err(problems) }
 }
 
-fn one(name: &str, own: &impl Fn(SysctlNamespace) -> bool) -> Result<(String, SysctlNamespace), String> {
-    let path = path(name).ok_or_else(|| format!("sysctl {name:?} is no name below /proc/sys"))?;
-    let namespace = namespace_of(&path)
+fn check(name: &str, own: &impl Fn(SysctlNamespace) -> bool) -> Result<(String, SysctlNamespace), String> {
+    let path = sysctl_path(name).ok_or_else(|| format!("sysctl {name:?} is not a name below /proc/sys"))?;
+    let namespace = sysctl_namespace(&path)
+        .and_then(SysctlNamespace::from_name)
         .ok_or_else(|| format!("sysctl {name:?} is not in a separate kernel namespace"))?;
     if path == "kernel/hostname" {
         return Err(format!(
@@ -145,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_paths() {
+    fn names_become_paths_of_their_namespace() {
         let all =
             &[SysctlNamespace::Ipc, SysctlNamespace::Network, SysctlNamespace::Uts, SysctlNamespace::User];
         for (name, path) in [
@@ -179,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_namespaces() {
+    fn parameters_of_the_hosts_namespaces_are_refused() {
         assert!(
             of("net.core.somaxconn", &[SysctlNamespace::Ipc]).unwrap_err().contains("host network namespace")
         );

@@ -1,9 +1,11 @@
 //! config-linux.md without resources and seccomp.
 
-use super::{absolute, id_list, one_of, resources, seccomp};
-use crate::bundle::names::{MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, PROPAGATIONS, sysctl_path};
+use super::checks::{absolute, id_list, id_maps, namespace, one_of};
+use super::{resources, seccomp};
+use crate::bundle::names::{MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, PROPAGATIONS};
 use crate::bundle::read::{At, Findings};
-use crate::bundle::spec::{Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, Spec};
+use crate::bundle::spec::{Device, IntelRdt, Linux, MemoryPolicy, Spec};
+use crate::bundle::sysctl::{sysctl_namespace, sysctl_path};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NAMESPACE: &str = "config-linux.md#namespaces";
@@ -13,11 +15,6 @@ const NET_DEVICES: &str = "config-linux.md#network-devices";
 const SYSCTL: &str = "config-linux.md#sysctl";
 const RDT: &str = "config-linux.md#intelrdt";
 const MEMORY: &str = "config-linux.md#memory-policy";
-
-/// The entry of a kind of namespace, new or joined.
-pub(super) fn namespace<'s>(spec: &'s Spec, kind: &str) -> Option<&'s Namespace> {
-    spec.linux.as_ref().and_then(|linux| linux.namespaces.iter().find(|ns| ns.kind == kind))
-}
 
 pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
     let Some(linux) = &spec.linux else { return };
@@ -81,41 +78,6 @@ fn user_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings)
                 found.error(&at, MAPPINGS, format!("a new user namespace needs {name}"));
             }
             _ => {}
-        }
-    }
-}
-
-/// The kernel's rules of a map: nothing empty, nothing beyond 32 bits, no overlap on either side.
-pub(super) fn id_maps(maps: &[IdMapping], at: &At<'_>, section: &'static str, found: &mut Findings) {
-    /// What the kernel takes (user_namespaces(7)).
-    const LINES: usize = 340;
-    if maps.len() > LINES {
-        found.error(at, section, format!("must not have more than {LINES} entries"));
-        return;
-    }
-    let meet = |a: u32, b: u32, a_size: u32, b_size: u32| {
-        let end = |first: u32, size: u32| u64::from(first) + u64::from(size);
-        u64::from(a) < end(b, b_size) && u64::from(b) < end(a, a_size)
-    };
-    for (i, map) in maps.iter().enumerate() {
-        let at = at.index(i);
-        if map.size == 0 {
-            found.error(&at.key("size"), section, "must not be zero");
-        }
-        for (name, first) in [("containerID", map.container_id), ("hostID", map.host_id)] {
-            if first.checked_add(map.size).is_none() {
-                found.error(&at.key(name), section, "the range must end below 4294967295");
-            }
-        }
-        for earlier in &maps[..i] {
-            if meet(earlier.container_id, map.container_id, earlier.size, map.size) {
-                found.error(&at.key("containerID"), section, "overlaps with an earlier range");
-                break;
-            }
-            if meet(earlier.host_id, map.host_id, earlier.size, map.size) {
-                found.error(&at.key("hostID"), section, "overlaps with an earlier range");
-                break;
-            }
         }
     }
 }
@@ -240,40 +202,21 @@ fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-/// Only parameters which belong to a namespace that the container has may be set.
+/// Reports parameters of namespaces that the container does not have.
 fn sysctls(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
-    const IPC: [&str; 10] = [
-        "kernel/msgmax",
-        "kernel/msgmnb",
-        "kernel/msgmni",
-        "kernel/sem",
-        "kernel/shmall",
-        "kernel/shmmax",
-        "kernel/shmmni",
-        "kernel/shm_rmid_forced",
-        "kernel/auto_msgmni",
-        "kernel/msg_next_id",
-    ];
     for name in linux.sysctl.keys() {
         let at = at.key(name);
         let Some(path) = sysctl_path(name) else {
             found.error(&at, SYSCTL, format!("{name:?} is not a well-formed parameter name"));
             continue;
         };
-        let owner = match path.as_str() {
-            p if p.starts_with("net/") => "network",
-            p if p.starts_with("fs/mqueue/") || IPC.contains(&p) => "ipc",
-            p if p.starts_with("user/") => "user",
-            "kernel/sem_next_id" | "kernel/shm_next_id" => "ipc",
-            "kernel/domainname" => "uts",
-            "kernel/hostname" => {
-                found.error(&at, SYSCTL, "is set by the hostname property");
-                continue;
-            }
-            _ => {
-                found.error(&at, SYSCTL, format!("sysctl {name:?} is not in a separate kernel namespace"));
-                continue;
-            }
+        if path == "kernel/hostname" {
+            found.error(&at, SYSCTL, "is set by the hostname property");
+            continue;
+        }
+        let Some(owner) = sysctl_namespace(&path) else {
+            found.error(&at, SYSCTL, format!("sysctl {name:?} is not in a separate kernel namespace"));
+            continue;
         };
         if namespace(spec, owner).is_none() {
             let message = format!("sysctl {name:?} is not allowed without a private {owner} namespace");

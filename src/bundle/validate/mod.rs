@@ -2,6 +2,7 @@
 //! found, none stops the search. What depends on the host (does a path exist, is a controller there)
 //! is the compiler's business.
 
+mod checks;
 mod linux;
 mod process;
 mod resources;
@@ -40,32 +41,4 @@ pub(crate) fn check(spec: &Spec, found: &mut Findings) {
         process::check(process, &at.key("process"), found);
     }
     linux::check(spec, &at, found);
-}
-
-/// Notes `value` unless it is one of `allowed`.
-fn one_of(value: &str, allowed: &[&str], at: &At<'_>, section: &'static str, found: &mut Findings) -> bool {
-    let good = allowed.contains(&value);
-    if !good {
-        let message = if value.is_empty() {
-            format!("must not be empty; one of {}", allowed.join(", "))
-        } else {
-            format!("{value:?} is not one of {}", allowed.join(", "))
-        };
-        found.error(at, section, message);
-    }
-    good
-}
-
-/// Notes a path which is not absolute.
-fn absolute(path: &str, at: &At<'_>, section: &'static str, found: &mut Findings) {
-    if !path.starts_with('/') {
-        found.error(at, section, format!("{path:?} must be an absolute path"));
-    }
-}
-
-/// Notes a list of processors or memory nodes that cannot be read.
-fn id_list(text: Option<&str>, at: &At<'_>, section: &'static str, found: &mut Findings) {
-    if let Some(Err(why)) = text.map(super::names::parse_id_list) {
-        found.error(at, section, why);
-    }
 }

@@ -1,6 +1,6 @@
 //! config.md#process.
 
-use super::{absolute, id_list, one_of};
+use super::checks::{absolute, id_list, one_of};
 use crate::bundle::names::{IO_CLASSES, RLIMITS, SCHED_FLAGS, SCHED_POLICIES, capability};
 use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Capabilities, Process, Rlimit, Scheduler};

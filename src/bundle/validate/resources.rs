@@ -1,6 +1,6 @@
 //! config-linux.md#control-groups. A zero which managers write for "leave it" is let through.
 
-use super::{id_list, one_of};
+use super::checks::{id_list, one_of};
 use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! config-linux.md#seccomp.
 
-use super::{absolute, one_of};
+use super::checks::{absolute, one_of};
 use crate::bundle::names::{SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_FLAGS, SECCOMP_OPERATORS};
 use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Seccomp, SeccompArg};

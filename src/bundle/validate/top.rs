@@ -1,9 +1,8 @@
 //! config.md: version, root, mounts, hooks, annotations.
 
-use super::absolute;
-use super::linux::{id_maps, namespace};
-use crate::bundle::names::parse_semver;
+use super::checks::{absolute, id_maps, namespace};
 use crate::bundle::read::{At, Findings};
+use crate::bundle::semver::parse_semver;
 use crate::bundle::spec::{Hook, Mount, Spec};
 
 const VERSION: &str = "config.md#specification-version";

@@ -185,7 +185,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn label(process: &Process) -> Option<(&'static str, label::Label)> {
+    fn label(process: &Process) -> Option<(&'static str, label::LsmLabel)> {
         let named = |l: &Option<String>| l.clone().filter(|l| !l.is_empty());
         named(&process.apparmor_profile)
             .map(|profile| ("/process/apparmorProfile", label::apparmor(&profile)))
