@@ -1,7 +1,7 @@
-//! One description of a structure makes the structure, its reader and its writer.
+//! A macro that declares structures of the model together with their readers and writers.
 
-/// Declares structures of the model. In brackets stands the section of the runtime-spec which its
-/// problems name; `= "name"` is the JSON name; `required` and `expected` are [`Need`]'s.
+/// Declares structures of the model. The section of the runtime-spec in brackets is named by problems of the structure;
+/// `= "name"` is the JSON name of a field; `required` and `expected` are those of [`Need`].
 ///
 /// [`Need`]: super::read::Need
 macro_rules! model {
@@ -20,9 +20,8 @@ macro_rules! model {
             /// Reads this structure from JSON text.
             ///
             /// # Errors
-            /// A syntax error with line and column, or every problem found, each with its JSON
-            /// pointer relative to this text. Says nothing yet about the *meaning* of what was read:
-            /// see [`validate`](crate::bundle::validate()).
+            /// A syntax error with line and column, or every problem, each with its JSON pointer
+            /// in this text. The result is not validated: see [`validate`](crate::bundle::validate()).
             pub fn from_json(text: &[u8]) -> $crate::Result<Self> {
                 $crate::bundle::read::document(text)
             }
@@ -31,9 +30,9 @@ macro_rules! model {
         impl $crate::bundle::read::Read for $name {
             fn read(
                 value: $crate::bundle::node::Value<'_>,
-                at: &$crate::bundle::read::At<'_>,
+                at: &$crate::bundle::findings::Pointer<'_>,
                 _: &'static str,
-                found: &mut $crate::bundle::read::Findings,
+                found: &mut $crate::bundle::findings::Findings,
             ) -> Self {
                 use $crate::bundle::read::{object, property};
                 let Some(object) = object(value, at, $section, found) else {

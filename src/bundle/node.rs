@@ -1,10 +1,10 @@
-//! A small borrowed document tree: what the tokenizer saw, before anybody asks for a type.
+//! A JSON document as a tree of values, before they are read as types of the model.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// One JSON value. Strings without escapes borrow from the text; arrays and objects are ranges of
+/// One JSON value. Strings without escapes borrow from the text. Arrays and objects are spans of
 /// the tables of their [`Document`].
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node<'a> {
@@ -13,32 +13,32 @@ pub(crate) enum Node<'a> {
     Unsigned(u64),
     /// Always below zero.
     Negative(i64),
-    /// With a fraction or an exponent, or outside of 64 bits: never an integer for the spec.
+    /// A number with a fraction or an exponent, or that exceeds 64 bits. The spec has no such numbers.
     Other(f64),
     String(Cow<'a, str>),
-    Array(Range),
-    Object(Range),
+    Array(Span),
+    Object(Span),
 }
 
-/// Part of a table of a [`Document`].
+/// A contiguous part of a table of a [`Document`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Range {
+pub(crate) struct Span {
     first: u32,
     count: u32,
 }
 
-impl Range {
-    fn of<T>(self, table: &[T]) -> &[T] {
+impl Span {
+    fn slice<T>(self, table: &[T]) -> &[T] {
         let first = self.first as usize;
         table.get(first..first + self.count as usize).unwrap_or(&[])
     }
 }
 
-/// An object's property: every one is kept in the order of the text, also a repeated one.
+/// A property of an object. All of them are kept, in the order of the text, even repeated ones.
 pub(crate) type Property<'a> = (Cow<'a, str>, Node<'a>);
 
-/// A whole text. Two tables hold every element and property, so that a text of thousands of values
-/// costs a handful of allocations.
+/// A whole text. Two tables hold all elements and properties, so that a text of thousands of values takes few
+/// allocations.
 #[derive(Debug)]
 pub(crate) struct Document<'a> {
     items: Vec<Node<'a>>,
@@ -47,7 +47,7 @@ pub(crate) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Parses a whole text. The error carries line and column.
+    /// Parses a whole text. An error has the line and the column.
     pub(crate) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
         let mut builder = Builder {
             items: Vec::with_capacity(text.len() / 32),
@@ -55,8 +55,8 @@ impl<'a> Document<'a> {
             open_items: Vec::new(),
             open_properties: Vec::new(),
         };
-        // Checking the encoding once for all is cheaper than once a string; if it is broken, the
-        // byte reader knows line and column.
+        // Checking the encoding of the whole text is cheaper than checking each string. If it is invalid, reading bytes
+        // finds the line and the column.
         let root = if let Ok(text) = std::str::from_utf8(text) {
             let mut tokens = serde_json::Deserializer::from_str(text);
             builder.deserialize(&mut tokens).and_then(|root| tokens.end().map(|()| root))
@@ -67,13 +67,13 @@ impl<'a> Document<'a> {
         Ok(Self { items: builder.items, properties: builder.properties, root })
     }
 
-    /// The value which the text is.
+    /// The value of the whole text.
     pub(crate) fn root(&self) -> Value<'_> {
         Value { document: self, node: &self.root }
     }
 }
 
-/// A node with the tables it points into.
+/// A node, and the document that it belongs to.
 #[derive(Clone, Copy)]
 pub(crate) struct Value<'d> {
     document: &'d Document<'d>,
@@ -84,7 +84,7 @@ impl<'d> Value<'d> {
     /// The properties, if it is an object.
     pub(crate) fn properties(self) -> Option<&'d [Property<'d>]> {
         match self.node {
-            Node::Object(range) => Some(range.of(&self.document.properties)),
+            Node::Object(span) => Some(span.slice(&self.document.properties)),
             _ => None,
         }
     }
@@ -92,7 +92,7 @@ impl<'d> Value<'d> {
     /// The elements, if it is an array.
     pub(crate) fn items(self) -> Option<&'d [Node<'d>]> {
         match self.node {
-            Node::Array(range) => Some(range.of(&self.document.items)),
+            Node::Array(span) => Some(span.slice(&self.document.items)),
             _ => None,
         }
     }
@@ -102,7 +102,7 @@ impl<'d> Value<'d> {
         Self { document: self.document, node }
     }
 
-    /// The value in the words of JSON, for messages.
+    /// The value as JSON, shortened, for messages.
     pub(crate) fn describe(self) -> String {
         match self.node {
             Node::Null => "null".into(),
@@ -120,7 +120,7 @@ impl<'d> Value<'d> {
     }
 }
 
-/// Fills the tables. What belongs to a value that is still open waits on a stack.
+/// Fills the tables. The elements and properties of values that are not complete yet are on stacks.
 struct Builder<'a> {
     items: Vec<Node<'a>>,
     properties: Vec<Property<'a>>,
@@ -128,12 +128,12 @@ struct Builder<'a> {
     open_properties: Vec<Property<'a>>,
 }
 
-/// Moves what was opened since `start` into its table.
-fn close<T, E: serde::de::Error>(open: &mut Vec<T>, start: usize, table: &mut Vec<T>) -> Result<Range, E> {
+/// Moves the entries of the stack from `start` on into the table.
+fn close<T, E: serde::de::Error>(open: &mut Vec<T>, start: usize, table: &mut Vec<T>) -> Result<Span, E> {
     let first = u32::try_from(table.len()).map_err(E::custom)?;
     table.extend(open.drain(start..));
     let count = u32::try_from(table.len()).map_err(E::custom)? - first;
-    Ok(Range { first, count })
+    Ok(Span { first, count })
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Builder<'de> {
@@ -180,7 +180,7 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let start = self.open_properties.len();
-        while let Some(key) = map.next_key_seed(Name)? {
+        while let Some(key) = map.next_key_seed(PropertyName)? {
             let node = map.next_value_seed(&mut *self)?;
             self.open_properties.push((key, node));
         }
@@ -188,10 +188,10 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
     }
 }
 
-/// Reads a property's name, borrowed where the text has no escapes in it.
-struct Name;
+/// Reads a property's name, borrowed if it has no escapes.
+struct PropertyName;
 
-impl<'de> DeserializeSeed<'de> for Name {
+impl<'de> DeserializeSeed<'de> for PropertyName {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -199,7 +199,7 @@ impl<'de> DeserializeSeed<'de> for Name {
     }
 }
 
-impl<'de> Visitor<'de> for Name {
+impl<'de> Visitor<'de> for PropertyName {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

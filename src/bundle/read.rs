@@ -1,96 +1,31 @@
-//! Typed readers over a [`Document`]: they collect every problem with its JSON pointer and never stop
-//! at the first one. `null` counts as absent everywhere, as the managers' encoder means it.
+//! Typed readers over a [`Document`]. They do not stop at a problem, and collect all of them with their JSON pointers.
+//! `null` means absent everywhere, because the JSON encoders of managers write it for absent values.
 
+use super::findings::{Findings, Pointer};
 use super::node::{Document, Node, Property, Value};
-use crate::{Error, ErrorKind, Phase, Problem};
+use crate::{Error, ErrorKind, Phase};
 use std::collections::BTreeMap;
 
-/// A place in the document: a chain on the stack, made into text only when there is a problem.
-#[derive(Clone, Copy)]
-pub(crate) struct At<'p> {
-    parent: Option<&'p At<'p>>,
-    step: Step<'p>,
+fn wrong_type(at: &Pointer<'_>, section: &'static str, want: &str, value: Value<'_>, found: &mut Findings) {
+    found.error(at, section, format!("must be {want}, not {}", value.describe()));
 }
 
-#[derive(Clone, Copy)]
-enum Step<'p> {
-    Root,
-    Key(&'p str),
-    Index(usize),
-}
-
-impl<'p> At<'p> {
-    pub(crate) const ROOT: At<'static> = At { parent: None, step: Step::Root };
-
-    pub(crate) fn key(&'p self, key: &'p str) -> At<'p> {
-        At { parent: Some(self), step: Step::Key(key) }
-    }
-
-    pub(crate) fn index(&'p self, index: usize) -> At<'p> {
-        At { parent: Some(self), step: Step::Index(index) }
-    }
-
-    /// The RFC 6901 pointer of this place.
-    pub(crate) fn pointer(&self) -> String {
-        let mut text = self.parent.map_or_else(String::new, At::pointer);
-        match self.step {
-            Step::Root => {}
-            Step::Key(key) => {
-                text.push('/');
-                for c in key.chars() {
-                    match c {
-                        '~' => text.push_str("~0"),
-                        '/' => text.push_str("~1"),
-                        c => text.push(c),
-                    }
-                }
-            }
-            Step::Index(index) => {
-                text.push('/');
-                text.push_str(&index.to_string());
-            }
-        }
-        text
-    }
-}
-
-/// Where readers and the validator put what they find.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    pub(crate) errors: Vec<Problem>,
-    pub(crate) warnings: Vec<Problem>,
-}
-
-impl Findings {
-    pub(crate) fn error(&mut self, at: &At<'_>, section: &'static str, message: impl Into<String>) {
-        self.errors.push(Problem { pointer: at.pointer(), message: message.into(), section });
-    }
-
-    pub(crate) fn warn(&mut self, at: &At<'_>, section: &'static str, message: impl Into<String>) {
-        self.warnings.push(Problem { pointer: at.pointer(), message: message.into(), section });
-    }
-
-    fn wrong_type(&mut self, at: &At<'_>, section: &'static str, want: &str, value: Value<'_>) {
-        self.error(at, section, format!("must be {want}, not {}", value.describe()));
-    }
-}
-
-/// What can be read from a node.
+/// A type that can be read from a JSON value.
 pub(crate) trait Read: Sized + Default {
-    /// Reads `value`, which is not null; on a problem notes it and gives the default.
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self;
+    /// Reads `value`, which is not null. If there is a problem, it is added to `found`, and the result is the default.
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self;
 
-    /// Whether the value is the one that stands for an absent property.
+    /// Whether the value is that of an absent property.
     fn is_absent(&self) -> bool;
 }
 
-/// How a property behaves when it is not there.
+/// What the absence of a property means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Optional,
-    /// REQUIRED by the spec: its absence is an error. Always written.
+    /// REQUIRED by the spec: its absence is an error. It is always written.
     Required,
-    /// REQUIRED by the spec, but generally taken as 0 or false: its absence is a warning. Always written.
+    /// REQUIRED by the spec, but usually read as 0 or false: its absence is a warning. It is always written.
     Expected,
 }
 
@@ -101,26 +36,26 @@ pub(crate) struct Object<'d> {
     properties: &'d [Property<'d>],
 }
 
-/// The properties of an object, or a problem.
+/// The properties of an object; `None`, and a problem, if it is not an object.
 pub(crate) fn object<'d>(
     value: Value<'d>,
-    at: &At<'_>,
+    at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> Option<Object<'d>> {
     let properties = value.properties();
     if properties.is_none() {
-        found.wrong_type(at, section, "an object", value);
+        wrong_type(at, section, "an object", value, found);
     }
     properties.map(|properties| Object { whole: value, properties })
 }
 
-/// One property of an object; of repeated ones the last counts.
+/// One property of an object; the last one of that name, if it is repeated.
 pub(crate) fn property<T: Read>(
     object: Object<'_>,
     name: &'static str,
     need: Need,
-    at: &At<'_>,
+    at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> T {
@@ -139,11 +74,11 @@ pub(crate) fn property<T: Read>(
 }
 
 impl Read for bool {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         if let Node::Bool(flag) = value.node {
             return *flag;
         }
-        found.wrong_type(at, section, "true or false", value);
+        wrong_type(at, section, "true or false", value, found);
         false
     }
     fn is_absent(&self) -> bool {
@@ -152,7 +87,7 @@ impl Read for bool {
 }
 
 impl Read for String {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         match value.node {
             Node::String(text) if text.contains('\0') => {
                 found.error(at, section, "must not contain a NUL character");
@@ -160,7 +95,7 @@ impl Read for String {
             }
             Node::String(text) => text.as_ref().into(),
             _ => {
-                found.wrong_type(at, section, "a string", value);
+                wrong_type(at, section, "a string", value, found);
                 Self::new()
             }
         }
@@ -173,7 +108,7 @@ impl Read for String {
 macro_rules! integers {
     ($($ty:ty),*) => { $(
         impl Read for $ty {
-            fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+            fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
                 let number = match value.node {
                     Node::Unsigned(n) => <$ty>::try_from(*n).ok(),
                     Node::Negative(n) => <$ty>::try_from(*n).ok(),
@@ -181,7 +116,7 @@ macro_rules! integers {
                 };
                 number.unwrap_or_else(|| {
                     let want = format!("an integer from {} to {}", <$ty>::MIN, <$ty>::MAX);
-                    found.wrong_type(at, section, &want, value);
+                    wrong_type(at, section, &want, value, found);
                     0
                 })
             }
@@ -193,9 +128,9 @@ macro_rules! integers {
 }
 integers!(u16, u32, u64, i32, i64);
 
-/// An optional value. The empty string counts as absent: that is how managers write it.
+/// An optional value. An empty string means absent, because managers write it for absent values.
 impl<T: Optional> Read for Option<T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let before = found.errors.len();
         let inner = T::read(value, at, section, found);
         (found.errors.len() == before || !T::SCALAR).then_some(inner).filter(|v| !v.is_blank())
@@ -205,9 +140,9 @@ impl<T: Optional> Read for Option<T> {
     }
 }
 
-/// What may stand in an `Option` of the model.
+/// A type that the model has in an `Option`.
 pub(crate) trait Optional: Read {
-    /// Scalars whose reading failed are absent; objects keep what could be read.
+    /// A scalar that could not be read is absent; an object keeps what could be read.
     const SCALAR: bool;
 
     fn is_blank(&self) -> bool {
@@ -233,9 +168,9 @@ impl<T: Read> Optional for Vec<T> {
 }
 
 impl<T: Read> Read for Vec<T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(items) = value.items() else {
-            found.wrong_type(at, section, "an array", value);
+            wrong_type(at, section, "an array", value, found);
             return Self::new();
         };
         let items = items.iter().enumerate();
@@ -247,9 +182,9 @@ impl<T: Read> Read for Vec<T> {
 }
 
 impl<T: Read> Read for BTreeMap<String, T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(object) = object(value, at, section, found) else { return Self::new() };
-        // Of repeated keys only the last is read.
+        // If a key is repeated, only the last value is read.
         let last: BTreeMap<&str, &Node<'_>> =
             object.properties.iter().map(|(key, node)| (key.as_ref(), node)).collect();
         let read = |(key, node): (&str, &Node<'_>)| {
@@ -266,18 +201,18 @@ impl<T: Read> Read for BTreeMap<String, T> {
     }
 }
 
-/// Reads a whole text as `T`.
+/// Reads a whole text as `T`, or fails with every error.
 pub(crate) fn document<T: Read>(text: &[u8]) -> crate::Result<T> {
     let (value, found) = collect(text)?;
     if found.errors.is_empty() { Ok(value) } else { Err(Error::invalid(found.errors)) }
 }
 
-/// Reads a whole text as `T`, with everything that was found on the way.
+/// Reads a whole text as `T`, with its errors and warnings.
 pub(crate) fn collect<T: Read>(text: &[u8]) -> crate::Result<(T, Findings)> {
     let document = Document::parse(text).map_err(|e| {
         Error::new(ErrorKind::InvalidConfig, Phase::Config, "invalid JSON").with_detail(e.to_string())
     })?;
     let mut found = Findings::default();
-    let value = T::read(document.root(), &At::ROOT, "", &mut found);
+    let value = T::read(document.root(), &Pointer::ROOT, "", &mut found);
     Ok((value, found))
 }

@@ -1,14 +1,14 @@
 //! Checks that several files of the validator share.
 
+use crate::bundle::findings::{Findings, Pointer};
 use crate::bundle::id_list::parse_id_list;
-use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{IdMapping, Namespace, Spec};
 
 /// Reports `value` unless it is one of `allowed`; returns whether it is.
 pub(super) fn one_of(
     value: &str,
     allowed: &[&str],
-    at: &At<'_>,
+    at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> bool {
@@ -25,14 +25,14 @@ pub(super) fn one_of(
 }
 
 /// Reports a path that is not absolute.
-pub(super) fn absolute(path: &str, at: &At<'_>, section: &'static str, found: &mut Findings) {
+pub(super) fn absolute(path: &str, at: &Pointer<'_>, section: &'static str, found: &mut Findings) {
     if !path.starts_with('/') {
         found.error(at, section, format!("{path:?} must be an absolute path"));
     }
 }
 
 /// Reports an invalid list of CPUs or memory nodes.
-pub(super) fn id_list(text: Option<&str>, at: &At<'_>, section: &'static str, found: &mut Findings) {
+pub(super) fn id_list(text: Option<&str>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) {
     if let Some(Err(why)) = text.map(parse_id_list) {
         found.error(at, section, why);
     }
@@ -44,7 +44,7 @@ pub(super) fn namespace<'s>(spec: &'s Spec, kind: &str) -> Option<&'s Namespace>
 }
 
 /// Reports ranges that the kernel refuses: empty ones, ones that exceed 32 bits, overlaps inside or outside.
-pub(super) fn id_maps(maps: &[IdMapping], at: &At<'_>, section: &'static str, found: &mut Findings) {
+pub(super) fn id_maps(maps: &[IdMapping], at: &Pointer<'_>, section: &'static str, found: &mut Findings) {
     /// The number of lines that the kernel accepts; user_namespaces(7).
     const LINES: usize = 340;
     if maps.len() > LINES {

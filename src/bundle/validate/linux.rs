@@ -1,9 +1,9 @@
-//! config-linux.md without resources and seccomp.
+//! config-linux.md, except resources and seccomp.
 
 use super::checks::{absolute, id_list, id_maps, namespace, one_of};
 use super::{resources, seccomp};
+use crate::bundle::findings::{Findings, Pointer};
 use crate::bundle::names::{MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, PROPAGATIONS};
-use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Device, IntelRdt, Linux, MemoryPolicy, Spec};
 use crate::bundle::sysctl::{sysctl_namespace, sysctl_path};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ const SYSCTL: &str = "config-linux.md#sysctl";
 const RDT: &str = "config-linux.md#intelrdt";
 const MEMORY: &str = "config-linux.md#memory-policy";
 
-pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(spec: &Spec, at: &Pointer<'_>, found: &mut Findings) {
     let Some(linux) = &spec.linux else { return };
     let at = at.key("linux");
     namespaces(linux, &at, found);
@@ -37,7 +37,7 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
         let at = at.key("personality");
         one_of(&personality.domain, &["LINUX", "LINUX32"], &at.key("domain"), SECTION, found);
         for (i, flag) in personality.flags.iter().enumerate() {
-            let message = format!("{flag:?} is not supported: no flag is defined");
+            let message = format!("{flag:?} is not supported: the specification defines no flags");
             found.error(&at.key("flags").index(i), SECTION, message);
         }
     }
@@ -49,7 +49,7 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn namespaces(linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn namespaces(linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     let at = at.key("namespaces");
     for (i, ns) in linux.namespaces.iter().enumerate() {
         let at = at.index(i);
@@ -64,7 +64,7 @@ fn namespaces(linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn user_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn user_namespace(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     let user = namespace(spec, "user");
     for (name, maps) in [("uidMappings", &linux.uid_mappings), ("gidMappings", &linux.gid_mappings)] {
         let at = at.key(name);
@@ -82,7 +82,7 @@ fn user_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings)
     }
 }
 
-fn time_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn time_namespace(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     const SECTION: &str = "config-linux.md#offset-for-time-namespace";
     let at = at.key("timeOffsets");
     if linux.time_offsets.is_empty() {
@@ -105,7 +105,7 @@ fn time_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings)
 }
 
 /// Propagation, masked and read-only paths, the cgroup's path.
-fn paths(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn paths(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     if let Some(propagation) = &linux.rootfs_propagation {
         let section = "config-linux.md#rootfs-mount-propagation";
         one_of(propagation, &PROPAGATIONS, &at.key("rootfsPropagation"), section, found);
@@ -134,8 +134,8 @@ fn paths(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
-    /// What fits into a device number of the kernel.
+fn devices(devices: &[Device], at: &Pointer<'_>, found: &mut Findings) {
+    /// The largest numbers in the kernel's device numbers (`MKDEV`).
     const MAJOR: i64 = 0xfff;
     const MINOR: i64 = 0xf_ffff;
     let mut paths = BTreeSet::new();
@@ -155,7 +155,7 @@ fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
             }
         }
         if device.file_mode.is_some_and(|mode| mode > 0o17_7777) {
-            found.warn(&at.key("fileMode"), DEVICES, "only the permission bits (octal 7777) count");
+            found.warn(&at.key("fileMode"), DEVICES, "only the permission bits (octal 7777) are used");
         }
         if !paths.insert(device.path.as_str()) {
             found.warn(&at.key("path"), DEVICES, format!("{} is given twice", device.path));
@@ -168,7 +168,7 @@ fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn net_devices(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     if linux.net_devices.is_empty() {
         return;
     }
@@ -176,7 +176,7 @@ fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
         let message = "unable to move network devices without a private network namespace";
         found.error(at, NET_DEVICES, message);
     }
-    // The kernel's dev_valid_name().
+    // As dev_valid_name() in the kernel.
     let good = |name: &str| {
         !name.is_empty()
             && name.len() < 16
@@ -203,7 +203,7 @@ fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
 }
 
 /// Reports parameters of namespaces that the container does not have.
-fn sysctls(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn sysctls(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     for name in linux.sysctl.keys() {
         let at = at.key(name);
         let Some(path) = sysctl_path(name) else {
@@ -225,13 +225,13 @@ fn sysctls(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn intel_rdt(rdt: &IntelRdt, at: &At<'_>, found: &mut Findings) {
+fn intel_rdt(rdt: &IntelRdt, at: &Pointer<'_>, found: &mut Findings) {
     let no_name = |id: &str| id == "." || id == ".." || id.contains(['/', '\n']);
     if let Some(id) = rdt.clos_id.as_deref().filter(|id| *id != "/" && no_name(id)) {
         let message = format!("{id:?} must be the name of one directory, or /");
         found.error(&at.key("closID"), RDT, message);
     }
-    let single = |line: &str, at: &At<'_>, found: &mut Findings| {
+    let single = |line: &str, at: &Pointer<'_>, found: &mut Findings| {
         if line.contains('\n') {
             found.error(at, RDT, "must not contain newlines");
         }
@@ -256,7 +256,7 @@ fn intel_rdt(rdt: &IntelRdt, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn memory_policy(policy: &MemoryPolicy, at: &At<'_>, found: &mut Findings) {
+fn memory_policy(policy: &MemoryPolicy, at: &Pointer<'_>, found: &mut Findings) {
     let nodes = at.key("nodes");
     id_list(policy.nodes.as_deref(), &nodes, MEMORY, found);
     if one_of(&policy.mode, &MEMORY_MODES, &at.key("mode"), MEMORY, found) {
