@@ -5,8 +5,8 @@
 //! the caller allows them. The map is private to this file, so an annotation that is not in the table cannot be read.
 
 use super::findings::{Findings, Pointer};
-use super::node::Value;
-use super::read::Read;
+use super::json::JsonValue;
+use super::read::ReadJson;
 use crate::{Error, ErrorKind, Phase, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub struct Annotation {
     name: &'static str,
     does: &'static str,
     never: &'static str,
-    allow: Option<&'static str>,
+    permission: Option<&'static str>,
 }
 
 impl Annotation {
@@ -38,7 +38,7 @@ impl Annotation {
 
     /// Which of its effects require the caller's permission.
     pub const fn needs_permission(&self) -> Option<&'static str> {
-        self.allow
+        self.permission
     }
 }
 
@@ -51,7 +51,7 @@ pub(crate) static INIT: Annotation = Annotation {
     name: "org.orlop.init",
     does: "`true`: as `--init`, a minimal init process runs as PID 1, reaps zombies and forwards signals",
     never: "gives the program or PID 1 more than `process` gives",
-    allow: None,
+    permission: None,
 };
 
 /// Keeps the caller's supplementary groups.
@@ -59,7 +59,7 @@ pub(crate) static KEEP_GROUPS: Annotation = Annotation {
     name: "run.oci.keep_original_groups",
     does: "`1`: the process keeps the supplementary groups that the caller of the runtime has",
     never: "adds a group that the caller is not in",
-    allow: None,
+    permission: None,
 };
 
 /// How `linux.mountLabel` is passed to the kernel.
@@ -68,7 +68,7 @@ pub(crate) static MOUNT_CONTEXT_TYPE: Annotation = Annotation {
     does: "the SELinux mount option that `linux.mountLabel` is passed in: `context`, `fscontext`, `defcontext` or \
            `rootcontext`",
     never: "changes the label, or passes another option",
-    allow: None,
+    permission: None,
 };
 
 /// Names the file of criu's options.
@@ -76,7 +76,7 @@ pub(crate) static CRIU_CONFIG: GuardedAnnotation = GuardedAnnotation(Annotation 
     name: "org.criu.config",
     does: "the file of criu's options for `checkpoint` and `restore`, instead of the usual one; empty: none",
     never: "is read by any other command",
-    allow: Some("all of it: criu runs as the caller and obeys the options of any file of the host"),
+    permission: Some("all of it: criu runs as the caller and obeys the options of any file of the host"),
 });
 
 /// Sets properties of the systemd unit.
@@ -85,7 +85,7 @@ pub(crate) static SYSTEMD_PROPERTY: Annotation = Annotation {
     does: "a property of the container's scope if systemd makes the cgroup, its value in GVariant's text format",
     never: "sets what the runtime itself sets: `PIDs`, `Slice`, `Delegate`, `DefaultDependencies`, `Description`, \
             accounting, limits, device and network rules",
-    allow: Some(
+    permission: Some(
         "properties other than `After`, `CollectMode`, `FinalKillSignal`, `KillSignal`, `RuntimeMaxUSec`, `SendSIGHUP` \
          and `TimeoutStopUSec`",
     ),
@@ -117,13 +117,16 @@ impl Annotations {
     }
 
     /// The value of an annotation that needs no permission.
-    pub(crate) fn value(&self, of: &Annotation) -> Option<&str> {
-        self.0.get(of.name).map(String::as_str)
+    pub(crate) fn value(&self, annotation: &Annotation) -> Option<&str> {
+        self.0.get(annotation.name).map(String::as_str)
     }
 
     /// The annotations whose name has this prefix: the rest of the name, and the value.
-    pub(crate) fn values<'a>(&'a self, of: &'static Annotation) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(of.name)?, value.as_str())))
+    pub(crate) fn values<'a>(
+        &'a self,
+        prefix: &'static Annotation,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix.name)?, value.as_str())))
     }
 
     /// The value of an annotation that needs the caller's permission.
@@ -132,10 +135,10 @@ impl Annotations {
     /// [`ErrorKind::InvalidArgument`], with the pointer, if the annotation is present but not allowed.
     pub(crate) fn guarded(
         &self,
-        of: &GuardedAnnotation,
+        guarded: &GuardedAnnotation,
         allowed: &AllowedAnnotations,
     ) -> Result<Option<&str>> {
-        let annotation = &of.0;
+        let annotation = &guarded.0;
         match self.value(annotation) {
             Some(_) if !allowed.contains(annotation) => Err(refused(annotation, annotation.name)),
             value => Ok(value),
@@ -144,7 +147,7 @@ impl Annotations {
 
     /// These annotations only.
     pub(crate) fn only(&self, these: &[&Annotation]) -> Self {
-        let kept = self.0.iter().filter(|(name, _)| these.iter().any(|of| of.name == *name));
+        let kept = self.0.iter().filter(|(name, _)| these.iter().any(|one| one.name == *name));
         Self(kept.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
@@ -159,12 +162,15 @@ pub(crate) fn pointer(name: &str) -> String {
 }
 
 /// The error of an annotation that the caller does not allow.
-pub(crate) fn refused(of: &Annotation, name: &str) -> Error {
+pub(crate) fn refused(annotation: &Annotation, name: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, Phase::Config, "annotation is not allowed")
         .on(name)
-        .with_detail(format!("only the caller of the runtime can allow {}", of.allow.unwrap_or("it")))
+        .with_detail(format!(
+            "only the caller of the runtime can allow {}",
+            annotation.permission.unwrap_or("it")
+        ))
         .with_pointer(pointer(name))
-        .with_hint(format!("--allow-annotation {}", of.name))
+        .with_hint(format!("--allow-annotation {}", annotation.name))
 }
 
 impl From<BTreeMap<String, String>> for Annotations {
@@ -179,9 +185,9 @@ impl From<Annotations> for BTreeMap<String, String> {
     }
 }
 
-impl Read for Annotations {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
-        Self(Read::read(value, at, section, found))
+impl ReadJson for Annotations {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+        Self(ReadJson::read(value, at, section, found))
     }
     fn is_absent(&self) -> bool {
         self.is_empty()
@@ -198,7 +204,7 @@ impl AllowedAnnotations {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if it is not in the table, or needs no permission.
     pub(crate) fn allow(&mut self, name: &str) -> Result<()> {
-        let mut guarded = ALL.into_iter().filter(|annotation| annotation.allow.is_some());
+        let mut guarded = ALL.into_iter().filter(|annotation| annotation.permission.is_some());
         match guarded.clone().find(|annotation| annotation.name == name) {
             Some(annotation) => {
                 self.0.push(annotation);

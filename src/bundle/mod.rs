@@ -6,7 +6,7 @@
 //!
 //! # Layers
 //! Each line uses only the lines before it:
-//! 1. `names`, `id_list`, `semver`, `sysctl`: names and grammars of values; `node`: JSON as a tree; `findings`: problems
+//! 1. `names`, `id_list`, `semver`, `sysctl`: names and grammars of values; `json`: JSON as a tree; `findings`: problems
 //!    and their pointers
 //! 2. `read`: typed readers
 //! 3. `model`: structures with readers and writers; `annotations`
@@ -18,10 +18,10 @@ pub mod annotations;
 mod findings;
 mod hook_kind;
 mod id_list;
+mod json;
 mod load;
 mod model;
 pub(crate) mod names;
-mod node;
 #[cfg(feature = "oci-spec")]
 mod oci;
 mod read;

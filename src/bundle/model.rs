@@ -1,9 +1,9 @@
 //! A macro that declares structures of the model together with their readers and writers.
 
 /// Declares structures of the model. The section of the runtime-spec in brackets is named by problems of the structure;
-/// `= "name"` is the JSON name of a field; `required` and `expected` are those of [`Need`].
+/// `= "name"` is the JSON name of a field; `required` and `expected` are those of [`Requirement`].
 ///
-/// [`Need`]: super::read::Need
+/// [`Requirement`]: super::read::Requirement
 macro_rules! model {
     ($(
         $(#[$meta:meta])*
@@ -27,9 +27,9 @@ macro_rules! model {
             }
         }
 
-        impl $crate::bundle::read::Read for $name {
+        impl $crate::bundle::read::ReadJson for $name {
             fn read(
-                value: $crate::bundle::node::Value<'_>,
+                value: $crate::bundle::json::JsonValue<'_>,
                 at: &$crate::bundle::findings::Pointer<'_>,
                 _: &'static str,
                 found: &mut $crate::bundle::findings::Findings,
@@ -47,17 +47,17 @@ macro_rules! model {
             }
         }
 
-        impl $crate::bundle::read::Optional for $name {
+        impl $crate::bundle::read::OptionalField for $name {
             const SCALAR: bool = false;
         }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap;
-                use $crate::bundle::read::{Need, Read};
+                use $crate::bundle::read::{Requirement, ReadJson};
                 let mut map = serializer.serialize_map(None)?;
                 $(
-                    if model!(@need $($need)?) != Need::Optional || !Read::is_absent(&self.$field) {
+                    if model!(@need $($need)?) != Requirement::Optional || !ReadJson::is_absent(&self.$field) {
                         map.serialize_entry($json, &self.$field)?;
                     }
                 )*
@@ -65,9 +65,9 @@ macro_rules! model {
             }
         }
     )* };
-    (@need) => { $crate::bundle::read::Need::Optional };
-    (@need required) => { $crate::bundle::read::Need::Required };
-    (@need expected) => { $crate::bundle::read::Need::Expected };
+    (@need) => { $crate::bundle::read::Requirement::Optional };
+    (@need required) => { $crate::bundle::read::Requirement::Required };
+    (@need expected) => { $crate::bundle::read::Requirement::Expected };
 }
 
 pub(crate) use model;

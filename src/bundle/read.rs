@@ -1,19 +1,25 @@
-//! Typed readers over a [`Document`]. They do not stop at a problem, and collect all of them with their JSON pointers.
+//! Typed readers over a [`JsonDocument`]. They do not stop at a problem, and collect all of them with their JSON pointers.
 //! `null` means absent everywhere, because the JSON encoders of managers write it for absent values.
 
 use super::findings::{Findings, Pointer};
-use super::node::{Document, Node, Property, Value};
+use super::json::{JsonDocument, JsonNode, JsonValue, Property};
 use crate::{Error, ErrorKind, Phase};
 use std::collections::BTreeMap;
 
-fn wrong_type(at: &Pointer<'_>, section: &'static str, want: &str, value: Value<'_>, found: &mut Findings) {
+fn wrong_type(
+    at: &Pointer<'_>,
+    section: &'static str,
+    want: &str,
+    value: JsonValue<'_>,
+    found: &mut Findings,
+) {
     found.error(at, section, format!("must be {want}, not {}", value.describe()));
 }
 
 /// A type that can be read from a JSON value.
-pub(crate) trait Read: Sized + Default {
+pub(crate) trait ReadJson: Sized + Default {
     /// Reads `value`, which is not null. If there is a problem, it is added to `found`, and the result is the default.
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self;
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self;
 
     /// Whether the value is that of an absent property.
     fn is_absent(&self) -> bool;
@@ -21,7 +27,7 @@ pub(crate) trait Read: Sized + Default {
 
 /// What the absence of a property means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum Requirement {
     Optional,
     /// REQUIRED by the spec: its absence is an error. It is always written.
     Required,
@@ -32,13 +38,13 @@ pub(crate) enum Need {
 /// An object's properties.
 #[derive(Clone, Copy)]
 pub(crate) struct Object<'d> {
-    whole: Value<'d>,
+    whole: JsonValue<'d>,
     properties: &'d [Property<'d>],
 }
 
 /// The properties of an object; `None`, and a problem, if it is not an object.
 pub(crate) fn object<'d>(
-    value: Value<'d>,
+    value: JsonValue<'d>,
     at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
@@ -51,31 +57,31 @@ pub(crate) fn object<'d>(
 }
 
 /// One property of an object; the last one of that name, if it is repeated.
-pub(crate) fn property<T: Read>(
+pub(crate) fn property<T: ReadJson>(
     object: Object<'_>,
     name: &'static str,
-    need: Need,
+    requirement: Requirement,
     at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> T {
     let at = at.key(name);
     match object.properties.iter().rev().find(|(key, _)| key == name) {
-        Some((_, node)) if *node != Node::Null => T::read(object.whole.other(node), &at, section, found),
+        Some((_, node)) if *node != JsonNode::Null => T::read(object.whole.other(node), &at, section, found),
         _ => {
-            match need {
-                Need::Optional => {}
-                Need::Required => found.error(&at, section, "is required"),
-                Need::Expected => found.warn(&at, section, "is required; taken as 0 or false"),
+            match requirement {
+                Requirement::Optional => {}
+                Requirement::Required => found.error(&at, section, "is required"),
+                Requirement::Expected => found.warn(&at, section, "is required; taken as 0 or false"),
             }
             T::default()
         }
     }
 }
 
-impl Read for bool {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
-        if let Node::Bool(flag) = value.node {
+impl ReadJson for bool {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+        if let JsonNode::Bool(flag) = value.node {
             return *flag;
         }
         wrong_type(at, section, "true or false", value, found);
@@ -86,14 +92,14 @@ impl Read for bool {
     }
 }
 
-impl Read for String {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl ReadJson for String {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         match value.node {
-            Node::String(text) if text.contains('\0') => {
+            JsonNode::String(text) if text.contains('\0') => {
                 found.error(at, section, "must not contain a NUL character");
                 Self::new()
             }
-            Node::String(text) => text.as_ref().into(),
+            JsonNode::String(text) => text.as_ref().into(),
             _ => {
                 wrong_type(at, section, "a string", value, found);
                 Self::new()
@@ -107,11 +113,11 @@ impl Read for String {
 
 macro_rules! integers {
     ($($ty:ty),*) => { $(
-        impl Read for $ty {
-            fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+        impl ReadJson for $ty {
+            fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
                 let number = match value.node {
-                    Node::Unsigned(n) => <$ty>::try_from(*n).ok(),
-                    Node::Negative(n) => <$ty>::try_from(*n).ok(),
+                    JsonNode::Unsigned(n) => <$ty>::try_from(*n).ok(),
+                    JsonNode::Negative(n) => <$ty>::try_from(*n).ok(),
                     _ => None,
                 };
                 number.unwrap_or_else(|| {
@@ -129,8 +135,8 @@ macro_rules! integers {
 integers!(u16, u32, u64, i32, i64);
 
 /// An optional value. An empty string means absent, because managers write it for absent values.
-impl<T: Optional> Read for Option<T> {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl<T: OptionalField> ReadJson for Option<T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let before = found.errors.len();
         let inner = T::read(value, at, section, found);
         (found.errors.len() == before || !T::SCALAR).then_some(inner).filter(|v| !v.is_blank())
@@ -141,7 +147,7 @@ impl<T: Optional> Read for Option<T> {
 }
 
 /// A type that the model has in an `Option`.
-pub(crate) trait Optional: Read {
+pub(crate) trait OptionalField: ReadJson {
     /// A scalar that could not be read is absent; an object keeps what could be read.
     const SCALAR: bool;
 
@@ -151,11 +157,11 @@ pub(crate) trait Optional: Read {
 }
 
 macro_rules! optional_scalars {
-    ($($ty:ty),*) => { $(impl Optional for $ty { const SCALAR: bool = true; })* };
+    ($($ty:ty),*) => { $(impl OptionalField for $ty { const SCALAR: bool = true; })* };
 }
 optional_scalars!(bool, u16, u32, u64, i32, i64);
 
-impl Optional for String {
+impl OptionalField for String {
     const SCALAR: bool = true;
 
     fn is_blank(&self) -> bool {
@@ -163,12 +169,12 @@ impl Optional for String {
     }
 }
 
-impl<T: Read> Optional for Vec<T> {
+impl<T: ReadJson> OptionalField for Vec<T> {
     const SCALAR: bool = false;
 }
 
-impl<T: Read> Read for Vec<T> {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl<T: ReadJson> ReadJson for Vec<T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(items) = value.items() else {
             wrong_type(at, section, "an array", value, found);
             return Self::new();
@@ -181,15 +187,15 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-impl<T: Read> Read for BTreeMap<String, T> {
-    fn read(value: Value<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl<T: ReadJson> ReadJson for BTreeMap<String, T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(object) = object(value, at, section, found) else { return Self::new() };
         // If a key is repeated, only the last value is read.
-        let last: BTreeMap<&str, &Node<'_>> =
+        let last: BTreeMap<&str, &JsonNode<'_>> =
             object.properties.iter().map(|(key, node)| (key.as_ref(), node)).collect();
-        let read = |(key, node): (&str, &Node<'_>)| {
+        let read = |(key, node): (&str, &JsonNode<'_>)| {
             let inner = match node {
-                Node::Null => T::default(),
+                JsonNode::Null => T::default(),
                 node => T::read(value.other(node), &at.key(key), section, found),
             };
             (key.to_owned(), inner)
@@ -202,14 +208,14 @@ impl<T: Read> Read for BTreeMap<String, T> {
 }
 
 /// Reads a whole text as `T`, or fails with every error.
-pub(crate) fn document<T: Read>(text: &[u8]) -> crate::Result<T> {
+pub(crate) fn document<T: ReadJson>(text: &[u8]) -> crate::Result<T> {
     let (value, found) = collect(text)?;
     if found.errors.is_empty() { Ok(value) } else { Err(Error::invalid(found.errors)) }
 }
 
 /// Reads a whole text as `T`, with its errors and warnings.
-pub(crate) fn collect<T: Read>(text: &[u8]) -> crate::Result<(T, Findings)> {
-    let document = Document::parse(text).map_err(|e| {
+pub(crate) fn collect<T: ReadJson>(text: &[u8]) -> crate::Result<(T, Findings)> {
+    let document = JsonDocument::parse(text).map_err(|e| {
         Error::new(ErrorKind::InvalidConfig, Phase::Config, "invalid JSON").with_detail(e.to_string())
     })?;
     let mut found = Findings::default();

@@ -172,7 +172,7 @@ pub fn explain_user_namespace_error(errno: Errno) -> Option<&'static str> {
         }
         Errno::ENOSPC | Errno::EUSERS => {
             if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-                Some("user namespaces are disabled: sysctl user.max_user_namespaces=0")
+                Some("user namespaces are disabled: user.max_user_namespaces is 0")
             } else {
                 Some("too many user namespaces (sysctl user.max_user_namespaces), or nested too deeply (32)")
             }

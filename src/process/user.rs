@@ -25,7 +25,7 @@ pub struct Identity {
 /// Reads a user.
 ///
 /// # Errors
-/// If an ID is -1, which means "unchanged" to the kernel, the umask has other bits than permissions, or there are too
+/// If an ID is -1, which means "unchanged" to the kernel, the umask has bits that are not permissions, or there are too
 /// many groups.
 pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
     const SECTION: &str = "config.md#posix-platform-user";
@@ -48,7 +48,7 @@ pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
     if umask > 0o777 {
         problems.push(Problem::new(
             format!("{at}/user/umask"),
-            format!("{umask:#o} has other bits than permissions"),
+            format!("{umask:#o} has bits that are not permissions"),
             SECTION,
         ));
     }

@@ -230,7 +230,7 @@ impl Flag {
 pub struct Profile<'a> {
     /// What happens to calls without a rule.
     pub default_action: Action,
-    /// Architectures besides the native one.
+    /// Architectures in addition to the native one.
     pub architectures: Vec<Arch>,
     /// Flags of seccomp(2); `None`: [`Flag::SpecAllow`] if the kernel supports it.
     pub flags: Option<Vec<Flag>>,

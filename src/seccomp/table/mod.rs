@@ -5,8 +5,7 @@
 //! the architecture's base. Slots from `PRIVATE` on stand for the numbers from `PRIVATE_BASE` on (Arm's private
 //! calls).
 //!
-//! Layers: `slot`, `names`; then `numbers` and `index`. Which column belongs to which architecture is said in
-//! [`arch`](super::arch).
+//! Layers: `slot`, `names`; then `numbers` and `index`. `Arch::column` selects the column of an architecture.
 
 mod index;
 mod names;

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// One JSON value. Strings without escapes borrow from the text. Arrays and objects are spans of
-/// the tables of their [`Document`].
+/// the tables of their [`JsonDocument`].
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node<'a> {
+pub(crate) enum JsonNode<'a> {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -20,7 +20,7 @@ pub(crate) enum Node<'a> {
     Object(Span),
 }
 
-/// A contiguous part of a table of a [`Document`].
+/// A contiguous part of a table of a [`JsonDocument`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Span {
     first: u32,
@@ -35,21 +35,21 @@ impl Span {
 }
 
 /// A property of an object. All of them are kept, in the order of the text, even repeated ones.
-pub(crate) type Property<'a> = (Cow<'a, str>, Node<'a>);
+pub(crate) type Property<'a> = (Cow<'a, str>, JsonNode<'a>);
 
 /// A whole text. Two tables hold all elements and properties, so that a text of thousands of values takes few
 /// allocations.
 #[derive(Debug)]
-pub(crate) struct Document<'a> {
-    items: Vec<Node<'a>>,
+pub(crate) struct JsonDocument<'a> {
+    items: Vec<JsonNode<'a>>,
     properties: Vec<Property<'a>>,
-    root: Node<'a>,
+    root: JsonNode<'a>,
 }
 
-impl<'a> Document<'a> {
+impl<'a> JsonDocument<'a> {
     /// Parses a whole text. An error has the line and the column.
     pub(crate) fn parse(text: &'a [u8]) -> serde_json::Result<Self> {
-        let mut builder = Builder {
+        let mut builder = DocumentBuilder {
             items: Vec::with_capacity(text.len() / 32),
             properties: Vec::with_capacity(text.len() / 32),
             open_items: Vec::new(),
@@ -68,63 +68,63 @@ impl<'a> Document<'a> {
     }
 
     /// The value of the whole text.
-    pub(crate) fn root(&self) -> Value<'_> {
-        Value { document: self, node: &self.root }
+    pub(crate) fn root(&self) -> JsonValue<'_> {
+        JsonValue { document: self, node: &self.root }
     }
 }
 
 /// A node, and the document that it belongs to.
 #[derive(Clone, Copy)]
-pub(crate) struct Value<'d> {
-    document: &'d Document<'d>,
-    pub(crate) node: &'d Node<'d>,
+pub(crate) struct JsonValue<'d> {
+    document: &'d JsonDocument<'d>,
+    pub(crate) node: &'d JsonNode<'d>,
 }
 
-impl<'d> Value<'d> {
+impl<'d> JsonValue<'d> {
     /// The properties, if it is an object.
     pub(crate) fn properties(self) -> Option<&'d [Property<'d>]> {
         match self.node {
-            Node::Object(span) => Some(span.slice(&self.document.properties)),
+            JsonNode::Object(span) => Some(span.slice(&self.document.properties)),
             _ => None,
         }
     }
 
     /// The elements, if it is an array.
-    pub(crate) fn items(self) -> Option<&'d [Node<'d>]> {
+    pub(crate) fn items(self) -> Option<&'d [JsonNode<'d>]> {
         match self.node {
-            Node::Array(span) => Some(span.slice(&self.document.items)),
+            JsonNode::Array(span) => Some(span.slice(&self.document.items)),
             _ => None,
         }
     }
 
     /// Another node of the same document.
-    pub(crate) fn other(self, node: &'d Node<'d>) -> Self {
+    pub(crate) fn other(self, node: &'d JsonNode<'d>) -> Self {
         Self { document: self.document, node }
     }
 
     /// The value as JSON, shortened, for messages.
     pub(crate) fn describe(self) -> String {
         match self.node {
-            Node::Null => "null".into(),
-            Node::Bool(b) => format!("{b}"),
-            Node::Unsigned(n) => n.to_string(),
-            Node::Negative(n) => n.to_string(),
-            Node::Other(n) => format!("{n:?}"),
-            Node::String(s) => {
+            JsonNode::Null => "null".into(),
+            JsonNode::Bool(b) => format!("{b}"),
+            JsonNode::Unsigned(n) => n.to_string(),
+            JsonNode::Negative(n) => n.to_string(),
+            JsonNode::Other(n) => format!("{n:?}"),
+            JsonNode::String(s) => {
                 let short: String = s.chars().take(40).collect();
                 if short.len() < s.len() { format!("{short:?}…") } else { format!("{short:?}") }
             }
-            Node::Array(_) => "an array".into(),
-            Node::Object(_) => "an object".into(),
+            JsonNode::Array(_) => "an array".into(),
+            JsonNode::Object(_) => "an object".into(),
         }
     }
 }
 
 /// Fills the tables. The elements and properties of values that are not complete yet are on stacks.
-struct Builder<'a> {
-    items: Vec<Node<'a>>,
+struct DocumentBuilder<'a> {
+    items: Vec<JsonNode<'a>>,
     properties: Vec<Property<'a>>,
-    open_items: Vec<Node<'a>>,
+    open_items: Vec<JsonNode<'a>>,
     open_properties: Vec<Property<'a>>,
 }
 
@@ -136,47 +136,47 @@ fn close<T, E: serde::de::Error>(open: &mut Vec<T>, start: usize, table: &mut Ve
     Ok(Span { first, count })
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Builder<'de> {
-    type Value = Node<'de>;
+impl<'de> DeserializeSeed<'de> for &mut DocumentBuilder<'de> {
+    type Value = JsonNode<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for &mut Builder<'de> {
-    type Value = Node<'de>;
+impl<'de> Visitor<'de> for &mut DocumentBuilder<'de> {
+    type Value = JsonNode<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Node::Null)
+        Ok(JsonNode::Null)
     }
     fn visit_bool<E>(self, v: bool) -> Result<Self::Value, E> {
-        Ok(Node::Bool(v))
+        Ok(JsonNode::Bool(v))
     }
     fn visit_u64<E>(self, v: u64) -> Result<Self::Value, E> {
-        Ok(Node::Unsigned(v))
+        Ok(JsonNode::Unsigned(v))
     }
     fn visit_i64<E>(self, v: i64) -> Result<Self::Value, E> {
-        Ok(u64::try_from(v).map_or(Node::Negative(v), Node::Unsigned))
+        Ok(u64::try_from(v).map_or(JsonNode::Negative(v), JsonNode::Unsigned))
     }
     fn visit_f64<E>(self, v: f64) -> Result<Self::Value, E> {
-        Ok(Node::Other(v))
+        Ok(JsonNode::Other(v))
     }
     fn visit_borrowed_str<E>(self, s: &'de str) -> Result<Self::Value, E> {
-        Ok(Node::String(Cow::Borrowed(s)))
+        Ok(JsonNode::String(Cow::Borrowed(s)))
     }
     fn visit_str<E>(self, s: &str) -> Result<Self::Value, E> {
-        Ok(Node::String(Cow::Owned(s.to_owned())))
+        Ok(JsonNode::String(Cow::Owned(s.to_owned())))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let start = self.open_items.len();
         while let Some(item) = seq.next_element_seed(&mut *self)? {
             self.open_items.push(item);
         }
-        close(&mut self.open_items, start, &mut self.items).map(Node::Array)
+        close(&mut self.open_items, start, &mut self.items).map(JsonNode::Array)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let start = self.open_properties.len();
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for &mut Builder<'de> {
             let node = map.next_value_seed(&mut *self)?;
             self.open_properties.push((key, node));
         }
-        close(&mut self.open_properties, start, &mut self.properties).map(Node::Object)
+        close(&mut self.open_properties, start, &mut self.properties).map(JsonNode::Object)
     }
 }
 
