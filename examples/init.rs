@@ -7,7 +7,7 @@
 
 use nix::poll::{PollFd, PollFlags, poll};
 use orlop::init::{Command, Exit};
-use orlop::namespace::{IdMap, Kind, Set};
+use orlop::namespace::{IdMap, NamespaceKind, Namespaces};
 use orlop::{Error, Phase, Result};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
@@ -21,11 +21,11 @@ fn main() {
 }
 
 fn run() -> Result<()> {
-    let mut set = Set::empty().new(Kind::Pid).new(Kind::Mount);
+    let mut set = Namespaces::new().create(NamespaceKind::Pid).create(NamespaceKind::Mount);
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     if !uid.is_root() {
         set = set
-            .new(Kind::User)
+            .create(NamespaceKind::User)
             .uid_map(IdMap { container: 0, host: uid.as_raw(), size: 1 })
             .gid_map(IdMap { container: 0, host: gid.as_raw(), size: 1 });
     }
@@ -35,7 +35,7 @@ fn run() -> Result<()> {
 }
 
 /// The program leaves children behind whose parents end: they become PID 1's, which reaps them.
-fn orphans(set: &Set) -> Result<()> {
+fn orphans(set: &Namespaces) -> Result<()> {
     let script =
         "for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done; sleep 0.4; cat /proc/[0-9]*/stat | cut -d' ' -f1-4";
     let (lines, exit) = talk(&shell(set, script), |_, _| Ok(()))?;
@@ -49,7 +49,7 @@ fn orphans(set: &Set) -> Result<()> {
 }
 
 /// What is sent to PID 1 the program gets.
-fn signals(set: &Set) -> Result<()> {
+fn signals(set: &Namespaces) -> Result<()> {
     let script =
         "trap 'echo HUP' HUP; trap 'echo TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
     let mut next = [libc::SIGHUP, libc::SIGTERM].into_iter();
@@ -59,7 +59,7 @@ fn signals(set: &Set) -> Result<()> {
 }
 
 /// The exit status is the program's own.
-fn exits(set: &Set) -> Result<()> {
+fn exits(set: &Namespaces) -> Result<()> {
     for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 128 + 9)] {
         let start = Instant::now();
         let child = shell(set, script).spawn()?;
@@ -77,7 +77,7 @@ fn exits(set: &Set) -> Result<()> {
     Ok(())
 }
 
-fn shell<'a>(set: &'a Set, script: &str) -> Command<'a> {
+fn shell<'a>(set: &'a Namespaces, script: &str) -> Command<'a> {
     let mut command = Command::new("sh");
     command.args(["-c", script]).env("PATH", "/usr/bin:/bin").namespaces(set).mount_proc().reaping_init();
     command

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use orlop::init::Command;
-use orlop::namespace::{Clock, IdMap, Kind, Set};
+use orlop::namespace::{Clock, IdMap, NamespaceKind, Namespaces};
 use orlop::{Error, Phase, Result};
 use std::io::Read;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn show() -> Result<()> {
         read("/proc/sys/kernel/hostname")?.trim(),
         uptime.split('.').next().and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) / 86_400
     );
-    for kind in Kind::ALL {
+    for kind in NamespaceKind::ALL {
         print!("  {}", link("self", kind)?);
     }
     println!();
@@ -51,9 +51,9 @@ fn run() -> Result<()> {
     println!("new namespaces of every kind:");
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let every = || {
-        Kind::ALL
+        NamespaceKind::ALL
             .into_iter()
-            .fold(Set::empty(), Set::new)
+            .fold(Namespaces::new(), Namespaces::create)
             .uid_map(IdMap { container: 0, host: uid, size: 1 })
             .gid_map(IdMap { container: 0, host: gid, size: 1 })
             .time_offset(Clock::Boottime, 1000 * 86_400, 0)
@@ -76,19 +76,19 @@ fn run() -> Result<()> {
 
     println!("those of process {}, by pidfd; uts by path:", holder.pid());
     let pidfd = || holder.pidfd().try_clone().map_err(io("duplicate a pidfd"));
-    let mut joined = Set::empty().join(Kind::Uts, format!("/proc/{}/ns/uts", holder.pid()));
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Uts) {
+    let mut joined = Namespaces::new().join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()));
+    for kind in NamespaceKind::ALL.into_iter().filter(|kind| *kind != NamespaceKind::Uts) {
         joined = joined.join_process(kind, pidfd()?);
     }
     let child = Command::new(&program).arg("show").namespaces(&joined).spawn()?;
     check(child.wait()?.shell_code() == 0, "it exits with 0")?;
 
     println!("its user, pid and network namespaces, and new uts and mount namespaces:");
-    let mixed = [Kind::User, Kind::Pid, Kind::Network]
+    let mixed = [NamespaceKind::User, NamespaceKind::Pid, NamespaceKind::Network]
         .into_iter()
-        .try_fold(Set::empty(), |set, kind| Ok::<_, Error>(set.join_process(kind, pidfd()?)))?
-        .new(Kind::Uts)
-        .new(Kind::Mount);
+        .try_fold(Namespaces::new(), |set, kind| Ok::<_, Error>(set.join_process(kind, pidfd()?)))?
+        .create(NamespaceKind::Uts)
+        .create(NamespaceKind::Mount);
     let child =
         Command::new(&program).arg("show").namespaces(&mixed).mount_proc().hostname("mixed").spawn()?;
     check(child.wait()?.shell_code() == 0, "it exits with 0")?;
@@ -97,7 +97,8 @@ fn run() -> Result<()> {
     check(holder.wait()?.shell_code() == 0, "the first one exits with 0")?;
 
     println!("a failure names its step:");
-    let gone = Set::empty().new(Kind::Uts).join(Kind::Network, "/proc/self/nowhere");
+    let gone =
+        Namespaces::new().create(NamespaceKind::Uts).join(NamespaceKind::Network, "/proc/self/nowhere");
     if let Err(e) = Command::new(&program).namespaces(&gone).spawn() {
         println!("  {e}");
     }
@@ -105,7 +106,7 @@ fn run() -> Result<()> {
 }
 
 /// `kind:[inode]`
-fn link(process: &str, kind: Kind) -> Result<String> {
+fn link(process: &str, kind: NamespaceKind) -> Result<String> {
     let path = Path::new("/proc").join(process).join("ns").join(kind.file());
     Ok(std::fs::read_link(path).map_err(io("read"))?.display().to_string())
 }

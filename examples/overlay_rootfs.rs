@@ -104,7 +104,7 @@ fn enter_user_namespace_if_needed() -> Result<bool> {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(|e| {
         let error = Error::sys(Phase::Namespace, "unshare CLONE_NEWUSER", e);
-        match namespace::explain_refusal(e) {
+        match namespace::explain_user_namespace_error(e) {
             Some(hint) => error.with_hint(hint),
             None => error,
         }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use orlop::bundle::Spec;
-use orlop::seccomp::{Action, Arch, Condition, LoadOptions, Operator, Profile, Rule, Support};
+use orlop::seccomp::{Action, Arch, Condition, LoadOptions, Operator, Profile, SeccompSupport, SyscallRule};
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,12 +16,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut profile = Profile::new(Action::Allow);
     // getpriority(PRIO_PROCESS, …) fails with EXFULL, everything else passes.
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["getpriority".into()],
         action: Action::Errno(libc::EXFULL as u16),
         conditions: vec![Condition { argument: 0, operator: Operator::Equal, value: 0, value_two: 0 }],
     });
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["mkdir".into(), "mkdirat".into()],
         action: Action::Errno(libc::EROFS as u16),
         conditions: Vec::new(),
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arch = Arch::native().ok_or("no table for this architecture")?;
     let mkdirat = arch.number("mkdirat").ok_or("no mkdirat")?;
     println!("without loading it: mkdirat(2) -> {:?}", program.evaluate(arch, mkdirat, [0; 6]));
-    println!("this kernel knows {:?}", Support::probe());
+    println!("this kernel knows {:?}", SeccompSupport::probe());
 
     let place = std::env::temp_dir().join(format!("orlop-example-{}", std::process::id()));
     let denied = std::thread::scope(|scope| {

@@ -1,29 +1,29 @@
-//! One error type for the whole library: phase, operation, object, JSON pointer, errno and hint.
+//! The error type of the library: phase, operation, object, JSON pointer, errno and hint.
 
 use nix::errno::Errno;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What every fallible function of this library returns.
+/// The result of fallible functions of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Which part of the work failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Reading and validating `config.json`, or an argument.
+    /// Reading and validating `config.json` or an argument.
     Config,
     /// Compiling the bundle into a plan.
     Plan,
-    /// The state directory: ids, locks, `state.json`.
+    /// The state directory: IDs, locks, `state.json`.
     State,
     /// Control groups.
     Cgroup,
-    /// Namespaces and id maps.
+    /// Namespaces and ID maps.
     Namespace,
     /// Mounts and the root file system.
     Mount,
-    /// Identity, capabilities, limits, labels, terminal of the process.
+    /// Identity, capabilities, limits, labels and terminal of the process.
     Process,
     /// Seccomp.
     Seccomp,
@@ -57,25 +57,25 @@ impl Phase {
     }
 }
 
-/// What a caller may want to tell apart without reading words.
+/// What kind of failure it is, for callers that handle some of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The configuration breaks a rule of the runtime-spec; see [`Error::problems`].
+    /// The configuration violates the runtime-spec; see [`Error::problems`].
     InvalidConfig,
-    /// Valid, but this build, kernel or host cannot do it; the message names the field.
+    /// The setting is valid, but this build, kernel or host does not support it; the message names the setting.
     Unsupported,
-    /// An argument (an id, a flag, a path) is not acceptable.
+    /// An argument (an ID, a flag, a path) is invalid.
     InvalidArgument,
-    /// No such container.
+    /// The container does not exist.
     NotFound,
-    /// The id is taken.
+    /// The ID is in use.
     AlreadyExists,
-    /// The container is in another state than the operation needs.
+    /// The container is not in the state that the operation requires.
     WrongState,
-    /// The container's process is gone.
+    /// The container's process has exited.
     NotRunning,
-    /// Another operation on the same container is under way.
+    /// Another operation on the same container is in progress.
     Busy,
     /// A hook failed.
     Hook,
@@ -83,32 +83,38 @@ pub enum ErrorKind {
     Exec,
     /// A system call failed; see [`Error::errno`].
     System,
-    /// A file of the runtime's own is not readable as what it should be.
+    /// A file of the runtime does not have the expected format.
     Corrupt,
-    /// A directory whose content would be believed is another user's, or others may write into it.
+    /// A directory that must be trusted belongs to another user, or is writable by others.
     Untrusted,
-    /// A deadline passed.
+    /// A deadline has passed.
     TimedOut,
 }
 
-/// One finding of the validator.
+/// A problem that the validator has found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{pointer}: {message}{}", in_brackets(section))]
 pub struct Problem {
-    /// JSON pointer (RFC 6901) of the value in `config.json`.
+    /// The JSON pointer (RFC 6901) of the value in `config.json`.
     pub pointer: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
-    /// The section of the runtime-spec that says so, as `file.md#anchor`; empty where it is ours.
+    /// The section of the runtime-spec with the rule, as `file.md#anchor`; empty if the rule is this library's.
     pub section: &'static str,
+}
+
+impl Problem {
+    pub(crate) fn new(pointer: String, message: impl Into<String>, section: &'static str) -> Self {
+        Self { pointer, message: message.into(), section }
+    }
 }
 
 fn in_brackets(section: &str) -> String {
     if section.is_empty() { String::new() } else { format!(" ({section})") }
 }
 
-/// A failure: which phase, which operation on which object, where `config.json` asked for it, what
-/// the kernel said, and what may help.
+/// A failure: the phase, the operation and its object, the setting of `config.json` that required it, the errno,
+/// and a hint.
 pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
@@ -119,17 +125,17 @@ struct Inner {
     object: Option<String>,
     detail: Option<String>,
     pointer: Option<String>,
-    /// What the pointer points into.
+    /// The document that the pointers refer to.
     document: &'static str,
     errno: Option<Errno>,
-    /// The errno's text is part of the sentence already.
-    plain: bool,
+    /// The message has the errno's text already.
+    errno_is_in_message: bool,
     hint: Option<Cow<'static, str>>,
     problems: Vec<Problem>,
 }
 
 impl Error {
-    /// A failure of `operation` (a system call or a short verb phrase, or a whole sentence).
+    /// A failure of `operation`: a system call, a short verb phrase or a sentence.
     pub fn new(kind: ErrorKind, phase: Phase, operation: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -140,7 +146,7 @@ impl Error {
             pointer: None,
             document: "config.json",
             errno: None,
-            plain: false,
+            errno_is_in_message: false,
             hint: None,
             problems: Vec::new(),
         }))
@@ -151,7 +157,7 @@ impl Error {
         Self::new(ErrorKind::System, phase, operation).with_errno(errno)
     }
 
-    /// A configuration with these problems.
+    /// An invalid configuration with these problems.
     pub fn invalid(problems: Vec<Problem>) -> Self {
         let mut e = Self::new(ErrorKind::InvalidConfig, Phase::Config, "invalid config.json");
         e.0.pointer = problems.first().map(|p| p.pointer.clone());
@@ -159,34 +165,34 @@ impl Error {
         e
     }
 
-    /// A valid field which cannot be enforced here: refused, never dropped.
+    /// A valid setting that cannot be enforced here, and is therefore refused.
     pub fn unsupported(phase: Phase, pointer: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, phase, "not supported").with_pointer(pointer).with_detail(why)
     }
 
-    /// Names the thing operated on: a path, an id.
+    /// Sets the object of the operation: a path, an ID.
     #[must_use]
     pub fn on(mut self, object: impl Into<String>) -> Self {
         self.0.object = Some(object.into());
         self
     }
 
-    /// Says more than the errno does.
+    /// Adds details to the message.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    /// Names the place in `config.json` that asked for it.
+    /// Sets the JSON pointer of the setting in `config.json` that required the operation.
     #[must_use]
     pub fn with_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.0.pointer = Some(pointer.into());
         self
     }
 
-    /// Says that the pointers point into another text than `config.json`, where the text stands for the
-    /// value at `base`: that is taken off them.
+    /// Says that the pointers refer to another document than `config.json`. That document is the value at `base`, which is
+    /// removed from the pointers.
     #[must_use]
     pub fn in_document(mut self, name: &'static str, base: &str) -> Self {
         self.0.document = name;
@@ -203,34 +209,34 @@ impl Error {
         self
     }
 
-    /// Adds what the kernel said.
+    /// Sets the errno.
     #[must_use]
     pub fn with_errno(mut self, errno: Errno) -> Self {
         self.0.errno = Some(errno);
         self
     }
 
-    /// Adds what the user can do about it.
+    /// Adds what the user can do. A hint must follow from more than the errno.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Records what the kernel said without saying it again: the sentence has it already.
+    /// Sets the errno without displaying it, because the message has its text already.
     #[must_use]
     pub(crate) fn with_plain_errno(mut self, errno: Errno) -> Self {
         self.0.errno = Some(errno);
-        self.0.plain = true;
+        self.0.errno_is_in_message = true;
         self
     }
 
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Which part of the work failed.
+    /// The phase that failed.
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
@@ -240,33 +246,33 @@ impl Error {
         &self.0.operation
     }
 
-    /// The object of the operation: a path, an id.
+    /// The object of the operation: a path, an ID.
     pub fn object(&self) -> Option<&str> {
         self.0.object.as_deref()
     }
 
-    /// The place in `config.json` that asked for the operation (RFC 6901).
+    /// The JSON pointer of the setting in `config.json` that required the operation (RFC 6901).
     pub fn pointer(&self) -> Option<&str> {
         self.0.pointer.as_deref()
     }
 
-    /// The kernel's answer.
+    /// The errno of the failed system call.
     pub fn errno(&self) -> Option<Errno> {
         self.0.errno
     }
 
-    /// What the user can do about it.
+    /// What the user can do.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// The validator's findings, all of them.
+    /// All problems that the validator has found.
     pub fn problems(&self) -> &[Problem] {
         &self.0.problems
     }
 }
 
-/// The errno's text in the lower-case form that callers of OCI runtimes match on.
+/// The errno's text in lower case, as callers of OCI runtimes expect it.
 pub(crate) fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::EIO => "input/output error".into(),
@@ -285,14 +291,14 @@ impl fmt::Display for Error {
         let e = &*self.0;
         f.write_str(&e.operation)?;
         if let Some(object) = &e.object {
-            // These operations are sentences that callers look for, and end there.
+            // These operations are sentences that callers match on, so a colon follows.
             let sentence = matches!(e.kind, ErrorKind::NotFound | ErrorKind::AlreadyExists);
             write!(f, "{} {object}", if sentence { ":" } else { "" })?;
         }
         if let Some(detail) = &e.detail {
             write!(f, ": {detail}")?;
         }
-        match (e.errno.filter(|_| !e.plain), &e.pointer) {
+        match (e.errno.filter(|_| !e.errno_is_in_message), &e.pointer) {
             (Some(n), Some(p)) => write!(f, ": {} ({n:?}, {} {p})", errno_text(n), e.document)?,
             (Some(n), None) => write!(f, ": {} ({n:?})", errno_text(n))?,
             (None, Some(p)) if e.problems.is_empty() => write!(f, " ({} {p})", e.document)?,

@@ -1,8 +1,10 @@
 //! `orlop`: an OCI container runtime as a library.
 //!
-//! A bundle's `config.json` is *compiled*, as an ordinary unprivileged function, into a
-//! [`plan::Plan`]; a tiny freestanding program executes the plan inside the new namespaces and
-//! becomes the container's process. The floors below depend only downwards.
+//! An ordinary, unprivileged function *compiles* a bundle's `config.json` into a [`plan::Plan`]. A small
+//! freestanding program executes the plan inside the new namespaces, and then becomes the container's process.
+//!
+//! Each module depends only on modules below it: [`container`]; [`init`]; [`plan`]; then [`namespace`], [`cgroup`],
+//! [`mount`], [`process`] and [`seccomp`], which are independent of each other; [`bundle`].
 
 pub mod bundle;
 pub mod cgroup;
@@ -18,7 +20,7 @@ mod sys;
 
 pub use error::{Error, ErrorKind, Phase, Problem, Result};
 
-/// The program in the README compiles.
+/// The example in the README compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -5,8 +5,8 @@
 
 use orlop::bundle::Spec;
 use orlop::bundle::spec::Process;
-use orlop::namespace::{Kind, Set};
-use orlop::process::sysctl::Needs;
+use orlop::namespace::{NamespaceKind, Namespaces};
+use orlop::process::sysctl::SysctlNamespace;
 use orlop::process::{
     capability, env, io_priority, memory_policy, personality, rlimit, scheduler, sysctl, user,
 };
@@ -67,13 +67,15 @@ fn mount_options_are_understood() {
 fn namespaces_and_parameters_are_understood() {
     for (name, spec) in recordings() {
         let Some(linux) = &spec.linux else { continue };
-        let set = Set::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let set = Namespaces::from_spec(linux, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(
             linux.namespaces.len(),
-            set.joined().count() + Kind::ALL.iter().filter(|k| set.is_new(**k)).count(),
+            set.joined().count() + NamespaceKind::ALL.iter().filter(|k| set.is_new(**k)).count(),
             "{name}"
         );
-        let own = |needs: Needs| Kind::from_name(needs.name()).is_some_and(|kind| set.has(kind));
+        let own = |namespace: SysctlNamespace| {
+            NamespaceKind::from_name(namespace.name()).is_some_and(|kind| set.has(kind))
+        };
         let sysctls = sysctl::parse(&linux.sysctl, own, "/linux").unwrap_or_else(|e| panic!("{name}: {e:?}"));
         assert_eq!(sysctls.len(), linux.sysctl.len(), "{name}");
         if let Some(p) = &linux.personality {

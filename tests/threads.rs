@@ -9,7 +9,7 @@ use orlop::bundle::spec::{Process, Root, Spec};
 use orlop::cgroup::Layout;
 use orlop::container::{CreateOptions, Exit, Runtime, Stdio};
 use orlop::init::Command;
-use orlop::namespace::{Kind, Set};
+use orlop::namespace::{NamespaceKind, Namespaces};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn main() {
     let program = make_rootfs(&directory);
     // What is created once and kept: the stub's file, the C library's own signal handler for threads.
     std::thread::spawn(|| ()).join().unwrap();
-    command(&program, &Set::empty(), 0);
+    command(&program, &Namespaces::new(), 0);
     life(&directory, "warm", 0);
     many(&directory, &program);
     fs::remove_dir_all(&directory).unwrap();
@@ -47,7 +47,9 @@ fn many(directory: &Path, program: &str) {
         std::process::Command::new("sleep").arg("60").stdout(std::process::Stdio::null()).spawn().unwrap();
     let mut ended = std::process::Command::new("sh").args(["-c", "exit 5"]).spawn().unwrap();
     let before = (process_state(), descriptors());
-    let set = [Kind::Pid, Kind::Mount, Kind::Ipc, Kind::Uts].into_iter().fold(Set::empty(), Set::new);
+    let set = [NamespaceKind::Pid, NamespaceKind::Mount, NamespaceKind::Ipc, NamespaceKind::Uts]
+        .into_iter()
+        .fold(Namespaces::new(), Namespaces::create);
     let (start, done, looks) = (Barrier::new(THREADS + 4), AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -95,7 +97,7 @@ fn many(directory: &Path, program: &str) {
 }
 
 /// A program in namespaces of its own; and one which is not there.
-fn command(program: &str, set: &Set, code: usize) {
+fn command(program: &str, set: &Namespaces, code: usize) {
     let code = i32::try_from(code).unwrap();
     let child = Command::new(program).args(["inside", &code.to_string()]).namespaces(set).spawn().unwrap();
     assert_eq!(child.wait().unwrap(), Exit::Code(code));

@@ -2,7 +2,7 @@
 //! that the profile could mean.
 
 use orlop::bundle::spec::Seccomp;
-use orlop::seccomp::{Action, Arch, Condition, Operator, Profile, Program, Rule};
+use orlop::seccomp::{Action, Arch, Condition, Operator, Profile, Program, SyscallRule};
 
 /// One run of the target `seccomp`: JSON if it parses, else a recipe for a profile.
 pub fn run(data: &[u8]) {
@@ -54,7 +54,7 @@ fn recipe(data: &[u8]) -> Profile<'static> {
     profile.architectures =
         (0..archs % 4).map(|i| Arch::ALL[usize::from(archs / 4 + i * 7) % Arch::ALL.len()]).collect();
     while let (Some(name), Some(what)) = (next(), next()) {
-        let mut rule = Rule {
+        let mut rule = SyscallRule {
             names: vec![NAMES[usize::from(name % 16)].into(), NAMES[usize::from(name / 16)].into()],
             action: action(what),
             conditions: Vec::new(),

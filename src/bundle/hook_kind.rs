@@ -1,27 +1,27 @@
-//! The six points of a container's life at which hooks run.
+//! The six kinds of hooks.
 
 use super::spec::{Hook, Hooks};
 use std::fmt;
 
-/// The six points (runtime-spec `config.md#posix-platform-hooks`).
+/// When a hook runs (runtime-spec `config.md#posix-platform-hooks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookKind {
-    /// Deprecated: as [`CreateRuntime`](Self::CreateRuntime), before it.
+    /// Deprecated: like [`CreateRuntime`](Self::CreateRuntime), and run before it.
     Prestart,
-    /// During create, before pivot_root(2), outside of the container's namespaces.
+    /// During create, before pivot_root(2), in the runtime's namespaces.
     CreateRuntime,
     /// During create, before pivot_root(2), in the container's namespaces.
     CreateContainer,
     /// Before the process is started, inside the container.
     StartContainer,
-    /// After the process was started, outside.
+    /// After the process was started, in the runtime's namespaces.
     Poststart,
-    /// After the container was deleted, outside.
+    /// After the container was deleted, in the runtime's namespaces.
     Poststop,
 }
 
 impl HookKind {
-    /// All, in the order of a container's life.
+    /// All kinds, in the order in which they run.
     pub const ALL: [Self; 6] = [
         Self::Prestart,
         Self::CreateRuntime,
@@ -31,7 +31,7 @@ impl HookKind {
         Self::Poststop,
     ];
 
-    /// The property's name.
+    /// The name of the property in `config.json`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Prestart => "prestart",
@@ -43,8 +43,8 @@ impl HookKind {
         }
     }
 
-    /// The hooks of this point.
-    pub fn of(self, hooks: Option<&Hooks>) -> &[Hook] {
+    /// The hooks of this kind.
+    pub fn hooks_in(self, hooks: Option<&Hooks>) -> &[Hook] {
         let Some(hooks) = hooks else { return &[] };
         match self {
             Self::Prestart => &hooks.prestart,

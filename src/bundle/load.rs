@@ -1,6 +1,7 @@
-//! A bundle: directory, validated configuration, root file system.
+//! A bundle: its directory, its validated configuration and its root file system.
 
-use super::read::{self, Findings};
+use super::findings::{Findings, Pointer};
+use super::read;
 use super::spec::{Mount, Mounts, Spec};
 use super::validate;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
@@ -10,25 +11,25 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Name of the configuration in a bundle.
+/// The name of the configuration in a bundle.
 pub const CONFIG: &str = "config.json";
 
-/// No configuration is this long; it keeps a device or a mistake from filling the memory.
+/// No configuration is that long. The limit keeps a device file or a mistake from filling the memory.
 const MAX_CONFIG: u64 = 16 << 20;
 
-/// A directory with a validated configuration and a root file system that is there.
+/// A directory with a validated configuration and an existing root file system.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    /// The bundle's directory: absolute, without symbolic links.
+    /// The bundle's directory: an absolute path without symbolic links.
     pub path: PathBuf,
-    /// The configuration, which has no errors.
+    /// The configuration, which is valid.
     pub spec: Spec,
-    /// The configuration's text as it was read, for those who must keep it; of a bundle made from
-    /// memory the text that says the same.
+    /// The text of the configuration as it was read; for a bundle that was created in memory, an equivalent
+    /// text.
     pub config: Vec<u8>,
-    /// The root file system's directory: absolute, without symbolic links.
+    /// The root file system's directory: an absolute path without symbolic links.
     pub rootfs: PathBuf,
-    /// What the spec wants to be logged as a warning.
+    /// What the spec wants to be logged as warnings.
     pub warnings: Vec<Problem>,
 }
 
@@ -36,37 +37,38 @@ impl Bundle {
     /// Reads `config.json` of the bundle in `directory`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a relative path (a library has no business with the
-    /// caller's working directory); a system error which names the path if the bundle, its
-    /// configuration or its root is missing or not what it should be; [`ErrorKind::InvalidConfig`]
-    /// with line and column, or with every [`Problem`].
+    /// [`ErrorKind::InvalidArgument`] for a relative path, because the library does not use the caller's working
+    /// directory; a system error that names the path if the bundle, its configuration or its root is missing or of
+    /// the wrong type; [`ErrorKind::InvalidConfig`] with line and column, or with every [`Problem`].
     pub fn load(directory: impl AsRef<Path>) -> Result<Self> {
         Self::load_config(directory, CONFIG)
     }
 
-    /// Reads another configuration for the bundle in `directory`: `config_file` is absolute or
-    /// relative to the bundle. Errors are those of [`Bundle::load`].
+    /// Reads another configuration of the bundle in `directory`. `config_file` is absolute, or relative to the bundle.
+    ///
+    /// # Errors
+    /// As [`Bundle::load`].
     pub fn load_config(directory: impl AsRef<Path>, config_file: impl AsRef<Path>) -> Result<Self> {
         let path = open_directory(directory.as_ref())?;
         let file = path.join(config_file.as_ref());
         let config = read_config(&file)?;
         let (spec, warnings) = parse(&config).map_err(|e| match e.problems() {
-            // A syntax error: its line and column are of this file.
+            // The line and the column of a syntax error refer to this file.
             [] => e.on(file.display().to_string()),
             _ => e,
         })?;
         Self::assemble(Some(path), spec, config, warnings)
     }
 
-    /// Makes a bundle of a configuration in memory. Without a directory `root.path` and the sources
-    /// of bind mounts must be absolute, and the bundle's path is the one that holds the root.
+    /// Creates a bundle from a configuration in memory. Without a directory, `root.path` and the sources of bind mounts
+    /// must be absolute, and the bundle's path is the parent directory of the root.
     ///
     /// # Errors
     /// As [`Bundle::load`].
     pub fn from_spec(directory: Option<&Path>, spec: Spec) -> Result<Self> {
         let path = directory.map(open_directory).transpose()?;
         let config = spec.to_json()?;
-        // The kernel's strings end at a NUL, so the reader refuses one; `\u0000` is its only spelling.
+        // The reader refuses NUL, because it ends the kernel's strings. JSON can only write it as `\u0000`.
         if config.windows(6).any(|w| w == b"\\u0000") {
             read::document::<Spec>(&config)?;
         }
@@ -82,13 +84,13 @@ impl Bundle {
     }
 
     fn assemble(path: Option<PathBuf>, spec: Spec, config: Vec<u8>, warnings: Vec<Problem>) -> Result<Self> {
-        let named = Path::new(spec.root.as_ref().map_or("", |root| root.path.as_str()));
+        let root = Path::new(spec.root.as_ref().map_or("", |root| root.path.as_str()));
         let full = match &path {
-            Some(path) => path.join(named),
-            None if named.is_absolute() => named.to_owned(),
+            Some(path) => path.join(root),
+            None if root.is_absolute() => root.to_owned(),
             None => {
                 return Err(Error::new(ErrorKind::InvalidArgument, Phase::Config, "resolve rootfs")
-                    .on(named.display().to_string())
+                    .on(root.display().to_string())
                     .with_detail("a relative root path needs a bundle directory")
                     .with_pointer("/root/path"));
             }
@@ -99,29 +101,29 @@ impl Bundle {
     }
 }
 
-/// Reads and validates a text; every problem of reading and of meaning is in the error.
+/// Reads and validates a text. The error has the problems of both.
 fn parse(text: &[u8]) -> Result<(Spec, Vec<Problem>)> {
     let (spec, mut found) = read::collect::<Spec>(text)?;
-    let mut meaning = Findings::default();
-    validate::check(&spec, &mut meaning);
-    // A value that could not be read has no meaning to complain about, nor has what it belongs to.
+    let mut validated = Findings::default();
+    validate::check(&spec, &mut validated);
+    // Problems of the validator are dropped if the value, a part of it, or what it is a part of could not be read.
     let unread: BTreeSet<String> = found.errors.iter().map(|problem| problem.pointer.clone()).collect();
-    found.errors.extend(meaning.errors.into_iter().filter(|problem| !related(&unread, &problem.pointer)));
-    found.warnings.append(&mut meaning.warnings);
+    found.errors.extend(validated.errors.into_iter().filter(|problem| !related(&unread, &problem.pointer)));
+    found.warnings.append(&mut validated.warnings);
     if found.errors.is_empty() { Ok((spec, found.warnings)) } else { Err(Error::invalid(found.errors)) }
 }
 
-/// Whether one of `places` is the place of `pointer`, holds it or lies in it.
-fn related(places: &BTreeSet<String>, pointer: &str) -> bool {
-    let holds = |end: usize| places.contains(&pointer[..end]);
+/// Whether one of `pointers` is `pointer`, contains it, or is contained in it.
+fn related(pointers: &BTreeSet<String>, pointer: &str) -> bool {
+    let holds = |end: usize| pointers.contains(&pointer[..end]);
     let inside = format!("{pointer}/");
     pointer.match_indices('/').any(|(end, _)| holds(end))
         || holds(pointer.len())
-        || places.range(inside.clone()..).next().is_some_and(|place| place.starts_with(&inside))
+        || pointers.range(inside.clone()..).next().is_some_and(|other| other.starts_with(&inside))
 }
 
 fn relative_sources(spec: &Spec, found: &mut Findings) {
-    let at = read::At::ROOT;
+    let at = Pointer::ROOT;
     let mounts = at.key("mounts");
     for (i, mount) in spec.mounts.iter().enumerate() {
         let bind = mount.options.iter().any(|option| option == "bind" || option == "rbind");
@@ -142,14 +144,14 @@ fn open_directory(path: &Path) -> Result<PathBuf> {
 }
 
 fn canonical_directory(path: &Path, what: &'static str) -> Result<PathBuf> {
-    let fail = |e: &std::io::Error| system(&format!("open {what}"), path, e);
+    let fail = |e: &std::io::Error| system_error(&format!("open {what}"), path, e);
     let canonical = path.canonicalize().map_err(|e| fail(&e))?;
     let metadata = canonical.metadata().map_err(|e| fail(&e))?;
     if metadata.is_dir() { Ok(canonical) } else { Err(fail(&std::io::Error::from(Errno::ENOTDIR))) }
 }
 
 fn read_config(path: &Path) -> Result<Vec<u8>> {
-    let fail = |e: &std::io::Error| system("read config", path, e);
+    let fail = |e: &std::io::Error| system_error("read config", path, e);
     let file = File::open(path).map_err(|e| fail(&e))?;
     let metadata = file.metadata().map_err(|e| fail(&e))?;
     let mut text = Vec::with_capacity(metadata.len().min(MAX_CONFIG) as usize + 1);
@@ -162,11 +164,12 @@ fn read_config(path: &Path) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-fn system(operation: &str, path: &Path, e: &std::io::Error) -> Error {
+fn system_error(operation: &str, path: &Path, e: &std::io::Error) -> Error {
     let errno = e.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
     Error::sys(Phase::Config, operation.to_owned(), errno).on(path.display().to_string())
 }
-/// Reads mounts alone: the array that a configuration has as `mounts`, or an object with that one member.
+
+/// Reads mounts on their own: an array like `mounts` of a configuration, or an object with that property alone.
 ///
 /// # Errors
 /// A syntax error with line and column, or every problem found, each with its JSON pointer.

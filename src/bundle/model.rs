@@ -1,9 +1,9 @@
-//! One description of a structure makes the structure, its reader and its writer.
+//! A macro that declares structures of the model together with their readers and writers.
 
-/// Declares structures of the model. In brackets stands the section of the runtime-spec which its
-/// problems name; `= "name"` is the JSON name; `required` and `expected` are [`Need`]'s.
+/// Declares structures of the model. The section of the runtime-spec in brackets is named by problems of the structure;
+/// `= "name"` is the JSON name of a field; `required` and `expected` are those of [`Requirement`].
 ///
-/// [`Need`]: super::read::Need
+/// [`Requirement`]: super::read::Requirement
 macro_rules! model {
     ($(
         $(#[$meta:meta])*
@@ -20,20 +20,19 @@ macro_rules! model {
             /// Reads this structure from JSON text.
             ///
             /// # Errors
-            /// A syntax error with line and column, or every problem found, each with its JSON
-            /// pointer relative to this text. Says nothing yet about the *meaning* of what was read:
-            /// see [`validate`](crate::bundle::validate()).
+            /// A syntax error with line and column, or every problem, each with its JSON pointer
+            /// in this text. The result is not validated: see [`validate`](crate::bundle::validate()).
             pub fn from_json(text: &[u8]) -> $crate::Result<Self> {
                 $crate::bundle::read::document(text)
             }
         }
 
-        impl $crate::bundle::read::Read for $name {
+        impl $crate::bundle::read::ReadJson for $name {
             fn read(
-                value: $crate::bundle::node::Value<'_>,
-                at: &$crate::bundle::read::At<'_>,
+                value: $crate::bundle::json::JsonValue<'_>,
+                at: &$crate::bundle::findings::Pointer<'_>,
                 _: &'static str,
-                found: &mut $crate::bundle::read::Findings,
+                found: &mut $crate::bundle::findings::Findings,
             ) -> Self {
                 use $crate::bundle::read::{object, property};
                 let Some(object) = object(value, at, $section, found) else {
@@ -48,17 +47,17 @@ macro_rules! model {
             }
         }
 
-        impl $crate::bundle::read::Optional for $name {
+        impl $crate::bundle::read::OptionalField for $name {
             const SCALAR: bool = false;
         }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap;
-                use $crate::bundle::read::{Need, Read};
+                use $crate::bundle::read::{Requirement, ReadJson};
                 let mut map = serializer.serialize_map(None)?;
                 $(
-                    if model!(@need $($need)?) != Need::Optional || !Read::is_absent(&self.$field) {
+                    if model!(@need $($need)?) != Requirement::Optional || !ReadJson::is_absent(&self.$field) {
                         map.serialize_entry($json, &self.$field)?;
                     }
                 )*
@@ -66,9 +65,9 @@ macro_rules! model {
             }
         }
     )* };
-    (@need) => { $crate::bundle::read::Need::Optional };
-    (@need required) => { $crate::bundle::read::Need::Required };
-    (@need expected) => { $crate::bundle::read::Need::Expected };
+    (@need) => { $crate::bundle::read::Requirement::Optional };
+    (@need required) => { $crate::bundle::read::Requirement::Required };
+    (@need expected) => { $crate::bundle::read::Requirement::Expected };
 }
 
 pub(crate) use model;

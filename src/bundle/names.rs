@@ -1,8 +1,6 @@
-//! Lists of names which the spec closes, and the small grammars inside of its strings.
+//! The names that the runtime-spec allows as values of its enumerations.
 
-use std::ops::RangeInclusive;
-
-/// Capabilities of capabilities(7) in the order of their numbers.
+/// Capabilities, in the order of their numbers; capabilities(7).
 pub(crate) const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -47,7 +45,7 @@ pub(crate) const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// The number of a capability, if its name is known.
+/// The number of a capability; `None` if the name is unknown.
 pub(crate) fn capability(name: &str) -> Option<usize> {
     CAPABILITIES.iter().position(|known| *known == name)
 }
@@ -90,10 +88,10 @@ pub(crate) const SCHED_FLAGS: [&str; 7] = [
 /// Classes of ioprio_set(2).
 pub(crate) const IO_CLASSES: [&str; 3] = ["IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"];
 
-/// Kinds of namespaces.
+/// Types of namespaces.
 pub(crate) const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
-/// Propagations of the root mount.
+/// Propagation of the root mount.
 pub(crate) const PROPAGATIONS: [&str; 8] =
     ["shared", "slave", "private", "unbindable", "rshared", "rslave", "rprivate", "runbindable"];
 
@@ -170,108 +168,3 @@ pub(crate) const SECCOMP_ARCHITECTURES: [&str; 23] = [
     "SCMP_ARCH_SH",
     "SCMP_ARCH_SHEB",
 ];
-
-/// Highest number that a list of processors or memory nodes may name.
-const LIST_MAX: u32 = 65_535;
-
-/// Reads a list of processors or memory nodes such as `0-3,7`; spaces around the parts are allowed.
-/// The answer keeps the order of the text.
-///
-/// # Errors
-/// Says which part is wrong. An empty list is none.
-pub fn parse_id_list(text: &str) -> Result<Vec<RangeInclusive<u32>>, String> {
-    let number = |digits: &str| {
-        let digits = digits.trim();
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        plain.then(|| digits.parse().ok()).flatten().filter(|n| *n <= LIST_MAX)
-    };
-    let mut ranges = Vec::new();
-    for part in text.split(',') {
-        let range = match part.split_once('-') {
-            Some((first, last)) => number(first).zip(number(last)),
-            None => number(part).map(|n| (n, n)),
-        };
-        match range {
-            Some((first, last)) if first <= last => ranges.push(first..=last),
-            _ => return Err(format!("{part:?} is neither a number nor a range such as 0-3")),
-        }
-    }
-    Ok(ranges)
-}
-
-/// The file below `/proc/sys` of a kernel parameter, as sysctl(8) reads the name: of `.` and `/` the
-/// one that comes first separates, and the other is a plain character of a name
-/// (`net.ipv4.conf.eth0/1.forwarding`). `None` if the name is not well formed.
-pub fn sysctl_path(name: &str) -> Option<String> {
-    let separator = name.find(['.', '/']).map(|i| name.as_bytes()[i])?;
-    let path: String = if separator == b'/' {
-        name.to_owned()
-    } else {
-        name.chars()
-            .map(|c| match c {
-                '.' => '/',
-                '/' => '.',
-                c => c,
-            })
-            .collect()
-    };
-    let good = path.split('/').all(|part| {
-        !part.is_empty() && part != "." && part != ".." && part.bytes().all(|b| b.is_ascii_graphic())
-    });
-    good.then_some(path)
-}
-
-/// Whether `version` is a version of SemVer 2.0.0; gives major, minor and patch.
-pub(crate) fn parse_semver(version: &str) -> Option<[u64; 3]> {
-    let identifier =
-        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let plain = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits && (text == "0" || !text.starts_with('0'))
-    };
-    let (version, build) = version.split_once('+').map_or((version, None), |(v, b)| (v, Some(b)));
-    let (core, pre) = version.split_once('-').map_or((version, None), |(v, p)| (v, Some(p)));
-    let numeric = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let good = build.is_none_or(|b| b.split('.').all(identifier))
-        && pre.is_none_or(|p| p.split('.').all(|i| identifier(i) && (!numeric(i) || plain(i))));
-    let mut numbers = core.split('.').map(|n| plain(n).then(|| n.parse::<u64>().ok()).flatten());
-    let parsed = [numbers.next()??, numbers.next()??, numbers.next()??];
-    (good && numbers.next().is_none()).then_some(parsed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn id_lists() {
-        assert_eq!(parse_id_list("0-3, 7").unwrap(), [0..=3, 7..=7]);
-        for bad in ["", ",", "1,", "3-1", "a", "-1", "1-", "+1", "99999", "1--2", "0x1"] {
-            assert!(parse_id_list(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn sysctl_names() {
-        assert_eq!(sysctl_path("net.ipv4.ip_forward").as_deref(), Some("net/ipv4/ip_forward"));
-        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/mtu").as_deref(), Some("net/ipv4/conf/eth0.1/mtu"));
-        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.mtu").as_deref(), Some("net/ipv4/conf/eth0.1/mtu"));
-        for bad in
-            ["", "net", "/net/x", "net//x", "net/../x", "net..x", "net./.x", "net.x ", "net.\n", "net/"]
-        {
-            assert_eq!(sysctl_path(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn versions() {
-        for good in ["1.0.0", "1.0.2-dev", "1.3.0+dev", "1.0.0-rc1", "1.0.0-rc.1+a.b-c", "1.10.20"] {
-            assert_eq!(parse_semver(good).map(|v| v[0]), Some(1), "{good}");
-        }
-        for bad in
-            ["", "1", "1.0", "1.0.0.0", "01.0.0", "1.0.0-", "1.0.0+", "1.0.0-01", "v1.0.0", "1.0.x", "1.0.-1"]
-        {
-            assert_eq!(parse_semver(bad), None, "{bad:?}");
-        }
-    }
-}

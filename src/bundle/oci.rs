@@ -1,4 +1,4 @@
-//! From and to the `oci-spec` crate's model, by way of JSON: that is what both agree on.
+//! Conversion from and to the model of the crate `oci-spec`, through JSON, which both models can read and write.
 
 use super::names::capability;
 use super::read;
@@ -8,8 +8,8 @@ use crate::{Error, ErrorKind, Phase, Result};
 impl TryFrom<&oci_spec::runtime::Spec> for Spec {
     type Error = Error;
 
-    /// Takes over everything that concerns Linux. Says nothing yet about the rules of the spec: see
-    /// [`validate`](super::validate()).
+    /// Converts everything that concerns Linux. The result is not validated: see
+    /// [`validate`](crate::bundle::validate()).
     fn try_from(other: &oci_spec::runtime::Spec) -> Result<Self> {
         let text = serde_json::to_vec(other).map_err(|e| cannot_hold(&e))?;
         read::document(&text).map(ordered)
@@ -19,7 +19,10 @@ impl TryFrom<&oci_spec::runtime::Spec> for Spec {
 impl TryFrom<&Spec> for oci_spec::runtime::Spec {
     type Error = Error;
 
-    /// Gives everything or fails: but for the order of capabilities, which means nothing, what the other model cannot hold is never left out silently.
+    /// Converts everything except the order of capabilities, which has no meaning.
+    ///
+    /// # Errors
+    /// If the other model cannot hold a value; the error has its JSON pointer.
     fn try_from(spec: &Spec) -> Result<Self> {
         let other: Self = serde_json::from_slice(&spec.to_json()?).map_err(|e| cannot_hold(&e))?;
         let (spec, back) = (ordered(spec.clone()), Spec::try_from(&other)?);
@@ -31,7 +34,7 @@ impl TryFrom<&Spec> for oci_spec::runtime::Spec {
     }
 }
 
-/// Capability sets in one order: the other model keeps them in none.
+/// The configuration with sorted capability sets, because the other model does not keep their order.
 fn ordered(mut spec: Spec) -> Spec {
     if let Some(sets) = spec.process.as_mut().and_then(|process| process.capabilities.as_mut()) {
         for set in [
@@ -57,7 +60,7 @@ fn value(spec: &Spec) -> Result<serde_json::Value> {
     serde_json::to_value(spec).map_err(|e| cannot_hold(&e))
 }
 
-/// The first place at which two documents differ.
+/// The JSON pointer of the first difference of two documents.
 fn difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
     use serde_json::Value::{Array, Object};
     match (a, b) {

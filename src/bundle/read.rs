@@ -1,149 +1,90 @@
-//! Typed readers over a [`Document`]: they collect every problem with its JSON pointer and never stop
-//! at the first one. `null` counts as absent everywhere, as the managers' encoder means it.
+//! Typed readers over a [`JsonDocument`]. They do not stop at a problem, and collect all of them with their JSON pointers.
+//! `null` means absent everywhere, because the JSON encoders of managers write it for absent values.
 
-use super::node::{Document, Node, Property, Value};
-use crate::{Error, ErrorKind, Phase, Problem};
+use super::findings::{Findings, Pointer};
+use super::json::{JsonDocument, JsonNode, JsonValue, Property};
+use crate::{Error, ErrorKind, Phase};
 use std::collections::BTreeMap;
 
-/// A place in the document: a chain on the stack, made into text only when there is a problem.
-#[derive(Clone, Copy)]
-pub(crate) struct At<'p> {
-    parent: Option<&'p At<'p>>,
-    step: Step<'p>,
+fn wrong_type(
+    at: &Pointer<'_>,
+    section: &'static str,
+    want: &str,
+    value: JsonValue<'_>,
+    found: &mut Findings,
+) {
+    found.error(at, section, format!("must be {want}, not {}", value.describe()));
 }
 
-#[derive(Clone, Copy)]
-enum Step<'p> {
-    Root,
-    Key(&'p str),
-    Index(usize),
-}
+/// A type that can be read from a JSON value.
+pub(crate) trait ReadJson: Sized + Default {
+    /// Reads `value`, which is not null. If there is a problem, it is added to `found`, and the result is the default.
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self;
 
-impl<'p> At<'p> {
-    pub(crate) const ROOT: At<'static> = At { parent: None, step: Step::Root };
-
-    pub(crate) fn key(&'p self, key: &'p str) -> At<'p> {
-        At { parent: Some(self), step: Step::Key(key) }
-    }
-
-    pub(crate) fn index(&'p self, index: usize) -> At<'p> {
-        At { parent: Some(self), step: Step::Index(index) }
-    }
-
-    /// The RFC 6901 pointer of this place.
-    pub(crate) fn pointer(&self) -> String {
-        let mut text = self.parent.map_or_else(String::new, At::pointer);
-        match self.step {
-            Step::Root => {}
-            Step::Key(key) => {
-                text.push('/');
-                for c in key.chars() {
-                    match c {
-                        '~' => text.push_str("~0"),
-                        '/' => text.push_str("~1"),
-                        c => text.push(c),
-                    }
-                }
-            }
-            Step::Index(index) => {
-                text.push('/');
-                text.push_str(&index.to_string());
-            }
-        }
-        text
-    }
-}
-
-/// Where readers and the validator put what they find.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    pub(crate) errors: Vec<Problem>,
-    pub(crate) warnings: Vec<Problem>,
-}
-
-impl Findings {
-    pub(crate) fn error(&mut self, at: &At<'_>, section: &'static str, message: impl Into<String>) {
-        self.errors.push(Problem { pointer: at.pointer(), message: message.into(), section });
-    }
-
-    pub(crate) fn warn(&mut self, at: &At<'_>, section: &'static str, message: impl Into<String>) {
-        self.warnings.push(Problem { pointer: at.pointer(), message: message.into(), section });
-    }
-
-    fn wrong_type(&mut self, at: &At<'_>, section: &'static str, want: &str, value: Value<'_>) {
-        self.error(at, section, format!("must be {want}, not {}", value.describe()));
-    }
-}
-
-/// What can be read from a node.
-pub(crate) trait Read: Sized + Default {
-    /// Reads `value`, which is not null; on a problem notes it and gives the default.
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self;
-
-    /// Whether the value is the one that stands for an absent property.
+    /// Whether the value is that of an absent property.
     fn is_absent(&self) -> bool;
 }
 
-/// How a property behaves when it is not there.
+/// What the absence of a property means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
+pub(crate) enum Requirement {
     Optional,
-    /// REQUIRED by the spec: its absence is an error. Always written.
+    /// REQUIRED by the spec: its absence is an error. It is always written.
     Required,
-    /// REQUIRED by the spec, but generally taken as 0 or false: its absence is a warning. Always written.
+    /// REQUIRED by the spec, but usually read as 0 or false: its absence is a warning. It is always written.
     Expected,
 }
 
 /// An object's properties.
 #[derive(Clone, Copy)]
 pub(crate) struct Object<'d> {
-    whole: Value<'d>,
+    whole: JsonValue<'d>,
     properties: &'d [Property<'d>],
 }
 
-/// The properties of an object, or a problem.
+/// The properties of an object; `None`, and a problem, if it is not an object.
 pub(crate) fn object<'d>(
-    value: Value<'d>,
-    at: &At<'_>,
+    value: JsonValue<'d>,
+    at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> Option<Object<'d>> {
     let properties = value.properties();
     if properties.is_none() {
-        found.wrong_type(at, section, "an object", value);
+        wrong_type(at, section, "an object", value, found);
     }
     properties.map(|properties| Object { whole: value, properties })
 }
 
-/// One property of an object; of repeated ones the last counts.
-pub(crate) fn property<T: Read>(
+/// One property of an object; the last one of that name, if it is repeated.
+pub(crate) fn property<T: ReadJson>(
     object: Object<'_>,
     name: &'static str,
-    need: Need,
-    at: &At<'_>,
+    requirement: Requirement,
+    at: &Pointer<'_>,
     section: &'static str,
     found: &mut Findings,
 ) -> T {
     let at = at.key(name);
     match object.properties.iter().rev().find(|(key, _)| key == name) {
-        Some((_, node)) if *node != Node::Null => T::read(object.whole.other(node), &at, section, found),
+        Some((_, node)) if *node != JsonNode::Null => T::read(object.whole.other(node), &at, section, found),
         _ => {
-            match need {
-                Need::Optional => {}
-                Need::Required => found.error(&at, section, "is required"),
-                Need::Expected => found.warn(&at, section, "is required; taken as 0 or false"),
+            match requirement {
+                Requirement::Optional => {}
+                Requirement::Required => found.error(&at, section, "is required"),
+                Requirement::Expected => found.warn(&at, section, "is required; taken as 0 or false"),
             }
             T::default()
         }
     }
 }
 
-impl Read for bool {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
-        if let Node::Bool(flag) = value.node {
+impl ReadJson for bool {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
+        if let JsonNode::Bool(flag) = value.node {
             return *flag;
         }
-        found.wrong_type(at, section, "true or false", value);
+        wrong_type(at, section, "true or false", value, found);
         false
     }
     fn is_absent(&self) -> bool {
@@ -151,16 +92,16 @@ impl Read for bool {
     }
 }
 
-impl Read for String {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl ReadJson for String {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         match value.node {
-            Node::String(text) if text.contains('\0') => {
+            JsonNode::String(text) if text.contains('\0') => {
                 found.error(at, section, "must not contain a NUL character");
                 Self::new()
             }
-            Node::String(text) => text.as_ref().into(),
+            JsonNode::String(text) => text.as_ref().into(),
             _ => {
-                found.wrong_type(at, section, "a string", value);
+                wrong_type(at, section, "a string", value, found);
                 Self::new()
             }
         }
@@ -172,16 +113,16 @@ impl Read for String {
 
 macro_rules! integers {
     ($($ty:ty),*) => { $(
-        impl Read for $ty {
-            fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+        impl ReadJson for $ty {
+            fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
                 let number = match value.node {
-                    Node::Unsigned(n) => <$ty>::try_from(*n).ok(),
-                    Node::Negative(n) => <$ty>::try_from(*n).ok(),
+                    JsonNode::Unsigned(n) => <$ty>::try_from(*n).ok(),
+                    JsonNode::Negative(n) => <$ty>::try_from(*n).ok(),
                     _ => None,
                 };
                 number.unwrap_or_else(|| {
                     let want = format!("an integer from {} to {}", <$ty>::MIN, <$ty>::MAX);
-                    found.wrong_type(at, section, &want, value);
+                    wrong_type(at, section, &want, value, found);
                     0
                 })
             }
@@ -193,9 +134,9 @@ macro_rules! integers {
 }
 integers!(u16, u32, u64, i32, i64);
 
-/// An optional value. The empty string counts as absent: that is how managers write it.
-impl<T: Optional> Read for Option<T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+/// An optional value. An empty string means absent, because managers write it for absent values.
+impl<T: OptionalField> ReadJson for Option<T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let before = found.errors.len();
         let inner = T::read(value, at, section, found);
         (found.errors.len() == before || !T::SCALAR).then_some(inner).filter(|v| !v.is_blank())
@@ -205,9 +146,9 @@ impl<T: Optional> Read for Option<T> {
     }
 }
 
-/// What may stand in an `Option` of the model.
-pub(crate) trait Optional: Read {
-    /// Scalars whose reading failed are absent; objects keep what could be read.
+/// A type that the model has in an `Option`.
+pub(crate) trait OptionalField: ReadJson {
+    /// A scalar that could not be read is absent; an object keeps what could be read.
     const SCALAR: bool;
 
     fn is_blank(&self) -> bool {
@@ -216,11 +157,11 @@ pub(crate) trait Optional: Read {
 }
 
 macro_rules! optional_scalars {
-    ($($ty:ty),*) => { $(impl Optional for $ty { const SCALAR: bool = true; })* };
+    ($($ty:ty),*) => { $(impl OptionalField for $ty { const SCALAR: bool = true; })* };
 }
 optional_scalars!(bool, u16, u32, u64, i32, i64);
 
-impl Optional for String {
+impl OptionalField for String {
     const SCALAR: bool = true;
 
     fn is_blank(&self) -> bool {
@@ -228,14 +169,14 @@ impl Optional for String {
     }
 }
 
-impl<T: Read> Optional for Vec<T> {
+impl<T: ReadJson> OptionalField for Vec<T> {
     const SCALAR: bool = false;
 }
 
-impl<T: Read> Read for Vec<T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl<T: ReadJson> ReadJson for Vec<T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(items) = value.items() else {
-            found.wrong_type(at, section, "an array", value);
+            wrong_type(at, section, "an array", value, found);
             return Self::new();
         };
         let items = items.iter().enumerate();
@@ -246,15 +187,15 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-impl<T: Read> Read for BTreeMap<String, T> {
-    fn read(value: Value<'_>, at: &At<'_>, section: &'static str, found: &mut Findings) -> Self {
+impl<T: ReadJson> ReadJson for BTreeMap<String, T> {
+    fn read(value: JsonValue<'_>, at: &Pointer<'_>, section: &'static str, found: &mut Findings) -> Self {
         let Some(object) = object(value, at, section, found) else { return Self::new() };
-        // Of repeated keys only the last is read.
-        let last: BTreeMap<&str, &Node<'_>> =
+        // If a key is repeated, only the last value is read.
+        let last: BTreeMap<&str, &JsonNode<'_>> =
             object.properties.iter().map(|(key, node)| (key.as_ref(), node)).collect();
-        let read = |(key, node): (&str, &Node<'_>)| {
+        let read = |(key, node): (&str, &JsonNode<'_>)| {
             let inner = match node {
-                Node::Null => T::default(),
+                JsonNode::Null => T::default(),
                 node => T::read(value.other(node), &at.key(key), section, found),
             };
             (key.to_owned(), inner)
@@ -266,18 +207,18 @@ impl<T: Read> Read for BTreeMap<String, T> {
     }
 }
 
-/// Reads a whole text as `T`.
-pub(crate) fn document<T: Read>(text: &[u8]) -> crate::Result<T> {
+/// Reads a whole text as `T`, or fails with every error.
+pub(crate) fn document<T: ReadJson>(text: &[u8]) -> crate::Result<T> {
     let (value, found) = collect(text)?;
     if found.errors.is_empty() { Ok(value) } else { Err(Error::invalid(found.errors)) }
 }
 
-/// Reads a whole text as `T`, with everything that was found on the way.
-pub(crate) fn collect<T: Read>(text: &[u8]) -> crate::Result<(T, Findings)> {
-    let document = Document::parse(text).map_err(|e| {
+/// Reads a whole text as `T`, with its errors and warnings.
+pub(crate) fn collect<T: ReadJson>(text: &[u8]) -> crate::Result<(T, Findings)> {
+    let document = JsonDocument::parse(text).map_err(|e| {
         Error::new(ErrorKind::InvalidConfig, Phase::Config, "invalid JSON").with_detail(e.to_string())
     })?;
     let mut found = Findings::default();
-    let value = T::read(document.root(), &At::ROOT, "", &mut found);
+    let value = T::read(document.root(), &Pointer::ROOT, "", &mut found);
     Ok((value, found))
 }

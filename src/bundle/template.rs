@@ -1,4 +1,4 @@
-//! The configuration to start from, and how a configuration is printed.
+//! Template configurations, and how configurations are written.
 
 use super::spec::{
     Capabilities, DeviceRule, IdMapping, Linux, Mount, Namespace, Process, Resources, Rlimit, Root, Spec,
@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 impl Spec {
-    /// A configuration that runs `sh` on a terminal, in `rootfs` and read-only: what `runc spec`
-    /// prints. On hosts with nothing but cgroup v2 it has a cgroup namespace too.
+    /// A configuration that runs `sh` on a terminal, with `rootfs` as its read-only root: what `runc spec`
+    /// prints. It has a cgroup namespace if the host has only cgroup v2.
     pub fn template(pure_cgroup2: bool) -> Self {
         let mut kinds = vec!["pid", "network", "ipc", "uts", "mount"];
         if pure_cgroup2 {
@@ -52,8 +52,8 @@ impl Spec {
         }
     }
 
-    /// The same for a user who is not root: a user namespace in which `uid` and `gid` are root, the
-    /// host's network and `/sys`, no limits.
+    /// The template for an unprivileged user: it has a user namespace in which `uid` and `gid` are root, uses the host's
+    /// network and `/sys`, and sets no limits.
     pub fn rootless_template(pure_cgroup2: bool, uid: u32, gid: u32) -> Self {
         let mut spec = Self::template(pure_cgroup2);
         if let Some(linux) = &mut spec.linux {
@@ -77,15 +77,15 @@ impl Spec {
     /// The configuration as JSON, on one line.
     ///
     /// # Errors
-    /// None that is known: every value of the model can be written.
+    /// None is known: every value of the model can be written.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         serde_json::to_vec(self).map_err(|e| cannot_write(&e))
     }
 
-    /// The configuration as JSON for people, indented by tabs, without a newline at the end.
+    /// The configuration as JSON, indented with tabs, without a final newline.
     ///
     /// # Errors
-    /// None that is known: every value of the model can be written.
+    /// None is known: every value of the model can be written.
     pub fn to_json_pretty(&self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"\t"));

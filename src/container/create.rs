@@ -118,11 +118,11 @@ pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOption
         created: clock::now(),
         owner: nix::unistd::getuid().as_raw(),
         annotations: bundle.spec.annotations.clone(),
-        start_container: !Kind::StartContainer.of(hooks).is_empty(),
-        poststart: !Kind::Poststart.of(hooks).is_empty(),
-        poststop: !Kind::Poststop.of(hooks).is_empty(),
+        start_container: !Kind::StartContainer.hooks_in(hooks).is_empty(),
+        poststart: !Kind::Poststart.hooks_in(hooks).is_empty(),
+        poststop: !Kind::Poststop.hooks_in(hooks).is_empty(),
         notifies: listener::notifies(&bundle.spec),
-        own_pid_namespace: plan.namespaces.is_new(namespace::Kind::Pid),
+        own_pid_namespace: plan.namespaces.is_new(namespace::NamespaceKind::Pid),
         options,
         ..Record::new(id)
     }
@@ -182,8 +182,10 @@ impl PlanOptions {
 /// Whether a container's program is the first process of a new pid namespace.
 fn makes_pid_namespace(spec: &Spec) -> bool {
     let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    let kind = Some(namespace::Kind::Pid);
-    namespaces.filter(|one| one.path.is_none()).any(|one| namespace::Kind::from_name(&one.kind) == kind)
+    let kind = Some(namespace::NamespaceKind::Pid);
+    namespaces
+        .filter(|one| one.path.is_none())
+        .any(|one| namespace::NamespaceKind::from_name(&one.kind) == kind)
 }
 
 /// The home directory of the process's user, where its environment does not say.
@@ -427,7 +429,7 @@ pub(super) fn make_cgroup(plan: &Plan, host: &Host, record: &mut Record) -> Resu
 /// `CLONE_NEW*` of the namespaces which a container does not share with the host.
 pub(super) fn namespaces(spec: &Spec) -> u64 {
     let kinds = spec.linux.iter().flat_map(|linux| &linux.namespaces);
-    kinds.filter_map(|n| namespace::Kind::from_name(&n.kind)).fold(0, |all, kind| all | kind.flag())
+    kinds.filter_map(|n| namespace::NamespaceKind::from_name(&n.kind)).fold(0, |all, kind| all | kind.flag())
 }
 
 /// The number that a process has in its own pid namespace.

@@ -173,7 +173,7 @@ impl Container {
             let state = self.describe(record.clone(), Status::Stopped);
             let host = Host::detect()?;
             let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
-            let hooks = Kind::Poststop.of(spec.hooks.as_ref());
+            let hooks = Kind::Poststop.hooks_in(spec.hooks.as_ref());
             hooks::run_all(Kind::Poststop, hooks, &state, &place, |e| self.runtime.warn(e))
         });
         if let Err(e) = done {

@@ -145,7 +145,7 @@ pub fn features() -> Features {
         hooks: Kind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options: sorted(mount::options::names()),
         linux: LinuxFeatures {
-            namespaces: sorted(namespace::Kind::ALL.map(namespace::Kind::name)),
+            namespaces: sorted(namespace::NamespaceKind::ALL.map(namespace::NamespaceKind::name)),
             capabilities: capability::NAMES.to_vec(),
             cgroup: CgroupFeatures { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: seccomp(),

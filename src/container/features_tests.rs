@@ -151,7 +151,7 @@ fn namespaces_and_hooks() {
         let hooks = bundle.spec.hooks.unwrap_or_default();
         Kind::ALL
             .iter()
-            .filter(|kind| !kind.of(Some(&hooks)).is_empty())
+            .filter(|kind| !kind.hooks_in(Some(&hooks)).is_empty())
             .map(|k| k.name())
             .collect::<Vec<_>>()
     };

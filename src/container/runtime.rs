@@ -5,7 +5,7 @@ use super::criu::{RestoreOptions, restore};
 use super::store::{Directory, Opened, Record, Root, Stage};
 use super::{Container, CreateOptions, State, Status};
 use crate::bundle::Bundle;
-use crate::bundle::annotations::Permissions;
+use crate::bundle::annotations::AllowedAnnotations;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use nix::errno::Errno;
@@ -22,7 +22,7 @@ pub struct Runtime {
     root: Arc<Root>,
     warnings: Option<Arc<Sink>>,
     fault: Option<u16>,
-    permissions: Permissions,
+    permissions: AllowedAnnotations,
 }
 
 type Sink = dyn Fn(&Error) + Send + Sync;
@@ -48,7 +48,7 @@ impl Runtime {
             root: Arc::new(Root::new(root.into())?),
             warnings: None,
             fault: None,
-            permissions: Permissions::default(),
+            permissions: AllowedAnnotations::default(),
         })
     }
 
@@ -71,7 +71,7 @@ impl Runtime {
         Ok(self)
     }
 
-    pub(crate) fn permissions(&self) -> &Permissions {
+    pub(crate) fn permissions(&self) -> &AllowedAnnotations {
         &self.permissions
     }
 

@@ -179,7 +179,7 @@ impl Container {
             Ok(Started { pid: started.pid, pidfd: started.pidfd })
         };
         let place = Launcher { host: &host, place: Place::Program(&start), lock };
-        let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
+        let hooks = Kind::StartContainer.hooks_in(spec.hooks.as_ref());
         hooks::run(Kind::StartContainer, hooks, &state, &place)
     }
 
@@ -194,7 +194,7 @@ impl Container {
         let state = self.describe(record.clone(), Status::Running);
         let host = Host::detect()?;
         let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
-        let hooks = Kind::Poststart.of(spec.hooks.as_ref());
+        let hooks = Kind::Poststart.hooks_in(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }
 

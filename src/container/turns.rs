@@ -85,7 +85,7 @@ impl Making<'_> {
 
     /// `root` is the host's root directory, as the stub still has it.
     fn run_hooks(&self, kind: Kind, root: Option<OwnedFd>) -> Result<()> {
-        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        let hooks = kind.hooks_in(self.bundle.spec.hooks.as_ref());
         if hooks.is_empty() {
             return Ok(());
         }
@@ -100,13 +100,13 @@ impl Making<'_> {
             }
             Kind::CreateContainer => {
                 // A process that is to join a pid namespace does so last, and has no number there yet.
-                let joined = match self.plan.namespaces.source(namespace::Kind::Pid) {
-                    Some(namespace::Source::Path(path)) => path.to_str(),
+                let joined = match self.plan.namespaces.source(namespace::NamespaceKind::Pid) {
+                    Some(namespace::NamespaceSource::Path(path)) => path.to_str(),
                     _ => None,
                 };
                 let mut namespaces = namespaces(&self.bundle.spec);
                 if joined.is_some() {
-                    namespaces &= !namespace::Kind::Pid.flag();
+                    namespaces &= !namespace::NamespaceKind::Pid.flag();
                     state.pid = 0;
                 } else {
                     state.pid = pid_inside(stub.pid)?;

@@ -7,10 +7,11 @@
 //!
 //! ```no_run
 //! use orlop::init::Command;
-//! use orlop::namespace::{Kind, Set};
+//! use orlop::namespace::{NamespaceKind, Namespaces};
 //!
 //! # fn main() -> orlop::Result<()> {
-//! let set = Set::empty().new(Kind::Pid).new(Kind::Mount).new(Kind::Network);
+//! let set =
+//!     Namespaces::new().create(NamespaceKind::Pid).create(NamespaceKind::Mount).create(NamespaceKind::Network);
 //! let child = Command::new("/bin/sh").args(["-c", "exit 7"]).namespaces(&set).mount_proc().spawn()?;
 //! assert_eq!(child.wait()?.shell_code(), 7);
 //! # Ok(())

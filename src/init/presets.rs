@@ -3,7 +3,7 @@
 use super::launch;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
-use crate::namespace::{self, Joined, Kind, Set};
+use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
 use crate::plan::{Owners, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -15,7 +15,7 @@ use std::path::Path;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sources<'a> {
     /// The namespaces to join, opened; those which the plan names by path otherwise.
-    pub(crate) joined: Option<&'a [Joined]>,
+    pub(crate) joined: Option<&'a [OpenNamespace]>,
     /// The socket that takes the terminal's master.
     pub(crate) console: Option<BorrowedFd<'a>>,
     /// Makes the socket on which the init process is to listen for `start`.
@@ -132,11 +132,11 @@ fn pid_namespace(process: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
 }
 
 /// A namespace that the plan's set names; another one by its path.
-fn named_namespace(named: &mut Vec<Joined>, kind: Kind, path: &str) -> Result<OwnedFd> {
+fn named_namespace(named: &mut Vec<OpenNamespace>, kind: NamespaceKind, path: &str) -> Result<OwnedFd> {
     if let Some(at) = named.iter().position(|one| one.kind == kind) {
         return Ok(named.swap_remove(at).fd);
     }
-    let mut joined = Set::empty().join(kind, path).open()?;
+    let mut joined = Namespaces::new().join(kind, path).open()?;
     joined.pop().map(|one| one.fd).ok_or_else(missing)
 }
 
@@ -185,7 +185,7 @@ fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     let by_process = joined
         .into_iter()
         .flatten()
-        .find(|one| one.kind == Kind::Pid && sys::userns::namespace_type(&one.fd).is_err());
+        .find(|one| one.kind == NamespaceKind::Pid && sys::userns::namespace_type(&one.fd).is_err());
     let recorder = sources.recorder;
     let (slot, sources) = match by_process {
         Some(one) => (

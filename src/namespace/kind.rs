@@ -1,12 +1,12 @@
-//! The eight kinds of namespaces; namespaces(7).
+//! The eight types of namespaces; namespaces(7).
 
 use std::fmt;
 use std::path::Path;
 
-/// A kind of namespace.
+/// A type of namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// Control group root; cgroup_namespaces(7).
+pub enum NamespaceKind {
+    /// Root directory of cgroups; cgroup_namespaces(7).
     Cgroup,
     /// System V IPC and POSIX message queues; ipc_namespaces(7).
     Ipc,
@@ -24,8 +24,8 @@ pub enum Kind {
     Uts,
 }
 
-impl Kind {
-    /// All kinds, by name.
+impl NamespaceKind {
+    /// All types, sorted by name.
     pub const ALL: [Self; 8] =
         [Self::Cgroup, Self::Ipc, Self::Mount, Self::Network, Self::Pid, Self::Time, Self::User, Self::Uts];
 
@@ -43,12 +43,12 @@ impl Kind {
         }
     }
 
-    /// The kind of this name in the runtime-spec.
+    /// The type with this name in the runtime-spec.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// `CLONE_NEW*`.
+    /// Its `CLONE_NEW*` flag.
     pub const fn flag(self) -> u64 {
         match self {
             Self::Cgroup => libc::CLONE_NEWCGROUP as u64,
@@ -62,12 +62,12 @@ impl Kind {
         }
     }
 
-    /// The kind with this `CLONE_NEW*` flag.
+    /// The type with this `CLONE_NEW*` flag.
     pub fn from_flag(flag: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.flag() == flag)
     }
 
-    /// The file below `/proc/<pid>/ns` of the namespace that a process is in.
+    /// Its file in `/proc/<pid>/ns`, which is the namespace that the process is in.
     pub const fn file(self) -> &'static str {
         match self {
             Self::Mount => "mnt",
@@ -76,26 +76,24 @@ impl Kind {
         }
     }
 
-    /// The file below `/proc/<pid>/ns` of the namespace which new children of a process will be in; differs
-    /// from [`file`](Self::file) for pid and time.
-    pub const fn file_for_children(self) -> &'static str {
-        match self {
-            Self::Pid => "pid_for_children",
-            Self::Time => "time_for_children",
-            other => other.file(),
-        }
+    /// The indefinite article of its name.
+    pub(super) const fn article(self) -> &'static str {
+        if matches!(self, Self::Ipc) { "an" } else { "a" }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for NamespaceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// The kinds which the running kernel has.
-pub fn supported() -> Vec<Kind> {
-    Kind::ALL.into_iter().filter(|kind| Path::new("/proc/self/ns").join(kind.file()).exists()).collect()
+/// The types that the running kernel has.
+pub fn supported() -> Vec<NamespaceKind> {
+    NamespaceKind::ALL
+        .into_iter()
+        .filter(|kind| Path::new("/proc/self/ns").join(kind.file()).exists())
+        .collect()
 }
 
 #[cfg(test)]
@@ -103,14 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_flags_and_files() {
-        assert!(Kind::ALL.is_sorted_by_key(|kind| kind.name()));
-        for kind in Kind::ALL {
-            assert_eq!(Kind::from_name(kind.name()), Some(kind));
-            assert_eq!(Kind::from_flag(kind.flag()), Some(kind));
+    fn every_kind_is_found_by_its_name_flag_and_file() {
+        assert!(NamespaceKind::ALL.is_sorted_by_key(|kind| kind.name()));
+        for kind in NamespaceKind::ALL {
+            assert_eq!(NamespaceKind::from_name(kind.name()), Some(kind));
+            assert_eq!(NamespaceKind::from_flag(kind.flag()), Some(kind));
         }
-        assert_eq!(Kind::from_name("mnt"), None);
-        assert!(supported().contains(&Kind::Mount));
+        assert_eq!(NamespaceKind::from_name("mnt"), None);
+        assert!(supported().contains(&NamespaceKind::Mount));
         for kind in supported() {
             let fd = std::fs::File::open(Path::new("/proc/self/ns").join(kind.file())).unwrap();
             assert_eq!(crate::sys::userns::namespace_type(&fd).unwrap() as u64, kind.flag());

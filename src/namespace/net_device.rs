@@ -10,22 +10,22 @@ const LINK: usize = 16;
 /// Length of `struct ifaddrmsg`.
 const ADDRESS: usize = 8;
 const UP: u32 = libc::IFF_UP as u32;
-/// Flags of an address which are the user's: the others say what became of it.
-const KEPT: u32 = libc::IFA_F_NODAD
+/// The flags that describe how an address was configured. The other flags are its state.
+const CONFIGURED: u32 = libc::IFA_F_NODAD
     | libc::IFA_F_HOMEADDRESS
     | libc::IFA_F_MANAGETEMPADDR
     | libc::IFA_F_NOPREFIXROUTE
     | libc::IFA_F_MCAUTOJOIN;
 
-/// Moves devices of the calling thread's network namespace, by name, into the one behind `namespace`, where
-/// each has the second name (with `%d`, the first free number), its permanent addresses of global scope, and
-/// is up.
+/// Moves devices from the calling thread's network namespace into `namespace`. Each pair is a device and its new name,
+/// in which `%d` is replaced by the first free number. A moved device keeps its permanent addresses of global
+/// scope, and is set up.
 ///
-/// Needs CAP_NET_ADMIN over both namespaces, and CAP_SYS_ADMIN over the other one.
+/// Requires CAP_NET_ADMIN over both namespaces, and CAP_SYS_ADMIN over the target.
 ///
 /// # Errors
-/// At the first device that cannot be moved, with its name. Those before it stay where they are: the kernel
-/// gives them back, or removes what is not hardware, with the namespace.
+/// Stops at the first device that cannot be moved, and names it. Devices that were moved before stay in the target.
+/// When the target ceases to exist, the kernel moves physical devices back, and removes virtual ones.
 pub fn move_devices<'a>(
     devices: impl IntoIterator<Item = (&'a str, &'a str)>,
     namespace: impl AsFd,
@@ -46,50 +46,52 @@ fn failed(operation: &'static str, errno: Errno, name: &str) -> Error {
 
 fn move_device(here: &Netlink, there: &Netlink, namespace: impl AsFd, name: &str, new: &str) -> Result<()> {
     let at = |operation: &'static str| move |e: Errno| failed(operation, e, name);
-    let ask = Message::new(libc::RTM_GETLINK, 0, &[0; LINK]).attribute(libc::IFLA_IFNAME, &text(name));
-    let found = here.request(&ask).map_err(at("link not found for network device"))?;
+    let request =
+        Message::new(libc::RTM_GETLINK, 0, &[0; LINK]).attribute(libc::IFLA_IFNAME, &with_nul(name));
+    let found = here.request(&request).map_err(at("link not found for network device"))?;
     let index = found.first().map_or(0, link_index);
     let was_up = found.first().is_some_and(|link| u32::from_ne_bytes(link.fixed(8)) & UP != 0);
-    let before = links(there).map_err(at("list network devices beside"))?;
-    // The kernel would move it first, and refuse the name after.
-    if before.iter().any(|(_, name)| *name == text(new)) {
+    let before = links(there).map_err(at("list the devices of the target namespace for network device"))?;
+    // The kernel would move the device first, and refuse the name afterwards.
+    if before.iter().any(|(_, name)| *name == with_nul(new)) {
         return Err(at("move network device")(Errno::EEXIST)
             .with_detail(format!("as {new}"))
             .with_hint("the container's network namespace has a device of that name"));
     }
-    // While it is up: the kernel takes IPv6 addresses from a device that goes down.
+    // Read them while the device is up: the kernel removes IPv6 addresses from a device that is set down.
     let addresses = addresses(here, index).map_err(at("get the addresses of network device"))?;
-    // What its users on the host do next, they do to a device that is down.
+    // From here on, programs of the host find the device down.
     set_up(here, index, false).map_err(at("set down network device"))?;
-    // Move and new name in one request.
+    // One request moves and renames the device.
     let number = namespace.as_fd().as_raw_fd().to_ne_bytes();
-    let change = Message::new(libc::RTM_NEWLINK, 0, &link(index, 0, 0))
-        .attribute(libc::IFLA_IFNAME, &text(new))
+    let request = Message::new(libc::RTM_NEWLINK, 0, &link(index, 0, 0))
+        .attribute(libc::IFLA_IFNAME, &with_nul(new))
         .attribute(libc::IFLA_NET_NS_FD, &number);
-    here.request(&change).map_err(|e| {
+    here.request(&request).map_err(|e| {
         if was_up {
-            // It may be there still.
+            // The device may still be in this namespace.
             let _ = set_up(here, index, true);
         }
         let error = at("move network device")(e).with_detail(format!("as {new}"));
         match e {
+            // The name was checked, so what is left is a device that is bound to its namespace.
             Errno::EINVAL => error.with_hint("a device of this kind cannot leave its network namespace"),
             _ => error,
         }
     })?;
-    // The kernel may have had to give it another index.
-    let after = links(there).map_err(at("list network devices beside"))?;
-    let new_one = after.into_iter().find(|(index, _)| before.iter().all(|(there, _)| there != index));
-    let Some((index, _)) = new_one else {
+    // The kernel may have given it another index.
+    let after = links(there).map_err(at("list the devices of the target namespace for network device"))?;
+    let moved = after.into_iter().find(|(index, _)| before.iter().all(|(there, _)| there != index));
+    let Some((index, _)) = moved else {
         return Err(at("find moved network device")(Errno::ENODEV));
     };
     for address in &addresses {
-        add(there, index, address).map_err(at("give its address back to network device"))?;
+        add_address(there, index, address).map_err(at("restore the address of network device"))?;
     }
     set_up(there, index, true).map_err(at("set up network device"))
 }
 
-fn text(name: &str) -> Vec<u8> {
+fn with_nul(name: &str) -> Vec<u8> {
     name.bytes().chain([0]).collect()
 }
 
@@ -106,7 +108,7 @@ fn link_index(answer: &Answer) -> i32 {
     i32::from_ne_bytes(answer.fixed(4))
 }
 
-/// Indices and names (with their zero byte) of all devices.
+/// The indices and names (with their NUL byte) of all devices.
 fn links(netlink: &Netlink) -> std::result::Result<Vec<(i32, Vec<u8>)>, Errno> {
     let all = netlink.request(&Message::new(libc::RTM_GETLINK, flag::DUMP, &[0; LINK]))?;
     let name = |one: &Answer| one.attribute(LINK, libc::IFLA_IFNAME).unwrap_or_default().to_vec();
@@ -118,7 +120,7 @@ fn set_up(netlink: &Netlink, index: i32, up: bool) -> std::result::Result<(), Er
     netlink.request(&Message::new(libc::RTM_NEWLINK, 0, &link(index, flags, UP))).map(drop)
 }
 
-/// An address worth keeping.
+/// An address to restore after the move.
 struct Address {
     family: u8,
     prefix: u8,
@@ -128,11 +130,11 @@ struct Address {
     broadcast: Option<Vec<u8>>,
 }
 
-/// The permanent addresses of global scope. Others come from the host's network (leases, router
-/// advertisements) or are made anew.
+/// The permanent addresses of global scope. Other addresses come from the host's network (leases, router
+/// advertisements), or the kernel creates them again.
 fn addresses(netlink: &Netlink, index: i32) -> std::result::Result<Vec<Address>, Errno> {
     let all = netlink.request(&Message::new(libc::RTM_GETADDR, flag::DUMP, &[0; ADDRESS]))?;
-    let mut kept = Vec::new();
+    let mut permanent = Vec::new();
     for answer in all.iter().filter(|one| i32::from_ne_bytes(one.fixed(4)) == index) {
         let [family, prefix, short, scope] = answer.fixed(0);
         let value = |kind: u16| answer.attribute(ADDRESS, kind).map(<[u8]>::to_vec);
@@ -143,26 +145,26 @@ fn addresses(netlink: &Netlink, index: i32) -> std::result::Result<Vec<Address>,
             continue;
         }
         let address = value(libc::IFA_ADDRESS);
-        // IPv6 has only the one unless there is a peer.
+        // An IPv6 address has no IFA_LOCAL unless there is a peer.
         let local = value(libc::IFA_LOCAL);
         let (local, peer) = match (local, address) {
             (Some(local), Some(peer)) if local != peer => (local, Some(peer)),
             (Some(local), _) | (None, Some(local)) => (local, None),
             (None, None) => continue,
         };
-        kept.push(Address {
+        permanent.push(Address {
             family,
             prefix,
-            flags: flags & KEPT,
+            flags: flags & CONFIGURED,
             local,
             peer,
             broadcast: value(libc::IFA_BROADCAST),
         });
     }
-    Ok(kept)
+    Ok(permanent)
 }
 
-fn add(netlink: &Netlink, index: i32, address: &Address) -> std::result::Result<(), Errno> {
+fn add_address(netlink: &Netlink, index: i32, address: &Address) -> std::result::Result<(), Errno> {
     let mut fixed = [0; ADDRESS];
     fixed[0] = address.family;
     fixed[1] = address.prefix;

@@ -3,7 +3,7 @@
 use super::compile::Plan;
 use super::names::call_name;
 use super::step::{Origin, Side};
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -26,8 +26,11 @@ impl fmt::Display for Plan {
 
 /// `CLONE_NEW*` as the spec's names.
 pub(super) fn namespaces(flags: u64) -> String {
-    let names: Vec<_> =
-        (0..64).map(|bit| flags & (1 << bit)).filter_map(Kind::from_flag).map(Kind::name).collect();
+    let names: Vec<_> = (0..64)
+        .map(|bit| flags & (1 << bit))
+        .filter_map(NamespaceKind::from_flag)
+        .map(NamespaceKind::name)
+        .collect();
     if names.is_empty() { "none".into() } else { names.join(" ") }
 }
 

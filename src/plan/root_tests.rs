@@ -17,7 +17,7 @@ use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{CgroupManager, Layout};
 use crate::mount::kind as file_system;
 use crate::mount::options::MountOptions;
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use crate::sys::mount::{SYS_OPEN_TREE_ATTR, config};
 use std::path::{Path, PathBuf};
 
@@ -199,7 +199,7 @@ impl Follow<'_> {
         if self.seen && !state.alone {
             return Err("a process is born where it is seen, in its caller's session".into());
         }
-        if flags & Kind::Pid.flag() == 0 && flags & libc::CLONE_VM as u64 != 0 {
+        if flags & NamespaceKind::Pid.flag() == 0 && flags & libc::CLONE_VM as u64 != 0 {
             return Err("a process that is seen shares the memory of one that is not".into());
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Follow<'_> {
                 }
                 state.root = Place::Container;
             }
-            libc::SYS_setns if insn.args[1] & Kind::Mount.flag() != 0 => {
+            libc::SYS_setns if insn.args[1] & NamespaceKind::Mount.flag() != 0 => {
                 (state.root, state.cwd, state.attached) = (Place::Container, Place::Container, true);
             }
             libc::SYS_openat2 => answer = self.openat2(insn, state)?,

@@ -1,6 +1,5 @@
-//! Capabilities: names, numbers and the five sets of a process; capabilities(7).
+//! Capabilities: names, numbers, and the five sets of a process; capabilities(7).
 
-use super::problem;
 use crate::bundle::names;
 use crate::bundle::spec::Capabilities;
 use crate::sys::{fs, process};
@@ -8,7 +7,7 @@ use crate::{Error, Phase, Problem, Result};
 use nix::errno::Errno;
 use std::fmt;
 
-/// Every capability of Linux 6.x; the index is the number.
+/// The capabilities of Linux 6.x; the index of a name is its number.
 pub const NAMES: [&str; 41] = names::CAPABILITIES;
 
 /// The number of a capability.
@@ -16,9 +15,8 @@ pub fn number(name: &str) -> Option<u32> {
     NAMES.iter().position(|n| *n == name).map(|n| n as u32)
 }
 
-/// The highest capability which the running kernel knows (as `/proc/sys/kernel/cap_last_cap` says, but
-/// asked for with fewer system calls), which may be beyond [`NAMES`]: whoever empties a bounding set must
-/// go up to here.
+/// The highest capability of the running kernel, which may be higher than [`NAMES`]. A bounding set has
+/// capabilities up to this number. It is the number in `/proc/sys/kernel/cap_last_cap`, found by prctl(2).
 ///
 /// # Errors
 /// If prctl(2) fails, for example because of a seccomp filter.
@@ -35,7 +33,7 @@ pub fn last_cap() -> Result<u32> {
     Ok(last)
 }
 
-/// The calling thread's effective capabilities, in the user namespace it is in.
+/// The effective capabilities of the calling thread.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -48,53 +46,53 @@ pub fn effective() -> Result<CapSet> {
     bits.map(CapSet).ok_or_else(|| failed(Errno::EPROTO))
 }
 
-/// A set of capabilities, bit n for the capability of number n.
+/// A set of capabilities: bit n is the capability with the number n.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct CapSet(pub u64);
 
 impl CapSet {
-    /// No capability.
+    /// The empty set.
     pub const EMPTY: Self = Self(0);
 
-    /// All capabilities up to the number `last`.
+    /// All capabilities from 0 to `last`.
     pub fn up_to(last: u32) -> Self {
         Self(u64::MAX >> (63 - last.min(63)))
     }
 
-    /// Whether all of `other` are in it.
+    /// Whether it includes all of `other`.
     pub fn contains(self, other: Self) -> bool {
         other.0 & !self.0 == 0
     }
 
-    /// Whether it has the capability of this number.
+    /// Whether it includes the capability with this number.
     pub fn has(self, number: u32) -> bool {
         number < 64 && self.0 >> number & 1 == 1
     }
 
-    /// What is in either.
+    /// The union.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both.
+    /// The intersection.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is not in `other`.
+    /// The capabilities that are not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether it has none.
+    /// Whether it is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The names, by number; those without a name left out.
+    /// The names, ordered by number, without capabilities that have none.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         NAMES.iter().enumerate().filter(move |(n, _)| self.has(*n as u32)).map(|(_, name)| *name)
     }
@@ -108,26 +106,26 @@ impl fmt::Debug for CapSet {
 
 /// The five capability sets of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sets {
-    /// What exec can ever gain.
+pub struct CapabilitySets {
+    /// Limits what execve(2) can add.
     pub bounding: CapSet,
-    /// What permission checks look at.
+    /// Used by permission checks.
     pub effective: CapSet,
-    /// What files with inheritable capabilities may keep across exec.
+    /// Kept by execve(2) if the file has them as inheritable too.
     pub inheritable: CapSet,
-    /// What may be made effective.
+    /// Limits the effective set.
     pub permitted: CapSet,
-    /// What an ordinary program keeps across exec.
+    /// Kept by execve(2) of a program without file capabilities.
     pub ambient: CapSet,
 }
 
-impl Sets {
-    /// Ambient capabilities which the kernel will refuse to raise, not being permitted and inheritable.
+impl CapabilitySets {
+    /// The ambient capabilities that the kernel refuses, because they are not both permitted and inheritable.
     pub fn unraisable(&self) -> CapSet {
         self.ambient.without(self.permitted.and(self.inheritable))
     }
 
-    /// The data of capset(2), version 3: effective, permitted, inheritable; low words, then high ones.
+    /// The data of capset(2), version 3: effective, permitted, inheritable; lower words, then upper ones.
     pub fn capset_words(&self) -> [u32; 6] {
         let three = [self.effective.0, self.permitted.0, self.inheritable.0];
         let [e, p, i] = three;
@@ -135,17 +133,16 @@ impl Sets {
     }
 }
 
-/// Reads the five sets. Names which the kernel (`last`: see [`last_cap`]) or this library does not know
-/// are no error but a warning each (`config.md#linux-process`); so are ambient capabilities that cannot
-/// be raised, which are left out.
-pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (Sets, Vec<Problem>) {
+/// Reads the five sets. A name that the kernel (up to `last`, see [`last_cap`]) or this library does not know is
+/// ignored with a warning (`config.md#linux-process`), as is an ambient capability that cannot be raised.
+pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (CapabilitySets, Vec<Problem>) {
     let mut warnings = Vec::new();
     let mut read = |names: &[String], set: &str| {
         let mut result = CapSet::EMPTY;
         for (i, name) in names.iter().enumerate() {
             match number(name).filter(|n| *n <= last) {
                 Some(n) => result.0 |= 1 << n,
-                None => warnings.push(problem(
+                None => warnings.push(Problem::new(
                     format!("{at}/capabilities/{set}/{i}"),
                     format!("unknown or unavailable capability {name:?} is ignored"),
                     "config.md#linux-process",
@@ -154,7 +151,7 @@ pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (Sets, Vec<Problem>) {
         }
         result
     };
-    let mut sets = Sets {
+    let mut sets = CapabilitySets {
         bounding: read(&spec.bounding, "bounding"),
         effective: read(&spec.effective, "effective"),
         inheritable: read(&spec.inheritable, "inheritable"),
@@ -162,7 +159,7 @@ pub fn parse(spec: &Capabilities, last: u32, at: &str) -> (Sets, Vec<Problem>) {
         ambient: read(&spec.ambient, "ambient"),
     };
     for name in sets.unraisable().names() {
-        warnings.push(problem(
+        warnings.push(Problem::new(
             format!("{at}/capabilities/ambient"),
             format!("can't raise ambient capability {name}: it is not both permitted and inheritable"),
             "config.md#linux-process",
@@ -181,16 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn names_and_numbers_agree_with_the_caps_crate() {
-        let theirs = caps::all();
-        assert_eq!(theirs.len(), NAMES.len());
-        for capability in theirs {
+    fn names_and_numbers_agree_with_the_crate_caps() {
+        let all = caps::all();
+        assert_eq!(all.len(), NAMES.len());
+        for capability in all {
             assert_eq!(number(&capability.to_string()), Some(u32::from(capability.index())));
         }
     }
 
     #[test]
-    fn five_sets() {
+    fn the_five_sets_are_read() {
         let spec = Capabilities {
             bounding: list(&["CAP_KILL", "CAP_BPF"]),
             effective: list(&["CAP_KILL"]),
@@ -208,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_warn() {
+    fn an_unknown_name_is_a_warning() {
         let spec = Capabilities { bounding: list(&["CAP_KILL", "CAP_FLY", "CAP_BPF"]), ..Default::default() };
         let (sets, warnings) = parse(&spec, 37, "/process");
         assert_eq!(sets.bounding, CapSet(1 << 5));
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic() {
+    fn set_operations() {
         assert_eq!(CapSet::up_to(40).names().count(), 41);
         assert!(CapSet::up_to(40).contains(CapSet(1 << 40)) && !CapSet::up_to(39).has(40));
         assert_eq!(CapSet::up_to(63).0, u64::MAX);

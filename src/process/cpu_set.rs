@@ -1,11 +1,10 @@
-//! Lists of processors or memory nodes (`0-3,7`) as masks of any length.
+//! Lists of CPUs or memory nodes (`0-3,7`) as bit masks.
 
-/// The highest number which a list may name: beyond anything that the kernel can be built for.
-pub const MAX_INDEX: u32 = 65_535;
+use crate::bundle::parse_id_list;
 
 /// A list that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no list such as 0-3,7")]
+#[error("{0:?} is not a list such as 0-3,7")]
 pub struct ListError(String);
 
 /// A set of numbers as a bit mask.
@@ -15,19 +14,15 @@ pub struct CpuSet {
 }
 
 impl CpuSet {
-    /// Reads a list: numbers and ranges between commas, white space around them allowed; an empty list
-    /// is the empty set.
+    /// Reads a list such as `0-3,7`; see [`parse_id_list`]. An empty list is the empty set.
+    ///
+    /// # Errors
+    /// If it is not such a list.
     pub fn parse(list: &str) -> Result<Self, ListError> {
         let mut set = Self::default();
-        for part in list.split(',').map(str::trim) {
-            if part.is_empty() && list.trim().is_empty() {
-                break;
-            }
-            let (from, to) = part.split_once('-').unwrap_or((part, part));
-            match (number(from.trim()), number(to.trim())) {
-                (Some(from), Some(to)) if from <= to => (from..=to).for_each(|n| set.insert(n)),
-                _ => return Err(ListError(list.to_owned())),
-            }
+        if !list.trim().is_empty() {
+            let ranges = parse_id_list(list).map_err(|_| ListError(list.to_owned()))?;
+            ranges.into_iter().flatten().for_each(|number| set.insert(number));
         }
         Ok(set)
     }
@@ -41,12 +36,12 @@ impl CpuSet {
         self.words[word] |= 1 << (number % 64);
     }
 
-    /// Whether it has none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|w| *w == 0)
     }
 
-    /// The numbers, rising.
+    /// The numbers, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let bits = |(i, w): (usize, &u64)| {
             let w = *w;
@@ -55,8 +50,8 @@ impl CpuSet {
         self.words.iter().enumerate().flat_map(bits)
     }
 
-    /// The mask as the kernel reads it (an array of `unsigned long`), for sched_setaffinity(2) and
-    /// set_mempolicy(2); a whole number of 8-byte words.
+    /// The mask as sched_setaffinity(2) and set_mempolicy(2) read it: an array of `unsigned long`, whose size is a
+    /// multiple of 8 bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         if cfg!(target_pointer_width = "64") || cfg!(target_endian = "little") {
             self.words.iter().flat_map(|w| w.to_ne_bytes()).collect()
@@ -70,24 +65,17 @@ impl CpuSet {
     }
 }
 
-fn number(text: &str) -> Option<u32> {
-    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok().filter(|n| *n <= MAX_INDEX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lists() {
-        let of = |list: &str| CpuSet::parse(list).unwrap().iter().collect::<Vec<_>>();
-        assert_eq!(of("0-3,7"), [0, 1, 2, 3, 7]);
-        assert_eq!(of("0, 2"), [0, 2]);
-        assert_eq!(of("1\n"), [1]);
-        assert_eq!(of("64,1023"), [64, 1023]);
+    fn lists_are_read_as_masks() {
+        let numbers = |list: &str| CpuSet::parse(list).unwrap().iter().collect::<Vec<_>>();
+        assert_eq!(numbers("0-3,7"), [0, 1, 2, 3, 7]);
+        assert_eq!(numbers("0, 2"), [0, 2]);
+        assert_eq!(numbers("1\n"), [1]);
+        assert_eq!(numbers("64,1023"), [64, 1023]);
         assert!(CpuSet::parse("").unwrap().is_empty());
         assert_eq!(
             CpuSet::parse("65,0").unwrap().to_bytes(),

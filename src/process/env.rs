@@ -1,15 +1,14 @@
-//! The environment of a process, and where its program may be.
+//! The environment of a process, and where its program is searched for.
 
-use super::problem;
 use crate::Problem;
 
-/// Where programs are looked for when the process has no `PATH` at all, as execvp(3) does.
+/// The search path of a process without `PATH`, as in execvp(3).
 pub const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// The environment as it will be: of a variable that is set twice the last counts, at its place.
+/// The environment without duplicates: the last entry of a variable is kept, at its position.
 ///
 /// # Errors
-/// Entries without `=`, without a name, or with a NUL byte.
+/// If an entry has no `=`, no name, or a NUL byte.
 pub fn compose(env: &[String], at: &str) -> Result<Vec<String>, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
@@ -27,7 +26,7 @@ pub fn compose(env: &[String], at: &str) -> Result<Vec<String>, Vec<Problem>> {
             }
         };
         let message = format!("environment variable {entry:?} {wrong}");
-        problems.push(problem(format!("{at}/env/{i}"), message, "config.md#process"));
+        problems.push(Problem::new(format!("{at}/env/{i}"), message, "config.md#process"));
     }
     result.reverse();
     problems.reverse();
@@ -39,12 +38,12 @@ pub fn get<'e>(env: &'e [String], name: &str) -> Option<&'e str> {
     env.iter().rev().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
 }
 
-/// Whether `HOME` must be found out, being absent or empty.
+/// Whether `HOME` is absent or empty, and must be looked up.
 pub fn needs_home(env: &[String]) -> bool {
     get(env, "HOME").unwrap_or_default().is_empty()
 }
 
-/// Sets `HOME` where it is absent or empty: to the directory found in the container's passwd file, or
+/// Sets `HOME` if it is absent or empty: to the directory found in the container's passwd file, or
 /// to `/`.
 pub fn set_home(env: &mut Vec<String>, found: Option<&str>) {
     if needs_home(env) {
@@ -53,12 +52,11 @@ pub fn set_home(env: &mut Vec<String>, found: Option<&str>) {
     }
 }
 
-/// Where the program `name` may be, in the order to try, as paths inside the container.
+/// The paths inside the container at which the program `name` may be, in the order to try.
 ///
-/// A name with a slash is looked for nowhere else: it stands for itself, below `cwd` if relative.
-/// Other names are looked for in the directories of `PATH`; those which are empty or relative are left
-/// out, so that nothing is found in whatever the working directory happens to be. No candidate at all
-/// means "executable file not found in $PATH".
+/// A name with a slash is a path, relative to `cwd` unless it is absolute. Other names are searched for in the
+/// directories of `PATH`, except empty and relative ones, so that the working directory is never searched. Without
+/// a candidate, the error is "executable file not found in $PATH".
 pub fn candidates(name: &str, env: &[String], cwd: &str) -> Vec<String> {
     if name.is_empty() {
         return Vec::new();
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_variable_counts() {
+    fn the_last_entry_of_a_variable_is_kept() {
         let env = compose(&list(&["A=1", "B=2", "A=3", "C=", "AB=x=y"]), "/process").unwrap();
         assert_eq!(env, ["B=2", "A=3", "C=", "AB=x=y"]);
         assert_eq!((get(&env, "A"), get(&env, "AB"), get(&env, "D")), (Some("3"), Some("x=y"), None));
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn home() {
+    fn home_is_set_if_it_is_absent_or_empty() {
         let mut env = list(&["HOME=", "A=1"]);
         set_home(&mut env, Some("/home/a"));
         assert_eq!(env, ["A=1", "HOME=/home/a"]);
@@ -113,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn programs() {
+    fn candidates_come_from_absolute_directories_of_path() {
         let env = list(&["PATH=/usr/bin/:/bin:.::rel:/bin"]);
         assert_eq!(candidates("sh", &env, "/"), ["/usr/bin/sh", "/bin/sh"]);
         assert_eq!(candidates("/a/b", &env, "/x"), ["/a/b"]);

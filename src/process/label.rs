@@ -1,6 +1,6 @@
-//! Labels of Linux security modules: which file of procfs takes which text.
+//! Labels of Linux security modules: which text is written to which file of procfs.
 //!
-//! The files are those of the process itself, in a procfs that was verified to be one.
+//! The files are those of the process itself, in a file system that was verified to be a procfs.
 
 use crate::sys::fs::{self, file_system_at};
 use crate::{Error, Phase, Result};
@@ -8,35 +8,35 @@ use nix::errno::Errno;
 use nix::sys::statfs::SELINUX_MAGIC;
 use std::path::Path;
 
-/// A write to a file below `/proc/thread-self`.
+/// The label of a security module, as a write to a file below `/proc/thread-self`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
-    /// Files below `/proc/thread-self`, in the order to try: the first that exists takes the text.
+pub struct LsmLabel {
+    /// Files below `/proc/thread-self`; the text is written to the first one that exists.
     pub files: &'static [&'static str],
-    /// What to write, in one write(2).
+    /// The text, for one write(2).
     pub text: String,
 }
 
-/// Makes the next exec enter an AppArmor profile.
-pub fn apparmor(profile: &str) -> Label {
-    // The first file is AppArmor's own; the second belongs to whichever module is displayed first.
-    Label { files: &["attr/apparmor/exec", "attr/exec"], text: format!("exec {profile}") }
+/// Applies an AppArmor profile at the next execve(2).
+pub fn apparmor(profile: &str) -> LsmLabel {
+    // The first file belongs to AppArmor; the second to the module that the kernel displays by default.
+    LsmLabel { files: &["attr/apparmor/exec", "attr/exec"], text: format!("exec {profile}") }
 }
 
-/// Makes the next exec enter an SELinux context.
-pub fn selinux(context: &str) -> Label {
-    Label { files: &["attr/exec"], text: context.to_owned() }
+/// Applies an SELinux context at the next execve(2).
+pub fn selinux(context: &str) -> LsmLabel {
+    LsmLabel { files: &["attr/exec"], text: context.to_owned() }
 }
 
-/// Makes new session keyrings carry an SELinux context.
-pub fn selinux_key(context: &str) -> Label {
-    Label { files: &["attr/keycreate"], text: context.to_owned() }
+/// Gives new session keyrings an SELinux context.
+pub fn selinux_key(context: &str) -> LsmLabel {
+    LsmLabel { files: &["attr/keycreate"], text: context.to_owned() }
 }
 
-/// The driver's options of which one gives a new file system an SELinux context; mount(8).
+/// The mount options that give a new file system an SELinux context; mount(8).
 pub const MOUNT_CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
-/// Whether a new file system of this type takes one of [`MOUNT_CONTEXTS`] (`linux.mountLabel`).
+/// Whether a file system of this type accepts one of [`MOUNT_CONTEXTS`] (`linux.mountLabel`).
 pub fn takes_mount_context(kind: &str) -> bool {
     !matches!(kind, "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue" | "bind")
 }
@@ -53,12 +53,12 @@ pub fn apparmor_enabled() -> Result<bool> {
     }
 }
 
-/// Whether the kernel has SELinux switched on.
+/// Whether SELinux is enabled.
 ///
 /// # Errors
 /// If this cannot be determined.
 pub fn selinux_enabled() -> Result<bool> {
-    // selinuxfs is mounted only by a system that uses it; its magic number tells it from a directory.
+    // A system that uses SELinux mounts selinuxfs there. Otherwise it is an empty directory of sysfs, or absent.
     match file_system_at(Path::new("/sys/fs/selinux")) {
         Ok(found) => Ok(found == SELINUX_MAGIC),
         Err(Errno::ENOENT) => Ok(false),
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels() {
+    fn labels_are_written_to_the_files_of_their_module() {
         assert_eq!(apparmor("acme").text, "exec acme");
         assert_eq!(apparmor("unconfined").files[0], "attr/apparmor/exec");
         assert_eq!(selinux("a:b:c:s0").text, "a:b:c:s0");

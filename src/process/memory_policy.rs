@@ -1,13 +1,12 @@
 //! NUMA memory policy; set_mempolicy(2).
 
 use super::cpu_set::CpuSet;
-use super::problem;
 use crate::Problem;
 use crate::bundle::spec;
 
 const SECTION: &str = "config-linux.md#memory-policy";
 
-/// Modes by name.
+/// Modes, by name.
 pub const MODES: [(&str, u32); 7] = [
     ("MPOL_DEFAULT", 0),
     ("MPOL_PREFERRED", 1),
@@ -18,7 +17,7 @@ pub const MODES: [(&str, u32); 7] = [
     ("MPOL_WEIGHTED_INTERLEAVE", 6),
 ];
 
-/// Flags by name.
+/// Flags, by name.
 pub const FLAGS: [(&str, u32); 3] = [
     ("MPOL_F_NUMA_BALANCING", 1 << 13),
     ("MPOL_F_RELATIVE_NODES", 1 << 14),
@@ -27,15 +26,15 @@ pub const FLAGS: [(&str, u32); 3] = [
 
 /// The arguments of set_mempolicy(2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryPolicy {
+pub struct SetMempolicy {
     /// Mode and flags in one word.
     pub mode: u32,
-    /// Mask of nodes; empty where the mode takes none.
+    /// Mask of nodes; empty if there are none.
     pub nodes: Vec<u8>,
 }
 
-impl MemoryPolicy {
-    /// `maxnode`: the kernel takes one bit less than it is told.
+impl SetMempolicy {
+    /// `maxnode`, which is one more than the number of bits that the kernel reads.
     pub fn max_node(&self) -> u64 {
         if self.nodes.is_empty() { 0 } else { self.nodes.len() as u64 * 8 + 1 }
     }
@@ -44,13 +43,13 @@ impl MemoryPolicy {
 /// Reads a policy.
 ///
 /// # Errors
-/// Unknown names, a list that is none, and combinations which the kernel refuses whatever the machine:
-/// nodes missing or out of place, both ways of numbering nodes at once.
-pub fn parse(policy: &spec::MemoryPolicy, at: &str) -> Result<MemoryPolicy, Vec<Problem>> {
+/// If a name is unknown, the list of nodes is invalid, or the kernel refuses the combination on every machine:
+/// required nodes are missing, the mode has no nodes, or the flags exclude each other.
+pub fn parse(policy: &spec::MemoryPolicy, at: &str) -> Result<SetMempolicy, Vec<Problem>> {
     let at = format!("{at}/memoryPolicy");
     let mut problems = Vec::new();
     let mut wrong =
-        |field: &str, message: String| problems.push(problem(format!("{at}/{field}"), message, SECTION));
+        |field: &str, message: String| problems.push(Problem::new(format!("{at}/{field}"), message, SECTION));
     let name = policy.mode.as_str();
     let mode = MODES.iter().find(|(n, _)| *n == name).map(|(_, mode)| *mode);
     if mode.is_none() {
@@ -85,7 +84,7 @@ pub fn parse(policy: &spec::MemoryPolicy, at: &str) -> Result<MemoryPolicy, Vec<
         _ => {}
     }
     match mode {
-        Some(mode) if problems.is_empty() => Ok(MemoryPolicy { mode: mode | flags, nodes: nodes.to_bytes() }),
+        Some(mode) if problems.is_empty() => Ok(SetMempolicy { mode: mode | flags, nodes: nodes.to_bytes() }),
         _ => Err(problems),
     }
 }
@@ -94,7 +93,7 @@ pub fn parse(policy: &spec::MemoryPolicy, at: &str) -> Result<MemoryPolicy, Vec<
 mod tests {
     use super::*;
 
-    fn of(mode: &str, nodes: &str, flags: &[&str]) -> Result<MemoryPolicy, Vec<String>> {
+    fn of(mode: &str, nodes: &str, flags: &[&str]) -> Result<SetMempolicy, Vec<String>> {
         let flags = flags.iter().map(|&f| f.to_owned()).collect();
         let nodes = (!nodes.is_empty()).then(|| nodes.to_owned());
         parse(&spec::MemoryPolicy { mode: mode.into(), nodes, flags }, "/linux")
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn policies() {
+    fn policies_are_read_and_checked() {
         let policy = of("MPOL_INTERLEAVE", "0,2", &["MPOL_F_STATIC_NODES"]).unwrap();
         assert_eq!((policy.mode, policy.nodes[0], policy.max_node()), (3 | 1 << 15, 5, 65));
         assert_eq!(of("MPOL_DEFAULT", "", &[]).unwrap().max_node(), 0);

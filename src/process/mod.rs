@@ -1,8 +1,11 @@
-//! What a process is given: identity, capabilities, limits, labels, scheduling.
+//! The attributes of a process: identity, capabilities, limits, labels, scheduling.
 //!
-//! Pure functions: names of the runtime-spec become the numbers and texts which the kernel takes.
-//! Nothing here changes a process. Problems carry the JSON pointer of the value; `at` is the pointer
-//! of the structure that is read (`/process`, or empty for a process given by itself).
+//! Names of the runtime-spec become the numbers and texts that the kernel accepts. No function here changes a
+//! process. A problem has the JSON pointer of the value; `at` is the pointer of the structure that is read
+//! (`/process`, or empty for a process on its own).
+//!
+//! # Layers
+//! `memory_policy` uses `cpu_set`; all other files are independent of each other.
 
 pub mod capability;
 pub mod cpu_set;
@@ -17,9 +20,26 @@ pub mod scheduler;
 pub mod sysctl;
 pub mod user;
 
-use crate::Problem;
+#[cfg(test)]
+mod tests {
+    use super::{io_priority, memory_policy, rlimit, scheduler};
+    use crate::bundle::names;
 
-/// A problem with the value at `pointer`.
-fn problem(pointer: String, message: impl Into<String>, section: &'static str) -> Problem {
-    Problem { pointer, message: message.into(), section }
+    /// The validator and this room have the same names.
+    #[test]
+    fn tables_have_the_names_that_the_validator_accepts() {
+        fn same(table: impl Iterator<Item = &'static str>, accepted: &[&'static str]) {
+            let mut names: Vec<&str> = table.collect();
+            let mut accepted = accepted.to_vec();
+            names.sort_unstable();
+            accepted.sort_unstable();
+            assert_eq!(names, accepted);
+        }
+        same(rlimit::NAMES.into_iter().map(|(name, _)| name), &names::RLIMITS);
+        same(scheduler::POLICIES.into_iter().map(|(name, _)| name), &names::SCHED_POLICIES);
+        same(scheduler::FLAGS.into_iter().map(|(name, _)| name), &names::SCHED_FLAGS);
+        same(io_priority::CLASSES.into_iter().map(|(name, _)| name), &names::IO_CLASSES);
+        same(memory_policy::MODES.into_iter().map(|(name, _)| name), &names::MEMORY_MODES);
+        same(memory_policy::FLAGS.into_iter().map(|(name, _)| name), &names::MEMORY_FLAGS);
+    }
 }

@@ -1,26 +1,26 @@
-//! What is read from passwd files: of a container's a home directory, of the host's a user's name.
+//! Reading passwd files: the home directory from a container's file, a user's name from the host's.
 //!
-//! A container's file belongs to the image and is hostile: it is read by descriptor inside the root
-//! file system, up to [`LIMIT`] bytes, and never decides who a process is. The C library's getpwuid(3)
-//! is not asked for the host's: it loads shared libraries also into a static program.
+//! A container's file comes from the image and is not trusted. The caller reads it by a descriptor inside the root
+//! file system, up to [`LIMIT`] bytes, and it never decides the identity of a process. The C library's getpwuid(3)
+//! is not used for the host's file, because it loads shared libraries even into a static program.
 
-/// How much of a passwd file is looked at, in bytes.
+/// How much of a passwd file is read, in bytes.
 pub const LIMIT: usize = 1 << 20;
 
-/// The home directory of `uid` in the text of a passwd file (passwd(5)); the first line of a user
-/// counts. Only an absolute path is taken.
+/// The home directory of `uid` in the text of a passwd file (passwd(5)), from the first line of that user. `None` if
+/// it is not an absolute path.
 pub fn home(text: &[u8], uid: u32) -> Option<&str> {
     let home = std::str::from_utf8(fields(text, uid)?.nth(5)?).ok()?;
     (home.starts_with('/') && !home.contains('\0')).then_some(home)
 }
 
-/// The name of `uid` in the text of a passwd file; the first line of a user counts.
+/// The name of `uid` in the text of a passwd file, from the first line of that user.
 pub fn name(text: &[u8], uid: u32) -> Option<&str> {
     let name = std::str::from_utf8(fields(text, uid)?.next()?).ok()?;
     (!name.is_empty()).then_some(name)
 }
 
-/// The fields of the first line of a user.
+/// The fields of the first line of `uid`.
 fn fields(text: &[u8], uid: u32) -> Option<impl Iterator<Item = &[u8]>> {
     let text = &text[..text.len().min(LIMIT)];
     let user = |line: &[u8]| line.split(|b| *b == b':').nth(2).and_then(id);
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn homes_and_names() {
+    fn the_first_line_of_a_user_is_read() {
         let text = b"root:x:0:0:root:/root:/bin/sh\n1000:x:0:0::/evil:/bin/sh\na:x:+5:5::/plus:\n\
             b:x:1000:1000:B:/home/b:/bin/sh\nshort:x:7\nc:x:8:8::relative:\nd:x:9:9::/d";
         assert_eq!(home(text, 0), Some("/root"));

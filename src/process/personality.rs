@@ -1,27 +1,26 @@
 //! Execution domain; personality(2).
 
-use super::problem;
 use crate::Problem;
 use crate::bundle::spec::Personality;
 
 const SECTION: &str = "config-linux.md#personality";
 
-/// Domains by name.
+/// Domains, by name.
 pub const DOMAINS: [(&str, u32); 2] = [("LINUX", 0x0000), ("LINUX32", 0x0008)];
 
 /// The argument of personality(2).
 ///
 /// # Errors
-/// An unknown domain; any flag, as the spec defines none.
+/// If the domain is unknown, or there is a flag: the spec defines none.
 pub fn parse(personality: &Personality, at: &str) -> Result<u32, Problem> {
     if let Some(flag) = personality.flags.first() {
         let message = format!("personality flag {flag:?} is not supported: the specification defines none");
-        return Err(problem(format!("{at}/personality/flags/0"), message, SECTION));
+        return Err(Problem::new(format!("{at}/personality/flags/0"), message, SECTION));
     }
     let name = &personality.domain;
     DOMAINS.iter().find(|(n, _)| n == name).map(|(_, domain)| *domain).ok_or_else(|| {
-        let message = format!("unknown personality domain {name:?}; LINUX and LINUX32 are known");
-        problem(format!("{at}/personality/domain"), message, SECTION)
+        let message = format!("unknown personality domain {name:?}; must be LINUX or LINUX32");
+        Problem::new(format!("{at}/personality/domain"), message, SECTION)
     })
 }
 
@@ -30,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains() {
+    fn the_two_domains_are_read() {
         let of =
             |domain: &str, flags: Vec<String>| parse(&Personality { domain: domain.into(), flags }, "/linux");
         assert_eq!(of("LINUX32", vec![]), Ok(8));

@@ -1,10 +1,9 @@
 //! Resource limits by name; setrlimit(2).
 
-use super::problem;
 use crate::Problem;
 use crate::bundle::spec::Rlimit;
 
-/// All limits of Linux, by name; the numbers are the architecture's.
+/// All limits of Linux, by name. The numbers differ between architectures.
 #[allow(clippy::unnecessary_cast, reason = "the type differs between C libraries")]
 pub const NAMES: [(&str, u32); 16] = [
     ("RLIMIT_AS", libc::RLIMIT_AS as u32),
@@ -25,14 +24,14 @@ pub const NAMES: [(&str, u32); 16] = [
     ("RLIMIT_STACK", libc::RLIMIT_STACK as u32),
 ];
 
-/// One limit in the kernel's terms; `u64::MAX` is unlimited.
+/// One limit, as for prlimit(2); `u64::MAX` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct ResourceLimit {
     /// `RLIMIT_*`.
     pub resource: u32,
     /// The limit in force.
     pub soft: u64,
-    /// Its ceiling.
+    /// The ceiling of the soft limit.
     pub hard: u64,
 }
 
@@ -44,25 +43,29 @@ pub fn number(name: &str) -> Option<u32> {
 /// Reads a list of limits.
 ///
 /// # Errors
-/// Unknown and repeated types (`config.md#posix-process`), and a soft limit above the hard one.
-pub fn parse(limits: &[Rlimit], at: &str) -> Result<Vec<Limit>, Vec<Problem>> {
+/// If a type is unknown or repeated (`config.md#posix-process`), or a soft limit is above the hard limit.
+pub fn parse(limits: &[Rlimit], at: &str) -> Result<Vec<ResourceLimit>, Vec<Problem>> {
     const SECTION: &str = "config.md#posix-process";
-    let (mut result, mut problems) = (Vec::<Limit>::with_capacity(limits.len()), Vec::new());
+    let (mut result, mut problems) = (Vec::<ResourceLimit>::with_capacity(limits.len()), Vec::new());
     for (i, limit) in limits.iter().enumerate() {
         let at = format!("{at}/rlimits/{i}");
         let Some(resource) = number(&limit.kind) else {
-            let message = format!("unknown resource limit {:?}; names are like RLIMIT_NOFILE", limit.kind);
-            problems.push(problem(format!("{at}/type"), message, SECTION));
+            let message = format!("unknown resource limit {:?}; names are such as RLIMIT_NOFILE", limit.kind);
+            problems.push(Problem::new(format!("{at}/type"), message, SECTION));
             continue;
         };
         if result.iter().any(|other| other.resource == resource) {
-            problems.push(problem(format!("{at}/type"), format!("{} is set twice", limit.kind), SECTION));
+            problems.push(Problem::new(
+                format!("{at}/type"),
+                format!("{} is set twice", limit.kind),
+                SECTION,
+            ));
         }
         if limit.soft > limit.hard {
             let message = format!("the soft limit {} is above the hard limit {}", limit.soft, limit.hard);
-            problems.push(problem(format!("{at}/soft"), message, SECTION));
+            problems.push(Problem::new(format!("{at}/soft"), message, SECTION));
         }
-        result.push(Limit { resource, soft: limit.soft, hard: limit.hard });
+        result.push(ResourceLimit { resource, soft: limit.soft, hard: limit.hard });
     }
     if problems.is_empty() { Ok(result) } else { Err(problems) }
 }
@@ -76,11 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn limits() {
+    fn limits_are_read_and_checked() {
         assert!(NAMES.is_sorted());
         let good = [limit("RLIMIT_NOFILE", 1024, 4096), limit("RLIMIT_CORE", 0, u64::MAX)];
         let parsed = parse(&good, "/process").unwrap();
-        assert_eq!(parsed[0], Limit { resource: number("RLIMIT_NOFILE").unwrap(), soft: 1024, hard: 4096 });
+        assert_eq!(
+            parsed[0],
+            ResourceLimit { resource: number("RLIMIT_NOFILE").unwrap(), soft: 1024, hard: 4096 }
+        );
         let bad = [limit("RLIMIT_FLY", 0, 0), limit("RLIMIT_CPU", 2, 1), limit("RLIMIT_CPU", 1, 1)];
         let problems = parse(&bad, "/process").unwrap_err();
         let pointers: Vec<_> = problems.iter().map(|p| p.pointer.as_str()).collect();

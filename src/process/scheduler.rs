@@ -1,12 +1,11 @@
 //! Scheduling policy, flags and parameters; sched_setattr(2).
 
-use super::problem;
 use crate::Problem;
 use crate::bundle::spec::Scheduler;
 
 const SECTION: &str = "config.md#linux-process";
 
-/// Policies by name; the index of `SCHED_ISO` is reserved in Linux, which answers EINVAL.
+/// Policies, by name. Linux only reserves the number of `SCHED_ISO`, and refuses it with EINVAL.
 pub const POLICIES: [(&str, u32); 7] = [
     ("SCHED_OTHER", 0),
     ("SCHED_FIFO", 1),
@@ -17,7 +16,7 @@ pub const POLICIES: [(&str, u32); 7] = [
     ("SCHED_DEADLINE", 6),
 ];
 
-/// Flags by name.
+/// Flags, by name.
 pub const FLAGS: [(&str, u64); 7] = [
     ("SCHED_FLAG_RESET_ON_FORK", 0x01),
     ("SCHED_FLAG_RECLAIM", 0x02),
@@ -42,11 +41,11 @@ pub struct SchedAttr {
     pub nice: i32,
     /// Static priority of `SCHED_FIFO` and `SCHED_RR`.
     pub priority: u32,
-    /// Nanoseconds, of `SCHED_DEADLINE`.
+    /// Nanoseconds, for `SCHED_DEADLINE`.
     pub runtime: u64,
-    /// Nanoseconds, of `SCHED_DEADLINE`.
+    /// Nanoseconds, for `SCHED_DEADLINE`.
     pub deadline: u64,
-    /// Nanoseconds, of `SCHED_DEADLINE`.
+    /// Nanoseconds, for `SCHED_DEADLINE`.
     pub period: u64,
     /// Lower clamp of utilization, 0 to 1024.
     pub util_min: u32,
@@ -58,18 +57,19 @@ const DEADLINE: u32 = 6;
 const RESET_ON_FORK: u64 = 0x01;
 
 impl SchedAttr {
-    /// Whether it is `SCHED_DEADLINE`: a process that has it makes no children, and the right to set it is
-    /// `CAP_SYS_NICE` alone.
+    /// Whether the policy is `SCHED_DEADLINE`. Such a process cannot create children, and setting the policy always
+    /// requires `CAP_SYS_NICE`.
     pub(crate) fn is_deadline(self) -> bool {
         self.policy == DEADLINE
     }
 
-    /// Whether a child does not get it.
+    /// Whether children do not inherit it.
     pub(crate) fn resets_on_fork(self) -> bool {
         self.flags & RESET_ON_FORK != 0
     }
 
-    /// As a child gets it. A process that has this may take the reset on fork besides without any capability.
+    /// The attributes without `SCHED_FLAG_RESET_ON_FORK`, which a child inherits. Setting that flag later requires no
+    /// capability.
     pub(crate) fn inherited(self) -> Self {
         Self { flags: self.flags & !RESET_ON_FORK, ..self }
     }
@@ -96,11 +96,11 @@ impl SchedAttr {
 /// Reads a scheduler.
 ///
 /// # Errors
-/// Unknown names, and parameters that do not belong to the policy.
+/// If a name is unknown, or a parameter does not belong to the policy.
 pub fn parse(scheduler: &Scheduler, at: &str) -> Result<SchedAttr, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut wrong = |field: &str, message: String| {
-        problems.push(problem(format!("{at}/scheduler/{field}"), message, SECTION));
+        problems.push(Problem::new(format!("{at}/scheduler/{field}"), message, SECTION));
     };
     let name = scheduler.policy.as_str();
     let policy = POLICIES.iter().find(|(n, _)| *n == name).map_or(0, |(_, p)| *p);
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes() {
+    fn attributes_are_encoded_for_the_kernel() {
         let s = Scheduler {
             policy: "SCHED_DEADLINE".into(),
             flags: vec!["SCHED_FLAG_RESET_ON_FORK".into(), "SCHED_FLAG_DL_OVERRUN".into()],
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn errors() {
+    fn every_problem_is_reported() {
         let s = Scheduler {
             policy: "SCHED_NONE".into(),
             flags: vec!["X".into()],

@@ -1,14 +1,14 @@
-//! Kernel parameters which belong to a namespace, and so to a container; sysctl(8), proc_sys(5).
+//! Kernel parameters that belong to a namespace, and therefore to a container; sysctl(8), proc_sys(5).
 
-use super::problem;
 use crate::Problem;
+use crate::bundle::sysctl::{sysctl_namespace, sysctl_path};
 use std::collections::BTreeMap;
 
 const SECTION: &str = "config-linux.md#sysctl";
 
-/// The namespace which a parameter belongs to; it must be the container's own.
+/// The namespace that a parameter belongs to. It must not be the host's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
+pub enum SysctlNamespace {
     /// An IPC namespace.
     Ipc,
     /// A network namespace.
@@ -19,7 +19,7 @@ pub enum Needs {
     User,
 }
 
-impl Needs {
+impl SysctlNamespace {
     /// The namespace's name in the runtime-spec.
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,6 +29,10 @@ impl Needs {
             Self::User => "user",
         }
     }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Ipc, Self::Network, Self::Uts, Self::User].into_iter().find(|one| one.name() == name)
+    }
 }
 
 /// A parameter to write.
@@ -36,98 +40,53 @@ impl Needs {
 pub struct Sysctl {
     /// Path below `/proc/sys`, without a leading slash.
     pub path: String,
-    /// What to write.
+    /// The text to write.
     pub value: String,
     /// The namespace it belongs to.
-    pub needs: Needs,
-    /// Where it stands in `config.json`.
+    pub namespace: SysctlNamespace,
+    /// Its JSON pointer in `config.json`.
     pub pointer: String,
 }
 
-/// The path below `/proc/sys` of a parameter's name: the first of `.` and `/` in it is its separator,
-/// the other one then stands for itself with the two swapped (`net.ipv4.conf.eno1/100.forwarding`).
-fn path(name: &str) -> Option<String> {
-    let dotted = name.find(['.', '/']).is_some_and(|i| name.as_bytes()[i] == b'.');
-    let path: String = if dotted {
-        name.chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect()
-    } else {
-        name.to_owned()
-    };
-    let sound = !path.contains('\0') && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    sound.then_some(path)
-}
-
-/// The namespace of the parameter at a path below `/proc/sys`; `None` where it belongs to the host.
-fn needs(path: &str) -> Option<Needs> {
-    match path {
-        "kernel/msgmax"
-        | "kernel/msgmnb"
-        | "kernel/msgmni"
-        | "kernel/sem"
-        | "kernel/shmall"
-        | "kernel/shmmax"
-        | "kernel/shmmni"
-        | "kernel/shm_rmid_forced"
-        | "kernel/auto_msgmni"
-        | "kernel/msg_next_id"
-        | "kernel/sem_next_id"
-        | "kernel/shm_next_id" => Some(Needs::Ipc),
-        "kernel/domainname" | "kernel/hostname" => Some(Needs::Uts),
-        _ if path.starts_with("fs/mqueue/") => Some(Needs::Ipc),
-        _ if path.starts_with("net/") => Some(Needs::Network),
-        _ if path.starts_with("user/") => Some(Needs::User),
-        _ => None,
-    }
-}
-
-/// Reads the parameters. `own` tells whether the container has such a namespace apart from the host's.
+/// Reads the parameters. `own` says whether the container has a namespace of this type that is not the host's.
 ///
 /// # Errors
-/// A name which is no path below `/proc/sys`, which belongs to no namespace or to one shared with the
-/// host; `kernel.hostname`, for which the spec has the field `hostname`.
+/// If a name is not a path below `/proc/sys`, or the parameter belongs to no namespace or to one of the host; also
+/// for `kernel.hostname`, because the spec has the field `hostname`.
 pub fn parse(
     sysctl: &BTreeMap<String, String>,
-    own: impl Fn(Needs) -> bool,
+    own: impl Fn(SysctlNamespace) -> bool,
     at: &str,
 ) -> Result<Vec<Sysctl>, Vec<Problem>> {
     let (mut result, mut problems) = (Vec::with_capacity(sysctl.len()), Vec::new());
     for (name, value) in sysctl {
         let pointer = format!("{at}/sysctl/{}", name.replace('~', "~0").replace('/', "~1"));
-        match one(name, &own) {
-            Ok((path, needs)) => result.push(Sysctl { path, value: value.clone(), needs, pointer }),
-            Err(message) => problems.push(problem(pointer, message, SECTION)),
+        match check(name, &own) {
+            Ok((path, namespace)) => result.push(Sysctl { path, value: value.clone(), namespace, pointer }),
+            Err(message) => problems.push(Problem::new(pointer, message, SECTION)),
         }
     }
     if problems.is_empty() { Ok(result) } else { Err(problems) }
 }
 
-fn one(name: &str, own: &impl Fn(Needs) -> bool) -> Result<(String, Needs), String> {
-    let path = path(name).ok_or_else(|| format!("sysctl {name:?} is no name below /proc/sys"))?;
-    let needs =
-        needs(&path).ok_or_else(|| format!("sysctl {name:?} is not in a separate kernel namespace"))?;
+fn check(name: &str, own: &impl Fn(SysctlNamespace) -> bool) -> Result<(String, SysctlNamespace), String> {
+    let path = sysctl_path(name).ok_or_else(|| format!("sysctl {name:?} is not a name below /proc/sys"))?;
+    let namespace = sysctl_namespace(&path)
+        .and_then(SysctlNamespace::from_name)
+        .ok_or_else(|| format!("sysctl {name:?} is not in a separate kernel namespace"))?;
     if path == "kernel/hostname" {
         return Err(format!(
             "sysctl {name:?} is not allowed as it conflicts with the OCI \"hostname\" field"
         ));
     }
-    if own(needs) {
-        Ok((path, needs))
-    } else if needs == Needs::Network {
+    if own(namespace) {
+        Ok((path, namespace))
+    } else if namespace == SysctlNamespace::Network {
         Err(format!("sysctl {name:?} not allowed in host network namespace"))
     } else {
         Err(format!(
             "sysctl {name:?} is not allowed: the container has no {} namespace of its own",
-            needs.name()
+            namespace.name()
         ))
     }
 }
@@ -136,7 +95,7 @@ fn one(name: &str, own: &impl Fn(Needs) -> bool) -> Result<(String, Needs), Stri
 mod tests {
     use super::*;
 
-    fn of(name: &str, own: &[Needs]) -> Result<String, String> {
+    fn of(name: &str, own: &[SysctlNamespace]) -> Result<String, String> {
         let map = BTreeMap::from([(name.to_owned(), "1".to_owned())]);
         match parse(&map, |n| own.contains(&n), "/linux") {
             Ok(list) => Ok(list[0].path.clone()),
@@ -145,8 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn names_and_paths() {
-        let all = &[Needs::Ipc, Needs::Network, Needs::Uts, Needs::User];
+    fn names_become_paths_of_their_namespace() {
+        let all =
+            &[SysctlNamespace::Ipc, SysctlNamespace::Network, SysctlNamespace::Uts, SysctlNamespace::User];
         for (name, path) in [
             ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
             ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
@@ -178,9 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn only_own_namespaces() {
-        assert!(of("net.core.somaxconn", &[Needs::Ipc]).unwrap_err().contains("host network namespace"));
-        assert!(of("kernel.shmmax", &[Needs::Network]).unwrap_err().contains("no ipc namespace"));
+    fn parameters_of_the_hosts_namespaces_are_refused() {
+        assert!(
+            of("net.core.somaxconn", &[SysctlNamespace::Ipc]).unwrap_err().contains("host network namespace")
+        );
+        assert!(of("kernel.shmmax", &[SysctlNamespace::Network]).unwrap_err().contains("no ipc namespace"));
         assert!(of("net/x~/y", &[]).unwrap_err().starts_with("/linux/sysctl/net~1x~0~1y: "));
     }
 }

@@ -1,16 +1,15 @@
-//! Who a process is: user, groups, file mode creation mask.
+//! The identity of a process: user, groups, file mode creation mask.
 
-use super::problem;
 use crate::Problem;
 use crate::bundle::spec::User;
 
-/// The mask of a process whose configuration names none.
+/// The umask of a process whose configuration has none.
 pub const DEFAULT_UMASK: u32 = 0o022;
 
-/// What setgroups(2) takes at most (`NGROUPS_MAX`).
+/// The number of groups that setgroups(2) accepts (`NGROUPS_MAX`).
 pub const MAX_GROUPS: usize = 65536;
 
-/// Identity of a process, as ids of its user namespace.
+/// The identity of a process, as IDs of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// User id, for setresuid(2).
@@ -26,14 +25,14 @@ pub struct Identity {
 /// Reads a user.
 ///
 /// # Errors
-/// An id of -1, which the kernel takes for "unchanged"; a mask with other than permission bits; too many
-/// groups.
+/// If an ID is -1, which means "unchanged" to the kernel, the umask has bits that are not permissions, or there are too
+/// many groups.
 pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
     const SECTION: &str = "config.md#posix-platform-user";
     let mut problems = Vec::new();
     let mut id = |id: u32, name: String| {
         if id == u32::MAX {
-            problems.push(problem(format!("{at}/user/{name}"), "4294967295 is no valid id", SECTION));
+            problems.push(Problem::new(format!("{at}/user/{name}"), "4294967295 is not a valid ID", SECTION));
         }
     };
     id(user.uid, "uid".into());
@@ -42,14 +41,14 @@ pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
         id(*gid, format!("additionalGids/{i}"));
     }
     if user.additional_gids.len() > MAX_GROUPS {
-        let message = format!("{} groups; the kernel takes {MAX_GROUPS}", user.additional_gids.len());
-        problems.push(problem(format!("{at}/user/additionalGids"), message, SECTION));
+        let message = format!("{} groups; the kernel accepts {MAX_GROUPS}", user.additional_gids.len());
+        problems.push(Problem::new(format!("{at}/user/additionalGids"), message, SECTION));
     }
     let umask = user.umask.unwrap_or(DEFAULT_UMASK);
     if umask > 0o777 {
-        problems.push(problem(
+        problems.push(Problem::new(
             format!("{at}/user/umask"),
-            format!("{umask:#o} has other than permission bits"),
+            format!("{umask:#o} has bits that are not permissions"),
             SECTION,
         ));
     }
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identity() {
+    fn identities_are_read_and_checked() {
         let user = User { uid: 1000, gid: 5, umask: None, additional_gids: vec![7, 8] };
         let identity = parse(&user, "/process").unwrap();
         assert_eq!(identity, Identity { uid: 1000, gid: 5, groups: vec![7, 8], umask: 0o022 });

@@ -1,8 +1,8 @@
 //! Architectures: the runtime-spec's names, the kernel's tokens, word size and byte order.
 
-use super::table;
+use super::table::{self, Column, NONE, PRIVATE, PRIVATE_BASE, SLOTS, numbers};
 
-/// An ABI for system calls.
+/// An architecture, as seccomp tells them apart: an ABI of system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -32,12 +32,12 @@ pub enum Arch {
     Sheb,
 }
 
-/// Set in the number of every x32 call.
+/// `__X32_SYSCALL_BIT`, set in the number of every x32 call.
 pub(super) const X32_BIT: u32 = 0x4000_0000;
 
-/// The token is of a 64-bit ABI (`__AUDIT_ARCH_64BIT`).
+/// Set in the token of a 64-bit ABI (`__AUDIT_ARCH_64BIT`).
 const WIDE: u32 = 0x8000_0000;
-/// The token is of a little-endian ABI (`__AUDIT_ARCH_LE`).
+/// Set in the token of a little-endian ABI (`__AUDIT_ARCH_LE`).
 const LITTLE: u32 = 0x4000_0000;
 
 impl Arch {
@@ -102,7 +102,7 @@ impl Arch {
         Self::ALL.into_iter().find(|a| a.name() == name)
     }
 
-    /// The one this program was compiled for; `None` where there is no table for it.
+    /// The one that this program was compiled for; `None` if there is no table for it.
     pub const fn native() -> Option<Self> {
         let little = cfg!(target_endian = "little");
         let wide = cfg!(target_pointer_width = "64");
@@ -135,7 +135,7 @@ impl Arch {
         }
     }
 
-    /// The kernel's token, `AUDIT_ARCH_*`, as `seccomp_data` carries it. x32 shares x86_64's.
+    /// `AUDIT_ARCH_*`, the kernel's token in `struct seccomp_data`. x32 shares that of x86_64.
     pub const fn token(self) -> u32 {
         match self {
             Self::X86_64 | Self::X32 => 0x3e | WIDE | LITTLE,
@@ -163,19 +163,18 @@ impl Arch {
         }
     }
 
-    /// Whether conditions compare 64 bits of an argument. The 32-bit ABIs compare the low word:
-    /// their kernel entry zero-extends, or (x32, n32) their C library passes registers whose upper
-    /// half means nothing.
+    /// Whether conditions compare 64 bits of an argument. The 32-bit ABIs compare the lower half: the kernel
+    /// zero-extends their arguments, or (x32, n32) the upper half of the register is meaningless.
     pub const fn wide(self) -> bool {
         self.token() & WIDE != 0 && !matches!(self, Self::X32 | Self::Mips64n32 | Self::Mipsel64n32)
     }
 
-    /// Whether the low word of an argument comes first in memory.
+    /// Whether the lower half of an argument comes first in memory.
     pub const fn little_endian(self) -> bool {
         self.token() & LITTLE != 0
     }
 
-    /// The number of its first call.
+    /// The number of its first system call.
     pub(super) const fn base(self) -> u32 {
         match self {
             Self::X32 => X32_BIT,
@@ -186,7 +185,7 @@ impl Arch {
         }
     }
 
-    /// Whether socketcall(2) and ipc(2) carry what other ABIs have system calls for.
+    /// Whether socketcall(2) and ipc(2) stand for calls that other ABIs have as separate system calls.
     pub(super) const fn multiplexed(self) -> bool {
         matches!(
             self,
@@ -204,28 +203,89 @@ impl Arch {
         )
     }
 
-    /// The number of a slot of its column.
-    pub(super) const fn number_of_slot(self, slot: u16) -> u32 {
-        if slot >= table::PRIVATE {
-            table::PRIVATE_BASE + (slot - table::PRIVATE) as u32
-        } else {
-            self.base() + slot as u32
+    /// The architecture's column of the table.
+    pub(super) fn column(self) -> &'static Column {
+        match self {
+            Self::X86_64 => &numbers::X86_64,
+            Self::X86 => &numbers::X86,
+            Self::X32 => &numbers::X32,
+            Self::Arm => &numbers::ARM,
+            Self::Aarch64 => &numbers::AARCH64,
+            Self::Mips | Self::Mipsel => &numbers::MIPS,
+            Self::Mips64 | Self::Mipsel64 => &numbers::MIPS64,
+            Self::Mips64n32 | Self::Mipsel64n32 => &numbers::MIPS64N32,
+            Self::Ppc => &numbers::PPC,
+            Self::Ppc64 | Self::Ppc64le => &numbers::PPC64,
+            Self::S390 => &numbers::S390,
+            Self::S390x => &numbers::S390X,
+            Self::Parisc => &numbers::PARISC,
+            Self::Parisc64 => &numbers::PARISC64,
+            Self::Riscv64 => &numbers::RISCV64,
+            Self::Loongarch64 => &numbers::LOONGARCH64,
+            Self::M68k => &numbers::M68K,
+            Self::Sh | Self::Sheb => &numbers::SH,
         }
+    }
+
+    /// The number of the call in a slot of the column.
+    pub(super) const fn number_of_slot(self, slot: u16) -> u32 {
+        if slot >= PRIVATE { PRIVATE_BASE + (slot - PRIVATE) as u32 } else { self.base() + slot as u32 }
     }
 
     /// The number of a system call on this architecture, with x32's bit.
     pub fn number(self, name: &str) -> Option<u32> {
-        let slot = table::column(self)[usize::from(table::row(name)?)];
-        (slot != table::NONE).then(|| self.number_of_slot(slot))
+        let slot = self.column()[usize::from(table::row(name)?)];
+        (slot != NONE).then(|| self.number_of_slot(slot))
     }
 
     /// The name of the call with this number.
     pub fn call_name(self, number: u32) -> Option<&'static str> {
-        let slot = match number.checked_sub(table::PRIVATE_BASE) {
-            Some(private) if self == Self::Arm => private + u32::from(table::PRIVATE),
+        let slot = match number.checked_sub(PRIVATE_BASE) {
+            Some(private) if self == Self::Arm => private + u32::from(PRIVATE),
             _ => number.checked_sub(self.base())?,
         };
-        let slot = u16::try_from(slot).ok().filter(|&s| usize::from(s) < table::SLOTS)?;
-        table::name_of_slot(self, slot)
+        let slot = u16::try_from(slot).ok().filter(|&s| usize::from(s) < SLOTS)?;
+        let row = self.column().iter().position(|&s| s == slot)?;
+        Some(table::name(row as u16))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_is_below_the_limit() {
+        for arch in Arch::ALL {
+            assert!(arch.column().iter().all(|&s| s == NONE || usize::from(s) < SLOTS), "{arch:?}");
+        }
+    }
+
+    #[test]
+    fn the_native_column_agrees_with_libc() {
+        let of = |name| Arch::native().and_then(|a| a.number(name)).map(libc::c_long::from);
+        assert_eq!(of("read"), Some(libc::SYS_read));
+        assert_eq!(of("openat2"), Some(libc::SYS_openat2));
+        assert_eq!(of("seccomp"), Some(libc::SYS_seccomp));
+        assert_eq!(of("execveat"), Some(libc::SYS_execveat));
+        assert_eq!(of("clone3"), Some(libc::SYS_clone3));
+    }
+
+    #[test]
+    fn well_known_calls_have_their_numbers() {
+        for (arch, name, number) in [
+            (Arch::X86, "socketcall", 102),
+            (Arch::X32, "execve", 0x4000_0000 + 520),
+            (Arch::Arm, "set_tls", 0x000f_0005),
+            (Arch::Mips, "read", 4003),
+            (Arch::Mips64, "read", 5000),
+            (Arch::Mipsel64n32, "read", 6000),
+            (Arch::S390x, "clone", 120),
+            (Arch::Aarch64, "execve", 221),
+            (Arch::Riscv64, "riscv_hwprobe", 258),
+            (Arch::Ppc64le, "openat2", 437),
+        ] {
+            assert_eq!(arch.number(name), Some(number), "{arch:?} {name}");
+        }
     }
 }

@@ -1,48 +1,32 @@
-//! Writes a program from its end to its beginning.
+//! Assembles a program backwards, from its last instruction to its first.
 //!
-//! All jumps of classic BPF go forward, so whatever an instruction may jump to has been written
-//! already and its distance is known: an 8-bit jump which would be too far gets a nearer copy of
-//! the `ret` it aims at, or a long jump to stand on. Nothing is ever patched.
+//! Jumps of classic BPF only go forward. The target of a jump has therefore been written before the jump,
+//! and its distance is known. An 8-bit jump that cannot reach its target gets a nearer copy of the `ret`
+//! there, or a nearer long jump to it. No instruction is patched later.
 
+use super::opcode::{JUMP, RETURN};
 use crate::sys::seccomp::Instruction;
 
-/// `A = data[k]`
-pub(super) const LOAD: u16 = 0x20;
-/// `A &= k`
-pub(super) const AND: u16 = 0x54;
-/// Skip `k` instructions.
-pub(super) const JUMP: u16 = 0x05;
-/// `A == k`
-pub(super) const EQUAL: u16 = 0x15;
-/// `A > k`
-pub(super) const GREATER: u16 = 0x25;
-/// `A >= k`
-pub(super) const GREATER_EQUAL: u16 = 0x35;
-/// `A & k != 0`
-pub(super) const ANY_BIT: u16 = 0x45;
-/// Answer `k`.
-pub(super) const RETURN: u16 = 0x06;
-
-/// What an 8-bit jump can skip.
+/// The largest distance of an 8-bit jump.
 const REACH: usize = 255;
 
-/// A place in the program, counted from its end.
+/// An instruction that can be jumped to, counted from the end of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Label(usize);
+pub(super) struct JumpTarget(usize);
 
-/// The part of the program written so far, last instruction first.
-pub(super) struct Assembler {
+/// The part of the program that has been written, last instruction first.
+pub(super) struct BpfAssembler {
     code: Vec<Instruction>,
     /// The most recently written `ret` of each value.
-    returns: Vec<(u32, Label)>,
+    returns: Vec<(u32, JumpTarget)>,
 }
 
-impl Assembler {
+impl BpfAssembler {
     pub(super) fn new() -> Self {
         Self { code: Vec::with_capacity(384), returns: Vec::with_capacity(8) }
     }
 
-    /// How many instructions there are.
+    /// The number of instructions.
     pub(super) fn len(&self) -> usize {
         self.code.len()
     }
@@ -53,46 +37,46 @@ impl Assembler {
         self.code
     }
 
-    fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> Label {
+    fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> JumpTarget {
         self.code.push(Instruction { code, jt, jf, k });
-        Label(self.code.len() - 1)
+        JumpTarget(self.code.len() - 1)
     }
 
-    /// How many instructions a jump written now would skip on its way to `label`.
-    fn distance(&self, label: Label) -> usize {
-        self.code.len() - label.0 - 1
+    /// The number of instructions that a jump written next would skip to reach `target`.
+    fn distance(&self, target: JumpTarget) -> usize {
+        self.code.len() - target.0 - 1
     }
 
-    /// A `ret` of `value` within reach of the next instruction.
-    pub(super) fn ret(&mut self, value: u32) -> Label {
+    /// A `ret` of `value` within reach of the next instruction, written if there is none.
+    pub(super) fn ret(&mut self, value: u32) -> JumpTarget {
         let known = self.returns.iter().position(|&(v, _)| v == value);
         if let Some(i) = known {
-            let label = self.returns[i].1;
-            if self.distance(label) <= REACH {
-                return label;
+            let target = self.returns[i].1;
+            if self.distance(target) <= REACH {
+                return target;
             }
         }
-        let label = self.push(RETURN, 0, 0, value);
+        let target = self.push(RETURN, 0, 0, value);
         match known {
-            Some(i) => self.returns[i].1 = label,
-            None => self.returns.push((value, label)),
+            Some(i) => self.returns[i].1 = target,
+            None => self.returns.push((value, target)),
         }
-        label
+        target
     }
 
-    /// Something within reach which does what `label` does.
-    fn near(&mut self, label: Label) -> Label {
-        let target = self.code[label.0];
-        if target.code == RETURN {
-            self.ret(target.k)
+    /// An instruction within reach that does the same as the one at `target`.
+    fn near(&mut self, target: JumpTarget) -> JumpTarget {
+        let instruction = self.code[target.0];
+        if instruction.code == RETURN {
+            self.ret(instruction.k)
         } else {
-            let skip = self.distance(label) as u32;
+            let skip = self.distance(target) as u32;
             self.push(JUMP, 0, 0, skip)
         }
     }
 
-    /// A test of the accumulator.
-    pub(super) fn test(&mut self, code: u16, k: u32, mut yes: Label, mut no: Label) -> Label {
+    /// A test of the accumulator; nothing is written if both outcomes are the same.
+    pub(super) fn test(&mut self, code: u16, k: u32, mut yes: JumpTarget, mut no: JumpTarget) -> JumpTarget {
         if yes == no {
             return yes;
         }
@@ -109,8 +93,8 @@ impl Assembler {
         self.push(code, jt, jf, k)
     }
 
-    /// An instruction which goes on with `next`.
-    pub(super) fn before(&mut self, code: u16, k: u32, next: Label) -> Label {
+    /// An instruction that continues at `next`.
+    pub(super) fn before(&mut self, code: u16, k: u32, next: JumpTarget) -> JumpTarget {
         let distance = self.distance(next);
         if distance > 0 {
             self.push(JUMP, 0, 0, distance as u32);
@@ -122,10 +106,11 @@ impl Assembler {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seccomp::opcode::{EQUAL, LOAD};
 
     #[test]
-    fn far_targets_are_brought_near() {
-        let mut asm = Assembler::new();
+    fn targets_beyond_reach_get_nearer_copies() {
+        let mut asm = BpfAssembler::new();
         let allow = asm.ret(1);
         let deny = asm.ret(2);
         let leaf = asm.before(LOAD, 16, deny);
@@ -151,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn a_test_with_one_outcome_is_none() {
-        let mut asm = Assembler::new();
+    fn a_test_with_one_outcome_writes_nothing() {
+        let mut asm = BpfAssembler::new();
         let ret = asm.ret(7);
         assert_eq!(asm.test(EQUAL, 1, ret, ret), ret);
         assert_eq!(asm.len(), 1);

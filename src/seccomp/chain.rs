@@ -1,58 +1,61 @@
-//! Rules with conditions: their order and their code.
+//! Rules with conditions: the order in which they are tried, and their code.
 
-use super::assembler::{AND, ANY_BIT, Assembler, EQUAL, GREATER, GREATER_EQUAL, LOAD, Label};
-use super::{Arch, Condition, Operator};
+use super::arch::Arch;
+use super::assembler::{BpfAssembler, JumpTarget};
+use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, LOAD};
+use super::profile::{Condition, Operator};
 use std::cmp::Ordering;
 
-/// Conditions which must all hold, sorted by argument, and the kernel's word for what then happens.
+/// Conditions that must all hold, sorted by argument, and the value that the filter then returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chain {
+pub(super) struct ConditionChain {
     pub(super) conditions: Vec<Condition>,
     pub(super) action: u32,
 }
 
-/// Cuts conditions to the architecture's word, sorts them by argument and removes those that compare no
-/// bit; `None` where they can never hold.
-pub(super) fn fold(arch: Arch, conditions: &[Condition]) -> Option<Vec<Condition>> {
-    let most = most(arch);
-    let mut left = Vec::with_capacity(conditions.len());
+/// Truncates conditions to the architecture's word size, sorts them by argument and removes those that compare no
+/// bit. `None` if they can never hold.
+pub(super) fn normalize(arch: Arch, conditions: &[Condition]) -> Option<Vec<Condition>> {
+    let max = max_value(arch);
+    let mut kept = Vec::with_capacity(conditions.len());
     for &(mut c) in conditions {
         match c.operator {
-            Operator::Equal | Operator::NotEqual => c.value &= most,
+            Operator::Equal | Operator::NotEqual => c.value &= max,
             Operator::MaskedEqual => {
-                c.value &= most;
+                c.value &= max;
                 c.value_two &= c.value;
                 if c.value == 0 {
                     continue;
                 }
             }
             Operator::Less if c.value == 0 => return None,
-            Operator::GreaterOrEqual if c.value > most => return None,
-            Operator::Greater if c.value >= most => return None,
+            Operator::GreaterOrEqual if c.value > max => return None,
+            Operator::Greater if c.value >= max => return None,
             _ => {}
         }
-        left.push(c);
+        kept.push(c);
     }
-    left.sort_by_key(|c| c.argument);
-    Some(left)
+    kept.sort_by_key(|c| c.argument);
+    Some(kept)
 }
 
-fn most(arch: Arch) -> u64 {
+/// The largest value of an argument that is compared.
+fn max_value(arch: Arch) -> u64 {
     if arch.wide() { u64::MAX } else { u64::from(u32::MAX) }
 }
 
-/// Whether an ordering holds of every value.
+/// Whether an ordering comparison holds for every value.
 fn always(arch: Arch, c: &Condition) -> bool {
     match c.operator {
-        Operator::Less => c.value > most(arch),
-        Operator::LessOrEqual => c.value >= most(arch),
+        Operator::Less => c.value > max_value(arch),
+        Operator::LessOrEqual => c.value >= max_value(arch),
         Operator::GreaterOrEqual => c.value == 0,
         _ => false,
     }
 }
 
-/// The order in which two chains are tried (see [`Profile`](super::Profile)).
-pub(super) fn order(a: &Chain, b: &Chain) -> Ordering {
+/// The order in which two chains are tried; see [`Profile`](super::profile::Profile).
+pub(super) fn order(a: &ConditionChain, b: &ConditionChain) -> Ordering {
     let class = |c: &Condition| match c.operator {
         Operator::Equal | Operator::NotEqual | Operator::MaskedEqual => 0,
         Operator::Less | Operator::LessOrEqual => 1,
@@ -76,8 +79,14 @@ pub(super) fn order(a: &Chain, b: &Chain) -> Ordering {
     a.conditions.len().cmp(&b.conditions.len())
 }
 
-/// The code of chains in the order given: the first which holds decides, else `otherwise`.
-pub(super) fn assemble(asm: &mut Assembler, arch: Arch, chains: &[Chain], otherwise: u32) -> Label {
+/// The code of chains in the order given: the first one that holds decides; if none does, the filter returns
+/// `otherwise`.
+pub(super) fn assemble(
+    asm: &mut BpfAssembler,
+    arch: Arch,
+    chains: &[ConditionChain],
+    otherwise: u32,
+) -> JumpTarget {
     let mut next = asm.ret(otherwise);
     let mut end = chains.len();
     while end > 0 {
@@ -97,9 +106,9 @@ pub(super) fn assemble(asm: &mut Assembler, arch: Arch, chains: &[Chain], otherw
     next
 }
 
-/// How many of the last chains compare one argument for equality, with the same upper half.
-fn equal_run(arch: Arch, chains: &[Chain]) -> usize {
-    let single = |chain: &Chain| match chain.conditions[..] {
+/// How many of the last chains compare the same argument for equality, with the same upper half.
+fn equal_run(arch: Arch, chains: &[ConditionChain]) -> usize {
+    let single = |chain: &ConditionChain| match chain.conditions[..] {
         [c] if c.operator == Operator::Equal => {
             Some((c.argument, if arch.wide() { c.value >> 32 } else { 0 }))
         }
@@ -109,8 +118,13 @@ fn equal_run(arch: Arch, chains: &[Chain]) -> usize {
     chains.iter().rev().take_while(|chain| single(chain) == Some(first)).count()
 }
 
-/// One load of each half for all the values of an argument.
-fn assemble_equal_run(asm: &mut Assembler, arch: Arch, run: &[Chain], miss: Label) -> Label {
+/// One load of each half for all values of an argument.
+fn assemble_equal_run(
+    asm: &mut BpfAssembler,
+    arch: Arch,
+    run: &[ConditionChain],
+    miss: JumpTarget,
+) -> JumpTarget {
     let mut next = miss;
     for chain in run.iter().rev() {
         let yes = asm.ret(chain.action);
@@ -131,27 +145,33 @@ enum Half {
     High,
 }
 
-/// Where half an argument is in `struct seccomp_data`.
+/// The offset of half an argument in `struct seccomp_data`.
 fn offset(arch: Arch, argument: u8, half: Half) -> u32 {
     let second = (half == Half::High) == arch.little_endian();
     16 + 8 * u32::from(argument) + if second { 4 } else { 0 }
 }
 
-/// Loads half an argument and tests it.
+/// Loads half of an argument and tests it.
 fn half(
-    asm: &mut Assembler,
+    asm: &mut BpfAssembler,
     arch: Arch,
     argument: u8,
     which: Half,
     (code, k): (u16, u32),
-    yes: Label,
-    no: Label,
-) -> Label {
+    yes: JumpTarget,
+    no: JumpTarget,
+) -> JumpTarget {
     let test = asm.test(code, k, yes, no);
     asm.before(LOAD, offset(arch, argument, which), test)
 }
 
-fn assemble_one(asm: &mut Assembler, arch: Arch, c: &Condition, yes: Label, no: Label) -> Label {
+fn assemble_one(
+    asm: &mut BpfAssembler,
+    arch: Arch,
+    c: &Condition,
+    yes: JumpTarget,
+    no: JumpTarget,
+) -> JumpTarget {
     if yes == no || always(arch, c) {
         return yes;
     }
@@ -177,7 +197,7 @@ fn assemble_one(asm: &mut Assembler, arch: Arch, c: &Condition, yes: Label, no: 
     }
 }
 
-fn equal(asm: &mut Assembler, arch: Arch, c: &Condition, yes: Label, no: Label) -> Label {
+fn equal(asm: &mut BpfAssembler, arch: Arch, c: &Condition, yes: JumpTarget, no: JumpTarget) -> JumpTarget {
     let low = half(asm, arch, c.argument, Half::Low, (EQUAL, c.value as u32), yes, no);
     if arch.wide() {
         half(asm, arch, c.argument, Half::High, (EQUAL, (c.value >> 32) as u32), low, no)
@@ -186,34 +206,34 @@ fn equal(asm: &mut Assembler, arch: Arch, c: &Condition, yes: Label, no: Label) 
     }
 }
 
-/// `argument > value` or `argument >= value`, as `code` says for the low half.
+/// `argument > value` or `argument >= value`; `code` says which, for the lower half.
 fn above(
-    asm: &mut Assembler,
+    asm: &mut BpfAssembler,
     arch: Arch,
     argument: u8,
     (code, low, high): (u16, u32, u32),
-    yes: Label,
-    no: Label,
-) -> Label {
+    yes: JumpTarget,
+    no: JumpTarget,
+) -> JumpTarget {
     let below = half(asm, arch, argument, Half::Low, (code, low), yes, no);
     if !arch.wide() {
         return below;
     }
-    // Upper halves equal: the lower ones decide. Otherwise the greater one is greater; none is
-    // less than 0.
+    // If the upper halves are equal, the lower halves decide; otherwise the upper halves do. No half is
+    // less than 0, so that comparison is left out.
     let differs = if high == 0 { yes } else { asm.test(GREATER, high, yes, no) };
     let test = asm.test(EQUAL, high, below, differs);
     asm.before(LOAD, offset(arch, argument, Half::High), test)
 }
 
 fn masked(
-    asm: &mut Assembler,
+    asm: &mut BpfAssembler,
     arch: Arch,
     (argument, which): (u8, Half),
     (mask, want): (u32, u32),
-    yes: Label,
-    no: Label,
-) -> Label {
+    yes: JumpTarget,
+    no: JumpTarget,
+) -> JumpTarget {
     if mask == u32::MAX {
         half(asm, arch, argument, which, (EQUAL, want), yes, no)
     } else if want == 0 {

@@ -1,27 +1,28 @@
-//! From profile to program.
+//! The compiler: from a profile to a program.
 
-use super::arch::X32_BIT;
-use super::assembler::{Assembler, EQUAL, LOAD, Label};
-use super::chain::{self, Chain};
-use super::dispatch::{self, Fate, Ranges};
+use super::arch::{Arch, X32_BIT};
+use super::assembler::{BpfAssembler, JumpTarget};
+use super::chain::{self, ConditionChain};
+use super::dispatch::{self, NumberRanges, Outcome};
 use super::multiplex::Multiplexer;
-use super::program::Section;
+use super::opcode::{EQUAL, LOAD};
+use super::profile::{Action, Condition, Profile};
+use super::program::{ArchSection, Program};
 use super::table::{self, NONE, PRIVATE, SLOTS};
-use super::{Action, Arch, Condition, Profile, Program};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The kernel's BPF_MAXINSNS.
 const MAX_INSTRUCTIONS: usize = 4096;
 const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
-/// What happens to calls of an architecture that the filter does not have.
-const FOREIGN: Action = Action::KillThread;
+/// What happens to calls of an architecture that is not in the filter.
+const OTHER_ARCHITECTURE: Action = Action::KillThread;
 /// Offset of `arch` in `struct seccomp_data`.
 const ARCH: u32 = 4;
 /// Offset of `nr`.
 const NUMBER: u32 = 0;
 
 impl Profile<'_> {
-    /// Compiles for the architecture that this program was built for. Pure: no system call is made.
+    /// Compiles for the architecture that this library was built for. Makes no system call.
     pub fn compile(&self) -> Result<Program> {
         let native = Arch::native().ok_or_else(|| {
             Error::unsupported(
@@ -36,12 +37,12 @@ impl Profile<'_> {
     /// Compiles for a machine whose native architecture is `native`.
     pub fn compile_for(&self, native: Arch) -> Result<Program> {
         self.check()?;
-        let mut asm = Assembler::new();
-        let rules = Rules::new(self);
+        let mut asm = BpfAssembler::new();
+        let rules = ResolvedRules::new(self);
         let archs = self.with_native(native);
-        let mut entries: Vec<(u32, Label)> = Vec::with_capacity(archs.len());
+        let mut entries: Vec<(u32, JumpTarget)> = Vec::with_capacity(archs.len());
         let mut sections = Vec::with_capacity(archs.len());
-        // Written from the end: the native architecture last, nearest to the top.
+        // The program is written backwards: the native architecture comes last, so it is checked first.
         for &arch in archs.iter().rev() {
             if arch == Arch::X32 && archs.contains(&Arch::X86_64) {
                 continue;
@@ -49,9 +50,9 @@ impl Profile<'_> {
             let other = (arch == Arch::X86_64 && archs.contains(&Arch::X32)).then_some(Arch::X32);
             let end = asm.len();
             entries.push((arch.token(), TokenSection::new(self, arch, other, &rules).assemble(&mut asm)));
-            sections.push(Section { arch, start: asm.len(), end });
+            sections.push(ArchSection { arch, start: asm.len(), end });
         }
-        let mut next = asm.ret(FOREIGN.value());
+        let mut next = asm.ret(OTHER_ARCHITECTURE.value());
         for &(token, entry) in &entries {
             next = asm.test(EQUAL, token, entry, next);
         }
@@ -74,7 +75,7 @@ impl Profile<'_> {
         })
     }
 
-    /// What the kernel or the runtime cannot do.
+    /// Refuses what cannot work under any kernel.
     fn check(&self) -> Result<()> {
         let refuse = |pointer: String, why: &'static str| {
             Err(Error::new(ErrorKind::InvalidConfig, Phase::Seccomp, why).with_pointer(pointer))
@@ -107,29 +108,29 @@ impl Profile<'_> {
         archs
     }
 
-    /// What numbers above the highest known one get.
-    fn tail(&self) -> Action {
+    /// What happens to calls above the highest number that the profile names.
+    fn above_highest(&self) -> Action {
         if self.default_action.permissive() { self.default_action } else { ENOSYS }
     }
 }
 
-/// The rules with their names resolved, architectures aside.
-struct Rules {
-    /// Every known name with the index of its rule, in the profile's order.
+/// The rules with their names resolved, before any architecture.
+struct ResolvedRules {
+    /// The row of each known name and the index of its rule, in the profile's order.
     names: Vec<(u16, u32)>,
-    lowered: Vec<Lowered>,
+    lowered: Vec<LoweredRule>,
     unknown: Vec<String>,
 }
 
-struct Lowered {
+struct LoweredRule {
     action: u32,
-    /// The rule says what happens anyway.
+    /// The rule has the default action, and therefore no effect.
     redundant: bool,
-    /// One of these sets of conditions must hold.
+    /// At least one of these lists of conditions must hold in full.
     alternatives: Vec<Vec<Condition>>,
 }
 
-impl Rules {
+impl ResolvedRules {
     fn new(profile: &Profile<'_>) -> Self {
         let mut names = Vec::with_capacity(profile.rules.iter().map(|r| r.names.len()).sum());
         let mut unknown = Vec::new();
@@ -146,7 +147,7 @@ impl Rules {
                 .iter()
                 .enumerate()
                 .any(|(i, c)| conditions[..i].iter().any(|d| d.argument == c.argument));
-            lowered.push(Lowered {
+            lowered.push(LoweredRule {
                 action: rule.action.value(),
                 redundant: rule.action == profile.default_action,
                 alternatives: if twice {
@@ -161,107 +162,109 @@ impl Rules {
 }
 
 /// A rule on one architecture.
-enum Local {
-    Nothing,
+enum ArchRule {
+    NoEffect,
     Unconditional,
-    Chains(Vec<Chain>),
+    Chains(Vec<ConditionChain>),
 }
 
-impl Local {
-    fn new(arch: Arch, rule: &Lowered) -> Self {
+impl ArchRule {
+    fn new(arch: Arch, rule: &LoweredRule) -> Self {
         let mut chains = Vec::new();
         if rule.redundant {
-            return Self::Nothing;
+            return Self::NoEffect;
         }
         for conditions in &rule.alternatives {
-            match chain::fold(arch, conditions) {
+            match chain::normalize(arch, conditions) {
                 None => {}
                 Some(conditions) if conditions.is_empty() => return Self::Unconditional,
-                Some(conditions) => chains.push(Chain { conditions, action: rule.action }),
+                Some(conditions) => chains.push(ConditionChain { conditions, action: rule.action }),
             }
         }
-        if chains.is_empty() { Self::Nothing } else { Self::Chains(chains) }
+        if chains.is_empty() { Self::NoEffect } else { Self::Chains(chains) }
     }
 }
 
-/// What a fate is made of.
+/// The code of an outcome.
 #[derive(PartialEq)]
-enum Code {
+enum OutcomeCode {
     Return(u32),
-    Chains(Arch, Vec<Chain>),
+    Chains(Arch, Vec<ConditionChain>),
 }
 
-/// The calls of one kernel token: an architecture, or x86_64 together with x32.
+/// The calls under one architecture token: one architecture, or x86_64 together with x32.
 struct TokenSection {
-    fates: Vec<Code>,
-    ranges: Ranges,
+    outcomes: Vec<OutcomeCode>,
+    ranges: NumberRanges,
     default: u32,
 }
 
 impl TokenSection {
-    fn new(profile: &Profile<'_>, arch: Arch, other: Option<Arch>, rules: &Rules) -> Self {
+    fn new(profile: &Profile<'_>, arch: Arch, other: Option<Arch>, rules: &ResolvedRules) -> Self {
         let default = profile.default_action.value();
-        let mut section = Self { fates: Vec::with_capacity(16), ranges: Ranges::default(), default };
+        let mut section = Self { outcomes: Vec::with_capacity(16), ranges: NumberRanges::default(), default };
         section.ranges.0.reserve(256);
-        let (otherwise, foreign) = (section.constant(default), section.constant(FOREIGN.value()));
+        let (otherwise, other_architecture) =
+            (section.constant(default), section.constant(OTHER_ARCHITECTURE.value()));
         if arch == Arch::X32 {
-            section.ranges.from(0, foreign);
+            section.ranges.push(0, other_architecture);
         }
         section.column(profile, arch, rules);
         match other {
             Some(other) => section.column(profile, other, rules),
             None if arch == Arch::X86_64 => {
-                section.ranges.from(X32_BIT, foreign);
-                // A tracer which wants a call skipped sets its number to -1; the kernel asks the filter once more.
-                section.ranges.from(u32::MAX, otherwise);
+                section.ranges.push(X32_BIT, other_architecture);
+                // A tracer skips a call by setting its number to -1; the kernel then runs the filter again.
+                section.ranges.push(u32::MAX, otherwise);
             }
             None => {}
         }
         section
     }
 
-    fn constant(&mut self, value: u32) -> Fate {
-        self.intern(Code::Return(value))
+    fn constant(&mut self, value: u32) -> Outcome {
+        self.intern(OutcomeCode::Return(value))
     }
 
-    fn intern(&mut self, code: Code) -> Fate {
-        let at = self.fates.iter().position(|c| *c == code).unwrap_or_else(|| {
-            self.fates.push(code);
-            self.fates.len() - 1
+    fn intern(&mut self, code: OutcomeCode) -> Outcome {
+        let at = self.outcomes.iter().position(|c| *c == code).unwrap_or_else(|| {
+            self.outcomes.push(code);
+            self.outcomes.len() - 1
         });
-        at as Fate
+        at as Outcome
     }
 
-    /// Appends the numbers of one ABI.
-    fn column(&mut self, profile: &Profile<'_>, arch: Arch, rules: &Rules) {
+    /// Appends the numbers of one architecture.
+    fn column(&mut self, profile: &Profile<'_>, arch: Arch, rules: &ResolvedRules) {
         let otherwise = self.constant(self.default);
         let (slots, highest) = self.slots(arch, rules);
         if self.ranges.0.is_empty() && arch.base() > 0 {
-            self.ranges.from(0, otherwise);
+            self.ranges.push(0, otherwise);
         }
         let tail = match highest {
-            Some(_) => self.constant(profile.tail().value()),
+            Some(_) => self.constant(profile.above_highest().value()),
             None => otherwise,
         };
         let known = highest.map_or(0, |h| h + 1);
-        for (slot, &fate) in slots[..usize::from(known)].iter().enumerate() {
-            self.ranges.from(arch.base() + slot as u32, fate);
+        for (slot, &outcome) in slots[..usize::from(known)].iter().enumerate() {
+            self.ranges.push(arch.base() + slot as u32, outcome);
         }
-        self.ranges.from(arch.base() + u32::from(known), tail);
+        self.ranges.push(arch.base() + u32::from(known), tail);
         if arch == Arch::Arm {
             for slot in PRIVATE..SLOTS as u16 {
-                self.ranges.from(arch.number_of_slot(slot), slots[usize::from(slot)]);
+                self.ranges.push(arch.number_of_slot(slot), slots[usize::from(slot)]);
             }
-            self.ranges.from(arch.number_of_slot(SLOTS as u16), otherwise);
+            self.ranges.push(arch.number_of_slot(SLOTS as u16), otherwise);
         }
     }
 
-    /// The fate of every slot, and the highest one that the profile names (private ones aside).
-    fn slots(&mut self, arch: Arch, rules: &Rules) -> ([Fate; SLOTS], Option<u16>) {
+    /// The outcome of every slot, and the highest slot that the profile names (not counting private ones).
+    fn slots(&mut self, arch: Arch, rules: &ResolvedRules) -> ([Outcome; SLOTS], Option<u16>) {
         let otherwise = self.constant(self.default);
-        let column = table::column(arch);
-        let local: Vec<Local> = rules.lowered.iter().map(|r| Local::new(arch, r)).collect();
-        let mut calls = Calls { slots: [otherwise; SLOTS], fixed: [false; SLOTS], conditional: Vec::new() };
+        let column = arch.column();
+        let local: Vec<ArchRule> = rules.lowered.iter().map(|r| ArchRule::new(arch, r)).collect();
+        let mut calls =
+            SlotRules { slots: [otherwise; SLOTS], fixed: [false; SLOTS], conditional: Vec::new() };
         let mut highest = None;
         for &(row, rule) in &rules.names {
             let slot = column[usize::from(row)];
@@ -272,42 +275,43 @@ impl TokenSection {
                 highest = highest.max(Some(slot));
             }
             match &local[rule as usize] {
-                Local::Nothing => {}
-                Local::Unconditional => {
-                    let fate = self.constant(rules.lowered[rule as usize].action);
-                    calls.fix(slot, fate);
+                ArchRule::NoEffect => {}
+                ArchRule::Unconditional => {
+                    let outcome = self.constant(rules.lowered[rule as usize].action);
+                    calls.fix(slot, outcome);
                 }
-                Local::Chains(chains) => calls.add(slot, chains),
+                ArchRule::Chains(chains) => calls.add(slot, chains),
             }
         }
         if arch.multiplexed() {
             calls.multiplex(arch, rules);
         }
-        let Calls { mut slots, fixed, conditional } = calls;
+        let SlotRules { mut slots, fixed, conditional } = calls;
         for (slot, mut chains) in conditional {
             if !fixed[usize::from(slot)] {
                 chains.sort_by(chain::order);
-                slots[usize::from(slot)] = self.intern(Code::Chains(arch, chains));
+                slots[usize::from(slot)] = self.intern(OutcomeCode::Chains(arch, chains));
             }
         }
-        // "Large" numbers arrive in a register on s390 and leave the number 0 where the kernel does not
-        // know them.
+        // On s390 a number above 255 is passed in a register, and an unknown one is reported as number 0.
         if matches!(arch, Arch::S390 | Arch::S390x) && highest.is_some() {
-            slots[0] = match self.fates[usize::from(otherwise)] {
-                Code::Return(v) if !Action::from_value(v).permissive() => self.constant(ENOSYS.value()),
+            slots[0] = match self.outcomes[usize::from(otherwise)] {
+                OutcomeCode::Return(v) if !Action::from_value(v).permissive() => {
+                    self.constant(ENOSYS.value())
+                }
                 _ => slots[0],
             };
         }
         (slots, highest)
     }
 
-    fn assemble(&self, asm: &mut Assembler) -> Label {
-        let mut labels: Vec<Option<Label>> = vec![None; self.fates.len()];
-        let entry = dispatch::assemble(asm, &self.ranges, &mut |asm, fate| {
-            let at = usize::from(fate);
-            match &self.fates[at] {
-                Code::Return(value) => asm.ret(*value),
-                Code::Chains(arch, chains) => {
+    fn assemble(&self, asm: &mut BpfAssembler) -> JumpTarget {
+        let mut labels: Vec<Option<JumpTarget>> = vec![None; self.outcomes.len()];
+        let entry = dispatch::assemble(asm, &self.ranges, &mut |asm, outcome| {
+            let at = usize::from(outcome);
+            match &self.outcomes[at] {
+                OutcomeCode::Return(value) => asm.ret(*value),
+                OutcomeCode::Chains(arch, chains) => {
                     *labels[at].get_or_insert_with(|| chain::assemble(asm, *arch, chains, self.default))
                 }
             }
@@ -316,24 +320,24 @@ impl TokenSection {
     }
 }
 
-/// The rules of each slot while they are collected.
-struct Calls {
-    slots: [Fate; SLOTS],
-    /// Slots with an unconditional rule.
+/// The rules of each slot, while they are collected.
+struct SlotRules {
+    slots: [Outcome; SLOTS],
+    /// Whether the slot has an unconditional rule.
     fixed: [bool; SLOTS],
-    conditional: Vec<(u16, Vec<Chain>)>,
+    conditional: Vec<(u16, Vec<ConditionChain>)>,
 }
 
-impl Calls {
-    fn fix(&mut self, slot: u16, fate: Fate) {
+impl SlotRules {
+    fn fix(&mut self, slot: u16, outcome: Outcome) {
         let at = usize::from(slot);
         if !self.fixed[at] {
             self.fixed[at] = true;
-            self.slots[at] = fate;
+            self.slots[at] = outcome;
         }
     }
 
-    fn add(&mut self, slot: u16, chains: &[Chain]) {
+    fn add(&mut self, slot: u16, chains: &[ConditionChain]) {
         if self.fixed[usize::from(slot)] {
             return;
         }
@@ -343,9 +347,9 @@ impl Calls {
         }
     }
 
-    /// Gives the rules of multiplexed calls to their multiplexers.
-    fn multiplex(&mut self, arch: Arch, rules: &Rules) {
-        let column = table::column(arch);
+    /// Adds the rules of multiplexed calls to their multiplexers.
+    fn multiplex(&mut self, arch: Arch, rules: &ResolvedRules) {
+        let column = arch.column();
         for multiplexer in Multiplexer::ALL {
             let slot = multiplexer.row().map_or(NONE, |row| column[usize::from(row)]);
             if slot == NONE || self.fixed[usize::from(slot)] {
@@ -360,8 +364,8 @@ impl Calls {
                 for alternative in &rule.alternatives {
                     let others = alternative.iter().filter(|c| c.argument != 0);
                     let conditions: Vec<Condition> = others.copied().chain([condition]).collect();
-                    if let Some(conditions) = chain::fold(arch, &conditions) {
-                        self.add(slot, &[Chain { conditions, action: rule.action }]);
+                    if let Some(conditions) = chain::normalize(arch, &conditions) {
+                        self.add(slot, &[ConditionChain { conditions, action: rule.action }]);
                     }
                 }
             }

@@ -1,79 +1,80 @@
-//! From system call number to fate: ranges, and a balanced search over them.
+//! From system call number to outcome: ranges of numbers, and a balanced search over them.
 
-use super::assembler::{Assembler, EQUAL, GREATER_EQUAL, Label};
+use super::assembler::{BpfAssembler, JumpTarget};
+use super::opcode::{EQUAL, GREATER_EQUAL};
 
-/// What happens to a call: index into the fates of a section.
-pub(super) type Fate = u16;
+/// What happens to a call: an index into the outcomes of a section.
+pub(super) type Outcome = u16;
 
-/// Numbers from `start` to the next range's start.
+/// The numbers from `start` up to the start of the next range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
+pub(super) struct NumberRange {
     pub(super) start: u32,
-    pub(super) fate: Fate,
+    pub(super) outcome: Outcome,
 }
 
 /// All 2^32 numbers as ranges, in ascending order.
 #[derive(Debug, Default)]
-pub(super) struct Ranges(pub(super) Vec<Range>);
+pub(super) struct NumberRanges(pub(super) Vec<NumberRange>);
 
-impl Ranges {
-    /// Numbers from `start` on (not below what was said before) have this fate.
-    pub(super) fn from(&mut self, start: u32, fate: Fate) {
+impl NumberRanges {
+    /// Gives this outcome to the numbers from `start` on. `start` never decreases from call to call.
+    pub(super) fn push(&mut self, start: u32, outcome: Outcome) {
         match self.0.last_mut() {
-            Some(last) if last.fate == fate => {}
+            Some(last) if last.outcome == outcome => {}
             Some(last) if last.start == start => {
-                last.fate = fate;
-                // The range before may have the same fate now.
+                last.outcome = outcome;
+                // The range before it may now have the same outcome.
                 if let [.., before, _] = self.0[..]
-                    && before.fate == fate
+                    && before.outcome == outcome
                 {
                     self.0.pop();
                 }
             }
-            _ => self.0.push(Range { start, fate }),
+            _ => self.0.push(NumberRange { start, outcome }),
         }
     }
 }
 
-/// Lone exceptions in a group cost a comparison each, one after the other.
+/// The most exceptions of a group: each costs a comparison, one after the other.
 const EXCEPTIONS: usize = 4;
 
-/// Neighbouring numbers which share a fate, but for some exceptions.
-struct Group {
+/// Neighbouring numbers that share an outcome, except for some single numbers.
+struct RangeGroup {
     start: u32,
-    fate: Fate,
+    outcome: Outcome,
     exceptions: std::ops::Range<usize>,
 }
 
-/// A group under construction; its fate is that of its first range longer than one number.
-struct Open {
+/// A group under construction. Its outcome is that of its first range of more than one number.
+struct OpenGroup {
     start: u32,
-    fate: Option<Fate>,
+    outcome: Option<Outcome>,
     first: usize,
 }
 
-/// Cuts ranges into groups. An exception `b` inside a range `A` is one comparison for equality, where
-/// the two borders `A|b|A` would be two.
-fn group(ranges: &[Range]) -> (Vec<Group>, Vec<(u32, Fate)>) {
+/// Divides ranges into groups. A single number `b` inside a range `A` takes one comparison for equality;
+/// the two borders of `A|b|A` would take two.
+fn group(ranges: &[NumberRange]) -> (Vec<RangeGroup>, Vec<(u32, Outcome)>) {
     let mut groups = Vec::with_capacity(ranges.len() / 2 + 1);
-    let mut exceptions: Vec<(u32, Fate)> = Vec::with_capacity(ranges.len() / 2 + 1);
-    let mut open = Open { start: 0, fate: None, first: 0 };
+    let mut exceptions: Vec<(u32, Outcome)> = Vec::with_capacity(ranges.len() / 2 + 1);
+    let mut open = OpenGroup { start: 0, outcome: None, first: 0 };
     for (i, range) in ranges.iter().enumerate() {
         let single = ranges.get(i + 1).is_some_and(|next| next.start - range.start == 1);
-        if open.fate == Some(range.fate) {
+        if open.outcome == Some(range.outcome) {
             continue;
         }
         if single && exceptions.len() - open.first < EXCEPTIONS {
-            exceptions.push((range.start, range.fate));
-        } else if open.fate.is_none() && !single {
-            open.fate = Some(range.fate);
+            exceptions.push((range.start, range.outcome));
+        } else if open.outcome.is_none() && !single {
+            open.outcome = Some(range.outcome);
         } else {
             groups.push(close(&open, &mut exceptions));
-            open = Open { start: range.start, fate: None, first: exceptions.len() };
+            open = OpenGroup { start: range.start, outcome: None, first: exceptions.len() };
             if single {
-                exceptions.push((range.start, range.fate));
+                exceptions.push((range.start, range.outcome));
             } else {
-                open.fate = Some(range.fate);
+                open.outcome = Some(range.outcome);
             }
         }
     }
@@ -81,33 +82,33 @@ fn group(ranges: &[Range]) -> (Vec<Group>, Vec<(u32, Fate)>) {
     (groups, exceptions)
 }
 
-fn close(open: &Open, exceptions: &mut Vec<(u32, Fate)>) -> Group {
-    // Lone numbers only: the last of them needs no comparison.
-    let fate = open.fate.or_else(|| exceptions.pop().map(|(_, fate)| fate)).unwrap_or_default();
-    Group { start: open.start, fate, exceptions: open.first..exceptions.len() }
+fn close(open: &OpenGroup, exceptions: &mut Vec<(u32, Outcome)>) -> RangeGroup {
+    // If there are only single numbers, the last of them needs no comparison.
+    let outcome = open.outcome.or_else(|| exceptions.pop().map(|(_, outcome)| outcome)).unwrap_or_default();
+    RangeGroup { start: open.start, outcome, exceptions: open.first..exceptions.len() }
 }
 
-/// The search over `ranges`, which cover all numbers; `fate` writes or finds a fate's code.
+/// The search over `ranges`, which cover all numbers; `outcome` writes or finds the code of an outcome.
 pub(super) fn assemble(
-    asm: &mut Assembler,
-    ranges: &Ranges,
-    fate: &mut dyn FnMut(&mut Assembler, Fate) -> Label,
-) -> Label {
+    asm: &mut BpfAssembler,
+    ranges: &NumberRanges,
+    outcome: &mut dyn FnMut(&mut BpfAssembler, Outcome) -> JumpTarget,
+) -> JumpTarget {
     let (groups, exceptions) = group(&ranges.0);
-    Search { exceptions: &exceptions, fate }.assemble(asm, &groups)
+    BinarySearch { exceptions: &exceptions, outcome }.assemble(asm, &groups)
 }
 
-struct Search<'a> {
-    exceptions: &'a [(u32, Fate)],
-    fate: &'a mut dyn FnMut(&mut Assembler, Fate) -> Label,
+struct BinarySearch<'a> {
+    exceptions: &'a [(u32, Outcome)],
+    outcome: &'a mut dyn FnMut(&mut BpfAssembler, Outcome) -> JumpTarget,
 }
 
-impl Search<'_> {
-    fn assemble(&mut self, asm: &mut Assembler, groups: &[Group]) -> Label {
+impl BinarySearch<'_> {
+    fn assemble(&mut self, asm: &mut BpfAssembler, groups: &[RangeGroup]) -> JumpTarget {
         if let [group] = groups {
-            let mut next = (self.fate)(asm, group.fate);
-            for &(number, fate) in self.exceptions[group.exceptions.clone()].iter().rev() {
-                let yes = (self.fate)(asm, fate);
+            let mut next = (self.outcome)(asm, group.outcome);
+            for &(number, outcome) in self.exceptions[group.exceptions.clone()].iter().rev() {
+                let yes = (self.outcome)(asm, outcome);
                 next = asm.test(EQUAL, number, yes, next);
             }
             return next;
@@ -125,26 +126,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_merge() {
-        let mut ranges = Ranges::default();
-        for (start, fate) in [(0, 1), (1, 1), (2, 0), (3, 1), (3, 0), (9, 2)] {
-            ranges.from(start, fate);
+    fn neighbouring_ranges_of_one_outcome_merge() {
+        let mut ranges = NumberRanges::default();
+        for (start, outcome) in [(0, 1), (1, 1), (2, 0), (3, 1), (3, 0), (9, 2)] {
+            ranges.push(start, outcome);
         }
-        let r = |start, fate| Range { start, fate };
+        let r = |start, outcome| NumberRange { start, outcome };
         assert_eq!(ranges.0, [r(0, 1), r(2, 0), r(9, 2)]);
-        ranges.from(9, 0);
+        ranges.push(9, 0);
         assert_eq!(ranges.0, [r(0, 1), r(2, 0)]);
     }
 
     #[test]
-    fn a_lone_exception_is_one_comparison() {
-        let ranges = Ranges(
+    fn a_single_exception_takes_one_comparison() {
+        let ranges = NumberRanges(
             [(0, 1), (10, 0), (11, 1), (20, 2), (21, 1), (30, 0)]
-                .map(|(start, fate)| Range { start, fate })
+                .map(|(start, outcome)| NumberRange { start, outcome })
                 .to_vec(),
         );
-        let mut asm = Assembler::new();
-        assemble(&mut asm, &ranges, &mut |asm, fate| asm.ret(fate.into()));
+        let mut asm = BpfAssembler::new();
+        assemble(&mut asm, &ranges, &mut |asm, outcome| asm.ret(outcome.into()));
         // Three `ret`s, two exceptions, one border.
         assert_eq!(asm.len(), 6);
     }

@@ -1,26 +1,27 @@
-//! Loading a program, and what the kernel can do.
+//! Loading a program, and what the kernel supports.
 
-use super::{Action, Flag, Program};
+use super::profile::{Action, Flag};
+use super::program::Program;
 use crate::sys::seccomp::{self as sys, Refused};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
 
-/// What this kernel's seccomp(2) knows.
+/// What seccomp(2) of this kernel supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Support {
-    /// Flags it accepts.
+pub struct SeccompSupport {
+    /// The flags that it accepts.
     pub flags: Vec<Flag>,
-    /// Actions it accepts, by their names in `config.json`.
+    /// The actions that it accepts, by their names in `config.json`.
     pub actions: Vec<&'static str>,
 }
 
-impl Support {
+impl SeccompSupport {
     /// Asks the kernel. Changes nothing.
     pub fn probe() -> Self {
         let known = |flag: &Flag| {
             let bits = match flag {
-                // Means something only for a filter with a listener.
+                // The kernel accepts it only together with a listener.
                 Flag::WaitKillableRecv => flag.bit() | sys::NEW_LISTENER,
                 _ => flag.bit(),
             };
@@ -46,10 +47,12 @@ impl Support {
         }
     }
 
-    /// The flag word for a program on this kernel, without `NEW_LISTENER`. A flag which the
-    /// profile asks for and the kernel lacks is an error; where the profile leaves them to us it
-    /// is `SPEC_ALLOW` if there is such a flag. `WAIT_KILLABLE_RECV` means notifications, and is left out
-    /// where there are none.
+    /// The flags for a program on this kernel, without `NEW_LISTENER`. If the profile does not set any, they are
+    /// `SPEC_ALLOW` if the kernel has that flag. `WAIT_KILLABLE_RECV` concerns notifications, and is left out if the
+    /// program makes none.
+    ///
+    /// # Errors
+    /// If the kernel does not support a flag of the profile.
     pub fn flag_word(&self, program: &Program) -> Result<u32> {
         let Some(flags) = program.flags() else {
             let default = self.flags.contains(&Flag::SpecAllow);
@@ -68,12 +71,16 @@ impl Support {
         Ok(word)
     }
 
-    /// The same with `NEW_LISTENER`, for a process of one thread: `TSYNC` says nothing to it.
+    /// The same with `NEW_LISTENER`, for a process of one thread. `TSYNC` has no effect there, and the kernel refuses
+    /// the two together.
     pub(crate) fn flag_word_with_listener(&self, program: &Program) -> Result<u32> {
         Ok((self.flag_word(program)? & !Flag::Tsync.bit()) | sys::NEW_LISTENER)
     }
 
-    /// An error naming the first action of the program that this kernel lacks.
+    /// Checks that the kernel supports all actions of the program.
+    ///
+    /// # Errors
+    /// Names the first action that it does not support.
     pub fn check_actions(&self, program: &Program) -> Result<()> {
         match program.actions().into_iter().find(|a| !self.actions.contains(&a.name())) {
             None => Ok(()),
@@ -89,36 +96,41 @@ impl Support {
 /// How to load a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Set no_new_privs first (for good, for this thread and what it starts). Without it loading takes
+    /// Set no_new_privs first, which cannot be undone and is inherited. Without it, loading requires
     /// `CAP_SYS_ADMIN` in the thread's user namespace.
     pub no_new_privs: bool,
 }
 
 impl Program {
-    /// Loads the program into the calling thread, for good. Other threads are not touched unless
-    /// the profile has [`Flag::Tsync`]. A program that notifies is refused: see
-    /// [`load_with_listener`](Self::load_with_listener).
+    /// Loads the program into the calling thread, permanently. Other threads are unaffected unless the profile has
+    /// [`Flag::Tsync`].
+    ///
+    /// # Errors
+    /// If the program notifies (see [`load_with_listener`](Self::load_with_listener)), or the kernel refuses it.
     pub fn load(&self, options: LoadOptions) -> Result<()> {
         if self.notifies {
-            let why = "the profile notifies: its program must be loaded with a listener";
+            let why = "the profile has SCMP_ACT_NOTIFY: its program must be loaded with a listener";
             return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
         self.install(options, 0).map(drop)
     }
 
-    /// Loads the program into the calling thread, for good, and returns the listener through
-    /// which its notifications come (seccomp_unotify(2)).
+    /// Loads the program into the calling thread, permanently, and returns the listener that receives its
+    /// notifications; seccomp_unotify(2).
+    ///
+    /// # Errors
+    /// If the kernel refuses the program.
     pub fn load_with_listener(&self, options: LoadOptions) -> Result<OwnedFd> {
         let listener = self.install(options, sys::NEW_LISTENER)?;
         listener.ok_or_else(|| Error::sys(Phase::Seccomp, "seccomp", Errno::EBADF))
     }
 
     fn install(&self, options: LoadOptions, extra: u32) -> Result<Option<OwnedFd>> {
-        let support = Support::probe();
+        let support = SeccompSupport::probe();
         support.check_actions(self)?;
         let mut word = support.flag_word(self)? | extra;
         if extra != 0 && word & Flag::Tsync.bit() != 0 {
-            // A listener and a thread's id cannot both be the answer.
+            // The return value cannot be both a listener and a thread's ID.
             word |= sys::TSYNC_ESRCH;
         }
         if options.no_new_privs {
@@ -128,11 +140,11 @@ impl Program {
         sys::set_mode_filter(word, &self.code).map_err(|refused| match refused {
             Refused::Errno(Errno::EACCES) => {
                 Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::EACCES)
-                    .with_hint("loading takes CAP_SYS_ADMIN or no_new_privs")
+                    .with_hint("loading requires CAP_SYS_ADMIN or no_new_privs")
             }
             Refused::Errno(errno) => Error::sys(Phase::Seccomp, "load the seccomp filter", errno),
             Refused::Thread(thread) => Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::ESRCH)
-                .with_detail(format!("thread {thread} has a filter that the calling thread has not")),
+                .with_detail(format!("thread {thread} has a filter that the calling thread does not have")),
         })
     }
 }

@@ -1,26 +1,33 @@
-//! Seccomp profiles compiled to BPF: a compiler in miniature, usable without a container.
+//! Seccomp profiles, and their compiler to BPF. It can be used without a container.
 //!
-//! A [`Profile`] (from `config.json` or built by hand) compiles to a [`Program`], which can be
-//! printed, asked for its decisions ([`Program::evaluate`]), and loaded into the calling thread
-//! from any thread of a program. No C library is needed, nor privilege until the program is loaded.
+//! A [`Profile`] (read from `config.json` or built in code) compiles to a [`Program`]. A program can be displayed,
+//! evaluated for a call ([`Program::evaluate`]) and loaded into the calling thread. Compiling needs neither
+//! libseccomp nor any privilege.
 //!
 //! # The shape of a program
 //! The architecture is compared first, the native one before the others. Each architecture is a binary
-//! search over the system call numbers in which neighbours with the same fate are one range and
-//! lone exceptions inside a range are single comparisons. Numbers whose fate does not depend on
-//! arguments end in a `ret` without an argument being loaded, so the kernel (5.11 and later) finds
-//! the allowed ones once, keeps them in a bitmap, and never runs the program for them again.
+//! search over the system call numbers: neighbours with the same outcome are one range, and a single
+//! exception inside a range is one comparison. If an outcome does not depend on arguments, no argument is
+//! loaded. The kernel (5.11 and later) then keeps the allowed numbers in a bitmap, and does not run the
+//! program for them.
 //!
-//! `seccompiler` stays a test's oracle: its filters know one architecture, one action for matches, and
-//! compare number after number (some 1600 instructions for Docker's profile where this makes 69);
-//! of its code only the argument conditions could be used, and here they share loads.
+//! The crate `seccompiler` is only an oracle of the tests. Its filters have one architecture and one action for
+//! matches, and compare one number after another: about 1600 instructions for Docker's profile, compared to 69 here.
+//!
+//! # Layers
+//! Each line uses only the lines before it:
+//! 1. `opcode`; `table`: names and numbers of system calls
+//! 2. `arch`, `assembler`
+//! 3. `profile`
+//! 4. `program`: the result, and its disassembly; `multiplex`, `chain`, `dispatch`: parts of the compiler
+//! 5. `compile`, `simulate`, `load`; `spec`: profiles of `config.json`
 //!
 //! # Example
 //! ```
-//! use orlop::seccomp::{Action, Arch, Profile, Rule};
+//! use orlop::seccomp::{Action, Arch, Profile, SyscallRule};
 //!
 //! let mut profile = Profile::new(Action::Allow);
-//! profile.rules.push(Rule { names: vec!["mount".into()], action: Action::Errno(1), conditions: vec![] });
+//! profile.rules.push(SyscallRule { names: vec!["mount".into()], action: Action::Errno(1), conditions: vec![] });
 //! let program = profile.compile()?;
 //! println!("{program}");
 //! if let Some((arch, mount)) = Arch::native().and_then(|a| Some((a, a.number("mount")?))) {
@@ -36,18 +43,19 @@ mod compile;
 mod dispatch;
 mod load;
 mod multiplex;
+mod opcode;
 mod profile;
 mod program;
 mod simulate;
-pub(crate) use simulate::{Call, Demand};
 mod spec;
 mod table;
 
 pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
-pub use load::{LoadOptions, Support};
-pub use profile::{Action, Condition, Flag, Operator, Profile, Rule};
+pub use load::{LoadOptions, SeccompSupport};
+pub use profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
 pub use program::Program;
+pub(crate) use simulate::{Call, Demand};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
-//! Calls that older ABIs carry in socketcall(2) and ipc(2).
+//! Calls that older ABIs have only as a part of socketcall(2) and ipc(2).
 
-use super::{Condition, Operator, table};
+use super::profile::{Condition, Operator};
+use super::table;
 
-/// A system call which is many.
+/// A system call that stands for several, selected by its first argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Multiplexer {
     Socketcall,
@@ -12,7 +13,7 @@ pub(super) enum Multiplexer {
 impl Multiplexer {
     pub(super) const ALL: [Self; 2] = [Self::Socketcall, Self::Ipc];
 
-    /// The row of its own name.
+    /// The row of its name in the table.
     pub(super) fn row(self) -> Option<u16> {
         table::row(match self {
             Self::Socketcall => "socketcall",
@@ -20,9 +21,8 @@ impl Multiplexer {
         })
     }
 
-    /// The condition which picks a call out of it; `None` where it does not carry that call. The
-    /// kernel looks at 32 bits of socketcall's first argument and at 16 of ipc's, whose rest is a
-    /// version.
+    /// The condition that selects the call `name`; `None` if that call is not a part of it. The kernel looks at
+    /// 32 bits of socketcall's first argument, and at 16 bits of ipc's (the others are a version).
     pub(super) fn condition(self, name: &str) -> Option<Condition> {
         let (mask, number) = match self {
             Self::Socketcall => (u32::MAX.into(), SOCKETCALL.iter().position(|n| *n == name)? as u64 + 1),

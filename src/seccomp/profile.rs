@@ -1,6 +1,6 @@
-//! What a filter shall do, before it is compiled: actions, rules, conditions, flags.
+//! Profiles: actions, rules, conditions and flags of a filter before it is compiled.
 
-use super::Arch;
+use super::arch::Arch;
 use std::borrow::Cow;
 
 /// What the kernel does with a call. Named `SCMP_ACT_*` in `config.json`.
@@ -13,20 +13,20 @@ pub enum Action {
     KillProcess,
     /// Send SIGSYS to the thread, which may handle it.
     Trap,
-    /// Answer with this errno, at most 4095.
+    /// Fail the call with this errno, at most 4095.
     Errno(u16),
-    /// Tell the tracer, with this message; without a tracer the call answers `ENOSYS`.
+    /// Notify the tracer, with this message; without a tracer the call fails with `ENOSYS`.
     Trace(u16),
-    /// Let the call pass and write it to the audit log.
+    /// Allow the call and write it to the audit log.
     Log,
-    /// Let the call pass.
+    /// Allow the call.
     Allow,
-    /// Ask the supervisor behind the filter's listener.
+    /// Ask the supervisor, which has the filter's listener.
     Notify,
 }
 
 impl Action {
-    /// The kernel's word for it, `SECCOMP_RET_*`, with its data.
+    /// The return value of a filter: `SECCOMP_RET_*` with its data.
     pub const fn value(self) -> u32 {
         match self {
             Self::KillThread => 0,
@@ -40,7 +40,7 @@ impl Action {
         }
     }
 
-    /// The action that a filter's answer means; what the kernel does not know kills the process.
+    /// The action of a filter's return value; the kernel kills the process if it does not know the value.
     pub const fn from_value(value: u32) -> Self {
         let data = (value & 0xffff) as u16;
         match value & 0xffff_0000 {
@@ -55,7 +55,7 @@ impl Action {
         }
     }
 
-    /// The names of `config.json`, sorted, as `features` reports them.
+    /// The names in `config.json`, sorted, as `features` reports them.
     pub const NAMES: [&'static str; 9] = [
         "SCMP_ACT_ALLOW",
         "SCMP_ACT_ERRNO",
@@ -68,7 +68,7 @@ impl Action {
         "SCMP_ACT_TRAP",
     ];
 
-    /// Its name in `config.json`.
+    /// The name in `config.json`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KillThread => "SCMP_ACT_KILL_THREAD",
@@ -82,8 +82,8 @@ impl Action {
         }
     }
 
-    /// Whether a call which the profile's author never heard of should be left to the kernel: a
-    /// tracer is expected to know what to do with it.
+    /// Whether this default action also applies to calls that are newer than the profile. A tracer is expected to
+    /// decide about them itself.
     pub(super) const fn permissive(self) -> bool {
         matches!(self, Self::Allow | Self::Log | Self::Trace(_))
     }
@@ -104,7 +104,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// All of them, in the order of their names.
+    /// All operators, sorted by name.
     pub const ALL: [Self; 7] = [
         Self::Equal,
         Self::GreaterOrEqual,
@@ -115,7 +115,7 @@ impl Operator {
         Self::NotEqual,
     ];
 
-    /// Its name in `config.json`.
+    /// The name in `config.json`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotEqual => "SCMP_CMP_NE",
@@ -128,7 +128,7 @@ impl Operator {
         }
     }
 
-    /// The operator with this name of `config.json`.
+    /// The operator with this name in `config.json`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|o| o.name() == name)
     }
@@ -141,22 +141,22 @@ pub struct Condition {
     pub argument: u8,
     /// The comparison.
     pub operator: Operator,
-    /// What to compare with; the mask of [`Operator::MaskedEqual`].
+    /// The value to compare with; for [`Operator::MaskedEqual`] the mask.
     pub value: u64,
-    /// What the masked argument must be; unused by the other operators.
+    /// For [`Operator::MaskedEqual`] the value of the masked argument; unused by other operators.
     pub value_two: u64,
 }
 
-/// What happens to some calls, perhaps only under conditions.
+/// What happens to some calls, possibly under conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule<'a> {
-    /// Names of the calls. One that no architecture knows is skipped and reported
-    /// ([`Program::unknown_names`](super::Program::unknown_names)).
+pub struct SyscallRule<'a> {
+    /// The names of the calls. A name that no architecture has is skipped, and reported by
+    /// [`Program::unknown_names`](super::program::Program::unknown_names).
     pub names: Vec<Cow<'a, str>>,
-    /// What happens.
+    /// What happens to them.
     pub action: Action,
-    /// All must hold; but where two compare the same argument each stands for a rule of its own
-    /// (as runc has it).
+    /// All of them must hold. But if two compare the same argument, each condition is a rule of its own, as in
+    /// runc.
     pub conditions: Vec<Condition>,
 }
 
@@ -166,19 +166,19 @@ pub struct Rule<'a> {
 pub enum Flag {
     /// Give the filter to every thread of the process.
     Tsync,
-    /// Log every action but `Allow`.
+    /// Log every action except `Allow`.
     Log,
-    /// Do not switch off speculative store bypass.
+    /// Do not disable speculative store bypass.
     SpecAllow,
-    /// A notifying thread can only be killed once its supervisor has read the notification.
+    /// Once the supervisor has received a notification, only a fatal signal interrupts the call.
     WaitKillableRecv,
 }
 
 impl Flag {
-    /// All of them.
+    /// All flags.
     pub const ALL: [Self; 4] = [Self::Tsync, Self::Log, Self::SpecAllow, Self::WaitKillableRecv];
 
-    /// Its name in `config.json`.
+    /// The name in `config.json`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tsync => "SECCOMP_FILTER_FLAG_TSYNC",
@@ -188,12 +188,12 @@ impl Flag {
         }
     }
 
-    /// The flag with this name of `config.json`.
+    /// The flag with this name in `config.json`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|f| f.name() == name)
     }
 
-    /// The kernel's bit.
+    /// The flag's bit in the argument of seccomp(2).
     pub const fn bit(self) -> u32 {
         match self {
             Self::Tsync => 1,
@@ -204,43 +204,42 @@ impl Flag {
     }
 }
 
-/// A filter to be: what to do with calls in general, and with some in particular.
+/// What a filter does with calls: by default, and with certain calls.
 ///
 /// # Which rule decides
-/// As with runc and libseccomp, whatever order the rules are in:
-/// - A rule whose action is the default action is no rule.
+/// As in runc and libseccomp, the order of the rules does not matter:
+/// - A rule whose action is the default action has no effect.
 /// - A rule without conditions beats those with conditions; the first such rule wins.
-/// - Rules with conditions are tried in this order: by the lowest argument they look at, higher
+/// - Rules with conditions are tried in this order: by the lowest argument that they compare, higher
 ///   arguments first; then equality (`EQ`, `NE`, `MASKED_EQ`) before `LT`/`LE` before `GT`/`GE`;
 ///   then larger values first (smaller first for `LT`/`LE`); then by the next argument; a rule with fewer
-///   conditions first; then as listed. The first whose conditions all hold decides.
-/// - On 32-bit architectures (x32 too) values are cut to their low 32 bits for equality and
-///   saturate for ordering.
-/// - Where socketcall(2) or ipc(2) carry the named call, they get the rule as well (without its
-///   condition on the first argument).
+///   conditions first; then in the order of the profile. The first rule whose conditions all hold decides.
+/// - On 32-bit architectures (including x32), comparisons for equality use the lower 32 bits of a value; in other
+///   comparisons a larger value is larger than every argument.
+/// - If the architecture also has the named call as a part of socketcall(2) or ipc(2), the rule applies there too,
+///   without its conditions on the first argument.
 ///
-/// # Calls which the profile does not know
-/// Unless the default action lets calls pass (`Allow`, `Log`, `Trace`) or is `Errno(ENOSYS)` anyway,
-/// numbers above the highest one named in any rule answer `ENOSYS`, so that programs fall back
-/// from system calls newer than the profile.
+/// # Calls that are newer than the profile
+/// Calls above the highest number that any rule names fail with `ENOSYS`, so that programs fall back to older calls.
+/// This does not apply if the default action is `Allow`, `Log` or `Trace`.
 ///
 /// # Other architectures
-/// The native architecture always belongs to the filter; a call through one that does not kills
-/// the thread.
+/// The native architecture is always in the filter. A call of an architecture that is not in the filter kills the
+/// thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile<'a> {
     /// What happens to calls without a rule.
     pub default_action: Action,
-    /// Architectures besides the native one.
+    /// Architectures in addition to the native one.
     pub architectures: Vec<Arch>,
-    /// Flags of seccomp(2); `None`: [`Flag::SpecAllow`] where the kernel knows it.
+    /// Flags of seccomp(2); `None`: [`Flag::SpecAllow`] if the kernel supports it.
     pub flags: Option<Vec<Flag>>,
-    /// Socket of the agent that gets the listener; carried for the caller.
+    /// Socket of the agent that receives the listener; not used by the compiler.
     pub listener_path: Option<Cow<'a, str>>,
-    /// Data for that agent; carried for the caller.
+    /// Data for that agent; not used by the compiler.
     pub listener_metadata: Option<Cow<'a, str>>,
     /// The rules.
-    pub rules: Vec<Rule<'a>>,
+    pub rules: Vec<SyscallRule<'a>>,
 }
 
 impl Profile<'_> {
@@ -256,7 +255,7 @@ impl Profile<'_> {
         }
     }
 
-    /// Whether some rule asks a supervisor, so that loading the program makes a listener.
+    /// Whether some rule has [`Action::Notify`], so that loading the program creates a listener.
     pub fn notifies(&self) -> bool {
         self.rules.iter().any(|r| r.action == Action::Notify)
     }

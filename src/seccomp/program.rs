@@ -1,23 +1,24 @@
-//! Compiled filters.
+//! Compiled filters, and their disassembly.
 
-use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::{Action, Arch, Flag};
+use super::arch::{Arch, X32_BIT};
+use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
+use super::profile::{Action, Flag};
 use crate::sys::seccomp::Instruction;
 use std::fmt;
 
-/// A filter as the kernel takes it. Its [`Display`](fmt::Display) is a disassembly.
+/// A filter as seccomp(2) takes it. It is displayed as a disassembly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     pub(super) code: Vec<Instruction>,
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<ArchSection>,
     pub(super) flags: Option<Vec<Flag>>,
     pub(super) notifies: bool,
     pub(super) unknown_names: Vec<String>,
 }
 
-/// Which instructions belong to which architecture.
+/// The instructions of one architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Section {
+pub(super) struct ArchSection {
     pub(super) arch: Arch,
     pub(super) start: usize,
     pub(super) end: usize,
@@ -29,7 +30,7 @@ impl Program {
         &self.code
     }
 
-    /// The instructions as the bytes that the kernel reads, 8 each, in this machine's byte order.
+    /// The instructions as the kernel reads them: 8 bytes each, in this machine's byte order.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.code.len() * 8);
         for i in &self.code {
@@ -40,22 +41,22 @@ impl Program {
         bytes
     }
 
-    /// The profile's flags; `None`: it leaves them to us.
+    /// The profile's flags; `None` if it leaves them to this library.
     pub fn flags(&self) -> Option<&[Flag]> {
         self.flags.as_deref()
     }
 
-    /// Whether loading it makes a listener that a supervisor must answer.
+    /// Whether loading it creates a listener whose notifications a supervisor must answer.
     pub fn notifies(&self) -> bool {
         self.notifies
     }
 
-    /// Names in the profile which no architecture knows; their rules were skipped.
+    /// Names in the profile that no architecture has. They are skipped.
     pub fn unknown_names(&self) -> &[String] {
         &self.unknown_names
     }
 
-    /// Every action the program can answer, each once.
+    /// Every action that the program can return, each once.
     pub fn actions(&self) -> Vec<Action> {
         let mut actions = Vec::new();
         for action in self.code.iter().filter(|i| i.code == RETURN).map(|i| Action::from_value(i.k)) {
@@ -72,8 +73,7 @@ impl Program {
 }
 
 impl fmt::Display for Program {
-    /// One instruction a line: its place, what it does, where it goes, and what a number stands
-    /// for.
+    /// One instruction per line: its index, what it does, where it jumps to, and what its constant means.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut loaded = None;
         for (at, i) in self.code.iter().enumerate() {
@@ -86,7 +86,7 @@ impl fmt::Display for Program {
             match i.code {
                 LOAD => {
                     loaded = Some(i.k);
-                    write!(f, "load {}", Field(i.k, self.arch_at(at)))?;
+                    write!(f, "load {}", DataWord(i.k, self.arch_at(at)))?;
                 }
                 AND => write!(f, "and {:#x}", i.k)?,
                 JUMP => write!(f, "go to {}", at + 1 + i.k as usize)?,
@@ -94,7 +94,7 @@ impl fmt::Display for Program {
                 GREATER => test(">")?,
                 GREATER_EQUAL => test(">=")?,
                 ANY_BIT => test("&")?,
-                RETURN => write!(f, "{}", Answer(Action::from_value(i.k)))?,
+                RETURN => write!(f, "{}", ActionText(Action::from_value(i.k)))?,
                 _ => write!(f, "{:#06x} {:#x}", i.code, i.k)?,
             }
             if matches!(i.code, EQUAL | GREATER_EQUAL)
@@ -109,12 +109,12 @@ impl fmt::Display for Program {
 }
 
 impl Program {
-    /// What the constant of a comparison stands for.
+    /// The meaning of a comparison's constant.
     fn meaning(&self, at: usize, loaded: Option<u32>, k: u32) -> Option<&'static str> {
         match loaded? {
             4 => Arch::ALL.into_iter().find(|a| a.token() == k).map(Arch::name),
             0 => match self.arch_at(at)? {
-                Arch::X86_64 if k >= super::arch::X32_BIT => Arch::X32.call_name(k),
+                Arch::X86_64 if k >= X32_BIT => Arch::X32.call_name(k),
                 arch => arch.call_name(k),
             },
             _ => None,
@@ -122,10 +122,10 @@ impl Program {
     }
 }
 
-/// A word of `struct seccomp_data`.
-struct Field(u32, Option<Arch>);
+/// A word of `struct seccomp_data`, in the byte order of the architecture.
+struct DataWord(u32, Option<Arch>);
 
-impl fmt::Display for Field {
+impl fmt::Display for DataWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.write_str("number"),
@@ -144,9 +144,9 @@ impl fmt::Display for Field {
     }
 }
 
-struct Answer(Action);
+struct ActionText(Action);
 
-impl fmt::Display for Answer {
+impl fmt::Display for ActionText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             Action::KillThread => "kill thread",

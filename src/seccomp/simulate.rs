@@ -1,28 +1,30 @@
-//! What a program decides, without loading it.
+//! What a program returns for a call, without loading it.
 
-use super::assembler::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::{Action, Arch, Profile, Program, Rule};
+use super::arch::Arch;
+use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
+use super::profile::{Action, Profile, SyscallRule};
+use super::program::Program;
 use crate::sys::seccomp::Instruction;
 
-/// A native system call that is to be made under a filter.
+/// A native system call that will be made under a filter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     /// Its number.
     pub(crate) number: libc::c_long,
-    /// Its arguments as far as they are known.
+    /// Its arguments, if they are known.
     pub(crate) arguments: [Option<u64>; 6],
-    /// What the filter has to decide.
+    /// What the filter must decide.
     pub(crate) demand: Demand,
 }
 
-/// What a filter has to decide about a call.
+/// What a filter must decide about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demand {
-    /// It passes.
+    /// The call is allowed.
     Passes,
-    /// It passes, or an agent that has the listener by then answers.
+    /// The call is allowed, or notifies an agent that has the listener by then.
     PassesOrNotifies,
-    /// The process ends, by this call or by the filter: nothing that has to be waited for.
+    /// The process exits, by this call or by the filter, without waiting for another process.
     Ends,
 }
 
@@ -38,12 +40,12 @@ impl Demand {
 }
 
 impl Call {
-    /// A call that has to pass whatever its arguments are.
+    /// A call that must be allowed, whatever its arguments are.
     pub(crate) fn passes(number: libc::c_long) -> Self {
         Self { number, arguments: [None; 6], demand: Demand::Passes }
     }
 
-    /// With an argument that is known.
+    /// The call with a known argument.
     pub(crate) fn with(mut self, index: usize, value: u64) -> Self {
         if let Some(argument) = self.arguments.get_mut(index) {
             *argument = Some(value);
@@ -51,27 +53,27 @@ impl Call {
         self
     }
 
-    /// With another demand.
+    /// The call with another demand.
     pub(crate) fn demanding(self, demand: Demand) -> Self {
         Self { demand, ..self }
     }
 
-    /// Its name.
+    /// Its name, for messages.
     pub(crate) fn name(&self) -> &'static str {
         Arch::native().and_then(|arch| arch.call_name(self.number as u32)).unwrap_or("?")
     }
 }
 
 impl Program {
-    /// What the kernel would do with a call: `number` as the architecture has it (with x32's bit).
+    /// What the kernel would do with a call. `number` is that of the architecture, with x32's bit.
     pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
         self.trace(arch, number, arguments).0
     }
 
-    /// Whether the native system call of this name passes whatever its arguments are.
+    /// Whether the native system call of this name is allowed, whatever its arguments are.
     pub(crate) fn lets_pass(&self, profile: &Profile<'_>, name: &str) -> bool {
         let conditional =
-            |rule: &&Rule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
+            |rule: &&SyscallRule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
         let Some((arch, number)) = Arch::native().and_then(|arch| Some((arch, arch.number(name)?))) else {
             return false;
         };
@@ -79,8 +81,8 @@ impl Program {
             && matches!(self.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
     }
 
-    /// Those of the calls which a filter, as the bytes that the kernel reads, does not decide as they demand whatever
-    /// the arguments are that are not known.
+    /// The calls whose demand a filter does not meet for every value of their unknown arguments. The filter is given
+    /// as the bytes that the kernel reads.
     pub(crate) fn stops<'a>(filter: &[u8], calls: &'a [Call]) -> Vec<&'a Call> {
         let code = filter.chunks_exact(8).map(|bytes| Instruction {
             code: u16::from_ne_bytes([bytes[0], bytes[1]]),
@@ -98,18 +100,18 @@ impl Program {
         calls.iter().filter(|call| !is_met(call)).collect()
     }
 
-    /// The same, and how many instructions it takes.
+    /// As [`evaluate`](Self::evaluate), with the number of instructions that were executed.
     pub(super) fn trace(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> (Action, usize) {
-        // The kernel does not take programs which run over their end; this compiler makes none.
+        // The kernel accepts no program that runs past its end, and this compiler writes none.
         self.decide(arch, number, arguments.map(Some)).unwrap_or((Action::KillProcess, self.code.len()))
     }
 
-    /// The same; `None` if it depends on an argument that is not known.
+    /// As [`trace`](Self::trace); `None` if the decision depends on an unknown argument.
     fn decide(&self, arch: Arch, number: u32, arguments: [Option<u64>; 6]) -> Option<(Action, usize)> {
         let load = |offset: u32| match offset {
             0 => Some(number),
             4 => Some(arch.token()),
-            // The instruction pointer, which no profile asks about.
+            // The instruction pointer, which no profile compares.
             8 | 12 => Some(0),
             _ => {
                 let argument = arguments[(offset as usize - 16) / 8 % 6]?;

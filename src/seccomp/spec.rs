@@ -1,32 +1,33 @@
-//! `linux.seccomp` of config.json as a profile.
+//! `linux.seccomp` of `config.json` as a profile.
 
-use super::{Action, Arch, Condition, Flag, Operator, Profile, Rule};
+use super::arch::Arch;
+use super::profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
 use crate::bundle::spec;
 use crate::{Error, Problem};
 use std::borrow::Cow;
 
 const AT: &str = "/linux/seccomp";
 const SECTION: &str = "config-linux.md#seccomp";
-/// The kernel's MAX_ERRNO: a larger answer would not be an error to the caller.
+/// The kernel's `MAX_ERRNO`: user space does not see a larger value as an error.
 const MAX_ERRNO: u32 = 4095;
 const DEFAULT_ERRNO: u16 = libc::EPERM as u16;
 
 impl<'a> TryFrom<&'a spec::Seccomp> for Profile<'a> {
     type Error = Error;
 
-    /// Reads the profile; every problem is reported with its JSON pointer.
+    /// Reads the profile. The error has every problem, with its JSON pointer.
     fn try_from(seccomp: &'a spec::Seccomp) -> Result<Self, Error> {
-        let mut reader = Reader { problems: Vec::new() };
+        let mut reader = ProfileReader { problems: Vec::new() };
         let profile = reader.profile(seccomp);
         if reader.problems.is_empty() { Ok(profile) } else { Err(Error::invalid(reader.problems)) }
     }
 }
 
-struct Reader {
+struct ProfileReader {
     problems: Vec<Problem>,
 }
 
-impl Reader {
+impl ProfileReader {
     fn problem(&mut self, place: &str, message: String) {
         self.problems.push(Problem { pointer: format!("{AT}{place}"), message, section: SECTION });
     }
@@ -72,7 +73,7 @@ impl Reader {
         flags
     }
 
-    fn rule<'a>(&mut self, i: usize, call: &'a spec::Syscall) -> Rule<'a> {
+    fn rule<'a>(&mut self, i: usize, call: &'a spec::Syscall) -> SyscallRule<'a> {
         let place = |what: &str| format!("/syscalls/{i}{what}");
         if call.names.is_empty() {
             self.problem(&place("/names"), "must name at least one system call".into());
@@ -100,7 +101,11 @@ impl Reader {
                 value_two: arg.value_two.unwrap_or(0),
             });
         }
-        Rule { names: call.names.iter().map(|n| Cow::Borrowed(n.as_str())).collect(), action, conditions }
+        SyscallRule {
+            names: call.names.iter().map(|n| Cow::Borrowed(n.as_str())).collect(),
+            action,
+            conditions,
+        }
     }
 
     fn action(&mut self, place: &str, key: &str, errno_key: &str, name: &str, errno: Option<u32>) -> Action {

@@ -3,7 +3,7 @@
 use kit::{Case, Test};
 use orlop::init::Command;
 use orlop::mount::Rootfs;
-use orlop::namespace::{Kind, Set};
+use orlop::namespace::{NamespaceKind, Namespaces};
 use std::fs;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -21,7 +21,7 @@ fn mounts(t: &Test) -> Vec<String> {
 /// not unmount the host's mounts.
 fn a_copy_of_a_shared_mount_does_not_propagate(t: &Test) {
     let bundle = t.bundle().directory("/proc");
-    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Mount).create(NamespaceKind::Pid);
     let before = mounts(t);
     let root = Rootfs::directory(&bundle.path("/")).unwrap();
     let mut command = Command::new("/probe");
@@ -33,7 +33,7 @@ fn a_copy_of_a_shared_mount_does_not_propagate(t: &Test) {
 
 fn a_directory_on_a_shared_mount_does_not_propagate(t: &Test) {
     let bundle = t.bundle().directory("/proc");
-    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Mount).create(NamespaceKind::Pid);
     let before = mounts(t);
     let mut command = Command::new("/probe");
     command.args(["exit", "6"]).namespaces(&set).mount_proc();

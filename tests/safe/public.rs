@@ -5,9 +5,9 @@ use orlop::cgroup::Layout;
 use orlop::container::{Runtime, Signal};
 use orlop::init::{Command, Exit};
 use orlop::mount::{Detached, MountAttr, MountOptions, attr, in_root};
-use orlop::namespace::{Kind, Set};
+use orlop::namespace::{NamespaceKind, Namespaces};
 use orlop::plan::{Host, Listing, Options, compile};
-use orlop::seccomp::{Action, LoadOptions, Profile, Rule};
+use orlop::seccomp::{Action, LoadOptions, Profile, SyscallRule};
 use orlop::{Error, ErrorKind};
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -56,7 +56,7 @@ fn a_program_can_be_run_and_waited_for() {
 
 #[test]
 fn namespaces_are_made_and_a_root_is_looked_into() {
-    let set = Set::empty().new(Kind::Uts).new(Kind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Uts).create(NamespaceKind::Pid);
     match Command::new("/bin/true").namespaces(&set).spawn() {
         Ok(child) => assert_eq!(child.wait().unwrap(), Exit::Code(0)),
         Err(e) => assert!(refused(&e), "{e}"),
@@ -79,7 +79,11 @@ fn namespaces_are_made_and_a_root_is_looked_into() {
 #[test]
 fn a_filter_applies_to_its_thread() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["getsid".into()], action: Action::Errno(77), conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["getsid".into()],
+        action: Action::Errno(77),
+        conditions: vec![],
+    });
     let program = profile.compile().unwrap();
     assert!(program.instructions().iter().any(|one: &orlop::seccomp::Instruction| one.k == 0x5_004d));
     let session = || nix::unistd::getsid(None).map_err(|errno| errno as i32);

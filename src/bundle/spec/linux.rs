@@ -1,15 +1,16 @@
-//! config-linux.md: what is particular to Linux.
+//! config-linux.md: Linux-specific configuration.
 
-use super::{Resources, Seccomp};
+use super::resources::Resources;
+use super::seccomp::Seccomp;
 use crate::bundle::model::model;
 use std::collections::BTreeMap;
 
 model! {
-    /// What is particular to Linux.
+    /// Linux-specific configuration.
     pub struct Linux ["config-linux.md"] {
-        /// User ids of a new user namespace.
+        /// User IDs of a new user namespace.
         pub uid_mappings: Vec<IdMapping> = "uidMappings",
-        /// Group ids of a new user namespace.
+        /// Group IDs of a new user namespace.
         pub gid_mappings: Vec<IdMapping> = "gidMappings",
         /// Kernel parameters of the container, by dotted name.
         pub sysctl: BTreeMap<String, String> = "sysctl",
@@ -17,23 +18,23 @@ model! {
         pub resources: Option<Resources> = "resources",
         /// Path of the cgroup, or `slice:prefix:name` with the systemd driver.
         pub cgroups_path: Option<String> = "cgroupsPath",
-        /// Namespaces, new or joined; those not listed are inherited.
+        /// Namespaces to create or join. Those of other types are inherited.
         pub namespaces: Vec<Namespace> = "namespaces",
-        /// Devices that must be there, besides the default ones.
+        /// Devices to create, in addition to the default ones.
         pub devices: Vec<Device> = "devices",
         /// Network devices of the host, by name, to move into the container.
         pub net_devices: BTreeMap<String, NetDevice> = "netDevices",
-        /// Filter of system calls.
+        /// System call filter.
         pub seccomp: Option<Seccomp> = "seccomp",
         /// Propagation of the root mount, such as `slave`.
         pub rootfs_propagation: Option<String> = "rootfsPropagation",
-        /// Paths which cannot be read inside the container.
+        /// Paths that cannot be read inside the container.
         pub masked_paths: Vec<String> = "maskedPaths",
-        /// Paths which are read-only inside the container.
+        /// Paths that are read-only inside the container.
         pub readonly_paths: Vec<String> = "readonlyPaths",
         /// SELinux context of the mounts.
         pub mount_label: Option<String> = "mountLabel",
-        /// Resource director technology, resctrl.
+        /// Intel Resource Director Technology, resctrl.
         pub intel_rdt: Option<IntelRdt> = "intelRdt",
         /// NUMA memory policy, set_mempolicy(2).
         pub memory_policy: Option<MemoryPolicy> = "memoryPolicy",
@@ -43,25 +44,25 @@ model! {
         pub time_offsets: BTreeMap<String, TimeOffset> = "timeOffsets",
     }
 
-    /// One namespace, new or joined.
+    /// A namespace to create or join.
     pub struct Namespace ["config-linux.md#namespaces"] {
         /// `type`: `pid`, `network`, `mount`, `ipc`, `uts`, `user`, `cgroup` or `time`.
         pub kind: String = "type" required,
-        /// File of an existing namespace to join, absolute; absent: a new one.
+        /// The absolute path of the file of a namespace to join; absent: a new namespace.
         pub path: Option<String> = "path",
     }
 
-    /// A range of ids.
+    /// A range of IDs.
     pub struct IdMapping ["config-linux.md#user-namespace-mappings"] {
-        /// First id inside.
+        /// First ID inside the namespace.
         pub container_id: u32 = "containerID" required,
-        /// First id outside.
+        /// First ID outside the namespace.
         pub host_id: u32 = "hostID" required,
-        /// Number of ids.
+        /// Number of IDs.
         pub size: u32 = "size" required,
     }
 
-    /// Offset of one clock.
+    /// The offset of a clock.
     pub struct TimeOffset ["config-linux.md#offset-for-time-namespace"] {
         /// Seconds.
         pub secs: Option<i64> = "secs",
@@ -71,7 +72,7 @@ model! {
 
     /// A device node.
     pub struct Device ["config-linux.md#devices"] {
-        /// Full path inside the container.
+        /// Path inside the container, absolute.
         pub path: String = "path" required,
         /// `type`: `c`, `b`, `u` or `p`.
         pub kind: String = "type" required,
@@ -81,21 +82,21 @@ model! {
         pub minor: Option<i64> = "minor",
         /// Permissions.
         pub file_mode: Option<u32> = "fileMode",
-        /// Owner, as seen inside the container.
+        /// User ID of the owner, inside the container.
         pub uid: Option<u32> = "uid",
-        /// Group, as seen inside the container.
+        /// Group ID of the owner, inside the container.
         pub gid: Option<u32> = "gid",
     }
 
-    /// What becomes of a network device of the host.
+    /// A network device of the host to move into the container.
     pub struct NetDevice ["config-linux.md#network-devices"] {
         /// Its name inside the container; absent: unchanged.
         pub name: Option<String> = "name",
     }
 
-    /// Resource director technology, resctrl.
+    /// Intel Resource Director Technology, resctrl.
     pub struct IntelRdt ["config-linux.md#intelrdt"] {
-        /// Class of service; absent: the container's id.
+        /// Class of service; absent: the container's ID.
         pub clos_id: Option<String> = "closID",
         /// Lines of the `schemata` file.
         pub schemata: Vec<String> = "schemata",
@@ -121,7 +122,7 @@ model! {
     pub struct Personality ["config-linux.md#personality"] {
         /// `LINUX` or `LINUX32`.
         pub domain: String = "domain" required,
-        /// Additional flags; none is defined by the spec yet.
+        /// Additional flags; the spec does not define any yet.
         pub flags: Vec<String> = "flags",
     }
 }

@@ -1,13 +1,14 @@
-//! An own, total model of runtime-spec 1.3.0 for Linux.
+//! A complete model of runtime-spec 1.3.0 for Linux.
 //!
-//! Names are the spec's, in Rust's case (`type` is `kind`). An absent scalar is `None`, and so is an
-//! empty string where the property is optional; an absent or `null` array or map is empty; a flag is
-//! a plain `bool` where its absence means the same as `false`. Enumerations which the spec leaves
-//! open to runtimes stay strings and are interpreted by the room that uses them. Properties of other
-//! platforms are unknown here and ignored, as the spec demands for unknown properties.
+//! Names are those of the spec in Rust's case (`type` is `kind`). An absent scalar is `None`, as is the empty string of
+//! an optional property. An absent or `null` array or map is empty. A flag is a `bool` if its absence means `false`.
+//! Enumerations are strings, which are interpreted by the module that uses them. Properties of other platforms are
+//! ignored, as the spec requires for unknown properties.
 //!
-//! Every structure reads itself ([`Spec::from_json`], [`Process::from_json`] …) and implements
-//! [`serde::Serialize`], leaving out what is absent.
+//! Every structure has a reader ([`Spec::from_json`], [`Process::from_json`] …) and implements
+//! [`serde::Serialize`], which omits absent values.
+//!
+//! Layers: `process`, `resources`, `seccomp`; then `linux`; then `top`.
 
 mod linux;
 mod process;

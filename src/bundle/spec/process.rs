@@ -3,29 +3,29 @@
 use crate::bundle::model::model;
 
 model! {
-    /// The container's process, or one that joins it.
+    /// A container's process, or another process in the container.
     pub struct Process ["config.md#process"] {
-        /// Whether it gets a terminal of its own.
+        /// Whether it gets a new terminal.
         pub terminal: bool = "terminal",
         /// Size of that terminal.
         pub console_size: Option<ConsoleSize> = "consoleSize",
-        /// Its user and groups.
+        /// User and groups.
         pub user: User = "user" expected,
-        /// The program and its arguments; REQUIRED when there is a process.
+        /// The program and its arguments; REQUIRED.
         pub args: Vec<String> = "args",
         /// Environment, `NAME=value`.
         pub env: Vec<String> = "env",
         /// Working directory, an absolute path inside the container.
         pub cwd: String = "cwd" required,
-        /// Capability sets; absent: none at all.
+        /// Capability sets; absent: no capabilities.
         pub capabilities: Option<Capabilities> = "capabilities",
         /// Resource limits.
         pub rlimits: Vec<Rlimit> = "rlimits",
-        /// Keeps it from gaining privileges (`PR_SET_NO_NEW_PRIVS`).
+        /// Whether execve(2) cannot add privileges (`PR_SET_NO_NEW_PRIVS`).
         pub no_new_privileges: bool = "noNewPrivileges",
         /// AppArmor profile.
         pub apparmor_profile: Option<String> = "apparmorProfile",
-        /// `/proc/<pid>/oom_score_adj`, -1000 to 1000; absent: left as it is.
+        /// `/proc/<pid>/oom_score_adj`, -1000 to 1000; absent: unchanged.
         pub oom_score_adj: Option<i32> = "oomScoreAdj",
         /// Scheduling, sched_setattr(2).
         pub scheduler: Option<Scheduler> = "scheduler",
@@ -33,7 +33,7 @@ model! {
         pub selinux_label: Option<String> = "selinuxLabel",
         /// I/O priority, ioprio_set(2).
         pub io_priority: Option<IoPriority> = "ioPriority",
-        /// CPU affinity of processes which join the container.
+        /// CPU affinity of processes that join the container.
         pub exec_cpu_affinity: Option<ExecCpuAffinity> = "execCPUAffinity",
     }
 
@@ -45,15 +45,15 @@ model! {
         pub width: u32 = "width" required,
     }
 
-    /// User and groups of a process, as ids inside the container.
+    /// User and groups of a process, as IDs inside the container.
     pub struct User ["config.md#posix-platform-user"] {
-        /// User id.
+        /// User ID.
         pub uid: u32 = "uid" expected,
-        /// Group id.
+        /// Group ID.
         pub gid: u32 = "gid" expected,
-        /// File mode creation mask; absent: the runtime's choice.
+        /// File mode creation mask; absent: chosen by the runtime.
         pub umask: Option<u32> = "umask",
-        /// Supplementary group ids.
+        /// Supplementary group IDs.
         pub additional_gids: Vec<u32> = "additionalGids",
     }
 
@@ -71,7 +71,7 @@ model! {
         pub ambient: Vec<String> = "ambient",
     }
 
-    /// One resource limit, setrlimit(2).
+    /// A resource limit, setrlimit(2).
     pub struct Rlimit ["config.md#posix-process"] {
         /// `type`: the resource's name, such as `RLIMIT_NOFILE`.
         pub kind: String = "type" required,
@@ -85,17 +85,17 @@ model! {
     pub struct Scheduler ["config.md#linux-process"] {
         /// Policy, such as `SCHED_BATCH`.
         pub policy: String = "policy" required,
-        /// Nice value, of `SCHED_OTHER` and `SCHED_BATCH`.
+        /// Nice value, for `SCHED_OTHER` and `SCHED_BATCH`.
         pub nice: Option<i32> = "nice",
-        /// Static priority, of `SCHED_FIFO` and `SCHED_RR`.
+        /// Static priority, for `SCHED_FIFO` and `SCHED_RR`.
         pub priority: Option<i32> = "priority",
         /// Flags such as `SCHED_FLAG_RESET_ON_FORK`.
         pub flags: Vec<String> = "flags",
-        /// Nanoseconds, of `SCHED_DEADLINE`.
+        /// Nanoseconds, for `SCHED_DEADLINE`.
         pub runtime: Option<u64> = "runtime",
-        /// Nanoseconds, of `SCHED_DEADLINE`.
+        /// Nanoseconds, for `SCHED_DEADLINE`.
         pub deadline: Option<u64> = "deadline",
-        /// Nanoseconds, of `SCHED_DEADLINE`.
+        /// Nanoseconds, for `SCHED_DEADLINE`.
         pub period: Option<u64> = "period",
     }
 
@@ -107,11 +107,11 @@ model! {
         pub priority: i32 = "priority" expected,
     }
 
-    /// CPU affinity of processes which join a container; lists such as `0-3,7`.
+    /// CPU affinity of processes that join a container, as lists such as `0-3,7`.
     pub struct ExecCpuAffinity ["config.md#linux-process"] {
-        /// While the runtime works on their behalf, before they join the cgroup.
+        /// Before they join the container's cgroup.
         pub initial: Option<String> = "initial",
-        /// Once they are in the container's cgroup.
+        /// After they have joined the container's cgroup.
         pub r#final: Option<String> = "final",
     }
 }

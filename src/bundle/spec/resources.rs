@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 model! {
     /// Limits of a cgroup.
     pub struct Resources ["config-linux.md#control-groups"] {
-        /// Rules of access to devices, in order; a later one overrides.
+        /// Device access rules, in order; a later rule overrides earlier ones.
         pub devices: Vec<DeviceRule> = "devices",
-        /// Memory.
+        /// Memory limits.
         pub memory: Option<Memory> = "memory",
-        /// Processor time and placement.
+        /// CPU time and placement.
         pub cpu: Option<Cpu> = "cpu",
-        /// Number of tasks.
+        /// Limit of the number of tasks.
         pub pids: Option<Pids> = "pids",
         /// Block devices.
         pub block_io: Option<BlockIo> = "blockIO",
@@ -20,23 +20,23 @@ model! {
         pub hugepage_limits: Vec<HugepageLimit> = "hugepageLimits",
         /// Network classes and priorities (cgroup v1).
         pub network: Option<Network> = "network",
-        /// RDMA devices by name.
+        /// Limits of RDMA devices, by device name.
         pub rdma: BTreeMap<String, Rdma> = "rdma",
-        /// Files of cgroup v2 and what to write into them.
+        /// Files of cgroup v2, and the text to write to each.
         pub unified: BTreeMap<String, String> = "unified",
     }
 
-    /// One rule of access to devices.
+    /// A device access rule.
     pub struct DeviceRule ["config-linux.md#allowed-device-list"] {
         /// Whether the access is allowed or denied.
         pub allow: bool = "allow" expected,
-        /// `type`: `a` (or absent) all, `c` character, `b` block.
+        /// `type`: `a` or absent: all; `c`: character devices; `b`: block devices.
         pub kind: Option<String> = "type",
         /// Major number; absent or -1: all.
         pub major: Option<i64> = "major",
         /// Minor number; absent or -1: all.
         pub minor: Option<i64> = "minor",
-        /// Composed of `r`, `w` and `m`; absent: all of them.
+        /// Any of `r`, `w` and `m`; absent: all of them.
         pub access: Option<String> = "access",
     }
 
@@ -46,7 +46,7 @@ model! {
         pub limit: Option<i64> = "limit",
         /// Soft limit.
         pub reservation: Option<i64> = "reservation",
-        /// Limit of memory and swap together.
+        /// Limit of memory plus swap.
         pub swap: Option<i64> = "swap",
         /// Deprecated: kernel memory.
         pub kernel: Option<i64> = "kernel",
@@ -54,37 +54,37 @@ model! {
         pub kernel_tcp: Option<i64> = "kernelTCP",
         /// Swappiness, 0 to 100.
         pub swappiness: Option<u64> = "swappiness",
-        /// Stops the container instead of killing a process when memory runs out.
+        /// Whether processes wait instead of being killed when memory runs out.
         pub disable_oom_killer: Option<bool> = "disableOOMKiller",
-        /// Whether usage of sub-cgroups counts.
+        /// Whether the usage of child cgroups is included.
         pub use_hierarchy: Option<bool> = "useHierarchy",
-        /// Whether an update below current usage is refused.
+        /// Whether an update below the current usage is refused.
         pub check_before_update: Option<bool> = "checkBeforeUpdate",
     }
 
-    /// Processor time and placement; times in microseconds.
+    /// CPU time and placement; times are in microseconds.
     pub struct Cpu ["config-linux.md#cpu"] {
-        /// Relative share, as cgroup v1 counts it.
+        /// Relative share, in units of cgroup v1.
         pub shares: Option<u64> = "shares",
-        /// Time in each period; -1 is unlimited.
+        /// CPU time per period; -1 is unlimited.
         pub quota: Option<i64> = "quota",
-        /// Accumulated time beyond the quota.
+        /// Unused time that may be spent in addition to the quota.
         pub burst: Option<u64> = "burst",
         /// The period.
         pub period: Option<u64> = "period",
-        /// Real-time scheduler: time in each period.
+        /// Real-time scheduler: CPU time per period.
         pub realtime_runtime: Option<i64> = "realtimeRuntime",
         /// Real-time scheduler: the period.
         pub realtime_period: Option<u64> = "realtimePeriod",
-        /// Processors, a list such as `0-3,7`.
+        /// CPUs, a list such as `0-3,7`.
         pub cpus: Option<String> = "cpus",
         /// Memory nodes, a list such as `0-1`.
         pub mems: Option<String> = "mems",
-        /// 1: runs only when nothing else does.
+        /// 1: the cgroup runs with the policy `SCHED_IDLE`.
         pub idle: Option<i64> = "idle",
     }
 
-    /// Number of tasks.
+    /// Limit of the number of tasks.
     pub struct Pids ["config-linux.md#pids"] {
         /// The limit; -1 is unlimited; absent: not set.
         pub limit: Option<i64> = "limit",
@@ -94,21 +94,21 @@ model! {
     pub struct BlockIo ["config-linux.md#block-io"] {
         /// Relative weight, 10 to 1000.
         pub weight: Option<u16> = "weight",
-        /// Weight of the cgroup's own tasks against its children (cgroup v1), 10 to 1000.
+        /// Weight of the cgroup's own tasks compared to its child cgroups (cgroup v1), 10 to 1000.
         pub leaf_weight: Option<u16> = "leafWeight",
         /// Weights by device.
         pub weight_device: Vec<WeightDevice> = "weightDevice",
-        /// Bytes read in a second, by device.
+        /// Bytes read per second, by device.
         pub throttle_read_bps_device: Vec<ThrottleDevice> = "throttleReadBpsDevice",
-        /// Bytes written in a second, by device.
+        /// Bytes written per second, by device.
         pub throttle_write_bps_device: Vec<ThrottleDevice> = "throttleWriteBpsDevice",
-        /// Reads in a second, by device.
+        /// Read operations per second, by device.
         pub throttle_read_iops_device: Vec<ThrottleDevice> = "throttleReadIOPSDevice",
-        /// Writes in a second, by device.
+        /// Write operations per second, by device.
         pub throttle_write_iops_device: Vec<ThrottleDevice> = "throttleWriteIOPSDevice",
     }
 
-    /// Weight of one block device.
+    /// The weight of a block device.
     pub struct WeightDevice ["config-linux.md#block-io"] {
         /// Major number.
         pub major: i64 = "major" required,
@@ -120,17 +120,17 @@ model! {
         pub leaf_weight: Option<u16> = "leafWeight",
     }
 
-    /// Rate of one block device.
+    /// The rate limit of a block device.
     pub struct ThrottleDevice ["config-linux.md#block-io"] {
         /// Major number.
         pub major: i64 = "major" required,
         /// Minor number.
         pub minor: i64 = "minor" required,
-        /// Bytes or operations in a second.
+        /// Bytes or operations per second.
         pub rate: u64 = "rate" required,
     }
 
-    /// Limit of one size of huge pages.
+    /// The limit of huge pages of one size.
     pub struct HugepageLimit ["config-linux.md#huge-page-limits"] {
         /// Size such as `2MB`.
         pub page_size: String = "pageSize" required,
@@ -140,13 +140,13 @@ model! {
 
     /// Network classes and priorities (cgroup v1).
     pub struct Network ["config-linux.md#network"] {
-        /// Class of the container's packets.
+        /// Class ID of the container's packets.
         pub class_id: Option<u32> = "classID",
-        /// Priorities by interface.
+        /// Priorities, by interface.
         pub priorities: Vec<InterfacePriority> = "priorities",
     }
 
-    /// Priority of traffic through one interface.
+    /// The priority of traffic through an interface.
     pub struct InterfacePriority ["config-linux.md#network"] {
         /// The interface's name.
         pub name: String = "name" required,
@@ -154,11 +154,11 @@ model! {
         pub priority: u32 = "priority" required,
     }
 
-    /// Limits of one RDMA device; at least one of them is given.
+    /// The limits of an RDMA device, at least one of them.
     pub struct Rdma ["config-linux.md#rdma"] {
-        /// Handles.
+        /// Number of handles.
         pub hca_handles: Option<u32> = "hcaHandles",
-        /// Objects.
+        /// Number of objects.
         pub hca_objects: Option<u32> = "hcaObjects",
     }
 }

@@ -1,19 +1,19 @@
-//! config-linux.md#seccomp: the filter of system calls.
+//! config-linux.md#seccomp: the system call filter.
 
 use crate::bundle::model::model;
 
 model! {
-    /// A profile.
+    /// A seccomp profile.
     pub struct Seccomp ["config-linux.md#seccomp"] {
-        /// What happens to calls not listed, such as `SCMP_ACT_ERRNO`.
+        /// The action of calls without a rule, such as `SCMP_ACT_ERRNO`.
         pub default_action: String = "defaultAction" required,
         /// errno of the default action; absent: `EPERM`.
         pub default_errno_ret: Option<u32> = "defaultErrnoRet",
-        /// Architectures such as `SCMP_ARCH_X86_64`, besides the native one.
+        /// Architectures such as `SCMP_ARCH_X86_64`, in addition to the native one.
         pub architectures: Vec<String> = "architectures",
-        /// Flags of seccomp(2), such as `SECCOMP_FILTER_FLAG_LOG`; absent: the runtime's choice.
+        /// Flags of seccomp(2), such as `SECCOMP_FILTER_FLAG_LOG`; absent: chosen by the runtime.
         pub flags: Option<Vec<String>> = "flags",
-        /// Socket of the agent that gets the notification descriptor; absolute.
+        /// Absolute path of the socket of the agent that receives the listener.
         pub listener_path: Option<String> = "listenerPath",
         /// Opaque data for that agent.
         pub listener_metadata: Option<String> = "listenerMetadata",
@@ -21,25 +21,25 @@ model! {
         pub syscalls: Vec<Syscall> = "syscalls",
     }
 
-    /// One rule.
+    /// A rule for some system calls.
     pub struct Syscall ["config-linux.md#seccomp"] {
         /// Names of the system calls, at least one.
         pub names: Vec<String> = "names" required,
-        /// What happens to them.
+        /// The action of these calls.
         pub action: String = "action" required,
-        /// errno (or trace message) of the action; absent: `EPERM`.
+        /// errno, or trace message, of the action; absent: `EPERM`.
         pub errno_ret: Option<u32> = "errnoRet",
-        /// Conditions on the arguments; all must hold.
+        /// Conditions on the arguments, which must all hold.
         pub args: Vec<SeccompArg> = "args",
     }
 
     /// A condition on one argument.
     pub struct SeccompArg ["config-linux.md#seccomp"] {
-        /// Which argument, 0 to 5.
+        /// The argument, 0 to 5.
         pub index: u32 = "index" required,
-        /// The value to compare with; of `SCMP_CMP_MASKED_EQ` the mask.
+        /// The value to compare with; for `SCMP_CMP_MASKED_EQ` the mask.
         pub value: u64 = "value" required,
-        /// Of `SCMP_CMP_MASKED_EQ` the value.
+        /// For `SCMP_CMP_MASKED_EQ` the value of the masked argument.
         pub value_two: Option<u64> = "valueTwo",
         /// The comparison, such as `SCMP_CMP_EQ`.
         pub op: String = "op" required,

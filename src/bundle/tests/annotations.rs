@@ -1,6 +1,8 @@
-//! One table: everything that reads an annotation, prints it or documents it has it from there.
+//! All code and documentation of annotations uses the table.
 
-use crate::bundle::annotations::{ALL, Annotation, Annotations, CRIU_CONFIG, Permissions, SYSTEMD_PROPERTY};
+use crate::bundle::annotations::{
+    ALL, AllowedAnnotations, Annotation, Annotations, CRIU_CONFIG, SYSTEMD_PROPERTY,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ fn sources(dir: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Literals that look like an annotation's name, and ways to look one up past the table.
+/// String literals that look like an annotation's name, and ways to read an annotation without the table.
 fn suspicious(code: &str) -> Vec<String> {
     let literals = code.split('"').skip(1).step_by(2);
     let names = literals.filter(|text| {
@@ -57,14 +59,14 @@ fn suspicious(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn no_annotation_is_read_past_the_table() {
+fn annotations_are_read_through_the_table_only() {
     let mut files = Vec::new();
     sources(&top().join("src"), &mut files);
     sources(&top().join("runtime-bin/src"), &mut files);
     assert!(files.len() > 150);
     let mut wrong = Vec::new();
     for (path, code) in files {
-        // The table, what is printed of it, and the help text, which names one.
+        // The table, and the features that print it.
         let allowed = ["src/bundle/annotations.rs", "src/container/features.rs"];
         if !allowed.contains(&path.as_str()) {
             wrong.extend(suspicious(&code).into_iter().map(|what| format!("{path}: {what}")));
@@ -74,7 +76,7 @@ fn no_annotation_is_read_past_the_table() {
 }
 
 #[test]
-fn what_is_suspicious_is_seen() {
+fn suspicious_code_is_detected() {
     for code in [
         r#"spec.annotations.get("x")"#,
         r#"const X: &str = "org.orlop.new";"#,
@@ -88,7 +90,7 @@ fn what_is_suspicious_is_seen() {
 }
 
 #[test]
-fn the_table_is_whole() {
+fn the_table_is_sorted_and_complete() {
     let names: Vec<&str> = ALL.into_iter().map(Annotation::name).collect();
     assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
     for annotation in ALL {
@@ -101,9 +103,8 @@ fn the_table_is_whole() {
     }
 }
 
-/// The table of docs/MANAGERS.md is this one.
 #[test]
-fn the_documented_table_is_this_one() {
+fn the_table_in_the_documentation_is_this_one() {
     let mut table = String::from(
         "| annotation | what it does | what it never does | takes effect only with `--allow-annotation` |\n",
     );
@@ -119,10 +120,10 @@ fn the_documented_table_is_this_one() {
 }
 
 #[test]
-fn a_guarded_one_needs_permission() {
+fn a_guarded_annotation_needs_permission() {
     let annotations =
         |value: &str| Annotations::from(BTreeMap::from([("org.criu.config".to_owned(), value.to_owned())]));
-    let mut allowed = Permissions::default();
+    let mut allowed = AllowedAnnotations::default();
     for value in ["/etc/passwd", ""] {
         let e = annotations(value).guarded(&CRIU_CONFIG, &allowed).unwrap_err();
         assert_eq!(e.pointer(), Some("/annotations/org.criu.config"));
@@ -131,7 +132,7 @@ fn a_guarded_one_needs_permission() {
     assert_eq!(Annotations::default().guarded(&CRIU_CONFIG, &allowed).unwrap(), None);
     allowed.allow("org.criu.config").unwrap();
     assert_eq!(annotations("/x").guarded(&CRIU_CONFIG, &allowed).unwrap(), Some("/x"));
-    assert!(!allowed.include(&SYSTEMD_PROPERTY));
+    assert!(!allowed.contains(&SYSTEMD_PROPERTY));
     for name in ["", "org.criu", "org.orlop.init", "org.systemd.property.X"] {
         let e = allowed.allow(name).unwrap_err().to_string();
         assert!(e.contains("org.criu.config, org.systemd.property."), "{e}");

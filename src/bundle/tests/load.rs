@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A directory of one test, removed at its end.
+/// A test's directory, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -31,7 +31,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn a_bundle_is_loaded() {
+fn a_bundle_is_loaded_from_its_directory() {
     let text = Spec::template(false).to_json_pretty().unwrap();
     let scratch = Scratch::with_bundle("good", &text);
     let link = scratch.0.join("link");
@@ -48,7 +48,7 @@ fn a_bundle_is_loaded() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn a_missing_path_is_named() {
     let scratch = Scratch::new("missing");
     let error = Bundle::load(scratch.0.join("nope")).unwrap_err();
     assert_eq!((error.kind(), error.errno()), (ErrorKind::System, Some(Errno::ENOENT)));
@@ -70,7 +70,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn problems_of_reading_and_of_meaning_come_together() {
+fn problems_of_reading_and_of_validation_are_reported_together() {
     let text =
         br#"{"ociVersion":"2.0.0","process":{"args":5,"user":{"uid":0,"gid":0}},"root":{"path":"rootfs"},
         "linux":{"maskedPaths":["x"],"namespaces":[{"type":"mount"}]}}"#;
@@ -91,7 +91,7 @@ fn a_syntax_error_names_file_line_and_column() {
 }
 
 #[test]
-fn a_warning_does_not_stop() {
+fn a_warning_does_not_prevent_loading() {
     let mut spec = Spec::template(false);
     spec.mounts[0].destination = "proc".into();
     let scratch = Scratch::with_bundle("warning", &spec.to_json().unwrap());
@@ -99,7 +99,7 @@ fn a_warning_does_not_stop() {
 }
 
 #[test]
-fn a_bundle_from_memory() {
+fn a_bundle_is_created_from_memory() {
     let scratch = Scratch::with_bundle("memory", b"");
     let spec = Spec::template(false);
     let bundle = Bundle::from_spec(Some(&scratch.0), spec.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the whole room.
+//! Tests of the module as a whole.
 
 mod annotations;
 mod load;

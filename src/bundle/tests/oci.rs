@@ -6,7 +6,7 @@ use crate::bundle::Spec;
 use oci_spec::runtime;
 
 #[test]
-fn its_default_is_taken_over() {
+fn the_default_of_oci_spec_is_converted() {
     let other = runtime::Spec::default();
     let spec = Spec::try_from(&other).unwrap();
     assert_eq!(spec.version, *other.version());
@@ -15,7 +15,7 @@ fn its_default_is_taken_over() {
 }
 
 #[test]
-fn what_it_cannot_hold_is_refused_not_lost() {
+fn a_value_that_oci_spec_cannot_hold_is_refused() {
     let mut spec = Spec::template(false);
     let linux = spec.linux.as_mut().unwrap();
     linux.resources.as_mut().unwrap().hugepage_limits =

@@ -1,4 +1,4 @@
-//! What the reader makes of texts good and bad.
+//! Reading valid and invalid texts.
 
 use crate::ErrorKind;
 use crate::bundle::spec::{Pids, Process, Resources, Rlimit, Spec};
@@ -32,7 +32,7 @@ fn every_problem_is_found_with_its_pointer() {
 }
 
 #[test]
-fn messages_say_what_would_be_right() {
+fn messages_name_the_valid_range() {
     let error = Spec::from_json(br#"{"ociVersion":"1.0.0","process":{"cwd":"/","user":{"uid":4294967296}}}"#)
         .unwrap_err();
     let text = error.to_string();
@@ -44,7 +44,7 @@ fn messages_say_what_would_be_right() {
 }
 
 #[test]
-fn integers_are_exact_and_only_integers() {
+fn only_exact_integers_are_accepted() {
     let read = |number: &str| {
         let text = format!(r#"{{"memory":{{"limit":{number}}}}}"#);
         Resources::from_json(text.as_bytes()).map(|r| r.memory.unwrap().limit.unwrap())
@@ -85,7 +85,7 @@ fn nesting_is_limited() {
 }
 
 #[test]
-fn of_repeated_properties_the_last_counts() {
+fn the_last_of_repeated_properties_is_read() {
     let spec =
         Spec::from_json(br#"{"ociVersion":5,"hostname":"a","ociVersion":"1.0.0","hostname":"b"}"#).unwrap();
     assert_eq!((spec.version.as_str(), spec.hostname.as_deref()), ("1.0.0", Some("b")));
@@ -106,7 +106,7 @@ fn null_and_empty_mean_absent_and_unknown_is_ignored() {
 }
 
 #[test]
-fn strings_may_be_escaped_but_not_hold_nul() {
+fn strings_may_have_escapes_but_no_nul() {
     let spec = Spec::from_json(br#"{"oci\u0056ersion":"1.0.0\n\u00e9"}"#).unwrap();
     assert_eq!(spec.version, "1.0.0\n\u{e9}");
     assert_eq!(pointers(r#"{"ociVersion":"1.0.0","hostname":"a\u0000b"}"#), ["/hostname"]);

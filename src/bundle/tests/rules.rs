@@ -1,10 +1,10 @@
-//! Each rule of the validator, broken once.
+//! Each rule of the validator is violated once.
 
 use crate::Problem;
 use crate::bundle::{Spec, validate};
 use serde_json::{Value, json};
 
-/// The template with `changes` made to it.
+/// The template with `changes`.
 fn changed(changes: &[(&str, Value)]) -> Spec {
     let mut document = serde_json::to_value(Spec::template(false)).unwrap();
     for (pointer, value) in changes {
@@ -29,7 +29,7 @@ fn find<'p>(problems: &'p [Problem], pointer: &str, words: &str) -> Option<&'p P
     problems.iter().find(|p| p.pointer == pointer && p.message.contains(words))
 }
 
-/// One change, the place that is complained about, words of the complaint.
+/// The pointer and the value of a change, the pointer of the problem, and a part of its message.
 type Case = (&'static str, Value, &'static str, &'static str);
 
 fn each_is_an_error(cases: Vec<Case>) {
@@ -54,7 +54,7 @@ fn the_templates_are_valid() {
 }
 
 #[test]
-fn top() {
+fn rules_of_the_top_level() {
     let hook = |v: Value| json!({"poststop": [v]});
     each_is_an_error(vec![
         ("/ociVersion", json!(""), "/ociVersion", "required"),
@@ -93,7 +93,7 @@ fn top() {
 }
 
 #[test]
-fn process() {
+fn rules_of_the_process() {
     let limit = |kind: &str, soft: u64, hard: u64| json!({"type": kind, "soft": soft, "hard": hard});
     let affinity = "/process/execCPUAffinity";
     each_is_an_error(vec![
@@ -168,7 +168,7 @@ fn process() {
 }
 
 #[test]
-fn linux() {
+fn rules_of_linux() {
     let map = |c: u32, h: u32, s: u32| json!({"containerID": c, "hostID": h, "size": s});
     let device =
         |kind: &str, major: i64| json!([{"path": "/dev/x", "type": kind, "major": major, "minor": 1}]);
@@ -261,7 +261,7 @@ fn namespace_case(kinds: &[&str], pointer: &'static str, words: &'static str) ->
 }
 
 #[test]
-fn joined_namespaces_count_but_for_time_offsets() {
+fn joined_namespaces_satisfy_the_rules_except_for_time_offsets() {
     let offsets = ("/linux/timeOffsets", json!({"monotonic": {"secs": -5}}));
     let time = |path: Option<&str>| json!({"type": "time", "path": path});
     let new = changed(&[offsets.clone(), ("/linux/namespaces/0", time(None))]);
@@ -273,7 +273,7 @@ fn joined_namespaces_count_but_for_time_offsets() {
 }
 
 #[test]
-fn sysctls_of_the_namespaces_that_are_there() {
+fn sysctls_require_their_namespace() {
     let good = json!({"net.ipv4.ip_forward": "1", "kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "5",
         "kernel.domainname": "x", "net/ipv4/conf/eth0.1/forwarding": "0", "kernel.msgmax": "8192"});
     assert_eq!(validate(&changed(&[("/linux/sysctl", good.clone())])), (vec![], vec![]));
@@ -284,7 +284,7 @@ fn sysctls_of_the_namespaces_that_are_there() {
 }
 
 #[test]
-fn resources() {
+fn rules_of_resources() {
     let r = "/linux/resources";
     let throttle = json!({"blockIO": {"throttleReadIOPSDevice": [{"major": -1, "minor": 0, "rate": 1}]}});
     let weight = json!({"blockIO": {"weightDevice": [{"major": 8, "minor": 0}]}});
@@ -335,7 +335,7 @@ fn resources() {
 }
 
 #[test]
-fn seccomp() {
+fn rules_of_seccomp() {
     let s = "/linux/seccomp";
     let rule = |rule: Value| json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
     let argument = |index: u32, op: &str| {
@@ -399,7 +399,7 @@ fn seccomp() {
 }
 
 #[test]
-fn warnings() {
+fn what_is_only_a_warning() {
     let sets = "/process/capabilities";
     let device = |path: &str| json!({"path": path, "type": "c", "major": 1, "minor": 3});
     for (place, value, pointer, words) in [

@@ -1,15 +1,15 @@
-//! What `spec` prints.
+//! The templates that `spec` prints.
 
 use crate::bundle::Spec;
 
 #[test]
-fn it_is_printed_with_tabs_in_the_usual_order() {
+fn the_template_is_written_like_that_of_runc() {
     let text = String::from_utf8(Spec::template(false).to_json_pretty().unwrap()).unwrap();
     assert_eq!(text, include_str!("template.json").trim_end());
 }
 
 #[test]
-fn rootless() {
+fn the_rootless_template_maps_the_user_to_root() {
     let spec = Spec::rootless_template(true, 1000, 100);
     let linux = spec.linux.unwrap();
     let kinds: Vec<_> = linux.namespaces.iter().map(|ns| ns.kind.as_str()).collect();

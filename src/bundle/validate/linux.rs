@@ -1,9 +1,11 @@
-//! config-linux.md without resources and seccomp.
+//! config-linux.md, except resources and seccomp.
 
-use super::{absolute, id_list, one_of, resources, seccomp};
-use crate::bundle::names::{MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, PROPAGATIONS, sysctl_path};
-use crate::bundle::read::{At, Findings};
-use crate::bundle::spec::{Device, IdMapping, IntelRdt, Linux, MemoryPolicy, Namespace, Spec};
+use super::checks::{absolute, id_list, id_maps, namespace, one_of};
+use super::{resources, seccomp};
+use crate::bundle::findings::{Findings, Pointer};
+use crate::bundle::names::{MEMORY_FLAGS, MEMORY_MODES, NAMESPACES, PROPAGATIONS};
+use crate::bundle::spec::{Device, IntelRdt, Linux, MemoryPolicy, Spec};
+use crate::bundle::sysctl::{sysctl_namespace, sysctl_path};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NAMESPACE: &str = "config-linux.md#namespaces";
@@ -14,12 +16,7 @@ const SYSCTL: &str = "config-linux.md#sysctl";
 const RDT: &str = "config-linux.md#intelrdt";
 const MEMORY: &str = "config-linux.md#memory-policy";
 
-/// The entry of a kind of namespace, new or joined.
-pub(super) fn namespace<'s>(spec: &'s Spec, kind: &str) -> Option<&'s Namespace> {
-    spec.linux.as_ref().and_then(|linux| linux.namespaces.iter().find(|ns| ns.kind == kind))
-}
-
-pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(spec: &Spec, at: &Pointer<'_>, found: &mut Findings) {
     let Some(linux) = &spec.linux else { return };
     let at = at.key("linux");
     namespaces(linux, &at, found);
@@ -40,7 +37,7 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
         let at = at.key("personality");
         one_of(&personality.domain, &["LINUX", "LINUX32"], &at.key("domain"), SECTION, found);
         for (i, flag) in personality.flags.iter().enumerate() {
-            let message = format!("{flag:?} is not supported: no flag is defined");
+            let message = format!("{flag:?} is not supported: the specification defines no flags");
             found.error(&at.key("flags").index(i), SECTION, message);
         }
     }
@@ -52,7 +49,7 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn namespaces(linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn namespaces(linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     let at = at.key("namespaces");
     for (i, ns) in linux.namespaces.iter().enumerate() {
         let at = at.index(i);
@@ -67,7 +64,7 @@ fn namespaces(linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn user_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn user_namespace(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     let user = namespace(spec, "user");
     for (name, maps) in [("uidMappings", &linux.uid_mappings), ("gidMappings", &linux.gid_mappings)] {
         let at = at.key(name);
@@ -85,42 +82,7 @@ fn user_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings)
     }
 }
 
-/// The kernel's rules of a map: nothing empty, nothing beyond 32 bits, no overlap on either side.
-pub(super) fn id_maps(maps: &[IdMapping], at: &At<'_>, section: &'static str, found: &mut Findings) {
-    /// What the kernel takes (user_namespaces(7)).
-    const LINES: usize = 340;
-    if maps.len() > LINES {
-        found.error(at, section, format!("must not have more than {LINES} entries"));
-        return;
-    }
-    let meet = |a: u32, b: u32, a_size: u32, b_size: u32| {
-        let end = |first: u32, size: u32| u64::from(first) + u64::from(size);
-        u64::from(a) < end(b, b_size) && u64::from(b) < end(a, a_size)
-    };
-    for (i, map) in maps.iter().enumerate() {
-        let at = at.index(i);
-        if map.size == 0 {
-            found.error(&at.key("size"), section, "must not be zero");
-        }
-        for (name, first) in [("containerID", map.container_id), ("hostID", map.host_id)] {
-            if first.checked_add(map.size).is_none() {
-                found.error(&at.key(name), section, "the range must end below 4294967295");
-            }
-        }
-        for earlier in &maps[..i] {
-            if meet(earlier.container_id, map.container_id, earlier.size, map.size) {
-                found.error(&at.key("containerID"), section, "overlaps with an earlier range");
-                break;
-            }
-            if meet(earlier.host_id, map.host_id, earlier.size, map.size) {
-                found.error(&at.key("hostID"), section, "overlaps with an earlier range");
-                break;
-            }
-        }
-    }
-}
-
-fn time_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn time_namespace(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     const SECTION: &str = "config-linux.md#offset-for-time-namespace";
     let at = at.key("timeOffsets");
     if linux.time_offsets.is_empty() {
@@ -143,7 +105,7 @@ fn time_namespace(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings)
 }
 
 /// Propagation, masked and read-only paths, the cgroup's path.
-fn paths(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn paths(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     if let Some(propagation) = &linux.rootfs_propagation {
         let section = "config-linux.md#rootfs-mount-propagation";
         one_of(propagation, &PROPAGATIONS, &at.key("rootfsPropagation"), section, found);
@@ -172,8 +134,8 @@ fn paths(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
-    /// What fits into a device number of the kernel.
+fn devices(devices: &[Device], at: &Pointer<'_>, found: &mut Findings) {
+    /// The largest numbers in the kernel's device numbers (`MKDEV`).
     const MAJOR: i64 = 0xfff;
     const MINOR: i64 = 0xf_ffff;
     let mut paths = BTreeSet::new();
@@ -193,7 +155,7 @@ fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
             }
         }
         if device.file_mode.is_some_and(|mode| mode > 0o17_7777) {
-            found.warn(&at.key("fileMode"), DEVICES, "only the permission bits (octal 7777) count");
+            found.warn(&at.key("fileMode"), DEVICES, "only the permission bits (octal 7777) are used");
         }
         if !paths.insert(device.path.as_str()) {
             found.warn(&at.key("path"), DEVICES, format!("{} is given twice", device.path));
@@ -206,7 +168,7 @@ fn devices(devices: &[Device], at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
+fn net_devices(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     if linux.net_devices.is_empty() {
         return;
     }
@@ -214,7 +176,7 @@ fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
         let message = "unable to move network devices without a private network namespace";
         found.error(at, NET_DEVICES, message);
     }
-    // The kernel's dev_valid_name().
+    // As dev_valid_name() in the kernel.
     let good = |name: &str| {
         !name.is_empty()
             && name.len() < 16
@@ -240,40 +202,21 @@ fn net_devices(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-/// Only parameters which belong to a namespace that the container has may be set.
-fn sysctls(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
-    const IPC: [&str; 10] = [
-        "kernel/msgmax",
-        "kernel/msgmnb",
-        "kernel/msgmni",
-        "kernel/sem",
-        "kernel/shmall",
-        "kernel/shmmax",
-        "kernel/shmmni",
-        "kernel/shm_rmid_forced",
-        "kernel/auto_msgmni",
-        "kernel/msg_next_id",
-    ];
+/// Reports parameters of namespaces that the container does not have.
+fn sysctls(spec: &Spec, linux: &Linux, at: &Pointer<'_>, found: &mut Findings) {
     for name in linux.sysctl.keys() {
         let at = at.key(name);
         let Some(path) = sysctl_path(name) else {
             found.error(&at, SYSCTL, format!("{name:?} is not a well-formed parameter name"));
             continue;
         };
-        let owner = match path.as_str() {
-            p if p.starts_with("net/") => "network",
-            p if p.starts_with("fs/mqueue/") || IPC.contains(&p) => "ipc",
-            p if p.starts_with("user/") => "user",
-            "kernel/sem_next_id" | "kernel/shm_next_id" => "ipc",
-            "kernel/domainname" => "uts",
-            "kernel/hostname" => {
-                found.error(&at, SYSCTL, "is set by the hostname property");
-                continue;
-            }
-            _ => {
-                found.error(&at, SYSCTL, format!("sysctl {name:?} is not in a separate kernel namespace"));
-                continue;
-            }
+        if path == "kernel/hostname" {
+            found.error(&at, SYSCTL, "is set by the hostname property");
+            continue;
+        }
+        let Some(owner) = sysctl_namespace(&path) else {
+            found.error(&at, SYSCTL, format!("sysctl {name:?} is not in a separate kernel namespace"));
+            continue;
         };
         if namespace(spec, owner).is_none() {
             let message = format!("sysctl {name:?} is not allowed without a private {owner} namespace");
@@ -282,13 +225,13 @@ fn sysctls(spec: &Spec, linux: &Linux, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn intel_rdt(rdt: &IntelRdt, at: &At<'_>, found: &mut Findings) {
+fn intel_rdt(rdt: &IntelRdt, at: &Pointer<'_>, found: &mut Findings) {
     let no_name = |id: &str| id == "." || id == ".." || id.contains(['/', '\n']);
     if let Some(id) = rdt.clos_id.as_deref().filter(|id| *id != "/" && no_name(id)) {
         let message = format!("{id:?} must be the name of one directory, or /");
         found.error(&at.key("closID"), RDT, message);
     }
-    let single = |line: &str, at: &At<'_>, found: &mut Findings| {
+    let single = |line: &str, at: &Pointer<'_>, found: &mut Findings| {
         if line.contains('\n') {
             found.error(at, RDT, "must not contain newlines");
         }
@@ -313,7 +256,7 @@ fn intel_rdt(rdt: &IntelRdt, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn memory_policy(policy: &MemoryPolicy, at: &At<'_>, found: &mut Findings) {
+fn memory_policy(policy: &MemoryPolicy, at: &Pointer<'_>, found: &mut Findings) {
     let nodes = at.key("nodes");
     id_list(policy.nodes.as_deref(), &nodes, MEMORY, found);
     if one_of(&policy.mode, &MEMORY_MODES, &at.key("mode"), MEMORY, found) {

@@ -1,71 +1,45 @@
-//! The rules of config.md and config-linux.md which can be checked without the host: every breach is
-//! found, none stops the search. What depends on the host (does a path exist, is a controller there)
-//! is the compiler's business.
+//! The rules of config.md and config-linux.md that do not depend on the host. All violations are found. What depends on
+//! the host, such as existing paths and available controllers, is checked by the plan's compiler.
+//!
+//! Layers: `checks`; then `process`, `resources`, `seccomp` and `top`; then `linux`; then this module.
 
+mod checks;
 mod linux;
 mod process;
 mod resources;
 mod seccomp;
 mod top;
 
-use super::read::{At, Findings};
+use super::findings::{Findings, Pointer};
 use super::spec::{Process, Resources, Spec};
 use crate::Problem;
 
-/// Checks a whole configuration; gives errors and warnings.
+/// Checks a whole configuration. Returns errors and warnings.
 pub fn validate(spec: &Spec) -> (Vec<Problem>, Vec<Problem>) {
     let mut found = Findings::default();
     check(spec, &mut found);
     (found.errors, found.warnings)
 }
 
-/// Checks a process that is to join a container; pointers are relative to it.
+/// Checks a process that will join a container. Returns errors and warnings, whose pointers are relative to it.
 pub fn validate_process(process: &Process) -> (Vec<Problem>, Vec<Problem>) {
     let mut found = Findings::default();
-    process::check(process, &At::ROOT, &mut found);
+    process::check(process, &Pointer::ROOT, &mut found);
     (found.errors, found.warnings)
 }
 
-/// Checks the new limits of an update; pointers are relative to them.
+/// Checks the limits of an update. Returns errors and warnings, whose pointers are relative to them.
 pub fn validate_resources(resources: &Resources) -> (Vec<Problem>, Vec<Problem>) {
     let mut found = Findings::default();
-    resources::check(resources, &At::ROOT, &mut found);
+    resources::check(resources, &Pointer::ROOT, &mut found);
     (found.errors, found.warnings)
 }
 
 pub(crate) fn check(spec: &Spec, found: &mut Findings) {
-    let at = At::ROOT;
+    let at = Pointer::ROOT;
     top::check(spec, &at, found);
     if let Some(process) = &spec.process {
         process::check(process, &at.key("process"), found);
     }
     linux::check(spec, &at, found);
-}
-
-/// Notes `value` unless it is one of `allowed`.
-fn one_of(value: &str, allowed: &[&str], at: &At<'_>, section: &'static str, found: &mut Findings) -> bool {
-    let good = allowed.contains(&value);
-    if !good {
-        let message = if value.is_empty() {
-            format!("must not be empty; one of {}", allowed.join(", "))
-        } else {
-            format!("{value:?} is not one of {}", allowed.join(", "))
-        };
-        found.error(at, section, message);
-    }
-    good
-}
-
-/// Notes a path which is not absolute.
-fn absolute(path: &str, at: &At<'_>, section: &'static str, found: &mut Findings) {
-    if !path.starts_with('/') {
-        found.error(at, section, format!("{path:?} must be an absolute path"));
-    }
-}
-
-/// Notes a list of processors or memory nodes that cannot be read.
-fn id_list(text: Option<&str>, at: &At<'_>, section: &'static str, found: &mut Findings) {
-    if let Some(Err(why)) = text.map(super::names::parse_id_list) {
-        found.error(at, section, why);
-    }
 }

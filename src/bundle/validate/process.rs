@@ -1,15 +1,15 @@
 //! config.md#process.
 
-use super::{absolute, id_list, one_of};
+use super::checks::{absolute, id_list, one_of};
+use crate::bundle::findings::{Findings, Pointer};
 use crate::bundle::names::{IO_CLASSES, RLIMITS, SCHED_FLAGS, SCHED_POLICIES, capability};
-use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Capabilities, Process, Rlimit, Scheduler};
 
 const PROCESS: &str = "config.md#process";
 const POSIX: &str = "config.md#posix-process";
 const LINUX: &str = "config.md#linux-process";
 
-pub(super) fn check(process: &Process, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(process: &Process, at: &Pointer<'_>, found: &mut Findings) {
     program(process, at, found);
     let user = at.key("user");
     if let Some(umask) = process.user.umask.filter(|umask| *umask > 0o777) {
@@ -48,8 +48,8 @@ pub(super) fn check(process: &Process, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-/// Program, environment, directory.
-fn program(process: &Process, at: &At<'_>, found: &mut Findings) {
+/// Program, environment, working directory.
+fn program(process: &Process, at: &Pointer<'_>, found: &mut Findings) {
     let args = at.key("args");
     match process.args.first() {
         None => found.error(&args, PROCESS, "args must not be empty"),
@@ -72,7 +72,7 @@ fn program(process: &Process, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn rlimits(limits: &[Rlimit], at: &At<'_>, found: &mut Findings) {
+fn rlimits(limits: &[Rlimit], at: &Pointer<'_>, found: &mut Findings) {
     for (i, limit) in limits.iter().enumerate() {
         let at = at.index(i);
         let known = one_of(&limit.kind, &RLIMITS, &at.key("type"), POSIX, found);
@@ -86,7 +86,7 @@ fn rlimits(limits: &[Rlimit], at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn capabilities(sets: &Capabilities, at: &At<'_>, found: &mut Findings) {
+fn capabilities(sets: &Capabilities, at: &Pointer<'_>, found: &mut Findings) {
     let mask = |names: &[String]| {
         names.iter().filter_map(|name| capability(name)).fold(0_u64, |mask, number| mask | 1 << number)
     };
@@ -103,7 +103,7 @@ fn capabilities(sets: &Capabilities, at: &At<'_>, found: &mut Findings) {
         for (i, name) in names.iter().enumerate() {
             match capability(name) {
                 None => {
-                    found.warn(&at.index(i), LINUX, format!("unknown capability {name:?} is left out"));
+                    found.warn(&at.index(i), LINUX, format!("unknown capability {name:?} is ignored"));
                 }
                 Some(number) if allowed & 1 << number == 0 => {
                     let message = format!("{name} cannot be {set}: it is not {needs}");
@@ -115,7 +115,7 @@ fn capabilities(sets: &Capabilities, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn scheduler(settings: &Scheduler, at: &At<'_>, found: &mut Findings) {
+fn scheduler(settings: &Scheduler, at: &Pointer<'_>, found: &mut Findings) {
     let policy = settings.policy.as_str();
     if !one_of(policy, &SCHED_POLICIES, &at.key("policy"), LINUX, found) {
         return;
@@ -143,7 +143,8 @@ fn scheduler(settings: &Scheduler, at: &At<'_>, found: &mut Findings) {
             }
         }
     } else if runtime < 1024 || runtime > deadline || (period != 0 && deadline > period) {
-        let message = "needs 1024 <= runtime <= deadline <= period (nanoseconds; period 0: the deadline)";
+        let message =
+            "requires 1024 <= runtime <= deadline <= period (nanoseconds; a period of 0 means the deadline)";
         found.error(&at.key("runtime"), LINUX, message);
     }
 }

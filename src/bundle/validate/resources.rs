@@ -1,7 +1,7 @@
-//! config-linux.md#control-groups. A zero which managers write for "leave it" is let through.
+//! config-linux.md#control-groups. Zeros that managers write for "unchanged" are accepted.
 
-use super::{id_list, one_of};
-use crate::bundle::read::{At, Findings};
+use super::checks::{id_list, one_of};
+use crate::bundle::findings::{Findings, Pointer};
 use crate::bundle::spec::{BlockIo, Cpu, DeviceRule, Memory, Resources};
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ const CPU: &str = "config-linux.md#cpu";
 const BLOCK_IO: &str = "config-linux.md#block-io";
 const HUGE: &str = "config-linux.md#huge-page-limits";
 
-pub(super) fn check(resources: &Resources, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(resources: &Resources, at: &Pointer<'_>, found: &mut Findings) {
     let devices = at.key("devices");
     for (i, rule) in resources.devices.iter().enumerate() {
         device_rule(rule, &devices.index(i), found);
@@ -44,8 +44,8 @@ pub(super) fn check(resources: &Resources, at: &At<'_>, found: &mut Findings) {
     names(resources, at, found);
 }
 
-/// What is known by its name: interfaces, RDMA devices, files of cgroup v2.
-fn names(resources: &Resources, at: &At<'_>, found: &mut Findings) {
+/// Names: of interfaces, RDMA devices and files of cgroup v2.
+fn names(resources: &Resources, at: &Pointer<'_>, found: &mut Findings) {
     if let Some(network) = &resources.network {
         let at = at.key("network");
         for (i, interface) in network.priorities.iter().enumerate() {
@@ -74,7 +74,7 @@ fn names(resources: &Resources, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn device_rule(rule: &DeviceRule, at: &At<'_>, found: &mut Findings) {
+fn device_rule(rule: &DeviceRule, at: &Pointer<'_>, found: &mut Findings) {
     if let Some(kind) = &rule.kind {
         one_of(kind, &["a", "b", "c"], &at.key("type"), DEVICES, found);
     }
@@ -90,7 +90,7 @@ fn device_rule(rule: &DeviceRule, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn memory(limits: &Memory, at: &At<'_>, found: &mut Findings) {
+fn memory(limits: &Memory, at: &Pointer<'_>, found: &mut Findings) {
     for (name, value) in [
         ("limit", limits.limit),
         ("reservation", limits.reservation),
@@ -104,7 +104,7 @@ fn memory(limits: &Memory, at: &At<'_>, found: &mut Findings) {
             found.error(&at, MEMORY, format!("{value} must be -1 (unlimited) or more"));
         }
         if name.starts_with("kernel") && value != 0 {
-            found.warn(&at, MEMORY, "is deprecated, and ignored: kernels have no such limit any more");
+            found.warn(&at, MEMORY, "is deprecated and ignored: current kernels have no such limit");
         }
     }
     if let Some(n) = limits.swappiness.filter(|n| *n > 100) {
@@ -112,12 +112,13 @@ fn memory(limits: &Memory, at: &At<'_>, found: &mut Findings) {
     }
     let (limit, swap) = (limits.limit.unwrap_or(0), limits.swap.unwrap_or(0));
     if limit > 0 && swap > 0 && swap < limit {
-        let message = format!("memory and swap together, {swap}, must not be below the limit {limit}");
+        let message =
+            format!("the limit of memory plus swap, {swap}, must not be below the memory limit {limit}");
         found.error(&at.key("swap"), MEMORY, message);
     }
 }
 
-fn cpu(limits: &Cpu, at: &At<'_>, found: &mut Findings) {
+fn cpu(limits: &Cpu, at: &Pointer<'_>, found: &mut Findings) {
     let quota = limits.quota.filter(|quota| *quota > 0).map_or(u64::MAX, i64::unsigned_abs);
     if let Some(burst) = limits.burst.filter(|burst| *burst > quota) {
         found.error(&at.key("burst"), CPU, format!("{burst} must not be larger than the quota {quota}"));
@@ -129,15 +130,15 @@ fn cpu(limits: &Cpu, at: &At<'_>, found: &mut Findings) {
     id_list(limits.mems.as_deref(), &at.key("mems"), CPU, found);
 }
 
-fn block_io(limits: &BlockIo, at: &At<'_>, found: &mut Findings) {
-    let weight = |name: &'static str, value: Option<u16>, at: &At<'_>, found: &mut Findings| {
+fn block_io(limits: &BlockIo, at: &Pointer<'_>, found: &mut Findings) {
+    let weight = |name: &'static str, value: Option<u16>, at: &Pointer<'_>, found: &mut Findings| {
         if let Some(n) = value.filter(|n| *n != 0 && !(10..=1000).contains(n)) {
             found.error(&at.key(name), BLOCK_IO, format!("{n} must be from 10 to 1000"));
         }
     };
     weight("weight", limits.weight, at, found);
     weight("leafWeight", limits.leaf_weight, at, found);
-    let number = |major: i64, minor: i64, at: &At<'_>, found: &mut Findings| {
+    let number = |major: i64, minor: i64, at: &Pointer<'_>, found: &mut Findings| {
         for (name, n) in [("major", major), ("minor", minor)] {
             if !(0..=i64::from(u32::MAX)).contains(&n) {
                 found.error(&at.key(name), BLOCK_IO, format!("{n} is not a device number"));

@@ -1,16 +1,16 @@
 //! config-linux.md#seccomp.
 
-use super::{absolute, one_of};
+use super::checks::{absolute, one_of};
+use crate::bundle::findings::{Findings, Pointer};
 use crate::bundle::names::{SECCOMP_ACTIONS, SECCOMP_ARCHITECTURES, SECCOMP_FLAGS, SECCOMP_OPERATORS};
-use crate::bundle::read::{At, Findings};
 use crate::bundle::spec::{Seccomp, SeccompArg};
 
 const SECTION: &str = "config-linux.md#seccomp";
 const NOTIFY: &str = "SCMP_ACT_NOTIFY";
-/// The highest errno which the kernel hands out.
+/// The kernel's `MAX_ERRNO`.
 const MAX_ERRNO: u32 = 4095;
 
-pub(super) fn check(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(profile: &Seccomp, at: &Pointer<'_>, found: &mut Findings) {
     let default_at = at.key("defaultAction");
     let default = profile.default_action.as_str();
     one_of(default, &SECCOMP_ACTIONS, &default_at, SECTION, found);
@@ -40,7 +40,7 @@ pub(super) fn check(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn rules(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
+fn rules(profile: &Seccomp, at: &Pointer<'_>, found: &mut Findings) {
     let at = at.key("syscalls");
     for (i, rule) in profile.syscalls.iter().enumerate() {
         let at = at.index(i);
@@ -62,19 +62,19 @@ fn rules(profile: &Seccomp, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn argument(condition: &SeccompArg, at: &At<'_>, found: &mut Findings) {
+fn argument(condition: &SeccompArg, at: &Pointer<'_>, found: &mut Findings) {
     if condition.index > 5 {
         found.error(&at.key("index"), SECTION, format!("{} must be from 0 to 5", condition.index));
     }
     one_of(&condition.op, &SECCOMP_OPERATORS, &at.key("op"), SECTION, found);
 }
 
-fn errno(value: Option<u32>, action: &str, at: &At<'_>, found: &mut Findings) {
+fn errno(value: Option<u32>, action: &str, at: &Pointer<'_>, found: &mut Findings) {
     let Some(value) = value else { return };
     let max = match action {
         "SCMP_ACT_ERRNO" => MAX_ERRNO,
         "SCMP_ACT_TRACE" => u32::from(u16::MAX),
-        // An unknown action was noted already.
+        // An unknown action has already been reported.
         _ if !SECCOMP_ACTIONS.contains(&action) => return,
         _ => return found.error(at, SECTION, format!("{action} has no errno")),
     };

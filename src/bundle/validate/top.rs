@@ -1,18 +1,17 @@
 //! config.md: version, root, mounts, hooks, annotations.
 
-use super::absolute;
-use super::linux::{id_maps, namespace};
-use crate::bundle::names::parse_semver;
-use crate::bundle::read::{At, Findings};
+use super::checks::{absolute, id_maps, namespace};
+use crate::bundle::findings::{Findings, Pointer};
+use crate::bundle::semver::parse_semver;
 use crate::bundle::spec::{Hook, Mount, Spec};
 
 const VERSION: &str = "config.md#specification-version";
 const MOUNTS: &str = "config.md#mounts";
 
-/// The newest minor version of the runtime-spec which this model covers.
+/// The newest minor version of the runtime-spec that the model covers.
 const MINOR: u64 = 3;
 
-pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
+pub(super) fn check(spec: &Spec, at: &Pointer<'_>, found: &mut Findings) {
     version(&spec.version, &at.key("ociVersion"), found);
     let root = at.key("root");
     match &spec.root {
@@ -45,12 +44,12 @@ pub(super) fn check(spec: &Spec, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn version(version: &str, at: &At<'_>, found: &mut Findings) {
+fn version(version: &str, at: &Pointer<'_>, found: &mut Findings) {
     match parse_semver(version) {
         None if version.is_empty() => found.error(at, VERSION, "is required"),
         None => found.error(at, VERSION, format!("{version:?} is not a SemVer 2.0.0 version")),
         Some([1, minor, _]) if minor > MINOR => {
-            let message = format!("{version} is newer than 1.{MINOR}: what it adds is ignored");
+            let message = format!("{version} is newer than 1.{MINOR}: its additions are ignored");
             found.warn(at, VERSION, message);
         }
         Some([1, ..]) => {}
@@ -58,7 +57,7 @@ fn version(version: &str, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn mount(spec: &Spec, mount: &Mount, at: &At<'_>, found: &mut Findings) {
+fn mount(spec: &Spec, mount: &Mount, at: &Pointer<'_>, found: &mut Findings) {
     let destination = at.key("destination");
     if mount.destination.is_empty() {
         found.error(&destination, MOUNTS, "must not be empty");
@@ -69,13 +68,13 @@ fn mount(spec: &Spec, mount: &Mount, at: &At<'_>, found: &mut Findings) {
     }
     let has = |names: [&str; 2]| mount.options.iter().any(|option| names.contains(&option.as_str()));
     if mount.source.is_none() && has(["bind", "rbind"]) {
-        found.error(&at.key("source"), MOUNTS, "is required of a bind mount");
+        found.error(&at.key("source"), MOUNTS, "is required for a bind mount");
     }
     id_mapped(spec, mount, has(["idmap", "ridmap"]), at, found);
 }
 
 /// The rules of idmapped mounts.
-fn id_mapped(spec: &Spec, mount: &Mount, asked: bool, at: &At<'_>, found: &mut Findings) {
+fn id_mapped(spec: &Spec, mount: &Mount, requested: bool, at: &Pointer<'_>, found: &mut Findings) {
     const POSIX: &str = "config.md#posix-platform-mounts";
     id_maps(&mount.uid_mappings, &at.key("uidMappings"), POSIX, found);
     id_maps(&mount.gid_mappings, &at.key("gidMappings"), POSIX, found);
@@ -86,7 +85,7 @@ fn id_mapped(spec: &Spec, mount: &Mount, asked: bool, at: &At<'_>, found: &mut F
         (true, false) => {
             found.error(&at.key("uidMappings"), POSIX, "must be given along with gidMappings");
         }
-        (true, true) if asked && namespace(spec, "user").is_none() => {
+        (true, true) if requested && namespace(spec, "user").is_none() => {
             let message = "idmap needs uidMappings and gidMappings, or a user namespace";
             found.error(&at.key("options"), "config.md#linux-mount-options", message);
         }
@@ -94,7 +93,7 @@ fn id_mapped(spec: &Spec, mount: &Mount, asked: bool, at: &At<'_>, found: &mut F
     }
 }
 
-fn hooks(spec: &Spec, at: &At<'_>, found: &mut Findings) {
+fn hooks(spec: &Spec, at: &Pointer<'_>, found: &mut Findings) {
     let Some(hooks) = &spec.hooks else { return };
     for (kind, list) in [
         ("prestart", &hooks.prestart),
@@ -111,7 +110,7 @@ fn hooks(spec: &Spec, at: &At<'_>, found: &mut Findings) {
     }
 }
 
-fn hook(hook: &Hook, at: &At<'_>, found: &mut Findings) {
+fn hook(hook: &Hook, at: &Pointer<'_>, found: &mut Findings) {
     const HOOKS: &str = "config.md#posix-platform-hooks";
     absolute(&hook.path, &at.key("path"), HOOKS, found);
     if let Some(timeout) = hook.timeout.filter(|timeout| *timeout <= 0) {

@@ -3,7 +3,7 @@
 use super::property::Property;
 use super::text;
 use super::value::Value;
-use crate::bundle::annotations::{self, Annotations, Permissions, SYSTEMD_PROPERTY};
+use crate::bundle::annotations::{self, AllowedAnnotations, Annotations, SYSTEMD_PROPERTY};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// Properties that an annotation may always set: they affect only the scope, and grant it nothing.
@@ -62,7 +62,7 @@ impl RequestedProperties {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`], with the annotation's pointer, if only the runtime may set the property, if the
     /// caller has not allowed it, or if the value is invalid.
-    pub(crate) fn from_annotations(annotations: &Annotations, allowed: &Permissions) -> Result<Self> {
+    pub(crate) fn from_annotations(annotations: &Annotations, allowed: &AllowedAnnotations) -> Result<Self> {
         requested_properties(annotations, allowed).map(Self)
     }
 
@@ -91,7 +91,7 @@ enum NameError {
     NotAllowed,
 }
 
-fn requested_properties(annotations: &Annotations, allowed: &Permissions) -> Result<Vec<Property>> {
+fn requested_properties(annotations: &Annotations, allowed: &AllowedAnnotations) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
     for (name, value) in annotations.values(&SYSTEMD_PROPERTY) {
         let key = format!("{}{name}", SYSTEMD_PROPERTY.name());
@@ -106,7 +106,7 @@ fn requested_properties(annotations: &Annotations, allowed: &Permissions) -> Res
         }
         let stem = name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()));
         let property = stem.map_or_else(|| name.to_owned(), |stem| format!("{stem}USec"));
-        match check_name(&property, allowed.include(&SYSTEMD_PROPERTY)) {
+        match check_name(&property, allowed.contains(&SYSTEMD_PROPERTY)) {
             Ok(()) => {}
             Err(NameError::SetByRuntime) => {
                 let why = format!("annotation {key} cannot set it: {property} is the runtime's own to set");
@@ -149,14 +149,14 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn requested(key: &str, value: &str, allowed: &Permissions) -> Result<Vec<Property>> {
+    fn requested(key: &str, value: &str, allowed: &AllowedAnnotations) -> Result<Vec<Property>> {
         let annotations = BTreeMap::from([(key.to_owned(), value.to_owned())]);
         requested_properties(&annotations.into(), allowed)
     }
 
     #[test]
     fn annotations_become_properties() {
-        let one = |key, value| requested(key, value, &Permissions::default()).unwrap().pop();
+        let one = |key, value| requested(key, value, &AllowedAnnotations::default()).unwrap().pop();
         assert_eq!(
             one("org.systemd.property.TimeoutStopUSec", "uint64 10000000"),
             Some(number("TimeoutStopUSec", 10_000_000))
@@ -182,14 +182,14 @@ mod tests {
             ("TimeoutStopSec", "-1"),
         ] {
             let key = format!("org.systemd.property.{key}");
-            let e = requested(&key, value, &Permissions::default()).unwrap_err();
+            let e = requested(&key, value, &AllowedAnnotations::default()).unwrap_err();
             assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()), "{e}");
         }
     }
 
     #[test]
     fn properties_of_the_runtime_are_rejected_whatever_the_caller_allows() {
-        let mut all = Permissions::default();
+        let mut all = AllowedAnnotations::default();
         all.allow(SYSTEMD_PROPERTY.name()).unwrap();
         let set = limit_property_names().chain(
             [
@@ -219,7 +219,7 @@ mod tests {
         );
         for name in set {
             let key = format!("org.systemd.property.{name}");
-            for allowed in [&Permissions::default(), &all] {
+            for allowed in [&AllowedAnnotations::default(), &all] {
                 let e = requested(&key, "uint64 1", allowed).unwrap_err();
                 assert!(e.to_string().contains("the runtime's own to set"), "{e}");
                 assert_eq!(e.pointer(), Some(format!("/annotations/{key}").as_str()));
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn properties_that_affect_more_than_the_scope_need_permission() {
-        let mut all = Permissions::default();
+        let mut all = AllowedAnnotations::default();
         all.allow(SYSTEMD_PROPERTY.name()).unwrap();
         // Names are case-sensitive.
         for name in [
@@ -254,7 +254,7 @@ mod tests {
             "NoSuch",
         ] {
             let key = format!("org.systemd.property.{name}");
-            let e = requested(&key, "'x'", &Permissions::default()).unwrap_err();
+            let e = requested(&key, "'x'", &AllowedAnnotations::default()).unwrap_err();
             let text = e.to_string();
             assert!(text.contains("annotation is not allowed") && text.contains(&key), "{text}");
             assert_eq!(e.hint(), Some("--allow-annotation org.systemd.property."));

@@ -2,7 +2,7 @@ use super::message::{FIXED, Message, MessageType};
 use super::value::Value;
 use super::{RequestedProperties, Systemd, SystemdBus, SystemdInstance, Unit};
 use crate::ErrorKind;
-use crate::bundle::annotations::Permissions;
+use crate::bundle::annotations::AllowedAnnotations;
 use crate::cgroup::Settings;
 use crate::cgroup::testing::TempDir;
 use std::collections::BTreeMap;
@@ -128,7 +128,7 @@ fn start(client: &mut Systemd) -> crate::Result<()> {
     let annotations: BTreeMap<String, String> =
         annotations.map(|(name, value)| (format!("org.systemd.property.{name}"), value.to_owned())).into();
     let requested =
-        RequestedProperties::from_annotations(&annotations.into(), &Permissions::default()).unwrap();
+        RequestedProperties::from_annotations(&annotations.into(), &AllowedAnnotations::default()).unwrap();
     client.start(&unit(), 4711, &Settings::default(), requested)
 }
 

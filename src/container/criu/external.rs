@@ -10,7 +10,7 @@
 use super::message::Pair;
 use super::unsupported;
 use crate::mount::in_root;
-use crate::namespace::{self, Kind};
+use crate::namespace::{self, NamespaceKind};
 use crate::plan::{Plan, RootfsStep, Step};
 use crate::sys;
 use crate::{Error, Phase, Result};
@@ -282,7 +282,7 @@ pub(super) fn restored_namespaces(plan: &Plan) -> Result<Joined> {
                     .map_err(|e| Error::sys(Phase::Namespace, "open", e).on(name))?;
                 joined.files.push((key, file));
             }
-            (None, Kind::Cgroup) => {
+            (None, NamespaceKind::Cgroup) => {
                 return Err(unsupported("criu cannot restore into a cgroup namespace that is there").on(name));
             }
             (None, kind) => joined.paths.push((short(kind).to_owned(), name)),
@@ -291,27 +291,27 @@ pub(super) fn restored_namespaces(plan: &Plan) -> Result<Joined> {
     Ok(joined)
 }
 
-fn joined_by_path(plan: &Plan) -> impl Iterator<Item = (Kind, &Path)> {
+fn joined_by_path(plan: &Plan) -> impl Iterator<Item = (NamespaceKind, &Path)> {
     plan.namespaces.joined().filter_map(|(kind, source)| match source {
-        namespace::Source::Path(path) => Some((kind, path.as_path())),
+        namespace::NamespaceSource::Path(path) => Some((kind, path.as_path())),
         _ => None,
     })
 }
 
 /// The name of a namespace that stays outside the image.
-fn namespace_key(kind: Kind) -> Option<&'static str> {
+fn namespace_key(kind: NamespaceKind) -> Option<&'static str> {
     match kind {
-        Kind::Network => Some("extRootNetNS"),
-        Kind::Pid => Some("extRootPidNS"),
+        NamespaceKind::Network => Some("extRootNetNS"),
+        NamespaceKind::Pid => Some("extRootPidNS"),
         _ => None,
     }
 }
 
 /// The kernel's name.
-fn short(kind: Kind) -> &'static str {
+fn short(kind: NamespaceKind) -> &'static str {
     match kind {
-        Kind::Network => "net",
-        Kind::Mount => "mnt",
+        NamespaceKind::Network => "net",
+        NamespaceKind::Mount => "mnt",
         other => other.name(),
     }
 }

@@ -207,7 +207,7 @@ impl Restoring<'_> {
     /// The images as the root of a new user namespace may read them, who is somebody else on the host;
     /// `None` where nothing is in the way, or their file system knows no such mounts.
     fn images_for_user(&self) -> Result<Option<OwnedFd>> {
-        if !self.plan.namespaces.is_new(namespace::Kind::User) {
+        if !self.plan.namespaces.is_new(namespace::NamespaceKind::User) {
             return Ok(None);
         }
         let maps = self.plan.namespaces.id_maps();
@@ -341,7 +341,7 @@ impl Restoring<'_> {
     /// `lo` of a new network namespace is up, unless that was to be left alone.
     fn loopback(&self) -> Result<()> {
         let asked = self.options.empty_network;
-        if asked || !self.plan.namespaces.is_new(namespace::Kind::Network) {
+        if asked || !self.plan.namespaces.is_new(namespace::NamespaceKind::Network) {
             return Ok(());
         }
         if self.said::<Remarks>(REMARKS)?.unwrap_or_default().empty_network {
@@ -407,7 +407,7 @@ impl Restoring<'_> {
     }
 
     fn run_hooks(&self, kind: Kind) -> Result<()> {
-        let hooks = kind.of(self.bundle.spec.hooks.as_ref());
+        let hooks = kind.hooks_in(self.bundle.spec.hooks.as_ref());
         if hooks.is_empty() {
             return Ok(());
         }

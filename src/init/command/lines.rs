@@ -2,12 +2,12 @@
 
 use super::{Command, Root};
 use crate::mount::{MountOptions, Propagation, PropagationKind, options};
-use crate::namespace::{Joined, Kind, Set};
+use crate::namespace::{NamespaceKind, Namespaces, OpenNamespace};
 use crate::plan::{
     ControlStep, Groups, HostStep, Line, MountStep, NamespaceStep, Origin, Plan, ProcessStep, RootfsStep,
     Slot, SlotId, Slots, Source, Step, Turn, Which, kernel_version, privileged,
 };
-use crate::process::capability::{self, Sets};
+use crate::process::capability::{self, CapabilitySets};
 use crate::process::env;
 use crate::{Error, ErrorKind, Phase, Result, seccomp};
 use nix::errno::Errno;
@@ -15,18 +15,18 @@ use nix::errno::Errno;
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// Opens the namespaces to join, in the order of joining.
-pub(super) fn open(set: Option<&Set>) -> Result<Vec<Joined>> {
-    let mut joined = set.map_or_else(|| Ok(Vec::new()), Set::open)?;
+pub(super) fn open(set: Option<&Namespaces>) -> Result<Vec<OpenNamespace>> {
+    let mut joined = set.map_or_else(|| Ok(Vec::new()), Namespaces::open)?;
     if !privileged()? {
         // The right to join the others comes with the user namespace.
-        joined.sort_by_key(|namespace| namespace.kind != Kind::User);
+        joined.sort_by_key(|namespace| namespace.kind != NamespaceKind::User);
     }
     Ok(joined)
 }
 
 /// `joined` may be empty: then the plan is only to be looked at.
-pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> {
-    let none = Set::empty();
+pub(super) fn compile(command: &Command<'_>, joined: &[OpenNamespace]) -> Result<Plan> {
+    let none = Namespaces::new();
     let set = command.namespaces.unwrap_or(&none);
     let kernel = kernel_version()?;
     let mut compiler = Compiler {
@@ -45,7 +45,7 @@ pub(super) fn compile(command: &Command<'_>, joined: &[Joined]) -> Result<Plan> 
 
 struct Compiler<'c> {
     command: &'c Command<'c>,
-    set: &'c Set,
+    set: &'c Namespaces,
     lines: Vec<Line>,
     slots: Slots,
     privileged: bool,
@@ -66,7 +66,7 @@ impl Compiler<'_> {
         added.map(|added| added.id).ok_or_else(|| Error::new(ErrorKind::Unsupported, Phase::Plan, why))
     }
 
-    fn joins(&self, kind: Kind) -> bool {
+    fn joins(&self, kind: NamespaceKind) -> bool {
         self.set.has(kind) && !self.set.is_new(kind)
     }
 
@@ -94,16 +94,16 @@ impl Compiler<'_> {
         {
             return Err(wrong(Phase::Mount, format!("the root {path:?} is not an absolute path")));
         }
-        let own_mounts = self.set.is_new(Kind::Mount);
+        let own_mounts = self.set.is_new(NamespaceKind::Mount);
         if !own_mounts && (c.proc || !matches!(c.root, Root::Found)) {
             let what = "without a new mount namespace this would change the host's mounts";
-            return Err(wrong(Phase::Mount, what).with_hint("add Kind::Mount to the namespaces"));
+            return Err(wrong(Phase::Mount, what).with_hint("add NamespaceKind::Mount to the namespaces"));
         }
-        if !self.set.has(Kind::Uts) && (c.hostname.is_some() || c.domainname.is_some()) {
+        if !self.set.has(NamespaceKind::Uts) && (c.hostname.is_some() || c.domainname.is_some()) {
             let what = "without a UTS namespace of its own this would change the host's name";
-            return Err(wrong(Phase::Namespace, what).with_hint("add Kind::Uts to the namespaces"));
+            return Err(wrong(Phase::Namespace, what).with_hint("add NamespaceKind::Uts to the namespaces"));
         }
-        if self.set.is_new(Kind::Time) && kernel < (6, 1) {
+        if self.set.is_new(NamespaceKind::Time) && kernel < (6, 1) {
             let what = "new time namespaces need Linux 6.1, where execve enters them";
             return Err(Error::new(ErrorKind::Unsupported, Phase::Namespace, what));
         }
@@ -119,19 +119,19 @@ impl Compiler<'_> {
     /// new user namespace without maps, such as the stub's own, takes all capabilities.
     ///
     /// A process that joins a pid namespace can be seen there: it comes up when it has everything (`be_born`).
-    fn isolation(&mut self, joined: &[Joined]) -> Result<(u64, bool)> {
+    fn isolation(&mut self, joined: &[OpenNamespace]) -> Result<(u64, bool)> {
         let set = self.set;
-        let two_stages = self.joins(Kind::Pid) || set.has(Kind::User);
+        let two_stages = self.joins(NamespaceKind::Pid) || set.has(NamespaceKind::User);
         let files = self.command.cgroup.map_or(0, |join| join.files().len());
         // A cgroup namespace is rooted where its maker is, a time namespace is for the next execve.
-        let mut new = set.new_flags() & !Kind::Time.flag();
+        let mut new = set.new_flags() & !NamespaceKind::Time.flag();
         if files > 0 {
-            new &= !Kind::Cgroup.flag();
+            new &= !NamespaceKind::Cgroup.flag();
         }
         let flags = if two_stages { 0 } else { new };
         let into_cgroup = self.command.cgroup.is_some_and(|join| join.directory().is_some());
         self.step(HostStep::Spawn { namespaces: flags, into_cgroup });
-        if self.joins(Kind::Pid) || self.joins(Kind::User) {
+        if self.joins(NamespaceKind::Pid) || self.joins(NamespaceKind::User) {
             self.step(ControlStep::Undumpable);
         }
         if files > 0 {
@@ -139,7 +139,7 @@ impl Compiler<'_> {
             self.step(NamespaceStep::JoinCgroup { slots });
         }
         self.join(joined)?;
-        if self.joins(Kind::Pid) {
+        if self.joins(NamespaceKind::Pid) {
             if new != 0 {
                 self.step(NamespaceStep::Unshare { namespaces: new });
             }
@@ -150,8 +150,8 @@ impl Compiler<'_> {
             self.session();
         }
         self.users();
-        if files > 0 && set.is_new(Kind::Cgroup) {
-            self.step(NamespaceStep::Unshare { namespaces: Kind::Cgroup.flag() });
+        if files > 0 && set.is_new(NamespaceKind::Cgroup) {
+            self.step(NamespaceStep::Unshare { namespaces: NamespaceKind::Cgroup.flag() });
         }
         self.belongings();
         Ok((flags, two_stages))
@@ -164,15 +164,15 @@ impl Compiler<'_> {
     }
 
     fn be_born(&mut self) {
-        if self.joins(Kind::Pid) {
+        if self.joins(NamespaceKind::Pid) {
             self.step(ControlStep::Undumpable);
             self.step(ControlStep::HandOver { namespaces: 0 });
             self.session();
         }
     }
 
-    fn join(&mut self, joined: &[Joined]) -> Result<()> {
-        let opened: Vec<Kind> = if joined.is_empty() {
+    fn join(&mut self, joined: &[OpenNamespace]) -> Result<()> {
+        let opened: Vec<NamespaceKind> = if joined.is_empty() {
             self.set.joined().map(|(kind, _)| kind).collect()
         } else {
             joined.iter().map(|namespace| namespace.kind).collect()
@@ -186,8 +186,8 @@ impl Compiler<'_> {
 
     fn users(&mut self) {
         let maps = self.set.id_maps();
-        let mut root = self.set.has(Kind::User);
-        if self.set.is_new(Kind::User) {
+        let mut root = self.set.has(NamespaceKind::User);
+        if self.set.is_new(NamespaceKind::User) {
             if !maps.uids.is_empty() || !maps.gids.is_empty() {
                 // The stub's program may not be read, which hides /proc/PID from its own user too.
                 if !self.privileged {
@@ -208,9 +208,10 @@ impl Compiler<'_> {
 
     /// What belongs to the namespaces.
     fn belongings(&mut self) {
-        if self.set.is_new(Kind::Time) {
+        if self.set.is_new(NamespaceKind::Time) {
             // As with the id maps; but where others can look into it already, it stays hidden.
-            let shows = !self.privileged && !self.joins(Kind::Pid) && !self.joins(Kind::User);
+            let shows =
+                !self.privileged && !self.joins(NamespaceKind::Pid) && !self.joins(NamespaceKind::User);
             if shows {
                 self.step(ControlStep::Dumpable);
             }
@@ -219,7 +220,7 @@ impl Compiler<'_> {
                 self.step(ControlStep::Undumpable);
             }
         }
-        if self.set.is_new(Kind::Network) {
+        if self.set.is_new(NamespaceKind::Network) {
             self.step(NamespaceStep::Loopback);
         }
         if let Some(name) = &self.command.hostname {
@@ -231,7 +232,7 @@ impl Compiler<'_> {
     }
 
     fn filesystem(&mut self) -> Result<()> {
-        if !self.set.is_new(Kind::Mount) {
+        if !self.set.is_new(NamespaceKind::Mount) {
             return Ok(());
         }
         self.step(RootfsStep::HostPropagation(Propagation::recursive(PropagationKind::Slave)));
@@ -266,13 +267,13 @@ impl Compiler<'_> {
     /// A procfs shows the pid namespace of the process that makes it.
     fn procfs(&mut self, options: &MountOptions) -> Result<Source> {
         let (kind, source) = ("proc".to_owned(), "proc".to_owned());
-        if !self.joins(Kind::Pid) {
+        if !self.joins(NamespaceKind::Pid) {
             return Ok(Source::New { kind, source });
         }
-        let name = |kind: Kind| Some(kind.name().to_owned());
-        let user = name(Kind::User).filter(|_| !self.privileged && self.joins(Kind::User));
+        let name = |kind: NamespaceKind| Some(kind.name().to_owned());
+        let user = name(NamespaceKind::User).filter(|_| !self.privileged && self.joins(NamespaceKind::User));
         let options = Box::new(options.clone());
-        let slot = self.slot(Slot::Proc { namespace: name(Kind::Pid), user, options })?;
+        let slot = self.slot(Slot::Proc { namespace: name(NamespaceKind::Pid), user, options })?;
         Ok(Source::Made { kind, source, slot, idmapped: false })
     }
 
@@ -302,7 +303,7 @@ impl Compiler<'_> {
     }
 
     /// The capabilities that an init keeps, if they are not those that this process begins with.
-    fn privileges(&mut self) -> Result<Option<Sets>> {
+    fn privileges(&mut self) -> Result<Option<CapabilitySets>> {
         let c = self.command;
         if let Some(sets) = &c.capabilities {
             self.step(ProcessStep::BoundingSet { keep: sets.bounding.0, last: capability::last_cap()? });
@@ -329,8 +330,8 @@ impl Compiler<'_> {
             // What setresuid(2) has taken from the effective set is needed once more; execve(2) takes
             // it for good.
             None if needs_privilege && leaves_root => {
-                self.step(ProcessStep::Capabilities { sets: Sets::default(), extra, ambient: 0 });
-                Some(Sets::default())
+                self.step(ProcessStep::Capabilities { sets: CapabilitySets::default(), extra, ambient: 0 });
+                Some(CapabilitySets::default())
             }
             None => None,
         })
@@ -342,7 +343,7 @@ impl Compiler<'_> {
             let why = "the profile notifies, and a command has nobody who takes the listener";
             return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
-        let flags = seccomp::Support::probe().flag_word(filter)?;
+        let flags = seccomp::SeccompSupport::probe().flag_word(filter)?;
         Ok(Some(ProcessStep::Seccomp { filter: filter.to_bytes(), flags: flags.into(), listener: None }))
     }
 }

@@ -12,9 +12,9 @@ use super::presets::{Presets, Sources, Standard};
 use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
-use crate::namespace::{self, Set};
+use crate::namespace::{self, Namespaces};
 use crate::plan::{Plan, Turn};
-use crate::process::capability::Sets;
+use crate::process::capability::CapabilitySets;
 use crate::seccomp::Program;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -37,7 +37,7 @@ pub struct Command<'a> {
     umask: u32,
     stdio: [Option<BorrowedFd<'a>>; 3],
     preserve: u32,
-    namespaces: Option<&'a Set>,
+    namespaces: Option<&'a Namespaces>,
     hostname: Option<String>,
     domainname: Option<String>,
     cgroup: Option<&'a Join>,
@@ -46,7 +46,7 @@ pub struct Command<'a> {
     uid: Option<u32>,
     gid: Option<u32>,
     groups: Option<Vec<u32>>,
-    capabilities: Option<Sets>,
+    capabilities: Option<CapabilitySets>,
     no_new_privs: bool,
     seccomp: Option<&'a Program>,
     session: bool,
@@ -112,7 +112,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Sets an environment variable. The caller's own environment is never read.
+    /// CapabilitySets an environment variable. The caller's own environment is never read.
     pub fn env(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
         let name = name.into();
         self.env.retain(|(other, _)| *other != name);
@@ -120,7 +120,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Sets environment variables; `envs(std::env::vars())` passes on the caller's.
+    /// CapabilitySets environment variables; `envs(std::env::vars())` passes on the caller's.
     pub fn envs<N: Into<String>, V: Into<String>>(
         &mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -179,7 +179,7 @@ impl<'a> Command<'a> {
     /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
     /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
     /// later, and never the other way round.
-    pub fn namespaces(&mut self, set: &'a Set) -> &mut Self {
+    pub fn namespaces(&mut self, set: &'a Namespaces) -> &mut Self {
         self.namespaces = Some(set);
         self
     }
@@ -244,7 +244,7 @@ impl<'a> Command<'a> {
     }
 
     /// Exactly these capabilities; by default what the user id brings.
-    pub fn capabilities(&mut self, sets: Sets) -> &mut Self {
+    pub fn capabilities(&mut self, sets: CapabilitySets) -> &mut Self {
         self.capabilities = Some(sets);
         self
     }
@@ -322,7 +322,7 @@ impl<'a> Command<'a> {
 struct Running<'a> {
     stub: Stub,
     plan: &'a Plan,
-    namespaces: Option<&'a Set>,
+    namespaces: Option<&'a Namespaces>,
 }
 
 impl HostSide for Running<'_> {

@@ -1,14 +1,22 @@
 use super::*;
-use crate::namespace::{Clock, IdMap, Kind};
-use crate::process::capability::{CapSet, Sets};
-use crate::seccomp::{Action, Profile, Rule};
+use crate::namespace::{Clock, IdMap, NamespaceKind};
+use crate::process::capability::{CapSet, CapabilitySets};
+use crate::seccomp::{Action, Profile, SyscallRule};
 use crate::sys::process::{Exit, poll_in};
 use crate::{ErrorKind, Phase};
 use nix::errno::Errno;
 use std::io::Read;
 
-const ALL: [Kind; 8] =
-    [Kind::Cgroup, Kind::Ipc, Kind::Mount, Kind::Network, Kind::Pid, Kind::Time, Kind::User, Kind::Uts];
+const ALL: [NamespaceKind; 8] = [
+    NamespaceKind::Cgroup,
+    NamespaceKind::Ipc,
+    NamespaceKind::Mount,
+    NamespaceKind::Network,
+    NamespaceKind::Pid,
+    NamespaceKind::Time,
+    NamespaceKind::User,
+    NamespaceKind::Uts,
+];
 
 /// Whether namespaces may be made here at all.
 fn may() -> bool {
@@ -36,7 +44,7 @@ fn run(command: &Command<'_>) -> Result<(String, Exit)> {
     Ok((text, child.wait()?))
 }
 
-fn root_maps(set: Set) -> Set {
+fn root_maps(set: Namespaces) -> Namespaces {
     let map = IdMap { container: 0, host: 0, size: 1000 };
     set.uid_map(map).gid_map(map)
 }
@@ -68,7 +76,7 @@ fn the_path_is_the_given_one() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let set = Set::empty();
+    let set = Namespaces::new();
     let refused = |c: &Command<'_>| c.spawn().unwrap_err();
     for error in [
         refused(Command::new("/bin/true").arg("a\0b")),
@@ -91,7 +99,7 @@ fn every_kind_of_namespace_new() {
     if !may() {
         return;
     }
-    let set = ALL.into_iter().fold(Set::empty(), Set::new);
+    let set = ALL.into_iter().fold(Namespaces::new(), Namespaces::create);
     let set = root_maps(set).time_offset(Clock::Boottime, 1_000_000, 0);
     let script = "for n in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/$n; done; id -u; \
                   hostname; cat /proc/uptime; echo $$; cat /sys/class/net/lo/flags";
@@ -112,7 +120,7 @@ fn join_by_pidfd_and_by_path_and_make_others() {
     if !may() {
         return;
     }
-    let set = root_maps(ALL.into_iter().fold(Set::empty(), Set::new));
+    let set = root_maps(ALL.into_iter().fold(Namespaces::new(), Namespaces::create));
     let holder = Command::new("/bin/sleep").arg("100").namespaces(&set).mount_proc().hostname("held").spawn();
     let holder = holder.unwrap();
     let link = |name: &str| {
@@ -120,11 +128,18 @@ fn join_by_pidfd_and_by_path_and_make_others() {
         std::fs::read_link(path).unwrap().to_str().unwrap().to_owned()
     };
     let pidfd = || holder.pidfd().try_clone().unwrap();
-    let joined = [Kind::User, Kind::Mount, Kind::Pid, Kind::Ipc, Kind::Network, Kind::Time]
-        .into_iter()
-        .fold(Set::empty(), |set, kind| set.join_process(kind, pidfd()))
-        .join(Kind::Uts, format!("/proc/{}/ns/uts", holder.pid()))
-        .new(Kind::Cgroup);
+    let joined = [
+        NamespaceKind::User,
+        NamespaceKind::Mount,
+        NamespaceKind::Pid,
+        NamespaceKind::Ipc,
+        NamespaceKind::Network,
+        NamespaceKind::Time,
+    ]
+    .into_iter()
+    .fold(Namespaces::new(), |set, kind| set.join_process(kind, pidfd()))
+    .join(NamespaceKind::Uts, format!("/proc/{}/ns/uts", holder.pid()))
+    .create(NamespaceKind::Cgroup);
     let script = "for n in user mnt pid ipc net time uts cgroup; do readlink /proc/self/ns/$n; done; hostname; \
                   id -u; test $$ -gt 1";
     let (text, exit) = run(sh(script).namespaces(&joined)).unwrap();
@@ -146,7 +161,7 @@ fn a_root_of_its_own() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(Kind::Mount).new(Kind::Pid);
+    let set = Namespaces::new().create(NamespaceKind::Mount).create(NamespaceKind::Pid);
     let root = Rootfs::directory(std::path::Path::new("/")).unwrap();
     let host = std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
     let script = "test -e /etc && readlink /proc/self; cat /proc/self/mountinfo";
@@ -167,9 +182,10 @@ fn identity_capabilities_and_filter() {
         return;
     }
     let kill = CapSet(1 << 5);
-    let sets = Sets { bounding: kill, effective: kill, permitted: kill, inheritable: kill, ambient: kill };
+    let sets =
+        CapabilitySets { bounding: kill, effective: kill, permitted: kill, inheritable: kill, ambient: kill };
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["mkdir".into(), "mkdirat".into()],
         action: Action::Errno(libc::EXDEV as u16),
         conditions: Vec::new(),
@@ -198,7 +214,7 @@ fn an_init_reaps_forwards_and_ends_as_the_program() {
     if !may() {
         return;
     }
-    let set = Set::empty().new(Kind::Pid).new(Kind::Mount);
+    let set = Namespaces::new().create(NamespaceKind::Pid).create(NamespaceKind::Mount);
     let script = "sh -c 'sleep 0.05 & exit 0'; sleep 0.2; cat /proc/[0-9]*/stat | grep -c ' Z '; exit 9";
     let (text, exit) = run(sh(script).namespaces(&set).mount_proc().reaping_init()).unwrap();
     assert_eq!((text.trim(), exit), ("0", Exit::Code(9)));
@@ -223,7 +239,7 @@ fn a_failure_at_any_step_leaves_nothing() {
     if !may() {
         return;
     }
-    let set = root_maps(ALL.into_iter().fold(Set::empty(), Set::new));
+    let set = root_maps(ALL.into_iter().fold(Namespaces::new(), Namespaces::create));
     let mut command = Command::new("/bin/true");
     command.namespaces(&set).mount_proc().hostname("x").uid(1).no_new_privs();
     let plan = command.plan().unwrap();
@@ -243,7 +259,11 @@ fn a_failure_at_any_step_leaves_nothing() {
 #[test]
 fn a_filter_that_notifies_is_refused() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["mkdir".into()], action: Action::Notify, conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["mkdir".into()],
+        action: Action::Notify,
+        conditions: vec![],
+    });
     let filter = profile.compile().unwrap();
     let error = Command::new("/bin/true").seccomp(&filter).spawn().unwrap_err();
     assert!(error.to_string().contains("notifies"), "{error}");

@@ -10,7 +10,7 @@ use crate::cgroup;
 use crate::mount::kind;
 use crate::mount::options::{self, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
 use std::borrow::Cow;
@@ -67,7 +67,7 @@ impl Compiler<'_> {
 
     /// A joined mount namespace has its root, and its mounts, already.
     pub(super) fn without_filesystem(&mut self) -> Result<()> {
-        let joined = self.namespaces.has(Kind::Mount);
+        let joined = self.namespaces.has(NamespaceKind::Mount);
         if !joined {
             return Err(Error::unsupported(
                 Phase::Namespace,
@@ -181,13 +181,13 @@ impl Compiler<'_> {
         let by_host = Box::new(for_the_host_side(&kind, options));
         let slot = if kind == "proc" && self.is_born_late() {
             let path = |kind| match self.namespaces.source(kind) {
-                Some(crate::namespace::Source::Path(path)) if self.joining.is_none() => {
+                Some(crate::namespace::NamespaceSource::Path(path)) if self.joining.is_none() => {
                     Some(path.display().to_string())
                 }
                 _ => None,
             };
-            let user = path(Kind::User).filter(|_| !self.host.makes_namespaces);
-            Slot::Proc { namespace: path(Kind::Pid), user, options: by_host }
+            let user = path(NamespaceKind::User).filter(|_| !self.host.makes_namespaces);
+            Slot::Proc { namespace: path(NamespaceKind::Pid), user, options: by_host }
         } else if self.joining.is_some() && !kind::needs_no_path(&kind) {
             Slot::FileSystem { kind: kind.clone(), source: source.clone(), options: by_host, idmap: None }
         } else {

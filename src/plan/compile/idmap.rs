@@ -7,7 +7,7 @@ use crate::bundle::spec::Mount;
 use crate::mount::idmap::{Range, Ranges};
 use crate::mount::kind;
 use crate::mount::options::MountOptions;
-use crate::namespace::{IdMap, IdMaps, Kind, Source};
+use crate::namespace::{IdMap, IdMaps, NamespaceKind, NamespaceSource};
 use crate::{Error, Phase, Result};
 
 /// Whether a mount is to be idmapped.
@@ -60,9 +60,9 @@ impl Compiler<'_> {
                     );
                 }
             },
-            (true, true, None) => match self.namespaces.source(Kind::User) {
-                Some(Source::New) => Owners::Maps(self.namespaces.id_maps().clone()),
-                Some(Source::Path(path)) => Owners::Namespace(path.display().to_string()),
+            (true, true, None) => match self.namespaces.source(NamespaceKind::User) {
+                Some(NamespaceSource::New) => Owners::Maps(self.namespaces.id_maps().clone()),
+                Some(NamespaceSource::Path(path)) => Owners::Namespace(path.display().to_string()),
                 _ => {
                     return refuse("an idmapped mount needs mappings, or a user namespace to take them from");
                 }

@@ -5,8 +5,8 @@ use super::super::step::{
 };
 use super::Compiler;
 use crate::cgroup::resctrl::ResctrlGroup;
-use crate::namespace::{Kind, Source};
-use crate::process::sysctl::{self, Needs};
+use crate::namespace::{NamespaceKind, NamespaceSource};
+use crate::process::sysctl::{self, SysctlNamespace};
 use crate::{Error, Phase, Result};
 
 impl Compiler<'_> {
@@ -22,7 +22,7 @@ impl Compiler<'_> {
             self.origin("/linux/namespaces"),
             HostStep::Spawn { namespaces: self.spawn_flags, into_cgroup },
         );
-        if self.joins(Kind::Pid) || self.joins(Kind::User) {
+        if self.joins(NamespaceKind::Pid) || self.joins(NamespaceKind::User) {
             self.standard(ControlStep::Undumpable);
         }
         if !scope {
@@ -75,10 +75,10 @@ impl Compiler<'_> {
     /// may be made after. A new user namespace is without maps at first, and an execve there, such as
     /// the stub's own, takes all capabilities: the stub has to be there before it.
     fn needs_two_stages(&self) -> bool {
-        self.joins(Kind::Pid) || self.namespaces.has(Kind::User)
+        self.joins(NamespaceKind::Pid) || self.namespaces.has(NamespaceKind::User)
     }
 
-    fn joins(&self, kind: Kind) -> bool {
+    fn joins(&self, kind: NamespaceKind) -> bool {
         self.namespaces.has(kind) && !self.namespaces.is_new(kind)
     }
 
@@ -116,7 +116,7 @@ impl Compiler<'_> {
         if self.joins_cgroup_by_file() {
             flags &= !(libc::CLONE_NEWCGROUP as u64);
         }
-        if !self.host.makes_namespaces && flags != 0 && !self.namespaces.has(Kind::User) {
+        if !self.host.makes_namespaces && flags != 0 && !self.namespaces.has(NamespaceKind::User) {
             return Err(Error::unsupported(
                 Phase::Namespace,
                 "/linux/namespaces",
@@ -172,10 +172,10 @@ impl Compiler<'_> {
     }
 
     fn join_namespaces(&mut self) -> Result<()> {
-        let mut kinds: Vec<(Kind, String)> = Vec::new();
+        let mut kinds: Vec<(NamespaceKind, String)> = Vec::new();
         for (kind, source) in self.namespaces.joined() {
             match source {
-                Source::Path(path) => kinds.push((kind, path.display().to_string())),
+                NamespaceSource::Path(path) => kinds.push((kind, path.display().to_string())),
                 _ => {
                     return Err(Error::new(
                         crate::ErrorKind::InvalidArgument,
@@ -187,7 +187,7 @@ impl Compiler<'_> {
         }
         if !self.host.makes_namespaces {
             // The right to join the others comes with the user namespace.
-            kinds.sort_by_key(|(kind, _)| *kind != Kind::User);
+            kinds.sort_by_key(|(kind, _)| *kind != NamespaceKind::User);
         }
         for (kind, path) in kinds {
             let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
@@ -198,7 +198,7 @@ impl Compiler<'_> {
     }
 
     fn users(&mut self) {
-        if self.namespaces.is_new(Kind::User) {
+        if self.namespaces.is_new(NamespaceKind::User) {
             // The stub's program may not be read, which hides /proc/PID from its own user too.
             let hidden = !self.host.privileged;
             if hidden {
@@ -228,8 +228,9 @@ impl Compiler<'_> {
         let met = |what: fn(&NamespaceStep) -> bool| {
             self.lines.iter().any(|line| matches!(&line.step, Step::Namespace(step) if what(step)))
         };
-        let seen =
-            met(|step| matches!(step, NamespaceStep::JoinNamespace { which: Which::One(Kind::User), .. }));
+        let seen = met(|step| {
+            matches!(step, NamespaceStep::JoinNamespace { which: Which::One(NamespaceKind::User), .. })
+        });
         let within = met(|step| matches!(step, NamespaceStep::BecomeRoot));
         let shows = (!self.host.privileged || within) && !seen;
         if shows {
@@ -242,17 +243,17 @@ impl Compiler<'_> {
     }
 
     fn cgroup_namespace(&mut self) {
-        if self.namespaces.is_new(Kind::Cgroup) && self.joins_cgroup_by_file() {
-            let pointer = self.namespaces.pointer(Kind::Cgroup).unwrap_or_default().to_owned();
+        if self.namespaces.is_new(NamespaceKind::Cgroup) && self.joins_cgroup_by_file() {
+            let pointer = self.namespaces.pointer(NamespaceKind::Cgroup).unwrap_or_default().to_owned();
             self.asked(pointer, NamespaceStep::Unshare { namespaces: libc::CLONE_NEWCGROUP as u64 });
         }
     }
 
     fn time(&mut self) -> Result<()> {
-        if !self.namespaces.is_new(Kind::Time) {
+        if !self.namespaces.is_new(NamespaceKind::Time) {
             return Ok(());
         }
-        let pointer = self.namespaces.pointer(Kind::Time).unwrap_or_default().to_owned();
+        let pointer = self.namespaces.pointer(NamespaceKind::Time).unwrap_or_default().to_owned();
         if self.host.kernel < (6, 1) {
             let why = "new time namespaces need Linux 6.1, where execve enters them";
             return Err(Error::unsupported(Phase::Namespace, pointer, why));
@@ -264,7 +265,7 @@ impl Compiler<'_> {
     }
 
     fn names(&mut self) -> Result<()> {
-        if self.namespaces.is_new(Kind::Network) {
+        if self.namespaces.is_new(NamespaceKind::Network) {
             self.standard(NamespaceStep::Loopback);
         }
         self.net_devices()?;
@@ -275,11 +276,11 @@ impl Compiler<'_> {
         ];
         for (pointer, name, step) in names {
             let Some(name) = name.filter(|n| !n.is_empty()) else { continue };
-            if !self.namespaces.has(Kind::Uts) {
+            if !self.namespaces.has(NamespaceKind::Uts) {
                 let why = "unable to set it without a private UTS namespace";
                 return Err(Error::unsupported(Phase::Namespace, pointer, why));
             }
-            self.foreign(Kind::Uts, pointer);
+            self.foreign(NamespaceKind::Uts, pointer);
             self.asked(pointer, step(name));
         }
         Ok(())
@@ -287,7 +288,7 @@ impl Compiler<'_> {
 
     /// A namespace that is changed may be joined, but must not be the host's own: what its path leads to is known
     /// when it is opened.
-    fn foreign(&mut self, kind: Kind, pointer: &str) {
+    fn foreign(&mut self, kind: NamespaceKind, pointer: &str) {
         if self.joins(kind) && !self.foreign.iter().any(|(known, _)| *known == kind) {
             self.foreign.push((kind, pointer.to_owned()));
         }
@@ -300,7 +301,7 @@ impl Compiler<'_> {
             return Ok(());
         };
         let refuse = |why: &str| Err(Error::unsupported(Phase::Namespace, POINTER, why));
-        if !self.namespaces.has(Kind::Network) {
+        if !self.namespaces.has(NamespaceKind::Network) {
             return refuse("unable to move network devices without a private network namespace");
         }
         if !self.host.privileged {
@@ -320,10 +321,10 @@ impl Compiler<'_> {
 
     fn sysctls(&mut self) -> Result<()> {
         let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
-        let own = |needs| self.namespaces.has(kind_of(needs));
+        let own = |namespace| self.namespaces.has(kind_of(namespace));
         let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
         for entry in list {
-            self.foreign(kind_of(entry.needs), &entry.pointer);
+            self.foreign(kind_of(entry.namespace), &entry.pointer);
             let path = format!("/proc/sys/{}", entry.path);
             self.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
         }
@@ -331,11 +332,11 @@ impl Compiler<'_> {
     }
 }
 
-fn kind_of(needs: Needs) -> Kind {
-    match needs {
-        Needs::Ipc => Kind::Ipc,
-        Needs::Network => Kind::Network,
-        Needs::Uts => Kind::Uts,
-        Needs::User => Kind::User,
+fn kind_of(namespace: SysctlNamespace) -> NamespaceKind {
+    match namespace {
+        SysctlNamespace::Ipc => NamespaceKind::Ipc,
+        SysctlNamespace::Network => NamespaceKind::Network,
+        SysctlNamespace::Uts => NamespaceKind::Uts,
+        SysctlNamespace::User => NamespaceKind::User,
     }
 }

@@ -7,7 +7,7 @@ use super::super::step::{
 use super::{Bound, Compiler, Host, Options, Plan};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{ExecCpuAffinity, Hook, Process};
-use crate::namespace::{Kind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub(crate) struct ExecOptions {
     pub(crate) program: Option<String>,
 }
 
-const USER: u64 = Kind::User.flag();
+const USER: u64 = NamespaceKind::User.flag();
 
 /// Compiles a process that joins a container under its policy.
 ///
@@ -77,7 +77,7 @@ pub(crate) fn compile_exec(bound: &Bound, host: &Host, options: &ExecOptions) ->
         options: &general,
         lines: Vec::with_capacity(32),
         slots: Slots::default(),
-        namespaces: Set::empty(),
+        namespaces: Namespaces::new(),
         spawn_flags: 0,
         two_stages: true,
         foreign: Vec::new(),
@@ -179,8 +179,9 @@ pub(crate) fn compile_hook(hook: &Hook, host: &Host, place: HookPlace<'_>) -> Re
                 course.standard(NamespaceStep::JoinCgroup { slots });
             }
             if let Some(path) = pid {
-                let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path: path.to_owned() })?;
-                course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
+                let slot =
+                    course.slot(Slot::Namespace { kind: NamespaceKind::Pid, path: path.to_owned() })?;
+                course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::Pid) });
             }
             course.enter(namespaces)?;
             if root {

@@ -25,7 +25,7 @@ use crate::bundle::spec::Process;
 use crate::cgroup::systemd::{SystemdInstance, Unit};
 use crate::cgroup::{self, CgroupPath, CgroupRecord, Layout, Settings};
 use crate::mount::options::MountOptions;
-use crate::namespace::{Kind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::attr;
 use crate::{Error, Phase, Problem, Result};
 use nix::errno::Errno;
@@ -180,12 +180,12 @@ pub struct Options {
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
     pub(crate) slots: Slots,
-    pub(crate) namespaces: Set,
+    pub(crate) namespaces: Namespaces,
     /// `CLONE_NEW*` of the spawn.
     pub(crate) spawn_flags: u64,
     pub(crate) two_stages: bool,
     /// Namespaces that may not be the caller's, with the place in `config.json` that would change them.
-    pub(crate) foreign: Vec<(Kind, String)>,
+    pub(crate) foreign: Vec<(NamespaceKind, String)>,
     pub(crate) cgroup: Option<CgroupPlan>,
     pub(crate) preserve_fds: u32,
     kernel: (u32, u32),
@@ -230,7 +230,7 @@ impl Plan {
         Self {
             lines,
             slots,
-            namespaces: Set::empty(),
+            namespaces: Namespaces::new(),
             spawn_flags,
             two_stages,
             foreign: Vec::new(),
@@ -363,7 +363,7 @@ pub fn compile(bundle: &Bundle, host: &Host, options: &Options) -> Result<Plan> 
     compiler.check_labels()?;
     compiler.check_mount_label()?;
     compiler.isolation()?;
-    if compiler.namespaces.is_new(Kind::Mount) {
+    if compiler.namespaces.is_new(NamespaceKind::Mount) {
         compiler.filesystem()?;
     } else {
         compiler.without_filesystem()?;
@@ -379,10 +379,10 @@ struct Compiler<'a> {
     options: &'a Options,
     lines: Vec<Line>,
     slots: Slots,
-    namespaces: Set,
+    namespaces: Namespaces,
     spawn_flags: u64,
     two_stages: bool,
-    foreign: Vec<(Kind, String)>,
+    foreign: Vec<(NamespaceKind, String)>,
     cgroup: Option<CgroupPlan>,
     warnings: Vec<Problem>,
     /// The process joins a container, which has everything but it, under that one's policy.
@@ -393,7 +393,7 @@ impl<'a> Compiler<'a> {
     fn new(bundle: &'a Bundle, host: &'a Host, options: &'a Options) -> Result<Self> {
         let none = crate::bundle::spec::Linux::default();
         let linux = bundle.spec.linux.as_ref().unwrap_or(&none);
-        let namespaces = Set::from_spec(linux, "/linux").map_err(Error::invalid)?;
+        let namespaces = Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?;
         let mut compiler = Self {
             bundle,
             host,
@@ -482,12 +482,13 @@ impl<'a> Compiler<'a> {
     /// Whether the process is born into a pid namespace that others are in: as late as can be, with all that it is
     /// to have and nothing else.
     fn is_born_late(&self) -> bool {
-        self.joining.is_some() || (self.namespaces.has(Kind::Pid) && !self.namespaces.is_new(Kind::Pid))
+        self.joining.is_some()
+            || (self.namespaces.has(NamespaceKind::Pid) && !self.namespaces.is_new(NamespaceKind::Pid))
     }
 
     /// Whether the container has a user namespace which is not the caller's.
     fn in_user_namespace(&self) -> bool {
-        self.namespaces.has(Kind::User)
+        self.namespaces.has(NamespaceKind::User)
     }
 
     fn finish(self) -> Plan {

@@ -6,7 +6,7 @@ use super::{Compiler, Filter, Policy};
 use crate::bundle::HookKind;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::Process;
-use crate::process::capability::{self, Sets};
+use crate::process::capability::{self, CapabilitySets};
 use crate::process::scheduler::SchedAttr;
 use crate::process::{env, io_priority, label, memory_policy, personality, rlimit, scheduler, user};
 use crate::seccomp::{self, Profile};
@@ -22,7 +22,7 @@ impl Compiler<'_> {
         let bundle = self.bundle;
         let Some(process) = &bundle.spec.process else {
             // Nobody says what it may do, so it may do nothing: it waits where processes of the container may be.
-            let (sets, last) = (Sets::default(), self.host.last_cap);
+            let (sets, last) = (CapabilitySets::default(), self.host.last_cap);
             self.standard(ProcessStep::BoundingSet { keep: 0, last });
             self.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
             self.be_born(None, None, Late::new())?;
@@ -104,14 +104,14 @@ impl Compiler<'_> {
         !process.no_new_privileges && (profile || self.compiled_filter().is_some())
     }
 
-    fn capabilities(&self, process: &Process) -> (Sets, Vec<Problem>) {
+    fn capabilities(&self, process: &Process) -> (CapabilitySets, Vec<Problem>) {
         match &process.capabilities {
             Some(spec) => capability::parse(spec, self.host.last_cap, "/process"),
-            None => (Sets::default(), Vec::new()),
+            None => (CapabilitySets::default(), Vec::new()),
         }
     }
 
-    pub(super) fn sets(&self, process: &Process) -> Sets {
+    pub(super) fn sets(&self, process: &Process) -> CapabilitySets {
         self.capabilities(process).0
     }
 
@@ -185,7 +185,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn label(process: &Process) -> Option<(&'static str, label::Label)> {
+    fn label(process: &Process) -> Option<(&'static str, label::LsmLabel)> {
         let named = |l: &Option<String>| l.clone().filter(|l| !l.is_empty());
         named(&process.apparmor_profile)
             .map(|profile| ("/process/apparmorProfile", label::apparmor(&profile)))
@@ -315,7 +315,7 @@ impl Compiler<'_> {
         };
         let profile = Profile::try_from(spec)?;
         let program = profile.compile()?;
-        let support = seccomp::Support::probe();
+        let support = seccomp::SeccompSupport::probe();
         let listener = program.notifies().then(|| {
             // The stub's own call: once the filter is there, its agent would have to answer for it.
             let passes = program.lets_pass(&profile, "sendmsg");

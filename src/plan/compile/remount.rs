@@ -9,7 +9,7 @@ use super::{Compiler, Host, Options, Plan, Policy};
 use crate::bundle::Bundle;
 use crate::bundle::spec::{Mount, Spec};
 use crate::mount::options;
-use crate::namespace::{Kind, Set};
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::attr;
 use crate::{Error, ErrorKind, Phase, Result};
 
@@ -29,7 +29,7 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
         options: &options,
         lines: Vec::with_capacity(16),
         slots: Slots::default(),
-        namespaces: Set::from_spec(linux, "/linux").map_err(Error::invalid)?,
+        namespaces: Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?,
         spawn_flags: 0,
         two_stages: false,
         foreign: Vec::new(),
@@ -39,7 +39,7 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
     };
     compiler.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     compiler.standard(ControlStep::Undumpable);
-    compiler.enter(namespaces & !Kind::Pid.flag())?;
+    compiler.enter(namespaces & !NamespaceKind::Pid.flag())?;
     compiler.standard(RootfsStep::HostRoot);
     compiler.standard(RootfsStep::OpenUmask);
     for (i, mount) in bundle.spec.mounts.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(crate) fn compile_unmounts(
     let mut course = Course::default();
     course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     course.standard(ControlStep::Undumpable);
-    course.enter(namespaces & !Kind::Pid.flag())?;
+    course.enter(namespaces & !NamespaceKind::Pid.flag())?;
     course.standard(RootfsStep::HostRoot);
     course.standard(RootfsStep::OpenUmask);
     for (i, destination) in destinations.iter().enumerate() {

@@ -9,9 +9,9 @@ use super::join::Course;
 use super::{Host, Plan};
 use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
-use crate::namespace::Kind;
-use crate::process::capability::{CapSet, Sets};
-use crate::seccomp::{Action, Condition, Operator, Profile, Rule};
+use crate::namespace::NamespaceKind;
+use crate::process::capability::{CapSet, CapabilitySets};
+use crate::seccomp::{Action, Condition, Operator, Profile, SyscallRule};
 use crate::{Error, Phase, Result};
 
 /// The host hears of nothing that is mounted here.
@@ -41,7 +41,7 @@ pub(crate) struct Service<'a> {
 /// # Errors
 /// That there are too many descriptors to keep.
 pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Result<Plan> {
-    let namespaces = service.root.map_or(0, |_| Kind::Mount.flag());
+    let namespaces = service.root.map_or(0, |_| NamespaceKind::Mount.flag());
     let mut course = Course::default();
     course.standard(HostStep::Spawn { namespaces, into_cgroup: false });
     let files = (0..service.cgroup_files).map(|i| course.slot(Slot::Tasks(i)));
@@ -73,7 +73,7 @@ pub(crate) fn compile_service(service: &Service<'_>, host: &Host) -> Result<Plan
 /// only slot.
 #[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
 pub(crate) fn compile_mount_points(container: &Plan, root: &str, host: &Host) -> Result<Plan> {
-    let namespaces = Kind::Mount.flag();
+    let namespaces = NamespaceKind::Mount.flag();
     let mut course = Course::default();
     let slot = course.slot(Slot::Given)?;
     course.standard(HostStep::Spawn { namespaces, into_cgroup: false });
@@ -139,7 +139,7 @@ pub(crate) fn compile_loopback(host: &Host) -> Result<Plan> {
     let mut course = Course::default();
     course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     course.standard(ControlStep::Undumpable);
-    course.enter(Kind::Network.flag())?;
+    course.enter(NamespaceKind::Network.flag())?;
     course.standard(NamespaceStep::Loopback);
     course.standard(ControlStep::Finish);
     Ok(course.finish(0, false, host))
@@ -151,7 +151,7 @@ pub(crate) fn compile_readonly_root(host: &Host) -> Result<Plan> {
     let mut course = Course::default();
     course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     course.standard(ControlStep::Undumpable);
-    course.enter(Kind::Mount.flag())?;
+    course.enter(NamespaceKind::Mount.flag())?;
     course.standard(RootfsStep::HostRoot);
     course.standard(RootfsStep::ReadonlyRoot);
     course.standard(ControlStep::Finish);
@@ -179,21 +179,25 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
     course.standard(ControlStep::Undumpable);
     if let Some(path) = user {
-        let slot = course.slot(Slot::Namespace { kind: Kind::User, path: path.clone() })?;
-        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::User) });
-        course.standard(NamespaceStep::Unshare { namespaces: Kind::Mount.flag() });
+        let slot = course.slot(Slot::Namespace { kind: NamespaceKind::User, path: path.clone() })?;
+        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::User) });
+        course.standard(NamespaceStep::Unshare { namespaces: NamespaceKind::Mount.flag() });
     }
     // Without a path it is that of the process whose namespaces are joined.
     let path = namespace.clone().unwrap_or_default();
-    let slot = course.slot(Slot::Namespace { kind: Kind::Pid, path })?;
+    let slot = course.slot(Slot::Namespace { kind: NamespaceKind::Pid, path })?;
     let (kind, options) = ("proc".to_owned(), options.clone());
     let named = kernel >= NAMED_PID_NAMESPACE;
     if !named {
         const CAP_SYS_ADMIN: CapSet = CapSet(1 << 21);
-        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(Kind::Pid) });
+        course.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::Pid) });
         course.standard(RootfsStep::EmptyRoot);
         course.standard(RootfsStep::SealType { kind: kind.clone() });
-        let sets = Sets { permitted: CAP_SYS_ADMIN, effective: CAP_SYS_ADMIN, ..Sets::default() };
+        let sets = CapabilitySets {
+            permitted: CAP_SYS_ADMIN,
+            effective: CAP_SYS_ADMIN,
+            ..CapabilitySets::default()
+        };
         course.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
         course.hide();
         course.standard(ControlStep::CloseDescriptors { preserve: 0 });
@@ -215,7 +219,7 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
 /// process's memory too: the type's name lies where nobody can write, and only its address is allowed. `mounts`: it
 /// configures and mounts it as well.
 fn filter_of_helper(mounts: bool) -> Result<Vec<u8>> {
-    let allow = |names: &[&'static str], conditions: &[(u8, u64)]| Rule {
+    let allow = |names: &[&'static str], conditions: &[(u8, u64)]| SyscallRule {
         names: names.iter().map(|name| (*name).into()).collect(),
         action: Action::Allow,
         conditions: conditions

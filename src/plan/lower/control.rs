@@ -3,9 +3,9 @@
 use super::super::machine::{compare, state};
 use super::super::step::{ControlStep, SlotId, Turn};
 use super::{CWD, Lower};
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use crate::plan::assemble::Arg;
-use crate::process::capability::Sets;
+use crate::process::capability::CapabilitySets;
 use nix::errno::Errno;
 
 impl Lower {
@@ -121,7 +121,7 @@ impl Lower {
     fn hand_over(&mut self, namespaces: u64) {
         self.births = self.births.saturating_sub(1);
         self.close_memory();
-        let alone = namespaces & Kind::Pid.flag() != 0;
+        let alone = namespaces & NamespaceKind::Pid.flag() != 0;
         let memory = if alone { libc::CLONE_VM as u64 } else { 0 };
         self.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
     }
@@ -200,7 +200,12 @@ impl Lower {
 
     /// The program becomes a child of this process, in a process group of its own. It begins when this process has
     /// given up what the program may not have: until then it waits for a byte in a pipe.
-    fn stay_as_init(&mut self, foreground: bool, sets: Option<&Sets>, filter: Option<&(Vec<u8>, u64)>) {
+    fn stay_as_init(
+        &mut self,
+        foreground: bool,
+        sets: Option<&CapabilitySets>,
+        filter: Option<&(Vec<u8>, u64)>,
+    ) {
         let zero = 0u64;
         let flags = libc::SIGCHLD;
         let (pipe, byte) = (self.asm.scratch(8), self.asm.bytes(b"g"));

@@ -18,7 +18,7 @@ use super::step::{
     ControlStep, Line, NamespaceStep, ProcessStep, Slot, SlotId, Slots, Step, is_at_or_below, plain,
 };
 use crate::mount::PropagationKind;
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -159,7 +159,7 @@ fn last_to_proc(lines: &[Line]) -> Option<usize> {
     };
     let joins = |line: &Line| {
         matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { which, .. })
-            if which.flags() & Kind::Mount.flag() != 0)
+            if which.flags() & NamespaceKind::Mount.flag() != 0)
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)

@@ -2,7 +2,7 @@
 
 use super::super::step::NamespaceStep;
 use super::Lower;
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use nix::errno::Errno;
 
 impl Lower {
@@ -28,7 +28,7 @@ impl Lower {
                 }
             }
             NamespaceStep::JoinNamespace { slot, which } => {
-                let mounts = which.flags() & Kind::Mount.flag() != 0;
+                let mounts = which.flags() & NamespaceKind::Mount.flag() != 0;
                 if mounts {
                     self.keep_proc();
                 }

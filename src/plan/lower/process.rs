@@ -4,7 +4,7 @@ use super::super::machine::{compare, last};
 use super::super::step::{Groups, ProcessStep, Sender, Turn};
 use super::Lower;
 use crate::plan::assemble::{Arg, Reg};
-use crate::process::capability::{CapSet, Sets};
+use crate::process::capability::{CapSet, CapabilitySets};
 use nix::errno::Errno;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
@@ -254,7 +254,7 @@ impl Lower {
 
     /// `extra` capabilities stay permitted and effective: a filter without no_new_privs needs them.
     /// What execve makes of the sets is not changed by it, since the bounding set is in force.
-    pub(super) fn capabilities(&mut self, sets: &Sets, extra: u64, ambient: u64) {
+    pub(super) fn capabilities(&mut self, sets: &CapabilitySets, extra: u64, ambient: u64) {
         self.capset(sets, extra);
         let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL;
         self.prctl(libc::PR_CAP_AMBIENT, clear);
@@ -270,8 +270,8 @@ impl Lower {
         }
     }
 
-    fn capset(&mut self, sets: &Sets, extra: u64) {
-        let kept = Sets {
+    fn capset(&mut self, sets: &CapabilitySets, extra: u64) {
+        let kept = CapabilitySets {
             effective: sets.effective.or(CapSet(extra)),
             permitted: sets.permitted.or(CapSet(extra)),
             ..*sets

@@ -56,7 +56,7 @@ fn made(spec: &Spec, options: &Options) -> Result<Plan, Error> {
 fn executed(spec: &Spec, _: &Options) -> Result<Plan, Error> {
     let process = spec.process.clone().unwrap();
     let bound = Policy::of(spec, None).bind(&process);
-    let namespaces = Kind::Mount.flag() | Kind::Pid.flag();
+    let namespaces = NamespaceKind::Mount.flag() | NamespaceKind::Pid.flag();
     let options =
         ExecOptions { id: "x".into(), console: process.terminal, namespaces, ..ExecOptions::default() };
     compile_exec(&bound, &host(false, true, (6, 18)), &options)

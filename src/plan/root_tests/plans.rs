@@ -206,7 +206,10 @@ fn no_path_of_a_container_is_looked_up_from_the_hosts_root() {
     assert!(plans > 300 && lookups > 10_000, "{plans} plans, {lookups} lookups");
 }
 
-const ALL: u64 = Kind::Mount.flag() | Kind::Pid.flag() | Kind::User.flag() | Kind::Network.flag();
+const ALL: u64 = NamespaceKind::Mount.flag()
+    | NamespaceKind::Pid.flag()
+    | NamespaceKind::User.flag()
+    | NamespaceKind::Network.flag();
 
 #[test]
 fn what_joins_a_container_is_in_its_root() {

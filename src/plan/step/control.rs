@@ -4,7 +4,7 @@ use super::super::explain::namespaces;
 use super::process::ProcessStep;
 use super::slot::SlotId;
 use crate::Phase;
-use crate::process::capability::Sets;
+use crate::process::capability::CapabilitySets;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -124,7 +124,7 @@ pub enum ControlStep {
         /// The program has the terminal.
         foreground: bool,
         /// The capabilities that it keeps; all that it has if they are not named.
-        sets: Option<Sets>,
+        sets: Option<CapabilitySets>,
         /// The filter and its flags, if it is not loaded yet.
         filter: Option<(Vec<u8>, u64)>,
     },
@@ -157,14 +157,14 @@ impl ControlStep {
     pub(crate) fn stay_as_init(
         foreground: bool,
         uid: Option<u32>,
-        sets: Option<Sets>,
+        sets: Option<CapabilitySets>,
         filter: Option<&ProcessStep>,
     ) -> Self {
         let sets = match uid {
             Some(uid) if uid != 0 => {
                 let sets = sets.unwrap_or_default();
                 let ambient = sets.ambient;
-                Some(Sets { permitted: ambient, effective: ambient, inheritable: ambient, ..sets })
+                Some(CapabilitySets { permitted: ambient, effective: ambient, inheritable: ambient, ..sets })
             }
             _ => sets,
         };

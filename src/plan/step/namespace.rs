@@ -3,7 +3,7 @@
 use super::super::explain::namespaces;
 use super::slot::SlotId;
 use crate::Phase;
-use crate::namespace::Kind;
+use crate::namespace::NamespaceKind;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The one of a kind.
-    One(Kind),
+    One(NamespaceKind),
     /// Those of a container, by `CLONE_NEW*`.
     Container(u64),
 }

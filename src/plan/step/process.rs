@@ -2,7 +2,7 @@
 
 use super::slot::SlotId;
 use crate::Phase;
-use crate::process::capability::{CapSet, Sets};
+use crate::process::capability::{CapSet, CapabilitySets};
 use nix::errno::Errno;
 use std::fmt;
 
@@ -147,7 +147,7 @@ pub enum ProcessStep {
     /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
     Capabilities {
         /// The sets that the program begins with.
-        sets: Sets,
+        sets: CapabilitySets,
         /// Permitted and effective besides.
         extra: u64,
         /// The ambient set.
@@ -156,7 +156,7 @@ pub enum ProcessStep {
     /// capset(2): what was kept for a filter to be loaded is given up, all but `extra`.
     GiveUp {
         /// The sets that the program begins with.
-        sets: Sets,
+        sets: CapabilitySets,
         /// Permitted and effective besides.
         extra: u64,
     },

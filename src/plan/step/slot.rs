@@ -2,7 +2,7 @@
 
 use super::super::machine::{FIRST_SLOT, REGISTERS};
 use crate::mount::options::MountOptions;
-use crate::namespace::{IdMaps, Kind};
+use crate::namespace::{IdMaps, NamespaceKind};
 
 /// How many descriptors a stub may begin with: enough registers stay for its work.
 const AT_BIRTH: usize = REGISTERS - FIRST_SLOT - 24;
@@ -122,7 +122,7 @@ pub enum Slot {
     /// A namespace to be joined.
     Namespace {
         /// Its kind.
-        kind: Kind,
+        kind: NamespaceKind,
         /// Where its file is, in words if it has no path.
         path: String,
     },

@@ -4,8 +4,8 @@
 usage: generate.py UAPI_DIR OLD_S390_HEADER KERNEL_VERSION
 
 UAPI_DIR is usr/lib/linux/uapi of Debian's package linux-libc-dev (7.2.13-1, architecture "all",
-which carries the headers of every port). OLD_S390_HEADER is asm/unistd_32.h of
-linux-libc-dev-s390x-cross 6.1.4: the 31-bit s390 interface was taken out of later headers.
+which has the headers of every port). OLD_S390_HEADER is asm/unistd_32.h of
+linux-libc-dev-s390x-cross 6.1.4, because later headers lack the 31-bit s390 interface.
 """
 import re
 import sys
@@ -55,7 +55,7 @@ def main(uapi, old_s390, version):
     arm["sync_file_range2"] = arm["arm_sync_file_range"]
     for n, name in enumerate(["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"], 1):
         arm[name] = PRIVATE + n
-    # Calls of the multiplexers which some port has no number of its own for.
+    # Calls that some port has only through a multiplexer, without a number.
     muxed = ("socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown "
              "setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg semop semget semctl semtimedop msgsnd "
              "msgrcv msgget msgctl shmat shmdt shmget shmctl").split()
@@ -64,8 +64,8 @@ def main(uapi, old_s390, version):
 // Source: Linux {version}, exported headers (Debian linux-libc-dev); s390 (31 bit): Linux 6.1.4.
 """
     with open("names.rs", "w") as out:
-        out.write("//! The name of every system call of every architecture here, sorted.\n" + head)
-        out.write("\n/// Every known name; its place is its index into the columns of numbers.\n#[rustfmt::skip]\n")
+        out.write("//! The names of all system calls of all supported architectures, sorted.\n" + head)
+        out.write("\n/// Every known name; its index is its row in the columns of numbers.\n#[rustfmt::skip]\n")
         out.write(f"pub(super) const NAMES: [&str; {len(names)}] = [\n")
         line = "   "
         for n in names:
@@ -76,11 +76,12 @@ def main(uapi, old_s390, version):
         out.write(line + "\n];\n")
     with open("numbers.rs", "w") as out:
         out.write("//! The numbers of the system calls, one column for each architecture.\n" + head)
-        out.write("\nuse super::{NONE as N, names::NAMES};\n")
+        out.write("\nuse super::names::NAMES;\nuse super::slot::NONE as N;\n")
+        out.write("\n/// The slot of each name.\npub(in crate::seccomp) type Column = [u16; NAMES.len()];\n")
         for column, _ in COLUMNS:
             t = tables[column]
             assert max(t.values()) < 1040 and len(t) > 250, column
-            out.write(f"\n#[rustfmt::skip]\npub(super) static {column}: [u16; NAMES.len()] = [\n")
+            out.write(f"\n#[rustfmt::skip]\npub(in crate::seccomp) static {column}: Column = [\n")
             line = "   "
             for n in names:
                 v = str(t[n]) if n in t else "N"

@@ -1,4 +1,4 @@
-//! Every decision of the compiled program is the one that the definition gives.
+//! Compiled programs decide as the definition of a profile does.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn agree(profile: &Profile<'_>, native: Arch, rounds: usize, random: &mut Random
 }
 
 #[test]
-fn recorded_profiles() {
+fn recorded_profiles_agree_with_the_definition() {
     let mut random = Random(1);
     for json in RECORDED {
         let spec = parse(json);
@@ -60,7 +60,7 @@ fn recorded_profiles() {
 }
 
 #[test]
-fn random_profiles() {
+fn random_profiles_agree_with_the_definition() {
     let few = [
         "read",
         "write",
@@ -102,7 +102,7 @@ fn large_random_profiles_need_long_jumps() {
                 0 => (0..=random.below(3)).map(|_| random.condition()).collect(),
                 _ => Vec::new(),
             };
-            profile.rules.push(Rule { names: vec![name.into()], action: random.action(), conditions });
+            profile.rules.push(SyscallRule { names: vec![name.into()], action: random.action(), conditions });
         }
         agree(&profile, Arch::X86_64, 2, &mut random);
         assert!(profile.compile().unwrap().instructions().len() > 600);
@@ -115,7 +115,7 @@ fn too_many_instructions_are_an_error() {
     for value in 0..5000 {
         let condition =
             Condition { argument: 1, operator: Operator::Equal, value: value << 32, value_two: 0 };
-        profile.rules.push(Rule {
+        profile.rules.push(SyscallRule {
             names: vec!["ioctl".into()],
             action: Action::Trap,
             conditions: vec![condition],
@@ -127,14 +127,14 @@ fn too_many_instructions_are_an_error() {
 }
 
 #[test]
-fn new_calls_answer_enosys() {
+fn calls_newer_than_the_profile_fail_with_enosys() {
     let spec = parse(DOCKER);
     let mut profile = Profile::try_from(&spec).unwrap();
     let last = |profile: &Profile<'_>, number| {
         profile.compile_for(Arch::X86_64).unwrap().evaluate(Arch::X86_64, number, [0; 6])
     };
     assert_eq!(last(&profile, 999), Action::Errno(38));
-    // A hole below the highest number is not new: there is no call 340.
+    // There is no call 340, but it is below the highest number, so it is not new.
     assert_eq!(last(&profile, 340), Action::Errno(1));
     profile.default_action = Action::KillProcess;
     assert_eq!(last(&profile, 999), Action::Errno(38));
@@ -142,12 +142,12 @@ fn new_calls_answer_enosys() {
         profile.default_action = permissive;
         assert_eq!(last(&profile, 999), permissive);
     }
-    // Nothing named, nothing known: the default action holds.
+    // Without rules the default action applies to all calls.
     assert_eq!(last(&Profile::new(Action::Errno(5)), 999), Action::Errno(5));
 }
 
 #[test]
-fn foreign_architectures_are_killed() {
+fn calls_of_other_architectures_kill_the_thread() {
     let spec = parse(DOCKER);
     let mut profile = Profile::try_from(&spec).unwrap();
     profile.architectures.clear();
@@ -162,7 +162,7 @@ fn foreign_architectures_are_killed() {
 fn a_denied_call_is_denied_through_its_multiplexer() {
     let mut profile = Profile::new(Action::Allow);
     profile.architectures = vec![Arch::X86];
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["connect".into(), "shmat".into()],
         action: Action::Errno(1),
         conditions: vec![],

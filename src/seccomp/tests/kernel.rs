@@ -1,4 +1,4 @@
-//! The real thing: filters in threads of this test.
+//! Filters loaded into threads of this test.
 
 use super::*;
 use crate::sys::namespace::{NamespaceFlags, unshare};
@@ -6,7 +6,11 @@ use nix::errno::Errno;
 
 fn deny(name: &'static str) -> Profile<'static> {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec![name.into()], action: Action::Errno(77), conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec![name.into()],
+        action: Action::Errno(77),
+        conditions: vec![],
+    });
     profile
 }
 
@@ -31,10 +35,10 @@ fn access_root() -> Result<(), Errno> {
 }
 
 #[test]
-fn a_filter_holds_in_its_thread_only() {
+fn a_filter_applies_to_its_thread_only() {
     let program = deny("access").compile().unwrap();
     if let Some(answer) = filtered(&program, access_root) {
-        // Where access(2) is not a call of its own, the C library uses faccessat.
+        // Architectures without access(2) use faccessat(2).
         if Arch::native().and_then(|a| a.number("access")).is_some() {
             assert_eq!(answer, Err(Errno::from_raw(77)));
         }
@@ -66,7 +70,7 @@ fn the_largest_profiles_load() {
     for value in 0..1000 {
         let condition =
             Condition { argument: 1, operator: Operator::Equal, value: value << 32, value_two: 0 };
-        profile.rules.push(Rule {
+        profile.rules.push(SyscallRule {
             names: vec!["ioctl".into()],
             action: Action::Errno(9),
             conditions: vec![condition],
@@ -78,11 +82,12 @@ fn the_largest_profiles_load() {
 }
 
 #[test]
-fn what_the_kernel_lacks_is_named() {
+fn an_unsupported_flag_or_action_is_named() {
     let mut profile = deny("access");
     profile.flags = Some(vec![Flag::Log, Flag::SpecAllow]);
     let program = profile.compile().unwrap();
-    let support = Support { flags: vec![Flag::Log], actions: vec!["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_THREAD"] };
+    let support =
+        SeccompSupport { flags: vec![Flag::Log], actions: vec!["SCMP_ACT_ALLOW", "SCMP_ACT_KILL_THREAD"] };
     let error = support.flag_word(&program).unwrap_err();
     assert_eq!(error.pointer(), Some("/linux/seccomp/flags/1"));
     assert!(error.to_string().contains("SECCOMP_FILTER_FLAG_SPEC_ALLOW"));
@@ -90,25 +95,29 @@ fn what_the_kernel_lacks_is_named() {
     profile.flags = None;
     assert_eq!(support.flag_word(&profile.compile().unwrap()).unwrap(), 0);
     profile.flags = Some(vec![]);
-    let all = Support { flags: Flag::ALL.to_vec(), actions: vec![] };
+    let all = SeccompSupport { flags: Flag::ALL.to_vec(), actions: vec![] };
     assert_eq!(all.flag_word(&profile.compile().unwrap()).unwrap(), 0);
     profile.flags = None;
     assert_eq!(all.flag_word(&profile.compile().unwrap()).unwrap(), 4);
 }
 
 #[test]
-fn probing_answers_without_a_trace() {
+fn probing_changes_nothing() {
     let before = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-    let support = Support::probe();
+    let support = SeccompSupport::probe();
     println!("{support:?}");
     let mode = |s: &str| s.lines().find(|l| l.starts_with("Seccomp:")).map(str::to_owned);
     assert_eq!(mode(&before), mode(&std::fs::read_to_string("/proc/thread-self/status").unwrap()));
 }
 
 #[test]
-fn a_notifying_program_wants_a_listener() {
+fn a_notifying_program_needs_a_listener() {
     let mut profile = Profile::new(Action::Allow);
-    profile.rules.push(Rule { names: vec!["acct".into()], action: Action::Notify, conditions: vec![] });
+    profile.rules.push(SyscallRule {
+        names: vec!["acct".into()],
+        action: Action::Notify,
+        conditions: vec![],
+    });
     let program = profile.compile().unwrap();
     assert!(program.notifies());
     assert!(program.load(LoadOptions::default()).unwrap_err().to_string().contains("listener"));
@@ -117,8 +126,8 @@ fn a_notifying_program_wants_a_listener() {
     });
     match listener {
         Ok(listener) => drop(listener),
-        // A thread has one listener at most, also one inherited from who runs the tests.
-        Err(e) if e.errno() == Some(Errno::EBUSY) => println!("skipped: there is a listener already"),
+        // A thread has at most one listener, and may have inherited one from the program that runs the tests.
+        Err(e) if e.errno() == Some(Errno::EBUSY) => println!("skipped: this thread already has a listener"),
         Err(e) => panic!("{e}"),
     }
 }

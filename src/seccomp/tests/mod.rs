@@ -1,4 +1,4 @@
-//! The compiler against the definition, and against a second compiler.
+//! The compiler compared with the definition of a profile, and with a second compiler.
 
 mod decisions;
 mod kernel;
@@ -20,7 +20,7 @@ fn parse(json: &str) -> spec::Seccomp {
     spec::Seccomp::from_json(json.as_bytes()).unwrap()
 }
 
-/// A small generator of pseudo-random numbers (xorshift64*): the tests are repeatable.
+/// Pseudo-random numbers (xorshift64*), so that the tests are repeatable.
 struct Random(u64);
 
 impl Random {
@@ -85,7 +85,7 @@ impl Random {
         }
     }
 
-    /// A profile over few names, so that rules meet.
+    /// A profile of few names, so that several rules concern the same call.
     fn profile(&mut self, names: &[&'static str]) -> Profile<'static> {
         let mut profile = Profile::new(self.action());
         for _ in 0..self.below(4) {
@@ -97,13 +97,13 @@ impl Random {
                 0 => Vec::new(),
                 _ => (0..self.below(4)).map(|_| self.condition()).collect(),
             };
-            profile.rules.push(Rule { names, action: self.action(), conditions });
+            profile.rules.push(SyscallRule { names, action: self.action(), conditions });
         }
         profile
     }
 }
 
-/// Every value that a profile compares with.
+/// All values that a profile compares with.
 fn hints(profile: &Profile<'_>) -> Vec<u64> {
     profile
         .rules

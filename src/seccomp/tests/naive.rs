@@ -1,4 +1,4 @@
-//! The definition of [`Profile`], executed literally: no ranges, no halves, no jumps.
+//! The definition of [`Profile`], taken literally: no ranges, no halves, no jumps.
 
 use super::super::{Action, Arch, Condition, Operator, Profile};
 use std::cmp::Reverse;
@@ -21,7 +21,7 @@ const IPC: [(&str, u64); 12] = [
     ("shmctl", 24),
 ];
 
-/// A profile on a machine of architecture `native`, its names resolved.
+/// A profile for a machine of architecture `native`, with its names resolved.
 pub(super) struct Naive<'p> {
     profile: &'p Profile<'p>,
     native: Arch,
@@ -36,7 +36,7 @@ impl<'p> Naive<'p> {
         Self { profile, native, numbers: Arch::ALL.into_iter().map(|a| (a, of_arch(a))).collect() }
     }
 
-    /// What the profile says of a call; `token` is the architecture whose token the kernel shows.
+    /// What the profile says about a call; `token` is the architecture whose token the kernel reports.
     pub(super) fn decide(&self, token: Arch, number: u32, arguments: [u64; 6]) -> Action {
         let profile = self.profile;
         let arch = match token {
@@ -71,7 +71,7 @@ impl<'p> Naive<'p> {
     }
 }
 
-/// The sets of conditions of which one must hold.
+/// The lists of conditions of which one must hold in full.
 fn alternatives(conditions: &[Condition]) -> Vec<Vec<Condition>> {
     let count = |c: &Condition| conditions.iter().filter(|d| d.argument == c.argument).count();
     if conditions.iter().any(|c| count(c) > 1) {
@@ -144,16 +144,16 @@ fn carried(arch: Arch, name: &str, number: u32) -> Option<Condition> {
     Some(Condition { argument: 0, operator: Operator::MaskedEqual, value: mask, value_two: value })
 }
 
-fn most(arch: Arch) -> u64 {
+fn max_value(arch: Arch) -> u64 {
     if arch.wide() { u64::MAX } else { 0xffff_ffff }
 }
 
 fn always(arch: Arch, c: &Condition) -> bool {
-    c.operator == Operator::MaskedEqual && c.value & most(arch) == 0
+    c.operator == Operator::MaskedEqual && c.value & max_value(arch) == 0
 }
 
 fn holds(arch: Arch, c: &Condition, argument: u64) -> bool {
-    let cut = |v: u64| v & most(arch);
+    let cut = |v: u64| v & max_value(arch);
     let argument = cut(argument);
     match c.operator {
         Operator::Equal => argument == cut(c.value),
@@ -168,8 +168,8 @@ fn holds(arch: Arch, c: &Condition, argument: u64) -> bool {
 
 fn key(arch: Arch, c: &Condition) -> (Reverse<u8>, u8, u64) {
     let (class, value) = match c.operator {
-        Operator::Equal | Operator::NotEqual => (0, !(c.value & most(arch))),
-        Operator::MaskedEqual => (0, !(c.value_two & c.value & most(arch))),
+        Operator::Equal | Operator::NotEqual => (0, !(c.value & max_value(arch))),
+        Operator::MaskedEqual => (0, !(c.value_two & c.value & max_value(arch))),
         Operator::Less | Operator::LessOrEqual => (1, c.value),
         Operator::Greater | Operator::GreaterOrEqual => (2, !c.value),
     };

@@ -1,5 +1,5 @@
-//! Decisions compared with those of the `seccompiler` crate, where both can say the same: one
-//! architecture, one action for matches.
+//! Decisions compared with those of the crate `seccompiler`, for profiles that both can express: one architecture,
+//! one action for matches.
 
 use super::*;
 use seccompiler::{
@@ -28,7 +28,7 @@ fn rule(conditions: &[Condition]) -> SeccompRule {
     SeccompRule::new(conditions.collect()).unwrap()
 }
 
-/// Both compilers' programs run in the same interpreter.
+/// The programs of both compilers run in the same interpreter.
 fn run(code: &BpfProgram, number: u32, arguments: [u64; 6]) -> Action {
     let code = code
         .iter()
@@ -39,7 +39,7 @@ fn run(code: &BpfProgram, number: u32, arguments: [u64; 6]) -> Action {
 }
 
 #[test]
-fn seccompiler_agrees() {
+fn decisions_agree_with_seccompiler() {
     let names = ["read", "socket", "clone", "personality", "ioctl", "openat2"];
     let mut random = Random(4);
     for _ in 0..150 {
@@ -54,7 +54,11 @@ fn seccompiler_agrees() {
                 conditions.sort_by_key(|c| c.argument);
                 conditions.dedup_by_key(|c| c.argument);
                 rules.push(rule(&conditions));
-                profile.rules.push(Rule { names: vec![name.into()], action: Action::Errno(9), conditions });
+                profile.rules.push(SyscallRule {
+                    names: vec![name.into()],
+                    action: Action::Errno(9),
+                    conditions,
+                });
             }
             if !rules.is_empty() {
                 theirs.insert(number, rules);

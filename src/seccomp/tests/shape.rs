@@ -1,4 +1,4 @@
-//! Size, and friendliness to the kernel's bitmap.
+//! The size of programs, and whether the kernel can keep allowed calls in its bitmap.
 
 use super::*;
 
@@ -18,20 +18,20 @@ fn recorded_profiles_are_short() {
     }
 }
 
-/// The kernel keeps an allowed call in its bitmap if the program answers `ALLOW` without looking
-/// at anything but architecture and number, using these operations only
-/// (`seccomp_is_const_allow` in kernel/seccomp.c).
+/// The kernel keeps an allowed call in its bitmap if the program returns `ALLOW` after reading only the architecture
+/// and the number, with these operations alone (`seccomp_is_const_allow` in kernel/seccomp.c).
 #[test]
-fn allowed_calls_reach_the_bitmap() {
+fn the_kernel_can_keep_allowed_calls_in_its_bitmap() {
     let spec = parse(DOCKER);
     let program = Profile::try_from(&spec).unwrap().compile_for(Arch::X86_64).unwrap();
     let conditional: Vec<_> =
         spec.syscalls.iter().filter(|c| !c.args.is_empty()).flat_map(|c| &c.names).collect();
     for arch in [Arch::X86_64, Arch::X86] {
         for number in 0..480 {
-            let constant = constant_answer(&program, arch, number);
-            let looks = arch.call_name(number).is_some_and(|n| conditional.iter().any(|c| *c == n));
-            assert_eq!(constant.is_none(), looks, "{arch:?} {number}");
+            let constant = constant_result(&program, arch, number);
+            let depends_on_arguments =
+                arch.call_name(number).is_some_and(|n| conditional.iter().any(|c| *c == n));
+            assert_eq!(constant.is_none(), depends_on_arguments, "{arch:?} {number}");
             if let Some(answer) = constant {
                 assert_eq!(answer, program.evaluate(arch, number, [u64::MAX; 6]));
             }
@@ -39,7 +39,7 @@ fn allowed_calls_reach_the_bitmap() {
     }
 }
 
-fn constant_answer(program: &Program, arch: Arch, number: u32) -> Option<Action> {
+fn constant_result(program: &Program, arch: Arch, number: u32) -> Option<Action> {
     let (mut at, mut value) = (0, 0);
     loop {
         let i = program.instructions()[at];
@@ -65,16 +65,16 @@ fn constant_answer(program: &Program, arch: Arch, number: u32) -> Option<Action>
 }
 
 #[test]
-fn decisions_are_few_steps() {
+fn a_decision_takes_few_instructions() {
     let spec = parse(DOCKER);
     let program = Profile::try_from(&spec).unwrap().compile_for(Arch::X86_64).unwrap();
     let worst = (0..480).map(|n| program.trace(Arch::X86_64, n, [0; 6]).1).max().unwrap();
-    println!("at most {worst} instructions a call");
+    println!("at most {worst} instructions per call");
     assert!(worst <= 24, "{worst}");
 }
 
 #[test]
-fn bytes_are_the_instructions() {
+fn to_bytes_encodes_the_instructions() {
     let program = Profile::new(Action::Allow).compile_for(Arch::Aarch64).unwrap();
     let bytes = program.to_bytes();
     assert_eq!(bytes.len(), program.instructions().len() * 8);

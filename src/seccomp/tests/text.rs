@@ -33,7 +33,7 @@ fn every_problem_has_its_pointer() {
 }
 
 #[test]
-fn notify_is_refused_where_it_would_hang() {
+fn notify_is_refused_as_default_action() {
     let refused = |json: &str| {
         let spec = parse(json);
         let error = Profile::try_from(&spec).unwrap().compile().unwrap_err();
@@ -45,12 +45,16 @@ fn notify_is_refused_where_it_would_hang() {
     let spec =
         parse(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}"#);
     let program = Profile::try_from(&spec).unwrap().compile().unwrap();
-    let support = Support { flags: Flag::ALL.to_vec(), actions: Vec::new() };
-    assert_eq!(support.flag_word(&program).unwrap(), 0, "there is nothing to wait for");
+    let support = SeccompSupport { flags: Flag::ALL.to_vec(), actions: Vec::new() };
+    assert_eq!(
+        support.flag_word(&program).unwrap(),
+        0,
+        "a program that does not notify has nothing to wait for"
+    );
 }
 
 #[test]
-fn actions_and_errnos() {
+fn actions_have_their_errno_or_the_default() {
     let spec = parse(
         r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["a"],"action":"SCMP_ACT_ERRNO"},
         {"names":["a"],"action":"SCMP_ACT_TRACE","errnoRet":40000},{"names":["a"],"action":"SCMP_ACT_KILL"}]}"#,
@@ -66,7 +70,7 @@ fn actions_and_errnos() {
 }
 
 #[test]
-fn names_of_the_tables_are_the_specs() {
+fn names_are_those_of_the_runtime_spec() {
     for arch in Arch::ALL {
         assert_eq!(Arch::from_name(arch.name()), Some(arch));
     }
@@ -81,14 +85,14 @@ fn names_of_the_tables_are_the_specs() {
 }
 
 #[test]
-fn a_disassembly_can_be_read() {
+fn the_disassembly_names_calls_and_errnos() {
     let mut profile = Profile::new(Action::Errno(1));
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["read".into(), "exit".into()],
         action: Action::Allow,
         conditions: vec![],
     });
-    profile.rules.push(Rule {
+    profile.rules.push(SyscallRule {
         names: vec!["socket".into()],
         action: Action::Errno(97),
         conditions: vec![Condition { argument: 0, operator: Operator::Equal, value: 40, value_two: 0 }],
@@ -118,7 +122,7 @@ SCMP_ARCH_AARCH64:
 }
 
 #[test]
-fn absent_flags_are_not_empty_flags() {
+fn absent_flags_differ_from_empty_flags() {
     let flags = |json: &str| Profile::try_from(&parse(json)).unwrap().flags;
     assert_eq!(flags(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#), None);
     assert_eq!(flags(r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":[]}"#), Some(vec![]));
