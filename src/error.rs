@@ -15,7 +15,7 @@ pub enum Phase {
     Config,
     /// Compiling the bundle into a plan.
     Plan,
-    /// The state directory: ids, locks, `state.json`.
+    /// The state directory: ids, locks, journals.
     State,
     /// Control groups.
     Cgroup,

@@ -3,9 +3,9 @@
 //! Every list comes from the table that the work itself uses, so it cannot promise more than is
 //! done; what is not built yet says so with `false`.
 
-use super::OCI_VERSION;
+use super::state::OCI_VERSION;
+use crate::bundle::HookKind;
 use crate::bundle::annotations;
-use crate::container::hooks::Kind;
 use crate::mount;
 use crate::namespace;
 use crate::process::{capability, memory_policy};
@@ -142,7 +142,7 @@ pub fn features() -> Features {
     Features {
         oci_version_min: "1.0.0",
         oci_version_max: OCI_VERSION,
-        hooks: Kind::ALL.iter().map(|kind| kind.name()).collect(),
+        hooks: HookKind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options: sorted(mount::options::names()),
         linux: LinuxFeatures {
             namespaces: sorted(namespace::Kind::ALL.map(namespace::Kind::name)),

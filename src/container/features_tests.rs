@@ -149,7 +149,7 @@ fn namespaces_and_hooks() {
         let spec = with("/hooks", json!({name: [{"path": "/bin/true"}]}));
         let bundle = Bundle::from_spec(None, Spec::from_json(spec.to_string().as_bytes()).unwrap()).unwrap();
         let hooks = bundle.spec.hooks.unwrap_or_default();
-        Kind::ALL
+        HookKind::ALL
             .iter()
             .filter(|kind| !kind.of(Some(&hooks)).is_empty())
             .map(|k| k.name())

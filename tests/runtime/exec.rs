@@ -132,7 +132,7 @@ fn a_container_without_a_kept_policy(t: &Test) {
     t.only_orlop("its state is another");
     let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/oomScoreAdj", 99);
     let container = bundle.probe("sleep").start();
-    let file = t.root().join(container.id()).join("state.json");
+    let file = t.root().join(container.id()).join("journal");
     let text = fs::read(&file).unwrap();
     let at = text.windows(9).position(|w| w == b"\n#config ").expect("a configuration is kept") + 1;
     let line_end = at + text[at..].iter().position(|b| *b == b'\n').unwrap();

@@ -352,7 +352,7 @@ fn kill_waits_for_nothing(t: &Test) {
     create.wait();
     // A record that is written half, of a kind that is not known, or not at all.
     let container = t.bundle().probe("sleep").start();
-    let state = t.root().join(container.id()).join("state.json");
+    let state = t.root().join(container.id()).join("journal");
     let whole = fs::read(&state).unwrap();
     for (text, reached) in [(&whole[..whole.len() - 9], true), (&whole[..40], false), (&b"{}\n"[..], false)] {
         fs::write(&state, text).unwrap();

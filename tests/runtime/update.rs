@@ -305,7 +305,7 @@ fn a_paused_and_a_created_container(t: &Test) {
 fn very_many_updates(t: &Test) {
     t.only_orlop("its state has a form of its own");
     let (_bundle, container) = limited(t);
-    let state = t.root().join(container.id()).join("state.json");
+    let state = t.root().join(container.id()).join("journal");
     let long = "x".repeat(20_000);
     let mut sizes = Vec::new();
     for n in 0..8 {
