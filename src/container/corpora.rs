@@ -1,4 +1,4 @@
-//! The corpus of the fuzz target `state`, with functions that only this crate can call.
+//! Runs the corpus of the fuzz target `state`, which needs private functions of this crate.
 
 use super::store::{StateRecord, journal};
 

@@ -24,7 +24,7 @@ pub(super) fn list(record: &StateRecord, id: &str) -> Result<Vec<i32>> {
         None => Ok(Vec::new()),
         Some(_) if record.own_pid_namespace => pid_namespace::processes(record.init.pid),
         Some(_) => {
-            Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "cannot tell the processes of container")
+            Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "cannot list the processes of container")
                 .on(id)
                 .with_detail("it has neither a cgroup nor a pid namespace of its own"))
         }
@@ -68,7 +68,8 @@ pub(super) fn kill_without_waiting(record: &StateRecord) {
 pub(super) fn unreachable_warning(record: &StateRecord) -> Option<Error> {
     (record.cgroup.is_empty() && !record.own_pid_namespace && record.init.pid != 0).then(|| {
         let why = "only the first process of the container is reached";
-        Error::new(ErrorKind::Unsupported, Phase::Lifecycle, why)
-            .with_detail("it has neither a cgroup nor a pid namespace of its own to find the others by")
+        Error::new(ErrorKind::Unsupported, Phase::Lifecycle, why).with_detail(
+            "it has neither a cgroup nor a pid namespace of its own by which the others could be found",
+        )
     })
 }

@@ -131,7 +131,7 @@ fn receive_memory(id: &str, sock: &OwnedFd, record: &StateRecord, pidfd: &OwnedF
     let file = message.descriptor().ok_or_else(died)?;
     let memory = record.page.filter(|_| is_from_init).map(|page| Memory::adopt(file, page)).transpose()?;
     memory.flatten().ok_or_else(|| {
-        let what = "what answers for the container's init process is not the init stub";
+        let what = "the process that answers for the container is not the init stub";
         Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(id)
     })
 }

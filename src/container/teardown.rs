@@ -137,7 +137,7 @@ fn wait_for_exit(id: &str, record: &StateRecord, pidfd: &OwnedFd) -> Result<()> 
         }
         if waited >= EXIT_TIMEOUT {
             let why = format!("process {} was killed {} s ago", record.init.pid, EXIT_TIMEOUT.as_secs());
-            return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, "container has not ended")
+            return Err(Error::new(ErrorKind::TimedOut, Phase::Lifecycle, "container has not exited")
                 .on(id)
                 .with_detail(why));
         }

@@ -415,7 +415,7 @@ fn a_criu_that_dies(t: &Test) {
     let criu = Criu::new(t).with("die", "");
     let container = t.bundle().probe("sleep").start();
     let call = criu.found_by(container.command("checkpoint", &[]));
-    call.output().refused(&["criu has exited without an answer"]);
+    call.output().refused(&["criu has ended without an answer"]);
     assert_eq!(container.status(), "running");
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
     let bundle = t.bundle();

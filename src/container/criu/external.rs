@@ -169,7 +169,7 @@ fn refuse_brackets(
 ) -> Result<Vec<Pair<String>>> {
     let bad = pairs.iter().flat_map(names).find(|name| name.contains(']')).map(str::to_owned);
     match bad {
-        Some(name) => Err(unsupported("criu cannot tell apart mounts with a ] in their paths")
+        Some(name) => Err(unsupported("criu cannot distinguish mounts with a ] in their paths")
             .on(name)
             .with_detail("it names them as mnt[PATH]:KEY")),
         None => Ok(pairs),

@@ -74,7 +74,7 @@ pub(super) struct CriuOptions {
     pub(super) inherit_fd: Vec<Pair<i32>>,
     /// Controller (empty for the unified hierarchy), and path.
     pub(super) cg_root: Vec<Pair<String>>,
-    /// RequestType, and the namespace's file.
+    /// Namespace type, and the namespace's file.
     pub(super) join_ns: Vec<Pair<String>>,
 }
 

@@ -153,7 +153,7 @@ impl CriuService {
         let answer = self.ask(&message::version_request(), RequestType::Version)?;
         let Some(version) = answer.version.filter(|_| answer.success) else {
             return Err(
-                unsupported("criu does not tell its version").with_hint("criu 3.15 or later is needed")
+                unsupported("criu does not report its version").with_hint("criu 3.15 or later is needed")
             );
         };
         require_version(version, MIN_VERSION, "checkpoint and restore")?;
@@ -316,7 +316,7 @@ fn failed(kind: RequestType, answer: &CriuResponse) -> Error {
 
 /// criu has exited without a response.
 fn exited() -> Error {
-    Error::new(ErrorKind::System, Phase::Lifecycle, "criu has exited without an answer")
+    Error::new(ErrorKind::System, Phase::Lifecycle, "criu has ended without an answer")
 }
 
 /// Adds criu's own error messages: the last errors of its log, or else its output.

@@ -5,7 +5,7 @@ const ASSIGNMENTS: [&[u8]; 5] = [READY, RELOADING, STOPPING, b"WATCHDOG=1", b"WA
 pub(super) const READY: &[u8] = b"READY=1";
 const RELOADING: &[u8] = b"RELOADING=1";
 const STOPPING: &[u8] = b"STOPPING=1";
-/// Variables that are forwarded with a checked value. Not `MAINPID=`, which is a number of another pid namespace, nor
+/// Variables that are forwarded with a checked value. Not `MAINPID=`, which is a pid of another pid namespace, nor
 /// those that store descriptors in the manager or change which processes it accepts messages from.
 const VALUES: [(&[u8], ValueFormat); 8] = [
     (b"STATUS=", ValueFormat::Text(1024)),

@@ -130,7 +130,7 @@ pub(crate) fn busy(directory: impl AsFd, id: &str) -> Error {
     let text = "another operation is under way on container";
     let error = Error::new(ErrorKind::Busy, Phase::State, text).on(id);
     match LockClaim::read(directory) {
-        Some(claim) => error.with_detail(format!("process {} does it", claim.pid)),
+        Some(claim) => error.with_detail(format!("process {} holds the lock", claim.pid)),
         None => error,
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A state root of its own for one test.
+/// A new state root for one test.
 struct Scratch(StateRoot);
 
 impl Scratch {
@@ -36,7 +36,7 @@ fn ids(root: &StateRoot) -> Vec<String> {
     ids.into_iter().filter(|id| StateDirectory::open_found(&fd, id).unwrap().is_some()).collect()
 }
 
-/// What is read, but for where it was read from, which is looked at here.
+/// Reads the record. The field `in_memory` is checked here, and then reset.
 fn read(directory: &StateDirectory) -> Option<StateRecord> {
     let record = directory.read().unwrap()?;
     assert_eq!(record.in_memory, sys::fs::is_in_memory(directory).unwrap());
@@ -44,7 +44,7 @@ fn read(directory: &StateDirectory) -> Option<StateRecord> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn a_written_record_and_configuration_are_read() {
     let root = Scratch::new();
     assert_eq!(ids(&root.0), Vec::<String>::new(), "the root need not exist");
     let (directory, lock) = StateDirectory::create(&root.0, "b").unwrap();
@@ -66,7 +66,11 @@ fn what_is_written_is_read() {
     let lock = other.lock().unwrap();
     other.remove(&lock).unwrap();
     assert_eq!(ids(&root.0), ["a"]);
-    assert_eq!(directory.read().unwrap_err().kind(), ErrorKind::NotFound, "an open directory notices");
+    assert_eq!(
+        directory.read().unwrap_err().kind(),
+        ErrorKind::NotFound,
+        "it is noticed through an open directory"
+    );
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn an_id_is_taken_once() {
 }
 
 #[test]
-fn unknown_ids_do_not_exist() {
+fn only_directories_are_containers() {
     let root = Scratch::new();
     for id in ["none", "file"] {
         let e = StateDirectory::open(&root.0, id).unwrap_err();
@@ -108,7 +112,7 @@ fn unknown_ids_do_not_exist() {
 }
 
 #[test]
-fn every_prefix_of_the_first_record_reads_as_nothing_made_and_can_be_removed() {
+fn an_incomplete_first_record_counts_as_none_and_can_be_removed() {
     let root = Scratch::new();
     let record = StateRecord { bundle: "/b".into(), ..StateRecord::new("cut") };
     let whole = encode(&record).unwrap();
@@ -121,7 +125,7 @@ fn every_prefix_of_the_first_record_reads_as_nothing_made_and_can_be_removed() {
 }
 
 #[test]
-fn an_entry_that_was_cut_short_does_not_spoil_the_next_one() {
+fn an_incomplete_entry_does_not_spoil_the_next_one() {
     let root = Scratch::new();
     let (first, second) =
         (StateRecord::new("cut"), StateRecord { bundle: "/b".into(), ..StateRecord::new("cut") });
@@ -130,31 +134,31 @@ fn an_entry_that_was_cut_short_does_not_spoil_the_next_one() {
     let mut whole = journal::record_entry(encode(&first).unwrap());
     let config = br#"{"ociVersion":"1.0.0"}"#;
     whole.extend(journal::config_entry(config, b"policy"));
-    let made = whole.len();
+    let with_config = whole.len();
     whole.extend(journal::limits_entry(&serde_json::to_vec(&limits).unwrap()));
     let updated = whole.len();
     whole.extend(journal::record_entry(encode(&second).unwrap()));
     let again = StateRecord { bundle: "/c".into(), ..StateRecord::new("cut") };
-    // A line's end inside of the configuration passes for an entry's. Nothing is appended to such a journal: until it
-    // has its configuration, no hook of a container has run.
-    let told = |text: &[u8]| !text.ends_with(b"\n") || journal::complete_length(text) == text.len();
-    for length in (1..=whole.len()).filter(|n| told(&whole[..*n])) {
+    // A newline in the configuration looks like the end of an entry. Nothing is appended to such a journal, because no
+    // hook has run before the journal has its configuration.
+    let is_recognised = |text: &[u8]| !text.ends_with(b"\n") || journal::complete_length(text) == text.len();
+    for length in (1..=whole.len()).filter(|n| is_recognised(&whole[..*n])) {
         let (directory, lock) = StateDirectory::create(&root.0, "cut").unwrap();
         std::fs::write(root.file("cut", "journal"), &whole[..length]).unwrap();
         directory.write(&again).unwrap();
         assert_eq!(read(&directory), Some(again.clone()), "{length}");
-        if length >= made {
+        if length >= with_config {
             assert_eq!(config::read(&directory).unwrap(), config, "{length}");
             config::write_resources(&directory, &limits).unwrap();
-            let kept = config::read_spec(&directory).unwrap().linux.and_then(|linux| linux.resources);
-            assert_eq!(kept, Some(limits.clone()), "{length}, the entry ends at {updated}");
+            let limits_read = config::read_spec(&directory).unwrap().linux.and_then(|linux| linux.resources);
+            assert_eq!(limits_read, Some(limits.clone()), "{length}, the entry ends at {updated}");
         }
         directory.remove(&lock).unwrap();
     }
 }
 
 #[test]
-fn another_format_and_garbage_are_told_apart_and_removable() {
+fn another_format_and_garbage_are_distinguished_and_can_be_removed() {
     let root = Scratch::new();
     for (content, words) in [
         (&br#"{"format":9,"new":true}"#[..], "it has format 9, this version reads format 2"),
@@ -171,7 +175,7 @@ fn another_format_and_garbage_are_told_apart_and_removable() {
 }
 
 #[test]
-fn whatever_is_left_in_the_directory_goes() {
+fn everything_in_the_directory_is_removed() {
     let root = Scratch::new();
     let (directory, lock) = StateDirectory::create(&root.0, "full").unwrap();
     directory.write_first(&StateRecord::new("full")).unwrap();
@@ -185,7 +189,7 @@ fn whatever_is_left_in_the_directory_goes() {
 }
 
 #[test]
-fn a_lock_keeps_others_out_and_is_visible() {
+fn a_lock_excludes_other_operations_and_is_visible() {
     let root = Scratch::new();
     let (directory, lock) = StateDirectory::create(&root.0, "busy").unwrap();
     assert!(directory.is_locked().unwrap());
@@ -198,7 +202,7 @@ fn a_lock_keeps_others_out_and_is_visible() {
         waiting.join().unwrap().unwrap();
     });
     assert!(!directory.is_locked().unwrap());
-    // The same container from two threads takes turns too.
+    // The same container can be locked again.
     let first = directory.lock().unwrap();
     assert!(directory.is_locked().unwrap());
     drop(first);
@@ -206,20 +210,20 @@ fn a_lock_keeps_others_out_and_is_visible() {
 }
 
 #[test]
-fn a_record_of_another_boot_is_of_no_living_process() {
+fn the_process_of_a_record_of_another_boot_is_gone() {
     let me = ProcessIdentity::of(std::process::id() as i32).unwrap();
     let boot = boot_id().unwrap();
     let record = |boot: &str| StateRecord { init: me, boot: boot.into(), ..StateRecord::new("x") };
     assert!(record(boot).open_init().unwrap().alive_pidfd().is_some());
     assert!(record("another").open_init().unwrap().alive_pidfd().is_none());
     assert!(record("").open_init().unwrap().alive_pidfd().is_none());
-    // No tmpfs outlives its boot.
-    let kept = StateRecord { in_memory: true, ..record("another") };
-    assert!(kept.open_init().unwrap().alive_pidfd().is_some());
+    // No tmpfs survives a reboot.
+    let in_memory = StateRecord { in_memory: true, ..record("another") };
+    assert!(in_memory.open_init().unwrap().alive_pidfd().is_some());
 }
 
 #[test]
-fn limits_of_updates_take_the_place_of_the_configurations() {
+fn updated_limits_replace_those_of_the_configuration() {
     let root = Scratch::new();
     let (directory, _lock) = StateDirectory::create(&root.0, "a").unwrap();
     let record = StateRecord::new("a");
@@ -236,6 +240,6 @@ fn limits_of_updates_take_the_place_of_the_configurations() {
         assert_eq!(limits(), resources);
     }
     let size = std::fs::metadata(root.0.path.join("a/journal")).unwrap().len();
-    assert!(size < 80_000, "what no longer counts goes: {size}");
+    assert!(size < 80_000, "entries that no longer count are removed: {size}");
     assert_eq!((read(&directory), config::read(&directory).unwrap()), (Some(record), config.to_vec()));
 }
