@@ -15,7 +15,7 @@ pub enum Phase {
     Config,
     /// Compiling the bundle into a plan.
     Plan,
-    /// The state directory: IDs, locks, `state.json`.
+    /// The state directory: IDs, locks, journals.
     State,
     /// Control groups.
     Cgroup,

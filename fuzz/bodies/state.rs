@@ -1,10 +1,10 @@
-//! `state.json` with any bytes: the last complete entries determine what is read, a truncated one changes nothing,
-//! and what is written can be read.
+//! A journal of any bytes: reading it gives the last complete entries, an incomplete entry changes nothing, and what is
+//! written is read back.
 //!
-//! Its parent is a module with `journal` and `Record`: `container` in the library's own tests, a module with the
+//! Its parent module has `journal` and `StateRecord`: it is `container` in the library's own tests, and a module with the
 //! same files in the fuzz target.
 
-use super::{Record, journal};
+use super::{StateRecord, journal};
 use crate::sys;
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -46,7 +46,7 @@ impl<'a> Said<'a> {
     }
 
     fn of(bytes: &'a [u8]) -> Self {
-        let journal::Journal { record, config, policy, limits } = journal::read(bytes);
+        let journal::Journal { record, config, policy, limits } = journal::parse(bytes);
         Self { record, config, policy, limits }
     }
 }
@@ -84,7 +84,7 @@ fn check(bytes: &[u8]) {
         assert_eq!(Said::of(&bytes[..cut]), expected, "cut to {cut} bytes");
     }
     in_parts(bytes, steps.last().and_then(|(_, said)| said.record));
-    if let Some(record) = journal::read(bytes).record {
+    if let Some(record) = journal::parse(bytes).record {
         comes_back(record);
     }
 }
@@ -97,24 +97,24 @@ fn cuts(length: usize) -> impl Iterator<Item = usize> {
 
 /// The record is the same if only the bytes that it needs are read from the file.
 fn in_parts(bytes: &[u8], complete: Option<&[u8]>) {
-    let memory = sys::memfd::memfd_create(c"state.json", 0).unwrap_or_else(|e| panic!("memfd_create: {e}"));
+    let memory = sys::memfd::memfd_create(c"journal", 0).unwrap_or_else(|e| panic!("memfd_create: {e}"));
     let mut file = File::from(memory);
     file.write_all(bytes).and_then(|()| file.rewind()).unwrap_or_else(|e| panic!("write: {e}"));
     let mut buffer = Vec::new();
-    let found = journal::record_of(file.into(), &mut buffer).unwrap_or_else(|e| panic!("read: {e}"));
+    let found = journal::read_record(file.into(), &mut buffer).unwrap_or_else(|e| panic!("read: {e}"));
     if complete.is_some() {
         assert_eq!(found, complete);
     } else {
-        assert!(found.is_none_or(|found| Some(found) == journal::read(bytes).record));
+        assert!(found.is_none_or(|found| Some(found) == journal::parse(bytes).record));
     }
 }
 
 /// A record that can be read is written as an entry that can be read.
 fn comes_back(json: &[u8]) {
-    let Ok(record) = serde_json::from_slice::<Record>(json) else { return };
+    let Ok(record) = serde_json::from_slice::<StateRecord>(json) else { return };
     let written = serde_json::to_vec(&record).unwrap_or_else(|e| panic!("{record:?}: {e}"));
     let entry = journal::record_entry(written);
-    let read = journal::read(&entry).record.map(serde_json::from_slice::<Record>);
+    let read = journal::parse(&entry).record.map(serde_json::from_slice::<StateRecord>);
     let Some(Ok(again)) = read else { panic!("{record:?} cannot be read") };
     // A variant with a value that is not its default would differ.
     assert_eq!(again, record);

@@ -1,4 +1,4 @@
-//! A state root with a `state.json` of any bytes: queries return a result, or report that the file is corrupt.
+//! A state root with a `journal` of any bytes: queries return a result, or report that the file is corrupt.
 
 use orlop::ErrorKind;
 use orlop::container::Runtime;
@@ -33,7 +33,7 @@ impl Root {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let root = Self(std::env::temp_dir().join(format!("orlop-state-{}-{n}", std::process::id())));
         let made = std::fs::create_dir_all(root.0.join("c"))
-            .and_then(|()| std::fs::write(root.0.join("c/state.json"), state));
+            .and_then(|()| std::fs::write(root.0.join("c/journal"), state));
         made.unwrap_or_else(|e| panic!("{}: {e}", root.0.display()));
         root
     }

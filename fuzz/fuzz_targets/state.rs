@@ -1,4 +1,4 @@
-//! `state.json` from any bytes: the library's own functions, from its own files, and a state root.
+//! A container's journal from any bytes: the library's own functions, from its own files, and a state root.
 #![no_main]
 #![allow(
     dead_code,
@@ -19,7 +19,7 @@ mod sys;
 
 use error::{Error, ErrorKind, Phase, Problem, Result};
 
-/// What the journal needs of the room `container`.
+/// The part of the module `container` that the journal needs.
 #[path = "state/container.rs"]
 mod container;
 

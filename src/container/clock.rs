@@ -1,8 +1,8 @@
-//! The time of day as RFC 3339 in UTC.
+//! The current time in RFC 3339 format.
 
 use std::time::{Duration, SystemTime};
 
-/// Now, with nanoseconds: `2026-01-31T23:59:59.123456789Z`.
+/// The current time in UTC with nanoseconds: `2026-01-31T23:59:59.123456789Z`.
 pub(crate) fn now() -> String {
     format(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
@@ -17,7 +17,7 @@ fn format(since_epoch: Duration) -> String {
 }
 
 /// Year, month and day of a number of days since 1970-01-01 in the proleptic Gregorian calendar.
-/// Years are counted from March, so that the day added by a leap year is a year's last.
+/// The computation lets years start in March, so that the leap day is the last day of a year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // from 0000-03-01
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_instants() {
+    fn known_instants_are_formatted() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.000000000Z"),
             (951_782_400, "2000-02-29T00:00:00.000000000Z"),

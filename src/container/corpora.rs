@@ -1,7 +1,6 @@
-//! The corpus of the fuzz target `state`, with functions that only this crate can call.
+//! Runs the corpus of the fuzz target `state`, which needs private functions of this crate.
 
-use super::journal;
-use super::store::Record;
+use super::store::{StateRecord, journal};
 
 #[path = "../../fuzz/bodies/replay.rs"]
 mod replay;

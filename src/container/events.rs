@@ -1,6 +1,8 @@
-//! What a container uses, and what happens to it.
+//! Resource usage and events of a container.
 
-use super::{Container, Status, members};
+use super::container::Container;
+use super::state::Status;
+use super::status::{alive_record, created_record, not_running};
 use crate::cgroup::{OomWatch, Stats};
 use crate::sys;
 use crate::{Error, Phase, Result};
@@ -10,22 +12,22 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// Something that has happened to a container.
+/// An event of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// It ran out of memory, this often since the last time: on cgroup v2 the number of processes
-    /// which the OOM killer has ended.
+    /// It ran out of memory this many times since the last event. On cgroup v2 this is the number of processes that the OOM
+    /// killer has killed.
     OutOfMemory(u64),
-    /// Its init process has ended. Nothing follows.
+    /// Its init process has exited. No event follows.
     Ended,
 }
 
-/// News of one container, from the time on at which [`Container::events`] was called.
+/// The events of one container since [`Container::events`] was called.
 ///
-/// Its descriptor (an epoll(7) descriptor) is readable as long as [`next`](Self::next) has something
-/// to tell: put it into a poll loop of your own, beside those of other containers. After
-/// [`Event::Ended`] it stays readable; take it out then. Dropping ends the watch.
+/// Its descriptor (of epoll(7)) is readable as long as [`next`](Self::next) has an event, so it can be used in a poll loop
+/// with those of other containers. After [`Event::Ended`] it remains readable and should be removed from the loop.
+/// Dropping this value ends the subscription.
 ///
 /// ```no_run
 /// # fn main() -> orlop::Result<()> {
@@ -51,54 +53,42 @@ pub struct Events {
     ended: bool,
 }
 
-impl Container {
-    /// Measures the container: what the processes of its cgroup use now. Their pids are those of
-    /// [`processes`](Self::processes).
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::NotRunning`]; [`crate::ErrorKind::Unsupported`] for a container without a cgroup.
-    pub fn stats(&self) -> Result<Stats> {
-        let (record, status) = self.alive_record()?;
-        if status == Status::Creating {
-            return Err(super::not_running());
-        }
-        members::require(&record, "cannot be measured")?.stats()
-    }
+/// Measures what the processes of the container's cgroup use.
+pub(super) fn stats(container: &Container) -> Result<Stats> {
+    let (record, _) = created_record(&container.directory)?;
+    record.require_cgroup("cannot be measured")?.stats()
+}
 
-    /// Subscribes to what happens to the container from now on.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::NotRunning`]; that a watch is refused.
-    pub fn events(&self) -> Result<Events> {
-        let (record, status) = self.alive_record()?;
-        let alive = record.presence()?.alive().filter(|_| status != Status::Creating);
-        let init = alive.ok_or_else(super::not_running)?;
-        let oom = members::cgroup(&record).map_or(Ok(None), |cgroup| cgroup.watch_oom())?;
-        let failed = |call: &'static str| move |e| Error::sys(Phase::Lifecycle, call, e);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed("epoll_create1"))?;
-        epoll.add(&init, EpollEvent::new(EpollFlags::EPOLLIN, 0)).map_err(failed("epoll_ctl"))?;
-        if let Some(oom) = &oom {
-            let interest = match oom.interest() {
-                PollFlags::POLLPRI => EpollFlags::EPOLLPRI,
-                _ => EpollFlags::EPOLLIN,
-            };
-            epoll.add(oom, EpollEvent::new(interest, 1)).map_err(failed("epoll_ctl"))?;
-        }
-        Ok(Events { epoll, init, oom, ended: false })
+/// Subscribes to the events of a container from now on.
+pub(super) fn subscribe(container: &Container) -> Result<Events> {
+    let (record, status) = alive_record(&container.directory)?;
+    let alive = record.open_init()?.alive_pidfd().filter(|_| status != Status::Creating);
+    let init = alive.ok_or_else(not_running)?;
+    let oom = record.open_cgroup().map_or(Ok(None), |cgroup| cgroup.watch_oom())?;
+    let failed = |call: &'static str| move |e| Error::sys(Phase::Lifecycle, call, e);
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed("epoll_create1"))?;
+    epoll.add(&init, EpollEvent::new(EpollFlags::EPOLLIN, 0)).map_err(failed("epoll_ctl"))?;
+    if let Some(oom) = &oom {
+        let interest = match oom.interest() {
+            PollFlags::POLLPRI => EpollFlags::EPOLLPRI,
+            _ => EpollFlags::EPOLLIN,
+        };
+        epoll.add(oom, EpollEvent::new(interest, 1)).map_err(failed("epoll_ctl"))?;
     }
+    Ok(Events { epoll, init, oom, ended: false })
 }
 
 impl Events {
-    /// What has happened, the earliest first; `None` where nothing has. Never waits.
+    /// The next event, or `None` if there is none yet. Never waits.
     ///
     /// # Errors
-    /// That a descriptor cannot be read.
-    #[allow(clippy::should_implement_trait, reason = "what comes after None is not the end")]
+    /// If a descriptor cannot be read.
+    #[allow(clippy::should_implement_trait, reason = "None does not mean that no event follows")]
     pub fn next(&mut self) -> Result<Option<Event>> {
         if self.ended {
             return Ok(None);
         }
-        // Asked in this order, a death by the OOM killer is never told without its reason.
+        // This order ensures that the exit of a process that was killed for lack of memory is reported after the reason.
         let ended = sys::process::poll_in(&self.init, 0)
             .map_err(|e| Error::sys(Phase::Lifecycle, "poll the container's init", e))?;
         let times = self.oom.as_mut().map_or(Ok(0), OomWatch::take)?;
@@ -109,7 +99,7 @@ impl Events {
         Ok(ended.then_some(Event::Ended))
     }
 
-    /// Waits for the next event; `None` where `timeout` has passed, or nothing follows any more.
+    /// Waits for the next event; `None` if `timeout` has passed, or no event follows any more.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -139,7 +129,7 @@ impl AsFd for Events {
     }
 }
 
-/// Whole milliseconds, so that no wait ends before its time; at most some days, which come again.
+/// Rounded up to milliseconds, so that the wait is not too short. The maximum is some days; then the caller polls again.
 fn round_up(left: Duration) -> PollTimeout {
     let millis = left.as_nanos().div_ceil(1_000_000);
     i32::try_from(millis).ok().and_then(|n| PollTimeout::try_from(n).ok()).unwrap_or(PollTimeout::MAX)

@@ -1,11 +1,15 @@
-//! One more process in a container, under the policy that was kept when it was made.
+//! One more process in a container, under the policy that was stored when the container was created.
 
-use super::create::{console, master, namespaces, root};
-use super::listener::Agent;
-use super::lock::Lock;
-use super::options::{Console, Stdio};
-use super::store::Record;
-use super::{Container, ExecOptions, ExecProcess, Status, alive_status_by, handoff, home, members};
+use super::console::{ConsoleSocket, receive_master};
+use super::container::Container;
+use super::exec_process::ExecProcess;
+use super::options::{Console, ExecOptions, Stdio, require_absolute_paths};
+use super::process::status_file::permitted_capabilities;
+use super::seccomp_agent::SeccompAgent;
+use super::state::Status;
+use super::store::lock::OperationLock;
+use super::store::{StateRecord, config};
+use super::{files, home, namespaces, rootfs, status, unix_socket};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
@@ -20,48 +24,35 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-impl Container {
-    /// Runs one more process in the container; returns once its execve(2) has happened.
-    ///
-    /// It joins all the container's namespaces, and its cgroup or one below. It has, whatever `process`
-    /// says, the container's seccomp filter, personality and memory policy, and `noNewPrivileges` if the
-    /// container's first process was made with it. What `process` does not mention it has as that one:
-    /// capabilities, resource limits, the label of AppArmor or SELinux, `oomScoreAdj`, umask, scheduler, I/O
-    /// priority, `execCPUAffinity`. Program, environment, working directory, user and terminal are
-    /// `process`'s own; [`spec`](Self::spec) has the first process's, to begin from. It may use every
-    /// processor that its cgroup has, whatever its caller is bound to.
-    ///
-    /// # Errors
-    /// [`ErrorKind::WrongState`] where the container is stopped or paused; [`ErrorKind::Exec`] with
-    /// the program's name and the errno; [`ErrorKind::InvalidConfig`].
-    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
-        let (record, kept) = self.directory.read_kept()?.ok_or_else(|| cannot("stopped"))?;
-        let Some((init, letter)) = record.alive()? else { return Err(cannot("stopped")) };
-        let status = alive_status_by(&record, letter)?;
-        match status {
-            Status::Creating => return Err(cannot("half-made")),
-            Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
-            _ => {}
-        }
-        check(options)?;
-        let (errors, warnings) = validate_process(process);
-        if !errors.is_empty() {
-            return Err(Error::invalid(errors));
-        }
-        self.runtime.warn_of(&warnings);
-        let policy = match kept.policy().and_then(Policy::decode) {
-            Some(policy) => policy,
-            None => Policy::of(&self.spec()?, None),
-        };
-        let namespaces = namespaces(policy.spec());
-        let bound = policy.bind(process);
-        if status == Status::Created && bound.may_take(members::permitted_capabilities(record.init.pid)?) {
-            return Err(privileged_until_start());
-        }
-        let init = init.as_fd();
-        let (container, record) = (self, &record);
-        Joining { container, record, init, bound, namespaces, options, program: None, lock: None }.launch()
+/// Runs one more process in the container; returns once its execve(2) has happened.
+pub(super) fn exec(container: &Container, process: &Process, options: &ExecOptions) -> Result<ExecProcess> {
+    let (record, journal) =
+        config::read_with_record(&container.directory)?.ok_or_else(|| cannot("stopped"))?;
+    let Some((init, state)) = record.open_init_if_alive()? else { return Err(cannot("stopped")) };
+    let status = status::of_alive_in_state(&record, state)?;
+    match status {
+        Status::Creating => return Err(cannot("half-made")),
+        Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
+        _ => {}
     }
+    let (pid_file, pidfd_socket) = (options.pid_file.as_deref(), options.pidfd_socket.as_deref());
+    require_absolute_paths(pid_file, pidfd_socket, &options.console)?;
+    let (errors, warnings) = validate_process(process);
+    if !errors.is_empty() {
+        return Err(Error::invalid(errors));
+    }
+    container.runtime.warn_of(&warnings);
+    let policy = match journal.policy().and_then(Policy::decode) {
+        Some(policy) => policy,
+        None => Policy::of(&config::read_spec(&container.directory)?, None),
+    };
+    let namespaces = namespaces::configured(policy.spec());
+    let bound = policy.bind(process);
+    if status == Status::Created && bound.may_take(permitted_capabilities(record.init.pid)?) {
+        return Err(privileged_until_start());
+    }
+    let (record, init) = (&record, init.as_fd());
+    Execution { container, record, init, bound, namespaces, options, program: None, lock: None }.launch()
 }
 
 /// See [`Bound::may_take`].
@@ -76,16 +67,16 @@ fn privileged_until_start() -> Error {
         .with_hint("allow accept4, sendmsg, capset and close in the filter, or set /process/noNewPrivileges")
 }
 
-/// Starts a `startContainer` hook: a program of the image, with exactly what the container's own program gets. Its
-/// environment is that one's too, unless the hook has another.
+/// Starts a `startContainer` hook: a program of the image, which gets exactly what the container's own program gets. It
+/// also has the same environment, unless the hook sets another one.
 pub(super) fn start_hook(
-    of: HookOf<'_>,
+    hook_container: HookContainer<'_>,
     policy: Policy,
     process: &Process,
     hook: &Hook,
     stdio: [OwnedFd; 3],
 ) -> Result<ExecProcess> {
-    let HookOf { container, record, init, lock } = of;
+    let HookContainer { container, record, init, lock } = hook_container;
     let process = Process {
         args: if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() },
         env: if hook.env.is_empty() { process.env.clone() } else { hook.env.clone() },
@@ -94,86 +85,73 @@ pub(super) fn start_hook(
         ..process.clone()
     };
     let options = ExecOptions { stdio: Stdio::Fds(stdio), ignore_paused: true, ..ExecOptions::default() };
-    let namespaces = namespaces(policy.spec());
+    let namespaces = namespaces::configured(policy.spec());
     let (bound, program) = (policy.bind(&process), Some(hook.path.clone()));
     let (options, lock) = (&options, Some(lock));
-    Joining { container, record, init, bound, namespaces, options, program, lock }.launch()
+    Execution { container, record, init, bound, namespaces, options, program, lock }.launch()
 }
 
-/// The container of a hook, and the operation that the hook is a part of.
+/// The container of a hook, and the lock of the operation that runs the hook.
 #[derive(Clone, Copy)]
-pub(super) struct HookOf<'a> {
+pub(super) struct HookContainer<'a> {
     pub(super) container: &'a Container,
-    pub(super) record: &'a Record,
+    pub(super) record: &'a StateRecord,
     pub(super) init: BorrowedFd<'a>,
-    pub(super) lock: &'a Lock,
+    pub(super) lock: &'a OperationLock,
 }
 
-fn check(options: &ExecOptions) -> Result<()> {
-    let socket = match &options.console {
-        Console::Socket(path) => Some(path.as_path()),
-        _ => None,
-    };
-    let paths = [
-        (options.pid_file.as_deref(), "pid file"),
-        (options.pidfd_socket.as_deref(), "pidfd socket"),
-        (socket, "console socket"),
-    ];
-    paths.into_iter().try_for_each(|(path, what)| path.map_or(Ok(()), |p| handoff::require_absolute(p, what)))
-}
-
-struct Joining<'a> {
+struct Execution<'a> {
     container: &'a Container,
-    record: &'a Record,
+    record: &'a StateRecord,
     init: BorrowedFd<'a>,
     bound: Bound,
-    /// Those which the container does not share with the host.
+    /// The namespaces that the container does not share with the host, as `CLONE_NEW*` flags.
     namespaces: u64,
     options: &'a ExecOptions,
-    /// The program, if it is not what the first argument names.
+    /// The program, if the first argument does not name it.
     program: Option<String>,
-    /// The lock of the operation that it is a part of: `delete --force` can end it.
-    lock: Option<&'a Lock>,
+    /// The lock of the operation that it is a part of, if any: `delete --force` can then kill it.
+    lock: Option<&'a OperationLock>,
 }
 
-impl Joining<'_> {
+impl Execution<'_> {
     fn launch(&self) -> Result<ExecProcess> {
         let mut host = match self.bound.process() {
             Some(process) => Host::for_joining(process)?,
             None => Host::detect()?,
         };
         if !matches!(self.options.console, Console::None) {
-            // A terminal goes out once: there is no second try.
+            // The terminal is sent only once, so there is no second attempt.
             host.privileged = plan::privileged()?;
         }
         host.privileged &= !self.denies_setgroups()?;
         let cgroup = self.cgroup()?;
-        let (theirs, ours) = console(&self.options.console)?;
-        let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, theirs.as_ref()) {
-            // The root of another user namespace, where perhaps nobody may say which groups he has.
+        let console = ConsoleSocket::open(&self.options.console)?;
+        let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, console.stub.as_ref()) {
+            // The caller is root in another user namespace, which may not permit setgroups(2).
             Err(e)
                 if host.privileged
                     && e.errno() == Some(Errno::EPERM)
                     && matches!(plan::privileged(), Ok(false)) =>
             {
                 let host = Host { privileged: false, ..host.clone() };
-                self.start(&host, cgroup, theirs.as_ref())
+                self.start(&host, cgroup, console.stub.as_ref())
             }
             other => other,
         };
         let mut stub = match start(cgroup.as_ref()) {
-            // The container has divided its cgroup among children, and the kernel puts nobody beside them.
+            // The container has enabled controllers for child cgroups, so its own cgroup may not have processes.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
                 let Some(cgroup) = self.cgroup_of_init()? else { return Err(e) };
                 start(Some(&cgroup))?
             }
             other => other?,
         };
-        match self.hand_over(&stub, ours) {
+        match self.deliver(&stub, console.caller) {
             Ok(console) => Ok(ExecProcess { pid: stub.pid, pidfd: stub.pidfd, console }),
             Err(e) => {
                 if let Some(path) = &self.options.pid_file {
-                    handoff::remove_pid_file(path, stub.pid);
+                    files::remove_pid_file(path, stub.pid);
                 }
                 stub.destroy();
                 Err(e)
@@ -181,14 +159,14 @@ impl Joining<'_> {
         }
     }
 
-    fn joins_users(&self) -> bool {
+    fn joins_user_namespace(&self) -> bool {
         self.namespaces & libc::CLONE_NEWUSER as u64 != 0
     }
 
-    /// Whether the container's user namespace lets nothing set groups (user_namespaces(7)): an unprivileged user has
-    /// made it.
+    /// Whether the container's user namespace denies setgroups(2) (user_namespaces(7)), because an unprivileged user has
+    /// created it.
     fn denies_setgroups(&self) -> Result<bool> {
-        if !self.joins_users() {
+        if !self.joins_user_namespace() {
             return Ok(false);
         }
         let path = format!("/proc/{}/setgroups", self.record.init.pid);
@@ -203,7 +181,7 @@ impl Joining<'_> {
 
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let agent = Agent::connect(self.bound.spec())?;
+        let agent = SeccompAgent::connect(self.bound.spec())?;
         let mut join = cgroup.map(|cgroup| self.join(cgroup)).transpose()?;
         let mut plan = self.compile(host, join.as_ref())?;
         let stub = match self.spawn(&plan, join.as_ref(), console) {
@@ -216,13 +194,13 @@ impl Joining<'_> {
             }
             other => other?,
         };
-        let mut starting = Starting { joining: self, plan, stub, agent };
+        let mut starting = StartingProcess { execution: self, plan, stub, agent };
         match serve(&mut starting) {
             Ok(End::Executed) => Ok(starting.stub),
             other => {
                 starting.stub.destroy();
                 match other {
-                    Err(stopped) if stopped.died && self.record.presence()?.alive().is_none() => {
+                    Err(stopped) if stopped.died && self.record.open_init()?.alive_pidfd().is_none() => {
                         Err(cannot("stopped"))
                     }
                     Err(stopped) => Err(stopped.error),
@@ -232,10 +210,10 @@ impl Joining<'_> {
         }
     }
 
-    /// What the process needs to be started in a cgroup.
+    /// Prepares joining a cgroup.
     fn join(&self, cgroup: &Cgroup) -> Result<Join> {
         cgroup.join().map_err(|e| match e.errno() {
-            // The text which scripts know; 0 is what the process writes to say that it means itself.
+            // Scripts match on this text; a process writes 0 to add itself.
             Some(errno @ (Errno::ENOENT | Errno::ENODEV)) if !self.options.cgroups.is_empty() => {
                 let wanted = cgroup.record().paths().map(|p| p.display().to_string());
                 let missing = wanted.filter(|path| !std::path::Path::new(path).exists()).collect::<Vec<_>>();
@@ -245,9 +223,9 @@ impl Joining<'_> {
         })
     }
 
-    /// Where below the container's cgroup its first process is, unless the caller has said where to go.
+    /// The cgroup below the container's in which its init process is, unless the caller has chosen the cgroups.
     fn cgroup_of_init(&self) -> Result<Option<Cgroup>> {
-        match members::cgroup(self.record).filter(|_| self.options.cgroups.is_empty()) {
+        match self.record.open_cgroup().filter(|_| self.options.cgroups.is_empty()) {
             Some(cgroup) => cgroup.descendant_of_process(self.record.init.pid),
             None => Ok(None),
         }
@@ -255,7 +233,7 @@ impl Joining<'_> {
 
     /// The cgroup to join: the container's, or one below it.
     fn cgroup(&self) -> Result<Option<Cgroup>> {
-        let Some(mut cgroup) = members::cgroup(self.record) else {
+        let Some(mut cgroup) = self.record.open_cgroup() else {
             return match self.options.cgroups.first() {
                 Some(path) => Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "cannot join cgroup")
                     .on(path.as_str())
@@ -276,8 +254,8 @@ impl Joining<'_> {
     fn compile(&self, host: &Host, join: Option<&Join>) -> Result<Plan> {
         let process = self.bound.process();
         let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
-            let root = root(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
-            home::of(&root, self.record, p.user.uid)
+            let root = rootfs::open(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
+            home::in_container(&root, self.record, p.user.uid)
         });
         let options = plan::ExecOptions {
             id: self.container.id.clone(),
@@ -293,16 +271,16 @@ impl Joining<'_> {
                 .flat_map(ResctrlGroup::tasks)
                 .map(|p| p.display().to_string())
                 .collect(),
-            namespaces: members::namespaces(self.record, self.namespaces)?,
+            namespaces: namespaces::joinable(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
-            drop_groups: self.joins_users() && !host.privileged && nix::unistd::geteuid().is_root(),
+            drop_groups: self.joins_user_namespace() && !host.privileged && nix::unistd::geteuid().is_root(),
             program: self.program.clone(),
         };
         compile_exec(&self.bound, host, &options)
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let recorder = |pid| self.helping(pid);
+        let recorder = |pid| self.record_helper(pid);
         let (console, process) = (console.map(AsFd::as_fd), Some(self.init));
         let sources = Sources { console, process, recorder: Some(&recorder), ..Sources::default() };
         let presets = Presets::open(plan, sources)?;
@@ -315,32 +293,32 @@ impl Joining<'_> {
     }
 
     /// Records a process that acts for the operation, if this is a part of one.
-    fn helping(&self, pid: i32) -> Result<()> {
-        self.lock.map_or(Ok(()), |lock| lock.helping(pid))
+    fn record_helper(&self, pid: i32) -> Result<()> {
+        self.lock.map_or(Ok(()), |lock| lock.record_helper(pid))
     }
 
-    /// Gives what was asked for to those who asked; the terminal's master to the caller.
-    fn hand_over(&self, stub: &Stub, console: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+    /// Sends the pidfd and writes the pid file if requested; returns the terminal's master for the caller.
+    fn deliver(&self, stub: &Stub, console: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         if let Some(path) = &self.options.pidfd_socket {
-            handoff::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
+            unix_socket::send_descriptor(path, &stub.pidfd, "pidfd", "pidfd socket")?;
         }
         if let Some(path) = &self.options.pid_file {
-            handoff::write_pid_file(path, stub.pid)?;
+            files::write_pid_file(path, stub.pid)?;
         }
-        console.map_or(Ok(None), |ours| master(&ours))
+        console.map_or(Ok(None), |socket| receive_master(&socket))
     }
 }
 
-/// A process on its way to its execve(2).
-struct Starting<'a> {
-    joining: &'a Joining<'a>,
+/// A process that has not reached its execve(2) yet.
+struct StartingProcess<'a> {
+    execution: &'a Execution<'a>,
     plan: Plan,
     stub: Stub,
-    /// Who is to get the listener of its filter, if it has one.
-    agent: Option<Agent>,
+    /// The agent that receives the listener of its filter, if the filter has one.
+    agent: Option<SeccompAgent>,
 }
 
-impl HostSide for Starting<'_> {
+impl HostSide for StartingProcess<'_> {
     fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
         Ok((&mut self.stub, &self.plan))
     }
@@ -348,8 +326,8 @@ impl HostSide for Starting<'_> {
     fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
         match (turn, descriptor, self.agent.take()) {
             (Turn::Listener, Some(listener), Some(agent)) => {
-                let Joining { container, record, .. } = *self.joining;
-                let state = container.describe(record.clone(), Status::Running);
+                let Execution { container, record, .. } = *self.execution;
+                let state = status::describe(&container.id, record.clone(), Status::Running);
                 agent.send(&listener, self.stub.pid, &state)
             }
             _ => Err(lost()),
@@ -357,7 +335,7 @@ impl HostSide for Starting<'_> {
     }
 
     fn born(&mut self) -> Result<()> {
-        self.joining.helping(self.stub.pid)
+        self.execution.record_helper(self.stub.pid)
     }
 }
 

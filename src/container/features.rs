@@ -1,11 +1,10 @@
-//! What this library can do, in the form of runtime-spec `features.md` and `features-linux.md`.
+//! The features of this library, in the form of runtime-spec `features.md` and `features-linux.md`.
 //!
-//! Every list comes from the table that the work itself uses, so it cannot promise more than is
-//! done; what is not built yet says so with `false`.
+//! Each list is taken from the table that the implementation uses, so it is never out of date.
 
-use super::OCI_VERSION;
+use super::state::OCI_VERSION;
+use crate::bundle::HookKind;
 use crate::bundle::annotations;
-use crate::container::hooks::Kind;
 use crate::mount;
 use crate::namespace;
 use crate::process::{capability, memory_policy};
@@ -13,25 +12,25 @@ use crate::seccomp::{Action, Arch, Flag, Operator};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The answer of the `features` command.
+/// The output of the `features` command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Features {
     /// The oldest `ociVersion` that is accepted.
     pub oci_version_min: &'static str,
-    /// The newest `ociVersion` whose fields are known.
+    /// The newest `ociVersion` whose fields are supported.
     pub oci_version_max: &'static str,
-    /// The kinds of hooks.
+    /// The names of the hooks.
     pub hooks: Vec<&'static str>,
-    /// The mount options which are not passed on to the file system, sorted.
+    /// The mount options that are not passed to the file system, sorted.
     pub mount_options: Vec<&'static str>,
-    /// What is particular to Linux.
+    /// The features of Linux.
     pub linux: LinuxFeatures,
-    /// Facts of this implementation, named as annotations are.
-    /// `org.orlop.annotation.NAME` says what an annotation of `config.json` does and can never do.
+    /// Properties of this implementation, named like annotations.
+    /// `org.orlop.annotation.NAME` says what an annotation of `config.json` does and what it can never do.
     pub annotations: BTreeMap<String, String>,
-    /// Annotations of `config.json` which change what is done; one that ends in a dot is a prefix.
+    /// The annotations of `config.json` that have an effect; one that ends in a dot is a prefix.
     pub potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
@@ -40,9 +39,9 @@ pub struct Features {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LinuxFeatures {
-    /// The kinds of namespaces.
+    /// The types of namespaces.
     pub namespaces: Vec<&'static str>,
-    /// The capabilities which can be named.
+    /// The names of capabilities.
     pub capabilities: Vec<&'static str>,
     /// Control groups.
     pub cgroup: CgroupFeatures,
@@ -52,21 +51,21 @@ pub struct LinuxFeatures {
     pub apparmor: Enabled,
     /// SELinux labels.
     pub selinux: Enabled,
-    /// Intel's resource director.
+    /// Intel Resource Director Technology.
     pub intel_rdt: IntelRdtFeatures,
     /// NUMA memory policies.
     pub memory_policy: MemoryPolicyFeatures,
-    /// Further abilities of mounts.
+    /// Further features of mounts.
     pub mount_extensions: MountExtensions,
     /// Network devices moved into the container.
     pub net_devices: Enabled,
 }
 
-/// Whether a thing can be done.
+/// Whether a feature is supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Enabled {
-    /// It can.
+    /// It is supported.
     pub enabled: bool,
 }
 
@@ -74,7 +73,7 @@ pub struct Enabled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct IntelRdtFeatures {
-    /// Classes of service are made and joined.
+    /// Classes of service can be created and joined.
     pub enabled: bool,
     /// The field `schemata`.
     pub schemata: bool,
@@ -92,9 +91,9 @@ pub struct CgroupFeatures {
     pub v1: bool,
     /// The unified hierarchy.
     pub v2: bool,
-    /// Systemd as manager of the system's cgroups.
+    /// systemd can manage the cgroups of the system.
     pub systemd: bool,
-    /// Systemd as manager of a user's cgroups.
+    /// systemd can manage the cgroups of a user.
     pub systemd_user: bool,
     /// The rdma controller.
     pub rdma: bool,
@@ -105,17 +104,17 @@ pub struct CgroupFeatures {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct SeccompFeatures {
-    /// Profiles are enforced.
+    /// Profiles can be used.
     pub enabled: bool,
-    /// The actions which are enforced.
+    /// The supported actions.
     pub actions: Vec<&'static str>,
-    /// The comparisons of arguments.
+    /// The operators that compare arguments.
     pub operators: Vec<&'static str>,
     /// The architectures whose system calls are known.
     pub archs: Vec<&'static str>,
-    /// The flags of the filter which are known.
+    /// The known flags of a filter.
     pub known_flags: Vec<&'static str>,
-    /// Those among them which are enforced.
+    /// The supported flags of a filter.
     pub supported_flags: Vec<&'static str>,
 }
 
@@ -133,16 +132,16 @@ pub struct MemoryPolicyFeatures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MountExtensions {
-    /// Mounts with id mappings of their own.
+    /// Idmapped mounts.
     pub idmap: Enabled,
 }
 
-/// What this library can do.
+/// The features of this library.
 pub fn features() -> Features {
     Features {
         oci_version_min: "1.0.0",
         oci_version_max: OCI_VERSION,
-        hooks: Kind::ALL.iter().map(|kind| kind.name()).collect(),
+        hooks: HookKind::ALL.iter().map(|kind| kind.name()).collect(),
         mount_options: sorted(mount::options::names()),
         linux: LinuxFeatures {
             namespaces: sorted(namespace::NamespaceKind::ALL.map(namespace::NamespaceKind::name)),
@@ -159,18 +158,18 @@ pub fn features() -> Features {
             mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
             net_devices: Enabled { enabled: true },
         },
-        annotations: facts(),
+        annotations: properties(),
         potentially_unsafe_config_annotations: sorted(annotations::ALL.map(annotations::Annotation::name)),
     }
 }
 
-fn facts() -> BTreeMap<String, String> {
-    // Whether criu is there is another question; the second name is what others look for.
-    let facts = [
+fn properties() -> BTreeMap<String, String> {
+    // Managers look for the second name. It does not say whether criu is installed.
+    let properties = [
         ("org.orlop.version", env!("CARGO_PKG_VERSION")),
         ("org.opencontainers.runc.checkpoint.enabled", "true"),
     ];
-    let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let table = annotations::ALL.map(|annotation| {
         let allow = annotation
             .needs_permission()
@@ -178,7 +177,7 @@ fn facts() -> BTreeMap<String, String> {
         let text = format!("{}; never {}{allow}", annotation.does(), annotation.never());
         (format!("org.orlop.annotation.{}", annotation.name()), text)
     });
-    facts.into_iter().chain(table).collect()
+    properties.into_iter().chain(table).collect()
 }
 
 fn seccomp() -> SeccompFeatures {
@@ -203,9 +202,9 @@ fn sorted(names: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
 mod tests {
     use super::*;
 
-    /// What managers look for: Docker and CRI read-only recursive mounts, CRI user namespaces.
+    /// Docker and CRI look for recursive read-only mounts, CRI for user namespaces.
     #[test]
-    fn managers_find_what_they_look_for() {
+    fn features_that_managers_look_for_are_listed() {
         let features = serde_json::to_value(features()).unwrap();
         let has = |pointer: &str, name: &str| {
             features.pointer(pointer).and_then(|v| v.as_array()).unwrap().iter().any(|v| v == name)
@@ -224,9 +223,9 @@ mod tests {
         assert_eq!(features["annotations"]["org.opencontainers.runc.checkpoint.enabled"], "true");
     }
 
-    /// What is reported to work compiles, and what is left out is refused.
+    /// A mount option is listed exactly if it compiles.
     #[test]
-    fn mount_options_are_reported_if_they_compile() {
+    fn mount_options_are_listed_if_they_compile() {
         use crate::bundle::spec::{IdMapping, Mount};
         use crate::bundle::{Bundle, Spec};
         use crate::plan::{Host, Options, compile};
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_sorted_and_without_doubles() {
+    fn lists_are_sorted_and_have_no_duplicates() {
         let features = features();
         for list in [&features.mount_options, &features.linux.namespaces, &features.linux.seccomp.archs] {
             assert!(list.windows(2).all(|pair| pair[0] < pair[1]), "{list:?}");

@@ -1,4 +1,4 @@
-//! What `features` claims, held against what compiles: a claim is true, and nothing that works is kept quiet.
+//! Compares the listed features with what compiles: each listed feature compiles, and everything that compiles is listed.
 
 use super::*;
 use crate::bundle::spec::IdMapping;
@@ -6,7 +6,7 @@ use crate::bundle::{Bundle, Spec};
 use crate::plan::{Host, Options, compile};
 use serde_json::{Value, json};
 
-/// `config.json` with this value at a pointer, whose parents are there.
+/// A `config.json` with this value at a pointer, whose parent exists.
 fn with(pointer: &str, value: Value) -> Value {
     let mut spec = serde_json::to_value(Spec::template(false)).unwrap();
     spec["root"]["path"] = json!("/usr");
@@ -18,7 +18,7 @@ fn with(pointer: &str, value: Value) -> Value {
     spec
 }
 
-/// A host which has everything, so that only this library can be in the way.
+/// A host that supports everything, so that only this library can refuse a configuration.
 fn host() -> Host {
     let mut host = Host {
         privileged: true,
@@ -32,7 +32,7 @@ fn host() -> Host {
     host
 }
 
-/// Whether it compiles without a warning, or why not.
+/// Compiles a configuration; a warning is an error.
 fn compiles(spec: &Value) -> Result<(), String> {
     let spec = Spec::from_json(spec.to_string().as_bytes()).map_err(|e| e.to_string())?;
     let bundle = Bundle::from_spec(None, spec).map_err(|e| e.to_string())?;
@@ -44,8 +44,8 @@ fn compiles(spec: &Value) -> Result<(), String> {
     }
 }
 
-/// All of these, and nothing but these, are claimed; each compiles if claimed, and only then.
-fn agree(what: &str, claimed: &[&str], known: &[&str], spec_with: impl Fn(&str) -> Value) {
+/// Checks that a known name is listed exactly if it compiles, and that only known names are listed.
+fn check_names(what: &str, claimed: &[&str], known: &[&str], spec_with: impl Fn(&str) -> Value) {
     for name in known {
         let done = compiles(&spec_with(name));
         assert_eq!(claimed.contains(name), done.is_ok(), "{what} {name}: {done:?}");
@@ -56,8 +56,8 @@ fn agree(what: &str, claimed: &[&str], known: &[&str], spec_with: impl Fn(&str) 
     assert!(compiles(&spec_with("nonsense")).is_err(), "{what}: nonsense compiles");
 }
 
-/// The words of the runtime-spec's schema (schema/defs-linux.json of 1.3.0).
-mod words {
+/// The names in the runtime-spec's schema (schema/defs-linux.json of 1.3.0).
+mod spec_names {
     pub(super) const NAMESPACES: &[&str] =
         &["mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time"];
     pub(super) const HOOKS: &[&str] =
@@ -127,9 +127,9 @@ mod words {
 }
 
 #[test]
-fn namespaces_and_hooks() {
+fn namespaces_and_hooks_agree_with_the_compiler() {
     let features = features();
-    agree("namespace", &features.linux.namespaces, words::NAMESPACES, |name| {
+    check_names("namespace", &features.linux.namespaces, spec_names::NAMESPACES, |name| {
         let mut spec = with("/linux/namespaces", json!([{"type": "mount"}]));
         if name != "mount" {
             spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": name}));
@@ -139,55 +139,55 @@ fn namespaces_and_hooks() {
             spec["linux"]["uidMappings"] = map.clone();
             spec["linux"]["gidMappings"] = map;
         }
-        // What needs namespaces of its own is not the point.
+        // Settings that need other namespaces are removed.
         spec.as_object_mut().unwrap().remove("hostname");
         spec["mounts"] = json!([]);
         spec
     });
-    // An unknown key of config.json is ignored, so that nonsense would compile: the plan tells.
+    // An unknown key of config.json is ignored, so it would compile: the parsed hooks tell.
     let runs = |name: &str| {
         let spec = with("/hooks", json!({name: [{"path": "/bin/true"}]}));
         let bundle = Bundle::from_spec(None, Spec::from_json(spec.to_string().as_bytes()).unwrap()).unwrap();
         let hooks = bundle.spec.hooks.unwrap_or_default();
-        Kind::ALL
+        HookKind::ALL
             .iter()
             .filter(|kind| !kind.hooks_in(Some(&hooks)).is_empty())
             .map(|k| k.name())
             .collect::<Vec<_>>()
     };
-    for name in words::HOOKS {
+    for name in spec_names::HOOKS {
         assert_eq!(runs(name), [*name]);
     }
-    assert_eq!(features.hooks, words::HOOKS);
+    assert_eq!(features.hooks, spec_names::HOOKS);
 }
 
 #[test]
-fn capabilities() {
+fn capabilities_agree_with_the_compiler() {
     let claimed = features().linux.capabilities;
     let with_capability = |name: &str| with("/process/capabilities", json!({"bounding": [name]}));
-    agree("capability", &claimed, &capability::NAMES, with_capability);
+    check_names("capability", &claimed, &capability::NAMES, with_capability);
     // linux/capability.h up to 6.18.
     assert_eq!(claimed.len(), 41);
 }
 
 #[test]
-fn seccomp_words() {
+fn seccomp_names_agree_with_the_compiler() {
     let claimed = features().linux.seccomp;
     assert!(claimed.enabled);
     let rule = |action: &str| json!([{"names": ["getcwd"], "action": action}]);
-    agree("action", &claimed.actions, words::ACTIONS, |name| {
+    check_names("action", &claimed.actions, spec_names::ACTIONS, |name| {
         let mut seccomp = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rule(name)});
         if name == "SCMP_ACT_NOTIFY" {
             seccomp["listenerPath"] = json!("/run/agent");
         }
         with("/linux/seccomp", seccomp)
     });
-    agree("operator", &claimed.operators, words::OPERATORS, |name| {
+    check_names("operator", &claimed.operators, spec_names::OPERATORS, |name| {
         let arg = json!({"index": 0, "value": 1, "valueTwo": 1, "op": name});
         let rules = json!([{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO", "args": [arg]}]);
         with("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}))
     });
-    agree("arch", &claimed.archs, words::ARCHS, |name| {
+    check_names("arch", &claimed.archs, spec_names::ARCHS, |name| {
         let rules = rule("SCMP_ACT_ERRNO");
         let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [name], "syscalls": rules});
         with("/linux/seccomp", profile)
@@ -201,28 +201,28 @@ fn seccomp_words() {
         }
         spec
     };
-    agree("flag", &claimed.supported_flags, words::FLAGS, with_flag);
+    check_names("flag", &claimed.supported_flags, spec_names::FLAGS, with_flag);
     assert!(claimed.supported_flags.iter().all(|flag| claimed.known_flags.contains(flag)));
     let mut known = claimed.known_flags;
     known.sort_unstable();
-    assert_eq!(known, sorted(words::FLAGS.iter().copied()));
+    assert_eq!(known, sorted(spec_names::FLAGS.iter().copied()));
 }
 
 #[test]
-fn memory_policies() {
+fn memory_policies_agree_with_the_compiler() {
     let claimed = features().linux.memory_policy;
-    agree("mode", &claimed.modes, words::MODES, |name| {
+    check_names("mode", &claimed.modes, spec_names::MODES, |name| {
         let nodes = if ["MPOL_DEFAULT", "MPOL_LOCAL"].contains(&name) { "" } else { "0" };
         with("/linux/memoryPolicy", json!({"mode": name, "nodes": nodes}))
     });
-    agree("flag", &claimed.flags, words::MODE_FLAGS, |name| {
+    check_names("flag", &claimed.flags, spec_names::MODE_FLAGS, |name| {
         with("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0", "flags": [name]}))
     });
 }
 
-/// The switches: each is on if its field compiles on a host that has the thing.
+/// Each boolean is true if its field compiles on a host with the feature.
 #[test]
-fn switches() {
+fn booleans_agree_with_the_compiler() {
     let linux = features().linux;
     let map = serde_json::to_value([IdMapping { container_id: 0, host_id: 1000, size: 1 }]).unwrap();
     let idmapped = json!([{"destination": "/mnt", "type": "bind", "source": "/tmp", "options": ["bind"],
@@ -246,12 +246,12 @@ fn switches() {
     }
 }
 
-/// The form is that of features.md and of the schema: these keys, and each with something in it.
+/// The keys are those of features.md and of its schema, and each has a value.
 #[test]
-fn form() {
-    let told = serde_json::to_value(features()).unwrap();
+fn the_keys_are_those_of_the_schema() {
+    let listed = serde_json::to_value(features()).unwrap();
     let keys = |pointer: &str| -> Vec<String> {
-        told.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect()
+        listed.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect()
     };
     let top = [
         "ociVersionMin",
@@ -289,7 +289,7 @@ fn form() {
     ] {
         assert_eq!(sorted_keys(keys(pointer)), sorted(wanted.iter().copied()), "{pointer}");
     }
-    for (name, value) in told["annotations"].as_object().unwrap() {
+    for (name, value) in listed["annotations"].as_object().unwrap() {
         assert!(name.contains('.') && value.is_string(), "{name}: {value}");
     }
 }
@@ -299,17 +299,17 @@ fn sorted_keys(mut keys: Vec<String>) -> Vec<String> {
     keys
 }
 
-/// The whole table is told, each line with what it can never do.
+/// The whole table of annotations is listed, each with what it can never do.
 #[test]
-fn annotations_are_told_with_what_they_can_never_do() {
+fn annotations_are_listed_with_what_they_can_never_do() {
     let features = features();
     let names = sorted(annotations::ALL.map(annotations::Annotation::name));
     assert_eq!(features.potentially_unsafe_config_annotations, names);
     for annotation in annotations::ALL {
-        let told = &features.annotations[&format!("org.orlop.annotation.{}", annotation.name())];
+        let listed = &features.annotations[&format!("org.orlop.annotation.{}", annotation.name())];
         let allow = annotation.needs_permission().unwrap_or_default();
         for part in [annotation.does(), annotation.never(), allow] {
-            assert!(told.contains(part), "{told}");
+            assert!(listed.contains(part), "{listed}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Container ids: what may name a state directory.
+//! Container ids, which name state directories.
 
 use crate::{Error, ErrorKind, Phase, Result};
 
-/// The longest id: what a directory's name may be on Linux (`NAME_MAX`).
+/// The maximum length of an id, which is that of a file name on Linux (`NAME_MAX`).
 pub(super) const MAX_LENGTH: usize = 255;
 
-/// Checks that `id` is made of `[A-Za-z0-9_+.-]`, is neither `.` nor `..`, and fits a file name.
+/// Checks that `id` consists of `[A-Za-z0-9_+.-]`, is neither `.` nor `..`, and is not too long for a file name.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`], naming the id and the rule.
@@ -14,9 +14,9 @@ pub(crate) fn validate(id: &str) -> Result<()> {
     let why = if id.is_empty() {
         "an id may not be empty"
     } else if id.len() > MAX_LENGTH {
-        "an id may have 255 characters at most"
+        "an id may have at most 255 characters"
     } else if id == "." || id == ".." || !id.bytes().all(allowed) {
-        "an id is made of letters, digits and the characters _ + - . (and is neither . nor ..)"
+        "an id consists of letters, digits and the characters _ + - . (and is neither . nor ..)"
     } else {
         return Ok(());
     };
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_could_leave_the_state_root_are_refused() {
+    fn ids_that_are_not_plain_file_names_are_refused() {
         for id in ["", ".", "..", "a/b", "/a", "a b", "a\0b", "ä", "a\n", "a:b", "a@b", &"f".repeat(256)] {
             let e = validate(id).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::InvalidArgument, "{id}");

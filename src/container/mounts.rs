@@ -1,12 +1,13 @@
-//! Mounts into a running container, and out of it.
+//! Adding mounts to a running container, and removing them.
 //!
-//! The host side opens what is bound; a launched stub joins the container's namespaces, makes the mount points
-//! below the container's root, attaches, and ends. Nothing of the calling process is changed.
+//! The host side opens the sources of bind mounts. A stub then joins the container's namespaces, creates the mount points
+//! below the container's root, attaches the mounts, and exits. The calling process is not changed.
 
-use super::lock::Lock;
-use super::members;
-use super::store::Record;
-use super::{Container, Status};
+use super::container::Container;
+use super::namespaces;
+use super::status::{created_record, not_running};
+use super::store::lock::OperationLock;
+use super::store::{StateRecord, config};
 use crate::bundle::spec::{Mount, Process};
 use crate::bundle::{Bundle, validate};
 use crate::init::launch::{self, Stopped};
@@ -15,89 +16,70 @@ use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
 
-impl Container {
-    /// Mounts these in a container whose init process lives, in their order, as if its configuration had named
-    /// them: the same options, destinations below the container's root, missing mount points made there. A
-    /// relative source is below the bundle. Where one fails, those before it are unmounted again.
-    ///
-    /// The container's configuration stays as it was: the next one made from it is without them.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidConfig`] and [`ErrorKind::Unsupported`] (a cgroup, a root
-    /// that was not pivoted) with the place in `/mounts`; those of the system.
-    pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let lock = self.directory.lock()?;
-        let (record, init) = self.with_root()?;
-        let mut spec = self.spec()?;
-        spec.mounts = mounts.to_vec();
-        let of_mounts = |problem: &Problem| problem.pointer.starts_with("/mounts");
-        let (mut errors, mut warnings) = validate(&spec);
-        errors.retain(of_mounts);
-        warnings.retain(of_mounts);
-        if !errors.is_empty() {
-            return Err(Error::invalid(errors));
-        }
-        self.runtime.warn_of(&warnings);
-        let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
-        let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
-        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
-        let host = Host::for_joining(&Process::default())?;
-        let plan = compile_mounts(&bundle, &host, namespaces)?;
-        change(&plan, &init, &lock).map_err(|stopped| {
-            let done: Vec<&str> =
-                mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
-            let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
-                .map_err(Stopped::from)
-                .and_then(|plan| change(&plan, &init, &lock));
-            if let Err(again) = undone {
-                self.runtime.warn(&again.error);
-            }
-            stopped.error
-        })
+/// Creates mounts in a running container, in order. If one fails, those before it are unmounted again.
+pub(super) fn add(container: &Container, mounts: &[Mount]) -> Result<()> {
+    let lock = container.directory.lock()?;
+    let (record, init) = pivoted_container(container)?;
+    let mut spec = config::read_spec(&container.directory)?;
+    spec.mounts = mounts.to_vec();
+    let of_mounts = |problem: &Problem| problem.pointer.starts_with("/mounts");
+    let (mut errors, mut warnings) = validate(&spec);
+    errors.retain(of_mounts);
+    warnings.retain(of_mounts);
+    if !errors.is_empty() {
+        return Err(Error::invalid(errors));
     }
-
-    /// Unmounts what is mounted at the destinations of these (nothing else of them counts), with all that is
-    /// mounted below, in a container whose init process lives. A process that uses files of it keeps them. No
-    /// symbolic link is followed to a destination: what leads elsewhere by now is refused.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidArgument`] for a destination that is relative or the root;
-    /// `EINVAL` where nothing is mounted.
-    pub fn remove_mounts(&self, mounts: &[Mount]) -> Result<()> {
-        let lock = self.directory.lock()?;
-        let (record, init) = self.with_root()?;
-        let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
-        let spec = self.spec()?;
-        let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
-        let host = Host::for_joining(&Process::default())?;
-        Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
-    }
-
-    /// The record and the init process of a container that has a root of its own.
-    fn with_root(&self) -> Result<(Record, OwnedFd)> {
-        let (record, status) = self.alive_record()?;
-        if status == Status::Creating {
-            return Err(super::not_running());
+    container.runtime.warn_of(&warnings);
+    let namespaces = namespaces::joinable(&record, namespaces::configured(&spec))?;
+    let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
+    let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
+    let host = Host::for_joining(&Process::default())?;
+    let plan = compile_mounts(&bundle, &host, namespaces)?;
+    execute(&plan, &init, &lock).map_err(|stopped| {
+        let done: Vec<&str> =
+            destinations_before(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
+        let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
+            .map_err(Stopped::from)
+            .and_then(|plan| execute(&plan, &init, &lock));
+        if let Err(second) = undone {
+            container.runtime.warn(&second.error);
         }
-        if record.options.no_pivot {
-            return Err(Error::new(ErrorKind::Unsupported, Phase::Mount, "cannot mount in container")
-                .on(self.id.as_str())
-                .with_detail("it was made with no_pivot: the root of its mount namespace is the host's"));
-        }
-        let init = record.presence()?.alive().ok_or_else(super::not_running)?;
-        Ok((record, init))
-    }
+        stopped.error
+    })
 }
 
-/// Launches the process that does it, and waits for its end.
-fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), Stopped> {
-    let recorder = |pid| lock.helping(pid);
+/// Unmounts what is mounted at the destinations of `mounts`.
+pub(super) fn remove(container: &Container, mounts: &[Mount]) -> Result<()> {
+    let lock = container.directory.lock()?;
+    let (record, init) = pivoted_container(container)?;
+    let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
+    let spec = config::read_spec(&container.directory)?;
+    let namespaces = namespaces::joinable(&record, namespaces::configured(&spec))?;
+    let host = Host::for_joining(&Process::default())?;
+    Ok(execute(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
+}
+
+/// The record and the pidfd of a running container whose root was pivoted.
+fn pivoted_container(container: &Container) -> Result<(StateRecord, OwnedFd)> {
+    let (record, _) = created_record(&container.directory)?;
+    if record.options.no_pivot {
+        return Err(Error::new(ErrorKind::Unsupported, Phase::Mount, "cannot mount in container")
+            .on(container.id.as_str())
+            .with_detail("it was created with no_pivot: the root of its mount namespace is the host's"));
+    }
+    let init = record.open_init()?.alive_pidfd().ok_or_else(not_running)?;
+    Ok((record, init))
+}
+
+/// Launches a stub that executes the plan, and waits until it has exited.
+fn execute(plan: &Plan, init: &OwnedFd, lock: &OperationLock) -> Result<(), Stopped> {
+    let recorder = |pid| lock.record_helper(pid);
     let sources = Sources { process: Some(init.as_fd()), recorder: Some(&recorder), ..Sources::default() };
     launch::run(plan, sources, None, |launch| lock.launch(launch))
 }
 
-/// The destinations of the new mounts before a line of the plan.
-fn mounted(plan: &Plan, line: u16) -> Vec<&str> {
+/// The destinations of the mounts in the lines of a plan before this one.
+fn destinations_before(plan: &Plan, line: u16) -> Vec<&str> {
     let before = plan.lines().iter().take(usize::from(line));
     before
         .filter_map(|line| match &line.step {

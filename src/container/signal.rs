@@ -4,11 +4,11 @@ use crate::{Error, ErrorKind, Phase, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// A signal's number: 0 (which only asks whether the process is there) to 64.
+/// A signal's number, from 0 (which only checks that the process exists) to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Signal(i32);
 
-/// `SIGRTMIN` as programs see it: the C library keeps 32 and 33 for itself.
+/// `SIGRTMIN` as programs see it: the C library reserves 32 and 33.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
@@ -55,7 +55,7 @@ impl Signal {
     /// `SIGKILL`.
     pub const KILL: Self = Self(libc::SIGKILL);
 
-    /// The signal of this number, 0 to 64.
+    /// The signal with this number, from 0 to 64.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`].
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_numbers_and_real_time_signals() {
+    fn names_numbers_and_real_time_signals_are_parsed() {
         for (text, number) in [
             ("9", 9),
             ("KILL", 9),

@@ -1,32 +1,32 @@
-//! What a container's state looks like to others: the runtime-spec's `state.md` with the further
-//! keys that callers of OCI runtimes read.
+//! The state of a container as callers see it: that of the runtime-spec's `runtime.md#state`, and further keys that callers
+//! of OCI runtimes read.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// The version of the runtime-spec which this library follows.
+/// The version of the runtime-spec that this library implements.
 pub const OCI_VERSION: &str = "1.3.0";
 
-/// Where a container is in its life (runtime-spec `runtime.md#lifecycle`).
+/// The status of a container (runtime-spec `runtime.md#state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// `create` is under way.
     Creating,
-    /// Everything is made; the program waits for `start`.
+    /// Everything is set up; the program waits for `start`.
     Created,
     /// The program runs.
     Running,
     /// The program is frozen.
     Paused,
-    /// The program has ended (a zombie counts), or `create` was cut short.
+    /// The program has exited (even if it is a zombie), or `create` was interrupted.
     Stopped,
 }
 
 impl Status {
-    /// The word used in `state`'s output.
+    /// The word in the output of `state`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Creating => "creating",
@@ -57,19 +57,19 @@ pub struct State {
     pub oci_version: String,
     /// The container's id.
     pub id: String,
-    /// The init process as this pid namespace numbers it; 0 where the container is stopped.
+    /// The pid of the init process in the caller's pid namespace; 0 if the container is stopped.
     pub pid: i32,
-    /// Where the container is in its life.
+    /// The status.
     pub status: Status,
-    /// The bundle's directory, absolute.
+    /// The absolute path of the bundle.
     pub bundle: PathBuf,
-    /// The root file system, absolute.
+    /// The absolute path of the root file system.
     pub rootfs: PathBuf,
-    /// When it was created: RFC 3339 in UTC.
+    /// When it was created, in RFC 3339 format in UTC.
     pub created: String,
-    /// The configuration's annotations.
+    /// The annotations of the configuration.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// The name of the user who created it (the number where the user has none).
+    /// The name of the user that created it, or the uid if the user has no name.
     pub owner: String,
 }

@@ -1,84 +1,63 @@
-//! Other limits for a container that exists.
+//! Updating the limits of an existing container.
 
-use super::{Container, Status, members, scope};
+use super::container::Container;
+use super::scope;
+use super::status::created_record;
+use super::store::config;
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
 use crate::cgroup::{Layout, merged};
 use crate::{Error, ErrorKind, Phase, Result};
 
-/// What errors call the text that an update is read from.
+/// How error messages call the document that an update is read from.
 const DOCUMENT: &str = "resources";
 
-impl Container {
-    /// Changes the container's limits: those that `resources` names; whatever it leaves out stays.
-    /// [`spec`](Self::spec) has the new ones from then on.
-    ///
-    /// Zero is "leave it" where the runtime-spec gives zero no meaning of its own (memory, shares,
-    /// quota, period, weights), as callers send it. `devices` is never looked at: access to devices
-    /// stays as it is.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::NotRunning`] where the container is stopped or being made,
-    /// [`crate::ErrorKind::InvalidConfig`] with the place in `resources`, [`crate::ErrorKind::Unsupported`] for
-    /// a field that cannot be enforced here and for a container without a cgroup; refusals of the
-    /// kernel. No limit has changed then; see [`Cgroup::update`](crate::cgroup::Cgroup::update).
-    pub fn update(&self, resources: &Resources) -> Result<()> {
-        let _lock = self.directory.lock()?;
-        let (record, status) = self.alive_record()?;
-        if status == Status::Creating {
-            return Err(super::not_running());
-        }
-        let (errors, warnings) = validate_resources(resources);
-        if !errors.is_empty() {
-            return Err(Error::invalid(errors).in_document(DOCUMENT, ""));
-        }
-        self.runtime.warn_of(&warnings);
-        let cgroup = members::require(&record, "cannot be updated")?;
-        let current = self.spec().map(current)?;
-        let wanted =
-            if cgroup.accounts_for_swap()? { with_swap(&current, resources) } else { resources.clone() };
-        let layout = Layout::require()?;
-        let after = merged(&current, resources);
-        let keep = || if after == current { Ok(()) } else { self.directory.write_resources(&after) };
-        let tell = || {
-            if record.scope.is_none() {
-                return keep();
-            }
-            scope::update(&record, &layout, &wanted)?;
-            // What systemd is told it writes too, in its own way.
-            cgroup.update_and(&layout, &wanted, keep).map(drop)
-        };
-        let done = cgroup.update_and(&layout, &wanted, tell);
-        done.map(drop).map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))
+/// Sets the limits that `resources` names; the others remain.
+pub(super) fn update(container: &Container, resources: &Resources) -> Result<()> {
+    let directory = &container.directory;
+    let _lock = directory.lock()?;
+    let (record, _) = created_record(directory)?;
+    let (errors, warnings) = validate_resources(resources);
+    if !errors.is_empty() {
+        return Err(Error::invalid(errors).in_document(DOCUMENT, ""));
     }
+    container.runtime.warn_of(&warnings);
+    let cgroup = record.require_cgroup("cannot be updated")?;
+    let current = config::read_spec(directory).map(resources_of)?;
+    let wanted = if cgroup.accounts_for_swap()? { with_swap(&current, resources) } else { resources.clone() };
+    let layout = Layout::require()?;
+    let merged = merged(&current, resources);
+    let store = || if merged == current { Ok(()) } else { config::write_resources(directory, &merged) };
+    let tell_systemd_and_store = || {
+        if record.scope.is_none() {
+            return store();
+        }
+        scope::update(&record, &layout, &wanted)?;
+        // systemd has written these limits in its own way, so they are written again.
+        cgroup.update_and(&layout, &wanted, store).map(drop)
+    };
+    let done = cgroup.update_and(&layout, &wanted, tell_systemd_and_store);
+    done.map(drop).map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))
+}
 
-    /// Writes other schemata into the container's class of service (`config-linux.md#intelrdt`): lines such as
-    /// `L3:0=f` or `MB:0=20`. A class that others share changes for all of them.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::NotRunning`], [`crate::ErrorKind::Unsupported`] for a container without
-    /// `intelRdt`, and what the kernel says of a schema.
-    pub fn update_schemata(&self, lines: &[&str]) -> Result<()> {
-        let _lock = self.directory.lock()?;
-        let (record, status) = self.alive_record()?;
-        if status == Status::Creating {
-            return Err(super::not_running());
-        }
-        match &record.resctrl {
-            Some(group) => group.change(lines),
-            None => Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "update the schemata")
-                .with_detail("the container's configuration has no intelRdt, so it has no class of service")),
-        }
+/// Writes other schemata into the container's class of service.
+pub(super) fn update_schemata(container: &Container, lines: &[&str]) -> Result<()> {
+    let _lock = container.directory.lock()?;
+    let (record, _) = created_record(&container.directory)?;
+    match &record.resctrl {
+        Some(group) => group.change(lines),
+        None => Err(Error::new(ErrorKind::Unsupported, Phase::Cgroup, "update the schemata")
+            .with_detail("the container's configuration has no intelRdt, so it has no class of service")),
     }
 }
 
 /// The limits of a configuration.
-fn current(spec: Spec) -> Resources {
+fn resources_of(spec: Spec) -> Resources {
     spec.linux.and_then(|linux| linux.resources).unwrap_or_default()
 }
 
-/// A limit of memory and swap together stays what it is when the one of memory changes; on cgroup v2,
-/// where the kernel knows of swap alone, that one must change for it.
+/// The limit of memory and swap together remains when the limit of memory changes. On cgroup v2 the kernel limits swap
+/// alone, so that limit has to be written again.
 fn with_swap(current: &Resources, update: &Resources) -> Resources {
     let mut update = update.clone();
     let set = |value: Option<i64>| value.filter(|n| *n != 0);

@@ -132,7 +132,7 @@ fn a_container_without_a_recorded_policy_gets_it_from_the_configuration(t: &Test
     t.only_orlop("its state file differs");
     let bundle = t.bundle().set("/linux/seccomp", filter()).set("/process/oomScoreAdj", 99);
     let container = bundle.probe("sleep").start();
-    let file = t.root().join(container.id()).join("state.json");
+    let file = t.root().join(container.id()).join("journal");
     let text = fs::read(&file).unwrap();
     let at = text.windows(9).position(|w| w == b"\n#config ").expect("the state has a configuration") + 1;
     let line_end = at + text[at..].iter().position(|b| *b == b'\n').unwrap();

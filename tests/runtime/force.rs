@@ -355,7 +355,7 @@ fn kill_never_blocks(t: &Test) {
     create.wait();
     // A record that is truncated, of an unknown format, or empty.
     let container = t.bundle().probe("sleep").start();
-    let state = t.root().join(container.id()).join("state.json");
+    let state = t.root().join(container.id()).join("journal");
     let whole = fs::read(&state).unwrap();
     for (text, reached) in [(&whole[..whole.len() - 9], true), (&whole[..40], false), (&b"{}\n"[..], false)] {
         fs::write(&state, text).unwrap();

@@ -106,8 +106,8 @@ fn entries_of_others_in_a_sticky_state_root_are_refused(t: &Test) {
     let theirs = t.root().join("theirs");
     fs::create_dir(&theirs).unwrap();
     // A record that names the process of another container.
-    let state = fs::read_to_string(t.root().join(container.id()).join("state.json")).unwrap();
-    fs::write(theirs.join("state.json"), state.replace(container.id(), "theirs")).unwrap();
+    let state = fs::read_to_string(t.root().join(container.id()).join("journal")).unwrap();
+    fs::write(theirs.join("journal"), state.replace(container.id(), "theirs")).unwrap();
     chown(&theirs, OTHER);
     for words in [&["state", "theirs"][..], &["kill", "theirs", "KILL"], &["delete", "--force", "theirs"]] {
         let output = t.runtime(words.iter().copied()).output();

@@ -311,7 +311,7 @@ fn created_and_paused_containers_can_be_updated(t: &Test) {
 fn many_updates_do_not_grow_the_state(t: &Test) {
     t.only_orlop("its state has another form");
     let (_bundle, container) = limited(t);
-    let state = t.root().join(container.id()).join("state.json");
+    let state = t.root().join(container.id()).join("journal");
     let long = "x".repeat(20_000);
     let mut sizes = Vec::new();
     for n in 0..8 {

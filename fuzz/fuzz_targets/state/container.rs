@@ -1,12 +1,10 @@
 //! The files of `src/container` that read and write a record.
 
-#[path = "../../../src/container/journal.rs"]
-mod journal;
-#[path = "../../../src/container/liveness.rs"]
-mod liveness;
+#[path = "process.rs"]
+pub(crate) mod process;
 #[path = "../../bodies/state.rs"]
 pub(crate) mod state;
 #[path = "store.rs"]
 mod store;
 
-use store::Record;
+use store::{StateRecord, journal};

@@ -1,14 +1,13 @@
-//! What of a container belongs to its host: criu is told its name when it dumps, and what to put
-//! there when it restores.
+//! The parts of a container that belong to its host. At the dump criu gets a key for each of them, and at the restore what
+//! to use for the key.
 //!
-//! Mounts are taken from the container's [`Plan`], which is the same on both sides as far as the
-//! configuration is. A mount's name in the image is its destination as `config.json` has it; where it
-//! lies is asked of the kernel at the dump, and never looked for at the restore, when the root file
-//! system may hold anything. criu writes a name as `mnt[PATH]:KEY`, and looks for it by its beginning:
-//! a path with `]` could pass for another one, and is refused.
+//! Mounts are taken from the container's [`Plan`], which is the same at both times if the configuration is the same. A
+//! mount's key in the image is its destination in `config.json`. Its mount point is read from the kernel at the dump, and
+//! never looked up at the restore, because the root file system may have any content by then. criu writes a mount as
+//! `mnt[PATH]:KEY` and finds it by its prefix, so a path with `]` could be mistaken for another one: it is refused.
 
+use super::error::unsupported;
 use super::message::Pair;
-use super::unsupported;
 use crate::mount::in_root;
 use crate::namespace::{self, NamespaceKind};
 use crate::plan::{Plan, RootfsStep, Step};
@@ -19,47 +18,47 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// The name of masked files, and what lies over them.
+/// The key of masked files, and what is mounted over them.
 const NULL: &str = "/dev/null";
 
 /// A mount that comes from the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mount {
-    /// Where `config.json` puts it.
+struct ExternalMount {
+    /// Its destination in `config.json`.
     destination: String,
-    /// Its name in the image.
+    /// Its key in the image.
     key: String,
-    /// What it shows, as the host's path.
+    /// Its source, a path of the host.
     source: String,
-    /// With the mounts below it.
+    /// The mounts below the source are included.
     recursive: bool,
-    /// Only a file is masked by something of the host's.
+    /// It masks a path: external only if that is a file.
     mask: bool,
 }
 
 #[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
-fn mounts(plan: &Plan) -> Vec<Mount> {
-    let mut found: Vec<Mount> = Vec::new();
+fn mounts(plan: &Plan) -> Vec<ExternalMount> {
+    let mut found: Vec<ExternalMount> = Vec::new();
     for line in plan.lines() {
         let Step::Rootfs(step) = &line.step else { continue };
         match step {
             RootfsStep::Mount(mount) => {
                 let recursive = mount.options.bind.is_some_and(|bind| bind.recursive);
                 let source = mount.source_outside();
-                found.extend(source.map(|source| Mount::new(&mount.destination, source, recursive)));
+                found.extend(source.map(|source| ExternalMount::new(&mount.destination, source, recursive)));
             }
             RootfsStep::CgroupMount { destination, views, .. } => {
                 found.extend(views.iter().map(|view| {
-                    Mount::new(&format!("{destination}/{}", view.name.as_str()), &view.path, false)
+                    ExternalMount::new(&format!("{destination}/{}", view.name.as_str()), &view.path, false)
                 }));
             }
             RootfsStep::MakeNode(node) if node.bind => {
                 let path = node.path();
-                found.push(Mount::new(&path, &path, false));
+                found.push(ExternalMount::new(&path, &path, false));
             }
             RootfsStep::Mask { path, .. } => {
-                let mount = Mount::new(path, NULL, false);
-                found.push(Mount { key: NULL.to_owned(), mask: true, ..mount });
+                let mount = ExternalMount::new(path, NULL, false);
+                found.push(ExternalMount { key: NULL.to_owned(), mask: true, ..mount });
             }
             RootfsStep::MakeNode(_)
             | RootfsStep::OpenUmask
@@ -85,20 +84,20 @@ fn mounts(plan: &Plan) -> Vec<Mount> {
     found
 }
 
-impl Mount {
+impl ExternalMount {
     fn new(destination: &str, source: &str, recursive: bool) -> Self {
         let destination = clean(destination);
         Self { key: destination.clone(), destination, source: source.to_owned(), recursive, mask: false }
     }
 }
 
-/// A path without double, closing and dotted slashes; `..` stays as it is.
+/// A path without empty and `.` components and without a trailing slash; `..` remains.
 fn clean(path: &str) -> String {
     let names = path.split('/').filter(|name| !name.is_empty() && *name != ".");
     names.fold(String::new(), |path, name| path + "/" + name)
 }
 
-/// Mount points in the container, and their names, for a dump of the process with this number.
+/// The mount points in the container and their keys, for a dump of the process with this pid.
 pub(super) fn dumped_mounts(plan: &Plan, pid: i32) -> Result<Vec<Pair<String>>> {
     let failed = |e| Error::sys(Phase::Mount, "read", e).on(format!("/proc/{pid}/mountinfo"));
     let root = sys::fs::cstring(format!("/proc/{pid}/root"))
@@ -117,7 +116,7 @@ pub(super) fn dumped_mounts(plan: &Plan, pid: i32) -> Result<Vec<Pair<String>>> 
             }
         }
     }
-    // Mounts which a recursive bind has brought along.
+    // Mounts that are included in a recursive bind mount.
     for (_, point) in &table {
         let tree =
             trees.iter().filter(|tree| below(point, &tree.0).is_some()).max_by_key(|tree| tree.0.len());
@@ -131,7 +130,7 @@ pub(super) fn dumped_mounts(plan: &Plan, pid: i32) -> Result<Vec<Pair<String>>> 
     refuse_brackets(pairs, |(point, key)| [point, key])
 }
 
-/// Names of mounts, and what is to be mounted under them, for a restore.
+/// The keys of mounts, and the sources to mount for them, for a restore.
 pub(super) fn restored_mounts(plan: &Plan) -> Result<Vec<Pair<String>>> {
     let table = mount_table("/proc/self/mountinfo")
         .map_err(|e| Error::sys(Phase::Mount, "read", e).on("/proc/self/mountinfo"))?;
@@ -158,32 +157,32 @@ pub(super) fn restored_mounts(plan: &Plan) -> Result<Vec<Pair<String>>> {
             }
         }
     }
-    // What is mounted is the last part, and may be called as it likes.
+    // The source is the last part, and may contain any character.
     refuse_brackets(pairs, |(key, _)| [key, ""])
 }
 
-/// On both sides the first part stands in brackets; at the dump the second part is the name that the
-/// image will have, which stands in brackets at the restore.
+/// The first part is written in brackets both times. At the dump the second part is the key, which is written in brackets
+/// at the restore.
 fn refuse_brackets(
     pairs: Vec<Pair<String>>,
     names: fn(&Pair<String>) -> [&str; 2],
 ) -> Result<Vec<Pair<String>>> {
     let bad = pairs.iter().flat_map(names).find(|name| name.contains(']')).map(str::to_owned);
     match bad {
-        Some(name) => Err(unsupported("criu cannot tell apart mounts with a ] in their paths")
+        Some(name) => Err(unsupported("criu cannot distinguish mounts with a ] in their paths")
             .on(name)
             .with_detail("it names them as mnt[PATH]:KEY")),
         None => Ok(pairs),
     }
 }
 
-/// What a path has behind another one, from its slash on.
+/// The rest of a path after a path above it, starting with a slash.
 fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     path.strip_prefix(above.trim_end_matches('/')).filter(|rest| rest.starts_with('/') && rest.len() > 1)
 }
 
-/// Where a mount lies, if it lies there still.
-fn mount_point(root: &OwnedFd, mount: &Mount, table: &[(u64, String)]) -> Result<Option<String>> {
+/// The mount point of a mount, if it is still mounted there.
+fn mount_point(root: &OwnedFd, mount: &ExternalMount, table: &[(u64, String)]) -> Result<Option<String>> {
     let failed = |e| Error::sys(Phase::Mount, "look at", e).on(mount.destination.as_str());
     let found = match in_root::open(root, &mount.destination, libc::O_PATH) {
         Err(e) if matches!(e.errno(), Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => {
@@ -204,14 +203,14 @@ fn mount_point(root: &OwnedFd, mount: &Mount, table: &[(u64, String)]) -> Result
     Ok((here.to_str() == Some(point.as_str())).then(|| point.clone()))
 }
 
-/// The mount that an open file lies on.
+/// The id of the mount that an open file is on.
 fn mount_id(fdinfo: &str) -> Result<u64, Errno> {
     let text = sys::fs::read_at(sys::fs::cwd(), &sys::fs::cstring(fdinfo)?)?;
     let text = String::from_utf8_lossy(&text);
     text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok()).ok_or(Errno::EPROTO)
 }
 
-/// Numbers of mounts and their mount points.
+/// The ids of mounts and their mount points.
 fn mount_table(path: &str) -> Result<Vec<(u64, String)>, Errno> {
     let text = sys::fs::read_at(sys::fs::cwd(), &sys::fs::cstring(path)?)?;
     Ok(String::from_utf8_lossy(&text).lines().filter_map(mount_entry).collect())
@@ -224,7 +223,7 @@ fn mount_entry(line: &str) -> Option<(u64, String)> {
     Some((id, unescape(fields.nth(3)?)))
 }
 
-/// Undoes `\040` and its like.
+/// Decodes octal escapes such as `\040`.
 fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -248,14 +247,14 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Namespaces which the container has joined and criu leaves as they are: `KIND[INODE]:KEY`.
+/// The joined namespaces that criu does not dump: `KIND[INODE]:KEY`.
 pub(super) fn dumped_namespaces(plan: &Plan) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (kind, path) in joined_by_path(plan) {
         if let Some(key) = namespace_key(kind) {
             let stat = nix::sys::stat::stat(path)
                 .map_err(|e| Error::sys(Phase::Namespace, "stat", e).on(path.display().to_string()))?;
-            names.push(format!("{}[{}]:{key}", short(kind), stat.st_ino));
+            names.push(format!("{}[{}]:{key}", kernel_name(kind), stat.st_ino));
         }
     }
     Ok(names)
@@ -263,16 +262,16 @@ pub(super) fn dumped_namespaces(plan: &Plan) -> Result<Vec<String>> {
 
 /// The namespaces that restored processes join.
 #[derive(Debug, Default)]
-pub(super) struct Joined {
-    /// Files which criu inherits, with their keys.
+pub(super) struct JoinedNamespaces {
+    /// The files that criu inherits, with their keys.
     pub(super) files: Vec<(&'static str, OwnedFd)>,
-    /// Kinds, and paths that criu opens.
+    /// The types, and the paths that criu opens.
     pub(super) paths: Vec<Pair<String>>,
 }
 
-/// As [`dumped_namespaces`], with all others that `config.json` names a path for.
-pub(super) fn restored_namespaces(plan: &Plan) -> Result<Joined> {
-    let mut joined = Joined::default();
+/// As [`dumped_namespaces`], and all others for which `config.json` has a path.
+pub(super) fn restored_namespaces(plan: &Plan) -> Result<JoinedNamespaces> {
+    let mut joined = JoinedNamespaces::default();
     for (kind, path) in joined_by_path(plan) {
         let name = path.display().to_string();
         match (namespace_key(kind), kind) {
@@ -283,9 +282,9 @@ pub(super) fn restored_namespaces(plan: &Plan) -> Result<Joined> {
                 joined.files.push((key, file));
             }
             (None, NamespaceKind::Cgroup) => {
-                return Err(unsupported("criu cannot restore into a cgroup namespace that is there").on(name));
+                return Err(unsupported("criu cannot restore into an existing cgroup namespace").on(name));
             }
-            (None, kind) => joined.paths.push((short(kind).to_owned(), name)),
+            (None, kind) => joined.paths.push((kernel_name(kind).to_owned(), name)),
         }
     }
     Ok(joined)
@@ -298,7 +297,7 @@ fn joined_by_path(plan: &Plan) -> impl Iterator<Item = (NamespaceKind, &Path)> {
     })
 }
 
-/// The name of a namespace that stays outside the image.
+/// The key of a namespace that is external.
 fn namespace_key(kind: NamespaceKind) -> Option<&'static str> {
     match kind {
         NamespaceKind::Network => Some("extRootNetNS"),
@@ -307,8 +306,8 @@ fn namespace_key(kind: NamespaceKind) -> Option<&'static str> {
     }
 }
 
-/// The kernel's name.
-fn short(kind: NamespaceKind) -> &'static str {
+/// The name in `/proc/PID/ns`.
+fn kernel_name(kind: NamespaceKind) -> &'static str {
     match kind {
         NamespaceKind::Network => "net",
         NamespaceKind::Mount => "mnt",
@@ -316,8 +315,8 @@ fn short(kind: NamespaceKind) -> &'static str {
     }
 }
 
-/// The standard descriptors of a process, as an image names them; what is none of `pipe:[…]` and
-/// `file[…]` is only said.
+/// The standard descriptors of a process, as the image names them. Only `pipe:[…]` and `file[…]` are external; other names
+/// are informative.
 pub(super) fn descriptors(pid: i32) -> Result<Vec<String>> {
     let table = mount_table(&format!("/proc/{pid}/mountinfo"))
         .map_err(|e| Error::sys(Phase::Process, "read", e).on(format!("/proc/{pid}/mountinfo")))?;
@@ -325,8 +324,8 @@ pub(super) fn descriptors(pid: i32) -> Result<Vec<String>> {
     (0..3).map(|number| descriptor(pid, number, &table).map_err(failed)).collect()
 }
 
-/// A file that lies on no mount of the container's is external to it: the host's /dev/null. The name of a device
-/// follows the key. Empty if the descriptor is closed.
+/// The name of a descriptor; empty if it is closed. A file that is on no mount of the container, such as the host's
+/// `/dev/null`, is external; if it is a device, its path follows the key.
 fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Result<String, Errno> {
     let path = format!("/proc/{pid}/fd/{number}");
     let name = match nix::fcntl::readlink(path.as_str()) {
@@ -346,29 +345,32 @@ fn descriptor(pid: i32, number: i32, table: &[(u64, String)]) -> Result<String, 
     Ok(name)
 }
 
-/// Those which stay outside the image.
+/// The keys of descriptors that are external files.
 pub(super) fn external_files(descriptors: &[String]) -> impl Iterator<Item = String> {
-    let files: BTreeSet<&str> =
-        descriptors.iter().filter(|name| name.starts_with("file[")).map(|name| key(name)).collect();
+    let files: BTreeSet<&str> = descriptors
+        .iter()
+        .filter(|name| name.starts_with("file["))
+        .map(|name| descriptor_key(name))
+        .collect();
     files.into_iter().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
-/// How criu calls a descriptor which stays outside the image.
-fn key(name: &str) -> &str {
+/// The key of an external descriptor.
+fn descriptor_key(name: &str) -> &str {
     name.split(' ').next().unwrap_or(name)
 }
 
-/// Whether a descriptor of the image was the host's null device.
-pub(super) fn was_null(name: &str) -> bool {
+/// Whether a descriptor in the image was the host's null device.
+pub(super) fn was_null_device(name: &str) -> bool {
     name.starts_with("file[") && name.ends_with(" /dev/null")
 }
 
-/// The descriptors which take the place of those in the image, with the numbers 0, 1 and 2 of criu's.
+/// The keys of external descriptors, and which of criu's descriptors 0, 1 and 2 replaces each.
 pub(super) fn inherited(descriptors: &[String]) -> Vec<Pair<i32>> {
     let mut pairs: Vec<Pair<i32>> = Vec::new();
     for (number, name) in descriptors.iter().enumerate().take(3) {
         let outside = name.starts_with("pipe:[") || name.starts_with("file[");
-        let name = key(name);
+        let name = descriptor_key(name);
         if outside && pairs.iter().all(|(key, _)| key != name) {
             pairs.push((name.to_owned(), number as i32));
         }
@@ -385,7 +387,7 @@ pub(super) fn cgroups(pid: impl std::fmt::Display) -> Result<Vec<Pair<String>>> 
     Ok(String::from_utf8_lossy(&text).lines().flat_map(cgroup_entries).collect())
 }
 
-/// `4:cpu,cpuacct:/path`: one for each controller.
+/// Parses `4:cpu,cpuacct:/path`: one entry for each controller.
 fn cgroup_entries(line: &str) -> Vec<Pair<String>> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return Vec::new() };
@@ -397,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_compared_by_names() {
+    fn paths_are_compared_by_components() {
         assert_eq!(clean("//a/./b//"), "/a/b");
         assert_eq!(below("/a/b/c", "/a/b"), Some("/c"));
         assert_eq!(below("/a/bc", "/a/b"), None);
@@ -406,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_mountinfo() {
+    fn mountinfo_lines_are_parsed() {
         let line = r"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw";
         assert_eq!(mount_entry(line), Some((36, r"/mnt 2\".to_owned())));
         assert_eq!(mount_entry("x"), None);
@@ -414,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bracket_could_pass_for_another_mount() {
+    fn mount_paths_with_brackets_are_refused() {
         let pair = |path: &str, key: &str| vec![(path.to_owned(), key.to_owned())];
         let both = |pairs| refuse_brackets(pairs, |(point, key)| [point, key]);
         let e = both(pair("/a]:/etc", "/a]:/etc")).unwrap_err();
@@ -425,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_which_come_from_outside() {
+    fn external_descriptors_are_recognised() {
         let names: Vec<String> = ["file[1a:5]", "pipe:[7]", "pipe:[7]"].map(str::to_owned).into();
         let expected = [("file[1a:5]".to_owned(), 0), ("pipe:[7]".to_owned(), 1)];
         assert_eq!(inherited(&names), expected);
@@ -434,11 +436,14 @@ mod tests {
         let null = ["file[1a:5] /dev/null".to_owned()];
         assert_eq!(inherited(&null), [("file[1a:5]".to_owned(), 0)]);
         assert_eq!(external_files(&null).collect::<Vec<_>>(), ["file[1a:5]"]);
-        assert_eq!((was_null(&null[0]), was_null("/dev/null"), was_null(&names[0])), (true, false, false));
+        assert_eq!(
+            (was_null_device(&null[0]), was_null_device("/dev/null"), was_null_device(&names[0])),
+            (true, false, false)
+        );
     }
 
     #[test]
-    fn cgroups_by_controller() {
+    fn cgroup_entries_are_split_by_controller() {
         let pair = |controller: &str, path: &str| (controller.to_owned(), path.to_owned());
         assert_eq!(cgroup_entries("4:cpu,cpuacct:/a:b"), [pair("cpu", "/a:b"), pair("cpuacct", "/a:b")]);
         assert_eq!(cgroup_entries("1:name=systemd:/"), [pair("name=systemd", "/")]);

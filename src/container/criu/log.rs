@@ -1,4 +1,4 @@
-//! What criu's own log says about a failure.
+//! The errors in criu's log.
 
 use crate::sys;
 use nix::errno::Errno;
@@ -8,10 +8,10 @@ use std::os::fd::AsFd;
 
 /// How many lines are quoted.
 const LINES: usize = 4;
-/// How much of a log's end is looked at.
-const TAIL: i64 = 256 << 10;
+/// How many bytes at the end of a log are searched.
+const TAIL_SIZE: i64 = 256 << 10;
 
-/// The last errors of a log, without criu's clock, joined to one line; `None` where there are none.
+/// The last errors of a log, without timestamps, joined into one line; `None` if there are none.
 pub(super) fn last_errors(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let found: Vec<&str> = text.lines().filter(|line| line.contains("Error (")).map(message).collect();
@@ -19,18 +19,18 @@ pub(super) fn last_errors(text: &[u8]) -> Option<String> {
     (!last.is_empty()).then(|| last.join("; "))
 }
 
-/// `(00.012345) Error (criu/mount.c:1): text` without the clock, and without the process's number.
+/// `(00.012345) Error (criu/mount.c:1): text` without the timestamp and the pid.
 fn message(line: &str) -> &str {
     line.find("Error (").map_or(line, |at| &line[at..]).trim_end()
 }
 
 /// The last errors of the log with this name in a directory.
-pub(super) fn of(directory: impl AsFd, name: &CStr) -> Option<String> {
+pub(super) fn last_errors_in(directory: impl AsFd, name: &CStr) -> Option<String> {
     let file = sys::fs::open_plain_at(directory, name).ok()?;
     last_errors(&tail(&file).ok()?)
 }
 
-/// The last lines of what criu has printed before it had a log.
+/// The last lines of criu's output, which it prints before it opens its log.
 pub(super) fn last_lines(file: impl AsFd) -> Option<String> {
     let text = tail(&file).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -41,8 +41,8 @@ pub(super) fn last_lines(file: impl AsFd) -> Option<String> {
 
 fn tail(file: &impl AsFd) -> Result<Vec<u8>, Errno> {
     let size = nix::sys::stat::fstat(file.as_fd())?.st_size;
-    nix::unistd::lseek(file.as_fd(), (size - TAIL).max(0), Whence::SeekSet)?;
-    sys::fs::read_all(file, 2 * TAIL as usize)
+    nix::unistd::lseek(file.as_fd(), (size - TAIL_SIZE).max(0), Whence::SeekSet)?;
+    sys::fs::read_all(file, 2 * TAIL_SIZE as usize)
 }
 
 #[cfg(test)]

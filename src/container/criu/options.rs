@@ -1,4 +1,4 @@
-//! What the caller of checkpoint and restore may ask for.
+//! The options of checkpoint and restore.
 
 use crate::cgroup::CgroupManager;
 use crate::container::options::{Console, Stdio};
@@ -10,16 +10,15 @@ use std::path::PathBuf;
 pub struct Criu {
     /// Its absolute path.
     pub program: PathBuf,
-    /// Its environment. criu runs `ip`, `iptables`, `nft` and `tar`, which it finds by `PATH`.
+    /// Its environment. criu runs `ip`, `iptables`, `nft` and `tar`, which it finds with `PATH`.
     pub env: Vec<(String, String)>,
-    /// A file of criu's options, in criu's own form, which win over all others; it need not exist. A
-    /// container's annotation `org.criu.config` names another one, or none if it is empty: it is refused unless the
-    /// caller allows it ([`Runtime::with_allowed_annotation`](crate::container::Runtime::with_allowed_annotation)).
+    /// A configuration file of criu, whose options override all others; it need not exist. A container's annotation
+    /// `org.criu.config` names another file, or none if it is empty; it is refused unless the caller permits it ([`Runtime::with_allowed_annotation`](crate::container::Runtime::with_allowed_annotation)).
     pub config: Option<PathBuf>,
 }
 
 impl Default for Criu {
-    /// `/usr/sbin/criu`, and a `PATH` of the usual directories.
+    /// `/usr/sbin/criu`, and a `PATH` with the standard directories.
     fn default() -> Self {
         let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         Self {
@@ -30,16 +29,16 @@ impl Default for Criu {
     }
 }
 
-/// What criu does about cgroups (criu(8), `--manage-cgroups`).
+/// How criu restores cgroups (criu(8), `--manage-cgroups`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupsMode {
-    /// Properties of the cgroups which restore has made itself are restored.
+    /// Restore the properties of the cgroups that the restore has created.
     Soft,
-    /// Properties of all cgroups are restored.
+    /// Restore the properties of all cgroups.
     Full,
-    /// All cgroups are made anew: it is an error if one exists.
+    /// Create all cgroups; it is an error if one exists.
     Strict,
-    /// Cgroups are left alone: processes are in whatever cgroup restore runs in.
+    /// Ignore cgroups: processes stay in the cgroup in which criu runs.
     Ignore,
 }
 
@@ -66,12 +65,12 @@ impl CgroupsMode {
     }
 }
 
-/// How criu keeps packets off while connections are looked at (criu(8), `--network-lock`).
+/// How criu blocks network traffic during a dump or restore (criu(8), `--network-lock`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkLock {
-    /// By rules of iptables.
+    /// With iptables rules.
     Iptables,
-    /// By rules of nftables.
+    /// With nftables rules.
     Nftables,
     /// Not at all.
     Skip,
@@ -98,7 +97,7 @@ impl NetworkLock {
     }
 }
 
-/// Where memory pages go instead of the image directory: a `criu page-server`.
+/// A `criu page-server` that receives memory pages instead of the image directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageServer {
     /// An IP address.
@@ -107,50 +106,50 @@ pub struct PageServer {
     pub port: u16,
 }
 
-/// How to checkpoint a container. All paths are absolute but [`parent_path`](Self::parent_path).
+/// How to checkpoint a container. All paths except [`parent_path`](Self::parent_path) are absolute.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of criu's")]
 pub struct CheckpointOptions {
-    /// The program that does it.
+    /// The criu program.
     pub criu: Criu,
-    /// The directory of the image files; it is made where it is missing.
+    /// The directory of the image files; it is created if it is missing.
     pub image_path: PathBuf,
-    /// The directory of the log (`dump.log`) and of working files: the image directory where absent.
+    /// The directory of the log (`dump.log`) and of work files; default: the image directory.
     pub work_path: Option<PathBuf>,
-    /// The images of an earlier pre-dump, *relative to the image directory*: only memory that has
-    /// changed since is written.
+    /// The images of an earlier pre-dump, *relative to the image directory*: only memory that has changed since is
+    /// dumped.
     pub parent_path: Option<PathBuf>,
-    /// The container goes on afterwards. Otherwise its processes have ended.
+    /// Leave the container running. Otherwise its processes are killed.
     pub leave_running: bool,
-    /// Write memory only, and let the container go on: the rest is for a later checkpoint with
-    /// [`parent_path`](Self::parent_path).
+    /// Dump memory only, and leave the container running: a later checkpoint with [`parent_path`](Self::parent_path)
+    /// dumps the rest.
     pub pre_dump: bool,
-    /// Established TCP connections may be there, and are kept.
+    /// Allow established TCP connections, and dump them.
     pub tcp_established: bool,
-    /// TCP connections that are not yet accepted are left out.
+    /// Skip TCP connections that have not been accepted yet.
     pub tcp_skip_in_flight: bool,
-    /// Open files that have been unlinked get a name for the time.
+    /// Allow unlinked open files by giving them a temporary name.
     pub link_remap: bool,
-    /// Unix sockets connected to processes outside may be there.
+    /// Allow Unix sockets that are connected to external processes.
     pub ext_unix_sk: bool,
-    /// The container may be a job of a terminal that is not its own.
+    /// Allow the container to be a job of an external terminal.
     pub shell_job: bool,
-    /// File locks are kept.
+    /// Allow file locks, and dump them.
     pub file_locks: bool,
-    /// Memory stays behind, to be fetched by pages as it is used (userfaultfd).
+    /// Leave memory pages where they are, to be fetched when they are used (userfaultfd).
     pub lazy_pages: bool,
-    /// Where a NUL byte is written once lazy pages may be fetched; it is closed then.
+    /// A descriptor to which a NUL byte is written when lazy pages can be fetched; then it is closed.
     pub status_fd: Option<OwnedFd>,
-    /// Where memory pages go.
+    /// The server that receives memory pages.
     pub page_server: Option<PageServer>,
-    /// Pages which the parent images have too are punched out of them.
+    /// Remove pages that are dumped again from the parent images.
     pub auto_dedup: bool,
-    /// What to do about cgroups; absent: criu's default.
+    /// How to restore cgroups; default: criu's.
     pub manage_cgroups: Option<CgroupsMode>,
-    /// How to keep packets off; absent: criu's default.
+    /// How to block network traffic; default: criu's.
     pub network_lock: Option<NetworkLock>,
-    /// Nothing is done in the container's own network namespace when it is restored. Otherwise `lo` is
-    /// up there; other devices are for hooks in any case.
+    /// Leave a new network namespace empty at the restore. Otherwise `lo` is brought up; other devices are set up by hooks
+    /// in any case.
     pub empty_network: bool,
 }
 
@@ -158,46 +157,46 @@ pub struct CheckpointOptions {
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of criu's")]
 pub struct RestoreOptions {
-    /// The program that does it.
+    /// The criu program.
     pub criu: Criu,
     /// The directory of the image files.
     pub image_path: PathBuf,
-    /// The directory of the log (`restore.log`) and of working files: the image directory where
-    /// absent; it is made where it is missing.
+    /// The directory of the log (`restore.log`) and of work files; it is created if it is missing. Default: the image
+    /// directory.
     pub work_path: Option<PathBuf>,
     /// A file that receives the init process's pid, in decimal, replaced atomically.
     pub pid_file: Option<PathBuf>,
-    /// Who gets the terminal.
+    /// What receives the pseudo-terminal master.
     pub console: Console,
-    /// Descriptors 0, 1 and 2: they take the place of the pipes that the container had.
+    /// Descriptors 0, 1 and 2, which replace the pipes that the container had.
     pub stdio: Stdio,
-    /// Who makes the cgroup; as [`CreateOptions::cgroup_manager`](crate::container::CreateOptions::cgroup_manager).
+    /// How the cgroup is created; as [`CreateOptions::cgroup_manager`](crate::container::CreateOptions::cgroup_manager).
     pub cgroup_manager: CgroupManager,
     /// As [`CreateOptions::optional_cgroup`](crate::container::CreateOptions::optional_cgroup).
     pub optional_cgroup: Option<bool>,
-    /// TCP connections are restored.
+    /// Restore TCP connections.
     pub tcp_established: bool,
-    /// TCP connections are restored as closed ones.
+    /// Restore TCP connections in closed state.
     pub tcp_close: bool,
-    /// Unix sockets were connected to processes outside.
+    /// Allow Unix sockets that were connected to external processes.
     pub ext_unix_sk: bool,
-    /// The container is a job of the caller's terminal.
+    /// The container becomes a job of the caller's terminal.
     pub shell_job: bool,
-    /// File locks are restored.
+    /// Restore file locks.
     pub file_locks: bool,
-    /// Memory comes from a `criu lazy-pages` daemon, as it is used.
+    /// Fetch memory pages from a `criu lazy-pages` daemon when they are used.
     pub lazy_pages: bool,
-    /// Memory images are emptied as they are read.
+    /// Remove memory pages from the images as they are restored.
     pub auto_dedup: bool,
-    /// What to do about cgroups; absent: criu's default.
+    /// How to restore cgroups; default: criu's.
     pub manage_cgroups: Option<CgroupsMode>,
-    /// How to keep packets off; absent: criu's default.
+    /// How to block network traffic; default: criu's.
     pub network_lock: Option<NetworkLock>,
-    /// Nothing is done in the container's own network namespace when it is restored. Otherwise `lo` is
-    /// up there; other devices are for hooks in any case.
+    /// Leave a new network namespace empty at the restore. Otherwise `lo` is brought up; other devices are set up by hooks
+    /// in any case.
     pub empty_network: bool,
-    /// Another LSM profile than the one that was dumped, as `selinux:LABEL` or `apparmor:PROFILE`.
+    /// An LSM profile that replaces the dumped one, as `selinux:LABEL` or `apparmor:PROFILE`.
     pub lsm_profile: Option<String>,
-    /// Another SELinux context for the mounts than the one that was dumped.
+    /// An SELinux context for mounts that replaces the dumped one.
     pub lsm_mount_context: Option<String>,
 }

@@ -1,11 +1,13 @@
-//! criu as a child, and the conversation with it.
+//! criu as a child process, and the requests to it.
 
-use super::super::Runtime;
-use super::super::lock::Lock;
-use super::message::{self, Features, Kind, Opts, Response, Version};
+use super::error::unsupported;
+use super::log;
+use super::message::{self, CheckedFeatures, CriuOptions, CriuResponse, CriuVersion, RequestType};
 use super::options::Criu;
-use super::{log, unsupported};
 use crate::cgroup::{Join, Superblock};
+use crate::container::options::require_absolute;
+use crate::container::runtime::Runtime;
+use crate::container::store::lock::OperationLock;
 use crate::init::launch::{Alone, End, Launch, Stub, lost, serve};
 use crate::init::presets::{Presets, Sources, Standard};
 use crate::plan::{Host, Plan, Service as Program, compile_service};
@@ -19,63 +21,63 @@ use nix::unistd::Pid;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// The oldest that knows all of what is asked of it: external pid namespaces, `status-ready`.
-const OLDEST: Version = 31500;
-/// How long a criu whose conversation is over may take to end.
-const PATIENCE_MS: i32 = 10_000;
-/// More than any message of criu's has.
-const LONGEST: usize = 64 << 10;
+/// The first version of criu that supports everything that is needed: external pid namespaces, `status-ready`.
+const MIN_VERSION: CriuVersion = 31500;
+/// How long to wait until criu exits after its last request.
+const EXIT_TIMEOUT_MS: i32 = 10_000;
+/// The size of the receive buffer, which is larger than any message of criu.
+const BUFFER_SIZE: usize = 64 << 10;
 
-/// What criu finds when it begins.
-pub(super) struct Setup<'a> {
-    /// Hears of what went wrong and stops nobody.
+/// How criu is started.
+pub(super) struct CriuSetup<'a> {
+    /// Receives the warnings.
     pub(super) runtime: &'a Runtime,
     /// The lock of the operation.
-    pub(super) lock: &'a Lock,
+    pub(super) lock: &'a OperationLock,
     /// The program.
     pub(super) criu: &'a Criu,
     /// Its standard descriptors.
     pub(super) stdio: [Option<BorrowedFd<'a>>; 3],
-    /// Descriptors that it keeps with their numbers.
+    /// Descriptors that it inherits with the same numbers.
     pub(super) keep: &'a [BorrowedFd<'a>],
-    /// The cgroup that it joins by files.
+    /// The cgroup that it joins by writing to files.
     pub(super) join: Option<&'a Join>,
-    /// It is in a session of its own, unless the container is a job of its terminal.
+    /// It gets a new session, unless the container is a job of its terminal.
     pub(super) session: bool,
-    /// A detached tree, and where it is attached in a mount namespace of criu's own.
+    /// A detached mount tree, and the path where it is attached in criu's own mount namespace.
     pub(super) root: Option<(BorrowedFd<'a>, &'a str)>,
 }
 
-/// What a notification is about.
-pub(super) struct Notice<'a> {
-    /// criu's name for the moment.
+/// A notification from criu.
+pub(super) struct Notification<'a> {
+    /// criu's name for the event.
     pub(super) script: &'a str,
-    /// The process, where there is one.
+    /// The pid, if the event concerns a process.
     pub(super) pid: i32,
     /// The descriptor that came with it.
     pub(super) fd: Option<OwnedFd>,
 }
 
-/// A criu that waits for requests. It does not outlive this value, nor does it stay a zombie.
-pub(super) struct Service {
+/// A criu process that waits for requests. When this value is dropped, the process is killed and reaped.
+pub(super) struct CriuService {
     socket: Option<OwnedFd>,
     stub: Stub,
-    /// It leads a process group: what it has left of our children is found by that.
+    /// It leads a process group, by which the children that it leaves are found.
     session: bool,
     reaped: bool,
-    /// criu mounts cgroup2 for itself, without a word of its options.
+    /// The options of cgroup2, which criu resets by mounting it without options.
     cgroups: Superblock,
     runtime: Runtime,
 }
 
-impl Service {
-    /// Starts criu, and looks at its version.
+impl CriuService {
+    /// Starts criu.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where there is no criu, or one that is too old.
-    pub(super) fn start(setup: &Setup<'_>, host: &Host) -> Result<Self> {
+    /// [`ErrorKind::Unsupported`] if criu cannot be executed.
+    pub(super) fn start(setup: &CriuSetup<'_>, host: &Host) -> Result<Self> {
         let program = setup.criu.program.as_path();
-        super::super::handoff::require_absolute(program, "criu")?;
+        require_absolute(program, "criu")?;
         let Some(name) = program.to_str() else {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -119,62 +121,62 @@ impl Service {
             cgroups,
             runtime: setup.runtime.clone(),
         };
-        service.started(&plan, setup)?;
+        service.wait_for_execve(&plan, setup)?;
         Ok(service)
     }
 
-    /// Whether the stub has become criu.
-    fn started(&mut self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
-        let recorder = |pid| setup.lock.helping(pid);
+    /// Waits until the stub has executed criu.
+    fn wait_for_execve(&mut self, plan: &Plan, setup: &CriuSetup<'_>) -> Result<()> {
+        let recorder = |pid| setup.lock.record_helper(pid);
         match serve(&mut Alone { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
             Ok(End::Executed) => Ok(()),
             Ok(End::Created | End::Done) => Err(lost()),
             Err(stopped) => match stopped.error.errno() {
                 Some(errno @ (Errno::ENOENT | Errno::EACCES)) if stopped.error.phase() == Phase::Exec => {
-                    Err(not_found(setup.criu, errno))
+                    Err(cannot_execute(setup.criu, errno))
                 }
                 _ => Err(stopped.error),
             },
         }
     }
 
-    /// Its number.
+    /// Its pid.
     pub(super) fn pid(&self) -> i32 {
         self.stub.pid
     }
 
-    /// Asks for the version.
+    /// Requests the version.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where it is too old.
-    pub(super) fn version(&mut self) -> Result<Version> {
-        let answer = self.ask(&message::version_request(), Kind::Version)?;
+    /// [`ErrorKind::Unsupported`] if it is too old.
+    pub(super) fn version(&mut self) -> Result<CriuVersion> {
+        let answer = self.ask(&message::version_request(), RequestType::Version)?;
         let Some(version) = answer.version.filter(|_| answer.success) else {
             return Err(
-                unsupported("criu does not tell its version").with_hint("criu 3.15 or later is needed")
+                unsupported("criu does not report its version").with_hint("criu 3.15 or later is needed")
             );
         };
-        require(version, OLDEST, "checkpoint and restore")?;
+        require_version(version, MIN_VERSION, "checkpoint and restore")?;
         Ok(version)
     }
 
-    /// Asks what this kernel and this criu can do.
-    pub(super) fn features(&mut self, asked: Features) -> Result<Features> {
-        let answer = self.ask(&message::feature_request(asked), Kind::FeatureCheck)?;
+    /// Checks which features this kernel and this criu support.
+    pub(super) fn features(&mut self, asked: CheckedFeatures) -> Result<CheckedFeatures> {
+        let answer = self.ask(&message::feature_request(asked), RequestType::FeatureCheck)?;
         if answer.success {
             return Ok(answer.features);
         }
-        Err(failed(Kind::FeatureCheck, &answer))
+        Err(failed(RequestType::FeatureCheck, &answer))
     }
 
-    /// Makes a request and serves its notifications until it is done. Where the listener fails, criu is
-    /// told so, goes back, and the listener's error is the one that counts.
+    /// Sends a request and handles its notifications until it is done. If the handler fails, criu is told to give up and
+    /// undoes its work, and the handler's error is returned.
     pub(super) fn run(
         &mut self,
-        kind: Kind,
-        opts: &Opts,
-        mut listener: impl FnMut(Notice<'_>) -> Result<()>,
-    ) -> Result<Response> {
+        kind: RequestType,
+        opts: &CriuOptions,
+        mut handler: impl FnMut(Notification<'_>) -> Result<()>,
+    ) -> Result<CriuResponse> {
         self.send(&message::request(kind, opts))?;
         let mut refused = None;
         loop {
@@ -182,7 +184,7 @@ impl Service {
                 Ok(received) => received,
                 Err(e) => return Err(refused.unwrap_or(e)),
             };
-            if answer.kind != Kind::Notify {
+            if answer.kind != RequestType::Notify {
                 if let Some(error) = refused {
                     return Err(error);
                 }
@@ -191,7 +193,7 @@ impl Service {
             }
             let (script, pid) = answer.notify.unwrap_or_default();
             let heard = match refused {
-                None => listener(Notice { script: &script, pid, fd }),
+                None => handler(Notification { script: &script, pid, fd }),
                 Some(_) => Ok(()),
             };
             let success = heard.is_ok() && refused.is_none();
@@ -200,7 +202,7 @@ impl Service {
         }
     }
 
-    /// Lets criu end, and reaps it.
+    /// Closes the connection, so that criu exits, and reaps it.
     pub(super) fn finish(&mut self) -> Result<Exit> {
         self.socket = None;
         let exit = sys::process::wait(&self.stub.pidfd, true);
@@ -212,40 +214,41 @@ impl Service {
         }
     }
 
-    fn ask(&mut self, request: &[u8], kind: Kind) -> Result<Response> {
+    fn ask(&mut self, request: &[u8], kind: RequestType) -> Result<CriuResponse> {
         self.send(request)?;
         let (answer, _) = self.receive()?;
         if answer.kind == kind { Ok(answer) } else { Err(failed(kind, &answer)) }
     }
 
     fn send(&self, bytes: &[u8]) -> Result<()> {
-        let socket = self.socket.as_ref().ok_or_else(gone)?;
+        let socket = self.socket.as_ref().ok_or_else(exited)?;
         sys::channel::send_packet(socket, bytes).map_err(|e| match e {
-            Errno::EPIPE | Errno::ECONNRESET => gone(),
+            Errno::EPIPE | Errno::ECONNRESET => exited(),
             other => Error::sys(Phase::Lifecycle, "send to criu", other),
         })
     }
 
-    fn receive(&self) -> Result<(Response, Option<OwnedFd>)> {
-        let socket = self.socket.as_ref().ok_or_else(gone)?;
-        let mut buffer = vec![0; LONGEST];
+    fn receive(&self) -> Result<(CriuResponse, Option<OwnedFd>)> {
+        let socket = self.socket.as_ref().ok_or_else(exited)?;
+        let mut buffer = vec![0; BUFFER_SIZE];
         let (n, fd) = match sys::unix::receive_packet(socket, &mut buffer) {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(gone()),
+            Ok((0, _)) | Err(Errno::ECONNRESET) => return Err(exited()),
             Ok(received) => received,
             Err(e) => return Err(Error::sys(Phase::Lifecycle, "receive from criu", e)),
         };
-        let response = Response::read(&buffer[..n]).map_err(|_| {
+        let response = CriuResponse::read(&buffer[..n]).map_err(|_| {
             Error::new(ErrorKind::System, Phase::Lifecycle, "criu's answer is not understood")
         })?;
         Ok((response, fd))
     }
 }
 
-impl Service {
-    /// What criu has begun to restore is our child and not its own: where it fails, it kills, and who
-    /// reaps is we. All of that is in criu's process group, whose number is nobody else's as long as there
-    /// is somebody in it.
-    fn end(&mut self) {
+impl CriuService {
+    /// Kills criu and its process group, and reaps them.
+    ///
+    /// Processes that criu restores are our children and not its own: if it fails, it kills them, and we have to reap them.
+    /// All of them are in criu's process group, whose id is not reused as long as the group has a member.
+    fn kill(&mut self) {
         if self.reaped {
             return;
         }
@@ -253,10 +256,10 @@ impl Service {
         if !self.session {
             return self.stub.destroy();
         }
-        let _ = sys::process::poll_in(&self.stub.pidfd, PATIENCE_MS);
+        let _ = sys::process::poll_in(&self.stub.pidfd, EXIT_TIMEOUT_MS);
         let group = Pid::from_raw(self.stub.pid);
         let _ = killpg(group, Signal::SIGKILL);
-        let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS.unsigned_abs().into());
+        let deadline = Instant::now() + Duration::from_millis(EXIT_TIMEOUT_MS.unsigned_abs().into());
         while Instant::now() < deadline {
             match waitid(Id::PGid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
                 Ok(WaitStatus::StillAlive) => std::thread::sleep(Duration::from_millis(1)),
@@ -267,21 +270,21 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for CriuService {
     fn drop(&mut self) {
-        self.end();
+        self.kill();
         if let Err(error) = self.cgroups.restore() {
             self.runtime.warn(&error);
         }
     }
 }
 
-/// That criu is new enough for something.
-pub(super) fn require(version: Version, oldest: Version, what: &str) -> Result<()> {
+/// Checks that criu is new enough for something.
+pub(super) fn require_version(version: CriuVersion, oldest: CriuVersion, what: &str) -> Result<()> {
     if version >= oldest {
         return Ok(());
     }
-    let text = |v: Version| format!("{}.{}.{}", v / 10_000, v / 100 % 100, v % 100);
+    let text = |v: CriuVersion| format!("{}.{}.{}", v / 10_000, v / 100 % 100, v % 100);
     Err(unsupported(format!(
         "criu {} is too old: {what} needs criu {} or later",
         text(version),
@@ -289,14 +292,14 @@ pub(super) fn require(version: Version, oldest: Version, what: &str) -> Result<(
     )))
 }
 
-fn not_found(criu: &Criu, errno: Errno) -> Error {
+fn cannot_execute(criu: &Criu, errno: Errno) -> Error {
     unsupported("checkpoint and restore need criu, which cannot be executed")
         .on(criu.program.display().to_string())
         .with_errno(errno)
 }
 
-/// What criu has answered.
-fn failed(kind: Kind, answer: &Response) -> Error {
+/// The error in criu's response.
+fn failed(kind: RequestType, answer: &CriuResponse) -> Error {
     let error = Error::new(ErrorKind::System, Phase::Lifecycle, format!("criu failed: {}", kind.name()));
     let detail = answer.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let error = match detail {
@@ -311,12 +314,12 @@ fn failed(kind: Kind, answer: &Response) -> Error {
     }
 }
 
-/// It has ended without an answer.
-fn gone() -> Error {
+/// criu has exited without a response.
+fn exited() -> Error {
     Error::new(ErrorKind::System, Phase::Lifecycle, "criu has ended without an answer")
 }
 
-/// The error with what criu has said about it: its log's last errors, else what it has printed.
+/// Adds criu's own error messages: the last errors of its log, or else its output.
 pub(super) fn explain(
     error: Error,
     directory: impl AsFd,
@@ -324,7 +327,7 @@ pub(super) fn explain(
     output: Option<&OwnedFd>,
 ) -> Error {
     let name = path.file_name().and_then(|name| sys::fs::cstring(std::path::Path::new(name)).ok());
-    let said = name.and_then(|name| log::of(directory, &name));
+    let said = name.and_then(|name| log::last_errors_in(directory, &name));
     match said {
         Some(said) => error.with_detail(said).with_hint(format!("criu's log is {}", path.display())),
         None => match output.and_then(log::last_lines) {

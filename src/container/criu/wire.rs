@@ -1,5 +1,5 @@
-//! The wire format of protobuf messages, as far as criu's `rpc.proto` uses it: numbers, texts and
-//! messages in messages. See <https://protobuf.dev/programming-guides/encoding/>.
+//! The wire format of protobuf messages, as far as criu's `rpc.proto` uses it: numbers, strings
+//! and nested messages. See <https://protobuf.dev/programming-guides/encoding/>.
 
 /// Wire types.
 const VARINT: u64 = 0;
@@ -9,21 +9,21 @@ const FIXED32: u64 = 5;
 
 /// A message being written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Writer(Vec<u8>);
+pub(super) struct MessageWriter(Vec<u8>);
 
-impl Writer {
-    /// A number: `int32`, `uint32`, an enumeration. A negative one takes ten bytes, by the format's rule.
+impl MessageWriter {
+    /// A number: `int32`, `uint32`, or an enumeration. A negative number takes ten bytes, as the format requires.
     pub(super) fn number(&mut self, field: u32, value: impl Into<i64>) {
         self.varint(u64::from(field) << 3 | VARINT);
         self.varint(value.into() as u64);
     }
 
-    /// A switch.
+    /// A boolean.
     pub(super) fn switch(&mut self, field: u32, value: bool) {
         self.number(field, value);
     }
 
-    /// A text.
+    /// A string.
     pub(super) fn text(&mut self, field: u32, value: &str) {
         self.bytes(field, value.as_bytes());
     }
@@ -55,41 +55,40 @@ impl Writer {
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     /// A number.
     Number(u64),
-    /// A text or a message.
+    /// A string or a message.
     Bytes(&'a [u8]),
 }
 
-impl<'a> Value<'a> {
-    /// As a number; 0 where it is none.
+impl<'a> FieldValue<'a> {
+    /// The number; 0 for another type.
     pub(super) fn number(self) -> u64 {
         if let Self::Number(n) = self { n } else { 0 }
     }
 
-    /// As bytes; none where it is a number.
+    /// The bytes; empty for a number.
     pub(super) fn bytes(self) -> &'a [u8] {
         if let Self::Bytes(b) = self { b } else { &[] }
     }
 
-    /// As a text.
+    /// The string.
     pub(super) fn text(self) -> String {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 }
 
-/// The fields of a message in the order in which they come: an `Err` ends it, as what follows cannot
-/// be told apart any more.
+/// The fields of a message, in order. It ends after an `Err`, because the start of the next field is unknown then.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'a>(&'a [u8]);
 
-/// The message is cut short, or of an unknown form.
+/// The message is truncated, or has an unknown wire type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 impl<'a> Fields<'a> {
-    /// Of the message in `bytes`.
+    /// The fields of the message in `bytes`.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -113,17 +112,17 @@ impl<'a> Fields<'a> {
         Err(Malformed)
     }
 
-    fn field(&mut self) -> Result<(u32, Value<'a>), Malformed> {
+    fn field(&mut self) -> Result<(u32, FieldValue<'a>), Malformed> {
         let key = self.varint()?;
         let field = u32::try_from(key >> 3).map_err(|_| Malformed)?;
         let value = match key & 7 {
-            VARINT => Value::Number(self.varint()?),
+            VARINT => FieldValue::Number(self.varint()?),
             BYTES => {
                 let length = self.varint()?;
-                Value::Bytes(self.take(length)?)
+                FieldValue::Bytes(self.take(length)?)
             }
-            FIXED64 => Value::Bytes(self.take(8)?),
-            FIXED32 => Value::Bytes(self.take(4)?),
+            FIXED64 => FieldValue::Bytes(self.take(8)?),
+            FIXED32 => FieldValue::Bytes(self.take(4)?),
             _ => return Err(Malformed),
         };
         Ok((field, value))
@@ -131,7 +130,7 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), Malformed>;
+    type Item = Result<(u32, FieldValue<'a>), Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -150,50 +149,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_formats_own_examples() {
-        let mut writer = Writer::default();
+    fn the_examples_of_the_format_are_encoded() {
+        let mut writer = MessageWriter::default();
         writer.number(1, 150);
         assert_eq!(writer.finish(), [0x08, 0x96, 0x01]);
-        let mut writer = Writer::default();
+        let mut writer = MessageWriter::default();
         writer.text(2, "testing");
         assert_eq!(writer.finish(), *b"\x12\x07testing");
-        let mut inner = Writer::default();
+        let mut inner = MessageWriter::default();
         inner.number(1, 150);
-        let mut writer = Writer::default();
+        let mut writer = MessageWriter::default();
         writer.message(3, &inner);
         assert_eq!(writer.finish(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
-        let mut writer = Writer::default();
+        let mut writer = MessageWriter::default();
         writer.number(1, -2);
         assert_eq!(writer.finish(), [0x08, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
     }
 
     #[test]
-    fn what_is_written_is_read() {
-        let mut inner = Writer::default();
+    fn a_written_message_is_parsed() {
+        let mut inner = MessageWriter::default();
         inner.number(70, -1);
-        let mut writer = Writer::default();
+        let mut writer = MessageWriter::default();
         writer.switch(1, true);
         writer.text(2, "\u{e9}");
         writer.message(300, &inner);
         let bytes = writer.finish();
         let fields: Vec<_> = Fields::of(&bytes).map(Result::unwrap).collect();
-        assert_eq!(fields[0], (1, Value::Number(1)));
+        assert_eq!(fields[0], (1, FieldValue::Number(1)));
         assert_eq!((fields[1].0, fields[1].1.text().as_str()), (2, "\u{e9}"));
         let (field, message) = fields[2];
         let inside = Fields::of(message.bytes()).next().unwrap().unwrap();
-        assert_eq!((field, inside), (300, (70, Value::Number(u64::MAX))));
+        assert_eq!((field, inside), (300, (70, FieldValue::Number(u64::MAX))));
     }
 
     #[test]
-    fn what_is_cut_short_or_unknown_is_refused() {
+    fn truncated_messages_and_unknown_wire_types_are_refused() {
         for bytes in
             [&b"\x08"[..], b"\x12\x07test", b"\x0b", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
         {
             let fields: Vec<_> = Fields::of(bytes).collect();
             assert_eq!(fields, [Err(Malformed)], "{bytes:?}");
         }
-        // Fields of kinds that nobody asks for are passed over.
+        // Fields with other wire types are skipped.
         let bytes = b"\x09\x01\x02\x03\x04\x05\x06\x07\x08\x15\x01\x02\x03\x04\x10\x05";
-        assert_eq!(Fields::of(bytes).last(), Some(Ok((2, Value::Number(5)))));
+        assert_eq!(Fields::of(bytes).last(), Some(Ok((2, FieldValue::Number(5)))));
     }
 }

@@ -1,8 +1,8 @@
-//! The socket at which a container's messages arrive.
+//! The socket that receives a container's messages.
 //!
-//! A container's message may carry descriptors, and closing the last copy of one may block for as long as the container
+//! A message may carry descriptors, and closing the last copy of a descriptor may block for as long as the container
 //! likes (a TCP socket with `SO_LINGER`). So no descriptor is ever received into this process, and a message that carries
-//! some is taken off the queue by a helper thread, which may block.
+//! descriptors is removed from the queue by a helper thread, which may block.
 
 use crate::sys::unix::{self, Peeked};
 use nix::errno::Errno;
@@ -16,19 +16,19 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub(in crate::container) struct Inbox {
     socket: Option<Arc<OwnedFd>>,
-    /// The thread that takes a message with descriptors off the queue.
+    /// The thread that removes a message with descriptors from the queue.
     helper: Option<JoinHandle<()>>,
 }
 
 /// The head of the queue.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum QueueHead {
     /// The queue is empty.
-    Nothing,
+    Empty,
     /// A message; its bytes are in the buffer.
     Message(Peeked),
-    /// The helper thread is still taking the last message off the queue.
-    Wait,
+    /// The helper thread is still removing the previous message.
+    Removing,
 }
 
 impl Inbox {
@@ -36,28 +36,28 @@ impl Inbox {
         Self { socket: Some(Arc::new(socket)), helper: None }
     }
 
-    /// Looks at the next message and leaves it in the queue.
-    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> Result<Next, Errno> {
+    /// Reads the next message and leaves it in the queue.
+    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> Result<QueueHead, Errno> {
         if let Some(helper) = self.helper.take_if(|helper| helper.is_finished()) {
-            // It returns nothing.
+            // The thread has no result.
             let _ = helper.join();
         }
         if self.helper.is_some() {
-            return Ok(Next::Wait);
+            return Ok(QueueHead::Removing);
         }
         match unix::peek_datagram(self, buffer) {
-            Ok(peeked) => Ok(Next::Message(peeked)),
-            Err(Errno::EAGAIN) => Ok(Next::Nothing),
+            Ok(peeked) => Ok(QueueHead::Message(peeked)),
+            Err(Errno::EAGAIN) => Ok(QueueHead::Empty),
             Err(e) => Err(e),
         }
     }
 
-    /// Takes the message that was seen off the queue.
-    pub(super) fn take(&mut self, seen: Peeked) -> Result<(), Errno> {
+    /// Removes the message that was peeked from the queue.
+    pub(super) fn remove(&mut self, peeked: Peeked) -> Result<(), Errno> {
         match &self.socket {
-            Some(socket) if seen.descriptors => {
+            Some(socket) if peeked.descriptors => {
                 let socket = Arc::clone(socket);
-                self.helper = Some(in_a_thread(move || {
+                self.helper = Some(spawn_helper(move || {
                     let _ = unix::drop_datagram(&*socket);
                 })?);
                 Ok(())
@@ -71,27 +71,27 @@ impl AsFd for Inbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Some(socket) => socket.as_fd(),
-            // Only while the value is dropped.
+            // The socket is taken only when this value is dropped.
             None => crate::sys::fs::cwd(),
         }
     }
 }
 
 impl Drop for Inbox {
-    /// Closing the socket closes the descriptors in its queue as well.
+    /// Closing the socket also closes the descriptors in its queue, which may block.
     fn drop(&mut self) {
-        // Nothing is added to the queue after this.
+        // From now on no message is added to the queue.
         let _ = shutdown(self.as_fd().as_raw_fd(), Shutdown::Read);
         let empty = unix::peek_datagram(&*self, &mut []) == Err(Errno::EAGAIN);
         if let Some(socket) = self.socket.take().filter(|_| !empty) {
-            // If no thread can be started, it is closed here.
-            let _ = in_a_thread(move || drop(socket));
+            // If no thread can be started, the socket is closed by this thread.
+            let _ = spawn_helper(move || drop(socket));
         }
     }
 }
 
-/// Starts a thread that has all signals blocked, so that it takes none from the caller's threads.
-fn in_a_thread(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Errno> {
+/// Starts a thread with all signals blocked, so that signals are delivered to the caller's threads only.
+fn spawn_helper(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Errno> {
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     let started = std::thread::Builder::new().name("orlop-notify".to_owned()).spawn(work);
     before.thread_set_mask()?;

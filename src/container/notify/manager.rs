@@ -1,4 +1,4 @@
-//! The service manager's socket. The manager may stop reading, go away and come back.
+//! The service manager's socket. The manager may stop reading, exit, and be started again.
 
 use crate::sys::unix;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -8,14 +8,14 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-/// The manager, with a connection to it while a message waits for room in its queue.
+/// The manager's socket, connected while a message waits for room in its queue.
 #[derive(Debug, Default)]
-pub(super) struct Manager {
+pub(super) struct ManagerSocket {
     waiting: Option<(OsString, OwnedFd)>,
 }
 
-impl Manager {
-    /// The connection on which poll(2) reports room (POLLOUT), or that the manager is gone.
+impl ManagerSocket {
+    /// The connection on which poll(2) reports room (`POLLOUT`), or that the manager has closed its socket.
     pub(super) fn waiting(&self) -> Option<BorrowedFd<'_>> {
         self.waiting.as_ref().map(|(_, socket)| socket.as_fd())
     }
@@ -23,7 +23,7 @@ impl Manager {
     /// Sends a message without blocking; `false` if the queue is full.
     ///
     /// # Errors
-    /// That the manager cannot be reached.
+    /// If the manager cannot be reached.
     pub(super) fn send(&mut self, to: &OsStr, message: &[u8], with: Option<BorrowedFd<'_>>) -> Result<bool> {
         if let Some((_, socket)) = self.waiting.take_if(|(name, _)| name == to) {
             match unix::send_now(&socket, message, with) {
@@ -32,7 +32,7 @@ impl Manager {
                     self.waiting = Some((to.to_owned(), socket));
                     return Ok(false);
                 }
-                // That manager is gone; another may have taken its place.
+                // That manager has exited; another one may have replaced it.
                 Err(_) => {}
             }
         }

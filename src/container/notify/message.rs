@@ -1,34 +1,34 @@
 //! Which variables of a message are forwarded. Merged messages keep the last value of each, so they stay short.
 
 /// Assignments that are forwarded exactly as they are.
-const WORDS: [&[u8]; 5] = [READY, RELOADING, STOPPING, b"WATCHDOG=1", b"WATCHDOG=trigger"];
+const ASSIGNMENTS: [&[u8]; 5] = [READY, RELOADING, STOPPING, b"WATCHDOG=1", b"WATCHDOG=trigger"];
 pub(super) const READY: &[u8] = b"READY=1";
 const RELOADING: &[u8] = b"RELOADING=1";
 const STOPPING: &[u8] = b"STOPPING=1";
-/// Variables that are forwarded with a checked value. Not `MAINPID=`, which is a number of another pid namespace, nor
+/// Variables that are forwarded with a checked value. Not `MAINPID=`, which is a pid of another pid namespace, nor
 /// those that store descriptors in the manager or change which processes it accepts messages from.
-const VALUES: [(&[u8], Value); 8] = [
-    (b"STATUS=", Value::Text(1024)),
-    (b"BUSERROR=", Value::Text(255)),
-    (b"VARLINKERROR=", Value::Text(255)),
-    (b"ERRNO=", Value::Number),
-    (b"EXIT_STATUS=", Value::Number),
-    (b"MONOTONIC_USEC=", Value::Number),
-    (b"WATCHDOG_USEC=", Value::Number),
-    (b"EXTEND_TIMEOUT_USEC=", Value::Number),
+const VALUES: [(&[u8], ValueFormat); 8] = [
+    (b"STATUS=", ValueFormat::Text(1024)),
+    (b"BUSERROR=", ValueFormat::Text(255)),
+    (b"VARLINKERROR=", ValueFormat::Text(255)),
+    (b"ERRNO=", ValueFormat::Number),
+    (b"EXIT_STATUS=", ValueFormat::Number),
+    (b"MONOTONIC_USEC=", ValueFormat::Number),
+    (b"WATCHDOG_USEC=", ValueFormat::Number),
+    (b"EXTEND_TIMEOUT_USEC=", ValueFormat::Number),
 ];
 /// The longest message that the manager itself accepts.
 pub(super) const LONGEST: usize = 4096;
 
 #[derive(Clone, Copy)]
-enum Value {
+enum ValueFormat {
     /// UTF-8, cut to this many bytes.
     Text(usize),
     /// Up to 20 decimal digits.
     Number,
 }
 
-impl Value {
+impl ValueFormat {
     /// The part of the value that is forwarded; `None` if it is invalid.
     fn check(self, value: &[u8]) -> Option<&[u8]> {
         match self {
@@ -46,19 +46,19 @@ impl Value {
     }
 }
 
-/// Identifies a line. Of merged messages, the last line of each subject is kept.
+/// What a line is about. Of merged messages, only the last line of each subject remains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Subject {
-    Word(usize),
+enum LineSubject {
+    Assignment(usize),
     Value(usize),
     /// `MAINPID=`, which only the runtime sets.
-    Main,
+    MainPid,
 }
 
 /// The message to be sent, merged from those received since the last one.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    lines: Vec<(Subject, Vec<u8>)>,
+    lines: Vec<(LineSubject, Vec<u8>)>,
 }
 
 impl Outgoing {
@@ -75,12 +75,12 @@ impl Outgoing {
         let mut ready = false;
         for line in message.split(|b| *b == b'\n') {
             ready |= line == READY;
-            if let Some(at) = WORDS.iter().position(|word| *word == line) {
+            if let Some(at) = ASSIGNMENTS.iter().position(|word| *word == line) {
                 if line == RELOADING {
-                    // READY=1 before it is superseded; READY=1 after it says that the reload is complete.
+                    // An earlier READY=1 is superseded; a later one says that the reload is complete.
                     self.lines.retain(|(_, other)| other != READY);
                 }
-                self.put(Subject::Word(at), line.to_vec());
+                self.put(LineSubject::Assignment(at), line.to_vec());
                 continue;
             }
             let found = VALUES.iter().enumerate().find_map(|(at, (name, value))| {
@@ -88,7 +88,7 @@ impl Outgoing {
                 Some((at, [name, checked].concat()))
             });
             if let Some((at, line)) = found {
-                self.put(Subject::Value(at), line);
+                self.put(LineSubject::Value(at), line);
             }
         }
         ready
@@ -96,12 +96,12 @@ impl Outgoing {
 
     /// Tells the manager which process to watch.
     pub(super) fn add_main(&mut self, pid: i32) {
-        self.put(Subject::Main, format!("MAINPID={pid}").into_bytes());
+        self.put(LineSubject::MainPid, format!("MAINPID={pid}").into_bytes());
     }
 
-    fn put(&mut self, subject: Subject, line: Vec<u8>) {
+    fn put(&mut self, subject: LineSubject, line: Vec<u8>) {
         match self.lines.iter_mut().find(|(other, _)| *other == subject) {
-            Some((_, held)) => *held = line,
+            Some((_, old)) => *old = line,
             None => self.lines.push((subject, line)),
         }
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_speaks_for_itself_only() {
+    fn variables_about_other_processes_or_the_manager_are_removed() {
         let mut outgoing = Outgoing::default();
         assert!(outgoing.add(b"READY=1\nMAINPID=7\nSTATUS=well"));
         outgoing.add_main(42);
@@ -139,16 +139,20 @@ mod tests {
     }
 
     #[test]
-    fn values_are_what_they_should_be_and_short() {
+    fn invalid_values_are_removed_and_long_ones_are_cut() {
         assert_eq!(passed(&[b"ERRNO=2\nEXIT_STATUS=x\nWATCHDOG_USEC=\nMONOTONIC_USEC=-1"]), "ERRNO=2");
         assert_eq!(passed(&[b"WATCHDOG_USEC=123456789012345678901"]), "");
         assert_eq!(passed(&[b"STATUS=\xff"]), "");
         let long = format!("STATUS={}\u{e9}", "x".repeat(1023));
-        assert_eq!(passed(&[long.as_bytes()]), &long[..long.len() - 2], "not in the middle of a character");
+        assert_eq!(
+            passed(&[long.as_bytes()]),
+            &long[..long.len() - 2],
+            "not cut in the middle of a character"
+        );
     }
 
     #[test]
-    fn added_up_the_last_of_each_counts() {
+    fn merged_messages_have_the_last_value_of_each_variable() {
         assert_eq!(passed(&[b"STATUS=a", b"READY=1\nSTATUS=b", b"STATUS=c"]), "STATUS=c\nREADY=1");
         assert_eq!(passed(&[b"WATCHDOG=trigger", b"WATCHDOG=1"]), "WATCHDOG=trigger\nWATCHDOG=1");
         assert_eq!(passed(&[b"RELOADING=1", b"READY=1"]), "RELOADING=1\nREADY=1", "it has reloaded");
@@ -156,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_upper_bound() {
+    fn the_length_of_a_merged_message_is_bounded() {
         let mut outgoing = Outgoing::default();
         let mut seed = 1u64;
         for round in 0..20_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let value = "9".repeat((seed >> 40) as usize % 3000);
             let name = VALUES[round % VALUES.len()].0;
-            outgoing.add(&[name, value.as_bytes(), b"\n", WORDS[round % WORDS.len()]].concat());
+            outgoing.add(&[name, value.as_bytes(), b"\n", ASSIGNMENTS[round % ASSIGNMENTS.len()]].concat());
         }
         outgoing.add_main(i32::MAX);
         assert!(outgoing.text().len() < LONGEST, "{}", outgoing.text().len());

@@ -1,0 +1,48 @@
+//! Launching the init stub of a new container.
+
+use super::creation::Creation;
+use crate::Result;
+use crate::cgroup::Join;
+use crate::container::console::ConsoleSocket;
+use crate::container::store::sockets;
+use crate::init::launch::{Launch, may_join_by_file};
+use crate::init::presets::{Presets, Sources};
+use crate::plan::Plan;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Launches the stub; returns the caller's end of the console socket.
+pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Result<Option<OwnedFd>> {
+    if join.as_ref().is_some_and(|join| join.directory().is_none()) {
+        creation.plan.join_cgroup_by_file();
+    }
+    let console = ConsoleSocket::open(&creation.options.console)?;
+    let directory = &creation.container.directory;
+    let listen = || sockets::listen_for_start(directory, directory.id());
+    let recorder = |pid| creation.lock.record_helper(pid);
+    let sources = Sources {
+        recorder: Some(&recorder),
+        console: console.stub.as_ref().map(AsFd::as_fd),
+        listen: Some(&listen),
+        ..Sources::default()
+    };
+    let presets = Presets::open(&creation.plan, sources)?;
+    let standard = creation.options.stdio.standard()?;
+    let fault = creation.container.runtime.fault();
+    let launch = |plan: &Plan, join: Option<&Join>| {
+        creation.lock.launch(Launch { plan, presets: &presets, join, standard: &standard, fault })
+    };
+    let mut stub = match launch(&creation.plan, join.as_ref()) {
+        Err(e) if may_join_by_file(&e, join.as_ref()) => {
+            if let Some(join) = &mut join {
+                join.use_files()?;
+            }
+            creation.plan.join_cgroup_by_file();
+            launch(&creation.plan, join.as_ref())?
+        }
+        other => other?,
+    };
+    // If the first process only clones the final one, the host side does not need to know it.
+    let settled = if creation.plan.hands_over_at_once() { stub.settle() } else { Ok(()) };
+    creation.stub = Some(stub);
+    settled.map(|()| console.caller)
+}
