@@ -13,7 +13,7 @@ use crate::cgroup::resctrl::Group;
 use crate::cgroup::systemd::{Asked, Home, Systemd};
 use crate::cgroup::{self, Cgroup, Join};
 use crate::init::launch::{Launch, Stub, lost, may_join_by_file};
-use crate::init::presets::{Presets, Sources};
+use crate::init::presets::{DescriptorSources, Presets};
 use crate::mount::in_root;
 use crate::namespace;
 use crate::plan::{self, Filter, Host, Plan, Policy, compile};
@@ -245,7 +245,7 @@ impl Making<'_> {
                 self.container.directory.write(&self.record)?;
                 self.hand_over(console)?;
                 // From here on it may outlive this program.
-                self.stub.as_ref().ok_or_else(lost)?.go()?;
+                self.stub.as_ref().ok_or_else(lost)?.resume()?;
                 self.keep_init();
                 Ok(())
             }
@@ -310,11 +310,11 @@ impl Making<'_> {
         let (theirs, ours) = console(&self.options.console)?;
         let listen = || self.container.directory.listen_for_start();
         let recorder = |pid| self.lock.helping(pid);
-        let sources = Sources {
+        let sources = DescriptorSources {
             recorder: Some(&recorder),
             console: theirs.as_ref().map(AsFd::as_fd),
             listen: Some(&listen),
-            ..Sources::default()
+            ..DescriptorSources::default()
         };
         let presets = Presets::open(&self.plan, sources)?;
         let standard = self.options.stdio.standard()?;
@@ -333,7 +333,7 @@ impl Making<'_> {
             other => other?,
         };
         // A first process that only clones the final one has nothing that the host side is to know.
-        let settled = if self.plan.hands_over_at_once() { stub.settle() } else { Ok(()) };
+        let settled = if self.plan.hands_over_at_once() { stub.follow_hand_over() } else { Ok(()) };
         self.stub = Some(stub);
         settled.map(|()| ours)
     }

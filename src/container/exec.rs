@@ -10,8 +10,8 @@ use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::Group;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
-use crate::init::launch::{End, HostSide, Launch, Stub, lost, may_join_by_file, serve};
-use crate::init::presets::{Presets, Sources};
+use crate::init::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, may_join_by_file, serve};
+use crate::init::presets::{DescriptorSources, Presets};
 use crate::plan::{self, Bound, Host, Plan, Policy, Turn, compile_exec};
 use crate::process::env;
 use crate::sys;
@@ -202,7 +202,7 @@ impl Joining<'_> {
         };
         let mut starting = Starting { joining: self, plan, stub, agent };
         match serve(&mut starting) {
-            Ok(End::Executed) => Ok(starting.stub),
+            Ok(LaunchOutcome::Executed) => Ok(starting.stub),
             other => {
                 starting.stub.destroy();
                 match other {
@@ -210,7 +210,7 @@ impl Joining<'_> {
                         Err(cannot("stopped"))
                     }
                     Err(stopped) => Err(stopped.error),
-                    Ok(End::Created | End::Done | End::Executed) => Err(lost()),
+                    Ok(LaunchOutcome::Created | LaunchOutcome::Done | LaunchOutcome::Executed) => Err(lost()),
                 }
             }
         }
@@ -288,13 +288,14 @@ impl Joining<'_> {
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
         let recorder = |pid| self.helping(pid);
         let (console, process) = (console.map(AsFd::as_fd), Some(self.init));
-        let sources = Sources { console, process, recorder: Some(&recorder), ..Sources::default() };
+        let sources =
+            DescriptorSources { console, process, recorder: Some(&recorder), ..DescriptorSources::default() };
         let presets = Presets::open(plan, sources)?;
         let standard = self.options.stdio.standard()?;
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         match self.lock {
             Some(lock) => lock.launch(launch),
-            None => launch.begin(),
+            None => launch.spawn(),
         }
     }
 
@@ -340,7 +341,7 @@ impl HostSide for Starting<'_> {
         }
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         self.joining.helping(self.stub.pid)
     }
 }

@@ -10,8 +10,8 @@ use super::lock::Lock;
 pub(crate) use crate::bundle::HookKind as Kind;
 use crate::bundle::spec::Hook;
 use crate::cgroup::{Cgroup, Join};
-use crate::init::launch::{self, Alone, End, Launch, serve};
-use crate::init::presets::{Presets, Sources, Standard};
+use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, serve};
+use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::plan::{HookPlace, Host, Plan, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -82,7 +82,7 @@ impl Spawn for Launcher<'_> {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
                 let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
-                plan.and_then(|plan| self.start(&plan, None, Sources::default(), &stdio))
+                plan.and_then(|plan| self.start(&plan, None, DescriptorSources::default(), &stdio))
             }
             Place::Container(inside) => self.start_inside(hook, inside, &stdio),
             Place::Program(start) => start(hook, stdio),
@@ -101,7 +101,11 @@ impl Launcher<'_> {
         let (namespaces, pid) = (inside.namespaces, inside.pid);
         let root = inside.root.as_ref().map(AsFd::as_fd);
         let place = HookPlace::Container { namespaces, pid, cgroup_files, root: root.is_some() };
-        let sources = Sources { process: Some(inside.process), given: root.as_slice(), ..Sources::default() };
+        let sources = DescriptorSources {
+            process: Some(inside.process),
+            given: root.as_slice(),
+            ..DescriptorSources::default()
+        };
         self.start(&compile_hook(hook, self.host, place)?, join.as_ref(), sources, stdio)
     }
 
@@ -109,16 +113,16 @@ impl Launcher<'_> {
         &self,
         plan: &Plan,
         join: Option<&Join>,
-        sources: Sources<'_>,
+        sources: DescriptorSources<'_>,
         stdio: &[OwnedFd; 3],
     ) -> Result<Started> {
         let recorder = |pid| self.lock.helping(pid);
-        let presets = Presets::open(plan, Sources { recorder: Some(&recorder), ..sources })?;
-        let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
+        let presets = Presets::open(plan, DescriptorSources { recorder: Some(&recorder), ..sources })?;
+        let standard = StandardStreams::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         let mut stub = self.lock.launch(launch)?;
-        match serve(&mut Alone { stub: &mut stub, plan, recorder: Some(&recorder) }) {
-            Ok(End::Executed) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
+        match serve(&mut WithoutTurns { stub: &mut stub, plan, recorder: Some(&recorder) }) {
+            Ok(LaunchOutcome::Executed) => Ok(Started { pid: stub.pid, pidfd: stub.pidfd }),
             ended => {
                 stub.destroy();
                 ended?;

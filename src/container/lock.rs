@@ -93,7 +93,7 @@ impl Lock {
     /// # Errors
     /// Those of the launch; that the process cannot be recorded.
     pub(crate) fn launch(&self, launch: Launch<'_>) -> Result<Stub> {
-        let mut stub = launch.begin()?;
+        let mut stub = launch.spawn()?;
         match self.helping(stub.pid) {
             Ok(()) => Ok(stub),
             Err(e) => {

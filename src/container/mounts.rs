@@ -9,8 +9,8 @@ use super::store::Record;
 use super::{Container, Status};
 use crate::bundle::spec::{Mount, Process};
 use crate::bundle::{Bundle, validate};
-use crate::init::launch::{self, Stopped};
-use crate::init::presets::Sources;
+use crate::init::launch::{self, LaunchFailure};
+use crate::init::presets::DescriptorSources;
 use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -47,7 +47,7 @@ impl Container {
             let done: Vec<&str> =
                 mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
             let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
-                .map_err(Stopped::from)
+                .map_err(LaunchFailure::from)
                 .and_then(|plan| change(&plan, &init, &lock));
             if let Err(again) = undone {
                 self.runtime.warn(&again.error);
@@ -90,9 +90,13 @@ impl Container {
 }
 
 /// Launches the process that does it, and waits for its end.
-fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), Stopped> {
+fn change(plan: &Plan, init: &OwnedFd, lock: &Lock) -> Result<(), LaunchFailure> {
     let recorder = |pid| lock.helping(pid);
-    let sources = Sources { process: Some(init.as_fd()), recorder: Some(&recorder), ..Sources::default() };
+    let sources = DescriptorSources {
+        process: Some(init.as_fd()),
+        recorder: Some(&recorder),
+        ..DescriptorSources::default()
+    };
     launch::run(plan, sources, None, |launch| lock.launch(launch))
 }
 

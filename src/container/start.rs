@@ -9,10 +9,10 @@ use super::store::{Record, Stage};
 use super::{Container, Status, alive_status_by, liveness};
 use crate::bundle::spec::Hook;
 use crate::bundle::{Bundle, Spec};
-use crate::init::launch::{Memory, Verdict};
+use crate::init::launch::{ControlPage, StubState};
 use crate::plan::{Host, Plan, Policy, compile};
 use crate::sys;
-use crate::sys::unix::{Heard, listen_to, receive_now};
+use crate::sys::unix::{SocketEvent, receive_now, wait_for_message};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -75,14 +75,16 @@ impl Container {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
         let Some(sock) = self.directory.call_start()? else { return Ok(false) };
-        let memory = self.memory_of(&sock, record, pidfd)?;
+        let page = self.control_page_of(&sock, record, pidfd)?;
         let mut way = Way::begin(record.init.pid);
         loop {
-            match listen_to(&sock, pidfd, Some(LOOK)).map_err(failed("poll"))? {
-                Heard::Message => {}
-                Heard::End => break,
-                Heard::Silence if way.goes_on() => continue,
-                Heard::Silence => return Err(self.silent("the container's init process does not go on")),
+            match wait_for_message(&sock, pidfd, Some(LOOK)).map_err(failed("poll"))? {
+                SocketEvent::Readable => {}
+                SocketEvent::ProcessExited => break,
+                SocketEvent::TimedOut if way.goes_on() => continue,
+                SocketEvent::TimedOut => {
+                    return Err(self.silent("the container's init process does not go on"));
+                }
             }
             match receive_now(&sock) {
                 Ok(message) if message.length == 0 => break,
@@ -98,10 +100,10 @@ impl Container {
                 Err(e) => return Err(failed("recvmsg")(e)),
             }
         }
-        match memory.verdict()? {
-            Verdict::Executed => Ok(true),
-            Verdict::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
-            Verdict::Created | Verdict::Died(_) => {
+        match page.state()? {
+            StubState::Executed => Ok(true),
+            StubState::Failed(f) => Err(self.plan(record)?.failure(f.step, f.call, f.errno)),
+            StubState::Created | StubState::Died(_) => {
                 Err(Error::new(ErrorKind::NotRunning, Phase::Lifecycle, "container not running")
                     .with_detail("its init process was killed while it was started"))
             }
@@ -110,7 +112,7 @@ impl Container {
 
     /// The memory with the control page, which the waiting process sends as soon as it is called. Nothing else that
     /// answers is believed: neither another process nor another file.
-    fn memory_of(&self, sock: &OwnedFd, record: &Record, pidfd: &OwnedFd) -> Result<Memory> {
+    fn control_page_of(&self, sock: &OwnedFd, record: &Record, pidfd: &OwnedFd) -> Result<ControlPage> {
         let failed = |call: &'static str| {
             move |e| Error::sys(Phase::Lifecycle, call, e).on(format!("start.sock of container {}", self.id))
         };
@@ -121,19 +123,20 @@ impl Container {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match listen_to(sock, pidfd, Some(left)).map_err(failed("poll"))? {
-                Heard::Message => break,
-                Heard::End => return Err(died()),
-                Heard::Silence if left.is_zero() => {
+            match wait_for_message(sock, pidfd, Some(left)).map_err(failed("poll"))? {
+                SocketEvent::Readable => break,
+                SocketEvent::ProcessExited => return Err(died()),
+                SocketEvent::TimedOut if left.is_zero() => {
                     return Err(self.silent("the container's init process does not answer"));
                 }
-                Heard::Silence => {}
+                SocketEvent::TimedOut => {}
             }
         }
         let message = receive_now(sock).map_err(failed("recvmsg"))?;
         let true_sender = message.sender == Some(record.init.pid);
         let file = message.descriptor().ok_or_else(died)?;
-        let page = record.page.filter(|_| true_sender).map(|page| Memory::adopt(file, page)).transpose()?;
+        let page =
+            record.page.filter(|_| true_sender).map(|page| ControlPage::adopt(file, page)).transpose()?;
         page.flatten().ok_or_else(|| {
             let what = "what answers for the container's init process is not the init stub";
             Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(self.id.as_str())

@@ -4,7 +4,7 @@ use super::Status;
 use super::create::{Making, Until, namespaces, pid_inside};
 use super::hooks::{self, Inside, Kind, Launcher, Place};
 use super::{State, members};
-use crate::init::launch::{End, HostSide, Stub, lost, serve};
+use crate::init::launch::{HostSide, LaunchOutcome, Stub, lost, serve};
 use crate::plan::{Filter, HostStep, Plan, Policy, Step, Turn};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
@@ -36,7 +36,7 @@ impl HostSide for Making<'_> {
         }
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         self.identify()
     }
 }
@@ -45,8 +45,10 @@ impl Making<'_> {
     /// Takes the host side's turns until the stub waits to be recorded, or has executed the program.
     pub(super) fn serve(&mut self) -> Result<()> {
         match (serve(self)?, self.until) {
-            (End::Created, Until::Created) | (End::Executed, Until::Running) => self.identify(),
-            (End::Created | End::Executed | End::Done, _) => Err(lost()),
+            (LaunchOutcome::Created, Until::Created) | (LaunchOutcome::Executed, Until::Running) => {
+                self.identify()
+            }
+            (LaunchOutcome::Created | LaunchOutcome::Executed | LaunchOutcome::Done, _) => Err(lost()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The host side of a launch: puts the plan into memory, spawns the stub, takes its answers.
 
-use super::presets::{self, Presets, Sources, Standard, check_preserved};
+use super::presets::{self, DescriptorSources, Presets, StandardStreams, check_preserved};
 use super::program::program;
 use crate::cgroup::Join;
 use crate::plan::machine::{BLOB, NO_CALL, SUCCESSOR, control, state};
@@ -9,7 +9,7 @@ use crate::sys::memfd;
 use crate::sys::namespace::NamespaceFlags;
 use crate::sys::process;
 use crate::sys::spawn::{self, Request};
-use crate::sys::unix::{self, Heard};
+use crate::sys::unix::{self, SocketEvent};
 use crate::sys::{self, channel};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -27,7 +27,7 @@ pub(crate) struct Launch<'a> {
     /// How the stub gets into its cgroup.
     pub(crate) join: Option<&'a Join>,
     /// Its standard descriptors.
-    pub(crate) standard: &'a Standard<'a>,
+    pub(crate) standard: &'a StandardStreams<'a>,
     /// Makes a step fail, for tests.
     pub(crate) fault: Option<u16>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Stub {
     /// The process.
     pub(crate) pidfd: OwnedFd,
     control: OwnedFd,
-    memory: Memory,
+    page: ControlPage,
     stage: Stage,
     /// How many batches of mounts it has got.
     batches: usize,
@@ -64,18 +64,18 @@ const TRIES: usize = 3;
 
 /// The file behind a launch; its first page is the control page.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct ControlPage {
     file: OwnedFd,
 }
 
 /// Which file in memory a launch has made: nothing else is taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Page {
+pub(crate) struct ControlPageId {
     device: u64,
     inode: u64,
 }
 
-impl Page {
+impl ControlPageId {
     fn of(file: &OwnedFd) -> Result<Self> {
         let failed = |e| Error::sys(Phase::Launch, "statx", e).on("the control page");
         let (device, inode) = sys::fs::identity(file).map_err(failed)?;
@@ -85,8 +85,8 @@ impl Page {
 
 /// How far a stub has come when it is the host side's turn to go on, or when it has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// Everything is done but what `start` asks for; it waits until the host side lets it [`go`](Stub::go).
+pub(crate) enum LaunchOutcome {
+    /// Everything is done but what `start` asks for; it waits until the host side lets it [`resume`](Stub::resume).
     Created,
     /// It has executed the program.
     Executed,
@@ -96,7 +96,7 @@ pub(crate) enum End {
 
 /// Why a stub did not come to an end of its plan.
 #[derive(Debug)]
-pub(crate) struct Stopped {
+pub(crate) struct LaunchFailure {
     /// The line at which it stopped, if it is known.
     pub(crate) line: Option<u16>,
     /// It died there: no step failed.
@@ -105,34 +105,34 @@ pub(crate) struct Stopped {
     pub(crate) error: Error,
 }
 
-impl From<Error> for Stopped {
+impl From<Error> for LaunchFailure {
     fn from(error: Error) -> Self {
         Self { line: None, died: false, error }
     }
 }
 
-impl From<Stopped> for Error {
-    fn from(stopped: Stopped) -> Self {
+impl From<LaunchFailure> for Error {
+    fn from(stopped: LaunchFailure) -> Self {
         stopped.error
     }
 }
 
 /// What the control page says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum StubState {
     /// It is done up to where `start` takes over.
     Created,
     /// It has executed the program.
     Executed,
     /// A step failed.
-    Failed(StubFailure),
+    Failed(FailedStep),
     /// It died at a step.
     Died(u16),
 }
 
 /// Which step failed, at which system call (none: a check), with what errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StubFailure {
+pub(crate) struct FailedStep {
     /// Index of the plan's line.
     pub(crate) step: u16,
     /// Number of the system call.
@@ -143,10 +143,10 @@ pub(crate) struct StubFailure {
     pub(crate) detail: u32,
 }
 
-impl Memory {
+impl ControlPage {
     /// The file that something has handed over; `None` if it is not the one that the launch has made.
-    pub(crate) fn adopt(file: OwnedFd, page: Page) -> Result<Option<Self>> {
-        Ok((Page::of(&file)? == page).then_some(Self { file }))
+    pub(crate) fn adopt(file: OwnedFd, page: ControlPageId) -> Result<Option<Self>> {
+        Ok((ControlPageId::of(&file)? == page).then_some(Self { file }))
     }
 
     /// The number of the second process, which the first one tells; 0 if there is none yet.
@@ -169,27 +169,27 @@ impl Memory {
     }
 
     /// What the control page says once the stub has closed its end.
-    pub(crate) fn verdict(&self) -> Result<Verdict> {
+    pub(crate) fn state(&self) -> Result<StubState> {
         let words = self.words()?;
         let word = |offset: usize| words[offset / 4];
         Ok(match word(control::STATE) {
-            state::CREATED => Verdict::Created,
-            state::EXECUTING => Verdict::Executed,
-            state::FAILED => Verdict::Failed(StubFailure {
+            state::CREATED => StubState::Created,
+            state::EXECUTING => StubState::Executed,
+            state::FAILED => StubState::Failed(FailedStep {
                 step: word(control::STEP) as u16,
                 call: Some(word(control::CALL)).filter(|call| *call != NO_CALL),
                 errno: Errno::from_raw(word(control::ERRNO) as i32),
                 detail: word(control::DETAIL),
             }),
-            _ => Verdict::Died(word(control::STEP) as u16),
+            _ => StubState::Died(word(control::STEP) as u16),
         })
     }
 }
 
 impl Launch<'_> {
     /// Spawns the stub. In a plan of two stages it is the first one, until its second one has taken a turn, or
-    /// the caller [`settles`](Stub::settle).
-    pub(crate) fn begin(self) -> Result<Stub> {
+    /// the caller calls [`follow_hand_over`](Stub::follow_hand_over).
+    pub(crate) fn spawn(self) -> Result<Stub> {
         let error = |call: &'static str, errno| Error::sys(Phase::Launch, call, errno);
         let preserve = self.plan.preserve_fds;
         check_preserved(preserve)?;
@@ -234,8 +234,8 @@ impl Launch<'_> {
         .map_err(|failure| spawn_error(failure, namespaces))?;
         drop(theirs);
         let stage = if self.plan.two_stages { Stage::First } else { Stage::Only };
-        let memory = Memory { file };
-        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, memory, stage, batches: 0, line: 0 })
+        let page = ControlPage { file };
+        Ok(Stub { pid: spawned.pid, pidfd: spawned.pidfd, control: ours, page, stage, batches: 0, line: 0 })
     }
 }
 
@@ -321,7 +321,7 @@ fn spawn_error(failure: spawn::Failure, namespaces: u64) -> Error {
 
 impl Stub {
     /// Goes on with the process which the spawned one clones, if there are two and that one is not known yet.
-    pub(crate) fn settle(&mut self) -> Result<()> {
+    pub(crate) fn follow_hand_over(&mut self) -> Result<()> {
         if self.stage != Stage::First {
             return Ok(());
         }
@@ -331,7 +331,7 @@ impl Stub {
             Ok(_) | Err(Errno::ECHILD) => {}
             Err(e) => return Err(failed("waitid")(e)),
         }
-        let pid = self.memory.successor()?;
+        let pid = self.page.successor()?;
         if pid == 0 {
             // It failed before: `serve` says at which step.
             self.stage = Stage::Only;
@@ -351,34 +351,34 @@ impl Stub {
     }
 
     /// The file with the control page.
-    pub(crate) fn page(&self) -> Result<Page> {
-        Page::of(&self.memory.file)
+    pub(crate) fn page(&self) -> Result<ControlPageId> {
+        ControlPageId::of(&self.page.file)
     }
 
     /// Waits until it is the host side's turn, the second process of two has come up, or the stub's plan has come to
     /// an end. That is also so if the stub has ended while something else holds its end of the socket.
-    fn next(&mut self, plan: &Plan) -> Result<Event, Stopped> {
+    fn next(&mut self, plan: &Plan) -> Result<StubEvent, LaunchFailure> {
         let failed = |errno| Error::sys(Phase::Launch, "wait for the init stub", errno);
-        let heard = unix::listen_to(&self.control, &self.pidfd, None).map_err(failed)?;
+        let heard = unix::wait_for_message(&self.control, &self.pidfd, None).map_err(failed)?;
         // The second one may be stopped before it says anything: the host side knows it as soon as it is there.
-        if self.stage == Stage::First && self.memory.successor()? != 0 {
-            self.settle()?;
-            return Ok(Event::Born);
+        if self.stage == Stage::First && self.page.successor()? != 0 {
+            self.follow_hand_over()?;
+            return Ok(StubEvent::Born);
         }
-        if heard != Heard::Message {
-            return self.verdict(plan).map(Event::End);
+        if heard != SocketEvent::Readable {
+            return self.verdict(plan).map(StubEvent::End);
         }
         let mut byte = [0; 1];
         let descriptor = match unix::receive_from(&self.control, &mut byte) {
-            Ok((0, ..)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(Event::End),
+            Ok((0, ..)) | Err(Errno::ECONNRESET) => return self.verdict(plan).map(StubEvent::End),
             // A process of the container has got hold of the socket.
             Ok((_, _, Some(sender))) if sender != self.pid => return Err(lost().into()),
             Ok((_, descriptor, _)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
         match Turn::from_code(byte[0]).filter(|turn| self.is_next(plan, *turn)) {
-            Some(Turn::Created) => Ok(Event::End(End::Created)),
-            Some(turn) => Ok(Event::Turn(turn, descriptor)),
+            Some(Turn::Created) => Ok(StubEvent::End(LaunchOutcome::Created)),
+            Some(turn) => Ok(StubEvent::Turn(turn, descriptor)),
             None => Err(lost().into()),
         }
     }
@@ -393,31 +393,33 @@ impl Stub {
 
     /// Why the stub has failed, if it has: the reason of whatever has failed on the host side since.
     pub(crate) fn failure(&self, plan: &Plan) -> Option<Error> {
-        match self.memory.verdict() {
-            Ok(Verdict::Failed(f)) => Some(plan.failure(f.step, f.call, f.errno)),
-            Ok(Verdict::Created | Verdict::Executed | Verdict::Died(_)) | Err(_) => None,
+        match self.page.state() {
+            Ok(StubState::Failed(f)) => Some(plan.failure(f.step, f.call, f.errno)),
+            Ok(StubState::Created | StubState::Executed | StubState::Died(_)) | Err(_) => None,
         }
     }
 
     /// What has become of a stub that has closed its end.
-    fn verdict(&self, plan: &Plan) -> Result<End, Stopped> {
-        match self.memory.verdict()? {
-            Verdict::Executed => Ok(End::Executed),
-            Verdict::Created => Ok(End::Done),
-            Verdict::Failed(f) => {
+    fn verdict(&self, plan: &Plan) -> Result<LaunchOutcome, LaunchFailure> {
+        match self.page.state()? {
+            StubState::Executed => Ok(LaunchOutcome::Executed),
+            StubState::Created => Ok(LaunchOutcome::Done),
+            StubState::Failed(f) => {
                 let error = plan.failure(f.step, f.call, f.errno);
-                Err(Stopped { line: Some(f.step), died: false, error })
+                Err(LaunchFailure { line: Some(f.step), died: false, error })
             }
-            Verdict::Died(step) => Err(Stopped { line: Some(step), died: true, error: plan.death(step) }),
+            StubState::Died(step) => {
+                Err(LaunchFailure { line: Some(step), died: true, error: plan.death(step) })
+            }
         }
     }
 
     /// The line at which a stub that has ended has stopped; the one after the last if its plan has come to an end.
     fn line(&self, plan: &Plan) -> Option<u16> {
-        match (0..TRIES).find_map(|_| self.memory.verdict().ok())? {
-            Verdict::Failed(f) => Some(f.step),
-            Verdict::Died(step) => Some(step),
-            Verdict::Created | Verdict::Executed => u16::try_from(plan.lines().len()).ok(),
+        match (0..TRIES).find_map(|_| self.page.state().ok())? {
+            StubState::Failed(f) => Some(f.step),
+            StubState::Died(step) => Some(step),
+            StubState::Created | StubState::Executed => u16::try_from(plan.lines().len()).ok(),
         }
     }
 
@@ -437,7 +439,7 @@ impl Stub {
     }
 
     /// Lets it go on after its turn.
-    pub(crate) fn go(&self) -> Result<()> {
+    pub(crate) fn resume(&self) -> Result<()> {
         channel::send(&self.control)
             .map_err(|errno| Error::sys(Phase::Launch, "write to the init stub", errno))
     }
@@ -445,32 +447,32 @@ impl Stub {
     /// The process that is to be ended; for the way back from a failure. A first one of two has ended then, and
     /// clones nothing any more.
     pub(crate) fn into_pidfd(mut self) -> OwnedFd {
-        self.settle_by_force();
+        self.kill_first_stage();
         self.pidfd
     }
 
-    fn settle_by_force(&mut self) {
+    fn kill_first_stage(&mut self) {
         if self.stage == Stage::First {
             let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
             // The second one must not be left over for want of memory or of a descriptor at this moment.
-            let _ = (0..TRIES).any(|_| self.settle().is_ok());
+            let _ = (0..TRIES).any(|_| self.follow_hand_over().is_ok());
         }
     }
 
     /// Ends it and takes its status; for the way back from a failure.
     pub(crate) fn destroy(&mut self) {
-        self.settle_by_force();
+        self.kill_first_stage();
         let _ = process::pidfd_send_signal(&self.pidfd, libc::SIGKILL);
         let _ = (0..TRIES).any(|_| matches!(process::wait(&self.pidfd, true), Ok(_) | Err(Errno::ECHILD)));
     }
 }
 
 /// What a stub says.
-enum Event {
+enum StubEvent {
     Turn(Turn, Option<OwnedFd>),
     /// It is the second one of two from now on.
     Born,
-    End(End),
+    End(LaunchOutcome),
 }
 
 /// The host side of a plan.
@@ -489,31 +491,33 @@ pub(crate) trait HostSide {
     ///
     /// # Errors
     /// Of that; then the stub goes no further.
-    fn born(&mut self) -> Result<()>;
+    fn handed_over(&mut self) -> Result<()>;
 }
 
 /// Serves a stub's turns until its plan comes to an end.
-pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
+pub(crate) fn serve(host: &mut impl HostSide) -> Result<LaunchOutcome, LaunchFailure> {
     loop {
         let (stub, plan) = host.launched()?;
         match stub.next(plan)? {
-            Event::End(end) => return Ok(end),
-            Event::Born => host.born()?,
+            StubEvent::End(end) => return Ok(end),
+            StubEvent::Born => host.handed_over()?,
             // The stub does not wait for an answer.
-            Event::Turn(turn @ (Turn::Listener | Turn::Made), descriptor) => host.take(turn, descriptor)?,
-            Event::Turn(Turn::Mounts, _) => {
+            StubEvent::Turn(turn @ (Turn::Listener | Turn::Made), descriptor) => {
+                host.take(turn, descriptor)?
+            }
+            StubEvent::Turn(Turn::Mounts, _) => {
                 let mounts = presets::open_batch(plan, stub.batches)?;
                 stub.batches += 1;
                 let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
                 unix::send_descriptors(&stub.control, &mounts).map_err(failed)?;
             }
-            Event::Turn(Turn::Scheduler, _) => {
+            StubEvent::Turn(Turn::Scheduler, _) => {
                 stub.schedule(plan)?;
-                stub.go()?;
+                stub.resume()?;
             }
-            Event::Turn(turn, descriptor) => {
+            StubEvent::Turn(turn, descriptor) => {
                 host.take(turn, descriptor)?;
-                host.launched()?.0.go()?;
+                host.launched()?.0.resume()?;
             }
         }
     }
@@ -523,7 +527,7 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<End, Stopped> {
 pub(crate) type Recorder<'a> = dyn Fn(i32) -> Result<()> + 'a;
 
 /// A plan without a turn of the host side's.
-pub(crate) struct Alone<'a> {
+pub(crate) struct WithoutTurns<'a> {
     /// The stub.
     pub(crate) stub: &'a mut Stub,
     /// Its plan.
@@ -532,7 +536,7 @@ pub(crate) struct Alone<'a> {
     pub(crate) recorder: Option<&'a Recorder<'a>>,
 }
 
-impl HostSide for Alone<'_> {
+impl HostSide for WithoutTurns<'_> {
     fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
         Ok((self.stub, self.plan))
     }
@@ -541,36 +545,37 @@ impl HostSide for Alone<'_> {
         Err(lost())
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
     }
 }
 
-/// Launches a plan that ends by itself, without a turn of the host side's but mounts, and waits for its end. `begin` is
-/// [`Launch::begin`], or does it and more.
+/// Launches a plan that ends by itself, without a turn of the host side's but mounts, and waits for its end. `spawn` is
+/// [`Launch::spawn`], or does it and more.
 pub(crate) fn run(
     plan: &Plan,
-    sources: Sources<'_>,
+    sources: DescriptorSources<'_>,
     fault: Option<u16>,
-    begin: impl FnOnce(Launch<'_>) -> Result<Stub>,
-) -> Result<(), Stopped> {
+    spawn: impl FnOnce(Launch<'_>) -> Result<Stub>,
+) -> Result<(), LaunchFailure> {
     let recorder = sources.recorder;
     let presets = Presets::open(plan, sources)?;
-    let standard = Standard::null()?;
-    let mut stub = begin(Launch { plan, presets: &presets, join: None, standard: &standard, fault })?;
-    let end = serve(&mut Alone { stub: &mut stub, plan, recorder });
+    let standard = StandardStreams::null()?;
+    let mut stub = spawn(Launch { plan, presets: &presets, join: None, standard: &standard, fault })?;
+    let end = serve(&mut WithoutTurns { stub: &mut stub, plan, recorder });
     // It has ended, or is about to.
     stub.destroy();
     // How far it has come is what the caller has to undo.
-    let end = end.map_err(|stopped| Stopped { line: stopped.line.or_else(|| stub.line(plan)), ..stopped });
+    let end =
+        end.map_err(|stopped| LaunchFailure { line: stopped.line.or_else(|| stub.line(plan)), ..stopped });
     match end? {
-        End::Done => Ok(()),
-        End::Created | End::Executed => Err(lost().into()),
+        LaunchOutcome::Done => Ok(()),
+        LaunchOutcome::Created | LaunchOutcome::Executed => Err(lost().into()),
     }
 }
 
 /// Launches a plan that makes a mount, and takes it.
-pub(super) fn make(plan: &Plan, sources: Sources<'_>) -> Result<OwnedFd> {
+pub(super) fn make(plan: &Plan, sources: DescriptorSources<'_>) -> Result<OwnedFd> {
     struct Making<'a> {
         stub: Stub,
         plan: &'a Plan,
@@ -587,16 +592,16 @@ pub(super) fn make(plan: &Plan, sources: Sources<'_>) -> Result<OwnedFd> {
             Ok(())
         }
 
-        fn born(&mut self) -> Result<()> {
+        fn handed_over(&mut self) -> Result<()> {
             self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
         }
     }
     let recorder = sources.recorder;
     let presets = Presets::open(plan, sources)?;
-    let standard = Standard::null()?;
+    let standard = StandardStreams::null()?;
     let launch = Launch { plan, presets: &presets, join: None, standard: &standard, fault: None };
-    let mut making = Making { stub: launch.begin()?, plan, made: None, recorder };
-    let end = making.born().map_err(Stopped::from).and_then(|()| serve(&mut making));
+    let mut making = Making { stub: launch.spawn()?, plan, made: None, recorder };
+    let end = making.handed_over().map_err(LaunchFailure::from).and_then(|()| serve(&mut making));
     making.stub.destroy();
     end?;
     making.made.ok_or_else(lost)

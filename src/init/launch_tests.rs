@@ -8,16 +8,16 @@ fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
     let plan = Plan::assembled(lines, Slots::default(), (0, false), 0, (6, 18));
     let (control, theirs) = channel::pair().unwrap();
     let file = || memfd::data(c"test").unwrap();
-    let (pidfd, memory) = (file(), Memory { file: file() });
-    (plan, Stub { pid: 0, pidfd, control, memory, stage: Stage::Only, batches: 0, line: 0 }, theirs)
+    let (pidfd, page) = (file(), ControlPage { file: file() });
+    (plan, Stub { pid: 0, pidfd, control, page, stage: Stage::Only, batches: 0, line: 0 }, theirs)
 }
 
 fn turn(plan: &Plan, stub: &mut Stub, theirs: &OwnedFd, said: Turn) -> Option<Turn> {
     sys::fs::write_all(theirs, &[said.code()]).unwrap();
     match stub.next(plan) {
-        Ok(Event::Turn(turn, _)) => Some(turn),
-        Ok(Event::End(end)) => panic!("{end:?}"),
-        Ok(Event::Born) => panic!("born"),
+        Ok(StubEvent::Turn(turn, _)) => Some(turn),
+        Ok(StubEvent::End(end)) => panic!("{end:?}"),
+        Ok(StubEvent::Born) => panic!("born"),
         Err(stopped) => {
             assert_eq!(stopped.error.to_string(), lost().to_string());
             None

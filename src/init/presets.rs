@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// What the descriptors of a plan's slots may come from.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Sources<'a> {
+pub(crate) struct DescriptorSources<'a> {
     /// The namespaces to join, opened; those which the plan names by path otherwise.
     pub(crate) joined: Option<&'a [Joined]>,
     /// The socket that takes the terminal's master.
@@ -46,7 +46,7 @@ pub(crate) struct Presets<'a> {
 
 impl<'a> Presets<'a> {
     /// Opens what the plan asks for.
-    pub(crate) fn open(plan: &Plan, sources: Sources<'a>) -> Result<Self> {
+    pub(crate) fn open(plan: &Plan, sources: DescriptorSources<'a>) -> Result<Self> {
         let mut named = Vec::new();
         let names = |(_, slot): (_, &Slot)| matches!(slot, Slot::Namespace { .. });
         if sources.joined.is_none()
@@ -114,7 +114,9 @@ impl<'a> Presets<'a> {
 /// Opens a batch of mounts that a stub has asked for.
 pub(super) fn open_batch(plan: &Plan, batch: usize) -> Result<Vec<OwnedFd>> {
     let slots = plan.slots.batch(batch);
-    slots.map(|(id, slot)| open(plan, slot, Sources::default()).map_err(|e| plan.at_slot(id, e))).collect()
+    slots
+        .map(|(id, slot)| open(plan, slot, DescriptorSources::default()).map_err(|e| plan.at_slot(id, e)))
+        .collect()
 }
 
 fn missing() -> Error {
@@ -141,7 +143,7 @@ fn named_namespace(named: &mut Vec<Joined>, kind: Kind, path: &str) -> Result<Ow
 }
 
 /// What only the host side can open.
-fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
+fn open(plan: &Plan, slot: &Slot, sources: DescriptorSources<'_>) -> Result<OwnedFd> {
     match slot {
         Slot::Tree { path, recursive, idmap } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
@@ -179,7 +181,7 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
 }
 
 /// A procfs of a pid namespace that the stub joins later, by its file or by a process.
-fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
+fn procfs(plan: &Plan, slot: &Slot, sources: DescriptorSources<'_>) -> Result<OwnedFd> {
     let Slot::Proc { user, options, .. } = slot else { return Err(missing()) };
     let (joined, process) = (sources.joined, sources.process);
     let by_process = joined
@@ -190,9 +192,9 @@ fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     let (slot, sources) = match by_process {
         Some(one) => (
             &Slot::Proc { namespace: None, user: user.clone(), options: options.clone() },
-            Sources { process: Some(one.fd.as_fd()), recorder, ..Sources::default() },
+            DescriptorSources { process: Some(one.fd.as_fd()), recorder, ..DescriptorSources::default() },
         ),
-        None => (slot, Sources { joined, process, recorder, ..Sources::default() }),
+        None => (slot, DescriptorSources { joined, process, recorder, ..DescriptorSources::default() }),
     };
     let plan = compile_proc(slot, plan.kernel())?;
     let made = launch::make(&plan, sources)?;
@@ -225,14 +227,14 @@ fn owners(owners: &Owners) -> Result<OwnedFd> {
 
 /// The standard descriptors of a launch.
 #[derive(Debug)]
-pub(crate) enum Standard<'a> {
+pub(crate) enum StandardStreams<'a> {
     /// Each is this one, or the caller's own.
     Given([Option<BorrowedFd<'a>>; 3]),
     /// All are `/dev/null`.
     Null(OwnedFd),
 }
 
-impl Standard<'_> {
+impl StandardStreams<'_> {
     /// `/dev/null` three times.
     pub(crate) fn null() -> Result<Self> {
         let opened = sys::fs::openat(sys::fs::cwd(), c"/dev/null", libc::O_RDWR, 0)

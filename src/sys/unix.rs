@@ -164,19 +164,23 @@ pub(crate) fn wait_for(fd: impl AsFd, event: i16, deadline: Instant) -> Result<b
     }
 }
 
-/// What [`listen_to`] has heard.
+/// What [`wait_for_message`] has heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
+pub(crate) enum SocketEvent {
     /// There is something to receive, or the end of the stream.
-    Message,
+    Readable,
     /// The process has ended, and nothing of it is left to be received. Another one may still hold its end.
-    End,
+    ProcessExited,
     /// Nothing, until the time was up.
-    Silence,
+    TimedOut,
 }
 
 /// Waits until a message comes or the process that is to send it has ended.
-pub(crate) fn listen_to(sock: impl AsFd, pidfd: impl AsFd, limit: Option<Duration>) -> Result<Heard, Errno> {
+pub(crate) fn wait_for_message(
+    sock: impl AsFd,
+    pidfd: impl AsFd,
+    limit: Option<Duration>,
+) -> Result<SocketEvent, Errno> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let timeout = limit.map_or(PollTimeout::NONE, |limit| {
         let ms = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).ok();
@@ -184,18 +188,18 @@ pub(crate) fn listen_to(sock: impl AsFd, pidfd: impl AsFd, limit: Option<Duratio
     });
     let mut set = [sock.as_fd(), pidfd.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     match poll(&mut set, timeout) {
-        Ok(0) => return Ok(Heard::Silence),
+        Ok(0) => return Ok(SocketEvent::TimedOut),
         // With a limit the caller looks at the time, and comes back.
-        Err(Errno::EINTR) if limit.is_some() => return Ok(Heard::Silence),
-        Err(Errno::EINTR) => return listen_to(sock, pidfd, None),
+        Err(Errno::EINTR) if limit.is_some() => return Ok(SocketEvent::TimedOut),
+        Err(Errno::EINTR) => return wait_for_message(sock, pidfd, None),
         other => other?,
     };
     if set[0].any().unwrap_or(true) {
-        return Ok(Heard::Message);
+        return Ok(SocketEvent::Readable);
     }
     // It may have sent its last message after the socket was looked at.
     retry(|| poll(&mut set[..1], PollTimeout::ZERO))?;
-    Ok(if set[0].any().unwrap_or(true) { Heard::Message } else { Heard::End })
+    Ok(if set[0].any().unwrap_or(true) { SocketEvent::Readable } else { SocketEvent::ProcessExited })
 }
 
 /// The answer of [`peek_datagram`].
@@ -363,9 +367,9 @@ mod tests {
         assert_eq!(receive_now(&ours).unwrap_err(), Errno::EAGAIN);
         let own = crate::sys::process::pidfd_open(std::process::id().cast_signed()).unwrap();
         let limit = Some(Duration::from_millis(1));
-        assert_eq!(listen_to(&ours, &own, limit), Ok(Heard::Silence));
+        assert_eq!(wait_for_message(&ours, &own, limit), Ok(SocketEvent::TimedOut));
         drop(theirs);
-        assert_eq!(listen_to(&ours, &own, None), Ok(Heard::Message));
+        assert_eq!(wait_for_message(&ours, &own, None), Ok(SocketEvent::Readable));
         assert!(receive_now(&ours).unwrap().descriptor().is_none());
         drop(listener);
         assert_eq!(connect_at(&dir, "s").unwrap_err(), Errno::ECONNREFUSED);

@@ -15,7 +15,7 @@ use crate::container::options::Console;
 use crate::container::store::{Directory, PlanOptions, Record, Stage};
 use crate::container::{Container, Runtime, Status, handoff, id};
 use crate::init::launch;
-use crate::init::presets::Sources;
+use crate::init::presets::DescriptorSources;
 use crate::mount::{Detached, Propagation, PropagationKind, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
@@ -190,7 +190,7 @@ impl Restoring<'_> {
         let root = self.bundle.rootfs.display().to_string();
         let plan = compile_mount_points(&self.plan, &root, self.host)?;
         let tree = self.tree()?;
-        let sources = Sources { given: &[tree.as_fd()], ..Sources::default() };
+        let sources = DescriptorSources { given: &[tree.as_fd()], ..DescriptorSources::default() };
         self.helper(&plan, sources)
     }
 
@@ -348,7 +348,7 @@ impl Restoring<'_> {
             return Ok(());
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
-        let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+        let sources = DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
         self.helper(&compile_loopback(self.host)?, sources)
     }
 
@@ -357,7 +357,8 @@ impl Restoring<'_> {
         let asked = self.plan.lines().iter().any(|line| line.step == Step::Rootfs(RootfsStep::ReadonlyRoot));
         match &self.init {
             Some(pidfd) if asked => {
-                let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+                let sources =
+                    DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
                 self.helper(&compile_readonly_root(self.host)?, sources)
             }
             _ => Ok(()),
@@ -365,10 +366,10 @@ impl Restoring<'_> {
     }
 
     /// Runs a plan that ends by itself.
-    fn helper(&self, plan: &Plan, sources: Sources<'_>) -> Result<()> {
+    fn helper(&self, plan: &Plan, sources: DescriptorSources<'_>) -> Result<()> {
         let fault = self.container.runtime.fault();
         let recorder = |pid| self.lock.helping(pid);
-        let sources = Sources { recorder: Some(&recorder), ..sources };
+        let sources = DescriptorSources { recorder: Some(&recorder), ..sources };
         Ok(launch::run(plan, sources, fault, |launch| self.lock.launch(launch))?)
     }
 

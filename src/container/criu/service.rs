@@ -6,8 +6,8 @@ use super::message::{self, Features, Kind, Opts, Response, Version};
 use super::options::Criu;
 use super::{log, unsupported};
 use crate::cgroup::{Join, Superblock};
-use crate::init::launch::{Alone, End, Launch, Stub, lost, serve};
-use crate::init::presets::{Presets, Sources, Standard};
+use crate::init::launch::{Launch, LaunchOutcome, Stub, WithoutTurns, lost, serve};
+use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::plan::{Host, Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
@@ -102,9 +102,10 @@ impl Service {
         let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
         given.push(theirs.as_fd());
         given.extend(setup.keep);
-        let presets = Presets::open(&plan, Sources { given: &given, ..Sources::default() })?;
+        let presets =
+            Presets::open(&plan, DescriptorSources { given: &given, ..DescriptorSources::default() })?;
         let cgroups = Superblock::remember()?;
-        let standard = Standard::Given(setup.stdio);
+        let standard = StandardStreams::Given(setup.stdio);
         let launch =
             Launch { plan: &plan, presets: &presets, join: setup.join, standard: &standard, fault: None };
         let stub = setup.lock.launch(launch)?;
@@ -126,9 +127,9 @@ impl Service {
     /// Whether the stub has become criu.
     fn started(&mut self, plan: &Plan, setup: &Setup<'_>) -> Result<()> {
         let recorder = |pid| setup.lock.helping(pid);
-        match serve(&mut Alone { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
-            Ok(End::Executed) => Ok(()),
-            Ok(End::Created | End::Done) => Err(lost()),
+        match serve(&mut WithoutTurns { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
+            Ok(LaunchOutcome::Executed) => Ok(()),
+            Ok(LaunchOutcome::Created | LaunchOutcome::Done) => Err(lost()),
             Err(stopped) => match stopped.error.errno() {
                 Some(errno @ (Errno::ENOENT | Errno::EACCES)) if stopped.error.phase() == Phase::Exec => {
                     Err(not_found(setup.criu, errno))

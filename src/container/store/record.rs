@@ -3,7 +3,7 @@
 use super::super::liveness::{self, Identity, Presence};
 use crate::Result;
 use crate::bundle::annotations::Annotations;
-use crate::init::launch::Page;
+use crate::init::launch::ControlPageId;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -75,7 +75,7 @@ pub(crate) struct Record {
     pub(crate) scope: Option<crate::cgroup::systemd::Scope>,
     /// The control page of a process that waits for `start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) page: Option<Page>,
+    pub(crate) page: Option<ControlPageId>,
     /// Whether the container has a pid namespace of its own: its processes die with its init.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,
