@@ -18,7 +18,7 @@ const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const STACK: usize = 16 << 10;
 
 /// Whether a descriptor is open and stays so across execve(2).
-pub(crate) fn passes_on(number: RawFd) -> bool {
+pub(crate) fn is_inherited(number: RawFd) -> bool {
     // SAFETY: no argument is an address, and the descriptor of another owner is only looked at.
     let flags = unsafe { call!(libc::SYS_fcntl, number, libc::F_GETFD) };
     flags.is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
@@ -60,7 +60,7 @@ pub(crate) struct Spawned {
 
 /// Which call failed, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct SpawnFailure {
     /// The system call's name.
     pub(crate) call: &'static str,
     /// The kernel's answer.
@@ -110,7 +110,7 @@ struct Stack {
 ///
 /// # Errors
 /// The call that failed. `clone3` with `ECANCELED`: the child was killed before it ran.
-pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
+pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, SpawnFailure> {
     let mut argv: Vec<*const libc::c_char> = request.args.iter().map(|a| a.as_ptr()).collect();
     argv.push(std::ptr::null());
     let envp = [std::ptr::null()];
@@ -142,13 +142,13 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let blocked = Blocked::all().map_err(|errno| Failure { call: "rt_sigprocmask", errno })?;
+    let blocked = Blocked::all().map_err(|errno| SpawnFailure { call: "rt_sigprocmask", errno })?;
     // SAFETY: the child runs on `stack`, which lives here while this thread is suspended; it never
     // returns, and writes to nothing of ours but `child`.
     let pid = unsafe { clone_vm(&args, arrange, &raw mut child) };
     drop(blocked);
     if pid < 0 {
-        return Err(Failure { call: "clone3", errno: Errno::from_raw(-pid as i32) });
+        return Err(SpawnFailure { call: "clone3", errno: Errno::from_raw(-pid as i32) });
     }
     // SAFETY: CLONE_PIDFD has put a new descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
@@ -156,12 +156,12 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         // Killed at birth: so the kernel treats a child whose cgroup was killed another number of times
         // than the caller's own.
         let _ = super::process::wait(&pidfd, true);
-        return Err(Failure { call: "clone3", errno: Errno::ECANCELED });
+        return Err(SpawnFailure { call: "clone3", errno: Errno::ECANCELED });
     }
     if child.errno != 0 {
         let _ = super::process::wait(&pidfd, true);
         let call = CALLS.get(child.call as usize).copied().unwrap_or("execveat");
-        return Err(Failure { call, errno: Errno::from_raw(child.errno) });
+        return Err(SpawnFailure { call, errno: Errno::from_raw(child.errno) });
     }
     Ok(Spawned { pid: pid as i32, pidfd })
 }
