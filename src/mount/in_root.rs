@@ -5,7 +5,7 @@
 //! used; nothing is looked at by name twice.
 
 use super::failed;
-use super::walk::{self, Buffers, Failure, Last, Tree};
+use super::walk::{self, Buffers, CallFailure, Last, Tree};
 use crate::Result;
 use crate::sys::fs;
 use nix::errno::Errno;
@@ -85,7 +85,7 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn errno(failure: Failure) -> Errno {
+fn errno(failure: CallFailure) -> Errno {
     Errno::from_raw(failure.errno as i32)
 }
 
@@ -98,8 +98,8 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    fn add(&mut self, opened: Result<OwnedFd, Errno>) -> Result<i64, Failure> {
-        let fd = opened.map_err(|errno| Failure { call: walk::NO_CALL, errno: errno as i32 as u32 })?;
+    fn add(&mut self, opened: Result<OwnedFd, Errno>) -> Result<i64, CallFailure> {
+        let fd = opened.map_err(|errno| CallFailure { call: walk::NO_CALL, errno: errno as i32 as u32 })?;
         self.open.push(Some(fd));
         Ok(self.open.len() as i64 - 1)
     }
@@ -114,13 +114,13 @@ impl Descriptors {
 }
 
 impl Tree for Descriptors {
-    fn find(&mut self, path: &[u8]) -> Result<i64, Failure> {
+    fn find(&mut self, path: &[u8]) -> Result<i64, CallFailure> {
         let path = CStr::from_bytes_until_nul(path).map_err(|_| Errno::EINVAL);
         let opened = path.and_then(|path| fs::openat2(&self.root, path, libc::O_PATH, 0, RESOLVE));
         self.add(opened)
     }
 
-    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure> {
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, CallFailure> {
         let mode = if last { self.mode } else { self.directory_mode };
         let name = CStr::from_bytes_until_nul(name).map_err(|_| Errno::EINVAL);
         let made = name.and_then(|name| create(self.get(directory)?, name, file, mode));

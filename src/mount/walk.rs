@@ -21,7 +21,7 @@ pub(crate) const NO_CALL: u32 = u32::MAX;
 
 /// A failure: the system call's number, or [`NO_CALL`], and the errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct CallFailure {
     /// The system call.
     pub(crate) call: u32,
     /// The errno, positive.
@@ -52,11 +52,11 @@ pub(crate) struct Found {
 /// slash and are neither `.` nor `..`.
 pub(crate) trait Tree {
     /// Opens a path of any length inside the root (`RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`).
-    fn find(&mut self, path: &[u8]) -> Result<i64, Failure>;
+    fn find(&mut self, path: &[u8]) -> Result<i64, CallFailure>;
     /// Makes one component below a descriptor, which must not exist (`EEXIST`), and opens it without
     /// following a link (`RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`). `last` says that
     /// the path ends with it.
-    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure>;
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, CallFailure>;
     /// Reads a symbolic link into `target`; its length, or `None` if there is no link of that name.
     fn link(&mut self, directory: i64, name: &[u8], target: &mut [u8]) -> Option<usize>;
     /// Closes a descriptor.
@@ -83,20 +83,20 @@ impl Buffers {
     }
 }
 
-const TOO_LONG: Failure = Failure { call: NO_CALL, errno: ENAMETOOLONG };
+const TOO_LONG: CallFailure = CallFailure { call: NO_CALL, errno: ENAMETOOLONG };
 
 impl Text {
     fn at(&self, i: usize) -> u8 {
         self.0.get(i).copied().unwrap_or(0)
     }
 
-    fn set(&mut self, i: usize, byte: u8) -> Result<(), Failure> {
+    fn set(&mut self, i: usize, byte: u8) -> Result<(), CallFailure> {
         *self.0.get_mut(i).ok_or(TOO_LONG)? = byte;
         Ok(())
     }
 
     /// `self[to..] = other[from..end] + "\0"`.
-    fn copy(&mut self, to: usize, other: &Self, from: usize, end: usize) -> Result<(), Failure> {
+    fn copy(&mut self, to: usize, other: &Self, from: usize, end: usize) -> Result<(), CallFailure> {
         let mut i = from;
         while i < end {
             self.set(to + i - from, other.at(i))?;
@@ -147,7 +147,7 @@ impl Text {
     }
 
     /// `self = head[..n] + "/" + self[at..]`.
-    fn splice(&mut self, at: usize, head: &Self, n: usize) -> Result<(), Failure> {
+    fn splice(&mut self, at: usize, head: &Self, n: usize) -> Result<(), CallFailure> {
         let mut length = 0;
         while self.at(at + length) != 0 {
             length += 1;
@@ -186,7 +186,7 @@ pub(crate) fn make<T: Tree>(
     path: &[u8],
     last: Last,
     memory: &mut Buffers,
-) -> Result<Found, Failure> {
+) -> Result<Found, CallFailure> {
     match tree.find(path) {
         Ok(fd) => return Ok(Found { fd, made: false }),
         Err(failure) if failure.errno != ENOENT || last == Last::Nothing => return Err(failure),
@@ -231,19 +231,19 @@ impl<T: Tree> Walk<'_, T> {
     }
 
     /// Looks `prefix[..length]` up.
-    fn begin(&mut self, length: usize) -> Result<(), Failure> {
+    fn begin(&mut self, length: usize) -> Result<(), CallFailure> {
         self.memory.prefix.set(length, 0)?;
         let directory = self.tree.find(self.memory.prefix.bytes(0))?;
         self.enter(directory);
         Ok(())
     }
 
-    fn turn(&mut self) -> Result<(), Failure> {
+    fn turn(&mut self) -> Result<(), CallFailure> {
         self.turns += 1;
-        if self.turns > MAX_TURNS { Err(Failure { call: NO_CALL, errno: ELOOP }) } else { Ok(()) }
+        if self.turns > MAX_TURNS { Err(CallFailure { call: NO_CALL, errno: ELOOP }) } else { Ok(()) }
     }
 
-    fn run(mut self) -> Result<Found, Failure> {
+    fn run(mut self) -> Result<Found, CallFailure> {
         // `prefix[..length]` ends with a slash.
         let (mut at, mut length) = (0, 1);
         self.memory.prefix.set(0, b'/')?;
@@ -288,9 +288,9 @@ impl<T: Tree> Walk<'_, T> {
     }
 
     /// Makes all that is left, from the component at `at` on.
-    fn descend(&mut self, mut at: usize) -> Result<Found, Failure> {
+    fn descend(&mut self, mut at: usize) -> Result<Found, CallFailure> {
         if self.memory.rest.climbs_anywhere(at) {
-            return Err(Failure { call: NO_CALL, errno: ENOENT });
+            return Err(CallFailure { call: NO_CALL, errno: ENOENT });
         }
         loop {
             let end = self.memory.rest.end(at);

@@ -21,6 +21,7 @@ pub(crate) mod netlink;
 pub(crate) mod process;
 mod raw;
 pub(crate) mod seccomp;
+mod signal_mask;
 pub(crate) mod sigpipe;
 pub(crate) mod spawn;
 pub(crate) mod unix;

@@ -1,6 +1,7 @@
 //! User namespaces for their own sake: a namespace that exists only to carry id maps, for idmapped
 //! mounts; the text of id maps.
 
+use super::signal_mask::AllSignalsBlocked;
 use super::{call, fs, retry};
 use nix::errno::Errno;
 use std::fmt::Write;
@@ -25,32 +26,6 @@ pub(crate) fn map_text(maps: &[IdMap]) -> String {
         let _ = writeln!(text, "{} {} {}", m.container, m.host, m.size);
     }
     text
-}
-
-/// All signals blocked in the calling thread until dropped.
-struct Blocked(libc::sigset_t);
-
-impl Blocked {
-    fn new() -> Result<Self, Errno> {
-        // SAFETY: all-zero is a valid sigset_t; sigfillset(3) and pthread_sigmask(3) get pointers to
-        // locals. Only the calling thread's mask changes.
-        unsafe {
-            let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =
-                (std::mem::zeroed(), std::mem::zeroed());
-            libc::sigfillset(&raw mut all);
-            match libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut old) {
-                0 => Ok(Self(old)),
-                e => Err(Errno::from_raw(e)),
-            }
-        }
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        // SAFETY: restores the mask that `new` got.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut()) };
-    }
 }
 
 /// Size of the stack on which the helper makes its two system calls.
@@ -85,7 +60,7 @@ impl Holder {
         let mut stack = vec![0u128; STACK / 16].into_boxed_slice();
         let mut pidfd: libc::c_int = -1;
         let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_NEWUSER | libc::CLONE_PIDFD;
-        let blocked = Blocked::new()?;
+        let blocked = AllSignalsBlocked::new()?;
         // SAFETY: the child runs `hold` on a stack of its own, which lives until the child has been
         // reaped (see `drop`); it touches no memory of the parent. CLONE_PIDFD stores the descriptor in
         // `pidfd` before clone(2) returns.

@@ -1,6 +1,6 @@
 //! The control page, as the host side reads it.
 
-use crate::plan::machine::{NO_CALL, SUCCESSOR, control, state};
+use crate::plan::machine::{ControlWord, NO_CALL, SUCCESSOR, state};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -77,10 +77,10 @@ impl ControlPage {
     }
 
     /// The control page's words. Reading a few bytes is faster than mapping the page.
-    fn words(&self) -> Result<[u32; control::WORDS]> {
+    fn words(&self) -> Result<[u32; ControlWord::COUNT]> {
         let failed = |e| Error::sys(Phase::Launch, "read the control page", e).on("the init stub");
-        let (mut bytes, mut words) = (Vec::new(), [0; control::WORDS]);
-        sys::fs::append_from(&self.file, 0, 4 * control::WORDS, &mut bytes).map_err(failed)?;
+        let (mut bytes, mut words) = (Vec::new(), [0; ControlWord::COUNT]);
+        sys::fs::append_from(&self.file, 0, 4 * ControlWord::COUNT, &mut bytes).map_err(failed)?;
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
             *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         }
@@ -90,16 +90,16 @@ impl ControlPage {
     /// How far the stub has come. It is final once the stub has closed its end of the socket.
     pub(crate) fn state(&self) -> Result<StubState> {
         let words = self.words()?;
-        let word = |offset: usize| words[offset / 4];
-        Ok(match word(control::STATE) {
+        let word = |word: ControlWord| words[word as usize];
+        Ok(match word(ControlWord::State) {
             state::CREATED => StubState::Created,
             state::EXECUTING => StubState::Executed,
             state::FAILED => StubState::Failed(FailedStep {
-                step: word(control::STEP) as u16,
-                call: Some(word(control::CALL)).filter(|call| *call != NO_CALL),
-                errno: Errno::from_raw(word(control::ERRNO) as i32),
+                step: word(ControlWord::Step) as u16,
+                call: Some(word(ControlWord::Call)).filter(|call| *call != NO_CALL),
+                errno: Errno::from_raw(word(ControlWord::Errno) as i32),
             }),
-            _ => StubState::Died(word(control::STEP) as u16),
+            _ => StubState::Died(word(ControlWord::Step) as u16),
         })
     }
 }
