@@ -12,7 +12,7 @@
 
 use crate::sys::fs::{cwd, is_open_for_writing, openat, unlinkat, write_all};
 use crate::sys::memfd::{SEAL_ALL, memfd_create, seal};
-use crate::sys::mount::{self, MountAttr, attr};
+use crate::sys::mount::{self, MountAttr, MountAttrFlags};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat};
@@ -112,7 +112,7 @@ fn read_only() -> Result<OwnedFd, Errno> {
         mount::fsconfig(&context, key, Some(value))?;
     }
     mount::fsconfig_create(&context)?;
-    let root = mount::fsmount(&context, attr::NOSUID | attr::NODEV)?;
+    let root = mount::fsmount(&context, MountAttrFlags::NOSUID | MountAttrFlags::NODEV)?;
     let writer = openat(&root, c"orlop-init", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o500)?;
     write_all(&writer, STUB)?;
     execute_only(&writer)?;
@@ -125,7 +125,7 @@ fn read_only() -> Result<OwnedFd, Errno> {
     drop(writer);
     mount::fsconfig(&context, c"ro", None)?;
     retry_busy(|| mount::fsconfig_reconfigure(&context))?;
-    let attributes = MountAttr { set: attr::RDONLY, ..MountAttr::default() };
+    let attributes = MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() };
     retry_busy(|| mount::mount_setattr(&root, false, &attributes))?;
     match openat(&root, c"linked", libc::O_RDWR, 0) {
         Err(Errno::EROFS) => Ok(file),

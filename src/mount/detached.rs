@@ -1,9 +1,10 @@
 //! A mount that is not attached anywhere yet.
 
+use super::error::failed;
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
-use super::{Propagation, failed};
-use crate::sys::mount::{self as sys, MountAttr, attr};
-use crate::sys::{fs, mount};
+use super::propagation::Propagation;
+use crate::sys::fs;
+use crate::sys::mount::{self as sys, MountAttr, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,9 +24,10 @@ impl Detached {
     /// It is a peer of what it is a copy of, where that is shared: see [`Detached::propagate`]. What is
     /// detached itself can be copied from Linux 6.15 on.
     pub fn clone_of(target: impl AsFd, recursive: bool) -> Result<Self> {
-        let flags = sys::OPEN_TREE_CLONE
-            | libc::AT_EMPTY_PATH as u32
-            | if recursive { libc::AT_RECURSIVE as u32 } else { 0 };
+        let mut flags = OpenTreeFlags::CLONE | OpenTreeFlags::EMPTY_PATH;
+        if recursive {
+            flags |= OpenTreeFlags::RECURSIVE;
+        }
         sys::open_tree(target, c"", flags).map(Self::from).map_err(|e| failed("open_tree", e))
     }
 
@@ -83,13 +85,13 @@ impl Detached {
 
     /// Makes it read-only, with all mounts below it if `recursive`.
     pub fn read_only(&self, recursive: bool) -> Result<()> {
-        self.change(&MountAttr { set: attr::RDONLY, ..MountAttr::default() }, recursive)
+        self.change(&MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() }, recursive)
     }
 
     /// Attaches it to the directory (or, if it is a file, the file) behind `target`, in the mount
     /// namespace of that, which must be the calling thread's.
     pub fn attach(&self, target: impl AsFd) -> Result<()> {
-        sys::move_mount(self, target, c"", sys::MOVE_MOUNT_T_EMPTY_PATH).map_err(|e| failed("move_mount", e))
+        sys::move_mount(self, target, c"", MoveMountFlags::T_EMPTY_PATH).map_err(|e| failed("move_mount", e))
     }
 
     /// The descriptor.
@@ -128,7 +130,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn open(kind: &str) -> Result<Self> {
         let name = fs::cstring(kind).map_err(|e| failed("fsopen", e))?;
-        match mount::fsopen(&name) {
+        match sys::fsopen(&name) {
             Ok(fd) => Ok(Self { fd, kind: kind.to_owned() }),
             Err(Errno::ENODEV) => Err(failed("fsopen", Errno::ENODEV)
                 .on(kind)
@@ -139,7 +141,7 @@ impl Context {
 
     /// A failed call on this context, with what the driver said.
     pub(super) fn error(&self, operation: &'static str, e: Errno, option: &str) -> Error {
-        let log = mount::context_log(&self.fd);
+        let log = sys::context_log(&self.fd);
         let error = failed(operation, e).on(format!("{} {option}", self.kind).trim_end().to_owned());
         if log.is_empty() { error } else { error.with_detail(log) }
     }
@@ -159,11 +161,11 @@ impl Context {
 
     pub(super) fn set_raw(&self, key: &str, value: Option<&str>) -> std::result::Result<(), Errno> {
         let value = value.map(fs::cstring).transpose()?;
-        mount::fsconfig(&self.fd, &fs::cstring(key)?, value.as_deref())
+        sys::fsconfig(&self.fd, &fs::cstring(key)?, value.as_deref())
     }
 
     pub(super) fn set_fd(&self, key: &str, value: impl AsFd) -> std::result::Result<(), Errno> {
-        mount::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
+        sys::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
     }
 
     fn mount_with(&self, source: Option<&str>, options: &MountOptions) -> Result<Detached> {
@@ -179,9 +181,9 @@ impl Context {
         self.mount(options.new_mount_attributes())
     }
 
-    pub(super) fn mount(&self, attributes: u64) -> Result<Detached> {
-        mount::fsconfig_create(&self.fd).map_err(|e| self.error("fsconfig", e, ""))?;
-        mount::fsmount(&self.fd, attributes).map(Detached::from).map_err(|e| self.error("fsmount", e, ""))
+    pub(super) fn mount(&self, attributes: MountAttrFlags) -> Result<Detached> {
+        sys::fsconfig_create(&self.fd).map_err(|e| self.error("fsconfig", e, ""))?;
+        sys::fsmount(&self.fd, attributes).map(Detached::from).map_err(|e| self.error("fsmount", e, ""))
     }
 }
 

@@ -4,7 +4,7 @@
 //! at it, and the links of procfs which are no links are never followed. What is opened is what is
 //! used; nothing is looked at by name twice.
 
-use super::failed;
+use super::error::failed;
 use super::walk::{self, Buffers, CallFailure, Last, Tree};
 use crate::Result;
 use crate::sys::fs;

@@ -4,9 +4,9 @@
 //! the superblock, propagation and what the runtime itself does; any other word belongs to the file
 //! system's driver. [`parse`] sorts a list into these, in the terms of the fd-based mount API.
 
-use super::idmap::{Ranges, parse_ranges};
-use super::{Propagation, PropagationKind};
-use crate::sys::mount::{MountAttr, attr};
+use super::idmap_option::{self, IdmapRanges};
+use super::propagation::{Propagation, PropagationKind};
+use crate::sys::mount::{MountAttr, MountAttrFlags};
 use std::fmt;
 
 /// The longest string value which fsconfig(2) takes, in bytes.
@@ -24,7 +24,7 @@ pub struct OptionError {
 
 /// A request of which there can be only one, and whether it goes for all mounts below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
+pub struct RecursiveOption {
     /// For all mounts below it too.
     pub recursive: bool,
     /// Index in the list of options.
@@ -72,28 +72,28 @@ impl fmt::Display for DataOption {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
     /// `MOUNT_ATTR_*` to set on the mount itself.
-    pub attr_set: u64,
-    /// `MOUNT_ATTR_*` to clear on the mount itself; all of [`attr::ATIME`] wherever the access time
+    pub attr_set: MountAttrFlags,
+    /// `MOUNT_ATTR_*` to clear on the mount itself; all of [`ATIME`](MountAttrFlags::ATIME) wherever the access time
     /// mode is named, as mount_setattr(2) wants it.
-    pub attr_clear: u64,
+    pub attr_clear: MountAttrFlags,
     /// `MOUNT_ATTR_*` to set on the mount and all mounts below it.
-    pub rec_set: u64,
+    pub rec_set: MountAttrFlags,
     /// `MOUNT_ATTR_*` to clear on the mount and all mounts below it.
-    pub rec_clear: u64,
+    pub rec_clear: MountAttrFlags,
     /// Flags of the superblock of a new file system.
     pub superblock: Vec<SuperFlag>,
     /// Changes of propagation, in order, to be made after the mount is attached.
     pub propagation: Vec<Propagation>,
     /// `bind`, `rbind`.
-    pub bind: Option<Depth>,
+    pub bind: Option<RecursiveOption>,
     /// `remount`, with its index.
     pub remount: Option<usize>,
     /// `tmpcopyup`, with its index.
     pub tmpcopyup: Option<usize>,
     /// `idmap`, `ridmap`.
-    pub idmap: Option<Depth>,
+    pub idmap: Option<RecursiveOption>,
     /// The map that `idmap=` or `ridmap=` brings.
-    pub idmap_ranges: Option<Ranges>,
+    pub idmap_ranges: Option<IdmapRanges>,
     /// Options which today's kernels have no use for (`silent`, `loud`: a driver's messages go to
     /// the configuration context, never to the kernel's log; `iversion`, `noiversion`: each file
     /// system that has a change counter keeps it always), by index.
@@ -105,8 +105,8 @@ pub struct MountOptions {
 impl MountOptions {
     /// `MOUNT_ATTR_*` for fsmount(2) of a new file system: there the recursive options mean the mount
     /// itself, and come after the plain ones.
-    pub fn new_mount_attributes(&self) -> u64 {
-        (self.attr_set & !self.rec_clear) | self.rec_set
+    pub fn new_mount_attributes(&self) -> MountAttrFlags {
+        (self.attr_set - self.rec_clear) | self.rec_set
     }
 
     /// What mount_setattr(2) has to change on a bind mount itself, if anything.
@@ -121,7 +121,7 @@ impl MountOptions {
 
     /// Whether the mount is to be read-only, of itself.
     pub fn read_only(&self) -> bool {
-        self.new_mount_attributes() & attr::RDONLY != 0
+        self.new_mount_attributes().contains(MountAttrFlags::RDONLY)
     }
 
     /// The value of a driver's option; the last one counts.
@@ -143,8 +143,8 @@ impl MountOptions {
     }
 }
 
-fn change(set: u64, clear: u64) -> Option<MountAttr> {
-    (set | clear != 0).then_some(MountAttr { set, clear, ..MountAttr::default() })
+fn change(set: MountAttrFlags, clear: MountAttrFlags) -> Option<MountAttr> {
+    (!(set | clear).is_empty()).then_some(MountAttr { set, clear, ..MountAttr::default() })
 }
 
 /// What one option of the table does.
@@ -152,13 +152,13 @@ fn change(set: u64, clear: u64) -> Option<MountAttr> {
 enum Effect {
     /// Sets or clears a `MOUNT_ATTR_*` bit.
     Attr {
-        bit: u64,
+        bit: MountAttrFlags,
         set: bool,
         recursive: bool,
     },
-    /// Selects an access time mode (a value below [`attr::ATIME`]), or deselects it.
+    /// Selects an access time mode (a value below [`ATIME`](MountAttrFlags::ATIME)), or deselects it.
     Atime {
-        mode: u64,
+        mode: MountAttrFlags,
         set: bool,
         recursive: bool,
     },
@@ -179,22 +179,22 @@ enum Effect {
 
 use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, Moot, ReadOnly, Remount, Super};
 
-const fn on(bit: u64) -> Effect {
+const fn on(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: true, recursive: false }
 }
-const fn off(bit: u64) -> Effect {
+const fn off(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: false, recursive: false }
 }
-const fn ron(bit: u64) -> Effect {
+const fn ron(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: true, recursive: true }
 }
-const fn roff(bit: u64) -> Effect {
+const fn roff(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: false, recursive: true }
 }
-const fn atime(mode: u64, set: bool) -> Effect {
+const fn atime(mode: MountAttrFlags, set: bool) -> Effect {
     Atime { mode, set, recursive: false }
 }
-const fn ratime(mode: u64, set: bool) -> Effect {
+const fn ratime(mode: MountAttrFlags, set: bool) -> Effect {
     Atime { mode, set, recursive: true }
 }
 const fn prop(kind: PropagationKind, recursive: bool) -> Effect {
@@ -204,64 +204,64 @@ const fn prop(kind: PropagationKind, recursive: bool) -> Effect {
 /// Every option of `config.md#linux-mount-options`, sorted by name.
 const TABLE: &[(&str, Effect)] = &[
     ("async", Super("async", "sync")),
-    ("atime", atime(attr::NOATIME, false)),
+    ("atime", atime(MountAttrFlags::NOATIME, false)),
     ("bind", Bind(false)),
     ("defaults", Defaults),
-    ("dev", off(attr::NODEV)),
-    ("diratime", off(attr::NODIRATIME)),
+    ("dev", off(MountAttrFlags::NODEV)),
+    ("diratime", off(MountAttrFlags::NODIRATIME)),
     ("dirsync", Super("dirsync", "dirsync")),
-    ("exec", off(attr::NOEXEC)),
+    ("exec", off(MountAttrFlags::NOEXEC)),
     ("idmap", Idmap(false)),
     ("iversion", Moot),
     ("lazytime", Super("lazytime", "nolazytime")),
     ("loud", Moot),
     ("mand", Super("mand", "nomand")),
-    ("noatime", atime(attr::NOATIME, true)),
-    ("nodev", on(attr::NODEV)),
-    ("nodiratime", on(attr::NODIRATIME)),
-    ("noexec", on(attr::NOEXEC)),
+    ("noatime", atime(MountAttrFlags::NOATIME, true)),
+    ("nodev", on(MountAttrFlags::NODEV)),
+    ("nodiratime", on(MountAttrFlags::NODIRATIME)),
+    ("noexec", on(MountAttrFlags::NOEXEC)),
     ("noiversion", Moot),
     ("nolazytime", Super("nolazytime", "lazytime")),
     ("nomand", Super("nomand", "mand")),
-    ("norelatime", atime(attr::RELATIME, false)),
-    ("nostrictatime", atime(attr::STRICTATIME, false)),
-    ("nosuid", on(attr::NOSUID)),
-    ("nosymfollow", on(attr::NOSYMFOLLOW)),
+    ("norelatime", atime(MountAttrFlags::RELATIME, false)),
+    ("nostrictatime", atime(MountAttrFlags::STRICTATIME, false)),
+    ("nosuid", on(MountAttrFlags::NOSUID)),
+    ("nosymfollow", on(MountAttrFlags::NOSYMFOLLOW)),
     ("private", prop(PropagationKind::Private, false)),
-    ("ratime", ratime(attr::NOATIME, false)),
+    ("ratime", ratime(MountAttrFlags::NOATIME, false)),
     ("rbind", Bind(true)),
-    ("rdev", roff(attr::NODEV)),
-    ("rdiratime", roff(attr::NODIRATIME)),
-    ("relatime", atime(attr::RELATIME, true)),
+    ("rdev", roff(MountAttrFlags::NODEV)),
+    ("rdiratime", roff(MountAttrFlags::NODIRATIME)),
+    ("relatime", atime(MountAttrFlags::RELATIME, true)),
     ("remount", Remount),
-    ("rexec", roff(attr::NOEXEC)),
+    ("rexec", roff(MountAttrFlags::NOEXEC)),
     ("ridmap", Idmap(true)),
-    ("rnoatime", ratime(attr::NOATIME, true)),
-    ("rnodev", ron(attr::NODEV)),
-    ("rnodiratime", ron(attr::NODIRATIME)),
-    ("rnoexec", ron(attr::NOEXEC)),
-    ("rnorelatime", ratime(attr::RELATIME, false)),
-    ("rnostrictatime", ratime(attr::STRICTATIME, false)),
-    ("rnosuid", ron(attr::NOSUID)),
-    ("rnosymfollow", ron(attr::NOSYMFOLLOW)),
+    ("rnoatime", ratime(MountAttrFlags::NOATIME, true)),
+    ("rnodev", ron(MountAttrFlags::NODEV)),
+    ("rnodiratime", ron(MountAttrFlags::NODIRATIME)),
+    ("rnoexec", ron(MountAttrFlags::NOEXEC)),
+    ("rnorelatime", ratime(MountAttrFlags::RELATIME, false)),
+    ("rnostrictatime", ratime(MountAttrFlags::STRICTATIME, false)),
+    ("rnosuid", ron(MountAttrFlags::NOSUID)),
+    ("rnosymfollow", ron(MountAttrFlags::NOSYMFOLLOW)),
     ("ro", ReadOnly(true)),
     ("rprivate", prop(PropagationKind::Private, true)),
-    ("rrelatime", ratime(attr::RELATIME, true)),
-    ("rro", ron(attr::RDONLY)),
-    ("rrw", roff(attr::RDONLY)),
+    ("rrelatime", ratime(MountAttrFlags::RELATIME, true)),
+    ("rro", ron(MountAttrFlags::RDONLY)),
+    ("rrw", roff(MountAttrFlags::RDONLY)),
     ("rshared", prop(PropagationKind::Shared, true)),
     ("rslave", prop(PropagationKind::Slave, true)),
-    ("rstrictatime", ratime(attr::STRICTATIME, true)),
-    ("rsuid", roff(attr::NOSUID)),
-    ("rsymfollow", roff(attr::NOSYMFOLLOW)),
+    ("rstrictatime", ratime(MountAttrFlags::STRICTATIME, true)),
+    ("rsuid", roff(MountAttrFlags::NOSUID)),
+    ("rsymfollow", roff(MountAttrFlags::NOSYMFOLLOW)),
     ("runbindable", prop(PropagationKind::Unbindable, true)),
     ("rw", ReadOnly(false)),
     ("shared", prop(PropagationKind::Shared, false)),
     ("silent", Moot),
     ("slave", prop(PropagationKind::Slave, false)),
-    ("strictatime", atime(attr::STRICTATIME, true)),
-    ("suid", off(attr::NOSUID)),
-    ("symfollow", off(attr::NOSYMFOLLOW)),
+    ("strictatime", atime(MountAttrFlags::STRICTATIME, true)),
+    ("suid", off(MountAttrFlags::NOSUID)),
+    ("symfollow", off(MountAttrFlags::NOSYMFOLLOW)),
     ("sync", Super("sync", "async")),
     ("tmpcopyup", CopyUp),
     ("unbindable", prop(PropagationKind::Unbindable, false)),
@@ -300,7 +300,7 @@ pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
     {
         if let Some(mode) = mode {
             *set |= mode;
-            *clear |= attr::ATIME;
+            *clear |= MountAttrFlags::ATIME;
         }
     }
     Ok(result)
@@ -345,34 +345,34 @@ impl MountOptions {
     fn idmap_with_ranges(&mut self, option: &str, index: usize) -> Result<(), OptionError> {
         let Some((recursive, text)) = idmap_value(option) else { return Ok(()) };
         let wrong = |why| OptionError { index, message: format!("mount option {option:?}: {why}") };
-        self.idmap_ranges = Some(parse_ranges(text).map_err(wrong)?);
-        self.idmap = Some(Depth { recursive, index });
+        self.idmap_ranges = Some(idmap_option::parse(text).map_err(wrong)?);
+        self.idmap = Some(RecursiveOption { recursive, index });
         Ok(())
     }
 
-    fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<u64>; 2]) {
+    fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<MountAttrFlags>; 2]) {
         match effect {
             Attr { bit, set, recursive } => self.attr(bit, set, recursive),
             Atime { mode, set, recursive } => {
                 let current = &mut modes[usize::from(recursive)];
                 if set {
                     *current = Some(mode);
-                } else if mode == attr::RELATIME {
+                } else if mode == MountAttrFlags::RELATIME {
                     // The kernel's default cannot be deselected, only not be asked for.
                     *current = current.filter(|m| *m != mode);
                 } else if current.is_none_or(|m| m == mode) {
-                    *current = Some(attr::RELATIME);
+                    *current = Some(MountAttrFlags::RELATIME);
                 }
             }
             ReadOnly(set) => {
-                self.attr(attr::RDONLY, set, false);
+                self.attr(MountAttrFlags::RDONLY, set, false);
                 self.superblock(if set { "ro" } else { "rw" }, if set { "rw" } else { "ro" }, index);
             }
             Super(key, opposite) => self.superblock(key, opposite, index),
             Effect::Propagation(change) => self.propagation.push(change),
-            Bind(recursive) => self.bind = Some(Depth { recursive, index }),
+            Bind(recursive) => self.bind = Some(RecursiveOption { recursive, index }),
             Idmap(recursive) => {
-                self.idmap = Some(Depth { recursive, index });
+                self.idmap = Some(RecursiveOption { recursive, index });
                 self.idmap_ranges = None;
             }
             Remount => self.remount = Some(index),
@@ -382,7 +382,7 @@ impl MountOptions {
         }
     }
 
-    fn attr(&mut self, bit: u64, set: bool, recursive: bool) {
+    fn attr(&mut self, bit: MountAttrFlags, set: bool, recursive: bool) {
         let (sets, clears) = if recursive {
             (&mut self.rec_set, &mut self.rec_clear)
         } else {
@@ -390,7 +390,7 @@ impl MountOptions {
         };
         let (gains, loses) = if set { (sets, clears) } else { (clears, sets) };
         *gains |= bit;
-        *loses &= !bit;
+        *loses -= bit;
     }
 
     fn superblock(&mut self, key: &'static str, opposite: &str, index: usize) {

@@ -1,5 +1,7 @@
 use super::*;
 
+const NONE: MountAttrFlags = MountAttrFlags::empty();
+
 fn of(options: &[&str]) -> MountOptions {
     parse(&options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>()).unwrap()
 }
@@ -24,48 +26,55 @@ fn the_table_is_sorted_and_complete() {
 #[test]
 fn attributes_and_their_opposites() {
     let o = of(&["nosuid", "noexec", "nodev", "ro", "exec"]);
-    assert_eq!(o.attr_set, attr::NOSUID | attr::NODEV | attr::RDONLY);
-    assert_eq!(o.attr_clear, attr::NOEXEC);
+    assert_eq!(o.attr_set, MountAttrFlags::NOSUID | MountAttrFlags::NODEV | MountAttrFlags::RDONLY);
+    assert_eq!(o.attr_clear, MountAttrFlags::NOEXEC);
     assert_eq!(o.superblock.iter().map(|f| f.key).collect::<Vec<_>>(), ["ro"]);
-    assert_eq!(of(&["ro", "rw"]).attributes().unwrap().clear, attr::RDONLY);
-    assert_eq!(of(&["nosymfollow"]).attr_set, 0x20_0000);
+    assert_eq!(of(&["ro", "rw"]).attributes().unwrap().clear, MountAttrFlags::RDONLY);
+    assert_eq!(of(&["nosymfollow"]).attr_set.bits(), 0x20_0000);
     assert_eq!(of(&["defaults"]), MountOptions::default());
 }
 
 #[test]
 fn access_time_is_one_field() {
     for (options, set, clear) in [
-        (&["noatime"][..], attr::NOATIME, attr::ATIME),
-        (&["strictatime"], attr::STRICTATIME, attr::ATIME),
-        (&["relatime"], 0, attr::ATIME),
-        (&["noatime", "strictatime"], attr::STRICTATIME, attr::ATIME),
-        (&["strictatime", "noatime"], attr::NOATIME, attr::ATIME),
-        (&["noatime", "atime"], 0, attr::ATIME),
-        (&["strictatime", "atime"], attr::STRICTATIME, attr::ATIME),
-        (&["atime"], 0, attr::ATIME),
-        (&["nostrictatime"], 0, attr::ATIME),
-        (&["norelatime"], 0, 0),
-        (&["noatime", "norelatime"], attr::NOATIME, attr::ATIME),
-        (&["nodiratime", "noatime"], attr::NODIRATIME | attr::NOATIME, attr::ATIME),
-        (&["diratime"], 0, attr::NODIRATIME),
+        (&["noatime"][..], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (&["strictatime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["relatime"], NONE, MountAttrFlags::ATIME),
+        (&["noatime", "strictatime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["strictatime", "noatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (&["noatime", "atime"], NONE, MountAttrFlags::ATIME),
+        (&["strictatime", "atime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["atime"], NONE, MountAttrFlags::ATIME),
+        (&["nostrictatime"], NONE, MountAttrFlags::ATIME),
+        (&["norelatime"], NONE, NONE),
+        (&["noatime", "norelatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (
+            &["nodiratime", "noatime"],
+            MountAttrFlags::NODIRATIME | MountAttrFlags::NOATIME,
+            MountAttrFlags::ATIME,
+        ),
+        (&["diratime"], NONE, MountAttrFlags::NODIRATIME),
     ] {
         let o = of(options);
         assert_eq!((o.attr_set, o.attr_clear), (set, clear), "{options:?}");
         let recursive: Vec<String> = options.iter().map(|o| format!("r{o}")).collect();
         let o = parse(&recursive).unwrap();
         assert_eq!((o.rec_set, o.rec_clear), (set, clear), "{recursive:?}");
-        assert_eq!((o.attr_set, o.attr_clear), (0, 0));
+        assert_eq!((o.attr_set, o.attr_clear), (NONE, NONE));
     }
 }
 
 #[test]
 fn recursive_options_also_mean_a_new_mount() {
-    assert_eq!(of(&["rro"]).new_mount_attributes(), attr::RDONLY);
+    assert_eq!(of(&["rro"]).new_mount_attributes(), MountAttrFlags::RDONLY);
     assert!(of(&["rro"]).read_only());
-    assert_eq!(of(&["ro", "rrw"]).new_mount_attributes(), 0);
-    assert_eq!(of(&["noatime", "rstrictatime"]).new_mount_attributes(), attr::STRICTATIME);
-    assert_eq!(of(&["noatime", "rrelatime"]).new_mount_attributes(), 0);
-    assert_eq!(of(&["noatime", "rnosuid"]).new_mount_attributes(), attr::NOATIME | attr::NOSUID);
+    assert_eq!(of(&["ro", "rrw"]).new_mount_attributes(), NONE);
+    assert_eq!(of(&["noatime", "rstrictatime"]).new_mount_attributes(), MountAttrFlags::STRICTATIME);
+    assert_eq!(of(&["noatime", "rrelatime"]).new_mount_attributes(), NONE);
+    assert_eq!(
+        of(&["noatime", "rnosuid"]).new_mount_attributes(),
+        MountAttrFlags::NOATIME | MountAttrFlags::NOSUID
+    );
 }
 
 #[test]
@@ -79,17 +88,17 @@ fn superblock_flags_replace_their_opposites() {
 #[test]
 fn what_the_runtime_does_itself() {
     let o = of(&["rbind", "rprivate", "shared", "ridmap", "tmpcopyup", "remount"]);
-    assert_eq!(o.bind, Some(Depth { recursive: true, index: 0 }));
+    assert_eq!(o.bind, Some(RecursiveOption { recursive: true, index: 0 }));
     assert_eq!(
         o.propagation,
         [Propagation::recursive(PropagationKind::Private), Propagation::single(PropagationKind::Shared),]
     );
-    assert_eq!(o.idmap, Some(Depth { recursive: true, index: 3 }));
+    assert_eq!(o.idmap, Some(RecursiveOption { recursive: true, index: 3 }));
     assert_eq!((o.tmpcopyup, o.remount), (Some(4), Some(5)));
     let o = of(&["bind", "ridmap=uids=0-5-1;gids=0-6-1"]);
-    assert_eq!((o.idmap, o.data.len()), (Some(Depth { recursive: true, index: 1 }), 0));
+    assert_eq!((o.idmap, o.data.len()), (Some(RecursiveOption { recursive: true, index: 1 }), 0));
     assert_eq!(o.idmap_ranges.unwrap().gids[0].to, 6);
-    assert_eq!(of(&["bind", "rw"]).bind, Some(Depth { recursive: false, index: 0 }));
+    assert_eq!(of(&["bind", "rw"]).bind, Some(RecursiveOption { recursive: false, index: 0 }));
 }
 
 #[test]
@@ -97,7 +106,7 @@ fn the_rest_is_for_the_driver() {
     let o = of(&["mode=755", "", "newinstance", "size=64k,nosuid", "lowerdir=/a\\,b:/c"]);
     let text: Vec<_> = o.data.iter().map(ToString::to_string).collect();
     assert_eq!(text, ["mode=755", "newinstance", "size=64k", "lowerdir=/a\\,b:/c"]);
-    assert_eq!(o.attr_set, attr::NOSUID);
+    assert_eq!(o.attr_set, MountAttrFlags::NOSUID);
     assert_eq!(o.data_value("mode"), Some("755"));
     let o = of(&["context=\"u:r:t:s0:c1,c2\""]);
     assert_eq!(o.data_value("context"), Some("u:r:t:s0:c1,c2"));

@@ -1,10 +1,12 @@
 //! Overlay file systems of any number of layers.
 
+use super::detached::Detached;
 use super::detached::{Context, open_path};
+use super::error::failed;
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
-use super::{Detached, failed, pivot};
+use super::pivot;
 use crate::sys::fs;
-use crate::sys::mount::{self as sys, MountAttr};
+use crate::sys::mount::{self as sys, MountAttr, MountAttrFlags, OpenTreeFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::fmt::Write;
@@ -98,7 +100,7 @@ pub struct Overlay {
     data: Vec<Layer>,
     upper: Option<(Layer, Layer)>,
     options: Vec<(String, Option<String>)>,
-    attributes: u64,
+    attributes: MountAttrFlags,
 }
 
 impl Overlay {
@@ -143,9 +145,9 @@ impl Overlay {
         self
     }
 
-    /// `MOUNT_ATTR_*` of the mount.
+    /// The attributes of the mount.
     #[must_use]
-    pub fn attributes(mut self, attributes: u64) -> Self {
+    pub fn attributes(mut self, attributes: MountAttrFlags) -> Self {
         self.attributes = attributes;
         self
     }
@@ -255,12 +257,12 @@ impl Overlay {
             // The descriptor is below the new mount; its path leads onto it.
             let path = nix::fcntl::readlink(target.as_str()).map_err(|e| failed("readlink", e).on(target))?;
             let path = fs::cstring(path).map_err(|e| failed("open_tree", e))?;
-            let clone = sys::open_tree(fs::cwd(), &path, sys::OPEN_TREE_CLONE)
+            let clone = sys::open_tree(fs::cwd(), &path, OpenTreeFlags::CLONE)
                 .map_err(|e| failed("open_tree", e))
                 .map(Detached::from)?;
-            if overlay.attributes != 0 {
-                let clear = overlay.attributes & sys::attr::ATIME;
-                let clear = if clear == 0 { 0 } else { sys::attr::ATIME };
+            if !overlay.attributes.is_empty() {
+                let has_atime = overlay.attributes.intersects(MountAttrFlags::ATIME);
+                let clear = if has_atime { MountAttrFlags::ATIME } else { MountAttrFlags::empty() };
                 clone.change(&MountAttr { set: overlay.attributes, clear, ..MountAttr::default() }, false)?;
             }
             Ok(clone)

@@ -90,7 +90,7 @@ fn one_string_for_old_kernels() {
     };
     let layers: Vec<_> = (0..100).map(|i| layer(format!("l{i:03}"))).collect();
     assert!(layers.iter().map(|l| l.as_os_str().len()).sum::<usize>() > MAX_DATA);
-    let overlay = Overlay::new(layers.clone()).attributes(sys::attr::NOSUID);
+    let overlay = Overlay::new(layers.clone()).attributes(MountAttrFlags::NOSUID);
     let result = overlay.mount_joined();
     if let Some(root) = mounted(result) {
         assert_eq!(names(&root).len(), 100);
@@ -114,7 +114,7 @@ fn from_mount_options() {
     let of = |layers: &[Layer]| layers.iter().map(Layer::name).collect::<Vec<_>>();
     assert_eq!(of(overlay.lower_layers()), ["/a", "/b:c"]);
     assert_eq!(of(&overlay.data), ["/d", "/e"]);
-    assert_eq!(overlay.attributes, sys::attr::NOSUID);
+    assert_eq!(overlay.attributes, MountAttrFlags::NOSUID);
     assert_eq!(overlay.options, [("metacopy".to_owned(), Some("on".to_owned()))]);
     assert_eq!(
         overlay.joined(Path::new("/")).unwrap(),

@@ -1,9 +1,10 @@
 //! Entering a root file system; pivot_root(2).
 
-use super::{Detached, failed};
+use super::detached::Detached;
+use super::error::failed;
 use crate::Result;
 use crate::sys::fs;
-use crate::sys::mount::{self as sys, MountAttr};
+use crate::sys::mount::{self as sys, MountAttr, MountPropagationFlags};
 use crate::sys::namespace::{NamespaceFlags, unshare};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// the other threads of the process, which notice nothing.)
 pub fn unshare_mounts() -> Result<()> {
     unshare(NamespaceFlags::MOUNT).map_err(|e| failed("unshare CLONE_NEWNS", e))?;
-    let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    let slave = MountAttr { propagation: MountPropagationFlags::SLAVE, ..MountAttr::default() };
     sys::mount_setattr(root_directory()?, true, &slave).map_err(|e| failed("mount_setattr", e).on("/"))
 }
 
@@ -35,8 +36,9 @@ pub fn pivot_root_into(root: &Detached) -> Result<()> {
     root.attach(root_directory()?)?;
     enter(root)?;
     // pivot_root(2): with "." twice the old root ends up on top of the new one, where "." finds it.
-    sys::pivot_root(c".", c".").map_err(|e| failed("pivot_root", e))?;
-    sys::umount(c".", libc::MNT_DETACH).map_err(|e| failed("umount2", e).on("the old root"))?;
+    nix::unistd::pivot_root(c".", c".").map_err(|e| failed("pivot_root", e))?;
+    nix::mount::umount2(c".", nix::mount::MntFlags::MNT_DETACH)
+        .map_err(|e| failed("umount2", e).on("the old root"))?;
     change_directory(c"/")
 }
 

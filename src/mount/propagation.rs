@@ -1,5 +1,6 @@
 //! Propagation of mounts between peers; mount_namespaces(7).
 
+use crate::sys::mount::MountPropagationFlags;
 use std::fmt;
 
 /// What a mount does with what is mounted below it, and below its peers.
@@ -29,13 +30,13 @@ impl PropagationKind {
         }
     }
 
-    /// `MS_*`, as mount_setattr(2) takes it.
-    pub const fn flag(self) -> u64 {
+    /// The flag of mount_setattr(2).
+    pub const fn flag(self) -> MountPropagationFlags {
         match self {
-            Self::Private => libc::MS_PRIVATE,
-            Self::Slave => libc::MS_SLAVE,
-            Self::Shared => libc::MS_SHARED,
-            Self::Unbindable => libc::MS_UNBINDABLE,
+            Self::Private => MountPropagationFlags::PRIVATE,
+            Self::Slave => MountPropagationFlags::SLAVE,
+            Self::Shared => MountPropagationFlags::SHARED,
+            Self::Unbindable => MountPropagationFlags::UNBINDABLE,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A root file system as a detached mount.
 
-use super::{Detached, Overlay, Propagation, PropagationKind, idmap, pivot};
+use super::detached::Detached;
+use super::overlay::Overlay;
+use super::propagation::{Propagation, PropagationKind};
+use super::{idmap, pivot};
 use crate::sys::userns::IdMap;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;

@@ -1,6 +1,6 @@
 //! bpf(2): programs that decide about devices of a cgroup.
 
-use super::{call, open};
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

@@ -1,6 +1,6 @@
 //! A byte each way between the two sides of a launch.
 
-use super::{call, retry};
+use super::syscall::{call, retry};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 

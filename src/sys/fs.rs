@@ -1,6 +1,6 @@
 //! Files by descriptor: openat2, whole-file reads and writes, atomic replacement.
 
-use super::{call, open, retry};
+use super::syscall::{call, open, retry};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::Mode;

@@ -1,6 +1,6 @@
 //! Memory as files: memfd_create(2) and seals.
 
-use super::{call, open};
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

@@ -1,6 +1,6 @@
 //! Namespaces: the flags which name them; unshare(2), setns(2).
 
-use super::call;
+use super::syscall::call;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd};
 

@@ -1,6 +1,7 @@
 //! rtnetlink(7): requests about network devices, one at a time.
 
-use super::{call, channel, open, retry};
+use super::channel;
+use super::syscall::{call, open, retry};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 

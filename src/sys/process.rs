@@ -1,6 +1,6 @@
 //! Processes by pidfd: open, signal, wait.
 
-use super::{call, open, retry};
+use super::syscall::{call, open, retry};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 

@@ -1,6 +1,6 @@
 //! seccomp(2): filters, and what the kernel knows of them.
 
-use super::call;
+use super::syscall::call;
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
 

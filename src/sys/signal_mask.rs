@@ -1,6 +1,6 @@
 //! The signal mask of the calling thread, without the C library, which keeps some signals for itself; rt_sigprocmask(2).
 
-use super::call;
+use super::syscall::call;
 use nix::errno::Errno;
 
 /// The size of the kernel's set of signals in bytes.

@@ -1,7 +1,7 @@
 //! Writes to a pipe that may have lost its reader: that is an error, and raises no SIGPIPE.
 
-use super::call;
 use super::signal_mask::{SIZE, change};
+use super::syscall::call;
 use nix::errno::Errno;
 use std::os::fd::AsFd;
 
@@ -40,7 +40,7 @@ fn accept() -> Result<(), Errno> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let (set, now) = (&raw const set, &raw const now);
     // SAFETY: set and time outlive the call; the information about the signal is not wanted.
-    match super::retry(|| unsafe { call!(libc::SYS_rt_sigtimedwait, set, none, now, SIZE) }) {
+    match super::syscall::retry(|| unsafe { call!(libc::SYS_rt_sigtimedwait, set, none, now, SIZE) }) {
         // Nothing is pending: the program ignores the signal.
         Ok(_) | Err(Errno::EAGAIN) => Ok(()),
         Err(e) => Err(e),

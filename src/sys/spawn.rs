@@ -8,7 +8,7 @@
 use super::namespace::NamespaceFlags;
 use super::raw::{clone_on_stack, syscall};
 use super::signal_mask::AllSignalsBlocked;
-use super::{call, open};
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

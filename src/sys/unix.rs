@@ -1,6 +1,7 @@
 //! AF_UNIX sockets named below a directory's descriptor, and descriptors that travel over them.
 
-use super::{call, fs, retry};
+use super::fs;
+use super::syscall::{call, retry};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind, connect, listen,

@@ -1,8 +1,9 @@
 //! User namespaces for their own sake: a namespace that exists only to carry id maps, for idmapped
 //! mounts; the text of id maps.
 
+use super::fs;
 use super::signal_mask::AllSignalsBlocked;
-use super::{call, fs, retry};
+use super::syscall::{call, retry};
 use nix::errno::Errno;
 use std::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};

@@ -3,7 +3,7 @@
 /// The namespace (clone(2) flag name) whose content or ownership a new superblock takes from the
 /// thread that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub enum NamespaceBinding {
     /// Shows the maker's pid namespace.
     Pid,
     /// Shows the maker's network namespace.
@@ -18,41 +18,46 @@ pub enum Bound {
 
 /// Facts about a file system type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct FilesystemType {
     /// The name in /proc/filesystems.
     pub name: &'static str,
     /// The namespace it belongs to.
-    pub bound: Bound,
+    pub binding: NamespaceBinding,
     /// May be mounted by root of a user namespace that is not the first.
     pub in_user_namespace: bool,
     /// One superblock for the whole namespace: `ro` and data of a later mount say nothing to it.
     pub shared_superblock: bool,
 }
 
-const fn kind(name: &'static str, bound: Bound, in_user_namespace: bool, shared_superblock: bool) -> Kind {
-    Kind { name, bound, in_user_namespace, shared_superblock }
+const fn filesystem(
+    name: &'static str,
+    binding: NamespaceBinding,
+    in_user_namespace: bool,
+    shared_superblock: bool,
+) -> FilesystemType {
+    FilesystemType { name, binding, in_user_namespace, shared_superblock }
 }
 
 /// Sorted by name.
-const TABLE: &[Kind] = &[
-    kind("binfmt_misc", Bound::User, true, true),
-    kind("bpf", Bound::User, true, false),
-    kind("cgroup", Bound::Cgroup, true, true),
-    kind("cgroup2", Bound::Cgroup, true, true),
-    kind("devpts", Bound::User, true, false),
-    kind("fuse", Bound::User, true, false),
-    kind("mqueue", Bound::Ipc, true, true),
-    kind("nfs", Bound::Network, false, false),
-    kind("nfs4", Bound::Network, false, false),
-    kind("overlay", Bound::User, true, false),
-    kind("proc", Bound::Pid, true, false),
-    kind("ramfs", Bound::User, true, false),
-    kind("sysfs", Bound::Network, true, true),
-    kind("tmpfs", Bound::User, true, false),
+const TABLE: &[FilesystemType] = &[
+    filesystem("binfmt_misc", NamespaceBinding::User, true, true),
+    filesystem("bpf", NamespaceBinding::User, true, false),
+    filesystem("cgroup", NamespaceBinding::Cgroup, true, true),
+    filesystem("cgroup2", NamespaceBinding::Cgroup, true, true),
+    filesystem("devpts", NamespaceBinding::User, true, false),
+    filesystem("fuse", NamespaceBinding::User, true, false),
+    filesystem("mqueue", NamespaceBinding::Ipc, true, true),
+    filesystem("nfs", NamespaceBinding::Network, false, false),
+    filesystem("nfs4", NamespaceBinding::Network, false, false),
+    filesystem("overlay", NamespaceBinding::User, true, false),
+    filesystem("proc", NamespaceBinding::Pid, true, false),
+    filesystem("ramfs", NamespaceBinding::User, true, false),
+    filesystem("sysfs", NamespaceBinding::Network, true, true),
+    filesystem("tmpfs", NamespaceBinding::User, true, false),
 ];
 
 /// What is known of the type; `None` where it is bound to no namespace (block devices, debugfs, …).
-pub fn lookup(name: &str) -> Option<&'static Kind> {
+pub fn lookup(name: &str) -> Option<&'static FilesystemType> {
     TABLE.iter().find(|k| k.name == name)
 }
 
@@ -60,7 +65,7 @@ pub fn lookup(name: &str) -> Option<&'static Kind> {
 /// shows one of them, and where the container has a user namespace of its own also for what that one
 /// owns (tmpfs, devpts, overlay, …).
 pub fn made_inside(name: &str, own_user_namespace: bool) -> bool {
-    lookup(name).is_some_and(|k| k.bound != Bound::User || own_user_namespace)
+    lookup(name).is_some_and(|k| k.binding != NamespaceBinding::User || own_user_namespace)
 }
 
 /// Whether no option of such a file system, and no source, is a path that the kernel looks up.
@@ -77,12 +82,6 @@ pub fn is_bind(name: Option<&str>, bind_option: bool) -> bool {
 /// Whether `tmpcopyup` makes sense on it.
 pub fn is_tmpfs(name: &str) -> bool {
     name == "tmpfs"
-}
-
-/// Whether the type may only be mounted on a real directory directly below the root file system: a
-/// mount of it behind a symbolic link would let an image choose where masks and labels go.
-pub fn wants_plain_directory(name: &str) -> bool {
-    matches!(name, "proc" | "sysfs")
 }
 
 #[cfg(test)]
