@@ -455,7 +455,7 @@ pub(super) fn console(console: &Console) -> Result<(Option<OwnedFd>, Option<Owne
 pub(super) fn master(ours: &OwnedFd) -> Result<Option<OwnedFd>> {
     match sys::unix::receive_now(ours) {
         Err(Errno::EAGAIN) => Err(lost()),
-        other => other.map(sys::unix::Message::descriptor).map_err(|e| terminal_error("recvmsg", e)),
+        other => other.map(sys::unix::ReceivedMessage::descriptor).map_err(|e| terminal_error("recvmsg", e)),
     }
 }
 

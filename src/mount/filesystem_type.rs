@@ -1,18 +1,17 @@
-//! What a runtime must know of a file system type before it mounts one.
+//! Facts about file system types that a runtime needs before it mounts one.
 
-/// The namespace (clone(2) flag name) whose content or ownership a new superblock takes from the
-/// thread that makes it.
+/// The namespace that a new superblock is bound to: the one of the thread that creates it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceBinding {
-    /// Shows the maker's pid namespace.
+    /// It shows the pid namespace.
     Pid,
-    /// Shows the maker's network namespace.
+    /// It shows the network namespace.
     Network,
-    /// Shows the maker's IPC namespace.
+    /// It shows the IPC namespace.
     Ipc,
-    /// Shows the tree from the root of the maker's cgroup namespace.
+    /// It shows the cgroups below the root of the cgroup namespace.
     Cgroup,
-    /// Its files belong to the maker's user namespace.
+    /// Its files belong to the user namespace.
     User,
 }
 
@@ -21,11 +20,11 @@ pub enum NamespaceBinding {
 pub struct FilesystemType {
     /// The name in /proc/filesystems.
     pub name: &'static str,
-    /// The namespace it belongs to.
+    /// The namespace that it is bound to.
     pub binding: NamespaceBinding,
-    /// May be mounted by root of a user namespace that is not the first.
+    /// Root of a user namespace other than the initial one may mount it.
     pub in_user_namespace: bool,
-    /// One superblock for the whole namespace: `ro` and data of a later mount say nothing to it.
+    /// The namespace has one superblock, on which `ro` and the options of a later mount have no effect.
     pub shared_superblock: bool,
 }
 
@@ -56,30 +55,29 @@ const TABLE: &[FilesystemType] = &[
     filesystem("tmpfs", NamespaceBinding::User, true, false),
 ];
 
-/// What is known of the type; `None` where it is bound to no namespace (block devices, debugfs, …).
+/// The facts about a type; `None` if it is bound to no namespace (block devices, debugfs, …).
 pub fn lookup(name: &str) -> Option<&'static FilesystemType> {
     TABLE.iter().find(|k| k.name == name)
 }
 
-/// Whether such a file system must be made by a thread in the container's namespaces: always where it
-/// shows one of them, and where the container has a user namespace of its own also for what that one
-/// owns (tmpfs, devpts, overlay, …).
+/// Whether a file system of this type must be created in the container's namespaces: always if it shows one of them, and if
+/// the container has a user namespace of its own, also if its files belong to that (tmpfs, devpts, overlay, …).
 pub fn made_inside(name: &str, own_user_namespace: bool) -> bool {
     lookup(name).is_some_and(|k| k.binding != NamespaceBinding::User || own_user_namespace)
 }
 
-/// Whether no option of such a file system, and no source, is a path that the kernel looks up.
+/// Whether neither the source nor an option of this type is a path that the kernel resolves.
 pub fn needs_no_path(name: &str) -> bool {
     matches!(name, "cgroup" | "cgroup2" | "devpts" | "mqueue" | "proc" | "ramfs" | "sysfs" | "tmpfs")
 }
 
-/// Whether a mount entry is a bind mount: its type is `bind`, or it has the option `bind` or `rbind` (the
-/// type is then a dummy, such as `none`).
+/// Whether a mount entry is a bind mount: its type is `bind`, or it has the option `bind` or `rbind` (then its type is a
+/// placeholder, such as `none`).
 pub fn is_bind(name: Option<&str>, bind_option: bool) -> bool {
     name == Some("bind") || bind_option
 }
 
-/// Whether `tmpcopyup` makes sense on it.
+/// Whether `tmpcopyup` applies to it.
 pub fn is_tmpfs(name: &str) -> bool {
     name == "tmpfs"
 }
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_makes_what() {
+    fn types_are_created_in_the_right_namespaces() {
         assert!(TABLE.is_sorted_by_key(|k| k.name));
         for name in ["proc", "sysfs", "mqueue", "cgroup", "cgroup2"] {
             assert!(made_inside(name, false), "{name}");

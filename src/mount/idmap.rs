@@ -7,16 +7,15 @@ use crate::sys::userns::{self, IdMap};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A user namespace with these maps, for [`Detached::idmap`]. It has no process.
+/// A user namespace with these maps and without a process, for [`Detached::idmap`].
 ///
 /// # Errors
-/// EPERM where the caller may not map these ids.
+/// EPERM if the caller may not map these ids.
 pub fn user_namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
-    userns::with_maps(uids, gids).map_err(|e| failed("make a user namespace for an idmapped mount", e))
+    userns::with_maps(uids, gids).map_err(|e| failed("create a user namespace for an idmapped mount", e))
 }
 
-/// The name of the type of the file system behind a descriptor, as fsopen(2) knows it, or its magic number:
-/// statfs(2).
+/// The type of a file's file system: its name for fsopen(2), or its magic number; statfs(2).
 fn type_name(fd: impl AsFd) -> String {
     let Ok(found) = nix::sys::statfs::fstatfs(fd) else { return "unknown".to_owned() };
     let magic = found.filesystem_type().0 as u32;
@@ -58,13 +57,12 @@ fn release() -> String {
 }
 
 impl Detached {
-    /// Shows the files of the mount with their owners mapped: an id of the file system that is `container`
-    /// in a range of the namespace's map appears as `host`. Only a mount that has never been attached can
-    /// be mapped, and only once.
+    /// Maps the owners of the mount's files: an id that is `container` in a range of the namespace's map appears as `host`.
+    /// A mount can be mapped only once, and before it is attached.
     ///
     /// # Errors
-    /// EINVAL where the file system cannot be mapped (`config.md#posix-platform-mounts`: an error), EPERM
-    /// where the mount or the file system belongs to another user namespace.
+    /// EINVAL if the file system does not support idmapped mounts (an error by `config.md#posix-platform-mounts`), EPERM if
+    /// the mount or the file system belongs to another user namespace.
     pub fn idmap(&self, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
         crate::sys::mount::mount_idmap(self, recursive, user_namespace).map_err(|e| {
             let error = failed("mount_setattr MOUNT_ATTR_IDMAP", e);
@@ -75,7 +73,7 @@ impl Detached {
                      this kernel, or is idmapped already",
                 ),
                 Errno::EPERM => error.with_detail(about).with_hint(
-                    "idmapping needs CAP_SYS_ADMIN in the user namespace which the file system belongs to",
+                    "idmapping requires CAP_SYS_ADMIN in the user namespace that the file system belongs to",
                 ),
                 _ => error,
             }
@@ -104,7 +102,7 @@ mod tests {
         };
         let clone = match Detached::clone_of(&tmpfs, true) {
             Ok(clone) => clone,
-            // What is detached itself, since Linux 6.15.
+            // A detached mount can be copied since Linux 6.15.
             Err(e) => return println!("skipped: {e}"),
         };
         match clone.idmap(&namespace, true) {

@@ -11,7 +11,7 @@ pub struct IdmapRange {
     pub to: u32,
     /// Number of ids.
     pub size: u32,
-    /// `to` counts inside the container's user namespace (`@`), not on the host.
+    /// `to` is an id of the container's user namespace (`@`), not of the host.
     pub inside: bool,
 }
 
@@ -24,11 +24,11 @@ pub struct IdmapRanges {
     pub gids: Vec<IdmapRange>,
 }
 
-/// Reads the map of an `idmap=` option: `uids=` and `gids=`, divided by `;`, each a list, divided by `#`,
-/// of `[@]FROM-TO-SIZE`.
+/// Parses the map of an `idmap=` option: `uids=` and `gids=`, separated by `;`, each with a list of `[@]FROM-TO-SIZE`,
+/// separated by `#`.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// The mistake, in words.
 pub(super) fn parse(text: &str) -> Result<IdmapRanges, String> {
     let mut ranges = IdmapRanges::default();
     for part in text.split(';').filter(|part| !part.is_empty()) {
@@ -55,8 +55,8 @@ fn parse_range(text: &str) -> Option<IdmapRange> {
 }
 
 impl IdmapRange {
-    /// The range with `to` counted on the host, where the container's user namespace maps ids as `maps`
-    /// say; `None` where those do not map all of it in one piece.
+    /// The range in ids of the host, if `maps` are those of the container's user namespace; `None` unless one of them covers
+    /// the whole range.
     pub fn on_host(&self, maps: &[IdMap]) -> Option<IdMap> {
         let map = |host| IdMap { container: self.from, host, size: self.size };
         if !self.inside {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn maps_in_an_option() {
+    fn an_option_has_a_map() {
         let ranges = parse("uids=0-1000-10#10-2000-5;gids=@0-3-2").unwrap();
         let range = |from, to, size, inside| IdmapRange { from, to, size, inside };
         assert_eq!(ranges.uids, [range(0, 1000, 10, false), range(10, 2000, 5, false)]);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::mount::{in_root, options};
+use nix::fcntl::OFlag;
 
 /// Layers in a tmpfs of their own, reached by descriptor through `/proc/self/fd`.
 struct Layers {
@@ -59,8 +60,8 @@ fn upper_over_lower() {
     let Some(root) = mounted(overlay.mount()) else { return };
     assert_eq!(names(&root), ["x", "y", "z"]);
     in_root::make_file(&root, "new", 0o600).unwrap();
-    assert!(in_root::open(&t.tmpfs, "upper/new", libc::O_PATH).is_ok());
-    assert!(in_root::open(&t.tmpfs, "a/new", libc::O_PATH).is_err());
+    assert!(in_root::open(&t.tmpfs, "upper/new", OFlag::O_PATH).is_ok());
+    assert!(in_root::open(&t.tmpfs, "a/new", OFlag::O_PATH).is_err());
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn two_hundred_layers_by_every_way() {
     let overlay = Overlay::new(layers);
     let Some(root) = mounted(overlay.mount()) else { return };
     assert_eq!(names(&root).len(), 200);
-    if let Some(root) = overlay.mount_by(Way::Strings).unwrap() {
+    if let Some(root) = overlay.mount_with_format(LayerFormat::Strings).unwrap() {
         assert_eq!(names(&root).len(), 200);
     }
     let limit = overlay.lower.len() + 301;

@@ -25,6 +25,7 @@ use crate::plan::{
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use serde::de::DeserializeOwned;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -447,5 +448,5 @@ fn seen_by(pid: i32, directory: &OwnedFd) -> Result<OwnedFd> {
     let root = sys::fs::cstring(&root)
         .and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_PATH | libc::O_DIRECTORY, 0))
         .map_err(failed)?;
-    in_root::open(root, path, libc::O_RDONLY | libc::O_DIRECTORY)
+    in_root::open(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
 }

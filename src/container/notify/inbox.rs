@@ -4,7 +4,7 @@
 //! likes (a TCP socket with `SO_LINGER`). So no descriptor is ever received into this process, and a message that carries
 //! some is taken off the queue by a helper thread, which may block.
 
-use crate::sys::unix::{self, Peeked};
+use crate::sys::unix::{self, PeekedDatagram};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -26,7 +26,7 @@ pub(super) enum Next {
     /// The queue is empty.
     Nothing,
     /// A message; its bytes are in the buffer.
-    Message(Peeked),
+    Message(PeekedDatagram),
     /// The helper thread is still taking the last message off the queue.
     Wait,
 }
@@ -53,7 +53,7 @@ impl Inbox {
     }
 
     /// Takes the message that was seen off the queue.
-    pub(super) fn take(&mut self, seen: Peeked) -> Result<(), Errno> {
+    pub(super) fn take(&mut self, seen: PeekedDatagram) -> Result<(), Errno> {
         match &self.socket {
             Some(socket) if seen.descriptors => {
                 let socket = Arc::clone(socket);

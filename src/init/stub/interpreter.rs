@@ -16,7 +16,10 @@ use super::{copy_tree, make_path, pid_one};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 
-const _: () = assert!(walk::NO_CALL == NO_CALL, "the walk and the machine mean the same");
+const _: () = assert!(walk::NO_CALL == NO_CALL, "the walk and the machine have one number for it");
+const _: () = assert!(
+    align_of::<Insn>() >= align_of::<Header>() && size_of::<Header>().is_multiple_of(align_of::<Insn>())
+);
 
 /// The memory that is shared with the host side.
 #[derive(Clone, Copy)]
@@ -74,8 +77,8 @@ pub fn exit(status: i32) -> ! {
 fn hand_over(shared: SharedPages<'_>, flags: u64) -> Result<(), CallFailure> {
     let successor = ptr::from_ref(shared.successor) as u64;
     let flags = flags | CLONE_PARENT_SETTID;
-    // SAFETY: the flags are checked by the caller, and the successor's number has a word of its own. This process touches
-    // its memory no more once it has a clone.
+    // SAFETY: the flags are checked by the caller, and the successor's number has a word of its own. Once there is a
+    // clone, this process does not touch its memory any more.
     let mut answer = unsafe { arch::hand_over(flags, successor) };
     if answer == -i64::from(EINVAL) && flags & CLONE_VM != 0 {
         // Processes of two time namespaces cannot share memory.
@@ -117,17 +120,17 @@ impl<'m> Machine<'m> {
         shared: SharedPages<'m>,
         buffers: &'m mut Buffers,
     ) -> Option<Self> {
-        if length < size_of::<Header>() || !(base as usize).is_multiple_of(align_of::<Header>()) {
+        if length < size_of::<Header>() || !(base as usize).is_multiple_of(align_of::<Insn>()) {
             return None;
         }
-        // SAFETY: as long as a header, and aligned; any bytes are one.
+        // SAFETY: the blob is at least as long as a header, and aligned; any bytes are a header.
         let header = unsafe { &*base.cast::<Header>() };
         let front = size_of::<Header>() as u64 + u64::from(header.count) * size_of::<Insn>() as u64;
         if header.magic != MAGIC || front > length as u64 {
             return None;
         }
-        // SAFETY: the instructions follow the header, and end before the blob does. Their alignment is the header's or a
-        // divisor of its size; any bytes are instructions. The data begins where they end, and is not behind the blob.
+        // SAFETY: the instructions follow the header, aligned, and do not exceed the blob; any bytes are instructions. The
+        // data begins at their end.
         let (code, start) = unsafe {
             let code = base.add(size_of::<Header>()).cast::<Insn>();
             (core::slice::from_raw_parts(code, header.count as usize), base.add(front as usize))
