@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
 use orlop::mount::{Detached, Layer, MountOptions, Overlay, Rootfs, in_root, pivot};
 use orlop::namespace::{self, IdMap, IdMaps};
@@ -46,7 +47,7 @@ fn lower_upper_merged(directory: &Path, unprivileged: bool) -> Result<()> {
     }
     let root = Rootfs::overlay(&overlay)?;
     // A descriptor for checking the upper directory from the host's side.
-    let upper = in_root::open(Detached::clone_path(directory, false)?, "upper", libc::O_PATH)?;
+    let upper = in_root::open(Detached::clone_path(directory, false)?, "upper", OFlag::O_PATH)?;
     root.enter()?;
 
     let found = std::fs::read_to_string("/from-below").map_err(io("read /from-below"))?;
@@ -69,7 +70,7 @@ fn two_hundred_layers(unprivileged: bool) -> Result<()> {
     let mut layers = Vec::new();
     for i in 0..200 {
         in_root::make_file(&tmpfs, format!("{i}/file-{i}"), 0o644)?;
-        layers.push(Layer::Fd(in_root::open(&tmpfs, format!("{i}"), libc::O_PATH)?));
+        layers.push(Layer::Fd(in_root::open(&tmpfs, format!("{i}"), OFlag::O_PATH)?));
     }
     let upper = in_root::mkdir_all(&tmpfs, "upper", 0o755)?.fd;
     let work = in_root::mkdir_all(&tmpfs, "work", 0o755)?.fd;

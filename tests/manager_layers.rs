@@ -49,7 +49,7 @@ fn mount_options_are_understood() {
     for (name, spec) in recordings() {
         for (i, m) in spec.mounts.iter().enumerate() {
             let options = mount::options::parse(&m.options).unwrap_or_else(|e| panic!("{name} {i}: {e}"));
-            if mount::kind::is_bind(m.kind.as_deref(), options.bind.is_some()) {
+            if mount::filesystem_type::is_bind(m.kind.as_deref(), options.bind.is_some()) {
                 options.refuse_data().unwrap_or_else(|e| panic!("{name} {i}: {e}"));
             }
             for data in &options.data {

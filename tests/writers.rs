@@ -19,15 +19,16 @@ const WORDS: [&str; 8] = [
 ];
 
 /// Files of the source that may have one of them, and why.
-const ALLOWED: [(&str, &str); 10] = [
+const ALLOWED: [(&str, &str); 11] = [
     ("src/sys/fs.rs", "the implementation: O_EXCL, O_NOFOLLOW, a random name, an exact mode"),
     ("src/mount/in_root.rs", "in a container's root, one component at a time, O_EXCL and O_NOFOLLOW"),
     ("src/init/program.rs", "the stub's own file: O_EXCL, on a file system of its own"),
     ("src/container/store/helpers.rs", "appended to, in the state directory: O_NOFOLLOW"),
     ("src/plan/lower/terminal.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),
     ("src/plan/lower/device.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),
-    ("src/init/stub/path.rs", "the stub: O_EXCL and O_NOFOLLOW"),
-    ("src/init/stub/copy.rs", "the stub: O_EXCL, into a new tmpfs"),
+    ("src/init/stub/abi.rs", "the flag's number"),
+    ("src/init/stub/make_path.rs", "the stub: O_EXCL and O_NOFOLLOW"),
+    ("src/init/stub/copy_tree.rs", "the stub: O_EXCL, into a new tmpfs"),
     ("runtime-bin/src/log.rs", "appended to: O_NOFOLLOW and O_NONBLOCK"),
     ("runtime-bin/src/commands/spec.rs", "config.json, O_EXCL"),
 ];
@@ -46,7 +47,9 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 
 /// The code of a file: without comments, and without the tests at its end.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    let of_tests = ["#[cfg(test)]\nmod ", "#[cfg(test)]\npub(super) mod "];
+    let end = of_tests.iter().filter_map(|attribute| text.find(attribute)).min().unwrap_or(text.len());
+    let text = &text[..end];
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 

@@ -24,8 +24,9 @@ mod stub;
 
 use kernel::{End, KERNEL, Kernel};
 use region::Region;
-use stub::interpreter::{Control, Machine};
-use stub::machine::{Header, Insn, NO_CALL, control, op, state};
+use stub::interpreter::{Machine, SharedPages};
+use stub::machine::{ControlWord, Header, Insn, NO_CALL, op, state};
+use stub::walk::Buffers;
 
 /// How many instructions are executed.
 const FUEL: u32 = 1 << 12;
@@ -66,8 +67,12 @@ fn execute(blob: &[u8], answers: &[u8], at_the_end: bool, is_plan: bool) {
     kernel.blob = base.addr()..base.addr() + blob.len();
     kernel.control = page.addr()..page.addr() + region::PAGE;
     KERNEL.set(kernel);
-    // SAFETY: both are mapped for good, and the blob has a header.
-    let machine = unsafe { Machine::new(base, blob.len(), Control::new(page, page.add(SUCCESSOR))) };
+    let mut buffers = Box::new(Buffers::new());
+    // SAFETY: both are mapped for good, and nothing else writes to them meanwhile.
+    let machine = unsafe {
+        let shared = SharedPages::new(page, page.add(SUCCESSOR) as u64);
+        Machine::new(base, blob.len(), shared, &mut buffers)
+    };
     let Some(mut machine) = machine else { return };
     let code = code(blob);
     let last = std::cell::Cell::new(None);
@@ -105,20 +110,20 @@ fn insn(code: &[u8], at: usize) -> Option<Insn> {
 /// What must hold after any blob.
 fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
     let page = region.control();
-    let word = |at: usize| u32::from_ne_bytes(std::array::from_fn(|i| page[at + i]));
+    let word = |word: ControlWord| u32::from_ne_bytes(std::array::from_fn(|i| page[4 * word as usize + i]));
     assert!(
-        page[control::WORDS * 4..SUCCESSOR].iter().all(|byte| *byte == 0),
+        page[ControlWord::COUNT * 4..SUCCESSOR].iter().all(|byte| *byte == 0),
         "the control page has other words"
     );
     let front = size_of::<Header>() + code(blob).len();
     assert!(region.blob(blob.len())[..front] == blob[..front], "the instructions have changed");
     assert!(region.margins_are_clean(blob.len()), "something was written outside of the blob");
     let Some(last) = last else { return assert_eq!(end, End::Exit(0)) };
-    assert_eq!(word(control::STEP), u32::from(last.step));
+    assert_eq!(word(ControlWord::Step), u32::from(last.step));
     let ends = last.op == op::INIT || last.op == op::CALL && u64::from(last.nr) == stub::arch::nr::EXIT_GROUP;
     if end == End::Exit(1) && !ends {
-        assert_eq!(word(control::STATE), state::FAILED);
-        let refused = word(control::CALL) == NO_CALL && word(control::ERRNO) == EFAULT;
+        assert_eq!(word(ControlWord::State), state::FAILED);
+        let refused = word(ControlWord::Call) == NO_CALL && word(ControlWord::Errno) == EFAULT;
         let simple = [op::CALL, op::MOVE, op::ADD, op::JUMP, op::LOAD, op::STORE].contains(&last.op);
         let sound = Listing::decode(blob).is_ok();
         assert!(!(refused && simple && sound), "a valid instruction is refused: {last:?}");

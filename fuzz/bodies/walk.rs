@@ -17,7 +17,7 @@ mod walk;
 
 use model::{Adversary, Model};
 use std::collections::BTreeMap;
-use walk::{Buffers, Failure, Last, Tree};
+use walk::{Buffers, CallFailure, Last, Tree};
 
 /// 41 rounds over as many components as a path can have, with two calls each.
 const MOST: usize = 41 * (2 * 2048 + 8);
@@ -65,8 +65,8 @@ struct Tester {
     calls: usize,
 }
 
-fn failure(errno: u32) -> Failure {
-    Failure { call: 0, errno }
+fn failure(errno: u32) -> CallFailure {
+    CallFailure { call: 0, errno }
 }
 
 /// The bytes before the zero byte.
@@ -108,13 +108,13 @@ impl Tester {
 }
 
 impl Tree for Tester {
-    fn find(&mut self, path: &[u8]) -> Result<i64, Failure> {
+    fn find(&mut self, path: &[u8]) -> Result<i64, CallFailure> {
         self.called();
         let node = self.model.resolve(text(path)).map_err(failure)?;
         Ok(self.opened(node))
     }
 
-    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure> {
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, CallFailure> {
         self.called();
         assert!(last || !file, "a file is created in place of a directory");
         let (directory, name) = (self.node(directory), component(name));

@@ -37,7 +37,7 @@ impl ConsoleSocket {
 pub(super) fn receive_master(caller: &OwnedFd) -> Result<Option<OwnedFd>> {
     match sys::unix::receive_now(caller) {
         Err(Errno::EAGAIN) => Err(lost()),
-        other => other.map(sys::unix::Message::descriptor).map_err(|e| failed("recvmsg", e)),
+        other => other.map(sys::unix::ReceivedMessage::descriptor).map_err(|e| failed("recvmsg", e)),
     }
 }
 

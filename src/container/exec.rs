@@ -14,8 +14,8 @@ use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
-use crate::init::launch::{End, HostSide, Launch, Stub, lost, may_join_by_file, serve};
-use crate::init::presets::{Presets, Sources};
+use crate::init::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, may_join_by_file, serve};
+use crate::init::presets::{DescriptorSources, Presets};
 use crate::plan::{self, Bound, Host, Plan, Policy, Turn, compile_exec};
 use crate::process::env;
 use crate::sys;
@@ -196,7 +196,7 @@ impl Execution<'_> {
         };
         let mut starting = StartingProcess { execution: self, plan, stub, agent };
         match serve(&mut starting) {
-            Ok(End::Executed) => Ok(starting.stub),
+            Ok(LaunchOutcome::Executed) => Ok(starting.stub),
             other => {
                 starting.stub.destroy();
                 match other {
@@ -204,7 +204,7 @@ impl Execution<'_> {
                         Err(cannot("stopped"))
                     }
                     Err(stopped) => Err(stopped.error),
-                    Ok(End::Created | End::Done | End::Executed) => Err(lost()),
+                    Ok(LaunchOutcome::Created | LaunchOutcome::Done | LaunchOutcome::Executed) => Err(lost()),
                 }
             }
         }
@@ -282,13 +282,14 @@ impl Execution<'_> {
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
         let recorder = |pid| self.record_helper(pid);
         let (console, process) = (console.map(AsFd::as_fd), Some(self.init));
-        let sources = Sources { console, process, recorder: Some(&recorder), ..Sources::default() };
+        let sources =
+            DescriptorSources { console, process, recorder: Some(&recorder), ..DescriptorSources::default() };
         let presets = Presets::open(plan, sources)?;
         let standard = self.options.stdio.standard()?;
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         match self.lock {
             Some(lock) => lock.launch(launch),
-            None => launch.begin(),
+            None => launch.spawn(),
         }
     }
 
@@ -334,7 +335,7 @@ impl HostSide for StartingProcess<'_> {
         }
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         self.execution.record_helper(self.stub.pid)
     }
 }

@@ -10,8 +10,8 @@ use super::store::lock::OperationLock;
 use super::store::{StateRecord, config};
 use crate::bundle::spec::{Mount, Process};
 use crate::bundle::{Bundle, validate};
-use crate::init::launch::{self, Stopped};
-use crate::init::presets::Sources;
+use crate::init::launch::{self, LaunchFailure};
+use crate::init::presets::DescriptorSources;
 use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,7 +39,7 @@ pub(super) fn add(container: &Container, mounts: &[Mount]) -> Result<()> {
         let done: Vec<&str> =
             destinations_before(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
         let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
-            .map_err(Stopped::from)
+            .map_err(LaunchFailure::from)
             .and_then(|plan| execute(&plan, &init, &lock));
         if let Err(second) = undone {
             container.runtime.warn(&second.error);
@@ -72,9 +72,13 @@ fn pivoted_container(container: &Container) -> Result<(StateRecord, OwnedFd)> {
 }
 
 /// Launches a stub that executes the plan, and waits until it has exited.
-fn execute(plan: &Plan, init: &OwnedFd, lock: &OperationLock) -> Result<(), Stopped> {
+fn execute(plan: &Plan, init: &OwnedFd, lock: &OperationLock) -> Result<(), LaunchFailure> {
     let recorder = |pid| lock.record_helper(pid);
-    let sources = Sources { process: Some(init.as_fd()), recorder: Some(&recorder), ..Sources::default() };
+    let sources = DescriptorSources {
+        process: Some(init.as_fd()),
+        recorder: Some(&recorder),
+        ..DescriptorSources::default()
+    };
     launch::run(plan, sources, None, |launch| lock.launch(launch))
 }
 

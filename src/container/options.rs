@@ -2,7 +2,7 @@
 
 use crate::cgroup::CgroupManager;
 use crate::cgroup::systemd::SystemdBus;
-use crate::init::presets::Standard;
+use crate::init::presets::StandardStreams;
 use crate::{Error, ErrorKind, Phase, Result};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -21,11 +21,11 @@ pub enum Stdio {
 
 impl Stdio {
     /// The form that a launch needs.
-    pub(super) fn standard(&self) -> Result<Standard<'_>> {
+    pub(super) fn standard(&self) -> Result<StandardStreams<'_>> {
         match self {
-            Self::Inherit => Ok(Standard::Given([None; 3])),
-            Self::Null => Standard::null(),
-            Self::Fds(fds) => Ok(Standard::Given(fds.each_ref().map(|fd| Some(fd.as_fd())))),
+            Self::Inherit => Ok(StandardStreams::Given([None; 3])),
+            Self::Null => StandardStreams::null(),
+            Self::Fds(fds) => Ok(StandardStreams::Given(fds.each_ref().map(|fd| Some(fd.as_fd())))),
         }
     }
 }

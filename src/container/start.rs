@@ -9,9 +9,9 @@ use super::seccomp_agent::SeccompAgent;
 use super::state::Status;
 use super::status;
 use super::store::{Stage, StateRecord, config, sockets};
-use crate::init::launch::{Memory, Verdict};
+use crate::init::launch::{ControlPage, StubState};
 use crate::plan::Policy;
-use crate::sys::unix::{Heard, listen_to, receive_now};
+use crate::sys::unix::{SocketEvent, receive_now, wait_for_message};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -77,11 +77,13 @@ fn release(
     let memory = receive_memory(id, &sock, record, pidfd)?;
     let mut deadline = ExecveDeadline::begin(record.init.pid);
     loop {
-        match listen_to(&sock, pidfd, Some(CHECK_INTERVAL)).map_err(socket_error("poll", id))? {
-            Heard::Message => {}
-            Heard::End => break,
-            Heard::Silence if !deadline.has_passed() => continue,
-            Heard::Silence => return Err(timed_out("the container's init process does not go on", id)),
+        match wait_for_message(&sock, pidfd, Some(CHECK_INTERVAL)).map_err(socket_error("poll", id))? {
+            SocketEvent::Readable => {}
+            SocketEvent::ProcessExited => break,
+            SocketEvent::TimedOut if !deadline.has_passed() => continue,
+            SocketEvent::TimedOut => {
+                return Err(timed_out("the container's init process does not go on", id));
+            }
         }
         match receive_now(&sock) {
             Ok(message) if message.length == 0 => break,
@@ -99,12 +101,12 @@ fn release(
             Err(e) => return Err(socket_error("recvmsg", id)(e)),
         }
     }
-    match memory.verdict()? {
-        Verdict::Executed => Ok(true),
-        Verdict::Failed(f) => {
+    match memory.state()? {
+        StubState::Executed => Ok(true),
+        StubState::Failed(f) => {
             Err(recompiled_plan::compile(container, record)?.failure(f.step, f.call, f.errno))
         }
-        Verdict::Created | Verdict::Died(_) => {
+        StubState::Created | StubState::Died(_) => {
             Err(status::not_running().with_detail("its init process was killed while it was started"))
         }
     }
@@ -112,24 +114,25 @@ fn release(
 
 /// Receives the memory with the control page, which the waiting process sends as soon as `start` has connected. It is
 /// accepted only from the recorded process, and only if it is the recorded file.
-fn receive_memory(id: &str, sock: &OwnedFd, record: &StateRecord, pidfd: &OwnedFd) -> Result<Memory> {
+fn receive_memory(id: &str, sock: &OwnedFd, record: &StateRecord, pidfd: &OwnedFd) -> Result<ControlPage> {
     let died = || status::not_running().with_detail("its init process died while it was to be started");
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match listen_to(sock, pidfd, Some(left)).map_err(socket_error("poll", id))? {
-            Heard::Message => break,
-            Heard::End => return Err(died()),
-            Heard::Silence if left.is_zero() => {
+        match wait_for_message(sock, pidfd, Some(left)).map_err(socket_error("poll", id))? {
+            SocketEvent::Readable => break,
+            SocketEvent::ProcessExited => return Err(died()),
+            SocketEvent::TimedOut if left.is_zero() => {
                 return Err(timed_out("the container's init process does not answer", id));
             }
-            Heard::Silence => {}
+            SocketEvent::TimedOut => {}
         }
     }
     let message = receive_now(sock).map_err(socket_error("recvmsg", id))?;
     let is_from_init = message.sender == Some(record.init.pid);
     let file = message.descriptor().ok_or_else(died)?;
-    let memory = record.page.filter(|_| is_from_init).map(|page| Memory::adopt(file, page)).transpose()?;
+    let memory =
+        record.page.filter(|_| is_from_init).map(|page| ControlPage::adopt(file, page)).transpose()?;
     memory.flatten().ok_or_else(|| {
         let what = "the process that answers for the container is not the init stub";
         Error::new(ErrorKind::Corrupt, Phase::Lifecycle, what).on(id)

@@ -1,9 +1,10 @@
 //! The launcher (host side) and the init stub (the freestanding machine).
 //!
-//! A launch puts an encoded plan into memory that both sides share, spawns the stub with a
-//! vfork-style clone3(2) from a sealed memfd, and takes its answers.
+//! A launch writes an encoded plan into memory that both sides share, spawns the stub from a sealed memfd with a
+//! vfork-style clone3(2), and takes the host's turns until the plan ends.
 //!
-//! [`Command`] runs any program that way, without a container:
+//! `program` is the stub's file, `presets` opens the descriptors that a stub starts with, `launch` spawns it and serves
+//! its turns, and `command` builds on all three. [`Command`] runs any program that way, without a container:
 //!
 //! ```no_run
 //! use orlop::init::Command;

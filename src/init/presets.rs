@@ -1,52 +1,68 @@
-//! The descriptors which a plan begins with: opened for its slots, in their order, and by nothing else.
+//! The descriptors that a stub starts with: one for each slot of its plan.
 
-use super::launch;
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
 use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
-use crate::plan::{Owners, Plan, Slot, compile_proc};
+use crate::plan::{Owners, Plan, Slot};
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
-use nix::sys::statfs::PROC_SUPER_MAGIC;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// What the descriptors of a plan's slots may come from.
+/// Records a process that acts for an operation, so that the process can be killed with it.
+pub(crate) type Recorder<'a> = dyn Fn(i32) -> Result<()> + 'a;
+
+/// Opens the procfs of a slot. That takes a launch of its own, of which this file knows nothing.
+pub(crate) type ProcfsOpener = fn(&Plan, &Slot, DescriptorSources<'_>) -> Result<OwnedFd>;
+
+/// For plans without a procfs.
+#[cfg(test)]
+pub(crate) fn no_procfs(_: &Plan, _: &Slot, _: DescriptorSources<'_>) -> Result<OwnedFd> {
+    Err(missing())
+}
+
+/// Where the descriptors of a plan's slots come from.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Sources<'a> {
-    /// The namespaces to join, opened; those which the plan names by path otherwise.
+pub(crate) struct DescriptorSources<'a> {
+    /// The opened namespaces to join; without them, those that the plan names by path are opened.
     pub(crate) joined: Option<&'a [OpenNamespace]>,
-    /// The socket that takes the terminal's master.
+    /// The socket that receives the pseudo-terminal's master.
     pub(crate) console: Option<BorrowedFd<'a>>,
-    /// Makes the socket on which the init process is to listen for `start`.
+    /// Creates the socket on which the init process listens for `start`.
     pub(crate) listen: Option<&'a dyn Fn() -> Result<OwnedFd>>,
     /// The process whose namespaces are joined.
     pub(crate) process: Option<BorrowedFd<'a>>,
-    /// The caller's own, in the order of their slots.
+    /// The caller's descriptors, in the order of their slots.
     pub(crate) given: &'a [BorrowedFd<'a>],
-    /// Records the processes that are launched for it.
-    pub(crate) recorder: Option<&'a launch::Recorder<'a>>,
+    /// Records the processes that are launched to open a slot.
+    pub(crate) recorder: Option<&'a Recorder<'a>>,
 }
 
 /// A slot's descriptor.
 #[derive(Debug)]
 enum Preset<'a> {
-    Own(OwnedFd),
+    Owned(OwnedFd),
     Borrowed(BorrowedFd<'a>),
-    /// The file with this number of those by which the process joins its cgroup; none if it was born there.
+    /// One of the files by which the process joins its cgroup; none if it was cloned into the cgroup.
     Cgroup(usize),
 }
 
-/// The descriptors that a stub begins with, in order of their slots. Only [`open`](Self::open) makes them, from the
-/// plan.
+/// The descriptors that a stub starts with, in the order of their slots. They can only be opened from a plan, so no slot
+/// is without one.
 #[derive(Debug)]
 pub(crate) struct Presets<'a> {
     slots: Vec<Preset<'a>>,
+    /// Also opens the procfs of later batches.
+    pub(super) open_procfs: ProcfsOpener,
 }
 
 impl<'a> Presets<'a> {
-    /// Opens what the plan asks for.
-    pub(crate) fn open(plan: &Plan, sources: Sources<'a>) -> Result<Self> {
+    /// Opens the descriptors of all slots that are preset.
+    pub(super) fn open_with(
+        plan: &Plan,
+        sources: DescriptorSources<'a>,
+        open_procfs: ProcfsOpener,
+    ) -> Result<Self> {
         let mut named = Vec::new();
         let names = |(_, slot): (_, &Slot)| matches!(slot, Slot::Namespace { .. });
         if sources.joined.is_none()
@@ -63,32 +79,33 @@ impl<'a> Presets<'a> {
                 Slot::Given => borrowed(given.next().copied())?,
                 Slot::Process => borrowed(sources.process)?,
                 Slot::Console => borrowed(sources.console)?,
-                // That of the process.
+                // The namespace of the process.
                 Slot::Namespace { path, .. } if path.is_empty() => {
-                    Preset::Own(pid_namespace(sources.process)?)
+                    Preset::Owned(pid_namespace(sources.process)?)
                 }
                 Slot::Namespace { kind, path } => match sources.joined {
                     Some(joined) => {
                         borrowed(joined.iter().find(|one| one.kind == *kind).map(|one| one.fd.as_fd()))?
                     }
-                    None => Preset::Own(named_namespace(&mut named, *kind, path)?),
+                    None => Preset::Owned(named_namespace(&mut named, *kind, path)?),
                 },
-                Slot::Start => Preset::Own(sources.listen.ok_or_else(missing)?()?),
+                Slot::Start => Preset::Owned(sources.listen.ok_or_else(missing)?()?),
                 Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Proc { .. } | Slot::Resctrl(_) => {
-                    Preset::Own(open(plan, slot, sources).map_err(|e| plan.at_slot(id, e))?)
+                    Preset::Owned(open(plan, slot, sources, open_procfs).map_err(|e| plan.at_slot(id, e))?)
                 }
             };
             slots.push(preset);
         }
-        let presets = Self { slots };
+        let presets = Self { slots, open_procfs };
         presets.check_foreign(plan)?;
         Ok(presets)
     }
 
-    /// A namespace that the configuration changes must not be the caller's, nor that of the host's first process.
+    /// Refuses a joined namespace that the configuration changes and that is the caller's, or the one of the host's first
+    /// process.
     fn check_foreign(&self, plan: &Plan) -> Result<()> {
         for ((_, slot), preset) in plan.slots.at_birth().zip(&self.slots) {
-            let (Slot::Namespace { kind, .. }, Preset::Own(fd)) = (slot, preset) else { continue };
+            let (Slot::Namespace { kind, .. }, Preset::Owned(fd)) = (slot, preset) else { continue };
             let Some((_, pointer)) = plan.foreign.iter().find(|(foreign, _)| foreign == kind) else {
                 continue;
             };
@@ -100,10 +117,10 @@ impl<'a> Presets<'a> {
         Ok(())
     }
 
-    /// The descriptors, in order of the slots.
+    /// The descriptors, in the order of the slots.
     pub(super) fn descriptors<'p>(&'p self, join: Option<&'p Join>) -> Vec<Option<BorrowedFd<'p>>> {
         let descriptor = |preset: &'p Preset<'a>| match preset {
-            Preset::Own(fd) => Some(fd.as_fd()),
+            Preset::Owned(fd) => Some(fd.as_fd()),
             Preset::Borrowed(fd) => Some(*fd),
             Preset::Cgroup(i) => join.and_then(|join| join.files().get(*i)).map(AsFd::as_fd),
         };
@@ -111,10 +128,11 @@ impl<'a> Presets<'a> {
     }
 }
 
-/// Opens a batch of mounts that a stub has asked for.
-pub(super) fn open_batch(plan: &Plan, batch: usize) -> Result<Vec<OwnedFd>> {
+/// Opens the next batch of mounts for a stub.
+pub(super) fn open_batch(plan: &Plan, batch: usize, open_procfs: ProcfsOpener) -> Result<Vec<OwnedFd>> {
     let slots = plan.slots.batch(batch);
-    slots.map(|(id, slot)| open(plan, slot, Sources::default()).map_err(|e| plan.at_slot(id, e))).collect()
+    let sources = DescriptorSources::default();
+    slots.map(|(id, slot)| open(plan, slot, sources, open_procfs).map_err(|e| plan.at_slot(id, e))).collect()
 }
 
 fn missing() -> Error {
@@ -131,7 +149,7 @@ fn pid_namespace(process: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
     sys::process::pid_namespace(process.ok_or_else(missing)?).map_err(failed)
 }
 
-/// A namespace that the plan's set names; another one by its path.
+/// A namespace that the plan joins; any other one is opened by its path.
 fn named_namespace(named: &mut Vec<OpenNamespace>, kind: NamespaceKind, path: &str) -> Result<OwnedFd> {
     if let Some(at) = named.iter().position(|one| one.kind == kind) {
         return Ok(named.swap_remove(at).fd);
@@ -140,12 +158,17 @@ fn named_namespace(named: &mut Vec<OpenNamespace>, kind: NamespaceKind, path: &s
     joined.pop().map(|one| one.fd).ok_or_else(missing)
 }
 
-/// What only the host side can open.
-fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
+/// Opens what only the host side can open.
+fn open(
+    plan: &Plan,
+    slot: &Slot,
+    sources: DescriptorSources<'_>,
+    open_procfs: ProcfsOpener,
+) -> Result<OwnedFd> {
     match slot {
         Slot::Tree { path, recursive, idmap } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
-            // What the host shares it hears of: the copy is to listen only.
+            // The copy of a shared mount is its peer; the host's mounts may propagate to it, but not from it.
             tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
                 tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
@@ -163,7 +186,7 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
             }
             Ok(made.into_fd())
         }
-        Slot::Proc { .. } => procfs(plan, slot, sources),
+        Slot::Proc { .. } => open_procfs(plan, slot, sources),
         Slot::Resctrl(path) => {
             let name = sys::fs::cstring(path);
             let opened = name.and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_WRONLY, 0));
@@ -178,38 +201,7 @@ fn open(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// A procfs of a pid namespace that the stub joins later, by its file or by a process.
-fn procfs(plan: &Plan, slot: &Slot, sources: Sources<'_>) -> Result<OwnedFd> {
-    let Slot::Proc { user, options, .. } = slot else { return Err(missing()) };
-    let (joined, process) = (sources.joined, sources.process);
-    let by_process = joined
-        .into_iter()
-        .flatten()
-        .find(|one| one.kind == NamespaceKind::Pid && sys::userns::namespace_type(&one.fd).is_err());
-    let recorder = sources.recorder;
-    let (slot, sources) = match by_process {
-        Some(one) => (
-            &Slot::Proc { namespace: None, user: user.clone(), options: options.clone() },
-            Sources { process: Some(one.fd.as_fd()), recorder, ..Sources::default() },
-        ),
-        None => (slot, Sources { joined, process, recorder, ..Sources::default() }),
-    };
-    let plan = compile_proc(slot, plan.kernel())?;
-    let made = launch::make(&plan, sources)?;
-    let made = if plan.sends_context() {
-        Detached::of_context(made, "proc", Some("proc"), options)?.into_fd()
-    } else {
-        made
-    };
-    // What makes it may be a process that others have changed.
-    match sys::fs::file_system(&made) {
-        Ok(kind) if kind == PROC_SUPER_MAGIC => Ok(made),
-        Ok(_) => Err(launch::lost()),
-        Err(e) => Err(Error::sys(Phase::Mount, "fstatfs", e).on("a new procfs")),
-    }
-}
-
-/// A user namespace that maps as an idmapped mount is to.
+/// A user namespace with the maps of an idmapped mount.
 fn owners(owners: &Owners) -> Result<OwnedFd> {
     match owners {
         Owners::Maps(maps) => mount::idmap::user_namespace(&maps.uids, &maps.gids),
@@ -223,55 +215,28 @@ fn owners(owners: &Owners) -> Result<OwnedFd> {
     }
 }
 
-/// The standard descriptors of a launch.
+/// The standard streams of a launch.
 #[derive(Debug)]
-pub(crate) enum Standard<'a> {
-    /// Each is this one, or the caller's own.
+pub(crate) enum StandardStreams<'a> {
+    /// These; the caller's own for `None`.
     Given([Option<BorrowedFd<'a>>; 3]),
     /// All are `/dev/null`.
     Null(OwnedFd),
 }
 
-impl Standard<'_> {
-    /// `/dev/null` three times.
+impl StandardStreams<'_> {
+    /// `/dev/null` for all three.
     pub(crate) fn null() -> Result<Self> {
         let opened = sys::fs::openat(sys::fs::cwd(), c"/dev/null", libc::O_RDWR, 0)
             .map_err(|e| Error::sys(Phase::Launch, "open", e).on("/dev/null"))?;
         Ok(Self::Null(opened))
     }
 
+    /// Standard input, output and error.
     pub(crate) fn descriptors(&self) -> [Option<BorrowedFd<'_>>; 3] {
         match self {
             Self::Given(fds) => *fds,
             Self::Null(null) => [Some(null.as_fd()); 3],
         }
-    }
-}
-
-/// Refuses a count of descriptors to keep beyond those which the caller passes on to its programs: what has such a
-/// number otherwise is the library's own, or another thread's.
-pub(super) fn check_preserved(count: u32) -> Result<()> {
-    let mut numbers = (0..count).map(|n| i32::try_from(n).unwrap_or(i32::MAX).saturating_add(3));
-    match numbers.find(|number| !sys::spawn::passes_on(*number)) {
-        None => Ok(()),
-        Some(number) => {
-            let what = "cannot preserve file descriptor";
-            Err(Error::new(ErrorKind::InvalidArgument, Phase::Launch, what)
-                .on(number.to_string())
-                .with_detail("it is not open, or is closed on exec"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_count_of_preserved_descriptors_is_beyond_the_check() {
-        for count in [u32::MAX, u32::MAX - 2, i32::MAX.cast_unsigned()] {
-            assert_eq!(check_preserved(count).unwrap_err().kind(), ErrorKind::InvalidArgument, "{count}");
-        }
-        check_preserved(0).unwrap();
     }
 }

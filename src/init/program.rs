@@ -1,18 +1,18 @@
-//! The init stub as a file to execute, which no container can change.
+//! The stub as an executable file that no container can change.
 //!
-//! `/proc/PID/exe` of every process that waits in the stub is this file, and a container may keep it open for longer than
-//! anything executes it. So it is not enough that a program which runs cannot be written to (`ETXTBSY`):
+//! `/proc/PID/exe` of every process that waits in the stub is this file, and a container may keep it open after the last
+//! such process has exited. `ETXTBSY`, which protects a program only while it runs, is therefore not enough. The file is
 //!
-//! 1. a sealed memfd, one for the process's life;
-//! 2. where executable memory files are forbidden (`vm.memfd_noexec=2`), a file on a tmpfs that is attached nowhere,
-//!    read-only as a file system and as a mount, one for the process's life too;
-//! 3. where the caller may not make file systems either, an unlinked file for each launch: what a container makes of its
-//!    own is executed by nothing else. It can change what its own first process executes if that one stays in the stub
-//!    (`--init`) and the kernel does not protect running programs (6.11 and 6.12).
+//! 1. a sealed memfd, shared by all launches of the process;
+//! 2. if executable memfds are forbidden (`vm.memfd_noexec=2`), a file on a detached tmpfs that is read-only as a file
+//!    system and as a mount, also shared by all launches;
+//! 3. if the caller may not mount either, an unlinked file, a new one for each launch: a container can change only its
+//!    own, which nothing executes again. What remains is its own first process, if that stays in the stub (`--init`) on a
+//!    kernel that does not protect running programs (6.11 and 6.12).
 
 use crate::sys::fs::{cwd, is_open_for_writing, openat, unlinkat, write_all};
 use crate::sys::memfd::{SEAL_ALL, memfd_create, seal};
-use crate::sys::mount::{self, MountAttr, attr};
+use crate::sys::mount::{self, MountAttr, MountAttrFlags};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat};
@@ -26,19 +26,19 @@ static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
 static SHARED: Mutex<Option<Program>> = Mutex::new(None);
 const MFD_EXEC: u32 = 0x10;
 const F_SEAL_EXEC: i32 = 0x20;
-/// Nothing may read or write it, not even through `/proc/PID/exe`.
+/// No process can read or write the file, not even through `/proc/PID/exe`.
 const EXECUTE_ONLY: u32 = 0o111;
-/// How often it is tried to have a file to oneself that another thread's child may hold open for an instant, and how long
-/// that takes each time.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(2);
+/// How often an operation is repeated while another thread's child has the file open for writing.
+const BUSY_ATTEMPTS: u32 = 100;
+/// The pause between two attempts.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// The stub's size in bytes.
 pub fn size() -> usize {
     STUB.len()
 }
 
-/// A file that holds the stub, for one launch or more.
+/// A file that holds the stub, for one launch or for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Program(Arc<OwnedFd>);
 
@@ -49,26 +49,26 @@ impl AsFd for Program {
 }
 
 impl Program {
-    /// Whether it can be executed still: before Linux 6.3 no seal keeps a container's root from changing the mode.
+    /// Whether it is still executable. Before Linux 6.3 no seal prevents a container's root from changing the mode.
     fn is_executable(&self) -> bool {
         fstat(&self.0).is_ok_and(|stat| stat.st_mode & 0o777 & EXECUTE_ONLY == EXECUTE_ONLY)
     }
 }
 
-/// The stub to execute. All threads of the process share one that cannot be changed.
+/// The stub's file. All threads of the process share it if it is immutable.
 pub(crate) fn program() -> Result<Program> {
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(program) = shared.as_ref().filter(|program| program.is_executable()) {
         return Ok(program.clone());
     }
-    let (file, lasts) = make()?;
+    let (file, is_immutable) = create()?;
     let program = Program(Arc::new(file));
-    *shared = lasts.then(|| program.clone());
+    *shared = is_immutable.then(|| program.clone());
     Ok(program)
 }
 
-/// A file, and whether it can never change.
-fn make() -> Result<(OwnedFd, bool)> {
+/// A new file, and whether it is immutable.
+fn create() -> Result<(OwnedFd, bool)> {
     let failed = |call: &'static str| move |errno| Error::sys(Phase::Launch, call, errno);
     match sealed() {
         Ok(file) => return Ok((file, true)),
@@ -78,7 +78,7 @@ fn make() -> Result<(OwnedFd, bool)> {
     }
     match read_only() {
         Ok(file) => Ok((file, true)),
-        // Not allowed, or not known: by an old kernel or by a filter of system calls.
+        // Not permitted, or unknown to an old kernel or to a seccomp filter.
         Err(Errno::EPERM | Errno::EACCES | Errno::ENOSYS | Errno::ENODEV | Errno::EINVAL) => {
             unlinked().map(|file| (file, false))
         }
@@ -90,7 +90,7 @@ fn sealed() -> Result<OwnedFd, Errno> {
     let sealing = libc::MFD_ALLOW_SEALING;
     let (fd, seals) = match memfd_create(c"orlop-init", sealing | MFD_EXEC) {
         Ok(fd) => (fd, SEAL_ALL | F_SEAL_EXEC),
-        // Before Linux 6.3 every memfd was executable, and this flag unknown.
+        // Before Linux 6.3 every memfd is executable, and the flag is unknown.
         Err(Errno::EINVAL) => (memfd_create(c"orlop-init", sealing)?, SEAL_ALL),
         Err(errno) => return Err(errno),
     };
@@ -104,48 +104,49 @@ fn execute_only(fd: impl AsFd) -> Result<(), Errno> {
     fchmod(fd.as_fd(), Mode::from_bits_truncate(EXECUTE_ONLY))
 }
 
-/// A file on a file system of its own, which is read-only for good: only this function has ever held a way to change
-/// that, the context.
+/// A file on a file system of its own that stays read-only: only the context can change that, and it never leaves this
+/// function.
 fn read_only() -> Result<OwnedFd, Errno> {
     let context = mount::fsopen(c"tmpfs")?;
     for (key, value) in [(c"size", c"128k"), (c"nr_inodes", c"4"), (c"mode", c"0700")] {
         mount::fsconfig(&context, key, Some(value))?;
     }
     mount::fsconfig_create(&context)?;
-    let root = mount::fsmount(&context, attr::NOSUID | attr::NODEV)?;
+    let root = mount::fsmount(&context, MountAttrFlags::NOSUID | MountAttrFlags::NODEV)?;
     let writer = openat(&root, c"orlop-init", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o500)?;
     write_all(&writer, STUB)?;
     execute_only(&writer)?;
-    // Of two names the one that it is opened by goes: its process is told from a program of the container's by that. A
-    // file without any name would keep the file system from becoming read-only.
-    nix::unistd::linkat(&root, c"orlop-init", &root, c"kept", nix::fcntl::AtFlags::empty())?;
+    // The file has two names, and the one that it is opened by is removed. So `/proc/PID/exe` ends with "(deleted)", which
+    // distinguishes the stub from a program of the container. A file without any name would prevent the file system from
+    // becoming read-only.
+    nix::unistd::linkat(&root, c"orlop-init", &root, c"linked", nix::fcntl::AtFlags::empty())?;
     let file = openat(&root, c"orlop-init", libc::O_PATH | libc::O_NOFOLLOW, 0)?;
     unlinkat(&root, c"orlop-init", 0)?;
     drop(writer);
     mount::fsconfig(&context, c"ro", None)?;
-    alone(|| mount::fsconfig_reconfigure(&context))?;
-    let attributes = MountAttr { set: attr::RDONLY, ..MountAttr::default() };
-    alone(|| mount::mount_setattr(&root, false, &attributes))?;
-    match openat(&root, c"kept", libc::O_RDWR, 0) {
+    retry_busy(|| mount::fsconfig_reconfigure(&context))?;
+    let attributes = MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() };
+    retry_busy(|| mount::mount_setattr(&root, false, &attributes))?;
+    match openat(&root, c"linked", libc::O_RDWR, 0) {
         Err(Errno::EROFS) => Ok(file),
-        // The kernel has agreed to all of it.
+        // Every call has succeeded, and still the file can be written to.
         _ => Err(Errno::EIO),
     }
 }
 
-/// Does what is refused with `EBUSY` while the file is open for writing: a child that another thread makes just now has
-/// a copy of every descriptor until it executes its program.
-fn alone(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
-    for _ in 1..TRIES {
+/// Repeats what fails with `EBUSY` while the file is open for writing. A child that another thread has just forked holds
+/// a copy of every descriptor until its execve(2).
+fn retry_busy(mut act: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
+    for _ in 1..BUSY_ATTEMPTS {
         match act() {
-            Err(Errno::EBUSY) => std::thread::sleep(PAUSE),
+            Err(Errno::EBUSY) => std::thread::sleep(BUSY_PAUSE),
             done => return done,
         }
     }
     act()
 }
 
-/// A file without a name, open for reading only, in the first directory that allows execution.
+/// A file without a name, open for reading only, in the first directory that permits execution.
 fn unlinked() -> Result<OwnedFd> {
     let mut last = Errno::EACCES;
     for directory in [c"/run", c"/dev/shm", c"/var/tmp", c"/tmp"] {
@@ -170,7 +171,7 @@ fn unlinked_in(directory: &CStr) -> Result<OwnedFd, Errno> {
     execute_only(&reader)?;
     // A file that is open for writing cannot be executed.
     drop(writer);
-    alone(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) })?;
+    retry_busy(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) })?;
     Ok(reader)
 }
 
@@ -180,7 +181,7 @@ mod tests {
     use crate::sys::process;
     use crate::sys::spawn::{Request, spawn};
 
-    /// Tries to change a file by every descriptor of it that can be had.
+    /// Tries to change a file through every descriptor of it that can be opened.
     fn refuses_changes(file: &OwnedFd) {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let options = || std::fs::OpenOptions::new();
@@ -194,12 +195,12 @@ mod tests {
         assert!(content.map_or_else(|e| e.kind() == std::io::ErrorKind::PermissionDenied, |c| c == STUB));
     }
 
-    fn exit_code(file: &OwnedFd) -> process::Exit {
+    fn exit_of(file: &OwnedFd) -> process::Exit {
         let request = Request {
             namespaces: crate::sys::namespace::NamespaceFlags::new(0).unwrap(),
             cgroup: None,
             program: file.as_fd(),
-            // Without a plan it ends at once.
+            // Without a plan it exits at once.
             args: &[c"orlop-init"],
             stdio: [None; 3],
             keep: &[],
@@ -210,28 +211,28 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_executed_and_none_is_changed() {
+    fn every_variant_is_executable_and_immutable() {
         let sealed = sealed().unwrap();
-        let usual = exit_code(&sealed);
+        let expected = exit_of(&sealed);
         refuses_changes(&sealed);
         match read_only() {
             Ok(file) => {
                 refuses_changes(&file);
-                assert_eq!(exit_code(&file), usual);
+                assert_eq!(exit_of(&file), expected);
                 let link =
                     nix::fcntl::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str()).unwrap();
                 assert!(link.as_encoded_bytes().ends_with(b" (deleted)"), "{link:?}");
             }
-            Err(e) => println!("skipped: may not make a file system: {e}"),
+            Err(e) => println!("skipped: may not mount: {e}"),
         }
         let (one, other) = (unlinked().unwrap(), unlinked().unwrap());
         assert_ne!(fstat(&one).unwrap().st_ino, fstat(&other).unwrap().st_ino, "one for each launch");
-        assert_eq!(exit_code(&one), usual);
+        assert_eq!(exit_of(&one), expected);
     }
 
     #[test]
-    fn what_is_no_longer_executable_is_made_anew() {
-        // As on a kernel without the seal.
+    fn a_file_that_is_no_longer_executable_is_replaced() {
+        // As on a kernel without F_SEAL_EXEC.
         let file = memfd_create(c"test", libc::MFD_ALLOW_SEALING).unwrap();
         let program = Program(Arc::new(file));
         execute_only(&program).unwrap();
@@ -244,23 +245,23 @@ mod tests {
         assert_ne!(fstat(&again).unwrap().st_ino, fstat(&program).unwrap().st_ino);
     }
 
-    /// As a child of another thread has it until it executes its program.
+    /// A child of another thread holds such a descriptor until its execve(2).
     #[test]
-    fn a_file_that_is_open_for_writing_elsewhere_is_waited_for() {
+    fn an_open_writer_is_waited_for() {
         let writer = openat(cwd(), c"/tmp", libc::O_TMPFILE | libc::O_RDWR, 0o500).unwrap();
         let path = CString::new(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
         let reader = openat(cwd(), &path, libc::O_RDONLY, 0).unwrap();
-        let settled = || alone(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) });
+        let waited = || retry_busy(|| if is_open_for_writing(&reader) { Err(Errno::EBUSY) } else { Ok(()) });
         assert!(is_open_for_writing(&reader));
-        assert_eq!(settled(), Err(Errno::EBUSY), "it has an end");
+        assert_eq!(waited(), Err(Errno::EBUSY), "the wait is bounded");
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                std::thread::sleep(10 * PAUSE);
+                std::thread::sleep(10 * BUSY_PAUSE);
                 drop(writer);
             });
-            assert_eq!(settled(), Ok(()));
+            assert_eq!(waited(), Ok(()));
         });
         assert!(!is_open_for_writing(&reader));
-        assert_eq!(alone(|| Err(Errno::EROFS)), Err(Errno::EROFS), "nothing else is waited for");
+        assert_eq!(retry_busy(|| Err(Errno::EROFS)), Err(Errno::EROFS), "no other error is repeated");
     }
 }

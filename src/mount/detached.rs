@@ -1,31 +1,32 @@
-//! A mount that is not attached anywhere yet.
+//! Detached mounts.
 
+use super::error::failed;
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
-use super::{Propagation, failed};
-use crate::sys::mount::{self as sys, MountAttr, attr};
-use crate::sys::{fs, mount};
+use super::propagation::Propagation;
+use crate::sys::fs;
+use crate::sys::mount::{self as sys, MountAttr, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// A mount, or a tree of mounts, that is not attached to any directory: nobody can reach it but by this
-/// descriptor, and it is gone when that is closed. Needs CAP_SYS_ADMIN in the user namespace of the
-/// caller's mount namespace to be made.
+/// A mount, or a tree of mounts, that is not attached to any directory. It can be reached only by this descriptor, and is
+/// unmounted when that is closed. Creating one requires CAP_SYS_ADMIN in the user namespace that owns the caller's mount
+/// namespace.
 #[derive(Debug)]
 pub struct Detached {
     fd: OwnedFd,
 }
 
 impl Detached {
-    /// A bind mount of the directory or file behind `target`; with all mounts below it if `recursive`.
+    /// A bind mount of the directory or file `target`; with all mounts below it if `recursive`.
     ///
-    /// It is a peer of what it is a copy of, where that is shared: see [`Detached::propagate`]. What is
-    /// detached itself can be copied from Linux 6.15 on.
+    /// The copy of a shared mount is its peer: see [`Detached::propagate`]. A detached mount can be copied since Linux 6.15.
     pub fn clone_of(target: impl AsFd, recursive: bool) -> Result<Self> {
-        let flags = sys::OPEN_TREE_CLONE
-            | libc::AT_EMPTY_PATH as u32
-            | if recursive { libc::AT_RECURSIVE as u32 } else { 0 };
+        let mut flags = OpenTreeFlags::CLONE | OpenTreeFlags::EMPTY_PATH;
+        if recursive {
+            flags |= OpenTreeFlags::RECURSIVE;
+        }
         sys::open_tree(target, c"", flags).map(Self::from).map_err(|e| failed("open_tree", e))
     }
 
@@ -35,19 +36,19 @@ impl Detached {
         Self::clone_of(open_path(path).map_err(|e| on(failed("open", e)))?, recursive).map_err(on)
     }
 
-    /// A new file system of type `kind`, with the attributes, superblock flags and driver's options of
-    /// `options`. Propagation is for later: see [`apply_propagation`](Self::apply_propagation).
+    /// A new file system of type `kind`, with the attributes, superblock flags and driver options of `options`. Its
+    /// propagation is not changed: see [`apply_propagation`](Self::apply_propagation).
     ///
-    /// It is made in the namespaces of the calling thread: see [`kind`](super::kind).
+    /// It is created in the namespaces of the calling thread: see [`filesystem_type`](super::filesystem_type).
     ///
     /// # Errors
-    /// With what the driver said; an option of more than 255 bytes, which fsconfig(2) does not take.
+    /// Include the driver's message. An option of more than 255 bytes is refused, since fsconfig(2) does not accept it.
     pub fn filesystem(kind: &str, source: Option<&str>, options: &MountOptions) -> Result<Self> {
         Context::open(kind)?.mount_with(source, options)
     }
 
-    /// The same, of a context that is there, which must be one of type `kind`: its namespaces are those of the process
-    /// that has opened it.
+    /// The same from an existing context, which must be of type `kind`. Its namespaces are those of the process that opened
+    /// it.
     pub(crate) fn of_context(
         fd: OwnedFd,
         kind: &str,
@@ -62,7 +63,7 @@ impl Detached {
         sys::mount_setattr(self, recursive, attributes).map_err(|e| failed("mount_setattr", e))
     }
 
-    /// Gives a bind mount the attributes which the options name; others stay those of its source.
+    /// Sets the attributes that the options name on a bind mount; all others stay those of its source.
     pub fn apply_attributes(&self, options: &MountOptions) -> Result<()> {
         if let Some(attributes) = options.attributes() {
             self.change(&attributes, false)?;
@@ -70,12 +71,12 @@ impl Detached {
         options.recursive_attributes().map_or(Ok(()), |attributes| self.change(&attributes, true))
     }
 
-    /// Makes the changes of propagation that the options ask for, in order.
+    /// Changes the propagation as the options say, in their order.
     pub fn apply_propagation(&self, options: &MountOptions) -> Result<()> {
         options.propagation.iter().try_for_each(|change| self.propagate(*change))
     }
 
-    /// Sets the propagation.
+    /// Changes the propagation.
     pub fn propagate(&self, change: Propagation) -> Result<()> {
         let attributes = MountAttr { propagation: change.kind.flag(), ..MountAttr::default() };
         self.change(&attributes, change.recursive)
@@ -83,13 +84,12 @@ impl Detached {
 
     /// Makes it read-only, with all mounts below it if `recursive`.
     pub fn read_only(&self, recursive: bool) -> Result<()> {
-        self.change(&MountAttr { set: attr::RDONLY, ..MountAttr::default() }, recursive)
+        self.change(&MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() }, recursive)
     }
 
-    /// Attaches it to the directory (or, if it is a file, the file) behind `target`, in the mount
-    /// namespace of that, which must be the calling thread's.
+    /// Attaches it to `target`, a directory (a file, if the mount is one) in the calling thread's mount namespace.
     pub fn attach(&self, target: impl AsFd) -> Result<()> {
-        sys::move_mount(self, target, c"", sys::MOVE_MOUNT_T_EMPTY_PATH).map_err(|e| failed("move_mount", e))
+        sys::move_mount(self, target, c"", MoveMountFlags::T_EMPTY_PATH).map_err(|e| failed("move_mount", e))
     }
 
     /// The descriptor.
@@ -111,7 +111,7 @@ impl AsFd for Detached {
     }
 }
 
-/// Opens an absolute path as a place.
+/// Opens an absolute path with `O_PATH`.
 pub(super) fn open_path(path: &Path) -> std::result::Result<OwnedFd, Errno> {
     if !path.is_absolute() {
         return Err(Errno::EINVAL);
@@ -119,7 +119,7 @@ pub(super) fn open_path(path: &Path) -> std::result::Result<OwnedFd, Errno> {
     fs::openat(fs::cwd(), &fs::cstring(path)?, libc::O_PATH, 0)
 }
 
-/// A configuration context of a file system that is being made.
+/// The configuration context of a new file system.
 pub(super) struct Context {
     fd: OwnedFd,
     kind: String,
@@ -128,7 +128,7 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn open(kind: &str) -> Result<Self> {
         let name = fs::cstring(kind).map_err(|e| failed("fsopen", e))?;
-        match mount::fsopen(&name) {
+        match sys::fsopen(&name) {
             Ok(fd) => Ok(Self { fd, kind: kind.to_owned() }),
             Err(Errno::ENODEV) => Err(failed("fsopen", Errno::ENODEV)
                 .on(kind)
@@ -137,9 +137,9 @@ impl Context {
         }
     }
 
-    /// A failed call on this context, with what the driver said.
+    /// The error of a call on this context, with the driver's message.
     pub(super) fn error(&self, operation: &'static str, e: Errno, option: &str) -> Error {
-        let log = mount::context_log(&self.fd);
+        let log = sys::context_log(&self.fd);
         let error = failed(operation, e).on(format!("{} {option}", self.kind).trim_end().to_owned());
         if log.is_empty() { error } else { error.with_detail(log) }
     }
@@ -159,11 +159,11 @@ impl Context {
 
     pub(super) fn set_raw(&self, key: &str, value: Option<&str>) -> std::result::Result<(), Errno> {
         let value = value.map(fs::cstring).transpose()?;
-        mount::fsconfig(&self.fd, &fs::cstring(key)?, value.as_deref())
+        sys::fsconfig(&self.fd, &fs::cstring(key)?, value.as_deref())
     }
 
     pub(super) fn set_fd(&self, key: &str, value: impl AsFd) -> std::result::Result<(), Errno> {
-        mount::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
+        sys::fsconfig_fd(&self.fd, &fs::cstring(key)?, value)
     }
 
     fn mount_with(&self, source: Option<&str>, options: &MountOptions) -> Result<Detached> {
@@ -179,9 +179,9 @@ impl Context {
         self.mount(options.new_mount_attributes())
     }
 
-    pub(super) fn mount(&self, attributes: u64) -> Result<Detached> {
-        mount::fsconfig_create(&self.fd).map_err(|e| self.error("fsconfig", e, ""))?;
-        mount::fsmount(&self.fd, attributes).map(Detached::from).map_err(|e| self.error("fsmount", e, ""))
+    pub(super) fn mount(&self, attributes: MountAttrFlags) -> Result<Detached> {
+        sys::fsconfig_create(&self.fd).map_err(|e| self.error("fsconfig", e, ""))?;
+        sys::fsmount(&self.fd, attributes).map(Detached::from).map_err(|e| self.error("fsmount", e, ""))
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tmpfs_with_options() {
+    fn a_tmpfs_gets_its_options() {
         use nix::sys::statvfs::FsFlags;
         if !may_mount() {
             return;
@@ -222,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_keeps_what_is_not_named() {
+    fn a_clone_keeps_attributes_that_are_not_named() {
         use nix::sys::statvfs::FsFlags;
         if !may_mount() {
             return;
         }
         let source = Detached::filesystem("tmpfs", None, &parse(&["noexec", "noatime"])).unwrap();
         let clone = match Detached::clone_of(&source, true) {
-            // Before Linux 6.15 only what is attached can be copied.
+            // Before Linux 6.15 only attached mounts can be copied.
             Err(e) if e.errno() == Some(Errno::EINVAL) => return println!("skipped: {e}"),
             other => other.unwrap(),
         };
@@ -239,7 +239,7 @@ mod tests {
                 FsFlags::ST_RDONLY | FsFlags::ST_NOEXEC | FsFlags::ST_NOSUID | FsFlags::ST_RELATIME
             )
         );
-        assert!(!flags(&source).contains(FsFlags::ST_RDONLY), "the source is as it was");
+        assert!(!flags(&source).contains(FsFlags::ST_RDONLY), "the source is unchanged");
         clone.apply_attributes(&parse(&["bind", "rw", "exec"])).unwrap();
         assert!(!flags(&clone).intersects(FsFlags::ST_RDONLY | FsFlags::ST_NOEXEC));
         clone.apply_propagation(&parse(&["rprivate", "shared", "slave", "unbindable"])).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_is_taken_by_the_kernel() {
+    fn the_kernel_accepts_every_option() {
         if !may_mount() {
             return;
         }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_carry_the_drivers_words() {
+    fn errors_include_the_drivers_message() {
         if !may_mount() {
             return;
         }

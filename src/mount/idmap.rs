@@ -1,89 +1,21 @@
 //! Idmapped mounts; mount_setattr(2) `MOUNT_ATTR_IDMAP`.
 
-use super::{Detached, failed};
+use super::detached::Detached;
+use super::error::failed;
 use crate::Result;
 use crate::sys::userns::{self, IdMap};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A user namespace with these maps, for [`Detached::idmap`]. It has no process.
+/// A user namespace with these maps and without a process, for [`Detached::idmap`].
 ///
 /// # Errors
-/// EPERM where the caller may not map these ids.
+/// EPERM if the caller may not map these ids.
 pub fn user_namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
-    userns::with_maps(uids, gids).map_err(|e| failed("make a user namespace for an idmapped mount", e))
+    userns::with_maps(uids, gids).map_err(|e| failed("create a user namespace for an idmapped mount", e))
 }
 
-/// A range of an `idmap=` option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// First id of the file system.
-    pub from: u32,
-    /// First id that it appears as.
-    pub to: u32,
-    /// Number of ids.
-    pub size: u32,
-    /// `to` counts inside the container's user namespace (`@`), not on the host.
-    pub inside: bool,
-}
-
-/// The map of an `idmap=` option: `uids=0-1000-10#10-2000-5;gids=@0-0-10`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges {
-    /// User ids.
-    pub uids: Vec<Range>,
-    /// Group ids.
-    pub gids: Vec<Range>,
-}
-
-/// Reads the map of an `idmap=` option: `uids=` and `gids=`, divided by `;`, each a list, divided by `#`,
-/// of `[@]FROM-TO-SIZE`.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub(super) fn parse_ranges(text: &str) -> std::result::Result<Ranges, String> {
-    let mut ranges = Ranges::default();
-    for part in text.split(';').filter(|part| !part.is_empty()) {
-        let list = match part.split_once('=') {
-            Some(("uids", list)) => (&mut ranges.uids, list),
-            Some(("gids", list)) => (&mut ranges.gids, list),
-            _ => return Err(format!("{part:?} is neither uids= nor gids=")),
-        };
-        for range in list.1.split('#').filter(|range| !range.is_empty()) {
-            list.0.push(parse_range(range).ok_or_else(|| format!("{range:?} is not FROM-TO-SIZE"))?);
-        }
-    }
-    if ranges.uids.is_empty() || ranges.gids.is_empty() {
-        return Err("a map needs both uids= and gids=".to_owned());
-    }
-    Ok(ranges)
-}
-
-fn parse_range(text: &str) -> Option<Range> {
-    let (inside, numbers) = text.strip_prefix('@').map_or((false, text), |rest| (true, rest));
-    let mut numbers = numbers.split('-').map(|n| n.parse::<u32>().ok());
-    let (from, to, size) = (numbers.next()??, numbers.next()??, numbers.next()??);
-    (numbers.next().is_none() && size > 0).then_some(Range { from, to, size, inside })
-}
-
-impl Range {
-    /// The range with `to` counted on the host, where the container's user namespace maps ids as `maps`
-    /// say; `None` where those do not map all of it in one piece.
-    pub fn on_host(&self, maps: &[IdMap]) -> Option<IdMap> {
-        let map = |host| IdMap { container: self.from, host, size: self.size };
-        if !self.inside {
-            return Some(map(self.to));
-        }
-        let end = |first: u32, size: u32| u64::from(first) + u64::from(size);
-        let around = maps
-            .iter()
-            .find(|m| m.container <= self.to && end(self.to, self.size) <= end(m.container, m.size))?;
-        around.host.checked_add(self.to - around.container).map(map)
-    }
-}
-
-/// The name of the type of the file system behind a descriptor, as fsopen(2) knows it, or its magic number:
-/// statfs(2).
+/// The type of a file's file system: its name for fsopen(2), or its magic number; statfs(2).
 fn type_name(fd: impl AsFd) -> String {
     let Ok(found) = nix::sys::statfs::fstatfs(fd) else { return "unknown".to_owned() };
     let magic = found.filesystem_type().0 as u32;
@@ -125,13 +57,12 @@ fn release() -> String {
 }
 
 impl Detached {
-    /// Shows the files of the mount with their owners mapped: an id of the file system that is `container`
-    /// in a range of the namespace's map appears as `host`. Only a mount that has never been attached can
-    /// be mapped, and only once.
+    /// Maps the owners of the mount's files: an id that is `container` in a range of the namespace's map appears as `host`.
+    /// A mount can be mapped only once, and before it is attached.
     ///
     /// # Errors
-    /// EINVAL where the file system cannot be mapped (`config.md#posix-platform-mounts`: an error), EPERM
-    /// where the mount or the file system belongs to another user namespace.
+    /// EINVAL if the file system does not support idmapped mounts (an error by `config.md#posix-platform-mounts`), EPERM if
+    /// the mount or the file system belongs to another user namespace.
     pub fn idmap(&self, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
         crate::sys::mount::mount_idmap(self, recursive, user_namespace).map_err(|e| {
             let error = failed("mount_setattr MOUNT_ATTR_IDMAP", e);
@@ -142,7 +73,7 @@ impl Detached {
                      this kernel, or is idmapped already",
                 ),
                 Errno::EPERM => error.with_detail(about).with_hint(
-                    "idmapping needs CAP_SYS_ADMIN in the user namespace which the file system belongs to",
+                    "idmapping requires CAP_SYS_ADMIN in the user namespace that the file system belongs to",
                 ),
                 _ => error,
             }
@@ -154,28 +85,6 @@ impl Detached {
 mod tests {
     use super::*;
     use crate::mount::MountOptions;
-
-    #[test]
-    fn maps_in_an_option() {
-        let ranges = parse_ranges("uids=0-1000-10#10-2000-5;gids=@0-3-2").unwrap();
-        let range = |from, to, size, inside| Range { from, to, size, inside };
-        assert_eq!(ranges.uids, [range(0, 1000, 10, false), range(10, 2000, 5, false)]);
-        assert_eq!(ranges.gids, [range(0, 3, 2, true)]);
-        let maps = [IdMap { container: 0, host: 100_000, size: 5 }];
-        assert_eq!(ranges.uids[0].on_host(&[]), Some(IdMap { container: 0, host: 1000, size: 10 }));
-        assert_eq!(ranges.gids[0].on_host(&maps), Some(IdMap { container: 0, host: 100_003, size: 2 }));
-        assert_eq!(range(0, 4, 2, true).on_host(&maps), None, "half of it is outside");
-        for bad in [
-            "",
-            "uids=0-0-1",
-            "uids=0-0;gids=0-0-1",
-            "uids=0-0-1-1;gids=0-0-1",
-            "users=0-0-1",
-            "uids=0-0-0;gids=0-0-1",
-        ] {
-            assert!(parse_ranges(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn owners_are_mapped() {
@@ -193,7 +102,7 @@ mod tests {
         };
         let clone = match Detached::clone_of(&tmpfs, true) {
             Ok(clone) => clone,
-            // What is detached itself, since Linux 6.15.
+            // A detached mount can be copied since Linux 6.15.
             Err(e) => return println!("skipped: {e}"),
         };
         match clone.idmap(&namespace, true) {

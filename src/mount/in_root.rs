@@ -1,15 +1,14 @@
 //! Paths inside a root file system, resolved by descriptor.
 //!
-//! The root may be hostile: a symbolic link in it means a place in it, however it is written, `..` stops
-//! at it, and the links of procfs which are no links are never followed. What is opened is what is
-//! used; nothing is looked at by name twice.
+//! The root may be hostile. A symbolic link always resolves to a path inside the root, `..` stops at the root, and the magic
+//! links of procfs are never followed. A file is used by the descriptor that was opened; no name is resolved twice.
 
-use super::failed;
-use super::walk::{self, Buffers, Failure, Last, Tree};
+use super::error::failed;
+use super::walk::{self, Buffers, CallFailure, Last, Tree};
 use crate::Result;
 use crate::sys::fs;
 use nix::errno::Errno;
-use nix::fcntl::readlinkat;
+use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,19 +21,21 @@ const RESOLVE: u64 = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
 /// `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`.
 const BENEATH: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
 
-/// Opens `path` inside `root`; `flags` are `O_*` (`O_CLOEXEC` is added).
-pub fn open(root: impl AsFd, path: impl AsRef<Path>, flags: i32) -> Result<OwnedFd> {
+/// Opens `path` inside `root` (`O_CLOEXEC` is added to the flags).
+pub fn open(root: impl AsFd, path: impl AsRef<Path>, flags: OFlag) -> Result<OwnedFd> {
     let path = path.as_ref();
     fs::cstring(path)
-        .and_then(|name| fs::openat2(root, &name, flags, 0, RESOLVE))
+        .and_then(|name| fs::openat2(root, &name, flags.bits(), 0, RESOLVE))
         .map_err(|e| failed("open in the root file system", e).on(path.display().to_string()))
 }
 
-/// Reads a regular file inside `root` of at most `limit` bytes; EFBIG if it has more, EINVAL if it is no
-/// regular file (nothing can make this wait).
+/// Reads a regular file of at most `limit` bytes inside `root`. It never blocks.
+///
+/// # Errors
+/// EFBIG if the file is larger, EINVAL if it is not a regular file.
 pub fn read(root: impl AsFd, path: impl AsRef<Path>, limit: usize) -> Result<Vec<u8>> {
     let path = path.as_ref();
-    let fd = open(root, path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
+    let fd = open(root, path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
     let content = match fstat(&fd) {
         Ok(stat) if kind(&stat) == SFlag::S_IFREG => fs::read_all(&fd, limit),
         Ok(_) => Err(Errno::EINVAL),
@@ -43,29 +44,29 @@ pub fn read(root: impl AsFd, path: impl AsRef<Path>, limit: usize) -> Result<Vec
     content.map_err(|e| failed("read in the root file system", e).on(path.display().to_string()))
 }
 
-/// A place inside a root, found or made.
+/// A file or directory inside a root.
 #[derive(Debug)]
-pub struct Place {
-    /// The place, opened with `O_PATH`.
+pub struct PathHandle {
+    /// Its descriptor, opened with `O_PATH`.
     pub fd: OwnedFd,
-    /// Whether it was made now.
+    /// Whether it was created by this call.
     pub created: bool,
 }
 
-/// Finds or makes the directory `path` inside `root`, with all directories above it; those that are made
-/// get `mode` whatever the caller's umask, and keep a set-group-id bit they inherit. A dangling symbolic
-/// link makes its target, in the root.
-pub fn mkdir_all(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<Place> {
+/// Opens the directory `path` inside `root`, and creates it and its parents if they are missing. New directories get exactly
+/// `mode`, whatever the caller's umask, and keep a set-group-id bit that they inherit. For a dangling symbolic link, its
+/// target is created inside the root.
+pub fn mkdir_all(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<PathHandle> {
     ensure(root, path.as_ref(), Last::Directory, mode, mode)
 }
 
-/// Finds or makes the file `path` inside `root`: what is there and is no directory is taken as it is;
-/// a file that is made is empty and has `mode`, directories above it 0755.
-pub fn make_file(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<Place> {
+/// Opens the file `path` inside `root`, which may be of any type but a directory. A missing file is created empty with
+/// `mode`, and missing parents with mode 0755.
+pub fn make_file(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<PathHandle> {
     ensure(root, path.as_ref(), Last::File, mode, 0o755)
 }
 
-fn ensure(root: impl AsFd, path: &Path, want: Last, mode: u32, directory_mode: u32) -> Result<Place> {
+fn ensure(root: impl AsFd, path: &Path, want: Last, mode: u32, directory_mode: u32) -> Result<PathHandle> {
     let found = fs::cstring(path).and_then(|path| {
         let root = fs::openat(root, c".", libc::O_PATH | libc::O_DIRECTORY, 0)?;
         let mut tree = Descriptors { root, open: Vec::new(), mode, directory_mode };
@@ -74,7 +75,7 @@ fn ensure(root: impl AsFd, path: &Path, want: Last, mode: u32, directory_mode: u
         let fd = tree.take(found.fd).ok_or(Errno::EBADF)?;
         match (kind(&fstat(&fd)?), want) {
             (SFlag::S_IFDIR, Last::File) => Err(Errno::EISDIR),
-            (SFlag::S_IFDIR, _) | (_, Last::File) => Ok(Place { fd, created: found.made }),
+            (SFlag::S_IFDIR, _) | (_, Last::File) => Ok(PathHandle { fd, created: found.made }),
             _ => Err(Errno::ENOTDIR),
         }
     });
@@ -85,11 +86,11 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn errno(failure: Failure) -> Errno {
+fn errno(failure: CallFailure) -> Errno {
     Errno::from_raw(failure.errno as i32)
 }
 
-/// The system calls of a walk. What the walk knows as a descriptor is a place in `open`.
+/// The system calls of a walk. The walk's descriptors are indices into `open`.
 struct Descriptors {
     root: OwnedFd,
     open: Vec<Option<OwnedFd>>,
@@ -98,8 +99,8 @@ struct Descriptors {
 }
 
 impl Descriptors {
-    fn add(&mut self, opened: Result<OwnedFd, Errno>) -> Result<i64, Failure> {
-        let fd = opened.map_err(|errno| Failure { call: walk::NO_CALL, errno: errno as i32 as u32 })?;
+    fn add(&mut self, opened: Result<OwnedFd, Errno>) -> Result<i64, CallFailure> {
+        let fd = opened.map_err(|errno| CallFailure { call: walk::NO_CALL, errno: errno as i32 as u32 })?;
         self.open.push(Some(fd));
         Ok(self.open.len() as i64 - 1)
     }
@@ -114,13 +115,13 @@ impl Descriptors {
 }
 
 impl Tree for Descriptors {
-    fn find(&mut self, path: &[u8]) -> Result<i64, Failure> {
+    fn find(&mut self, path: &[u8]) -> Result<i64, CallFailure> {
         let path = CStr::from_bytes_until_nul(path).map_err(|_| Errno::EINVAL);
         let opened = path.and_then(|path| fs::openat2(&self.root, path, libc::O_PATH, 0, RESOLVE));
         self.add(opened)
     }
 
-    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure> {
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, CallFailure> {
         let mode = if last { self.mode } else { self.directory_mode };
         let name = CStr::from_bytes_until_nul(name).map_err(|_| Errno::EINVAL);
         let made = name.and_then(|name| create(self.get(directory)?, name, file, mode));
@@ -130,7 +131,7 @@ impl Tree for Descriptors {
     fn link(&mut self, directory: i64, name: &[u8], target: &mut [u8]) -> Option<usize> {
         let name = CStr::from_bytes_until_nul(name).ok()?;
         let text = readlinkat(self.get(directory).ok()?, name).ok()?;
-        // One that does not fit is too long for the walk, too.
+        // A target that does not fit is too long for the walk as well.
         let length = text.len().min(target.len());
         target[..length].copy_from_slice(&text.as_bytes()[..length]);
         Some(length)
@@ -141,7 +142,7 @@ impl Tree for Descriptors {
     }
 }
 
-/// Makes one component, with this mode whatever the caller's umask.
+/// Creates one component with exactly this mode, whatever the caller's umask.
 fn create(directory: &OwnedFd, name: &CStr, file: bool, mode: u32) -> Result<OwnedFd, Errno> {
     let fd = if file {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
@@ -150,15 +151,15 @@ fn create(directory: &OwnedFd, name: &CStr, file: bool, mode: u32) -> Result<Own
         fs::mkdirat(directory, name, mode)?;
         fs::openat2(directory, name, libc::O_RDONLY | libc::O_DIRECTORY, 0, BENEATH)?
     };
-    // The caller's umask has taken bits away; it belongs to all threads and is not ours to change.
+    // The umask has cleared bits. It belongs to all threads of the caller, so it cannot be changed around the call.
     let stat = fstat(&fd)?;
-    let kept = stat.st_mode & 0o2000;
+    let set_group_id = stat.st_mode & 0o2000;
     if stat.st_mode & 0o1777 != mode & 0o1777 {
-        fchmod(&fd, Mode::from_bits_truncate(mode | kept))?;
+        fchmod(&fd, Mode::from_bits_truncate(mode | set_group_id))?;
     }
     let again = fs::openat2(directory, name, libc::O_PATH, 0, BENEATH)?;
     let (ours, found) = (fstat(&fd)?, fstat(&again)?);
-    // Something else in its place is looked at once more.
+    // EEXIST makes the walk look again, since another file has the name by now.
     if (ours.st_dev, ours.st_ino) == (found.st_dev, found.st_ino) { Ok(again) } else { Err(Errno::EEXIST) }
 }
 
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_the_root() {
+    fn links_do_not_lead_out_of_the_root() {
         let t = Temporary::new("leave");
         let canary = t.path("canary");
         std::fs::create_dir(&canary).unwrap();
@@ -209,15 +210,15 @@ mod tests {
         assert!(t.path("root/proc/self/root/d").is_dir());
         assert!(t.path("root").join(canary.strip_prefix("/").unwrap()).join("a").is_dir());
         assert_eq!(mkdir_all(&root, "loop/x", 0o755).unwrap_err().errno(), Some(Errno::ELOOP));
-        assert!(open(&root, "absolute", libc::O_PATH).is_ok(), "now inside");
+        assert!(open(&root, "absolute", OFlag::O_PATH).is_ok(), "the target exists now");
     }
 
     #[test]
-    fn files_and_directories() {
+    fn missing_files_and_directories_are_created() {
         let t = Temporary::new("files");
         let root = t.root();
-        let place = make_file(&root, "a/b/file", 0o640).unwrap();
-        assert!(place.created);
+        let file = make_file(&root, "a/b/file", 0o640).unwrap();
+        assert!(file.created);
         assert_eq!(std::fs::metadata(t.path("root/a/b/file")).unwrap().permissions().mode() & 0o7777, 0o640);
         assert!(!make_file(&root, "/a/./b//file", 0o600).unwrap().created);
         assert!(!mkdir_all(&root, "a/b", 0o700).unwrap().created);
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_made_does_not_climb() {
+    fn a_missing_path_does_not_climb() {
         let t = Temporary::new("climb");
         let root = t.root();
         symlink("none/../../../canary", t.path("root/link")).unwrap();
@@ -249,7 +250,7 @@ mod tests {
         assert!(mkdir_all(&root, "a/../x", 0o755).unwrap().created);
     }
 
-    /// A directory that comes and goes under a dangling link with as many `..` as lead to the host.
+    /// A directory is renamed back and forth; a dangling link through it has enough `..` to leave the root.
     #[test]
     fn a_race_of_renames_does_not_climb() {
         let t = Temporary::new("race");

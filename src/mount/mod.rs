@@ -1,14 +1,24 @@
-//! Mount options, root file systems, overlay and pivot_root.
+//! Mount options, root file systems, overlays and pivot_root.
 //!
-//! Everything here works on descriptors: a file system or a directory becomes a *detached mount*
-//! (fsmount(2), open_tree(2)) which is given its attributes before anything can see it, and is then
-//! attached to a directory that was opened before (move_mount(2)). Nothing appears in the caller's
-//! mount namespace unless the caller attaches it there.
+//! Everything here works on descriptors: a file system or a directory becomes a *detached mount* (fsmount(2),
+//! open_tree(2)), gets its attributes before anything can see it, and is then attached to a directory that was opened
+//! before (move_mount(2)). Nothing appears in the caller's mount namespace unless the caller attaches it there.
+//!
+//! Each file uses only files above it in this list:
+//!
+//! 1. `error`, `walk`, `propagation`, `filesystem_type`, `idmap_option`
+//! 2. `options`: the mount options of the runtime-spec
+//! 3. `detached`: a detached mount; `in_root`: paths inside a root
+//! 4. `idmap`, `pivot`
+//! 5. `overlay`
+//! 6. `rootfs`
 
 mod detached;
+mod error;
+pub mod filesystem_type;
 pub mod idmap;
+pub mod idmap_option;
 pub mod in_root;
-pub mod kind;
 pub mod options;
 pub mod overlay;
 pub mod pivot;
@@ -16,17 +26,9 @@ mod propagation;
 pub mod rootfs;
 mod walk;
 
-pub use crate::sys::mount::{MountAttr, attr};
+pub use crate::sys::mount::{MountAttr, MountAttrFlags, MountPropagationFlags};
 pub use detached::Detached;
 pub use options::MountOptions;
 pub use overlay::{Layer, Overlay};
 pub use propagation::{Propagation, PropagationKind};
 pub use rootfs::Rootfs;
-
-use crate::{Error, Phase};
-use nix::errno::Errno;
-
-/// A failed system call on a mount.
-fn failed(operation: &'static str, errno: Errno) -> Error {
-    Error::sys(Phase::Mount, operation, errno)
-}

@@ -1,37 +1,37 @@
-//! The mount options of the runtime-spec: one table, and what a list of them amounts to.
+//! The mount options of the runtime-spec.
 //!
-//! `config.md#linux-mount-options` has names for mount attributes, their recursive forms, flags of
-//! the superblock, propagation and what the runtime itself does; any other word belongs to the file
-//! system's driver. [`parse`] sorts a list into these, in the terms of the fd-based mount API.
+//! `config.md#linux-mount-options` names mount attributes, their recursive forms, superblock flags, propagation, and what the
+//! runtime itself does; any other word is an option of the file system's driver. [`parse`] sorts a list into these, in the
+//! terms of the fd-based mount API.
 
-use super::idmap::{Ranges, parse_ranges};
-use super::{Propagation, PropagationKind};
-use crate::sys::mount::{MountAttr, attr};
+use super::idmap_option::{self, IdmapRanges};
+use super::propagation::{Propagation, PropagationKind};
+use crate::sys::mount::{MountAttr, MountAttrFlags};
 use std::fmt;
 
-/// The longest string value which fsconfig(2) takes, in bytes.
+/// The longest string that fsconfig(2) accepts as a value, in bytes.
 pub const FSCONFIG_STRING_MAX: usize = 255;
 
-/// An option that cannot be understood, with its place in the list.
+/// An option that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct OptionError {
     /// Index in the list of options (the last part of the JSON pointer).
     pub index: usize,
-    /// What is wrong.
+    /// The mistake, in words.
     pub message: String,
 }
 
-/// A request of which there can be only one, and whether it goes for all mounts below.
+/// An option that has a recursive form; a list has one of them at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depth {
-    /// For all mounts below it too.
+pub struct RecursiveOption {
+    /// It applies to all mounts below too.
     pub recursive: bool,
     /// Index in the list of options.
     pub index: usize,
 }
 
-/// A flag of the superblock, by its fsconfig(2) key: `ro`, `rw`, `sync`, `async`, `dirsync`, `mand`, `nomand`,
+/// A superblock flag, by its fsconfig(2) key: `ro`, `rw`, `sync`, `async`, `dirsync`, `mand`, `nomand`,
 /// `lazytime` or `nolazytime`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuperFlag {
@@ -46,14 +46,14 @@ pub struct SuperFlag {
 pub struct DataOption {
     /// Key for fsconfig(2).
     pub key: String,
-    /// Its value; absent for a flag.
+    /// Its value; `None` for a flag.
     pub value: Option<String>,
     /// Index in the list of options.
     pub index: usize,
 }
 
 impl DataOption {
-    /// Whether fsconfig(2) can take the value as a string.
+    /// Whether fsconfig(2) accepts the value as a string.
     pub fn fits_fsconfig(&self) -> bool {
         self.value.as_ref().is_none_or(|v| v.len() <= FSCONFIG_STRING_MAX)
     }
@@ -68,68 +68,67 @@ impl fmt::Display for DataOption {
     }
 }
 
-/// What a list of mount options asks for. Where two options contradict each other the later wins.
+/// A parsed list of mount options. Of two options that contradict each other, the later one wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
-    /// `MOUNT_ATTR_*` to set on the mount itself.
-    pub attr_set: u64,
-    /// `MOUNT_ATTR_*` to clear on the mount itself; all of [`attr::ATIME`] wherever the access time
-    /// mode is named, as mount_setattr(2) wants it.
-    pub attr_clear: u64,
-    /// `MOUNT_ATTR_*` to set on the mount and all mounts below it.
-    pub rec_set: u64,
-    /// `MOUNT_ATTR_*` to clear on the mount and all mounts below it.
-    pub rec_clear: u64,
-    /// Flags of the superblock of a new file system.
+    /// Attributes to set on the mount itself.
+    pub attr_set: MountAttrFlags,
+    /// Attributes to clear on the mount itself. If an access time mode is named, they include all of
+    /// [`ATIME`](MountAttrFlags::ATIME), as mount_setattr(2) requires.
+    pub attr_clear: MountAttrFlags,
+    /// Attributes to set on the mount and all mounts below it.
+    pub rec_set: MountAttrFlags,
+    /// Attributes to clear on the mount and all mounts below it.
+    pub rec_clear: MountAttrFlags,
+    /// Superblock flags of a new file system.
     pub superblock: Vec<SuperFlag>,
-    /// Changes of propagation, in order, to be made after the mount is attached.
+    /// Changes of propagation in their order, to be made after the mount is attached.
     pub propagation: Vec<Propagation>,
     /// `bind`, `rbind`.
-    pub bind: Option<Depth>,
+    pub bind: Option<RecursiveOption>,
     /// `remount`, with its index.
     pub remount: Option<usize>,
     /// `tmpcopyup`, with its index.
     pub tmpcopyup: Option<usize>,
     /// `idmap`, `ridmap`.
-    pub idmap: Option<Depth>,
-    /// The map that `idmap=` or `ridmap=` brings.
-    pub idmap_ranges: Option<Ranges>,
-    /// Options which today's kernels have no use for (`silent`, `loud`: a driver's messages go to
-    /// the configuration context, never to the kernel's log; `iversion`, `noiversion`: each file
-    /// system that has a change counter keeps it always), by index.
+    pub idmap: Option<RecursiveOption>,
+    /// The map of `idmap=` or `ridmap=`.
+    pub idmap_ranges: Option<IdmapRanges>,
+    /// Indices of options that have no effect in current kernels. `silent`, `loud`: a driver's messages go to the configuration
+    /// context, never to the kernel's log. `iversion`, `noiversion`: a file system that has a change counter always keeps it.
     pub without_effect: Vec<usize>,
-    /// Options of the file system's driver, in order.
+    /// Options of the file system's driver, in their order.
     pub data: Vec<DataOption>,
 }
 
 impl MountOptions {
-    /// `MOUNT_ATTR_*` for fsmount(2) of a new file system: there the recursive options mean the mount
-    /// itself, and come after the plain ones.
-    pub fn new_mount_attributes(&self) -> u64 {
-        (self.attr_set & !self.rec_clear) | self.rec_set
+    /// The attributes for fsmount(2) of a new file system. Recursive options then apply to the mount itself, after the plain
+    /// ones.
+    pub fn new_mount_attributes(&self) -> MountAttrFlags {
+        (self.attr_set - self.rec_clear) | self.rec_set
     }
 
-    /// What mount_setattr(2) has to change on a bind mount itself, if anything.
+    /// What mount_setattr(2) has to change on a bind mount itself.
     pub fn attributes(&self) -> Option<MountAttr> {
         change(self.attr_set, self.attr_clear)
     }
 
-    /// What mount_setattr(2) has to change on a bind mount and all mounts below it, if anything.
+    /// What mount_setattr(2) has to change on a bind mount and all mounts below it.
     pub fn recursive_attributes(&self) -> Option<MountAttr> {
         change(self.rec_set, self.rec_clear)
     }
 
-    /// Whether the mount is to be read-only, of itself.
+    /// Whether the mount itself is read-only.
     pub fn read_only(&self) -> bool {
-        self.new_mount_attributes() & attr::RDONLY != 0
+        self.new_mount_attributes().contains(MountAttrFlags::RDONLY)
     }
 
-    /// The value of a driver's option; the last one counts.
+    /// The value of a driver's option. The last one of this name counts.
     pub fn data_value(&self, key: &str) -> Option<&str> {
         self.data.iter().rev().find(|d| d.key == key).and_then(|d| d.value.as_deref())
     }
 
-    /// Refuses options of a file system's driver: a bind mount has no driver.
+    /// Refuses options of a file system's driver, which a bind mount does not have.
     pub fn refuse_data(&self) -> Result<(), OptionError> {
         match self.data.first() {
             None => Ok(()),
@@ -143,142 +142,142 @@ impl MountOptions {
     }
 }
 
-fn change(set: u64, clear: u64) -> Option<MountAttr> {
-    (set | clear != 0).then_some(MountAttr { set, clear, ..MountAttr::default() })
+fn change(set: MountAttrFlags, clear: MountAttrFlags) -> Option<MountAttr> {
+    (!(set | clear).is_empty()).then_some(MountAttr { set, clear, ..MountAttr::default() })
 }
 
 /// What one option of the table does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
-    /// Sets or clears a `MOUNT_ATTR_*` bit.
+    /// Sets or clears an attribute.
     Attr {
-        bit: u64,
+        bit: MountAttrFlags,
         set: bool,
         recursive: bool,
     },
-    /// Selects an access time mode (a value below [`attr::ATIME`]), or deselects it.
+    /// Selects or deselects an access time mode, a value of the field [`ATIME`](MountAttrFlags::ATIME).
     Atime {
-        mode: u64,
+        mode: MountAttrFlags,
         set: bool,
         recursive: bool,
     },
-    /// `ro`, `rw`: mount attribute and superblock flag in one.
+    /// `ro`, `rw`: both a mount attribute and a superblock flag.
     ReadOnly(bool),
-    /// Superblock flag: the fsconfig key, and the key it takes the place of.
+    /// A superblock flag: its fsconfig key, and the key that it replaces.
     Super(&'static str, &'static str),
     Propagation(Propagation),
     Bind(bool),
     Idmap(bool),
     Remount,
     CopyUp,
-    /// `defaults`: what a mount is without options.
+    /// `defaults`: the same as no option.
     Defaults,
-    /// Accepted; the kernel has no use for it.
-    Moot,
+    /// Accepted, but without effect in the kernel.
+    Ignored,
 }
 
-use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, Moot, ReadOnly, Remount, Super};
+use Effect::{Atime, Attr, Bind, CopyUp, Defaults, Idmap, Ignored, ReadOnly, Remount, Super};
 
-const fn on(bit: u64) -> Effect {
+const fn set(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: true, recursive: false }
 }
-const fn off(bit: u64) -> Effect {
+const fn clear(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: false, recursive: false }
 }
-const fn ron(bit: u64) -> Effect {
+const fn set_recursive(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: true, recursive: true }
 }
-const fn roff(bit: u64) -> Effect {
+const fn clear_recursive(bit: MountAttrFlags) -> Effect {
     Attr { bit, set: false, recursive: true }
 }
-const fn atime(mode: u64, set: bool) -> Effect {
+const fn atime(mode: MountAttrFlags, set: bool) -> Effect {
     Atime { mode, set, recursive: false }
 }
-const fn ratime(mode: u64, set: bool) -> Effect {
+const fn atime_recursive(mode: MountAttrFlags, set: bool) -> Effect {
     Atime { mode, set, recursive: true }
 }
-const fn prop(kind: PropagationKind, recursive: bool) -> Effect {
+const fn propagate(kind: PropagationKind, recursive: bool) -> Effect {
     Effect::Propagation(Propagation { kind, recursive })
 }
 
 /// Every option of `config.md#linux-mount-options`, sorted by name.
 const TABLE: &[(&str, Effect)] = &[
     ("async", Super("async", "sync")),
-    ("atime", atime(attr::NOATIME, false)),
+    ("atime", atime(MountAttrFlags::NOATIME, false)),
     ("bind", Bind(false)),
     ("defaults", Defaults),
-    ("dev", off(attr::NODEV)),
-    ("diratime", off(attr::NODIRATIME)),
+    ("dev", clear(MountAttrFlags::NODEV)),
+    ("diratime", clear(MountAttrFlags::NODIRATIME)),
     ("dirsync", Super("dirsync", "dirsync")),
-    ("exec", off(attr::NOEXEC)),
+    ("exec", clear(MountAttrFlags::NOEXEC)),
     ("idmap", Idmap(false)),
-    ("iversion", Moot),
+    ("iversion", Ignored),
     ("lazytime", Super("lazytime", "nolazytime")),
-    ("loud", Moot),
+    ("loud", Ignored),
     ("mand", Super("mand", "nomand")),
-    ("noatime", atime(attr::NOATIME, true)),
-    ("nodev", on(attr::NODEV)),
-    ("nodiratime", on(attr::NODIRATIME)),
-    ("noexec", on(attr::NOEXEC)),
-    ("noiversion", Moot),
+    ("noatime", atime(MountAttrFlags::NOATIME, true)),
+    ("nodev", set(MountAttrFlags::NODEV)),
+    ("nodiratime", set(MountAttrFlags::NODIRATIME)),
+    ("noexec", set(MountAttrFlags::NOEXEC)),
+    ("noiversion", Ignored),
     ("nolazytime", Super("nolazytime", "lazytime")),
     ("nomand", Super("nomand", "mand")),
-    ("norelatime", atime(attr::RELATIME, false)),
-    ("nostrictatime", atime(attr::STRICTATIME, false)),
-    ("nosuid", on(attr::NOSUID)),
-    ("nosymfollow", on(attr::NOSYMFOLLOW)),
-    ("private", prop(PropagationKind::Private, false)),
-    ("ratime", ratime(attr::NOATIME, false)),
+    ("norelatime", atime(MountAttrFlags::RELATIME, false)),
+    ("nostrictatime", atime(MountAttrFlags::STRICTATIME, false)),
+    ("nosuid", set(MountAttrFlags::NOSUID)),
+    ("nosymfollow", set(MountAttrFlags::NOSYMFOLLOW)),
+    ("private", propagate(PropagationKind::Private, false)),
+    ("ratime", atime_recursive(MountAttrFlags::NOATIME, false)),
     ("rbind", Bind(true)),
-    ("rdev", roff(attr::NODEV)),
-    ("rdiratime", roff(attr::NODIRATIME)),
-    ("relatime", atime(attr::RELATIME, true)),
+    ("rdev", clear_recursive(MountAttrFlags::NODEV)),
+    ("rdiratime", clear_recursive(MountAttrFlags::NODIRATIME)),
+    ("relatime", atime(MountAttrFlags::RELATIME, true)),
     ("remount", Remount),
-    ("rexec", roff(attr::NOEXEC)),
+    ("rexec", clear_recursive(MountAttrFlags::NOEXEC)),
     ("ridmap", Idmap(true)),
-    ("rnoatime", ratime(attr::NOATIME, true)),
-    ("rnodev", ron(attr::NODEV)),
-    ("rnodiratime", ron(attr::NODIRATIME)),
-    ("rnoexec", ron(attr::NOEXEC)),
-    ("rnorelatime", ratime(attr::RELATIME, false)),
-    ("rnostrictatime", ratime(attr::STRICTATIME, false)),
-    ("rnosuid", ron(attr::NOSUID)),
-    ("rnosymfollow", ron(attr::NOSYMFOLLOW)),
+    ("rnoatime", atime_recursive(MountAttrFlags::NOATIME, true)),
+    ("rnodev", set_recursive(MountAttrFlags::NODEV)),
+    ("rnodiratime", set_recursive(MountAttrFlags::NODIRATIME)),
+    ("rnoexec", set_recursive(MountAttrFlags::NOEXEC)),
+    ("rnorelatime", atime_recursive(MountAttrFlags::RELATIME, false)),
+    ("rnostrictatime", atime_recursive(MountAttrFlags::STRICTATIME, false)),
+    ("rnosuid", set_recursive(MountAttrFlags::NOSUID)),
+    ("rnosymfollow", set_recursive(MountAttrFlags::NOSYMFOLLOW)),
     ("ro", ReadOnly(true)),
-    ("rprivate", prop(PropagationKind::Private, true)),
-    ("rrelatime", ratime(attr::RELATIME, true)),
-    ("rro", ron(attr::RDONLY)),
-    ("rrw", roff(attr::RDONLY)),
-    ("rshared", prop(PropagationKind::Shared, true)),
-    ("rslave", prop(PropagationKind::Slave, true)),
-    ("rstrictatime", ratime(attr::STRICTATIME, true)),
-    ("rsuid", roff(attr::NOSUID)),
-    ("rsymfollow", roff(attr::NOSYMFOLLOW)),
-    ("runbindable", prop(PropagationKind::Unbindable, true)),
+    ("rprivate", propagate(PropagationKind::Private, true)),
+    ("rrelatime", atime_recursive(MountAttrFlags::RELATIME, true)),
+    ("rro", set_recursive(MountAttrFlags::RDONLY)),
+    ("rrw", clear_recursive(MountAttrFlags::RDONLY)),
+    ("rshared", propagate(PropagationKind::Shared, true)),
+    ("rslave", propagate(PropagationKind::Slave, true)),
+    ("rstrictatime", atime_recursive(MountAttrFlags::STRICTATIME, true)),
+    ("rsuid", clear_recursive(MountAttrFlags::NOSUID)),
+    ("rsymfollow", clear_recursive(MountAttrFlags::NOSYMFOLLOW)),
+    ("runbindable", propagate(PropagationKind::Unbindable, true)),
     ("rw", ReadOnly(false)),
-    ("shared", prop(PropagationKind::Shared, false)),
-    ("silent", Moot),
-    ("slave", prop(PropagationKind::Slave, false)),
-    ("strictatime", atime(attr::STRICTATIME, true)),
-    ("suid", off(attr::NOSUID)),
-    ("symfollow", off(attr::NOSYMFOLLOW)),
+    ("shared", propagate(PropagationKind::Shared, false)),
+    ("silent", Ignored),
+    ("slave", propagate(PropagationKind::Slave, false)),
+    ("strictatime", atime(MountAttrFlags::STRICTATIME, true)),
+    ("suid", clear(MountAttrFlags::NOSUID)),
+    ("symfollow", clear(MountAttrFlags::NOSYMFOLLOW)),
     ("sync", Super("sync", "async")),
     ("tmpcopyup", CopyUp),
-    ("unbindable", prop(PropagationKind::Unbindable, false)),
+    ("unbindable", propagate(PropagationKind::Unbindable, false)),
 ];
 
-/// The names of all options known here, sorted: `mountOptions` of `features.md`.
+/// The names of all options, sorted: `mountOptions` of `features.md`.
 pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
 }
 
-/// Reads a list of mount options.
+/// Parses a list of mount options.
 ///
-/// An empty string is no option. A string with commas is several options, as in mount(8); a comma
-/// that is quoted, or escaped by a backslash, divides nothing.
+/// An empty string is no option. A string with commas is several options, as in mount(8); a comma that is quoted, or escaped
+/// by a backslash, does not separate options.
 ///
 /// # Errors
-/// Only for what no driver could take either: a NUL byte, a value without a key, an `idmap=` that is no map.
+/// A NUL byte, a value without a key, or an invalid map of `idmap=`. Anything else is left to the driver.
 pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
     let mut result = MountOptions::default();
     let mut modes = [None, None];
@@ -300,7 +299,7 @@ pub fn parse(options: &[String]) -> Result<MountOptions, OptionError> {
     {
         if let Some(mode) = mode {
             *set |= mode;
-            *clear |= attr::ATIME;
+            *clear |= MountAttrFlags::ATIME;
         }
     }
     Ok(result)
@@ -310,14 +309,14 @@ fn lookup(name: &str) -> Option<Effect> {
     TABLE.binary_search_by(|(n, _)| (*n).cmp(name)).ok().map(|i| TABLE[i].1)
 }
 
-/// The parts of `text` between commas which are neither quoted nor escaped; empty parts left out.
+/// The parts of `text` between commas that are neither quoted nor escaped, without empty parts.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {
-        let divides = c == ',' && !quoted && !escaped;
+        let separates = c == ',' && !quoted && !escaped;
         quoted ^= c == '"' && !escaped;
         escaped = c == '\\' && !escaped;
-        divides
+        separates
     })
     .filter(|part| !part.is_empty())
 }
@@ -330,12 +329,12 @@ fn data_option(option: &str, index: usize) -> Result<DataOption, OptionError> {
     if key.is_empty() {
         return Err(OptionError { index, message: format!("mount option {option:?} has no name") });
     }
-    // Quotes protect commas in a comma-separated list; the value itself has none.
+    // Quotes only protect commas in a list; they are not part of the value.
     let unquoted = value.map(|v| v.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(v));
     Ok(DataOption { key: key.to_owned(), value: unquoted.map(str::to_owned), index })
 }
 
-/// Whether the map is for mounts below too, and its text, of `idmap=` and `ridmap=`.
+/// Whether `idmap=` or `ridmap=` is recursive, and the text of its map.
 fn idmap_value(option: &str) -> Option<(bool, &str)> {
     let (key, value) = option.split_once('=')?;
     matches!(key, "idmap" | "ridmap").then_some((key == "ridmap", value))
@@ -345,44 +344,44 @@ impl MountOptions {
     fn idmap_with_ranges(&mut self, option: &str, index: usize) -> Result<(), OptionError> {
         let Some((recursive, text)) = idmap_value(option) else { return Ok(()) };
         let wrong = |why| OptionError { index, message: format!("mount option {option:?}: {why}") };
-        self.idmap_ranges = Some(parse_ranges(text).map_err(wrong)?);
-        self.idmap = Some(Depth { recursive, index });
+        self.idmap_ranges = Some(idmap_option::parse(text).map_err(wrong)?);
+        self.idmap = Some(RecursiveOption { recursive, index });
         Ok(())
     }
 
-    fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<u64>; 2]) {
+    fn apply(&mut self, effect: Effect, index: usize, modes: &mut [Option<MountAttrFlags>; 2]) {
         match effect {
             Attr { bit, set, recursive } => self.attr(bit, set, recursive),
             Atime { mode, set, recursive } => {
                 let current = &mut modes[usize::from(recursive)];
                 if set {
                     *current = Some(mode);
-                } else if mode == attr::RELATIME {
-                    // The kernel's default cannot be deselected, only not be asked for.
+                } else if mode == MountAttrFlags::RELATIME {
+                    // The kernel's default cannot be deselected; it can only be left unselected.
                     *current = current.filter(|m| *m != mode);
                 } else if current.is_none_or(|m| m == mode) {
-                    *current = Some(attr::RELATIME);
+                    *current = Some(MountAttrFlags::RELATIME);
                 }
             }
             ReadOnly(set) => {
-                self.attr(attr::RDONLY, set, false);
+                self.attr(MountAttrFlags::RDONLY, set, false);
                 self.superblock(if set { "ro" } else { "rw" }, if set { "rw" } else { "ro" }, index);
             }
             Super(key, opposite) => self.superblock(key, opposite, index),
             Effect::Propagation(change) => self.propagation.push(change),
-            Bind(recursive) => self.bind = Some(Depth { recursive, index }),
+            Bind(recursive) => self.bind = Some(RecursiveOption { recursive, index }),
             Idmap(recursive) => {
-                self.idmap = Some(Depth { recursive, index });
+                self.idmap = Some(RecursiveOption { recursive, index });
                 self.idmap_ranges = None;
             }
             Remount => self.remount = Some(index),
             CopyUp => self.tmpcopyup = Some(index),
             Defaults => {}
-            Moot => self.without_effect.push(index),
+            Ignored => self.without_effect.push(index),
         }
     }
 
-    fn attr(&mut self, bit: u64, set: bool, recursive: bool) {
+    fn attr(&mut self, bit: MountAttrFlags, set: bool, recursive: bool) {
         let (sets, clears) = if recursive {
             (&mut self.rec_set, &mut self.rec_clear)
         } else {
@@ -390,7 +389,7 @@ impl MountOptions {
         };
         let (gains, loses) = if set { (sets, clears) } else { (clears, sets) };
         *gains |= bit;
-        *loses &= !bit;
+        *loses -= bit;
     }
 
     fn superblock(&mut self, key: &'static str, opposite: &str, index: usize) {

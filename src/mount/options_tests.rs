@@ -1,6 +1,8 @@
 use super::*;
 
-fn of(options: &[&str]) -> MountOptions {
+const NONE: MountAttrFlags = MountAttrFlags::empty();
+
+fn parsed(options: &[&str]) -> MountOptions {
     parse(&options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>()).unwrap()
 }
 
@@ -17,94 +19,101 @@ fn the_table_is_sorted_and_complete() {
          rnosymfollow rsymfollow tmpcopyup idmap ridmap";
     for name in spec.split_whitespace() {
         assert!(all.contains(&name), "{name}");
-        assert!(of(&[name]).data.is_empty(), "{name} is no data");
+        assert!(parsed(&[name]).data.is_empty(), "{name} is not a driver's option");
     }
 }
 
 #[test]
-fn attributes_and_their_opposites() {
-    let o = of(&["nosuid", "noexec", "nodev", "ro", "exec"]);
-    assert_eq!(o.attr_set, attr::NOSUID | attr::NODEV | attr::RDONLY);
-    assert_eq!(o.attr_clear, attr::NOEXEC);
+fn an_attribute_and_its_opposite_exclude_each_other() {
+    let o = parsed(&["nosuid", "noexec", "nodev", "ro", "exec"]);
+    assert_eq!(o.attr_set, MountAttrFlags::NOSUID | MountAttrFlags::NODEV | MountAttrFlags::RDONLY);
+    assert_eq!(o.attr_clear, MountAttrFlags::NOEXEC);
     assert_eq!(o.superblock.iter().map(|f| f.key).collect::<Vec<_>>(), ["ro"]);
-    assert_eq!(of(&["ro", "rw"]).attributes().unwrap().clear, attr::RDONLY);
-    assert_eq!(of(&["nosymfollow"]).attr_set, 0x20_0000);
-    assert_eq!(of(&["defaults"]), MountOptions::default());
+    assert_eq!(parsed(&["ro", "rw"]).attributes().unwrap().clear, MountAttrFlags::RDONLY);
+    assert_eq!(parsed(&["nosymfollow"]).attr_set.bits(), 0x20_0000);
+    assert_eq!(parsed(&["defaults"]), MountOptions::default());
 }
 
 #[test]
-fn access_time_is_one_field() {
+fn access_time_modes_exclude_each_other() {
     for (options, set, clear) in [
-        (&["noatime"][..], attr::NOATIME, attr::ATIME),
-        (&["strictatime"], attr::STRICTATIME, attr::ATIME),
-        (&["relatime"], 0, attr::ATIME),
-        (&["noatime", "strictatime"], attr::STRICTATIME, attr::ATIME),
-        (&["strictatime", "noatime"], attr::NOATIME, attr::ATIME),
-        (&["noatime", "atime"], 0, attr::ATIME),
-        (&["strictatime", "atime"], attr::STRICTATIME, attr::ATIME),
-        (&["atime"], 0, attr::ATIME),
-        (&["nostrictatime"], 0, attr::ATIME),
-        (&["norelatime"], 0, 0),
-        (&["noatime", "norelatime"], attr::NOATIME, attr::ATIME),
-        (&["nodiratime", "noatime"], attr::NODIRATIME | attr::NOATIME, attr::ATIME),
-        (&["diratime"], 0, attr::NODIRATIME),
+        (&["noatime"][..], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (&["strictatime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["relatime"], NONE, MountAttrFlags::ATIME),
+        (&["noatime", "strictatime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["strictatime", "noatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (&["noatime", "atime"], NONE, MountAttrFlags::ATIME),
+        (&["strictatime", "atime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
+        (&["atime"], NONE, MountAttrFlags::ATIME),
+        (&["nostrictatime"], NONE, MountAttrFlags::ATIME),
+        (&["norelatime"], NONE, NONE),
+        (&["noatime", "norelatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
+        (
+            &["nodiratime", "noatime"],
+            MountAttrFlags::NODIRATIME | MountAttrFlags::NOATIME,
+            MountAttrFlags::ATIME,
+        ),
+        (&["diratime"], NONE, MountAttrFlags::NODIRATIME),
     ] {
-        let o = of(options);
+        let o = parsed(options);
         assert_eq!((o.attr_set, o.attr_clear), (set, clear), "{options:?}");
         let recursive: Vec<String> = options.iter().map(|o| format!("r{o}")).collect();
         let o = parse(&recursive).unwrap();
         assert_eq!((o.rec_set, o.rec_clear), (set, clear), "{recursive:?}");
-        assert_eq!((o.attr_set, o.attr_clear), (0, 0));
+        assert_eq!((o.attr_set, o.attr_clear), (NONE, NONE));
     }
 }
 
 #[test]
-fn recursive_options_also_mean_a_new_mount() {
-    assert_eq!(of(&["rro"]).new_mount_attributes(), attr::RDONLY);
-    assert!(of(&["rro"]).read_only());
-    assert_eq!(of(&["ro", "rrw"]).new_mount_attributes(), 0);
-    assert_eq!(of(&["noatime", "rstrictatime"]).new_mount_attributes(), attr::STRICTATIME);
-    assert_eq!(of(&["noatime", "rrelatime"]).new_mount_attributes(), 0);
-    assert_eq!(of(&["noatime", "rnosuid"]).new_mount_attributes(), attr::NOATIME | attr::NOSUID);
+fn recursive_options_apply_to_a_new_mount() {
+    assert_eq!(parsed(&["rro"]).new_mount_attributes(), MountAttrFlags::RDONLY);
+    assert!(parsed(&["rro"]).read_only());
+    assert_eq!(parsed(&["ro", "rrw"]).new_mount_attributes(), NONE);
+    assert_eq!(parsed(&["noatime", "rstrictatime"]).new_mount_attributes(), MountAttrFlags::STRICTATIME);
+    assert_eq!(parsed(&["noatime", "rrelatime"]).new_mount_attributes(), NONE);
+    assert_eq!(
+        parsed(&["noatime", "rnosuid"]).new_mount_attributes(),
+        MountAttrFlags::NOATIME | MountAttrFlags::NOSUID
+    );
 }
 
 #[test]
 fn superblock_flags_replace_their_opposites() {
-    let o = of(&["sync", "lazytime", "async", "dirsync", "nolazytime", "mand"]);
+    let o = parsed(&["sync", "lazytime", "async", "dirsync", "nolazytime", "mand"]);
     let keys: Vec<_> = o.superblock.iter().map(|f| (f.key, f.index)).collect();
     assert_eq!(keys, [("async", 2), ("dirsync", 3), ("nolazytime", 4), ("mand", 5)]);
-    assert_eq!(of(&["silent", "loud", "iversion", "noiversion"]).without_effect, [0, 1, 2, 3]);
+    assert_eq!(parsed(&["silent", "loud", "iversion", "noiversion"]).without_effect, [0, 1, 2, 3]);
 }
 
 #[test]
-fn what_the_runtime_does_itself() {
-    let o = of(&["rbind", "rprivate", "shared", "ridmap", "tmpcopyup", "remount"]);
-    assert_eq!(o.bind, Some(Depth { recursive: true, index: 0 }));
+fn the_runtimes_own_options_are_recognised() {
+    let o = parsed(&["rbind", "rprivate", "shared", "ridmap", "tmpcopyup", "remount"]);
+    assert_eq!(o.bind, Some(RecursiveOption { recursive: true, index: 0 }));
     assert_eq!(
         o.propagation,
         [Propagation::recursive(PropagationKind::Private), Propagation::single(PropagationKind::Shared),]
     );
-    assert_eq!(o.idmap, Some(Depth { recursive: true, index: 3 }));
+    assert_eq!(o.idmap, Some(RecursiveOption { recursive: true, index: 3 }));
     assert_eq!((o.tmpcopyup, o.remount), (Some(4), Some(5)));
-    let o = of(&["bind", "ridmap=uids=0-5-1;gids=0-6-1"]);
-    assert_eq!((o.idmap, o.data.len()), (Some(Depth { recursive: true, index: 1 }), 0));
+    let o = parsed(&["bind", "ridmap=uids=0-5-1;gids=0-6-1"]);
+    assert_eq!((o.idmap, o.data.len()), (Some(RecursiveOption { recursive: true, index: 1 }), 0));
     assert_eq!(o.idmap_ranges.unwrap().gids[0].to, 6);
-    assert_eq!(of(&["bind", "rw"]).bind, Some(Depth { recursive: false, index: 0 }));
+    assert_eq!(parsed(&["bind", "rw"]).bind, Some(RecursiveOption { recursive: false, index: 0 }));
 }
 
 #[test]
-fn the_rest_is_for_the_driver() {
-    let o = of(&["mode=755", "", "newinstance", "size=64k,nosuid", "lowerdir=/a\\,b:/c"]);
+fn other_options_are_the_drivers() {
+    let o = parsed(&["mode=755", "", "newinstance", "size=64k,nosuid", "lowerdir=/a\\,b:/c"]);
     let text: Vec<_> = o.data.iter().map(ToString::to_string).collect();
     assert_eq!(text, ["mode=755", "newinstance", "size=64k", "lowerdir=/a\\,b:/c"]);
-    assert_eq!(o.attr_set, attr::NOSUID);
+    assert_eq!(o.attr_set, MountAttrFlags::NOSUID);
     assert_eq!(o.data_value("mode"), Some("755"));
-    let o = of(&["context=\"u:r:t:s0:c1,c2\""]);
+    let o = parsed(&["context=\"u:r:t:s0:c1,c2\""]);
     assert_eq!(o.data_value("context"), Some("u:r:t:s0:c1,c2"));
-    let e = of(&["bind", "mode=755", "foo"]).refuse_data().unwrap_err();
+    let e = parsed(&["bind", "mode=755", "foo"]).refuse_data().unwrap_err();
     assert_eq!(e.index, 1);
     assert!(e.message.ends_with("mode=755,foo"), "{e}");
-    assert!(of(&["bind", "ro"]).refuse_data().is_ok());
+    assert!(parsed(&["bind", "ro"]).refuse_data().is_ok());
     assert!(!DataOption { key: "a".into(), value: Some("x".repeat(256)), index: 0 }.fits_fsconfig());
 }
 

@@ -1,20 +1,22 @@
-//! Overlay file systems of any number of layers.
+//! Overlay file systems.
 
+use super::detached::Detached;
 use super::detached::{Context, open_path};
+use super::error::failed;
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
-use super::{Detached, failed, pivot};
+use super::pivot;
 use crate::sys::fs;
-use crate::sys::mount::{self as sys, MountAttr};
+use crate::sys::mount::{self as sys, MountAttr, MountAttrFlags, OpenTreeFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// How many lower layers the kernel stacks (`OVL_MAX_STACK`).
+/// The kernel's limit of lower layers (`OVL_MAX_STACK`).
 pub const MAX_LAYERS: usize = 500;
 
-/// What mount(2) takes as data: a page with its final NUL.
+/// The longest data of mount(2): a page without its final NUL.
 const MAX_DATA: usize = 4095;
 
 /// A directory of an overlay.
@@ -22,7 +24,7 @@ const MAX_DATA: usize = 4095;
 pub enum Layer {
     /// By absolute path.
     Path(PathBuf),
-    /// By descriptor; from Linux 6.15 on also in a detached mount.
+    /// By descriptor; in a detached mount since Linux 6.15.
     Fd(OwnedFd),
 }
 
@@ -40,40 +42,40 @@ impl Layer {
         }
     }
 
-    fn open(&self) -> Result<Opened<'_>> {
+    fn open(&self) -> Result<OpenedLayer<'_>> {
         match self {
-            Self::Path(path) => open_path(path).map(|fd| Opened::Own(fd, path)),
-            Self::Fd(fd) => Ok(Opened::Lent(fd.as_fd())),
+            Self::Path(path) => open_path(path).map(|fd| OpenedLayer::Owned(fd, path)),
+            Self::Fd(fd) => Ok(OpenedLayer::Borrowed(fd.as_fd())),
         }
         .map_err(|e| failed("open overlay layer", e).on(self.name()))
     }
 }
 
 /// A layer while it is being configured.
-enum Opened<'l> {
-    Own(OwnedFd, &'l Path),
-    Lent(BorrowedFd<'l>),
+enum OpenedLayer<'l> {
+    Owned(OwnedFd, &'l Path),
+    Borrowed(BorrowedFd<'l>),
 }
 
-impl Opened<'_> {
+impl OpenedLayer<'_> {
     fn fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Own(fd, _) => fd.as_fd(),
-            Self::Lent(fd) => *fd,
+            Self::Owned(fd, _) => fd.as_fd(),
+            Self::Borrowed(fd) => *fd,
         }
     }
 
-    /// The layer as a string for fsconfig(2): its path where that is short and has nothing which overlay
-    /// takes for a separator, or else by way of the descriptor.
+    /// The layer as a string for fsconfig(2): its path if that is short and has no separator of overlayfs, otherwise the path
+    /// of its descriptor.
     fn text(&self) -> String {
         match self {
-            Self::Own(_, path) => match path.to_str() {
+            Self::Owned(_, path) => match path.to_str() {
                 Some(text) if text.len() <= FSCONFIG_STRING_MAX && !text.contains(['\\', ':', ',']) => {
                     text.to_owned()
                 }
                 _ => by_descriptor(self.fd()),
             },
-            Self::Lent(fd) => by_descriptor(*fd),
+            Self::Borrowed(fd) => by_descriptor(*fd),
         }
     }
 }
@@ -82,81 +84,80 @@ fn by_descriptor(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// How layers are told to the kernel.
+/// How layers are passed to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum LayerFormat {
     /// One by one, as descriptors (Linux 6.13).
     Descriptors,
     /// One by one, as strings (Linux 6.5).
     Strings,
 }
 
-/// An overlay to be mounted; overlayfs in the kernel's documentation.
+/// An overlay to mount; see overlayfs in the kernel's documentation.
 #[derive(Debug, Default)]
 pub struct Overlay {
     lower: Vec<Layer>,
     data: Vec<Layer>,
     upper: Option<(Layer, Layer)>,
     options: Vec<(String, Option<String>)>,
-    attributes: u64,
+    attributes: MountAttrFlags,
 }
 
 impl Overlay {
-    /// Read-only layers, the topmost first, at most [`MAX_LAYERS`].
+    /// An overlay of at most [`MAX_LAYERS`] read-only layers, the topmost first.
     pub fn new<L: Into<Layer>>(lower: impl IntoIterator<Item = L>) -> Self {
         Self { lower: lower.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// A writable layer on top, and the work directory on the same file system which the kernel needs.
+    /// Adds a writable layer on top, and the work directory that the kernel needs on the same file system.
     #[must_use]
     pub fn upper(mut self, upper: impl Into<Layer>, work: impl Into<Layer>) -> Self {
         self.upper = Some((upper.into(), work.into()));
         self
     }
 
-    /// A layer of which only the content of files is used (`datadir+`, Linux 6.8).
+    /// Adds a layer that provides only the content of files (`datadir+`, Linux 6.8).
     #[must_use]
     pub fn data_layer(mut self, layer: impl Into<Layer>) -> Self {
         self.data.push(layer.into());
         self
     }
 
-    /// An option of overlayfs: `index=off`, `metacopy=on`, …
+    /// Adds an option of overlayfs: `index=off`, `metacopy=on`, …
     #[must_use]
     pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((key.into(), Some(value.into())));
         self
     }
 
-    /// Skips all syncing of the upper layer, which is lost when the machine crashes.
+    /// Never syncs the upper layer, which is lost if the machine crashes.
     #[must_use]
     pub fn volatile(mut self) -> Self {
         self.options.push(("volatile".into(), None));
         self
     }
 
-    /// Keeps overlayfs's marks in `user.` extended attributes: needed for a caller in a user namespace that
-    /// is not the first (Linux 5.11).
+    /// Keeps overlayfs's metadata in `user.` extended attributes. A caller in a user namespace other than the initial one
+    /// needs that (Linux 5.11).
     #[must_use]
     pub fn user_xattr(mut self) -> Self {
         self.options.push(("userxattr".into(), None));
         self
     }
 
-    /// `MOUNT_ATTR_*` of the mount.
+    /// The attributes of the mount.
     #[must_use]
-    pub fn attributes(mut self, attributes: u64) -> Self {
+    pub fn attributes(mut self, attributes: MountAttrFlags) -> Self {
         self.attributes = attributes;
         self
     }
 
-    /// Reads the overlay out of mount options of a file system of type `overlay`: `lowerdir` (several, with
-    /// `:` between them; after `::` data layers), `lowerdir+`, `datadir+`, `upperdir`, `workdir`, and any
-    /// other for the driver. So a list of layers may be longer than one option can be.
+    /// An overlay from the mount options of a file system of type `overlay`: `lowerdir` (layers separated by `:`, data layers
+    /// after `::`), `lowerdir+`, `datadir+`, `upperdir`, `workdir`; any other option is the driver's. So a list of layers may
+    /// exceed the kernel's limit for one option.
     ///
     /// # Errors
-    /// `upperdir` without `workdir` or the other way round; superblock flags that overlayfs lacks are left
-    /// to the kernel.
+    /// `upperdir` without `workdir`, or the reverse. Superblock flags that overlayfs does not support are left to the kernel.
     pub fn from_options(options: &MountOptions) -> Result<Self> {
         let mut overlay = Self { attributes: options.new_mount_attributes(), ..Self::default() };
         let (mut upper, mut work) = (None, None);
@@ -190,14 +191,14 @@ impl Overlay {
         &self.lower
     }
 
-    /// Makes the file system as a detached mount.
+    /// Creates the file system as a detached mount.
     ///
-    /// Each layer is opened and handed over by itself (Linux 6.14 as a descriptor, Linux 6.5 as a string),
-    /// so that no limit of a page or of an argument applies. An older kernel gets them joined in one string,
-    /// shortened by what their paths have in common.
+    /// Each layer is opened and passed by itself (as a descriptor since Linux 6.14, as a string since Linux 6.5), so no limit
+    /// of a page or of an argument applies. An older kernel gets all layers in one string, which omits what their paths have
+    /// in common.
     ///
     /// # Errors
-    /// ENOENT … with the layer, or what overlayfs said; on an older kernel, a string beyond one page.
+    /// Name the layer, or include overlayfs's message. On an older kernel, a string of more than one page is refused.
     pub fn mount(&self) -> Result<Detached> {
         if self.lower.is_empty() {
             return Err(invalid("an overlay needs a lower layer"));
@@ -206,30 +207,30 @@ impl Overlay {
             let count = self.lower.len() + self.data.len();
             return Err(invalid(&format!("{count} lower layers; overlayfs stacks {MAX_LAYERS}")));
         }
-        for way in [Way::Descriptors, Way::Strings] {
-            if let Some(mount) = self.mount_by(way)? {
+        for format in [LayerFormat::Descriptors, LayerFormat::Strings] {
+            if let Some(mount) = self.mount_with_format(format)? {
                 return Ok(mount);
             }
         }
         self.mount_joined()
     }
 
-    /// `None` where the kernel does not know this way.
-    fn mount_by(&self, way: Way) -> Result<Option<Detached>> {
+    /// `None` if the kernel does not support this format.
+    fn mount_with_format(&self, format: LayerFormat) -> Result<Option<Detached>> {
         let context = Context::open("overlay")?;
         context.set("source", Some("overlay"))?;
         for (i, layer) in self.lower.iter().enumerate() {
-            match set_layer(&context, way, "lowerdir+", layer)? {
+            match set_layer(&context, format, "lowerdir+", layer)? {
                 Ok(()) => {}
-                // The first layer tells: a driver without the way does not know the option, and a kernel
-                // before 6.14 takes no descriptor that is a mere place (O_PATH).
+                // The first layer tells: a driver that does not support the format does not know the option, and a kernel
+                // before 6.14 accepts no descriptor that was opened with O_PATH.
                 Err(Errno::EINVAL | Errno::EBADF) if i == 0 => return Ok(None),
                 Err(e) => return Err(context.error("fsconfig", e, &format!("lowerdir+={}", layer.name()))),
             }
         }
         let upper = self.upper.iter().flat_map(|(u, w)| [("upperdir", u), ("workdir", w)]);
         for (key, layer) in self.data.iter().map(|d| ("datadir+", d)).chain(upper) {
-            set_layer(&context, way, key, layer)?
+            set_layer(&context, format, key, layer)?
                 .map_err(|e| context.error("fsconfig", e, &format!("{key}={}", layer.name())))?;
         }
         for (key, value) in &self.options {
@@ -238,8 +239,8 @@ impl Overlay {
         context.mount(self.attributes).map(Some)
     }
 
-    /// For kernels before 6.5: mount(2) with everything in one string. It attaches what it makes, so this
-    /// happens in a mount namespace of a thread of its own, from where a detached copy is taken.
+    /// For kernels before 6.5: mount(2) with everything in one string. That attaches the mount, so it is called by a thread in
+    /// a mount namespace of its own, from which a detached copy is taken.
     fn mount_joined(&self) -> Result<Detached> {
         let mount = |overlay: &Self| -> Result<Detached> {
             pivot::unshare_mounts()?;
@@ -252,15 +253,15 @@ impl Overlay {
             let none = nix::mount::MsFlags::empty();
             nix::mount::mount(Some("overlay"), target.as_str(), Some("overlay"), none, Some(data.as_str()))
                 .map_err(|e| failed("mount overlay", e).on(data.clone()))?;
-            // The descriptor is below the new mount; its path leads onto it.
+            // The descriptor is of the directory below the new mount; its path leads to the mount.
             let path = nix::fcntl::readlink(target.as_str()).map_err(|e| failed("readlink", e).on(target))?;
             let path = fs::cstring(path).map_err(|e| failed("open_tree", e))?;
-            let clone = sys::open_tree(fs::cwd(), &path, sys::OPEN_TREE_CLONE)
+            let clone = sys::open_tree(fs::cwd(), &path, OpenTreeFlags::CLONE)
                 .map_err(|e| failed("open_tree", e))
                 .map(Detached::from)?;
-            if overlay.attributes != 0 {
-                let clear = overlay.attributes & sys::attr::ATIME;
-                let clear = if clear == 0 { 0 } else { sys::attr::ATIME };
+            if !overlay.attributes.is_empty() {
+                let has_atime = overlay.attributes.intersects(MountAttrFlags::ATIME);
+                let clear = if has_atime { MountAttrFlags::ATIME } else { MountAttrFlags::empty() };
                 clone.change(&MountAttr { set: overlay.attributes, clear, ..MountAttr::default() }, false)?;
             }
             Ok(clone)
@@ -274,7 +275,7 @@ impl Overlay {
         })
     }
 
-    /// The directory which all layers given by path have in common.
+    /// The directory that all layers with a path have in common.
     fn common_directory(&self) -> PathBuf {
         let mut paths = self.all().filter_map(|(_, layer)| match layer {
             Layer::Path(path) => path.parent(),
@@ -295,7 +296,7 @@ impl Overlay {
             .chain(upper)
     }
 
-    /// All options in one string, paths relative to `common` where that is shorter.
+    /// All options in one string, with paths relative to `common` if they are below it.
     fn joined(&self, common: &Path) -> Result<String> {
         let mut data = String::new();
         let mut before = "";
@@ -328,24 +329,24 @@ impl Overlay {
     }
 }
 
-/// Between lower layers in one string.
+/// Separates lower layers in one string.
 const SEPARATOR: char = ':';
 
 fn invalid(detail: &str) -> Error {
     Error::new(ErrorKind::InvalidArgument, Phase::Mount, "mount overlay").with_detail(detail)
 }
 
-/// The outer result: the layer cannot be opened. The inner one: the kernel's answer.
+/// The outer error: the layer cannot be opened. The inner one: the kernel refuses it.
 fn set_layer(
     context: &Context,
-    way: Way,
+    format: LayerFormat,
     key: &str,
     layer: &Layer,
 ) -> Result<std::result::Result<(), Errno>> {
     let opened = layer.open()?;
-    Ok(match way {
-        Way::Descriptors => context.set_fd(key, opened.fd()),
-        Way::Strings => context.set_raw(key, Some(&opened.text())),
+    Ok(match format {
+        LayerFormat::Descriptors => context.set_fd(key, opened.fd()),
+        LayerFormat::Strings => context.set_raw(key, Some(&opened.text())),
     })
 }
 
@@ -379,7 +380,7 @@ pub(crate) fn split_lowerdir(value: &str) -> (Vec<String>, Vec<String>) {
             _ => {}
         }
     }
-    // An empty part stands where "::" did: what follows it is data.
+    // An empty part is where "::" was; the parts after it are data layers.
     let data_from = parts.iter().position(String::is_empty).unwrap_or(parts.len());
     let data = parts.split_off(data_from).into_iter().filter(|p| !p.is_empty()).collect();
     (parts, data)

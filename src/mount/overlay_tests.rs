@@ -1,5 +1,6 @@
 use super::*;
 use crate::mount::{in_root, options};
+use nix::fcntl::OFlag;
 
 /// Layers in a tmpfs of their own, reached by descriptor through `/proc/self/fd`.
 struct Layers {
@@ -59,8 +60,8 @@ fn upper_over_lower() {
     let Some(root) = mounted(overlay.mount()) else { return };
     assert_eq!(names(&root), ["x", "y", "z"]);
     in_root::make_file(&root, "new", 0o600).unwrap();
-    assert!(in_root::open(&t.tmpfs, "upper/new", libc::O_PATH).is_ok());
-    assert!(in_root::open(&t.tmpfs, "a/new", libc::O_PATH).is_err());
+    assert!(in_root::open(&t.tmpfs, "upper/new", OFlag::O_PATH).is_ok());
+    assert!(in_root::open(&t.tmpfs, "a/new", OFlag::O_PATH).is_err());
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn two_hundred_layers_by_every_way() {
     let overlay = Overlay::new(layers);
     let Some(root) = mounted(overlay.mount()) else { return };
     assert_eq!(names(&root).len(), 200);
-    if let Some(root) = overlay.mount_by(Way::Strings).unwrap() {
+    if let Some(root) = overlay.mount_with_format(LayerFormat::Strings).unwrap() {
         assert_eq!(names(&root).len(), 200);
     }
     let limit = overlay.lower.len() + 301;
@@ -90,7 +91,7 @@ fn one_string_for_old_kernels() {
     };
     let layers: Vec<_> = (0..100).map(|i| layer(format!("l{i:03}"))).collect();
     assert!(layers.iter().map(|l| l.as_os_str().len()).sum::<usize>() > MAX_DATA);
-    let overlay = Overlay::new(layers.clone()).attributes(sys::attr::NOSUID);
+    let overlay = Overlay::new(layers.clone()).attributes(MountAttrFlags::NOSUID);
     let result = overlay.mount_joined();
     if let Some(root) = mounted(result) {
         assert_eq!(names(&root).len(), 100);
@@ -114,7 +115,7 @@ fn from_mount_options() {
     let of = |layers: &[Layer]| layers.iter().map(Layer::name).collect::<Vec<_>>();
     assert_eq!(of(overlay.lower_layers()), ["/a", "/b:c"]);
     assert_eq!(of(&overlay.data), ["/d", "/e"]);
-    assert_eq!(overlay.attributes, sys::attr::NOSUID);
+    assert_eq!(overlay.attributes, MountAttrFlags::NOSUID);
     assert_eq!(overlay.options, [("metacopy".to_owned(), Some("on".to_owned()))]);
     assert_eq!(
         overlay.joined(Path::new("/")).unwrap(),

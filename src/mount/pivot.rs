@@ -1,19 +1,19 @@
 //! Entering a root file system; pivot_root(2).
 
-use super::{Detached, failed};
+use super::detached::Detached;
+use super::error::failed;
 use crate::Result;
 use crate::sys::fs;
-use crate::sys::mount::{self as sys, MountAttr};
+use crate::sys::mount::{self as sys, MountAttr, MountPropagationFlags};
 use crate::sys::namespace::{NamespaceFlags, unshare};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Gives the calling thread a mount namespace of its own, into which the host's mounts still propagate
-/// but from which nothing propagates back. (The thread stops sharing its root and working directory with
-/// the other threads of the process, which notice nothing.)
+/// Moves the calling thread to a new mount namespace. The host's mounts still propagate into it, but nothing propagates back.
+/// The thread no longer shares its root and working directory with the other threads of the process, which are not affected.
 pub fn unshare_mounts() -> Result<()> {
     unshare(NamespaceFlags::MOUNT).map_err(|e| failed("unshare CLONE_NEWNS", e))?;
-    let slave = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    let slave = MountAttr { propagation: MountPropagationFlags::SLAVE, ..MountAttr::default() };
     sys::mount_setattr(root_directory()?, true, &slave).map_err(|e| failed("mount_setattr", e).on("/"))
 }
 
@@ -21,28 +21,28 @@ fn root_directory() -> Result<OwnedFd> {
     fs::openat(fs::cwd(), c"/", libc::O_PATH | libc::O_DIRECTORY, 0).map_err(|e| failed("open", e).on("/"))
 }
 
-/// Makes a detached mount the root of the calling thread's mount namespace, moves the thread there and
-/// takes all old mounts out of it.
+/// Makes a detached mount the root of the calling thread's mount namespace, moves the thread there, and unmounts all old
+/// mounts.
 ///
-/// The thread must have a mount namespace of its own: see [`unshare_mounts`]. Descriptors opened before
-/// still reach the old mounts.
+/// The thread must have a mount namespace of its own: see [`unshare_mounts`]. Descriptors that were opened before still reach
+/// the old mounts.
 ///
 /// # Errors
-/// EINVAL where the current root is the initial ramdisk, which cannot be pivoted away from: see
-/// [`move_root_into`].
+/// EINVAL if the current root is the initial ramdisk, for which pivot_root(2) does not work: see [`move_root_into`].
 pub fn pivot_root_into(root: &Detached) -> Result<()> {
-    // Any directory will do as the place for the new root; its own old root is always there.
+    // The new root can be attached to any directory; the old root always exists.
     root.attach(root_directory()?)?;
     enter(root)?;
     // pivot_root(2): with "." twice the old root ends up on top of the new one, where "." finds it.
-    sys::pivot_root(c".", c".").map_err(|e| failed("pivot_root", e))?;
-    sys::umount(c".", libc::MNT_DETACH).map_err(|e| failed("umount2", e).on("the old root"))?;
+    nix::unistd::pivot_root(c".", c".").map_err(|e| failed("pivot_root", e))?;
+    nix::mount::umount2(c".", nix::mount::MntFlags::MNT_DETACH)
+        .map_err(|e| failed("umount2", e).on("the old root"))?;
     change_directory(c"/")
 }
 
-/// Makes a detached mount the root of the calling thread by covering the old root with it. On an initial
-/// ramdisk nothing else is possible; elsewhere [`pivot_root_into`] is better, since here the old mounts
-/// stay in the namespace, below the new root.
+/// Makes a detached mount the root of the calling thread by mounting it over the old root. It is for an initial ramdisk, where
+/// pivot_root(2) does not work. Elsewhere [`pivot_root_into`] is better, since here the old mounts stay in the namespace, below
+/// the new root.
 pub fn move_root_into(root: &Detached) -> Result<()> {
     root.attach(root_directory()?)?;
     enter(root)?;
@@ -64,7 +64,7 @@ mod tests {
     use crate::mount::MountOptions;
 
     #[test]
-    fn a_thread_gets_another_root() {
+    fn pivot_root_changes_the_root_of_one_thread() {
         let before = std::env::current_dir().unwrap();
         let inside = std::thread::spawn(|| -> Result<Vec<String>> {
             unshare_mounts()?;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn covering_works_too() {
+    fn move_root_changes_the_root() {
         let inside = std::thread::spawn(|| -> Result<usize> {
             unshare_mounts()?;
             let root = Detached::filesystem("tmpfs", None, &MountOptions::default())?;

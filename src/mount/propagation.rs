@@ -1,25 +1,26 @@
 //! Propagation of mounts between peers; mount_namespaces(7).
 
+use crate::sys::mount::MountPropagationFlags;
 use std::fmt;
 
-/// What a mount does with what is mounted below it, and below its peers.
+/// The type of propagation of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropagationKind {
-    /// Passes nothing on, and takes nothing.
+    /// Mount events propagate neither from it nor to it.
     Private,
-    /// Takes from its master, and passes nothing on.
+    /// Mount events propagate to it from its master.
     Slave,
-    /// Passes on to its peers, and takes from them.
+    /// Mount events propagate between it and its peers.
     Shared,
-    /// Private, and cannot be bound elsewhere.
+    /// Private, and cannot be bind mounted.
     Unbindable,
 }
 
 impl PropagationKind {
-    /// All kinds.
+    /// All types.
     pub const ALL: [Self; 4] = [Self::Private, Self::Slave, Self::Shared, Self::Unbindable];
 
-    /// The mount option of this name.
+    /// The name of the mount option.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Private => "private",
@@ -29,41 +30,41 @@ impl PropagationKind {
         }
     }
 
-    /// `MS_*`, as mount_setattr(2) takes it.
-    pub const fn flag(self) -> u64 {
+    /// The flag of mount_setattr(2).
+    pub const fn flag(self) -> MountPropagationFlags {
         match self {
-            Self::Private => libc::MS_PRIVATE,
-            Self::Slave => libc::MS_SLAVE,
-            Self::Shared => libc::MS_SHARED,
-            Self::Unbindable => libc::MS_UNBINDABLE,
+            Self::Private => MountPropagationFlags::PRIVATE,
+            Self::Slave => MountPropagationFlags::SLAVE,
+            Self::Shared => MountPropagationFlags::SHARED,
+            Self::Unbindable => MountPropagationFlags::UNBINDABLE,
         }
     }
 }
 
-/// A change of propagation. Its text is the mount option: `rslave`.
+/// A change of propagation. It is displayed as the mount option, such as `rslave`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Propagation {
-    /// What the mount becomes.
+    /// The new type.
     pub kind: PropagationKind,
-    /// With all mounts below it.
+    /// For all mounts below it too.
     pub recursive: bool,
 }
 
 impl Propagation {
-    /// Of one mount.
+    /// For one mount.
     pub const fn single(kind: PropagationKind) -> Self {
         Self { kind, recursive: false }
     }
 
-    /// Of a mount and all mounts below it.
+    /// For a mount and all mounts below it.
     pub const fn recursive(kind: PropagationKind) -> Self {
         Self { kind, recursive: true }
     }
 
-    /// What the mount option of this name asks for.
+    /// The change of the mount option of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let of = |name: &str| PropagationKind::ALL.into_iter().find(|kind| kind.name() == name);
-        of(name).map(Self::single).or_else(|| name.strip_prefix('r').and_then(of).map(Self::recursive))
+        let find = |name: &str| PropagationKind::ALL.into_iter().find(|kind| kind.name() == name);
+        find(name).map(Self::single).or_else(|| name.strip_prefix('r').and_then(find).map(Self::recursive))
     }
 }
 

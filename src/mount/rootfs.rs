@@ -1,6 +1,9 @@
 //! A root file system as a detached mount.
 
-use super::{Detached, Overlay, Propagation, PropagationKind, idmap, pivot};
+use super::detached::Detached;
+use super::overlay::Overlay;
+use super::propagation::{Propagation, PropagationKind};
+use super::{idmap, pivot};
 use crate::sys::userns::IdMap;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -8,18 +11,18 @@ use nix::sys::stat::{SFlag, fstat};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-/// A root file system, not attached anywhere yet.
+/// A root file system that is not attached yet.
 #[derive(Debug)]
 pub struct Rootfs {
     mount: Detached,
 }
 
 impl Rootfs {
-    /// From a directory, an absolute path, with everything that is mounted below it. What the host mounts
-    /// there later appears in it, and nothing of it on the host: see [`Rootfs::propagation`].
+    /// A directory, by its absolute path, with all mounts below it. Later mounts of the host propagate to it, but not back: see
+    /// [`Rootfs::propagation`].
     ///
     /// # Errors
-    /// ENOENT, ENOTDIR with the path.
+    /// ENOENT or ENOTDIR, with the path.
     pub fn directory(path: &Path) -> Result<Self> {
         let on = |operation, e| Error::sys(Phase::Mount, operation, e).on(path.display().to_string());
         let fd = super::detached::open_path(path).map_err(|e| on("open rootfs", e))?;
@@ -28,12 +31,12 @@ impl Rootfs {
             return Err(on("open rootfs", Errno::ENOTDIR));
         }
         let mount = Detached::clone_of(&fd, true).map_err(|e| e.on(path.display().to_string()))?;
-        // A copy of what the host shares is its peer, and cannot even become a root.
+        // The copy of a shared mount is its peer, and pivot_root(2) refuses a shared root.
         mount.propagate(Propagation::recursive(PropagationKind::Slave))?;
         Ok(Self { mount })
     }
 
-    /// From layers.
+    /// An overlay.
     pub fn overlay(overlay: &Overlay) -> Result<Self> {
         overlay.mount().map(Self::from)
     }
@@ -56,12 +59,12 @@ impl Rootfs {
         Ok(self)
     }
 
-    /// Makes it the root of the calling thread: see [`pivot::pivot_root_into`].
+    /// Makes it the calling thread's root: see [`pivot::pivot_root_into`].
     pub fn enter(&self) -> Result<()> {
         pivot::pivot_root_into(&self.mount)
     }
 
-    /// The mount, to be attached or handed to another process.
+    /// The mount, to be attached or sent to another process.
     pub fn into_mount(self) -> Detached {
         self.mount
     }
@@ -74,7 +77,7 @@ impl From<Detached> for Rootfs {
 }
 
 impl AsFd for Rootfs {
-    /// The root directory: a place for [`in_root`](super::in_root).
+    /// The root directory, for [`in_root`](super::in_root).
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.mount.as_fd()
     }
@@ -83,16 +86,17 @@ impl AsFd for Rootfs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::fcntl::OFlag;
 
     #[test]
-    fn directories() {
+    fn a_directory_becomes_a_root() {
         let error = |path: &str| Rootfs::directory(Path::new(path)).unwrap_err();
         assert_eq!(error("/nowhere/rootfs").errno(), Some(Errno::ENOENT));
         assert_eq!(error("/proc/version").errno(), Some(Errno::ENOTDIR));
         assert_eq!(error("relative").errno(), Some(Errno::EINVAL));
         match Rootfs::directory(Path::new("/usr")).and_then(Rootfs::read_only) {
             Ok(root) => {
-                assert!(crate::mount::in_root::open(&root, "/bin", libc::O_PATH).is_ok());
+                assert!(crate::mount::in_root::open(&root, "/bin", OFlag::O_PATH).is_ok());
                 let e = crate::mount::in_root::mkdir_all(&root, "orlop-test", 0o755).unwrap_err();
                 assert_eq!(e.errno(), Some(Errno::EROFS));
             }

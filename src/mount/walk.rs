@@ -1,14 +1,14 @@
-//! Finding and making a path below a root that is not to be trusted: the one implementation, used by the
-//! init stub and by the host side. It needs nothing but `core`.
+//! Opens a path below a root that is not trusted, and creates what is missing of it. The init stub and the host side use this
+//! one implementation, which needs nothing but `core`.
 //!
-//! What exists is only ever looked up as a whole, inside the root ([`Tree::find`]), so no symbolic link
-//! and no `..` leads out, whatever is renamed meanwhile. What is missing is made below a descriptor, one
-//! component at a time, and entered without following a link ([`Tree::make`]). A `..` is never looked up
-//! from a descriptor, and never stands behind a component that is to be made: such a path does not exist.
+//! An existing path is always looked up as a whole, inside the root ([`Tree::find`]), so no symbolic link and no `..` leads
+//! out of it, whatever is renamed meanwhile. A missing component is created below a descriptor, one at a time, and opened
+//! without following a link ([`Tree::make`]). A `..` is never looked up from a descriptor, and never follows a component that
+//! would have to be created: such a path does not exist.
 
 /// `PATH_MAX`, with the zero byte at the end.
 pub(crate) const LENGTH: usize = 4096;
-/// How many symbolic links (and changes under way) one walk bears, as in the kernel.
+/// How many symbolic links (or concurrent changes) one walk follows; the same limit as in the kernel.
 const MAX_TURNS: u32 = 40;
 
 const ENOENT: u32 = 2;
@@ -16,26 +16,26 @@ const EEXIST: u32 = 17;
 const ENAMETOOLONG: u32 = 36;
 const ELOOP: u32 = 40;
 
-/// No system call failed, but a check.
+/// The call of a failure that no system call reported.
 pub(crate) const NO_CALL: u32 = u32::MAX;
 
-/// A failure: the system call's number, or [`NO_CALL`], and the errno.
+/// A system call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// The system call.
+pub(crate) struct CallFailure {
+    /// Its number, or [`NO_CALL`].
     pub(crate) call: u32,
-    /// The errno, positive.
+    /// Its errno, as a positive number.
     pub(crate) errno: u32,
 }
 
-/// What a missing last component becomes.
+/// What is created in place of a missing last component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Last {
     /// A directory.
     Directory,
     /// An empty regular file.
     File,
-    /// Nothing: the walk fails with `ENOENT`.
+    /// Nothing; the walk fails with `ENOENT`.
     Nothing,
 }
 
@@ -44,59 +44,58 @@ pub(crate) enum Last {
 pub(crate) struct Found {
     /// An `O_PATH` descriptor, the caller's to close.
     pub(crate) fd: i64,
-    /// Whether the last component was made by this walk.
+    /// Whether this walk created the last component.
     pub(crate) made: bool,
 }
 
-/// The file system calls of a walk. All names end with a zero byte, and those of one component have no
-/// slash and are neither `.` nor `..`.
+/// The file system calls of a walk. All names end with a zero byte. The name of one component has no slash, and is neither `.`
+/// nor `..`.
 pub(crate) trait Tree {
     /// Opens a path of any length inside the root (`RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`).
-    fn find(&mut self, path: &[u8]) -> Result<i64, Failure>;
-    /// Makes one component below a descriptor, which must not exist (`EEXIST`), and opens it without
-    /// following a link (`RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`). `last` says that
-    /// the path ends with it.
-    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, Failure>;
-    /// Reads a symbolic link into `target`; its length, or `None` if there is no link of that name.
+    fn find(&mut self, path: &[u8]) -> Result<i64, CallFailure>;
+    /// Creates one component below a descriptor, which must not exist (`EEXIST`), and opens it without following a link
+    /// (`RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS`). `last`: it is the path's last component.
+    fn make(&mut self, directory: i64, name: &[u8], file: bool, last: bool) -> Result<i64, CallFailure>;
+    /// Reads a symbolic link into `target`; the target's length, or `None` if there is no link of that name.
     fn link(&mut self, directory: i64, name: &[u8], target: &mut [u8]) -> Option<usize>;
     /// Closes a descriptor.
     fn close(&mut self, fd: i64);
 }
 
-/// A path in a buffer, ending with a zero byte.
+/// A path in a buffer, with a zero byte at its end.
 struct Text([u8; LENGTH]);
 
-/// The memory of a walk; too much for a small stack.
+/// The memory of a walk, which is too large for a small stack.
 pub(crate) struct Buffers {
-    /// What is still to be walked.
+    /// The part of the path that is left.
     rest: Text,
-    /// What exists, and was looked up last.
+    /// The path that was looked up last.
     prefix: Text,
     /// A link's target, or one component.
     link: Text,
 }
 
 impl Buffers {
-    /// Empty ones.
+    /// Empty buffers.
     pub(crate) const fn new() -> Self {
         Self { rest: Text([0; LENGTH]), prefix: Text([0; LENGTH]), link: Text([0; LENGTH]) }
     }
 }
 
-const TOO_LONG: Failure = Failure { call: NO_CALL, errno: ENAMETOOLONG };
+const TOO_LONG: CallFailure = CallFailure { call: NO_CALL, errno: ENAMETOOLONG };
 
 impl Text {
     fn at(&self, i: usize) -> u8 {
         self.0.get(i).copied().unwrap_or(0)
     }
 
-    fn set(&mut self, i: usize, byte: u8) -> Result<(), Failure> {
+    fn set(&mut self, i: usize, byte: u8) -> Result<(), CallFailure> {
         *self.0.get_mut(i).ok_or(TOO_LONG)? = byte;
         Ok(())
     }
 
     /// `self[to..] = other[from..end] + "\0"`.
-    fn copy(&mut self, to: usize, other: &Self, from: usize, end: usize) -> Result<(), Failure> {
+    fn copy(&mut self, to: usize, other: &Self, from: usize, end: usize) -> Result<(), CallFailure> {
         let mut i = from;
         while i < end {
             self.set(to + i - from, other.at(i))?;
@@ -105,7 +104,7 @@ impl Text {
         self.set(to + end - from, 0)
     }
 
-    /// Where the component that begins at `at` ends.
+    /// The end of the component that begins at `at`.
     fn end(&self, mut at: usize) -> usize {
         while self.at(at) != b'/' && self.at(at) != 0 {
             at += 1;
@@ -113,7 +112,7 @@ impl Text {
         at
     }
 
-    /// Where the next component begins at or behind `at`; components `.` say nothing.
+    /// The start of the next component at or after `at`; components `.` are skipped.
     fn next(&self, mut at: usize) -> usize {
         loop {
             while self.at(at) == b'/' {
@@ -126,12 +125,12 @@ impl Text {
         }
     }
 
-    /// Whether the component between these is `..`.
+    /// Whether the component between these two is `..`.
     fn climbs(&self, at: usize, end: usize) -> bool {
         end == at + 2 && self.at(at) == b'.' && self.at(at + 1) == b'.'
     }
 
-    /// Whether there is a `..` among the components from `at` on.
+    /// Whether one of the components from `at` on is `..`.
     fn climbs_anywhere(&self, mut at: usize) -> bool {
         loop {
             at = self.next(at);
@@ -147,7 +146,7 @@ impl Text {
     }
 
     /// `self = head[..n] + "/" + self[at..]`.
-    fn splice(&mut self, at: usize, head: &Self, n: usize) -> Result<(), Failure> {
+    fn splice(&mut self, at: usize, head: &Self, n: usize) -> Result<(), CallFailure> {
         let mut length = 0;
         while self.at(at + length) != 0 {
             length += 1;
@@ -155,7 +154,7 @@ impl Text {
         if n + length + 2 > LENGTH {
             return Err(TOO_LONG);
         }
-        // The tail moves first, from the side that is not overwritten.
+        // The tail is moved first, starting at the end that is not overwritten.
         let up = n + 1 > at;
         let mut moved = 0;
         while moved <= length {
@@ -176,17 +175,17 @@ impl Text {
     }
 }
 
-/// Finds `path` (up to its first zero byte) inside the root, or makes what is missing of it.
+/// Opens `path` (up to its first zero byte) inside the root, and creates what is missing of it.
 ///
 /// # Errors
-/// `ENOENT` for a path that would climb out of what does not exist yet; `ELOOP` for too many links, or a
-/// tree that changes all the time; what the file system says.
+/// `ENOENT` if a `..` follows a component that does not exist; `ELOOP` for too many links or concurrent changes; any errno of
+/// the file system.
 pub(crate) fn make<T: Tree>(
     tree: &mut T,
     path: &[u8],
     last: Last,
     memory: &mut Buffers,
-) -> Result<Found, Failure> {
+) -> Result<Found, CallFailure> {
     match tree.find(path) {
         Ok(fd) => return Ok(Found { fd, made: false }),
         Err(failure) if failure.errno != ENOENT || last == Last::Nothing => return Err(failure),
@@ -201,7 +200,7 @@ pub(crate) fn make<T: Tree>(
     Walk { tree, memory, last: last == Last::File, parent: -1, turns: 0 }.run()
 }
 
-/// A walk under way. `parent` is the directory that `prefix` led to; it is closed with the walk.
+/// A walk in progress. `parent` is the directory that `prefix` leads to; it is closed with the walk.
 struct Walk<'a, T: Tree> {
     tree: &'a mut T,
     memory: &'a mut Buffers,
@@ -217,7 +216,7 @@ impl<T: Tree> Drop for Walk<'_, T> {
 }
 
 impl<T: Tree> Walk<'_, T> {
-    /// Goes on from another directory.
+    /// Continues from another directory.
     fn enter(&mut self, directory: i64) {
         if self.parent >= 0 {
             self.tree.close(self.parent);
@@ -225,29 +224,29 @@ impl<T: Tree> Walk<'_, T> {
         self.parent = directory;
     }
 
-    /// Gives the directory away.
+    /// Returns the directory, which the walk then does not close.
     fn take(&mut self) -> i64 {
         core::mem::replace(&mut self.parent, -1)
     }
 
-    /// Looks `prefix[..length]` up.
-    fn begin(&mut self, length: usize) -> Result<(), Failure> {
+    /// Looks up `prefix[..length]`.
+    fn look_up(&mut self, length: usize) -> Result<(), CallFailure> {
         self.memory.prefix.set(length, 0)?;
         let directory = self.tree.find(self.memory.prefix.bytes(0))?;
         self.enter(directory);
         Ok(())
     }
 
-    fn turn(&mut self) -> Result<(), Failure> {
+    fn count_turn(&mut self) -> Result<(), CallFailure> {
         self.turns += 1;
-        if self.turns > MAX_TURNS { Err(Failure { call: NO_CALL, errno: ELOOP }) } else { Ok(()) }
+        if self.turns > MAX_TURNS { Err(CallFailure { call: NO_CALL, errno: ELOOP }) } else { Ok(()) }
     }
 
-    fn run(mut self) -> Result<Found, Failure> {
+    fn run(mut self) -> Result<Found, CallFailure> {
         // `prefix[..length]` ends with a slash.
         let (mut at, mut length) = (0, 1);
         self.memory.prefix.set(0, b'/')?;
-        self.begin(length)?;
+        self.look_up(length)?;
         loop {
             at = self.memory.rest.next(at);
             if self.memory.rest.at(at) == 0 {
@@ -268,29 +267,29 @@ impl<T: Tree> Walk<'_, T> {
                 Err(missing) if missing.errno != ENOENT || self.memory.rest.climbs(at, end) => {
                     return Err(missing);
                 }
-                Err(_) => self.turn()?,
+                Err(_) => self.count_turn()?,
             }
             let Buffers { rest, prefix, link } = &mut *self.memory;
             if let Some(n) = self.tree.link(self.parent, prefix.bytes(length), &mut link.0) {
-                // The dangling link's target takes its place; an absolute one begins at the root again.
+                // The target replaces the dangling link; an absolute target starts at the root again.
                 rest.splice(end, link, n.min(LENGTH - 1))?;
                 at = 0;
                 length = if link.at(0) == b'/' { 1 } else { length };
             } else {
-                match self.descend(at) {
-                    // Something has come up there meanwhile.
+                match self.create_rest(at) {
+                    // Another process has created it meanwhile.
                     Err(failure) if failure.errno == EEXIST => {}
                     other => return other,
                 }
             }
-            self.begin(length)?;
+            self.look_up(length)?;
         }
     }
 
-    /// Makes all that is left, from the component at `at` on.
-    fn descend(&mut self, mut at: usize) -> Result<Found, Failure> {
+    /// Creates all components from `at` on.
+    fn create_rest(&mut self, mut at: usize) -> Result<Found, CallFailure> {
         if self.memory.rest.climbs_anywhere(at) {
-            return Err(Failure { call: NO_CALL, errno: ENOENT });
+            return Err(CallFailure { call: NO_CALL, errno: ENOENT });
         }
         loop {
             let end = self.memory.rest.end(at);

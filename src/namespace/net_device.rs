@@ -1,6 +1,6 @@
 //! Moving network devices into another network namespace; `config-linux.md#network-devices`, rtnetlink(7).
 
-use crate::sys::netlink::{Answer, Message, Netlink, flag};
+use crate::sys::netlink::{Netlink, NetlinkMessage, NetlinkRequest, flag};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd};
@@ -47,7 +47,7 @@ fn failed(operation: &'static str, errno: Errno, name: &str) -> Error {
 fn move_device(here: &Netlink, there: &Netlink, namespace: impl AsFd, name: &str, new: &str) -> Result<()> {
     let at = |operation: &'static str| move |e: Errno| failed(operation, e, name);
     let request =
-        Message::new(libc::RTM_GETLINK, 0, &[0; LINK]).attribute(libc::IFLA_IFNAME, &with_nul(name));
+        NetlinkRequest::new(libc::RTM_GETLINK, 0, &[0; LINK]).attribute(libc::IFLA_IFNAME, &with_nul(name));
     let found = here.request(&request).map_err(at("link not found for network device"))?;
     let index = found.first().map_or(0, link_index);
     let was_up = found.first().is_some_and(|link| u32::from_ne_bytes(link.fixed(8)) & UP != 0);
@@ -64,7 +64,7 @@ fn move_device(here: &Netlink, there: &Netlink, namespace: impl AsFd, name: &str
     set_up(here, index, false).map_err(at("set down network device"))?;
     // One request moves and renames the device.
     let number = namespace.as_fd().as_raw_fd().to_ne_bytes();
-    let request = Message::new(libc::RTM_NEWLINK, 0, &link(index, 0, 0))
+    let request = NetlinkRequest::new(libc::RTM_NEWLINK, 0, &link(index, 0, 0))
         .attribute(libc::IFLA_IFNAME, &with_nul(new))
         .attribute(libc::IFLA_NET_NS_FD, &number);
     here.request(&request).map_err(|e| {
@@ -104,20 +104,20 @@ fn link(index: i32, flags: u32, change: u32) -> [u8; LINK] {
     bytes
 }
 
-fn link_index(answer: &Answer) -> i32 {
+fn link_index(answer: &NetlinkMessage) -> i32 {
     i32::from_ne_bytes(answer.fixed(4))
 }
 
 /// The indices and names (with their NUL byte) of all devices.
 fn links(netlink: &Netlink) -> std::result::Result<Vec<(i32, Vec<u8>)>, Errno> {
-    let all = netlink.request(&Message::new(libc::RTM_GETLINK, flag::DUMP, &[0; LINK]))?;
-    let name = |one: &Answer| one.attribute(LINK, libc::IFLA_IFNAME).unwrap_or_default().to_vec();
+    let all = netlink.request(&NetlinkRequest::new(libc::RTM_GETLINK, flag::DUMP, &[0; LINK]))?;
+    let name = |one: &NetlinkMessage| one.attribute(LINK, libc::IFLA_IFNAME).unwrap_or_default().to_vec();
     Ok(all.iter().map(|one| (link_index(one), name(one))).collect())
 }
 
 fn set_up(netlink: &Netlink, index: i32, up: bool) -> std::result::Result<(), Errno> {
     let flags = if up { UP } else { 0 };
-    netlink.request(&Message::new(libc::RTM_NEWLINK, 0, &link(index, flags, UP))).map(drop)
+    netlink.request(&NetlinkRequest::new(libc::RTM_NEWLINK, 0, &link(index, flags, UP))).map(drop)
 }
 
 /// An address to restore after the move.
@@ -133,7 +133,7 @@ struct Address {
 /// The permanent addresses of global scope. Other addresses come from the host's network (leases, router
 /// advertisements), or the kernel creates them again.
 fn addresses(netlink: &Netlink, index: i32) -> std::result::Result<Vec<Address>, Errno> {
-    let all = netlink.request(&Message::new(libc::RTM_GETADDR, flag::DUMP, &[0; ADDRESS]))?;
+    let all = netlink.request(&NetlinkRequest::new(libc::RTM_GETADDR, flag::DUMP, &[0; ADDRESS]))?;
     let mut permanent = Vec::new();
     for answer in all.iter().filter(|one| i32::from_ne_bytes(one.fixed(4)) == index) {
         let [family, prefix, short, scope] = answer.fixed(0);
@@ -170,7 +170,7 @@ fn add_address(netlink: &Netlink, index: i32, address: &Address) -> std::result:
     fixed[1] = address.prefix;
     fixed[3] = libc::RT_SCOPE_UNIVERSE;
     fixed[4..].copy_from_slice(&index.to_ne_bytes());
-    let mut message = Message::new(libc::RTM_NEWADDR, flag::CREATE_NEW, &fixed)
+    let mut message = NetlinkRequest::new(libc::RTM_NEWADDR, flag::CREATE_NEW, &fixed)
         .attribute(libc::IFA_LOCAL, &address.local)
         .attribute(libc::IFA_ADDRESS, address.peer.as_ref().unwrap_or(&address.local))
         .attribute(libc::IFA_FLAGS, &address.flags.to_ne_bytes());

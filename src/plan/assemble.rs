@@ -1,7 +1,7 @@
 //! The assembler: instructions, the data they point at, and the registers they use.
 
 use super::blob::{Blob, HEADER, INSN};
-use super::machine::{ANY, ASIDE_STACK, Insn, REGISTERS, compare, kind, op};
+use super::machine::{ANY, Insn, LISTENER_STACK, REGISTERS, compare, kind, op};
 use nix::errno::Errno;
 use std::ffi::CStr;
 
@@ -220,7 +220,7 @@ impl Assembler {
 
     /// See [`op::LISTENER`].
     pub(crate) fn listener(&mut self, flags: u64, program: Arg, place: Arg, socket: Reg, header: Arg) {
-        let stack = self.scratch(ASIDE_STACK);
+        let stack = self.scratch(LISTENER_STACK);
         self.push(op::LISTENER, 0, NOWHERE, &[flags.into(), program, place, socket.into(), header, stack]);
     }
 

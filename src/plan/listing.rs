@@ -1,7 +1,9 @@
 //! A blob read back: checked for what the stub believes of it, and printed as a listing.
 
 use super::blob::Blob;
-use super::machine::{ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Insn, Operation, REGISTERS, compare, kind, state};
+use super::machine::{
+    ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, Operation, REGISTERS, compare, kind, state,
+};
 use super::names::call_name;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -69,7 +71,7 @@ impl Operation {
                 Rule::Bytes(size_of::<i32>(), 1),
                 Rule::Value,
                 Rule::Bytes(MESSAGE, 8),
-                Rule::Bytes(ASIDE_STACK, ASIDE_ALIGNMENT),
+                Rule::Bytes(LISTENER_STACK, LISTENER_STACK_ALIGNMENT),
             ],
         };
         std::array::from_fn(|i| rules.get(i).copied())

@@ -29,21 +29,23 @@ pub const MEMORY: usize = 1;
 /// The first register preset with a descriptor of the plan's own.
 pub const FIRST_SLOT: usize = 2;
 
-/// Offsets of the control page's 32-bit words, shared between the stub and the host side.
-pub mod control {
-    #![allow(missing_docs)]
-    /// One of [`super::state`].
-    pub const STATE: usize = 0;
-    /// The step that runs, or failed.
-    pub const STEP: usize = 4;
-    /// The system call that failed ([`super::NO_CALL`]: none).
-    pub const CALL: usize = 8;
+/// The control page's 32-bit words, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum ControlWord {
+    /// One of [`state`].
+    State,
+    /// The step that runs, or that failed.
+    Step,
+    /// The system call that failed ([`NO_CALL`]: none did).
+    Call,
     /// Its errno.
-    pub const ERRNO: usize = 12;
-    /// A detail of the failure: the index of the candidate, path component, … that failed.
-    pub const DETAIL: usize = 16;
+    Errno,
+}
+
+impl ControlWord {
     /// How many words there are.
-    pub const WORDS: usize = 5;
+    pub const COUNT: usize = Self::Errno as usize + 1;
 }
 
 /// Values of the control page's state word; zero before the first.
@@ -57,7 +59,7 @@ pub mod state {
     pub const FAILED: u32 = 3;
 }
 
-/// [`control::CALL`] of a failure that no system call reported.
+/// [`ControlWord::Call`] of a failure that no system call reported.
 pub const NO_CALL: u32 = u32::MAX;
 
 /// What the stub reads first.
@@ -96,10 +98,14 @@ pub struct Insn {
     pub args: [u64; 6],
 }
 
-/// Room for the stack of the thread of [`op::LISTENER`], in bytes; it begins at a multiple of [`ASIDE_ALIGNMENT`].
-pub const ASIDE_STACK: usize = 4096;
-/// See [`ASIDE_STACK`].
-pub const ASIDE_ALIGNMENT: usize = 8;
+/// The stack of the thread of [`op::LISTENER`] in bytes. It starts at a multiple of [`LISTENER_STACK_ALIGNMENT`].
+pub const LISTENER_STACK: usize = 4096;
+/// See [`LISTENER_STACK`].
+pub const LISTENER_STACK_ALIGNMENT: usize = 8;
+
+/// What the flags of [`op::HAND_OVER`] may hold: `CLONE_NEW*` (but time namespaces, which clone(2) cannot create),
+/// `CLONE_VM`, `CLONE_PARENT`, and the exit signal.
+pub const HAND_OVER_FLAGS: u64 = 0x7e02_0000 | 0x100 | 0x8000 | 0xff;
 
 /// In [`Insn::tolerate`]: every errno.
 pub const ANY: u16 = u16::MAX;
@@ -162,7 +168,7 @@ operations! {
     MakePath, MAKE_PATH = 6;
     /// Sets the control page's state word to `args[0]`.
     State, STATE = 7;
-    /// clone(2) with the flags `args[0]`: the child goes on, its number is at
+    /// clone(2) with the flags `args[0]` ([`HAND_OVER_FLAGS`](super::machine::HAND_OVER_FLAGS)): the child goes on, its number is at
     /// [`SUCCESSOR`](super::machine::SUCCESSOR), and the process that was there ends. With `CLONE_VM` the child has the
     /// memory of the other one, unless the kernel refuses that.
     HandOver, HAND_OVER = 8;
@@ -174,7 +180,7 @@ operations! {
     CopyTree, COPY_TREE = 11;
     /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, and lets a
     /// thread which is not under it send the listener: it stores the descriptor at `args[2]` and makes
-    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`ASIDE_STACK`](super::machine::ASIDE_STACK) bytes for that
+    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`LISTENER_STACK`](super::machine::LISTENER_STACK) bytes for that
     /// thread.
     Listener, LISTENER = 12;
 }

@@ -15,7 +15,7 @@ use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{CgroupManager, Layout};
-use crate::mount::kind as file_system;
+use crate::mount::filesystem_type as file_system;
 use crate::mount::options::MountOptions;
 use crate::namespace::NamespaceKind;
 use crate::sys::mount::{SYS_OPEN_TREE_ATTR, config};

@@ -1,6 +1,6 @@
-//! bpf(2): programs that decide about devices of a cgroup.
+//! bpf(2): programs that decide about a cgroup's access to devices.
 
-use super::{call, open};
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -13,13 +13,13 @@ const PROG_QUERY: i32 = 16;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_CGROUP_DEVICE: u32 = 6;
 
-/// Several programs may be attached to one cgroup.
+/// The cgroup may have several programs.
 const F_ALLOW_MULTI: u32 = 2;
-/// Replaces an attached program at once.
+/// Replaces an attached program atomically.
 const F_REPLACE: u32 = 4;
 
-/// `union bpf_attr`: always whole and zeroed. Some kernels write 8 bytes behind a shorter one on
-/// `PROG_QUERY`.
+/// `union bpf_attr`, always complete and zeroed. For `PROG_QUERY`, some kernels write 8 bytes after the end of a shorter
+/// one.
 #[repr(C, align(8))]
 struct Attr([u8; 144]);
 
@@ -33,14 +33,14 @@ impl Attr {
         self
     }
 
-    /// Borrowed, not owned: the descriptor must be open until the call.
+    /// The descriptor must be open until the call returns.
     fn fd(self, offset: usize, fd: BorrowedFd<'_>) -> Self {
         self.u32(offset, fd.as_raw_fd() as u32)
     }
 
     fn pointer<T>(mut self, offset: usize, pointer: *const T) -> Self {
         self.0[offset..offset + 8].copy_from_slice(&(pointer.addr() as u64).to_ne_bytes());
-        // The kernel reads and writes through the number.
+        // The kernel reads and writes through the number, so the provenance is exposed.
         let _ = pointer.expose_provenance();
         self
     }
@@ -52,19 +52,19 @@ impl Attr {
     }
 
     /// # Safety
-    /// What the command takes for addresses are addresses ([`pointer`](Self::pointer)), of memory that the kernel
-    /// may read or write as the command does; descriptors are open.
+    /// Every address was set by [`pointer`](Self::pointer) and is that of memory which the command may read or write;
+    /// descriptors are open.
     unsafe fn call(&mut self, command: i32) -> Result<libc::c_long, Errno> {
-        // SAFETY: the attributes are whole, and the caller vouches for what they say.
+        // SAFETY: the structure is complete, and the caller vouches for its content.
         unsafe { call!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>()) }
     }
 
-    /// A command that answers with a new descriptor.
+    /// A command that returns a new descriptor.
     ///
     /// # Safety
-    /// As for [`call`](Self::call), and the command is such a one.
+    /// As for [`call`](Self::call), and the command returns a new descriptor.
     unsafe fn open(&mut self, command: i32) -> Result<OwnedFd, Errno> {
-        // SAFETY: the same.
+        // SAFETY: the caller vouches for both.
         unsafe { open!(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of::<Self>()) }
     }
 }
@@ -82,7 +82,7 @@ pub(crate) struct Insn {
 
 /// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`.
 ///
-/// With a `log` the verifier's words go there (slow: only to explain a failure).
+/// The verifier writes its messages to `log`, if there is one. That is slow, and only meant to explain a failure.
 pub(crate) fn load_device_program(program: &[Insn], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
     let mut attr = Attr::new()
         .u32(0, PROG_TYPE_CGROUP_DEVICE)
@@ -92,12 +92,11 @@ pub(crate) fn load_device_program(program: &[Insn], log: Option<&mut [u8]>) -> R
     if let Some(log) = log {
         attr = attr.u32(24, 1).u32(28, log.len() as u32).pointer(32, log.as_mut_ptr());
     }
-    // SAFETY: the instructions, the licence and the log are there until the call has returned; it makes a descriptor.
+    // SAFETY: the instructions, the licence and the log outlive the call, which returns a new descriptor.
     unsafe { attr.open(PROG_LOAD) }
 }
 
-/// Attaches a device program to the cgroup2 directory `cgroup` beside others; with `replace` in the
-/// place of that one.
+/// Attaches a device program to the cgroup2 directory `cgroup`, beside others; `replace` is a program that it replaces.
 pub(crate) fn attach_device_program(
     cgroup: impl AsFd,
     program: impl AsFd,
@@ -109,7 +108,7 @@ pub(crate) fn attach_device_program(
     if let Some(old) = replace {
         attr = attr.fd(16, old.as_fd());
     }
-    // SAFETY: no address, and the descriptors are borrowed until the call has returned.
+    // SAFETY: there is no address, and the descriptors are borrowed until the call returns.
     unsafe { attr.call(PROG_ATTACH) }.map(drop)
 }
 
@@ -117,11 +116,11 @@ pub(crate) fn attach_device_program(
 pub(crate) fn detach_device_program(cgroup: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
     let (cgroup, program) = (cgroup.as_fd(), program.as_fd());
     let mut attr = Attr::new().fd(0, cgroup).fd(4, program).u32(8, ATTACH_CGROUP_DEVICE);
-    // SAFETY: no address, and the descriptors are borrowed until the call has returned.
+    // SAFETY: there is no address, and the descriptors are borrowed until the call returns.
     unsafe { attr.call(PROG_DETACH) }.map(drop)
 }
 
-/// The ids of the device programs attached to the cgroup2 directory `cgroup` itself (64 at most).
+/// The ids of the device programs (64 at most) that are attached to the cgroup2 directory `cgroup` itself.
 pub(crate) fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
     let cgroup = cgroup.as_fd();
     let mut ids = [0_u32; 64];
@@ -130,16 +129,16 @@ pub(crate) fn device_programs(cgroup: impl AsFd) -> Result<Vec<u32>, Errno> {
         .u32(4, ATTACH_CGROUP_DEVICE)
         .pointer(16, ids.as_mut_ptr())
         .u32(24, ids.len() as u32);
-    // SAFETY: the array has room for as many ids as the attributes say, and the descriptor is borrowed.
+    // SAFETY: the array has room for as many ids as the attributes say, and the descriptor is borrowed until the call returns.
     unsafe { attr.call(PROG_QUERY) }?;
     let count = (attr.get(24) as usize).min(ids.len());
-    // Read what the kernel wrote through the number.
+    // The kernel wrote through the number, which the compiler does not see.
     let ids = std::hint::black_box(&ids);
     Ok(ids[..count].to_vec())
 }
 
 /// The program with this id.
 pub(crate) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
-    // SAFETY: no address; the command makes a descriptor.
+    // SAFETY: there is no address; the command returns a new descriptor.
     unsafe { Attr::new().u32(0, id).open(PROG_GET_FD_BY_ID) }
 }

@@ -1,6 +1,6 @@
-//! A byte each way between the two sides of a launch.
+//! The sockets between the two sides of a launch, and the file that they share.
 
-use super::{call, retry};
+use super::syscall::{call, retry};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -9,7 +9,7 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(libc::SOCK_STREAM)
 }
 
-/// socketpair(2): two connected AF_UNIX sockets that keep messages apart, close-on-exec.
+/// socketpair(2): two connected AF_UNIX sockets that preserve message boundaries, close-on-exec.
 pub(crate) fn packets() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(libc::SOCK_SEQPACKET)
 }
@@ -17,14 +17,14 @@ pub(crate) fn packets() -> Result<(OwnedFd, OwnedFd), Errno> {
 fn socketpair(kind: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut fds = [0i32; 2];
     let kind = kind | libc::SOCK_CLOEXEC;
-    // SAFETY: there is room for two descriptors, which are new, and owned by nothing else, once the call has succeeded.
+    // SAFETY: there is room for two descriptors. Once the call has succeeded they are new, and have no other owner.
     unsafe {
         call!(libc::SYS_socketpair, libc::AF_UNIX, kind, 0, fds.as_mut_ptr())?;
         Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
 }
 
-/// Sends one byte; a peer that is gone is no error here, and raises no SIGPIPE.
+/// Sends one byte. A closed peer is not an error, and raises no SIGPIPE.
 pub(crate) fn send(socket: impl AsFd) -> Result<(), Errno> {
     match retry(|| send_some(socket.as_fd(), &[1])) {
         Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
@@ -38,14 +38,14 @@ pub(crate) fn send_packet(socket: impl AsFd, data: &[u8]) -> Result<(), Errno> {
     retry(|| send_some(socket, data)).map(drop)
 }
 
-/// sendto(2) to the peer; raises no SIGPIPE. How many bytes went.
+/// sendto(2) to the peer; raises no SIGPIPE. The number of bytes that were sent.
 pub(super) fn send_some(socket: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
     let (fd, flags, null) = (socket.as_raw_fd(), libc::MSG_NOSIGNAL, std::ptr::null::<u8>());
-    // SAFETY: the data is there until the call has returned; there is no address.
+    // SAFETY: the data outlives the call; the socket address is null.
     unsafe { call!(libc::SYS_sendto, fd, data.as_ptr(), data.len(), flags, null, 0) }.map(|n| n as usize)
 }
 
-/// Writes `data` at `offset` of a file, and makes the file whole pages long.
+/// Writes `data` at `offset` of a file, and extends the file to whole pages.
 pub(crate) fn fill(file: impl AsFd, offset: usize, data: &[u8]) -> Result<(), Errno> {
     let fd = file.as_fd();
     // SAFETY: no argument is an address.

@@ -1,6 +1,6 @@
-//! Files by descriptor: openat2, whole-file reads and writes, atomic replacement.
+//! Files by descriptor: openat2(2), reads and writes of whole files, atomic replacement.
 
-use super::{call, open, retry};
+use super::syscall::{call, open, retry};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::Mode;
@@ -12,14 +12,13 @@ use std::path::Path;
 
 /// `AT_FDCWD`, as a descriptor for functions that take one.
 ///
-/// Only absolute paths may be resolved against it: the library never depends on the caller's
-/// working directory.
+/// Only absolute paths may be resolved against it, since the library never depends on the caller's working directory.
 pub(crate) fn cwd() -> BorrowedFd<'static> {
-    // SAFETY: AT_FDCWD is no descriptor that could be closed; the kernel knows it.
+    // SAFETY: AT_FDCWD is not a descriptor that could be closed; the kernel accepts it in place of one.
     unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
 }
 
-/// A path for the kernel; `EINVAL` where it has a NUL byte.
+/// A path for the kernel; `EINVAL` if it has a NUL byte.
 pub(crate) fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
     CString::new(path.as_ref().as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)
 }
@@ -27,7 +26,7 @@ pub(crate) fn cstring(path: impl AsRef<Path>) -> Result<CString, Errno> {
 /// openat2(2): `flags` are `O_*` (`O_CLOEXEC` is added), `resolve` are `RESOLVE_*`.
 ///
 /// # Errors
-/// `EAGAIN` if a `..` was looked up while something was renamed, and that again and again.
+/// `EAGAIN` if each of many attempts looked up a `..` during a rename.
 pub(crate) fn openat2(
     dir: impl AsFd,
     path: &CStr,
@@ -35,12 +34,12 @@ pub(crate) fn openat2(
     mode: u32,
     resolve: u64,
 ) -> Result<OwnedFd, Errno> {
-    const PATIENCE: u32 = 1 << 16;
+    const ATTEMPTS: u32 = 1 << 16;
     let how = [(flags | libc::O_CLOEXEC) as u64, u64::from(mode), resolve];
     let (dir, size) = (dir.as_fd(), size_of_val(&how));
-    let mut left = PATIENCE;
+    let mut left = ATTEMPTS;
     loop {
-        // SAFETY: the path and `how` are there until the call has returned, which makes a descriptor.
+        // SAFETY: the path and `how` outlive the call, which returns a new descriptor.
         match unsafe { open!(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), how.as_ptr(), size) } {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) if left > 0 => left -= 1,
@@ -52,29 +51,32 @@ pub(crate) fn openat2(
 /// openat(2) with `O_CLOEXEC` added.
 pub(crate) fn openat(dir: impl AsFd, path: &CStr, flags: i32, mode: u32) -> Result<OwnedFd, Errno> {
     let (dir, flags) = (dir.as_fd(), flags | libc::O_CLOEXEC);
-    // SAFETY: the path is there until the call has returned, which makes a descriptor.
+    // SAFETY: the path outlives the call, which returns a new descriptor.
     retry(|| unsafe { open!(libc::SYS_openat, dir.as_raw_fd(), path.as_ptr(), flags, mode) })
 }
 
-/// read(2) of `room` bytes at most to the end of `out`; how many came.
+/// Appends at most `room` bytes to `out` by one read(2); the number of bytes.
 fn read_some(fd: BorrowedFd<'_>, room: usize, out: &mut Vec<u8>) -> Result<usize, Errno> {
     let spare = out.spare_capacity_mut();
     let (to, room) = (spare.as_mut_ptr(), room.min(spare.len()));
     // SAFETY: there is room for so many bytes.
     let n = retry(|| unsafe { call!(libc::SYS_read, fd.as_raw_fd(), to, room) })? as usize;
-    // SAFETY: read(2) filled `n` bytes of the spare capacity.
+    // SAFETY: read(2) has filled `n` bytes of the spare capacity.
     unsafe { out.set_len(out.len() + n) };
     Ok(n)
 }
 
-/// write(2); how many bytes went.
-#[inline(never)] // One copy for all that write.
+/// write(2); the number of bytes that were written.
+#[inline(never)] // One copy for all callers.
 fn write_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize, Errno> {
-    // SAFETY: the data is there until the call has returned.
+    // SAFETY: the data outlives the call.
     retry(|| unsafe { call!(libc::SYS_write, fd.as_raw_fd(), data.as_ptr(), data.len()) }).map(|n| n as usize)
 }
 
-/// Reads until the end of the file.
+/// Reads to the end of the file.
+///
+/// # Errors
+/// `EFBIG` if that are more than `limit` bytes.
 pub(crate) fn read_all(fd: impl AsFd, limit: usize) -> Result<Vec<u8>, Errno> {
     read_to_end(fd.as_fd(), limit)
 }
@@ -94,7 +96,7 @@ fn read_to_end(fd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// Reads a regular file (64 MiB at most) from where it stands to its end, which a short read tells.
+/// Reads a regular file (64 MiB at most) from its current offset to its end, which a short read indicates.
 pub(crate) fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     const LIMIT: usize = 64 << 20;
     let mut out: Vec<u8> = Vec::with_capacity(16 << 10);
@@ -110,13 +112,13 @@ pub(crate) fn read_regular(fd: impl AsFd) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// A lock of flock(2) through an open file that is used for nothing else. A lock is given up when it is dropped: a child
-/// that another thread has just forked may have the open file for a moment longer.
+/// A lock of flock(2) on an open file that is used for nothing else. It is released on drop, explicitly, since a child that
+/// another thread has just forked may keep the file open for a moment longer.
 #[derive(Debug)]
 pub(crate) struct Flock(OwnedFd);
 
 impl Flock {
-    /// Takes the lock (`LOCK_EX`, `LOCK_SH`) unless that would have to wait: `None` then.
+    /// Takes the lock (`LOCK_EX`, `LOCK_SH`); `None` if that would block.
     pub(crate) fn attempt(file: OwnedFd, how: i32) -> Result<Option<Self>, Errno> {
         match flock(&file, how | libc::LOCK_NB) {
             Ok(()) => Ok(Some(Self(file))),
@@ -134,7 +136,7 @@ impl AsFd for Flock {
 
 impl Drop for Flock {
     fn drop(&mut self) {
-        // If it fails, the lock goes with the open file.
+        // If this fails, the lock is released with the open file.
         let _ = flock(&self.0, libc::LOCK_UN);
     }
 }
@@ -147,11 +149,11 @@ fn flock(file: &OwnedFd, operation: i32) -> Result<(), Errno> {
 /// The value of an extended attribute of an open file, fgetxattr(2).
 ///
 /// # Errors
-/// `ENODATA` if it has none of that name. `ERANGE` if the value is longer than `limit`.
+/// `ENODATA` if there is none of that name. `ERANGE` if the value is longer than `limit`.
 pub(crate) fn attribute(fd: impl AsFd, name: &CStr, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut value = vec![0; limit];
     let (fd, at) = (fd.as_fd(), value.as_mut_ptr());
-    // SAFETY: the name is there until the call has returned, and the value has room for `limit` bytes.
+    // SAFETY: the name outlives the call, and the value has room for `limit` bytes.
     let length = retry(|| unsafe { call!(libc::SYS_fgetxattr, fd.as_raw_fd(), name.as_ptr(), at, limit) })?;
     value.truncate(length as usize);
     Ok(value)
@@ -160,7 +162,7 @@ pub(crate) fn attribute(fd: impl AsFd, name: &CStr, limit: usize) -> Result<Vec<
 /// Sets an extended attribute of an open file, fsetxattr(2).
 pub(crate) fn set_attribute(fd: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     let (fd, at, length) = (fd.as_fd(), value.as_ptr(), value.len());
-    // SAFETY: the name and the value are there until the call has returned.
+    // SAFETY: the name and the value outlive the call.
     retry(|| unsafe { call!(libc::SYS_fsetxattr, fd.as_raw_fd(), name.as_ptr(), at, length, 0) }).map(drop)
 }
 
@@ -174,24 +176,24 @@ pub(crate) fn file_system_at(path: &Path) -> Result<FsType, Errno> {
     retry(|| statfs(path)).map(|about| about.filesystem_type())
 }
 
-/// The device and the inode number of an open file, as the kernel knows them: statx(2) with `AT_STATX_DONT_SYNC` asks no
-/// file system that a process serves, so this never blocks, whatever process the descriptor comes from.
+/// The device and inode number of an open file. statx(2) with `AT_STATX_DONT_SYNC` does not wait for a file system that is
+/// served by a process, so this never blocks, wherever the descriptor comes from.
 pub(crate) fn identity(fd: impl AsFd) -> Result<(u64, u64), Errno> {
-    // SAFETY: all-zero is a valid statx.
+    // SAFETY: an all-zero statx is valid.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     let (fd, to, flags) = (fd.as_fd(), &raw mut found, libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC);
-    // SAFETY: there is room for the answer, and the path is empty.
+    // SAFETY: there is room for the result, and the path is a literal.
     retry(|| unsafe { call!(libc::SYS_statx, fd.as_raw_fd(), c"".as_ptr(), flags, libc::STATX_INO, to) })?;
     Ok((libc::makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_ino))
 }
 
-/// Whether the file system of a file is one that lives in memory alone: a tmpfs.
+/// Whether a file is on a tmpfs, which is in memory alone.
 pub(crate) fn is_in_memory(fd: impl AsFd) -> Result<bool, Errno> {
     file_system(fd).map(|found| found == TMPFS_MAGIC)
 }
 
-/// Whether anything has a regular file open for writing: fcntl(2) gives no read lease on it then (`F_SETLEASE`). `false` where
-/// the file system knows no leases.
+/// Whether a process has a regular file open for writing. fcntl(2) then grants no read lease (`F_SETLEASE`). `false` if the
+/// file system does not support leases.
 pub(crate) fn is_open_for_writing(fd: impl AsFd) -> bool {
     // SAFETY: no argument is an address.
     let lease = |kind: i32| unsafe { call!(libc::SYS_fcntl, fd.as_fd().as_raw_fd(), libc::F_SETLEASE, kind) };
@@ -204,19 +206,19 @@ pub(crate) fn is_open_for_writing(fd: impl AsFd) -> bool {
     }
 }
 
-/// Adds what a file holds from `offset` on, `length` bytes of it at most, to `out`; by one pread(2).
+/// Appends at most `length` bytes of a file from `offset` on to `out`, by one pread(2).
 pub(crate) fn append_from(fd: impl AsFd, offset: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Errno> {
     out.reserve(length);
-    let held = out.len();
+    let before = out.len();
     let (fd, spare) = (fd.as_fd(), out.spare_capacity_mut().as_mut_ptr());
     // SAFETY: there is room for so many bytes.
     let n = retry(|| unsafe { call!(libc::SYS_pread64, fd.as_raw_fd(), spare, length, offset) })?;
-    // SAFETY: pread64(2) filled `n` bytes of the spare capacity, which is `length` at least.
-    unsafe { out.set_len(held + n as usize) };
+    // SAFETY: pread64(2) has filled `n` bytes of the spare capacity, which has at least `length`.
+    unsafe { out.set_len(before + n as usize) };
     Ok(())
 }
 
-/// Reads a small file below `dir` into `buffer` by one read(2), as files of procfs can be; what was read.
+/// Reads a small file below `dir` into `buffer` by one read(2), which is enough for a file of procfs; the bytes read.
 pub(crate) fn read_once<'b>(dir: impl AsFd, path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
     let fd = openat(dir, path, libc::O_RDONLY, 0)?;
     let (to, length) = (buffer.as_mut_ptr(), buffer.len());
@@ -230,7 +232,7 @@ pub(crate) fn read_at(dir: impl AsFd, path: &CStr) -> Result<Vec<u8>, Errno> {
     read_all(openat(dir, path, libc::O_RDONLY, 0)?, 64 << 20)
 }
 
-/// Writes all bytes; a short write goes on.
+/// Writes all bytes; a short write is continued.
 pub(crate) fn write_all(fd: impl AsFd, mut data: &[u8]) -> Result<(), Errno> {
     while !data.is_empty() {
         data = &data[write_some(fd.as_fd(), data)?..];
@@ -255,7 +257,7 @@ pub(crate) fn write_at(dir: impl AsFd, path: &CStr, data: &[u8]) -> Result<(), E
 /// `EISDIR` if `name` is a directory. `EOPNOTSUPP` if it is a device, or a link in `/dev` (such as `/dev/stdout`),
 /// which the host needs.
 pub(crate) fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
-    if is_of_the_host(&dir, name)? {
+    if is_device_or_dev_link(&dir, name)? {
         return Err(Errno::EOPNOTSUPP);
     }
     let (temporary, fd) = temporary_at(&dir)?;
@@ -271,7 +273,7 @@ pub(crate) fn replace_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) ->
 /// # Errors
 /// `EEXIST` if the name is taken, also by a dangling link.
 pub(crate) fn create_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> Result<(), Errno> {
-    let fd = openat(&dir, name, CREATE_NEW, FOR_ITS_OWNER)?;
+    let fd = openat(&dir, name, CREATE_NEW, OWNER_ONLY)?;
     let done = fill_new(&fd, data, mode);
     if done.is_err() {
         let _ = unlinkat(&dir, name, 0);
@@ -282,10 +284,10 @@ pub(crate) fn create_at(dir: impl AsFd, name: &CStr, data: &[u8], mode: u32) -> 
 /// Fails if the name is taken, and follows no link.
 const CREATE_NEW: i32 = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
 /// The mode at creation.
-const FOR_ITS_OWNER: u32 = 0o600;
+const OWNER_ONLY: u32 = 0o600;
 
 fn fill_new(fd: &OwnedFd, data: &[u8], mode: u32) -> Result<(), Errno> {
-    if mode != FOR_ITS_OWNER {
+    if mode != OWNER_ONLY {
         nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))?;
     }
     write_all(fd, data)
@@ -297,14 +299,14 @@ fn temporary_at(dir: &impl AsFd) -> Result<(CString, OwnedFd), Errno> {
     let mut tries = 0;
     loop {
         let name = unguessable_name()?;
-        match openat(dir, &name, CREATE_NEW, FOR_ITS_OWNER) {
+        match openat(dir, &name, CREATE_NEW, OWNER_ONLY) {
             Err(Errno::EEXIST) if tries < TRIES => tries += 1,
             other => return other.map(|fd| (name, fd)),
         }
     }
 }
 
-/// A file name that cannot be predicted, so nothing can have been planted under it.
+/// A file name that cannot be predicted, so no other program can have created it.
 pub(crate) fn unguessable_name() -> Result<CString, Errno> {
     CString::new(format!(".orlop-{:032x}", random()?)).map_err(|_| Errno::EINVAL)
 }
@@ -312,7 +314,7 @@ pub(crate) fn unguessable_name() -> Result<CString, Errno> {
 /// getrandom(2) with `GRND_INSECURE`, which never blocks.
 fn random() -> Result<u128, Errno> {
     let mut bytes = [0u8; 16];
-    // SAFETY: the bytes are there until the call has returned.
+    // SAFETY: the bytes outlive the call.
     let n = retry(|| unsafe {
         call!(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), libc::GRND_INSECURE)
     })?;
@@ -320,14 +322,14 @@ fn random() -> Result<u128, Errno> {
 }
 
 /// Whether the name is a device, or a link in `/dev`.
-fn is_of_the_host(dir: &impl AsFd, name: &CStr) -> Result<bool, Errno> {
+fn is_device_or_dev_link(dir: &impl AsFd, name: &CStr) -> Result<bool, Errno> {
     use nix::sys::stat::{SFlag, fstat, fstatat, stat};
-    let there = match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-        Ok(there) => SFlag::from_bits_truncate(there.st_mode & libc::S_IFMT),
+    let found = match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(stat) => SFlag::from_bits_truncate(stat.st_mode & libc::S_IFMT),
         Err(Errno::ENOENT) => return Ok(false),
         Err(e) => return Err(e),
     };
-    match there {
+    match found {
         SFlag::S_IFCHR | SFlag::S_IFBLK => Ok(true),
         SFlag::S_IFLNK => {
             let (here, devices) = (fstat(dir)?, stat(c"/dev"));
@@ -361,21 +363,21 @@ fn is_regular(fd: &OwnedFd) -> Result<bool, Errno> {
 pub(crate) fn renameat(from_dir: impl AsFd, from: &CStr, to_dir: impl AsFd, to: &CStr) -> Result<(), Errno> {
     let (from_dir, to_dir) = (from_dir.as_fd(), to_dir.as_fd());
     let numbers = (from_dir.as_raw_fd(), to_dir.as_raw_fd());
-    // SAFETY: the names are there until the call has returned.
+    // SAFETY: the names outlive the call.
     unsafe { call!(libc::SYS_renameat2, numbers.0, from.as_ptr(), numbers.1, to.as_ptr(), 0) }.map(drop)
 }
 
 /// unlinkat(2); `AT_REMOVEDIR` removes a directory.
 pub(crate) fn unlinkat(dir: impl AsFd, path: &CStr, flags: i32) -> Result<(), Errno> {
     let dir = dir.as_fd();
-    // SAFETY: the path is there until the call has returned.
+    // SAFETY: the path outlives the call.
     unsafe { call!(libc::SYS_unlinkat, dir.as_raw_fd(), path.as_ptr(), flags) }.map(drop)
 }
 
 /// mkdirat(2).
 pub(crate) fn mkdirat(dir: impl AsFd, path: &CStr, mode: u32) -> Result<(), Errno> {
     let dir = dir.as_fd();
-    // SAFETY: the path is there until the call has returned.
+    // SAFETY: the path outlives the call.
     unsafe { call!(libc::SYS_mkdirat, dir.as_raw_fd(), path.as_ptr(), mode) }.map(drop)
 }
 

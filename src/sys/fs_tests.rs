@@ -39,7 +39,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_was_there_is_replaced_and_never_opened() {
+fn replace_at_never_opens_the_old_file() {
     let scratch = Scratch::new("replace");
     let canary = scratch.at("canary");
     std_fs::write(&canary, "canary").unwrap();
@@ -65,7 +65,7 @@ fn what_was_there_is_replaced_and_never_opened() {
 }
 
 #[test]
-fn a_failure_leaves_nothing() {
+fn a_failure_leaves_no_file() {
     let scratch = Scratch::new("failure");
     std_fs::create_dir(scratch.at("directory")).unwrap();
     assert_eq!(replace_at(scratch.open(), c"directory", b"x", 0o600), Err(Errno::EISDIR));
@@ -80,21 +80,25 @@ fn a_failure_leaves_nothing() {
     assert_eq!(scratch.names(), ["directory", "link", "new", "n".repeat(255).as_str()]);
 }
 
-/// Only looked at: to try it out would cost the host its /dev/stdout if it went wrong.
+/// It asks only, since a replacement that went wrong would cost the host its /dev/stdout.
 #[test]
-fn devices_of_the_host_are_known() {
+fn devices_and_links_in_dev_are_recognised() {
     let devices: OwnedFd = std_fs::File::open("/dev").unwrap().into();
     for name in [c"null", c"zero", c"stdout", c"stderr", c"fd"] {
-        assert_eq!(is_of_the_host(&devices, name), Ok(true), "{name:?}");
+        assert_eq!(is_device_or_dev_link(&devices, name), Ok(true), "{name:?}");
     }
-    assert_eq!(is_of_the_host(&devices, c"no-such-device"), Ok(false));
+    assert_eq!(is_device_or_dev_link(&devices, c"no-such-device"), Ok(false));
     let scratch = Scratch::new("devices");
     symlink("/dev/null", scratch.at("link")).unwrap();
-    assert_eq!(is_of_the_host(&scratch.open(), c"link"), Ok(false), "the link goes, not the device");
+    assert_eq!(
+        is_device_or_dev_link(&scratch.open(), c"link"),
+        Ok(false),
+        "the link is replaced, not the device"
+    );
 }
 
 #[test]
-fn names_are_all_different() {
+fn temporary_names_are_unique() {
     let mut names: Vec<_> = (0..1000).map(|_| unguessable_name().unwrap()).collect();
     names.sort();
     names.dedup();
@@ -103,7 +107,7 @@ fn names_are_all_different() {
 }
 
 #[test]
-fn only_plain_files_are_read() {
+fn read_plain_at_reads_regular_files_only() {
     let scratch = Scratch::new("plain");
     std_fs::write(scratch.at("file"), "text").unwrap();
     symlink("file", scratch.at("link")).unwrap();
@@ -119,7 +123,7 @@ fn only_plain_files_are_read() {
 }
 
 #[test]
-fn an_open_file_has_an_identity() {
+fn an_identity_belongs_to_one_file() {
     use nix::sys::stat::fstat;
     let memory = || crate::sys::memfd::memfd_create(c"x", 0).unwrap();
     let (one, other) = (memory(), memory());

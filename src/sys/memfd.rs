@@ -1,22 +1,22 @@
-//! Memory as files: memfd_create(2) and seals.
+//! Files in memory: memfd_create(2) and seals.
 
-use super::{call, open};
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-/// All seals: the content can never change again, nor the seals.
+/// With these seals, neither the content nor the seals can change any more.
 pub(crate) const SEAL_ALL: i32 =
     libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
 /// memfd_create(2) with `MFD_CLOEXEC`.
 pub(crate) fn memfd_create(name: &CStr, flags: u32) -> Result<OwnedFd, Errno> {
-    // SAFETY: the name is there until the call has returned, which makes a descriptor.
+    // SAFETY: the name outlives the call, which returns a new descriptor.
     unsafe { open!(libc::SYS_memfd_create, name.as_ptr(), flags | libc::MFD_CLOEXEC) }
 }
 
-/// A memfd that is never executed (`MFD_NOEXEC_SEAL`, Linux 6.3), and can be sealed. With `vm.memfd_noexec=2` some kernels refuse one that
-/// does not say so.
+/// A memfd that cannot be executed (`MFD_NOEXEC_SEAL`, Linux 6.3) and can be sealed. With `vm.memfd_noexec=2`, some kernels
+/// refuse a memfd without that flag.
 pub(crate) fn data(name: &CStr) -> Result<OwnedFd, Errno> {
     const MFD_NOEXEC_SEAL: u32 = 8;
     match memfd_create(name, MFD_NOEXEC_SEAL) {

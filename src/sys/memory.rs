@@ -1,14 +1,14 @@
-//! Bytes in memory, found by the C library's own routines: they look at many at a time, which code compiled
-//! for size does not.
+//! Searches for bytes in memory by the C library's routines, which compare many at a time; code that is compiled for size
+//! does not.
 
-/// Where a byte occurs first.
+/// The index of a byte's first occurrence.
 pub(crate) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     // SAFETY: the range is that of a slice.
     let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
     (!found.is_null()).then(|| found.addr() - bytes.as_ptr().addr())
 }
 
-/// Where a byte occurs last.
+/// The index of a byte's last occurrence.
 pub(crate) fn rfind(bytes: &[u8], byte: u8) -> Option<usize> {
     // SAFETY: the range is that of a slice.
     let found = unsafe { libc::memrchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
@@ -20,7 +20,7 @@ mod tests {
     use super::{find, rfind};
 
     #[test]
-    fn the_first_and_the_last_are_found() {
+    fn the_first_and_the_last_occurrence_are_found() {
         let text = b"some text\nof some\nlines";
         for start in 0..text.len() {
             for end in start..=text.len() {

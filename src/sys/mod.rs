@@ -1,17 +1,20 @@
-//! Thin typed system calls, and the only `unsafe` of the library.
+//! Thin typed system calls, and the library's only `unsafe` beside the init stub.
 //!
-//! Every function is one system call with typed arguments (descriptors as [`BorrowedFd`](std::os::fd::BorrowedFd), paths as
-//! [`CStr`](std::ffi::CStr)) and an [`Errno`] for an answer. Nothing here allocates where it can be
-//! helped, retries (but on `EINTR` where the name says so), or knows what a container is.
+//! A function is one system call with typed arguments (descriptors as [`BorrowedFd`](std::os::fd::BorrowedFd), paths as
+//! [`CStr`](std::ffi::CStr)) that returns an [`Errno`](nix::errno::Errno) on failure. Nothing here knows what a container is.
+//!
+//! `syscall`, `flags` and `raw` are below the other files; `signal_mask`, `memfd`, `namespace` and `fs` are below those
+//! with a subject of their own.
 //!
 //! # Safety
-//! The module is private to the crate: a system call can do anything, so none that is not needed can be named from
-//! outside, and those which are needed take arguments that cannot break memory or I/O safety. Numbers and structures
-//! follow the kernel's headers (`linux/mount.h`, `linux/sched.h`, …).
+//! The module is private to the crate, so a system call that is not needed cannot be named from outside. The functions take
+//! arguments that cannot break memory or I/O safety. Numbers and structures follow the kernel's headers (`linux/mount.h`,
+//! `linux/sched.h`, …).
 #![allow(unsafe_code)]
 
 pub(crate) mod bpf;
 pub(crate) mod channel;
+mod flags;
 pub(crate) mod fs;
 pub(crate) mod memfd;
 pub(crate) mod memory;
@@ -21,37 +24,11 @@ pub(crate) mod netlink;
 pub(crate) mod process;
 mod raw;
 pub(crate) mod seccomp;
+mod signal_mask;
 pub(crate) mod sigpipe;
 pub(crate) mod spawn;
+mod syscall;
 pub(crate) mod unix;
 pub(crate) mod userns;
 
-use nix::errno::Errno;
-
-/// One raw system call: the non-negative answer, or the errno. It is for `unsafe` blocks: what is a number here may be
-/// an address, or somebody's descriptor, to the kernel.
-macro_rules! call {
-    ($nr:expr $(, $arg:expr)* $(,)?) => {{
-        let answer = libc::syscall($nr $(, $arg)*);
-        if answer < 0 { Err(nix::errno::Errno::last()) } else { Ok(answer) }
-    }};
-}
-use call;
-
-/// A raw system call whose answer is a new descriptor.
-macro_rules! open {
-    ($($arg:expr),+ $(,)?) => {
-        $crate::sys::call!($($arg),+).map(|fd| std::os::fd::OwnedFd::from_raw_fd(fd as i32))
-    };
-}
-use open;
-
-/// Repeats `f` while a signal interrupts it.
-pub(crate) fn retry<T>(mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
-    loop {
-        match f() {
-            Err(Errno::EINTR) => {}
-            other => return other,
-        }
-    }
-}
+pub(crate) use syscall::retry;

@@ -1,11 +1,11 @@
-//! Namespaces: the flags which name them; unshare(2), setns(2).
+//! Namespaces: unshare(2), setns(2), and their flags.
 
-use super::call;
+use super::syscall::call;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// A set of `CLONE_NEW*`, and of no other flag of clone(2): a flag that changes what a process shares with its maker
-/// (its memory, its descriptors, its signal handlers) cannot be written down.
+/// A set of `CLONE_NEW*`. It can hold no other flag of clone(2), such as one by which a process shares memory, descriptors
+/// or signal handlers with its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NamespaceFlags(u64);
 
@@ -15,7 +15,7 @@ impl NamespaceFlags {
     /// A network namespace.
     const NETWORK: Self = Self(libc::CLONE_NEWNET as u64);
 
-    /// `CLONE_NEWTIME`, which libc gives another type on some systems.
+    /// `CLONE_NEWTIME`, which has another type in libc on some systems.
     const NEWTIME: u64 = 0x80;
     const ALL: u64 = libc::CLONE_NEWNS as u64
         | libc::CLONE_NEWCGROUP as u64
@@ -26,7 +26,7 @@ impl NamespaceFlags {
         | libc::CLONE_NEWNET as u64
         | Self::NEWTIME;
 
-    /// These flags.
+    /// A set of these flags.
     ///
     /// # Errors
     /// `EINVAL` if one of them is not `CLONE_NEW*`.
@@ -34,7 +34,7 @@ impl NamespaceFlags {
         if flags & !Self::ALL == 0 { Ok(Self(flags)) } else { Err(Errno::EINVAL) }
     }
 
-    /// The flags, for the kernel.
+    /// The flags as the kernel has them.
     pub(super) const fn bits(self) -> u64 {
         self.0
     }
@@ -42,14 +42,14 @@ impl NamespaceFlags {
 
 /// unshare(2) of the calling thread.
 pub(crate) fn unshare(namespaces: NamespaceFlags) -> Result<(), Errno> {
-    // SAFETY: no argument is an address, and no namespace has anything to do with memory or descriptors.
+    // SAFETY: no argument is an address, and a namespace affects neither memory nor descriptors.
     unsafe { call!(libc::SYS_unshare, namespaces.bits()) }.map(drop)
 }
 
 /// setns(2) of the calling thread to a network namespace.
 pub(super) fn join_network(namespace: impl AsFd) -> Result<(), Errno> {
     let namespace = namespace.as_fd();
-    // SAFETY: no argument is an address, and no namespace has anything to do with memory or descriptors.
+    // SAFETY: no argument is an address, and a namespace affects neither memory nor descriptors.
     unsafe { call!(libc::SYS_setns, namespace.as_raw_fd(), NamespaceFlags::NETWORK.bits()) }.map(drop)
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_namespaces_can_be_named() {
+    fn only_namespaces_are_accepted() {
         assert_eq!(NamespaceFlags::new(0).map(NamespaceFlags::bits), Ok(0));
         assert!(NamespaceFlags::new(0x7e02_0080).is_ok(), "all eight");
         for bit in (0..64).map(|n| 1u64 << n) {

@@ -1,6 +1,6 @@
-//! seccomp(2): filters, and what the kernel knows of them.
+//! seccomp(2): filters, and which actions and flags the kernel supports.
 
-use super::call;
+use super::syscall::call;
 use nix::errno::Errno;
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -10,9 +10,9 @@ use std::os::fd::{FromRawFd, OwnedFd};
 pub struct Instruction {
     /// The operation.
     pub code: u16,
-    /// How many instructions to skip where a test holds.
+    /// How many instructions to skip if a test is true.
     pub jt: u8,
-    /// How many instructions to skip where it does not.
+    /// How many instructions to skip if it is false.
     pub jf: u8,
     /// The constant.
     pub k: u32,
@@ -29,31 +29,32 @@ const SET_MODE_FILTER: u32 = 1;
 const GET_ACTION_AVAIL: u32 = 2;
 /// `SECCOMP_FILTER_FLAG_TSYNC`
 const TSYNC: u32 = 1;
-/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: the call answers with the listener's descriptor.
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`: the call returns the listener's descriptor.
 pub(crate) const NEW_LISTENER: u32 = 1 << 3;
 
-/// `SECCOMP_FILTER_FLAG_TSYNC_ESRCH`: a thread that cannot follow is `ESRCH`, not its id.
+/// `SECCOMP_FILTER_FLAG_TSYNC_ESRCH`: if a thread cannot be synchronised, the call fails with `ESRCH` instead of returning
+/// the thread's id.
 pub(crate) const TSYNC_ESRCH: u32 = 1 << 4;
 
 /// Why a filter was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The kernel's answer.
+    /// The call failed.
     Errno(Errno),
-    /// With `SECCOMP_FILTER_FLAG_TSYNC`: this thread has a filter that the caller has not.
+    /// With `SECCOMP_FILTER_FLAG_TSYNC`: this thread has a filter that the caller does not have.
     Thread(i32),
 }
 
-/// Installs a filter in the calling thread; the listener where `flags` has [`NEW_LISTENER`].
+/// Installs a filter in the calling thread; the listener if `flags` has [`NEW_LISTENER`].
 pub(crate) fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedFd>, Refused> {
     let length = u16::try_from(code.len()).map_err(|_| Refused::Errno(Errno::EINVAL))?;
     let program = Program { length, code: code.as_ptr() };
     let argument = &raw const program;
-    // SAFETY: the program and its instructions are there until the call has returned; the kernel copies them.
+    // SAFETY: the program and its instructions outlive the call; the kernel copies them.
     let answer =
         unsafe { call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, argument) }.map_err(Refused::Errno)?;
     if flags & NEW_LISTENER != 0 {
-        // SAFETY: with NEW_LISTENER a non-negative answer is a new descriptor that nobody else owns.
+        // SAFETY: with NEW_LISTENER, a non-negative answer is a new descriptor without an owner.
         return Ok(Some(unsafe { OwnedFd::from_raw_fd(answer as i32) }));
     }
     match answer {
@@ -63,13 +64,13 @@ pub(crate) fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option
     }
 }
 
-/// Whether the kernel knows an action (`SECCOMP_RET_*`).
+/// Whether the kernel supports an action (`SECCOMP_RET_*`).
 pub(crate) fn action_available(action: u32) -> bool {
     // SAFETY: the kernel reads the word.
     unsafe { call!(libc::SYS_seccomp, GET_ACTION_AVAIL, 0, &raw const action) }.is_ok()
 }
 
-/// Whether the kernel knows these flags together. Asks with no program, so nothing is installed.
+/// Whether the kernel supports these flags together. The call has no program, so nothing is installed.
 pub(crate) fn flags_available(flags: u32) -> bool {
     let null = std::ptr::null::<Program>();
     // SAFETY: the address is null.

@@ -1,14 +1,14 @@
-//! Spawning a program in new namespaces without copying the caller: clone3(2) with `CLONE_VM` and
-//! `CLONE_VFORK`, whose child does nothing but arrange descriptors and execveat(2).
+//! Spawns a program in new namespaces without copying the caller: a child of clone3(2) with `CLONE_VM` and `CLONE_VFORK`
+//! arranges its descriptors and calls execveat(2).
 //!
-//! The calling thread is suspended until the child has executed the program or failed; other threads
-//! go on. The child runs on a stack of its own with every signal blocked, calls no C library and
-//! touches no memory but its stack and the request, so it is safe whatever locks other threads hold.
-//! A caller with gigabytes of memory pays no more than a small one.
+//! The calling thread is suspended until the child has executed the program or failed; other threads continue. The child
+//! has a stack of its own, blocks every signal, calls no C library, and touches no memory but its stack and the request.
+//! So it is safe whatever locks other threads hold, and its cost does not grow with the caller's memory.
 
 use super::namespace::NamespaceFlags;
-use super::raw::syscall;
-use super::{call, open};
+use super::raw::{clone_on_stack, syscall};
+use super::signal_mask::AllSignalsBlocked;
+use super::syscall::{call, open};
 use nix::errno::Errno;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,53 +17,53 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
 const STACK: usize = 16 << 10;
 
-/// Whether a descriptor is open and stays so across execve(2).
-pub(crate) fn passes_on(number: RawFd) -> bool {
-    // SAFETY: no argument is an address, and the descriptor of another owner is only looked at.
+/// Whether a descriptor is open, and is not closed by execve(2).
+pub(crate) fn is_inherited(number: RawFd) -> bool {
+    // SAFETY: no argument is an address, and the flags of another owner's descriptor are only read.
     let flags = unsafe { call!(libc::SYS_fcntl, number, libc::F_GETFD) };
     flags.is_ok_and(|flags| flags & i64::from(libc::FD_CLOEXEC) == 0)
 }
 
-/// A copy of a descriptor whose number is not below `floor`, closed on exec.
+/// A close-on-exec duplicate of a descriptor whose number is at least `floor`.
 pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, floor: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: no argument is an address; the call makes a descriptor.
+    // SAFETY: no argument is an address; the call returns a new descriptor.
     unsafe { open!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor) }
 }
 
 /// What to spawn, and where.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
-    /// Those that are made for it.
+    /// The new namespaces that it is created in.
     pub(crate) namespaces: NamespaceFlags,
-    /// A cgroup2 directory into which the child is born (`CLONE_INTO_CGROUP`).
+    /// The cgroup2 directory that the child is cloned into (`CLONE_INTO_CGROUP`).
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
     /// The program: a descriptor of an executable file.
     pub(crate) program: BorrowedFd<'a>,
     /// Its arguments.
     pub(crate) args: &'a [&'a CStr],
-    /// What becomes its standard input, output and error; `None` leaves the caller's.
+    /// Its standard input, output and error; `None` is the caller's.
     pub(crate) stdio: [Option<BorrowedFd<'a>>; 3],
-    /// Descriptors above 2 which stay open in it, with their numbers; all others close.
+    /// Descriptors above 2 that stay open under their numbers; all others are closed.
     pub(crate) keep: &'a [BorrowedFd<'a>],
-    /// How many descriptors from 3 on stay open too.
+    /// How many descriptors from 3 on stay open as well.
     pub(crate) preserve: u32,
 }
 
-/// A spawned process, not yet waited for.
+/// A spawned process that was not waited for.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    /// Its number, as the caller counts.
+    /// The pid, as the caller sees it.
     pub(crate) pid: i32,
-    /// Its descriptor.
+    /// The process.
     pub(crate) pidfd: OwnedFd,
 }
 
-/// Which call failed, and why.
+/// The system call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct SpawnFailure {
     /// The system call's name.
     pub(crate) call: &'static str,
-    /// The kernel's answer.
+    /// Its errno.
     pub(crate) errno: Errno,
 }
 
@@ -83,7 +83,7 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// What the child reads, and where it says how it failed.
+/// What the child reads, and where it reports its progress.
 struct Child {
     program: i32,
     argv: *const *const libc::c_char,
@@ -93,13 +93,36 @@ struct Child {
     keep: *const BorrowedFd<'static>,
     keep_count: usize,
     preserve: u32,
-    ran: u32,
-    call: u32,
-    errno: i32,
+    has_run: bool,
+    failure: Option<ChildFailure>,
 }
 
-/// Names of the calls a child can fail at, by `Child::call`.
-const CALLS: [&str; 4] = ["fcntl", "dup3", "close_range", "execveat"];
+/// A call of the child that failed.
+#[derive(Clone, Copy)]
+struct ChildFailure {
+    call: ChildCall,
+    answer: i64,
+}
+
+/// The calls that the child makes.
+#[derive(Clone, Copy)]
+enum ChildCall {
+    Fcntl,
+    Dup3,
+    CloseRange,
+    Execveat,
+}
+
+impl ChildCall {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fcntl => "fcntl",
+            Self::Dup3 => "dup3",
+            Self::CloseRange => "close_range",
+            Self::Execveat => "execveat",
+        }
+    }
+}
 
 #[repr(align(16))]
 struct Stack {
@@ -110,7 +133,7 @@ struct Stack {
 ///
 /// # Errors
 /// The call that failed. `clone3` with `ECANCELED`: the child was killed before it ran.
-pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
+pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, SpawnFailure> {
     let mut argv: Vec<*const libc::c_char> = request.args.iter().map(|a| a.as_ptr()).collect();
     argv.push(std::ptr::null());
     let envp = [std::ptr::null()];
@@ -122,9 +145,8 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         keep: request.keep.as_ptr().cast(),
         keep_count: request.keep.len(),
         preserve: request.preserve,
-        ran: 0,
-        call: 0,
-        errno: 0,
+        has_run: false,
+        failure: None,
     };
     let mut stack = Box::<Stack>::new_uninit();
     let mut pidfd: i32 = -1;
@@ -142,173 +164,83 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, Failure> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    let blocked = Blocked::all().map_err(|errno| Failure { call: "rt_sigprocmask", errno })?;
-    // SAFETY: the child runs on `stack`, which lives here while this thread is suspended; it never
-    // returns, and writes to nothing of ours but `child`.
-    let pid = unsafe { clone_vm(&args, arrange, &raw mut child) };
+    let blocked = AllSignalsBlocked::new().map_err(|errno| SpawnFailure { call: "rt_sigprocmask", errno })?;
+    let call = [(&raw const args) as u64, size_of::<CloneArgs>() as u64, 0, 0, 0];
+    // SAFETY: the child runs on `stack`, which outlives it here, since this thread is suspended. It writes to no memory of
+    // this process but `child`.
+    let pid = unsafe { clone_on_stack(libc::SYS_clone3 as u64, call, arrange, (&raw mut child) as u64) };
     drop(blocked);
+    // SAFETY: the child has exited or executed the program, so nothing else uses it. It has written through the address.
+    let child = unsafe { (&raw const child).read_volatile() };
     if pid < 0 {
-        return Err(Failure { call: "clone3", errno: Errno::from_raw(-pid as i32) });
+        return Err(SpawnFailure { call: "clone3", errno: Errno::from_raw(-pid as i32) });
     }
-    // SAFETY: CLONE_PIDFD has put a new descriptor there.
+    // SAFETY: CLONE_PIDFD has stored a new descriptor.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    if child.ran == 0 {
-        // Killed at birth: so the kernel treats a child whose cgroup was killed another number of times
-        // than the caller's own.
+    if !child.has_run {
+        // The kernel kills a new child if its cgroup was killed more or less often than the caller's.
         let _ = super::process::wait(&pidfd, true);
-        return Err(Failure { call: "clone3", errno: Errno::ECANCELED });
+        return Err(SpawnFailure { call: "clone3", errno: Errno::ECANCELED });
     }
-    if child.errno != 0 {
+    if let Some(ChildFailure { call, answer }) = child.failure {
         let _ = super::process::wait(&pidfd, true);
-        let call = CALLS.get(child.call as usize).copied().unwrap_or("execveat");
-        return Err(Failure { call, errno: Errno::from_raw(child.errno) });
+        return Err(SpawnFailure { call: call.name(), errno: Errno::from_raw(-answer as i32) });
     }
     Ok(Spawned { pid: pid as i32, pidfd })
 }
 
-/// Every signal of the calling thread blocked, also those which the C library keeps for itself; until dropped.
-struct Blocked {
-    before: u64,
-}
-
-impl Blocked {
-    /// # Errors
-    /// That they cannot be blocked: a handler of the caller's would run in the child then, in the caller's memory.
-    fn all() -> Result<Self, Errno> {
-        let mut before = 0;
-        set_mask(&!0, Some(&mut before))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        // What the kernel has let us change it lets us change back: there is nothing else that this could fail with.
-        let _ = set_mask(&self.before, None);
-    }
-}
-
-fn set_mask(mask: &u64, before: Option<&mut u64>) -> Result<(), Errno> {
-    let (mask, before) =
-        (std::ptr::from_ref(mask) as u64, before.map_or(0, |before| &raw mut *before as u64));
-    // SAFETY: both are addresses of 8 bytes, or null.
-    unsafe { call!(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, mask, before, 8) }.map(drop)
-}
-
-/// clone3 whose child calls `run(child)` on the stack of `args`.
+/// The child: arranges its descriptors, then executes the program. It does not return.
 ///
 /// # Safety
-/// `run` must not return, and must be sound in a process that shares this one's memory.
-#[cfg(target_arch = "x86_64")]
-unsafe fn clone_vm(args: &CloneArgs, run: unsafe extern "C" fn(*mut Child) -> !, child: *mut Child) -> i64 {
-    let answer: i64;
-    // SAFETY: the parent sees an ordinary system call; the child has the same registers but rax and
-    // rsp, which points at the end of its own stack.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r9",
-            "call r8",
-            "ud2",
-            "2:",
-            inlateout("rax") libc::SYS_clone3 => answer,
-            in("rdi") std::ptr::from_ref(args), in("rsi") size_of::<CloneArgs>(),
-            in("r8") run, in("r9") child, lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    answer
-}
-
-/// clone3 whose child calls `run(child)` on the stack of `args`.
-///
-/// # Safety
-/// `run` must not return, and must be sound in a process that shares this one's memory.
-#[cfg(target_arch = "aarch64")]
-unsafe fn clone_vm(args: &CloneArgs, run: unsafe extern "C" fn(*mut Child) -> !, child: *mut Child) -> i64 {
-    let answer: i64;
-    // SAFETY: as on x86_64: the child has the same registers but x0 and sp.
-    unsafe {
-        core::arch::asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x29, #0",
-            "mov x0, x10",
-            "blr x9",
-            "brk #1",
-            "2:",
-            inlateout("x0") std::ptr::from_ref(args) as i64 => answer,
-            in("x1") size_of::<CloneArgs>(), in("x8") libc::SYS_clone3,
-            in("x9") run, in("x10") child, lateout("x30") _,
-        );
-    }
-    answer
-}
-
-/// The child: descriptors, then the program.
-///
-/// # Safety
-/// `child` points at a `Child` whose pointers are valid.
-unsafe extern "C" fn arrange(child: *mut Child) -> ! {
-    // SAFETY: the parent is suspended; nobody else uses it.
-    let child = unsafe { &mut *child };
-    child.ran = 1;
-    if let Err((call, errno)) = descriptors(child) {
-        give_up(child, call, errno);
+/// `child` is the address of a [`Child`] whose pointers are valid, and which nothing else uses.
+unsafe extern "C" fn arrange(child: u64) {
+    // SAFETY: the caller vouches for the address.
+    let child = unsafe { &mut *(child as *mut Child) };
+    child.has_run = true;
+    if let Err(failure) = descriptors(child) {
+        give_up(child, failure);
     }
     let (program, argv, envp) = (child.program as u64, child.argv as u64, child.envp as u64);
     let empty = c"".as_ptr() as u64;
     let words = [program, empty, argv, envp, libc::AT_EMPTY_PATH as u64, 0];
-    // SAFETY: the arguments are lists of strings that end with a null pointer; they outlive this process's use of them.
+    // SAFETY: the arguments are lists of strings that end with a null pointer, and outlive the call.
     let answer = unsafe { syscall(libc::SYS_execveat as u64, words) };
-    give_up(child, 3, answer)
+    give_up(child, ChildFailure { call: ChildCall::Execveat, answer })
 }
 
-fn give_up(child: &mut Child, call: u32, answer: i64) -> ! {
-    child.call = call;
-    child.errno = -answer as i32;
+fn give_up(child: &mut Child, failure: ChildFailure) -> ! {
+    child.failure = Some(failure);
     loop {
-        // SAFETY: nothing of the process is used after its end.
+        // SAFETY: no argument is an address; the process ends.
         unsafe { syscall(libc::SYS_exit_group as u64, [127, 0, 0, 0, 0, 0]) };
     }
 }
 
-/// One of the calls that arrange descriptors: fcntl(2), dup3(2), close_range(2).
-fn checked(call: u32, nr: libc::c_long, args: [u64; 6]) -> Result<i64, (u32, i64)> {
-    // SAFETY: no argument of theirs is an address, and the table of descriptors is the child's own.
+/// Makes one of the calls that arrange descriptors.
+fn checked(call: ChildCall, nr: libc::c_long, args: [u64; 6]) -> Result<i64, ChildFailure> {
+    // SAFETY: none of these calls takes an address, and the table of descriptors is the child's own.
     let answer = unsafe { syscall(nr as u64, args) };
-    if (-4095..0).contains(&answer) { Err((call, answer)) } else { Ok(answer) }
+    if (-4095..0).contains(&answer) { Err(ChildFailure { call, answer }) } else { Ok(answer) }
 }
 
-fn descriptors(child: &mut Child) -> Result<(), (u32, i64)> {
-    // First out of the way of 0 to 2, then into place: any of them may be any other.
-    let mut i = 0;
-    while i < 3 {
-        if child.stdio[i] >= 0 {
-            let from = child.stdio[i] as u64;
-            let high = checked(0, libc::SYS_fcntl, [from, libc::F_DUPFD_CLOEXEC as u64, 3, 0, 0, 0])?;
-            child.stdio[i] = high as i32;
-        }
-        i += 1;
+fn descriptors(child: &mut Child) -> Result<(), ChildFailure> {
+    // First above 2, then into place, since each of them may be any of the others.
+    for fd in child.stdio.iter_mut().filter(|fd| **fd >= 0) {
+        let args = [*fd as u64, libc::F_DUPFD_CLOEXEC as u64, 3, 0, 0, 0];
+        *fd = checked(ChildCall::Fcntl, libc::SYS_fcntl, args)? as i32;
     }
-    i = 0;
-    while i < 3 {
-        if child.stdio[i] >= 0 {
-            checked(1, libc::SYS_dup3, [child.stdio[i] as u64, i as u64, 0, 0, 0, 0])?;
-        }
-        i += 1;
+    for (target, fd) in (0u64..).zip(child.stdio).filter(|(_, fd)| *fd >= 0) {
+        checked(ChildCall::Dup3, libc::SYS_dup3, [fd as u64, target, 0, 0, 0, 0])?;
     }
     let first = 3 + u64::from(child.preserve);
     let cloexec = u64::from(libc::CLOSE_RANGE_CLOEXEC);
-    checked(2, libc::SYS_close_range, [first, u64::from(u32::MAX), cloexec, 0, 0, 0])?;
-    i = 0;
-    while i < child.keep_count {
-        // SAFETY: below the count.
-        let fd = unsafe { *child.keep.add(i) };
-        checked(0, libc::SYS_fcntl, [fd.as_raw_fd() as u64, libc::F_SETFD as u64, 0, 0, 0, 0])?;
-        i += 1;
+    let range = [first, u64::from(u32::MAX), cloexec, 0, 0, 0];
+    checked(ChildCall::CloseRange, libc::SYS_close_range, range)?;
+    // SAFETY: the pointer and the count are those of the request's slice.
+    let keep = unsafe { std::slice::from_raw_parts(child.keep, child.keep_count) };
+    for fd in keep {
+        let args = [fd.as_raw_fd() as u64, libc::F_SETFD as u64, 0, 0, 0, 0];
+        checked(ChildCall::Fcntl, libc::SYS_fcntl, args)?;
     }
     Ok(())
 }

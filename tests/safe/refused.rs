@@ -11,8 +11,8 @@ const GOOD: &str = "
         child.try_wait()
     }";
 
-/// What would break memory or I/O safety, the error's code, and a part of the compiler's message.
-const BAD: [(&str, &str, &str); 11] = [
+/// What would break memory or I/O safety, the error's code, and what the compiler says of it.
+const BAD: [(&str, &str, &str); 12] = [
     // read(2) over a shared reference.
     (
         "pub fn bad(word: &u64) -> u64 {
@@ -41,10 +41,18 @@ const BAD: [(&str, &str, &str); 11] = [
     // Numbers in place of descriptors.
     (
         "pub fn bad() -> orlop::mount::MountAttr {
-            orlop::mount::MountAttr { set: 0x10_0000, userns_fd: 3, ..Default::default() }
+            orlop::mount::MountAttr { userns_fd: 3, ..Default::default() }
         }",
         "E0560",
         "no field named `userns_fd`",
+    ),
+    // MOUNT_ATTR_IDMAP without a descriptor.
+    (
+        "pub fn bad() -> orlop::mount::MountAttr {
+            orlop::mount::MountAttr { set: 0x10_0000, ..Default::default() }
+        }",
+        "E0308",
+        "expected `MountAttrFlags`, found integer",
     ),
     (
         "pub fn bad(mount: &orlop::mount::Detached) { let _ = mount.idmap(3, false); }",

@@ -63,7 +63,7 @@ pub fn pause() {
 ///
 /// # Safety
 /// As in the stub.
-pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> i64 {
+pub unsafe fn thread(_: u64, stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> i64 {
     ask(|kernel| kernel.thread(stack, run, argument))
 }
 

@@ -1,7 +1,7 @@
 //! Blobs from few bytes, so that most changes of a fuzzer are meaningful.
 
 use super::stub::arch::nr;
-use super::stub::machine::{ANY, ASIDE_STACK, Header, Insn, MAGIC, REGISTERS, kind, op};
+use super::stub::machine::{ANY, Header, Insn, LISTENER_STACK, MAGIC, REGISTERS, kind, op};
 
 /// Instructions and data after a valid header, whose count is the first byte.
 pub(super) fn headed(bytes: &[u8]) -> Vec<u8> {
@@ -52,7 +52,7 @@ pub(super) fn blob(bytes: &[u8]) -> Vec<u8> {
     let mut rest: Vec<u8> = insns.iter().flat_map(to_bytes).collect();
     rest.extend(bytes.0);
     // Where a thread's stack may lie.
-    rest.resize(rest.len() + if roomy { ASIDE_STACK } else { 0 }, 0);
+    rest.resize(rest.len() + if roomy { LISTENER_STACK } else { 0 }, 0);
     with_header(count.into(), &rest)
 }
 

@@ -8,7 +8,7 @@ use crate::container::hooks::runner;
 use crate::container::process::pid_namespace::pid_inside;
 use crate::container::state::{State, Status};
 use crate::container::{lifecycle_hooks, namespaces, status};
-use crate::init::launch::{End, HostSide, Stub, lost, serve};
+use crate::init::launch::{HostSide, LaunchOutcome, Stub, lost, serve};
 use crate::plan::{Filter, HostStep, Plan, Policy, Step, Turn};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
@@ -40,7 +40,7 @@ impl HostSide for Creation<'_> {
         }
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         self.identify_init()
     }
 }
@@ -48,8 +48,10 @@ impl HostSide for Creation<'_> {
 /// Serves the stub until it waits to be recorded, or has executed the program.
 pub(super) fn serve_stub(creation: &mut Creation<'_>) -> Result<()> {
     match (serve(creation)?, creation.goal) {
-        (End::Created, Goal::Created) | (End::Executed, Goal::Running) => creation.identify_init(),
-        (End::Created | End::Executed | End::Done, _) => Err(lost()),
+        (LaunchOutcome::Created, Goal::Created) | (LaunchOutcome::Executed, Goal::Running) => {
+            creation.identify_init()
+        }
+        (LaunchOutcome::Created | LaunchOutcome::Executed | LaunchOutcome::Done, _) => Err(lost()),
     }
 }
 

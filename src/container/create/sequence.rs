@@ -111,7 +111,7 @@ fn finish_created(creation: &mut Creation<'_>, console: Option<OwnedFd>) -> Resu
     creation.container.directory.write(&creation.record)?;
     deliver(creation, console)?;
     // From here on the stub may survive this process.
-    creation.stub.as_ref().ok_or_else(lost)?.go()?;
+    creation.stub.as_ref().ok_or_else(lost)?.resume()?;
     store_init_pidfd(creation);
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::cgroup::Join;
 use crate::container::console::ConsoleSocket;
 use crate::container::store::sockets;
 use crate::init::launch::{Launch, may_join_by_file};
-use crate::init::presets::{Presets, Sources};
+use crate::init::presets::{DescriptorSources, Presets};
 use crate::plan::Plan;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -19,11 +19,11 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
     let directory = &creation.container.directory;
     let listen = || sockets::listen_for_start(directory, directory.id());
     let recorder = |pid| creation.lock.record_helper(pid);
-    let sources = Sources {
+    let sources = DescriptorSources {
         recorder: Some(&recorder),
         console: console.stub.as_ref().map(AsFd::as_fd),
         listen: Some(&listen),
-        ..Sources::default()
+        ..DescriptorSources::default()
     };
     let presets = Presets::open(&creation.plan, sources)?;
     let standard = creation.options.stdio.standard()?;
@@ -42,7 +42,7 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
         other => other?,
     };
     // If the first process only clones the final one, the host side does not need to know it.
-    let settled = if creation.plan.hands_over_at_once() { stub.settle() } else { Ok(()) };
+    let settled = if creation.plan.hands_over_at_once() { stub.follow_hand_over() } else { Ok(()) };
     creation.stub = Some(stub);
     settled.map(|()| console.caller)
 }

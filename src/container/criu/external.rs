@@ -14,6 +14,7 @@ use crate::plan::{Plan, RootfsStep, Step};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -184,7 +185,7 @@ fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
 /// The mount point of a mount, if it is still mounted there.
 fn mount_point(root: &OwnedFd, mount: &ExternalMount, table: &[(u64, String)]) -> Result<Option<String>> {
     let failed = |e| Error::sys(Phase::Mount, "look at", e).on(mount.destination.as_str());
-    let found = match in_root::open(root, &mount.destination, libc::O_PATH) {
+    let found = match in_root::open(root, &mount.destination, OFlag::O_PATH) {
         Err(e) if matches!(e.errno(), Some(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => {
             return Ok(None);
         }

@@ -21,7 +21,7 @@ use crate::container::store::{PlanOptions, Stage, StateDirectory, StateRecord, c
 use crate::container::teardown;
 use crate::container::{files, id, new_cgroup, new_record, plan_options, status, unix_socket};
 use crate::init::launch;
-use crate::init::presets::Sources;
+use crate::init::presets::DescriptorSources;
 use crate::mount::{Detached, Propagation, PropagationKind, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
@@ -31,6 +31,7 @@ use crate::plan::{
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -184,7 +185,7 @@ impl Restoration<'_> {
         let root = self.bundle.rootfs.display().to_string();
         let plan = compile_mount_points(&self.plan, &root, self.host)?;
         let tree = self.clone_rootfs()?;
-        let sources = Sources { given: &[tree.as_fd()], ..Sources::default() };
+        let sources = DescriptorSources { given: &[tree.as_fd()], ..DescriptorSources::default() };
         self.run_helper(&plan, sources)
     }
 
@@ -327,7 +328,7 @@ impl Restoration<'_> {
             return Ok(());
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
-        let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+        let sources = DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
         self.run_helper(&compile_loopback(self.host)?, sources)
     }
 
@@ -336,7 +337,8 @@ impl Restoration<'_> {
         let wanted = self.plan.lines().iter().any(|line| line.step == Step::Rootfs(RootfsStep::ReadonlyRoot));
         match &self.init {
             Some(pidfd) if wanted => {
-                let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
+                let sources =
+                    DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
                 self.run_helper(&compile_readonly_root(self.host)?, sources)
             }
             _ => Ok(()),
@@ -344,10 +346,10 @@ impl Restoration<'_> {
     }
 
     /// Runs a stub whose plan ends without executing a program.
-    fn run_helper(&self, plan: &Plan, sources: Sources<'_>) -> Result<()> {
+    fn run_helper(&self, plan: &Plan, sources: DescriptorSources<'_>) -> Result<()> {
         let fault = self.container.runtime.fault();
         let recorder = |pid| self.lock.record_helper(pid);
-        let sources = Sources { recorder: Some(&recorder), ..sources };
+        let sources = DescriptorSources { recorder: Some(&recorder), ..sources };
         Ok(launch::run(plan, sources, fault, |launch| self.lock.launch(launch))?)
     }
 
@@ -426,5 +428,5 @@ fn open_in_mount_namespace_of(pid: i32, directory: &OwnedFd) -> Result<OwnedFd> 
     let root = sys::fs::cstring(&root)
         .and_then(|name| sys::fs::openat(sys::fs::cwd(), &name, libc::O_PATH | libc::O_DIRECTORY, 0))
         .map_err(failed)?;
-    in_root::open(root, path, libc::O_RDONLY | libc::O_DIRECTORY)
+    in_root::open(root, path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
 }

@@ -8,8 +8,8 @@ use crate::cgroup::{Join, Superblock};
 use crate::container::options::require_absolute;
 use crate::container::runtime::Runtime;
 use crate::container::store::lock::OperationLock;
-use crate::init::launch::{Alone, End, Launch, Stub, lost, serve};
-use crate::init::presets::{Presets, Sources, Standard};
+use crate::init::launch::{Launch, LaunchOutcome, Stub, WithoutTurns, lost, serve};
+use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::plan::{Host, Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
@@ -104,9 +104,10 @@ impl CriuService {
         let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
         given.push(theirs.as_fd());
         given.extend(setup.keep);
-        let presets = Presets::open(&plan, Sources { given: &given, ..Sources::default() })?;
+        let presets =
+            Presets::open(&plan, DescriptorSources { given: &given, ..DescriptorSources::default() })?;
         let cgroups = Superblock::save()?;
-        let standard = Standard::Given(setup.stdio);
+        let standard = StandardStreams::Given(setup.stdio);
         let launch =
             Launch { plan: &plan, presets: &presets, join: setup.join, standard: &standard, fault: None };
         let stub = setup.lock.launch(launch)?;
@@ -128,9 +129,9 @@ impl CriuService {
     /// Waits until the stub has executed criu.
     fn wait_for_execve(&mut self, plan: &Plan, setup: &CriuSetup<'_>) -> Result<()> {
         let recorder = |pid| setup.lock.record_helper(pid);
-        match serve(&mut Alone { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
-            Ok(End::Executed) => Ok(()),
-            Ok(End::Created | End::Done) => Err(lost()),
+        match serve(&mut WithoutTurns { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
+            Ok(LaunchOutcome::Executed) => Ok(()),
+            Ok(LaunchOutcome::Created | LaunchOutcome::Done) => Err(lost()),
             Err(stopped) => match stopped.error.errno() {
                 Some(errno @ (Errno::ENOENT | Errno::EACCES)) if stopped.error.phase() == Phase::Exec => {
                     Err(cannot_execute(setup.criu, errno))

@@ -5,8 +5,8 @@ use crate::Result;
 use crate::bundle::spec::Hook;
 use crate::cgroup::{Cgroup, Join};
 use crate::container::store::lock::OperationLock;
-use crate::init::launch::{self, Alone, End, Launch, serve};
-use crate::init::presets::{Presets, Sources, Standard};
+use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, serve};
+use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::plan::{HookPlace, Host, Plan, compile_hook};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -54,7 +54,7 @@ impl SpawnHook for HookLauncher<'_> {
             HookLocation::Host(directory) => {
                 let directory = directory.to_string_lossy();
                 let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
-                plan.and_then(|plan| self.start(&plan, None, Sources::default(), &stdio))
+                plan.and_then(|plan| self.start(&plan, None, DescriptorSources::default(), &stdio))
             }
             HookLocation::Namespaces(namespaces) => self.start_in_namespaces(hook, namespaces, &stdio),
             HookLocation::Container(start) => start(hook, stdio),
@@ -78,8 +78,11 @@ impl HookLauncher<'_> {
         let (namespaces, pid) = (container.namespaces, container.pid_namespace);
         let root = container.root.as_ref().map(AsFd::as_fd);
         let place = HookPlace::Container { namespaces, pid, cgroup_files, root: root.is_some() };
-        let sources =
-            Sources { process: Some(container.process), given: root.as_slice(), ..Sources::default() };
+        let sources = DescriptorSources {
+            process: Some(container.process),
+            given: root.as_slice(),
+            ..DescriptorSources::default()
+        };
         self.start(&compile_hook(hook, self.host, place)?, join.as_ref(), sources, stdio)
     }
 
@@ -87,16 +90,16 @@ impl HookLauncher<'_> {
         &self,
         plan: &Plan,
         join: Option<&Join>,
-        sources: Sources<'_>,
+        sources: DescriptorSources<'_>,
         stdio: &[OwnedFd; 3],
     ) -> Result<StartedHook> {
         let recorder = |pid| self.lock.record_helper(pid);
-        let presets = Presets::open(plan, Sources { recorder: Some(&recorder), ..sources })?;
-        let standard = Standard::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
+        let presets = Presets::open(plan, DescriptorSources { recorder: Some(&recorder), ..sources })?;
+        let standard = StandardStreams::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         let mut stub = self.lock.launch(launch)?;
-        match serve(&mut Alone { stub: &mut stub, plan, recorder: Some(&recorder) }) {
-            Ok(End::Executed) => Ok(StartedHook { pid: stub.pid, pidfd: stub.pidfd }),
+        match serve(&mut WithoutTurns { stub: &mut stub, plan, recorder: Some(&recorder) }) {
+            Ok(LaunchOutcome::Executed) => Ok(StartedHook { pid: stub.pid, pidfd: stub.pidfd }),
             ended => {
                 stub.destroy();
                 ended?;

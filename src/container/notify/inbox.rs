@@ -4,7 +4,7 @@
 //! likes (a TCP socket with `SO_LINGER`). So no descriptor is ever received into this process, and a message that carries
 //! descriptors is removed from the queue by a helper thread, which may block.
 
-use crate::sys::unix::{self, Peeked};
+use crate::sys::unix::{self, PeekedDatagram};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::socket::{Shutdown, shutdown};
@@ -26,7 +26,7 @@ pub(super) enum QueueHead {
     /// The queue is empty.
     Empty,
     /// A message; its bytes are in the buffer.
-    Message(Peeked),
+    Message(PeekedDatagram),
     /// The helper thread is still removing the previous message.
     Removing,
 }
@@ -53,7 +53,7 @@ impl Inbox {
     }
 
     /// Removes the message that was peeked from the queue.
-    pub(super) fn remove(&mut self, peeked: Peeked) -> Result<(), Errno> {
+    pub(super) fn remove(&mut self, peeked: PeekedDatagram) -> Result<(), Errno> {
         match &self.socket {
             Some(socket) if peeked.descriptors => {
                 let socket = Arc::clone(socket);

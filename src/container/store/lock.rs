@@ -92,7 +92,7 @@ impl OperationLock {
     /// # Errors
     /// If the launch fails, or the process cannot be recorded.
     pub(crate) fn launch(&self, launch: Launch<'_>) -> Result<Stub> {
-        let mut stub = launch.begin()?;
+        let mut stub = launch.spawn()?;
         match self.record_helper(stub.pid) {
             Ok(()) => Ok(stub),
             Err(e) => {

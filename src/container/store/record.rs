@@ -3,7 +3,7 @@
 use crate::bundle::annotations::Annotations;
 use crate::cgroup::Cgroup;
 use crate::container::process::identity::{ProcessIdentity, ProcessState, boot_id};
-use crate::init::launch::Page;
+use crate::init::launch::ControlPageId;
 use crate::{Error, ErrorKind, Phase, Result};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -77,7 +77,7 @@ pub(crate) struct StateRecord {
     pub(crate) scope: Option<crate::cgroup::systemd::Scope>,
     /// The control page of the process that waits for `start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) page: Option<Page>,
+    pub(crate) page: Option<ControlPageId>,
     /// Whether the container has a pid namespace of its own, so that its processes die with its init process.
     #[serde(default)]
     pub(crate) own_pid_namespace: bool,

@@ -7,8 +7,8 @@ mod tests;
 
 pub use child::Child;
 
-use super::launch::{End, HostSide, Launch, Stub, lost, serve};
-use super::presets::{Presets, Sources, Standard};
+use super::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, serve};
+use super::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
@@ -302,13 +302,14 @@ impl<'a> Command<'a> {
             Root::Mount(root) => vec![root.as_fd()],
             Root::Found | Root::Directory(_) => Vec::new(),
         };
-        let sources = Sources { joined: Some(&joined), given: &root, ..Sources::default() };
+        let sources =
+            DescriptorSources { joined: Some(&joined), given: &root, ..DescriptorSources::default() };
         let presets = Presets::open(&plan, sources)?;
-        let standard = Standard::Given(self.stdio);
+        let standard = StandardStreams::Given(self.stdio);
         let launch = Launch { plan: &plan, presets: &presets, join: self.cgroup, standard: &standard, fault };
-        let mut running = Running { stub: launch.begin()?, plan: &plan, namespaces: self.namespaces };
+        let mut running = Running { stub: launch.spawn()?, plan: &plan, namespaces: self.namespaces };
         match serve(&mut running) {
-            Ok(End::Executed) => Ok(Child::new(running.stub.pid, running.stub.pidfd)),
+            Ok(LaunchOutcome::Executed) => Ok(Child::new(running.stub.pid, running.stub.pidfd)),
             other => {
                 running.stub.destroy();
                 other?;
@@ -337,7 +338,7 @@ impl HostSide for Running<'_> {
         }
     }
 
-    fn born(&mut self) -> Result<()> {
+    fn handed_over(&mut self) -> Result<()> {
         Ok(())
     }
 }

@@ -1,11 +1,10 @@
-//! What differs between processors: the entry point, the system call instruction, its numbers.
+//! What depends on the processor: the entry point, the system call instruction, and the numbers of system calls.
 
-/// Numbers of the system calls that the stub itself makes (those of a plan come with it).
+/// Numbers of the system calls that the stub itself makes (a plan brings its own).
 #[cfg(target_arch = "x86_64")]
 pub mod nr {
     pub const CLONE: u64 = 56;
     pub const CLOSE: u64 = 3;
-    pub const EXIT: u64 = 60;
     pub const EXIT_GROUP: u64 = 231;
     pub const FCHMODAT: u64 = 268;
     pub const FCHOWNAT: u64 = 260;
@@ -37,7 +36,6 @@ pub mod nr {
 pub mod nr {
     pub const CLONE: u64 = 220;
     pub const CLOSE: u64 = 57;
-    pub const EXIT: u64 = 93;
     pub const EXIT_GROUP: u64 = 94;
     pub const FCHMODAT: u64 = 53;
     pub const FCHOWNAT: u64 = 54;
@@ -82,17 +80,17 @@ core::arch::global_asm!(".globl _start", "_start:", "mov x29, #0", "mov x30, #0"
 #[path = "../../sys/raw.rs"]
 mod raw;
 
-/// One system call: the kernel's answer as it is (an errno is negative).
+/// One system call; an errno is returned as a negative number.
 #[inline]
 pub fn syscall(nr: u64, a: [u64; 6]) -> i64 {
-    // SAFETY: the stub does what its blob says, and nothing else: what the host side has put there is what makes
-    // every call of it a sound one.
+    // SAFETY: the calls of a blob are sound because the host side has encoded them. The stub's own calls get addresses of
+    // memory that the machine has checked, or that the calling function holds.
     unsafe { raw::syscall(nr, a) }
 }
 
-/// Ends the process by an instruction that no processor knows.
+/// Kills the process by an illegal instruction.
 pub fn trap() {
-    // SAFETY: raises SIGILL (or SIGTRAP), which nobody here handles.
+    // SAFETY: raises SIGILL (or SIGTRAP), for which the stub has no handler.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!("ud2");
@@ -101,77 +99,41 @@ pub fn trap() {
     }
 }
 
-/// What a thread does while it waits for another one.
+/// Tells the processor that this thread waits for another one.
 pub use core::hint::spin_loop as pause;
 
-/// clone(2) of a thread of this process, which calls `run(argument)` on the stack that ends at `stack`, and ends;
-/// its number, or an errno.
+/// clone(2) of a thread that calls `run(argument)` on the stack that ends at `stack`, and exits when that returns; the
+/// thread's number, or an errno.
 ///
 /// # Safety
-/// `stack` is aligned to 16 bytes, and what is below it is the thread's for good.
-pub unsafe fn thread(stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> i64 {
-    /// `CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM`
-    const FLAGS: u64 = 0x5_0f00;
-    let answer: i64;
-    // SAFETY: the caller sees an ordinary system call; the thread has the same registers but the answer's
-    // and the stack pointer.
-    unsafe {
-        #[cfg(target_arch = "x86_64")]
-        core::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r9",
-            "call r8",
-            "mov eax, {end}",
-            "xor edi, edi",
-            "syscall",
-            "ud2",
-            "2:",
-            end = const nr::EXIT, inlateout("rax") nr::CLONE => answer, in("rdi") FLAGS, in("rsi") stack,
-            in("rdx") 0, in("r10") 0, in("r8") run, in("r9") argument, lateout("rcx") _, lateout("r11") _,
-        );
-        #[cfg(target_arch = "aarch64")]
-        core::arch::asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x29, #0",
-            "mov x0, x10",
-            "blr x9",
-            "mov x8, {end}",
-            "mov x0, #0",
-            "svc 0",
-            "udf #0",
-            "2:",
-            end = const nr::EXIT, inlateout("x0") FLAGS => answer, in("x1") stack, in("x2") 0, in("x3") 0,
-            in("x4") 0, in("x8") nr::CLONE, in("x9") run, in("x10") argument, lateout("x30") _,
-        );
-    }
-    answer
+/// `flags` are those of a thread. `stack` is aligned to 16 bytes, and the memory below it belongs to the thread alone.
+pub unsafe fn thread(flags: u64, stack: u64, run: unsafe extern "C" fn(u64), argument: u64) -> i64 {
+    // SAFETY: the caller vouches for the stack.
+    unsafe { raw::clone_on_stack(nr::CLONE, [flags, stack, 0, 0, 0], run, argument) }
 }
 
-/// clone(2) without a stack of its own for the child. The child returns with 0; the caller ends with status 0
-/// where there is a child, and returns with an errno otherwise. `place` takes the child's number.
+/// clone(2) of a child that continues on this stack: it returns 0, and the caller exits with status 0. If there is no
+/// child, the caller returns the errno. `successor` is the address that takes the child's number.
 ///
 /// # Safety
-/// With `CLONE_VM` nobody else uses this stack.
-pub unsafe fn hand_over(flags: u64, place: u64) -> i64 {
+/// `flags` neither create a thread nor name an address other than `successor`. With `CLONE_VM`, no other thread uses this
+/// stack.
+pub unsafe fn hand_over(flags: u64, successor: u64) -> i64 {
     let answer: i64;
-    // SAFETY: the child may use the stack at once, since this process touches no memory after the call.
+    // SAFETY: the child may use the stack at once, since the caller exits without touching memory.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(
             "syscall",
             "test rax, rax",
             "jle 2f",
-            "mov eax, {end}",
+            "mov eax, {exit}",
             "xor edi, edi",
             "syscall",
             "ud2",
             "2:",
-            end = const nr::EXIT_GROUP, inlateout("rax") nr::CLONE => answer,
-            inlateout("rdi") flags => _, in("rsi") 0, in("rdx") place, in("r10") 0, in("r8") 0,
+            exit = const nr::EXIT_GROUP, inlateout("rax") nr::CLONE => answer,
+            inlateout("rdi") flags => _, in("rsi") 0, in("rdx") successor, in("r10") 0, in("r8") 0,
             lateout("rcx") _, lateout("r11") _,
         );
         #[cfg(target_arch = "aarch64")]
@@ -179,38 +141,14 @@ pub unsafe fn hand_over(flags: u64, place: u64) -> i64 {
             "svc 0",
             "cmp x0, #0",
             "b.le 2f",
-            "mov x8, {end}",
+            "mov x8, {exit}",
             "mov x0, #0",
             "svc 0",
             "udf #0",
             "2:",
-            end = const nr::EXIT_GROUP, inlateout("x0") flags => answer, in("x1") 0, in("x2") place, in("x3") 0,
+            exit = const nr::EXIT_GROUP, inlateout("x0") flags => answer, in("x1") 0, in("x2") successor, in("x3") 0,
             in("x4") 0, inlateout("x8") nr::CLONE => _,
         );
     }
     answer
-}
-
-/// The compiler calls these for copies and fills; without a C library they are ours.
-mod memory {
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
-        let mut i = 0;
-        while i < n {
-            // SAFETY: the caller promises `n` bytes at both; volatile keeps this loop from becoming memcpy.
-            unsafe { to.add(i).write_volatile(*from.add(i)) };
-            i += 1;
-        }
-        to
-    }
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn memset(to: *mut u8, byte: i32, n: usize) -> *mut u8 {
-        let mut i = 0;
-        while i < n {
-            // SAFETY: the caller promises `n` bytes.
-            unsafe { to.add(i).write_volatile(byte as u8) };
-            i += 1;
-        }
-        to
-    }
 }

@@ -3,186 +3,191 @@
 //! It is a file of its own so that the fuzz target `interpreter` can compile it as part of an ordinary program, with
 //! another `arch` beside it.
 
+use super::abi::{CLONE_PARENT_SETTID, CLONE_VM, EFAULT, EINVAL, EIO, ENOSYS};
 use super::arch::{self, nr, syscall};
+use super::call::{checked, result};
+use super::listener::{self, ThreadStack};
 use super::machine::{
-    ANY, ASIDE_ALIGNMENT, ASIDE_STACK, Header, Insn, MAGIC, NO_CALL, Operation, PAGE, REGISTERS, compare,
-    control, kind, state,
+    ANY, ControlWord, HAND_OVER_FLAGS, Header, Insn, LISTENER_STACK, MAGIC, NO_CALL, Operation, PAGE,
+    REGISTERS, compare, kind, last,
 };
-use super::walk::Failure;
-use super::{aside, copy, path, reap};
+use super::walk::{self, Buffers, CallFailure, Last};
+use super::{copy_tree, make_path, pid_one};
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 
-/// What is shared with the host side.
+const _: () = assert!(walk::NO_CALL == NO_CALL, "the walk and the machine have one number for it");
+const _: () = assert!(
+    align_of::<Insn>() >= align_of::<Header>() && size_of::<Header>().is_multiple_of(align_of::<Insn>())
+);
+
+/// The memory that is shared with the host side.
 #[derive(Clone, Copy)]
-pub struct Control {
-    page: *mut u8,
-    successor: *mut u8,
+pub struct SharedPages<'m> {
+    control: &'m [AtomicU32; ControlWord::COUNT],
+    /// The address of the page for the second process's number, which may be unmapped: only the kernel writes to it.
+    successor: u64,
 }
 
-impl Control {
+impl SharedPages<'_> {
     /// # Safety
-    /// `page` is the address of the mapped control page, for good, and `successor` that of the word which takes the number
-    /// of the second process.
-    pub unsafe fn new(page: *mut u8, successor: *mut u8) -> Self {
-        Self { page, successor }
+    /// `control` is the address of the control page: it is mapped, writable and aligned to four bytes for `'m`.
+    /// `successor` is that of the page for the second process's number: it is mapped until it is
+    /// [unmapped](Self::unmap_successor), and nothing refers to it.
+    pub unsafe fn new(control: *mut u8, successor: u64) -> Self {
+        // SAFETY: the caller vouches for it; it is written to by atomic stores alone.
+        unsafe { Self { control: &*control.cast(), successor } }
     }
 
-    fn set(self, offset: usize, value: u32) {
-        // SAFETY: `offset` is one of `control`, inside the mapped page, and a multiple of four.
-        unsafe { &*self.page.add(offset).cast::<AtomicU32>() }.store(value, Release);
+    /// Unmaps the page for the second process's number, which no process that a container can see may have.
+    pub fn unmap_successor(self) -> Result<(), CallFailure> {
+        checked(nr::MUNMAP, [self.successor, PAGE as u64, 0, 0, 0, 0]).map(drop)
     }
-}
 
-impl Control {
-    /// Unmaps the page with the second process's number, which no process that a container can see may have.
-    pub fn forget_successor(self, step: u16) {
-        let answer = syscall(nr::MUNMAP, [self.successor as u64, PAGE as u64, 0, 0, 0, 0]);
-        if answer < 0 {
-            fail(self, step, nr::MUNMAP as u32, -answer as u32, 0);
-        }
+    fn set(self, word: ControlWord, value: u32) {
+        self.control[word as usize].store(value, Release);
     }
 }
 
-/// Says which step failed through the control page, which needs no system call, and ends.
-fn fail(control: Control, step: u16, call: u32, errno: u32, detail: u32) -> ! {
-    control.set(control::STEP, u32::from(step));
-    control.set(control::CALL, call);
-    control.set(control::ERRNO, errno);
-    control.set(control::DETAIL, detail);
-    control.set(control::STATE, state::FAILED);
-    exit(1)
+/// A step that failed.
+struct StepFailure {
+    step: u16,
+    cause: CallFailure,
+}
+
+impl StepFailure {
+    /// A check of the machine's own failed.
+    fn check(insn: &Insn, errno: u32) -> Self {
+        Self { step: insn.step, cause: CallFailure { call: NO_CALL, errno } }
+    }
+
+    /// Reports the failure on the control page, which takes no system call, and exits.
+    fn exit(self, shared: SharedPages<'_>) -> ! {
+        shared.set(ControlWord::Step, u32::from(self.step));
+        shared.set(ControlWord::Call, self.cause.call);
+        shared.set(ControlWord::Errno, self.cause.errno);
+        shared.set(ControlWord::State, super::machine::state::FAILED);
+        exit(1)
+    }
 }
 
 /// Ends the process.
 pub fn exit(status: i32) -> ! {
     loop {
         syscall(nr::EXIT_GROUP, [status as u64, 0, 0, 0, 0, 0]);
-        // Under a filter that does not even allow this.
+        // A filter may forbid even that.
         arch::trap();
     }
 }
 
-/// Goes on as a new process; see [`op::HAND_OVER`].
-fn hand_over(control: Control, step: u16, flags: u64) {
-    const CLONE_VM: u64 = 0x100;
-    const CLONE_PARENT_SETTID: u64 = 0x10_0000;
-    const EINVAL: i64 = 22;
-    let place = control.successor as u64;
+/// Continues in a clone of this process; see `op::HAND_OVER`. It returns in the clone alone.
+fn hand_over(shared: SharedPages<'_>, flags: u64) -> Result<(), CallFailure> {
     let flags = flags | CLONE_PARENT_SETTID;
-    // SAFETY: this process touches its memory no more once there is another one to go on in it.
-    let mut answer = unsafe { arch::hand_over(flags, place) };
-    let mut shared = flags & CLONE_VM != 0;
-    if answer == -EINVAL && shared {
-        shared = false;
-        // Nobody shares memory across time namespaces.
-        // SAFETY: as above; the child has a copy.
-        answer = unsafe { arch::hand_over(flags & !CLONE_VM, place) };
+    let mut shares_memory = flags & CLONE_VM != 0;
+    // SAFETY: the flags are checked by the caller, and the number has a page of its own, which is mapped until here. Once there is a
+    // clone, this process does not touch its memory any more.
+    let mut answer = unsafe { arch::hand_over(flags, shared.successor) };
+    if answer == -i64::from(EINVAL) && shares_memory {
+        shares_memory = false;
+        // Processes of two time namespaces cannot share memory.
+        // SAFETY: as above; the clone has a copy.
+        answer = unsafe { arch::hand_over(flags & !CLONE_VM, shared.successor) };
     }
-    if answer < 0 {
-        fail(control, step, nr::CLONE as u32, -answer as u32, 0);
-    }
-    if shared {
-        // A process that clones without sharing memory does not have the page: see `main.rs`.
-        control.forget_successor(step);
-    }
+    result(nr::CLONE, answer)?;
+    // A clone with memory of its own does not have the page (`MADV_DONTFORK`).
+    if shares_memory { shared.unmap_successor() } else { Ok(()) }
 }
 
-/// How many bytes an access has.
-fn width(insn: &Insn) -> usize {
-    match insn.nr {
-        width @ (1 | 2 | 4) => width.into(),
-        _ => 8,
-    }
+/// A blob's data: all that its instructions may read and write.
+struct Data {
+    start: *mut u8,
+    length: usize,
 }
 
-/// What a check of the machine's own fails with.
-const EFAULT: u32 = 14;
-/// What an operation that this machine does not have fails with.
-const ENOSYS: u32 = 38;
-
-/// A blob's header and instructions are only ever read; what an instruction reads or writes is the data behind them.
-pub struct Machine {
-    header: *const Header,
-    /// Where the instructions end.
-    data: *mut u8,
-    /// How many bytes of data there are.
-    room: usize,
-    control: Control,
+/// The machine. It only reads a blob's header and instructions; what an instruction reads or writes is the data after
+/// them.
+pub struct Machine<'m> {
+    header: &'m Header,
+    code: &'m [Insn],
+    data: Data,
+    shared: SharedPages<'m>,
+    buffers: &'m mut Buffers,
     registers: [i64; REGISTERS],
-    /// The number of the next instruction.
+    /// The index of the next instruction.
     pub at: usize,
-    /// The step of the last one, or more than any.
+    /// The step of the last instruction; larger than any step before the first one.
     step: u32,
 }
 
-impl Machine {
+impl<'m> Machine<'m> {
     /// A machine for the blob of `length` bytes at `base`; `None` if it is not a blob.
     ///
     /// # Safety
-    /// The bytes are readable and writable for good, aligned as a [`Header`] is, and at least a header.
-    pub unsafe fn new(base: *mut u8, length: usize, control: Control) -> Option<Self> {
-        // SAFETY: the caller vouches for that.
-        let header = unsafe { &*base.cast::<Header>() };
-        let code = size_of::<Header>() as u64 + u64::from(header.count) * size_of::<Insn>() as u64;
-        if header.magic != MAGIC || code > length as u64 {
+    /// For `'m`, the bytes are readable and writable, and nothing else writes to them.
+    pub unsafe fn new(
+        base: *mut u8,
+        length: usize,
+        shared: SharedPages<'m>,
+        buffers: &'m mut Buffers,
+    ) -> Option<Self> {
+        if length < size_of::<Header>() || !(base as usize).is_multiple_of(align_of::<Insn>()) {
             return None;
         }
-        // SAFETY: not behind the blob's end.
-        let data = unsafe { base.add(code as usize) };
-        let room = length - code as usize;
-        let mut machine =
-            Self { header, data, room, control, registers: [0; REGISTERS], at: 0, step: u32::MAX };
+        // SAFETY: the blob is at least as long as a header, and aligned; any bytes are a header.
+        let header = unsafe { &*base.cast::<Header>() };
+        let front = size_of::<Header>() as u64 + u64::from(header.count) * size_of::<Insn>() as u64;
+        if header.magic != MAGIC || front > length as u64 {
+            return None;
+        }
+        // SAFETY: the instructions follow the header, aligned, and do not exceed the blob; any bytes are instructions. The
+        // data begins at their end.
+        let (code, start) = unsafe {
+            let code = base.add(size_of::<Header>()).cast::<Insn>();
+            (core::slice::from_raw_parts(code, header.count as usize), base.add(front as usize))
+        };
+        let data = Data { start, length: length - front as usize };
+        let registers = [0; REGISTERS];
+        let mut machine = Self { header, code, data, shared, buffers, registers, at: 0, step: u32::MAX };
         for (register, preset) in machine.registers.iter_mut().zip(&header.preset) {
             *register = i64::from(*preset);
         }
         Some(machine)
     }
 
-    /// Whether this process goes on as another one at some time.
+    /// Whether this process continues in a clone at some step.
     pub fn hands_over(&self) -> bool {
-        // SAFETY: see `new`.
-        let count = unsafe { (*self.header).count as usize };
-        // SAFETY: the instructions follow the header, and these are below `count`.
-        let insn = |at| unsafe { &*self.header.add(1).cast::<Insn>().add(at) };
-        (0..count).any(|at| matches!(Operation::of(insn(at).op), Some(Operation::HandOver)))
+        self.code.iter().any(|insn| matches!(Operation::of(insn.op), Some(Operation::HandOver)))
     }
 
     /// Executes the next instruction; `false` if there is none.
     pub fn advance(&mut self) -> bool {
-        // SAFETY: see `new`.
-        let header = unsafe { &*self.header };
-        if self.at >= header.count as usize {
-            return false;
-        }
-        // SAFETY: the instructions follow the header, and this one is below `count`.
-        let insn = unsafe { &*self.header.add(1).cast::<Insn>().add(self.at) };
+        let Some(insn) = self.code.get(self.at) else { return false };
         self.at += 1;
         let step = u32::from(insn.step);
         if step != self.step {
             self.step = step;
-            self.control.set(control::STEP, step);
-            if header.fault == step {
-                fail(self.control, insn.step, NO_CALL, 5, 0);
+            self.shared.set(ControlWord::Step, step);
+            if self.header.fault == step {
+                StepFailure::check(insn, EIO).exit(self.shared);
             }
         }
         self.execute(insn);
         true
     }
 
-    /// Ends a machine whose blob says something that cannot be.
+    /// Ends a machine with an instruction that is out of bounds.
     fn bad(&self, insn: &Insn) -> ! {
-        fail(self.control, insn.step, NO_CALL, EFAULT, 0)
+        StepFailure::check(insn, EFAULT).exit(self.shared)
     }
 
     fn value(&self, insn: &Insn, i: usize) -> u64 {
-        // SAFETY: `i` is below six everywhere.
-        let (kind, raw) = unsafe { (*insn.kinds.get_unchecked(i), *insn.args.get_unchecked(i)) };
-        match kind {
+        let (Some(kind), Some(raw)) = (insn.kinds.get(i), insn.args.get(i)) else { self.bad(insn) };
+        let raw = *raw;
+        match *kind {
             kind::DATA => {
-                let address = (self.header as u64).wrapping_add(raw);
-                // Something of no length may lie at the very end.
-                if address.wrapping_sub(self.data as u64) > self.room as u64 {
+                let address = (ptr::from_ref(self.header) as u64).wrapping_add(raw);
+                // Something without a length may lie at the very end.
+                if address.wrapping_sub(self.data.start as u64) > self.data.length as u64 {
                     self.bad(insn);
                 }
                 address
@@ -203,34 +208,35 @@ impl Machine {
         }
     }
 
-    /// The data from an address on.
-    fn bytes(&self, insn: &Insn, i: usize) -> &[u8] {
-        let at = self.value(insn, i).wrapping_sub(self.data as u64) as usize;
-        if at >= self.room {
+    /// The data from an operand's address on, which is not empty.
+    fn bytes(&self, insn: &Insn, i: usize) -> &'m [u8] {
+        let at = self.value(insn, i).wrapping_sub(self.data.start as u64) as usize;
+        if at >= self.data.length {
             self.bad(insn);
         }
-        // SAFETY: from `at` up to the blob's end, which is mapped.
-        unsafe { core::slice::from_raw_parts(self.data.add(at), self.room - at) }
+        // SAFETY: `at` is below the data's length. The machine writes to the data only while no such slice is used.
+        unsafe { core::slice::from_raw_parts(self.data.start.add(at), self.data.length - at) }
     }
 
     /// The address of `width` bytes of the data.
     fn address(&self, insn: &Insn, i: usize, width: usize) -> *mut u8 {
-        let bytes = self.bytes(insn, i);
-        if bytes.len() < width {
+        let at = self.value(insn, i).wrapping_sub(self.data.start as u64) as usize;
+        if self.data.length < width || at > self.data.length - width {
             self.bad(insn);
         }
-        bytes.as_ptr().cast_mut()
+        // SAFETY: at most the data's length.
+        unsafe { self.data.start.add(at) }
     }
 
-    /// The data from an address on, which has a zero byte in it.
-    fn text(&self, insn: &Insn, i: usize) -> &[u8] {
+    /// The data from an operand's address on, with a zero byte in it.
+    fn text(&self, insn: &Insn, i: usize) -> &'m [u8] {
         let bytes = self.bytes(insn, i);
         let mut rest = bytes;
-        while let [first, behind @ ..] = rest {
+        while let [first, after @ ..] = rest {
             if *first == 0 {
                 return bytes;
             }
-            rest = behind;
+            rest = after;
         }
         self.bad(insn)
     }
@@ -247,16 +253,14 @@ impl Machine {
 
     fn call(&mut self, insn: &Insn) {
         let args = self.arguments(insn);
-        let mut answer = match u64::from(insn.nr) {
-            nr::OPENAT2 => path::openat2(args),
+        let answer = match u64::from(insn.nr) {
+            nr::OPENAT2 => make_path::openat2(args),
             number => syscall(number, args),
         };
-        if (-4095..0).contains(&answer) {
-            let errno = -answer as u16;
-            if !insn.tolerate.contains(&errno) && !insn.tolerate.contains(&ANY) {
-                fail(self.control, insn.step, u32::from(insn.nr), u32::from(errno), 0);
+        if let Err(cause) = result(u64::from(insn.nr), answer) {
+            if !insn.tolerate.contains(&(cause.errno as u16)) && !insn.tolerate.contains(&ANY) {
+                StepFailure { step: insn.step, cause }.exit(self.shared);
             }
-            answer = -i64::from(errno);
         }
         self.set(insn, answer);
     }
@@ -269,15 +273,25 @@ impl Machine {
             compare::LESS => a < b,
             compare::GREATER_EQUAL => a >= b,
             compare::NOT_BELOW => a as u64 >= b as u64,
-            _ => true,
+            compare::ALWAYS => true,
+            _ => self.bad(insn),
+        }
+    }
+
+    /// How many bytes are loaded or stored.
+    fn width(&self, insn: &Insn) -> usize {
+        match insn.nr {
+            width @ (1 | 2 | 4 | 8) => width.into(),
+            _ => self.bad(insn),
         }
     }
 
     fn load(&self, insn: &Insn) -> i64 {
-        let at = self.address(insn, 0, width(insn)).cast_const();
-        // SAFETY: as many bytes of the data are there.
+        let width = self.width(insn);
+        let at = self.address(insn, 0, width).cast_const();
+        // SAFETY: `width` bytes of the data are there.
         let raw = unsafe {
-            match insn.nr {
+            match width {
                 1 => u64::from(*at),
                 2 => u64::from(ptr::read_unaligned(at.cast::<u16>())),
                 4 => u64::from(ptr::read_unaligned(at.cast::<u32>())),
@@ -288,10 +302,11 @@ impl Machine {
     }
 
     fn store(&self, insn: &Insn) {
-        let (at, value) = (self.address(insn, 0, width(insn)), self.value(insn, 1));
-        // SAFETY: as many bytes of the data are there, which is a private writable mapping.
+        let width = self.width(insn);
+        let (at, value) = (self.address(insn, 0, width), self.value(insn, 1));
+        // SAFETY: `width` bytes of the data are there, and writable.
         unsafe {
-            match insn.nr {
+            match width {
                 1 => *at = value as u8,
                 2 => ptr::write_unaligned(at.cast::<u16>(), value as u16),
                 4 => ptr::write_unaligned(at.cast::<u32>(), value as u32),
@@ -300,17 +315,44 @@ impl Machine {
         }
     }
 
-    /// What an operation of several system calls says.
-    fn done(&mut self, insn: &Insn, answer: Result<i64, Failure>) {
-        match answer {
+    fn make_path(&mut self, insn: &Insn) -> Result<i64, CallFailure> {
+        let last = match self.value(insn, 2) {
+            last::DIRECTORY => Last::Directory,
+            last::FILE => Last::File,
+            last::NOTHING => Last::Nothing,
+            _ => self.bad(insn),
+        };
+        let (root, path) = (self.value(insn, 0) as i32, self.text(insn, 1));
+        let mode = self.value(insn, 3) as u32;
+        make_path::make(root, path, last, mode, self.buffers)
+    }
+
+    fn listener(&self, insn: &Insn) -> Result<i64, CallFailure> {
+        let number = self.address(insn, 2, size_of::<i32>()).cast::<i32>();
+        let stack = self.address(insn, 5, LISTENER_STACK);
+        // SAFETY: the data has so many bytes there, which last until execve(2). A plan uses them for nothing else.
+        let Some(stack) = (unsafe { ThreadStack::new(stack) }) else { self.bad(insn) };
+        let request = listener::Request {
+            flags: self.value(insn, 0),
+            program: self.value(insn, 1),
+            socket: self.value(insn, 3),
+            message: self.value(insn, 4),
+        };
+        // SAFETY: four bytes of the data are there, and writable.
+        listener::load(&request, stack, |fd| unsafe { number.write_unaligned(fd) })
+    }
+
+    /// Takes the result of an operation that makes several system calls.
+    fn finish(&mut self, insn: &Insn, result: Result<i64, CallFailure>) {
+        match result {
             Ok(value) => self.set(insn, value),
-            Err(failure) => fail(self.control, insn.step, failure.call, failure.errno, 0),
+            Err(cause) => StepFailure { step: insn.step, cause }.exit(self.shared),
         }
     }
 
     fn execute(&mut self, insn: &Insn) {
         let Some(operation) = Operation::of(insn.op) else {
-            fail(self.control, insn.step, NO_CALL, ENOSYS, 0)
+            StepFailure::check(insn, ENOSYS).exit(self.shared)
         };
         match operation {
             Operation::Call => self.call(insn),
@@ -326,31 +368,30 @@ impl Machine {
             }
             Operation::Load => self.set(insn, self.load(insn)),
             Operation::Store => self.store(insn),
-            Operation::Fail => {
-                let (errno, detail) = (self.value(insn, 0) as u32, self.value(insn, 1) as u32);
-                fail(self.control, insn.step, NO_CALL, errno, detail)
-            }
+            Operation::Fail => StepFailure::check(insn, self.value(insn, 0) as u32).exit(self.shared),
             Operation::MakePath => {
-                let (root, kind) = (self.value(insn, 0) as i32, self.value(insn, 2));
-                let made = path::make(root, self.text(insn, 1), kind, self.value(insn, 3) as u32);
-                self.done(insn, made);
+                let made = self.make_path(insn);
+                self.finish(insn, made);
             }
             Operation::CopyTree => {
-                let copied = copy::tree(self.value(insn, 0), self.value(insn, 1));
-                self.done(insn, copied.map(|()| 0));
+                let copied = copy_tree::copy(self.value(insn, 0), self.value(insn, 1));
+                self.finish(insn, copied.map(|()| 0));
             }
             Operation::Listener => {
-                self.address(insn, 2, size_of::<i32>());
-                let stack = self.address(insn, 5, ASIDE_STACK);
-                if (stack as usize) % ASIDE_ALIGNMENT != 0 {
+                let sent = self.listener(insn);
+                self.finish(insn, sent);
+            }
+            Operation::State => self.shared.set(ControlWord::State, self.value(insn, 0) as u32),
+            Operation::HandOver => {
+                let flags = self.value(insn, 0);
+                if flags & !HAND_OVER_FLAGS != 0 {
                     self.bad(insn);
                 }
-                let sent = aside::listener(self.arguments(insn));
-                self.done(insn, sent);
+                if let Err(cause) = hand_over(self.shared, flags) {
+                    StepFailure { step: insn.step, cause }.exit(self.shared);
+                }
             }
-            Operation::State => self.control.set(control::STATE, self.value(insn, 0) as u32),
-            Operation::HandOver => hand_over(self.control, insn.step, self.value(insn, 0)),
-            Operation::Init => exit(reap::stay(self.value(insn, 0) as i32)),
+            Operation::Init => exit(pid_one::stay(self.value(insn, 0) as i32)),
         }
     }
 }

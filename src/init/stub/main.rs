@@ -1,74 +1,95 @@
-//! The init stub: executes an encoded plan inside the new namespaces, then becomes the container's
-//! process.
+//! The init stub: executes an encoded plan inside the new namespaces, then becomes the container's process.
 //!
-//! Freestanding: no standard library, no heap, no strings. It is started as `orlop-init FD LENGTH`,
-//! where FD holds the control page and a blob of that length (see `machine.rs`).
+//! It is freestanding: no standard library, no heap, no strings. It is started as `orlop-init FD LENGTH`; the file FD holds
+//! the control page and a blob of that length (see `machine.rs`).
+//!
+//! `interpreter` executes instructions. The operations that make several system calls have a file each: `make_path`,
+//! `copy_tree`, `listener` and `pid_one`. These use `call` and `abi`; `arch` and `memory` are what a C library would bring.
 //!
 //! # Safety
-//! The blob comes from the host side of the same version of the same library through a descriptor
-//! that no other program has. Registers, jumps, and all addresses that the machine itself reads or writes are
-//! checked against their bounds all the same; what system calls are made, with what, is the blob's to say.
+//! The blob comes from the host side of the same version of the library, through a descriptor that no other program has.
+//! Registers, jumps, and all addresses that the machine itself reads or writes are checked all the same. Which system calls
+//! are made, and with which arguments, the blob decides.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
 
+mod abi;
 mod arch;
-mod aside;
-mod copy;
+mod call;
+mod copy_tree;
 mod interpreter;
+mod listener;
 #[path = "../../plan/machine.rs"]
 #[allow(dead_code)]
 mod machine;
-mod mem;
-mod path;
-mod reap;
+mod make_path;
+mod memory;
+mod pid_one;
 #[path = "../../mount/walk.rs"]
 mod walk;
 
-use arch::{nr, syscall};
-use interpreter::{Control, Machine, exit};
+use abi::{
+    F_ADD_SEALS, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, MADV_DONTFORK, MAP_PRIVATE,
+    MAP_SHARED, PROT_READ, PROT_WRITE,
+};
+use arch::nr;
+use call::checked;
+use interpreter::{Machine, SharedPages, exit};
 use machine::{BLOB, PAGE, SUCCESSOR};
+use walk::Buffers;
 
-fn map(fd: u64, length: u64, shared: bool, offset: u64) -> *mut u8 {
-    let answer = syscall(nr::MMAP, [0, length, 3, if shared { 1 } else { 2 }, fd, offset]);
-    if (-4095..0).contains(&answer) {
-        exit(126);
+/// The walk's buffers, which are too large for the stack. [`body`] alone uses them.
+static mut BUFFERS: Buffers = Buffers::new();
+
+/// A system call without which the stub cannot start.
+fn required(number: u64, args: [u64; 6]) -> i64 {
+    match checked(number, args) {
+        Ok(answer) => answer,
+        Err(_) => exit(126),
     }
-    answer as *mut u8
 }
 
-/// Nothing but this process's own memory leads to the shared pages from now on.
+fn map(fd: u64, length: u64, sharing: u64, offset: u64) -> *mut u8 {
+    required(nr::MMAP, [0, length, PROT_READ | PROT_WRITE, sharing, fd, offset]) as *mut u8
+}
+
+/// Makes the mappings the only way to write to the shared pages.
 fn seal(fd: u64) {
-    const F_ADD_SEALS: u64 = 1033;
-    /// `F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE`
-    const SEALS: u64 = 0x17;
-    if syscall(nr::FCNTL, [fd, F_ADD_SEALS, SEALS, 0, 0, 0]) < 0 {
+    let seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE;
+    required(nr::FCNTL, [fd, F_ADD_SEALS, seals, 0, 0, 0]);
+}
+
+/// Leaves the page for the second process's number to the process that clones that one, and to no other.
+fn protect_successor(page: u64, shared: SharedPages<'_>, hands_over: bool) {
+    if hands_over {
+        required(nr::MADVISE, [page, PAGE as u64, MADV_DONTFORK, 0, 0, 0]);
+    } else if shared.unmap_successor().is_err() {
         exit(126);
     }
 }
 
-/// A process that this one clones does not have the page.
-fn keep_from_children(page: u64) {
-    const MADV_DONTFORK: u64 = 10;
-    if syscall(nr::MADVISE, [page, PAGE as u64, MADV_DONTFORK, 0, 0, 0]) < 0 {
-        exit(126);
-    }
-}
-
-/// The digits of argument `index`.
-fn number(stack: *const u64, index: usize) -> u64 {
-    // SAFETY: the kernel puts argc, then argv, on the stack of a new program; the launcher gives
-    // three arguments.
-    let mut digits = unsafe { *stack.add(1 + index) } as *const u8;
+/// The number that argument `index` begins with.
+///
+/// # Safety
+/// `stack` is the process's first stack pointer.
+unsafe fn number(stack: *const u64, index: usize) -> u64 {
+    // SAFETY: the kernel puts argc, and then as many pointers to strings, on the stack of a new program.
+    let mut digits = unsafe {
+        if index as u64 >= *stack {
+            exit(126);
+        }
+        *stack.add(1 + index) as *const u8
+    };
     let mut n = 0;
     loop {
-        // SAFETY: the string ends with a zero byte.
+        // SAFETY: the string ends with a zero byte, which is not a digit.
         let digit = unsafe { *digits };
         if !digit.is_ascii_digit() {
             return n;
         }
         n = n * 10 + u64::from(digit - b'0');
-        // SAFETY: not at the end yet.
+        // SAFETY: the string does not end with a digit.
         digits = unsafe { digits.add(1) };
     }
 }
@@ -76,24 +97,24 @@ fn number(stack: *const u64, index: usize) -> u64 {
 /// Called by `_start` with the first stack pointer.
 ///
 /// # Safety
-/// `stack` is the process's first stack pointer.
+/// `stack` is the process's first stack pointer. This is called once.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn body(stack: *const u64) -> ! {
-    let fd = number(stack, 1);
-    let shared = map(fd, BLOB as u64, true, 0);
-    // SAFETY: the first page stays mapped, and the second one until it is forgotten.
-    let (successor, control) =
-        unsafe { (shared.add(SUCCESSOR), Control::new(shared, shared.add(SUCCESSOR))) };
-    let length = number(stack, 2) as usize;
-    let base = map(fd, length as u64, false, BLOB as u64);
+    // SAFETY: the caller vouches for the stack pointer.
+    let (fd, length) = unsafe { (number(stack, 1), number(stack, 2)) };
+    let control = map(fd, BLOB as u64, MAP_SHARED, 0);
+    // SAFETY: both pages are in the mapping; the first one lasts as long as the process, and nothing refers to the other.
+    let (successor, shared) = unsafe {
+        let successor = control.add(SUCCESSOR) as u64;
+        (successor, SharedPages::new(control, successor))
+    };
+    let base = map(fd, length, MAP_PRIVATE, BLOB as u64);
     seal(fd);
-    // SAFETY: a mapping has whole pages, and a header is shorter than one.
-    let Some(mut machine) = (unsafe { Machine::new(base, length, control) }) else { exit(126) };
-    if machine.hands_over() {
-        keep_from_children(successor as u64);
-    } else {
-        control.forget_successor(0);
-    }
+    // SAFETY: this function is called once, and nothing else names the buffers.
+    let buffers = unsafe { &mut *(&raw mut BUFFERS) };
+    // SAFETY: the mapping has so many bytes, is private, and lasts as long as the process.
+    let Some(mut machine) = (unsafe { Machine::new(base, length as usize, shared, buffers) }) else { exit(126) };
+    protect_successor(successor, shared, machine.hands_over());
     while machine.advance() {}
     exit(0)
 }

@@ -7,11 +7,11 @@ use super::{Compiler, idmap};
 use crate::bundle::HookKind;
 use crate::bundle::spec::Mount;
 use crate::cgroup;
-use crate::mount::kind;
+use crate::mount::filesystem_type;
 use crate::mount::options::{self, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
-use crate::sys::mount::attr;
+use crate::sys::mount::MountAttrFlags;
 use crate::{Error, Phase, Problem, Result};
 use std::borrow::Cow;
 
@@ -188,7 +188,7 @@ impl Compiler<'_> {
             };
             let user = path(NamespaceKind::User).filter(|_| !self.host.makes_namespaces);
             Slot::Proc { namespace: path(NamespaceKind::Pid), user, options: by_host }
-        } else if self.joining.is_some() && !kind::needs_no_path(&kind) {
+        } else if self.joining.is_some() && !filesystem_type::needs_no_path(&kind) {
             Slot::FileSystem { kind: kind.clone(), source: source.clone(), options: by_host, idmap: None }
         } else {
             return Ok(Source::New { kind, source });
@@ -205,7 +205,7 @@ impl Compiler<'_> {
             return Err(Error::unsupported(Phase::Mount, pointer, why));
         }
         match options.tmpcopyup {
-            Some(index) if !mount.kind.as_deref().is_some_and(kind::is_tmpfs) => {
+            Some(index) if !mount.kind.as_deref().is_some_and(filesystem_type::is_tmpfs) => {
                 let why = "tmpcopyup is for a new tmpfs only";
                 Err(Error::unsupported(Phase::Mount, format!("{pointer}/options/{index}"), why))
             }
@@ -322,7 +322,10 @@ impl Compiler<'_> {
             Source::Path(source)
         };
         let options = MountOptions {
-            attr_set: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
+            attr_set: MountAttrFlags::RDONLY
+                | MountAttrFlags::NOSUID
+                | MountAttrFlags::NODEV
+                | MountAttrFlags::NOEXEC,
             ..MountOptions::default()
         };
         let step = MountStep::bind("/run/notify".to_owned(), from, options);
@@ -430,9 +433,9 @@ impl Compiler<'_> {
 /// A file system that is attached by another process than made it: it becomes read-only there, when it is filled.
 pub(super) fn for_the_host_side(kind: &str, options: &MountOptions) -> MountOptions {
     let mut options = options.clone();
-    options.attr_set &= !attr::RDONLY;
-    options.rec_set &= !attr::RDONLY;
-    if kind::is_tmpfs(kind) && options.data_value("mode").is_none() {
+    options.attr_set -= MountAttrFlags::RDONLY;
+    options.rec_set -= MountAttrFlags::RDONLY;
+    if filesystem_type::is_tmpfs(kind) && options.data_value("mode").is_none() {
         // Until it gets that of the directory under it.
         let (key, value) = ("mode".to_owned(), Some("755".to_owned()));
         options.data.push(options::DataOption { key, value, index: 0 });
@@ -456,7 +459,7 @@ fn is_readonly_dev(mount: &Mount) -> bool {
 /// A superblock that a whole namespace shares takes no flags; a tmpfs is filled after it was made, so
 /// its being read-only is the mount's, and /dev's comes last.
 fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions) -> MountOptions {
-    if kind::lookup(kind).is_some_and(|k| k.shared_superblock) {
+    if filesystem_type::lookup(kind).is_some_and(|k| k.shared_superblock) {
         options.superblock.clear();
     }
     if kind == "tmpfs" {
@@ -464,8 +467,8 @@ fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions)
     }
     if destination.trim_end_matches('/') == "/dev" {
         options.superblock.retain(|flag| flag.key != "ro");
-        options.attr_set &= !crate::sys::mount::attr::RDONLY;
-        options.rec_set &= !crate::sys::mount::attr::RDONLY;
+        options.attr_set -= MountAttrFlags::RDONLY;
+        options.rec_set -= MountAttrFlags::RDONLY;
     }
     options
 }

@@ -4,8 +4,8 @@ use super::super::step::{Idmap, Owners, Slot, SlotId};
 use super::Compiler;
 use super::filesystem::for_the_host_side;
 use crate::bundle::spec::Mount;
-use crate::mount::idmap::{Range, Ranges};
-use crate::mount::kind;
+use crate::mount::filesystem_type;
+use crate::mount::idmap_option::{IdmapRange, IdmapRanges};
 use crate::mount::options::MountOptions;
 use crate::namespace::{IdMap, IdMaps, NamespaceKind, NamespaceSource};
 use crate::{Error, Phase, Result};
@@ -72,9 +72,9 @@ impl Compiler<'_> {
         Ok(Some(Idmap { owners, recursive: options.idmap.is_some_and(|depth| depth.recursive) }))
     }
 
-    fn on_host(&self, ranges: &Ranges) -> Option<IdMaps> {
+    fn on_host(&self, ranges: &IdmapRanges) -> Option<IdMaps> {
         let own = self.namespaces.id_maps();
-        let all = |list: &[Range], own: &[IdMap]| -> Option<Vec<IdMap>> {
+        let all = |list: &[IdmapRange], own: &[IdMap]| -> Option<Vec<IdMap>> {
             list.iter().map(|range| range.on_host(own)).collect()
         };
         Some(IdMaps { uids: all(&ranges.uids, &own.uids)?, gids: all(&ranges.gids, &own.gids)? })
@@ -89,7 +89,7 @@ impl Compiler<'_> {
         options: &MountOptions,
         idmap: Idmap,
     ) -> Result<SlotId> {
-        if kind::made_inside(kind, false) {
+        if filesystem_type::made_inside(kind, false) {
             let why = format!("{kind} shows a namespace of the container's, and cannot be idmapped");
             return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
         }

@@ -26,7 +26,7 @@ use crate::cgroup::systemd::{SystemdInstance, Unit};
 use crate::cgroup::{self, CgroupPath, CgroupRecord, Layout, Settings};
 use crate::mount::options::MountOptions;
 use crate::namespace::{NamespaceKind, Namespaces};
-use crate::sys::mount::attr;
+use crate::sys::mount::MountAttrFlags;
 use crate::{Error, Phase, Problem, Result};
 use nix::errno::Errno;
 use std::path::{Path, PathBuf};
@@ -204,9 +204,9 @@ pub(crate) struct CgroupPlan {
 
 /// No way to write to a mount, whatever its options say.
 fn only_to_be_looked_at(options: &mut MountOptions) {
-    options.attr_set |= attr::RDONLY;
-    options.attr_clear &= !attr::RDONLY;
-    options.rec_clear &= !attr::RDONLY;
+    options.attr_set |= MountAttrFlags::RDONLY;
+    options.attr_clear -= MountAttrFlags::RDONLY;
+    options.rec_clear -= MountAttrFlags::RDONLY;
 }
 
 pub(crate) use join::{ExecOptions, HookPlace, compile_exec, compile_hook};

@@ -10,7 +10,7 @@ use crate::bundle::Bundle;
 use crate::bundle::spec::{Mount, Spec};
 use crate::mount::options;
 use crate::namespace::{NamespaceKind, Namespaces};
-use crate::sys::mount::attr;
+use crate::sys::mount::MountAttrFlags;
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// Compiles the mounts of a configuration into a process that joins the container made from the rest of it,
@@ -85,7 +85,9 @@ fn check_remount(spec: &Spec, index: usize, mount: &Mount) -> Result<()> {
         return Ok(());
     }
     let place = check(spec, index, &mount.destination, "cannot remount")?;
-    if options.rec_clear & attr::RDONLY != 0 && protected(spec).any(|path| is_at_or_below(&path, &place)) {
+    if options.rec_clear.contains(MountAttrFlags::RDONLY)
+        && protected(spec).any(|path| is_at_or_below(&path, &place))
+    {
         return Err(refused(index, &mount.destination, "cannot remount"));
     }
     Ok(())

@@ -4,11 +4,11 @@ use super::super::machine::{compare, last};
 use super::super::step::{CgroupView, MountStep, SEALED, SlotId, Source};
 use super::Lower;
 use super::rootfs::{CLONE, EMPTY, RECURSIVE, Spot, is_kernels_place};
-use crate::mount::kind;
+use crate::mount::filesystem_type;
 use crate::mount::options::{DataOption, FSCONFIG_STRING_MAX, MountOptions};
 use crate::mount::overlay::split_lowerdir;
 use crate::plan::assemble::{Arg, Reg};
-use crate::sys::mount::{MountAttr, attr, config};
+use crate::sys::mount::{MountAttr, MountAttrFlags, MoveMountFlags, config};
 use nix::errno::Errno;
 
 /// fspick(2) flags: `FSPICK_CLOEXEC | FSPICK_EMPTY_PATH`.
@@ -99,8 +99,11 @@ impl Lower {
         };
         let attributes = mount.options.new_mount_attributes();
         let copies = mount.options.tmpcopyup.is_some();
-        let first =
-            if inherits || copies || slot.is_some() { attributes & !attr::RDONLY } else { attributes };
+        let first = if inherits || copies || slot.is_some() {
+            attributes - MountAttrFlags::RDONLY
+        } else {
+            attributes
+        };
         let made = match slot {
             // It came with all its attributes but that one.
             Some(slot) => self.slot(slot),
@@ -117,7 +120,7 @@ impl Lower {
             self.asm.copy_tree(point, made);
         }
         if first != attributes {
-            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+            let (empty, change) = (self.empty(), self.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]));
             self.setattr(made.into(), empty, EMPTY, change);
         }
         (made, point)
@@ -129,7 +132,7 @@ impl Lower {
         kind: &str,
         source: &str,
         options: &MountOptions,
-        attributes: u64,
+        attributes: MountAttrFlags,
     ) -> Reg {
         let context = self.file_system_context(kind, source, options);
         self.create_file_system(context, attributes)
@@ -137,7 +140,7 @@ impl Lower {
 
     /// What a new file system is to be.
     pub(super) fn file_system_context(&mut self, kind: &str, source: &str, options: &MountOptions) -> Reg {
-        if !kind::needs_no_path(kind) {
+        if !filesystem_type::needs_no_path(kind) {
             // Its source, or its options, may be paths: of the host.
             self.at_host();
         }
@@ -166,12 +169,12 @@ impl Lower {
     }
 
     /// Makes the file system of a context, and a mount of it.
-    pub(super) fn create_file_system(&mut self, context: Reg, attributes: u64) -> Reg {
+    pub(super) fn create_file_system(&mut self, context: Reg, attributes: MountAttrFlags) -> Reg {
         self.asm.call(
             libc::SYS_fsconfig,
             &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()],
         );
-        let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attributes.into()]);
+        let made = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attributes.bits().into()]);
         self.asm.close(context);
         made
     }
@@ -283,7 +286,7 @@ impl Lower {
     }
 
     fn attributes(&mut self, a: &MountAttr) -> Arg {
-        self.asm.words(&[a.set, a.clear, a.propagation, 0])
+        self.asm.words(&[a.set.bits(), a.clear.bits(), a.propagation.bits(), 0])
     }
 
     fn change(&mut self, mount: Reg, attributes: Option<&MountAttr>, depth: u32) {
@@ -338,8 +341,8 @@ impl Lower {
         let create = config::CMD_CREATE;
         self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
         let attributes = options.new_mount_attributes();
-        let writable = attributes & !attr::RDONLY;
-        let dir = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), writable.into()]);
+        let writable = attributes - MountAttrFlags::RDONLY;
+        let dir = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), writable.bits().into()]);
         self.asm.close(context);
         for view in views {
             let name = self.string(view.name.as_str());
@@ -354,7 +357,7 @@ impl Lower {
             self.cgroup_view(dir, view, attributes);
         }
         if writable != attributes {
-            let (empty, change) = (self.empty(), self.asm.words(&[attr::RDONLY, 0, 0, 0]));
+            let (empty, change) = (self.empty(), self.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]));
             self.setattr(dir.into(), empty, EMPTY, change);
         }
         self.propagations(dir, options);
@@ -364,7 +367,7 @@ impl Lower {
     }
 
     /// One hierarchy's part of the container's cgroup, on its directory.
-    fn cgroup_view(&mut self, dir: Reg, view: &CgroupView, attributes: u64) {
+    fn cgroup_view(&mut self, dir: Reg, view: &CgroupView, attributes: MountAttrFlags) {
         let missing = self.asm.label();
         let (directory, path) = (self.at_host(), self.string(&view.path));
         if view.optional {
@@ -375,10 +378,10 @@ impl Lower {
             self.asm.jump_if_failed(found, missing);
             self.asm.close(found);
         }
-        let words = self.asm.words(&[attributes, 0, 0, 0]);
+        let words = self.asm.words(&[attributes.bits(), 0, 0, 0]);
         let copy = self.clone_tree(directory, path, CLONE, Some(words));
         let (empty, name) = (self.empty(), self.string(view.name.as_str()));
-        let flags = crate::sys::mount::MOVE_MOUNT_F_EMPTY_PATH;
+        let flags = MoveMountFlags::F_EMPTY_PATH.bits();
         self.asm.call(libc::SYS_move_mount, &[copy.into(), empty, dir.into(), name, flags.into()]);
         self.asm.close(copy);
         self.asm.place(missing);

@@ -6,17 +6,15 @@ use super::{CWD, Lower, Stand};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
 use crate::plan::assemble::{Arg, Reg};
-use crate::sys::mount::{
-    MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH, OPEN_TREE_CLONE, SYS_OPEN_TREE_ATTR, attr, config,
-};
+use crate::sys::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags, SYS_OPEN_TREE_ATTR, config};
 use nix::errno::Errno;
 
 /// `OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC`.
-pub(super) const CLONE: u32 = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32;
+pub(super) const CLONE: u32 = OpenTreeFlags::CLONE.bits() | libc::O_CLOEXEC as u32;
 /// `AT_EMPTY_PATH` as an unsigned flag.
 pub(super) const EMPTY: u32 = libc::AT_EMPTY_PATH as u32;
 /// `AT_RECURSIVE` as an unsigned flag.
-pub(super) const RECURSIVE: u32 = libc::AT_RECURSIVE as u32;
+pub(super) const RECURSIVE: u32 = OpenTreeFlags::RECURSIVE.bits();
 
 /// More directories than a path can have.
 const DEEPEST: i32 = 2048;
@@ -54,7 +52,7 @@ impl Lower {
             RootfsStep::ReadonlyMount { path } => self.readonly_mount(path),
             RootfsStep::Pivot { move_mount } => self.pivot(*move_mount),
             RootfsStep::ReadonlyRoot => {
-                let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+                let attributes = self.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]);
                 let (root, empty) = (self.root(), self.empty());
                 self.setattr(root, empty, EMPTY, attributes);
             }
@@ -76,13 +74,13 @@ impl Lower {
 
     fn attach_tree(&mut self, slot: SlotId, path: &str) {
         let (tree, empty, path) = (self.slot(slot), self.empty(), self.string(path));
-        let (directory, flags) = (self.at_host(), MOVE_MOUNT_F_EMPTY_PATH);
+        let (directory, flags) = (self.at_host(), MoveMountFlags::F_EMPTY_PATH.bits());
         self.asm.call(libc::SYS_move_mount, &[tree.into(), empty, directory, path, flags.into()]);
     }
 
     fn readonly_mount(&mut self, path: &str) {
         let mount = self.open_in_root(path, libc::O_PATH, 0);
-        let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+        let attributes = self.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]);
         let empty = self.empty();
         self.setattr(mount.into(), empty, EMPTY, attributes);
         self.asm.close(mount);
@@ -93,7 +91,7 @@ impl Lower {
     }
 
     pub(super) fn propagation(&mut self, dir: Arg, path: Arg, propagation: Propagation, of_fd: bool) {
-        let attributes = self.asm.words(&[0, 0, propagation.kind.flag(), 0]);
+        let attributes = self.asm.words(&[0, 0, propagation.kind.flag().bits(), 0]);
         let flags = if propagation.recursive { RECURSIVE } else { 0 } | if of_fd { EMPTY } else { 0 };
         self.setattr(dir, path, flags, attributes);
     }
@@ -101,7 +99,7 @@ impl Lower {
     /// Attaches a mount onto what an `O_PATH` descriptor stands for.
     pub(super) fn attach(&mut self, mount: Reg, onto: impl Into<Arg>) {
         let empty = self.empty();
-        let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+        let flags = (MoveMountFlags::F_EMPTY_PATH | MoveMountFlags::T_EMPTY_PATH).bits();
         self.asm.call(libc::SYS_move_mount, &[mount.into(), empty, onto.into(), empty, flags.into()]);
     }
 
@@ -132,7 +130,7 @@ impl Lower {
         let target = if slot.is_some() { self.text(c"/") } else { text };
         self.asm.call(
             libc::SYS_move_mount,
-            &[root.into(), empty, CWD.into(), target, MOVE_MOUNT_F_EMPTY_PATH.into()],
+            &[root.into(), empty, CWD.into(), target, MoveMountFlags::F_EMPTY_PATH.bits().into()],
         );
         self.root = Some(root);
         // Nothing in it is touched before it is the process's root.
@@ -158,7 +156,9 @@ impl Lower {
         let context = self.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
         let create = crate::sys::mount::config::CMD_CREATE;
         self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
-        let root = self.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attr::RDONLY.into()]);
+        let root = self
+            .asm
+            .call_to(libc::SYS_fsmount, &[context.into(), 1.into(), MountAttrFlags::RDONLY.bits().into()]);
         self.asm.close(context);
         self.asm.call(libc::SYS_fchdir, &[root.into()]);
         self.asm.call(libc::SYS_chroot, &[dot]);
@@ -248,7 +248,7 @@ impl Lower {
                 // What is moved onto it would come to the host.
                 self.propagation(host, slash, Propagation::single(PropagationKind::Private), false);
             }
-            let (empty, flags) = (self.empty(), MOVE_MOUNT_F_EMPTY_PATH);
+            let (empty, flags) = (self.empty(), MoveMountFlags::F_EMPTY_PATH.bits());
             self.asm.call(libc::SYS_move_mount, &[root.into(), empty, host, slash, flags.into()]);
             self.change_root(root);
         } else {
@@ -342,7 +342,11 @@ impl Lower {
         }
         let create = crate::sys::mount::config::CMD_CREATE;
         self.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
-        self.asm.call_into(into, libc::SYS_fsmount, &[context.into(), 1.into(), attr::RDONLY.into()]);
+        self.asm.call_into(
+            into,
+            libc::SYS_fsmount,
+            &[context.into(), 1.into(), MountAttrFlags::RDONLY.bits().into()],
+        );
         self.asm.close(context);
     }
 
@@ -353,7 +357,7 @@ impl Lower {
         self.asm.tolerating(&[Errno::ENOENT]);
         let target = self.open_in_root(path, libc::O_PATH, 0);
         self.asm.jump_if_failed(target, done);
-        let attributes = self.asm.words(&[attr::RDONLY, 0, 0, 0]);
+        let attributes = self.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]);
         let empty = self.empty();
         let copy = self.clone_tree(target.into(), empty, flags, Some(attributes));
         self.attach(copy, target);

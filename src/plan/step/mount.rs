@@ -2,7 +2,7 @@
 
 use super::slot::SlotId;
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
-use crate::sys::mount::attr;
+use crate::sys::mount::MountAttrFlags;
 use nix::errno::Errno;
 use std::fmt;
 
@@ -259,27 +259,27 @@ impl fmt::Display for Node {
     }
 }
 
-const ATTRIBUTES: [(u64, &str); 6] = [
-    (attr::RDONLY, "ro"),
-    (attr::NOSUID, "nosuid"),
-    (attr::NODEV, "nodev"),
-    (attr::NOEXEC, "noexec"),
-    (attr::NODIRATIME, "nodiratime"),
-    (attr::NOSYMFOLLOW, "nosymfollow"),
+const ATTRIBUTES: [(MountAttrFlags, &str); 6] = [
+    (MountAttrFlags::RDONLY, "ro"),
+    (MountAttrFlags::NOSUID, "nosuid"),
+    (MountAttrFlags::NODEV, "nodev"),
+    (MountAttrFlags::NOEXEC, "noexec"),
+    (MountAttrFlags::NODIRATIME, "nodiratime"),
+    (MountAttrFlags::NOSYMFOLLOW, "nosymfollow"),
 ];
 
-fn attributes(words: &mut Vec<String>, set: u64, clear: u64, prefix: &str) {
+fn attributes(words: &mut Vec<String>, set: MountAttrFlags, clear: MountAttrFlags, prefix: &str) {
     for (bit, name) in ATTRIBUTES {
-        if set & bit != 0 {
+        if set.contains(bit) {
             words.push(format!("{prefix}{name}"));
-        } else if clear & bit != 0 {
+        } else if clear.contains(bit) {
             words.push(format!("{prefix}-{name}"));
         }
     }
-    match set & attr::ATIME {
-        attr::NOATIME => words.push(format!("{prefix}noatime")),
-        attr::STRICTATIME => words.push(format!("{prefix}strictatime")),
-        _ if clear & attr::ATIME != 0 => words.push(format!("{prefix}relatime")),
+    match set & MountAttrFlags::ATIME {
+        MountAttrFlags::NOATIME => words.push(format!("{prefix}noatime")),
+        MountAttrFlags::STRICTATIME => words.push(format!("{prefix}strictatime")),
+        _ if clear.intersects(MountAttrFlags::ATIME) => words.push(format!("{prefix}relatime")),
         _ => {}
     }
 }
