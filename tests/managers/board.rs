@@ -158,31 +158,11 @@ impl Lane {
         // The last one waits for the exit of the lane, so that the lane leaves nothing to this program.
         let mut last = None;
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-            let mut words = line.splitn(4, ' ');
-            let (word, name) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-            let seconds = words.next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
-            let outcome = match word {
-                "pass" => Outcome::Passed(seconds),
-                "skip" => Outcome::Skipped(words.next().unwrap_or("").to_owned()),
-                "fail" => Outcome::Failed(self.log_of(&logs, name)),
-                "again" => {
-                    let first =
-                        fs::read_to_string(logs.join(format!("{name}.first.log"))).unwrap_or_default();
-                    let (manager, runtime) = (self.manager, &self.runtime);
-                    let why: Vec<_> = line.splitn(3, ' ').skip(2).collect();
-                    eprintln!(
-                        "{manager}::{name} on top of {runtime}: tried again after {} ({})",
-                        gist(&first),
-                        why.concat()
-                    );
-                    continue;
-                }
-                "broken" => {
-                    broken = line;
-                    continue;
-                }
-                _ => continue,
-            };
+            if line.starts_with("broken ") {
+                broken = line;
+                continue;
+            }
+            let Some((name, outcome)) = self.parse(&line, &logs) else { continue };
             if self.scenarios.last().is_some_and(|last| last == name) {
                 last = Some(outcome);
             } else {
@@ -200,6 +180,31 @@ impl Lane {
             }
         }
         self.finish(reports, &broken);
+    }
+
+    /// The result of a scenario in a line of the lane's report; prints scenarios that are tried again.
+    fn parse<'l>(&self, line: &'l str, logs: &Path) -> Option<(&'l str, Outcome)> {
+        let mut words = line.splitn(4, ' ');
+        let (word, name) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let seconds = words.next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+        let outcome = match word {
+            "pass" => Outcome::Passed(seconds),
+            "skip" => Outcome::Skipped(words.next().unwrap_or("").to_owned()),
+            "fail" => Outcome::Failed(self.log_of(logs, name)),
+            "again" => {
+                let first = fs::read_to_string(logs.join(format!("{name}.first.log"))).unwrap_or_default();
+                let (manager, runtime) = (self.manager, &self.runtime);
+                let why: Vec<_> = line.splitn(3, ' ').skip(2).collect();
+                eprintln!(
+                    "{manager}::{name} on top of {runtime}: tried again after {} ({})",
+                    gist(&first),
+                    why.concat()
+                );
+                return None;
+            }
+            _ => return None,
+        };
+        Some((name, outcome))
     }
 
     fn report(&self, reports: &Reports, scenario: &str, outcome: Outcome) {

@@ -181,18 +181,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
     match after {
         Status(wanted) => {
             output.success();
-            if wanted == "stopped" {
-                kit::sys::reap(call.pid(), Duration::from_secs(5));
-            }
-            assert_eq!(status(), wanted);
-            if wanted == "created" {
-                let text = fs::read_to_string(&call.pid).unwrap();
-                assert_eq!(state().document()["pid"].to_string(), text, "the bare number");
-            }
-            if wanted == "stopped" {
-                // containerd's shim repeats the call when it cleans up.
-                call.ask(template, "kill --all {id} 9").success();
-            }
+            judge_status(call, template, wanted);
         }
         Deleted => {
             output.success();
@@ -205,12 +194,7 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
         }
         Updated => {
             output.success();
-            let below = ["pids/", "", "unified/"];
-            let path = |dir: &str| format!("/sys/fs/cgroup/{dir}{}/pids.max", call.bundle.id());
-            let value = below.iter().find_map(|dir| fs::read_to_string(path(dir)).ok());
-            assert_eq!(value.as_deref(), Some("44\n"));
-            // The deny-all rule of the same document is not a new rule.
-            call.ask(template, "exec {id} /probe open /dev/null rw").success();
+            judge_update(call, template);
         }
         Pids => assert_eq!(output.success().json(), json!([call.pid()])),
         Ran(wanted) => {
@@ -249,6 +233,33 @@ fn judge(call: &Call<'_>, template: &str, after: After, output: kit::Output) {
             }
         }
     }
+}
+
+/// The container has this status.
+fn judge_status(call: &Call<'_>, template: &str, wanted: &str) {
+    let state = || call.ask(template, "state {id}");
+    if wanted == "stopped" {
+        kit::sys::reap(call.pid(), Duration::from_secs(5));
+    }
+    assert_eq!(state().success().document()["status"], wanted);
+    if wanted == "created" {
+        let text = fs::read_to_string(&call.pid).unwrap();
+        assert_eq!(state().document()["pid"].to_string(), text, "the bare number");
+    }
+    if wanted == "stopped" {
+        // containerd's shim repeats the call when it cleans up.
+        call.ask(template, "kill --all {id} 9").success();
+    }
+}
+
+/// The limit has changed, and the devices have not.
+fn judge_update(call: &Call<'_>, template: &str) {
+    let below = ["pids/", "", "unified/"];
+    let path = |dir: &str| format!("/sys/fs/cgroup/{dir}{}/pids.max", call.bundle.id());
+    let value = below.iter().find_map(|dir| fs::read_to_string(path(dir)).ok());
+    assert_eq!(value.as_deref(), Some("44\n"));
+    // The deny-all rule of the same document is not a new rule.
+    call.ask(template, "exec {id} /probe open /dev/null rw").success();
 }
 
 /// A failure of any command is one JSON line in the log, and the same text on stderr.

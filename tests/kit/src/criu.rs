@@ -264,6 +264,12 @@ fn work(
         }
         return Ok(None);
     }
+    restore(directory, socket, said).map(Some)
+}
+
+/// Creates the restored process, and notifies the caller of each stage.
+fn restore(directory: &Path, socket: RawFd, said: &dyn Fn(&str) -> Option<String>) -> Result<u64, String> {
+    let notified = |script: &str, pid: u64, fd: Option<RawFd>| notify(socket, script, pid, fd);
     let words = said("init").unwrap_or_else(|| "sleep".into());
     // A restored process is stopped until the operation is complete.
     // It has its name from the start: a test may end before it executes a program.
@@ -289,7 +295,7 @@ fn work(
         notified("post-restore", pid, None)
     };
     match serve() {
-        Ok(()) => Ok(Some(pid)),
+        Ok(()) => Ok(pid),
         Err(text) => {
             sys::kill(pid as i32, 9);
             Err(text)

@@ -15,31 +15,83 @@ use std::time::{Duration, Instant};
 
 /// Performs one action; `Some` makes the probe exit with that code.
 pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
-    let arg = |n: usize| args.get(n).copied().unwrap_or("");
-    let number = |n: usize| arg(n).parse::<i64>().unwrap_or_else(|_| panic!("{name} {args:?}"));
-    let said = match name {
-        "report" => report(),
-        "exit" => return Some(number(0) as u8),
-        "signal" => {
-            let _ = kill(Pid::this(), Signal::try_from(number(0) as i32).unwrap());
-            return None;
-        }
-        "sleep" => {
-            std::thread::sleep(Duration::from_secs(arg(0).parse().unwrap_or(3600)));
-            return None;
-        }
-        "say" => json!(args),
-        "complain" => {
-            eprintln!("{}", args.join(" "));
-            return None;
-        }
-        "signals" => return Some(print_signals()),
+    match silent_action(name, args) {
+        Done::Exit(code) => return Some(code),
+        Done::Silent => return None,
+        Done::Unknown => {}
+    }
+    if super::attack::act(name, args) {
+        return None;
+    }
+    let said = reporting_action(name, args)
+        .or_else(|| super::hostile::act(name, args))
+        .unwrap_or_else(|| file_action(name, args));
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{said}");
+    let _ = out.flush();
+    None
+}
+
+fn argument<'a>(args: &[&'a str], n: usize) -> &'a str {
+    args.get(n).copied().unwrap_or("")
+}
+
+fn number(name: &str, args: &[&str], n: usize) -> i64 {
+    argument(args, n).parse().unwrap_or_else(|_| panic!("{name} {args:?}"))
+}
+
+/// The result of [`silent_action`].
+enum Done {
+    Exit(u8),
+    Silent,
+    /// The name is not one of these actions.
+    Unknown,
+}
+
+/// Actions without a report.
+fn silent_action(name: &str, args: &[&str]) -> Done {
+    let number = |n: usize| number(name, args, n);
+    match name {
+        "exit" => return Done::Exit(number(0) as u8),
+        "signals" => return Done::Exit(print_signals()),
+        "hook" => return Done::Exit(hook(argument(args, 0), args.get(1).map_or(0, |_| number(1) as u8))),
+        "signal" => drop(kill(Pid::this(), Signal::try_from(number(0) as i32).unwrap())),
+        "sleep" => std::thread::sleep(Duration::from_secs(argument(args, 0).parse().unwrap_or(3600))),
+        "complain" => eprintln!("{}", args.join(" ")),
         "hold" => {
             SigSet::all().thread_block().unwrap();
             std::thread::sleep(Duration::from_secs(3600));
-            return None;
         }
-        "hook" => return Some(hook(arg(0), args.get(1).map_or(0, |_| number(1) as u8))),
+        "burn" => {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(number(0) as u64) {
+                std::hint::spin_loop();
+            }
+        }
+        "await" => {
+            while fs::symlink_metadata(argument(args, 0)).is_err() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        "pour" => {
+            // Prints this many kilobytes.
+            let mut out = io::stdout().lock();
+            for _ in 0..number(0) {
+                let _ = out.write_all(&[b'~'; 1024]);
+            }
+            let _ = out.write_all(b"\n");
+        }
+        _ => return Done::Unknown,
+    }
+    Done::Silent
+}
+
+/// Actions that print a line; `None` if the name is not one of them.
+fn reporting_action(name: &str, args: &[&str]) -> Option<Value> {
+    let number = |n: usize| number(name, args, n);
+    Some(match name {
+        "report" => report(),
+        "say" => json!(args),
         "alloc" => allocate(number(0) as usize),
         "keep" => {
             // As `alloc`, but the memory is kept.
@@ -57,35 +109,13 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
                 Command::new(own_path()).arg("spawn").args(args).stdout(Stdio::null()).spawn().unwrap();
             json!({"orphaned": child.wait().unwrap().success()})
         }
-        "burn" => {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_millis(number(0) as u64) {
-                std::hint::spin_loop();
-            }
-            return None;
-        }
         "exec" => exec(args),
-        "await" => {
-            while fs::symlink_metadata(arg(0)).is_err() {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            return None;
-        }
         "notify" => {
             let to = std::env::var("NOTIFY_SOCKET").unwrap_or_default();
             let sent = UnixDatagram::unbound().and_then(|sock| sock.send_to(args.join("\n").as_bytes(), &to));
             json!({"notify": to, "errno": errno(sent.map(drop))})
         }
         "flood" => flood(number(0)),
-        "pour" => {
-            // Prints this many kilobytes.
-            let mut out = io::stdout().lock();
-            for _ in 0..number(0) {
-                let _ = out.write_all(&[b'~'; 1024]);
-            }
-            let _ = out.write_all(b"\n");
-            return None;
-        }
         "terminal" => terminal(),
         "stdin" => {
             let mut text = String::new();
@@ -103,13 +133,8 @@ pub(super) fn act(name: &str, args: &[&str]) -> Option<u8> {
             let result = sys::syscall(number(0), words);
             json!({"result": result.unwrap_or(-1), "errno": result.err().map_or("", name_of)})
         }
-        _ if super::attack::act(name, args) => return None,
-        _ => super::hostile::act(name, args).unwrap_or_else(|| file_action(name, args)),
-    };
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{said}");
-    let _ = out.flush();
-    None
+        _ => return None,
+    })
 }
 
 /// Actions on files; each reports the errno by name, `""` for success.
