@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 
     let path = CgroupPath::new(&format!("/orlop-example-{}", std::process::id()))?;
-    // No container's cgroup: its devices are those of its parent.
+    // Not a container's cgroup: its devices are those of its parent.
     let options = CgroupOptions { device_filter: false, ..CgroupOptions::default() };
     let (cgroup, _join) = match Cgroup::create(&layout, &path, &limits(&layout)?, &options) {
         Err(e)

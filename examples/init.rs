@@ -34,7 +34,7 @@ fn run() -> Result<()> {
     exits(&set)
 }
 
-/// The program leaves children behind whose parents end: they become PID 1's, which reaps them.
+/// The program leaves children whose parents exit: they become children of PID 1, which reaps them.
 fn orphans(set: &Namespaces) -> Result<()> {
     let script =
         "for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done; sleep 0.4; cat /proc/[0-9]*/stat | cut -d' ' -f1-4";
@@ -48,7 +48,7 @@ fn orphans(set: &Namespaces) -> Result<()> {
     check(exit == Exit::Code(0), "the program exits with 0")
 }
 
-/// What is sent to PID 1 the program gets.
+/// Signals to PID 1 reach the program.
 fn signals(set: &Namespaces) -> Result<()> {
     let script =
         "trap 'echo HUP' HUP; trap 'echo TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
@@ -58,7 +58,7 @@ fn signals(set: &Namespaces) -> Result<()> {
     check(lines == ["ready", "HUP", "TERM"] && exit == Exit::Code(3), "both arrive")
 }
 
-/// The exit status is the program's own.
+/// The exit status is that of the program.
 fn exits(set: &Namespaces) -> Result<()> {
     for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 128 + 9)] {
         let start = Instant::now();

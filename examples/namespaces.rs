@@ -96,7 +96,7 @@ fn run() -> Result<()> {
     drop(writer);
     check(holder.wait()?.shell_code() == 0, "the first one exits with 0")?;
 
-    println!("a failure names its step:");
+    println!("an error names its step:");
     let gone =
         Namespaces::new().create(NamespaceKind::Uts).join(NamespaceKind::Network, "/proc/self/nowhere");
     if let Err(e) = Command::new(&program).namespaces(&gone).spawn() {

@@ -370,7 +370,7 @@ fn a_parent_with_processes_cannot_have_a_limited_child_on_cgroup2() {
 }
 
 #[test]
-fn below_a_threaded_cgroup_a_child_is_threaded() {
+fn a_child_of_a_threaded_cgroup_is_threaded() {
     let Some(host) = Host::unified("threaded") else { return };
     let parent = host.layout.unified_directory(&host.path).unwrap().unwrap();
     std::fs::create_dir(&parent).unwrap();

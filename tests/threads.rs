@@ -96,7 +96,7 @@ fn many(directory: &Path, program: &str) {
     assert_eq!(nix::sys::wait::waitpid(None, None), Err(nix::errno::Errno::ECHILD));
 }
 
-/// A program in namespaces of its own; and one which is not there.
+/// A program in namespaces of its own, and a program that does not exist.
 fn command(program: &str, set: &Namespaces, code: usize) {
     let code = i32::try_from(code).unwrap();
     let child = Command::new(program).args(["inside", &code.to_string()]).namespaces(set).spawn().unwrap();

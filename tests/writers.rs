@@ -18,7 +18,7 @@ const WORDS: [&str; 8] = [
     "fs::copy(",
 ];
 
-/// Files of the source that may have one of them, and why.
+/// Source files that may contain one of these words, and why.
 const ALLOWED: [(&str, &str); 11] = [
     ("src/sys/fs.rs", "the implementation: O_EXCL, O_NOFOLLOW, a random name, an exact mode"),
     ("src/mount/in_root.rs", "in a container's root, one component at a time, O_EXCL and O_NOFOLLOW"),

@@ -113,7 +113,7 @@ fn check(region: &Region, blob: &[u8], end: End, last: Option<Insn>) {
     let word = |word: ControlWord| u32::from_ne_bytes(std::array::from_fn(|i| page[4 * word as usize + i]));
     assert!(
         page[ControlWord::COUNT * 4..SUCCESSOR].iter().all(|byte| *byte == 0),
-        "the control page has other words"
+        "the control page has unexpected words"
     );
     let front = size_of::<Header>() + code(blob).len();
     assert!(region.blob(blob.len())[..front] == blob[..front], "the instructions have changed");

@@ -55,7 +55,7 @@ fn a_program_can_be_run_and_waited_for() {
 }
 
 #[test]
-fn namespaces_are_made_and_a_root_is_looked_into() {
+fn namespaces_can_be_created_and_a_path_resolved_in_a_root() {
     let set = Namespaces::new().create(NamespaceKind::Uts).create(NamespaceKind::Pid);
     match Command::new("/bin/true").namespaces(&set).spawn() {
         Ok(child) => assert_eq!(child.wait().unwrap(), Exit::Code(0)),

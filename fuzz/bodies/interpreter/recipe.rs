@@ -51,7 +51,7 @@ pub(super) fn blob(bytes: &[u8]) -> Vec<u8> {
     let insns: Vec<Insn> = (0..count).map(|i| insn(&mut bytes, u16::from(i), data as u64)).collect();
     let mut rest: Vec<u8> = insns.iter().flat_map(to_bytes).collect();
     rest.extend(bytes.0);
-    // Where a thread's stack may lie.
+    // A possible place of a thread's stack.
     rest.resize(rest.len() + if roomy { LISTENER_STACK } else { 0 }, 0);
     with_header(count.into(), &rest)
 }
