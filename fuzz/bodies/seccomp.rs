@@ -2,7 +2,7 @@
 //! that the profile could mean.
 
 use orlop::bundle::spec::Seccomp;
-use orlop::seccomp::{Action, Arch, Condition, Operator, Profile, Program, SyscallRule};
+use orlop::seccomp::{Action, Arch, Condition, Operator, Profile, SeccompProgram, SyscallRule};
 
 /// One run of the target `seccomp`: JSON if it parses, else a recipe for a profile.
 pub fn run(data: &[u8]) {
@@ -92,7 +92,7 @@ fn compiles(profile: &Profile<'_>, data: &[u8]) {
 }
 
 /// The kernel's checks: length, known operations, jumps inside, aligned loads, a return at the end.
-fn obeys(program: &Program) {
+fn obeys(program: &SeccompProgram) {
     let code = program.instructions();
     assert!((1..=4096).contains(&code.len()));
     for (at, i) in code.iter().enumerate() {
@@ -113,7 +113,7 @@ fn obeys(program: &Program) {
     assert!(program.to_string().lines().count() >= code.len());
 }
 
-fn answers(profile: &Profile<'_>, program: &Program, native: Arch, data: &[u8]) {
+fn answers(profile: &Profile<'_>, program: &SeccompProgram, native: Arch, data: &[u8]) {
     let mut meant = vec![profile.default_action, Action::Errno(38), Action::KillThread];
     meant.extend(profile.rules.iter().map(|rule| rule.action));
     let word =

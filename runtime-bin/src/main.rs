@@ -23,7 +23,8 @@ mod order;
 mod output;
 mod sys;
 
-use args::{CommandLine, Request};
+use args::{CommandLine, Invocation, Request};
+use failure::Failure;
 use log::Log;
 use std::ffi::OsString;
 use std::path::Path;
@@ -36,12 +37,6 @@ fn main() -> std::process::ExitCode {
 
 /// The program: from its arguments to its exit code.
 fn run(words: std::env::ArgsOs) -> u8 {
-    // Otherwise a file that is opened later is taken for one of them: a state file for the standard error, say.
-    if let Err(errno) = sys::stdio::fill_stdio() {
-        let what = "open /dev/null for a standard descriptor that is closed";
-        Log::stderr(log::LogFormat::default()).error(&format!("{what}: {}", errno.desc()));
-        return 1;
-    }
     // Rust ignores it, and so may the caller: `list | head` and containers want neither.
     let _ = sys::signal::default_disposition(nix::sys::signal::Signal::SIGPIPE);
     answer(words)
@@ -51,6 +46,12 @@ fn run(words: std::env::ArgsOs) -> u8 {
 fn answer(mut words: std::env::ArgsOs) -> u8 {
     let program = program_name(words.next());
     let CommandLine { log, request } = args::read(&program, words);
+    // A file that is opened below would be taken for a closed standard stream: a state file for the standard error, say.
+    if let Err(errno) = sys::stdio::fill_stdio() {
+        let what = "open /dev/null for a standard descriptor that is closed";
+        Log::stderr(log.format).error(&format!("{what}: {}", errno.desc()));
+        return failure_code(&request);
+    }
     let log = match Log::open(log.file.as_deref(), log.format, log.level) {
         Ok(opened) => opened,
         Err(e) => {
@@ -72,6 +73,15 @@ fn answer(mut words: std::env::ArgsOs) -> u8 {
             log.error(&failure.message);
             failure.code
         }
+    }
+}
+
+/// The exit code of a command that could not begin.
+fn failure_code(request: &Result<Request<Invocation>, Failure>) -> u8 {
+    match request {
+        Ok(Request::Run(Invocation::Exec(_))) => args::EXEC_FAILED,
+        Ok(_) => 1,
+        Err(failure) => failure.code,
     }
 }
 

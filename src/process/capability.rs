@@ -121,7 +121,7 @@ pub struct CapabilitySets {
 
 impl CapabilitySets {
     /// The ambient capabilities that the kernel refuses, because they are not both permitted and inheritable.
-    pub fn unraisable(&self) -> CapSet {
+    fn unraisable(&self) -> CapSet {
         self.ambient.without(self.permitted.and(self.inheritable))
     }
 

@@ -28,11 +28,6 @@ pub fn selinux(context: &str) -> LsmLabel {
     LsmLabel { files: &["attr/exec"], text: context.to_owned() }
 }
 
-/// Gives new session keyrings an SELinux context.
-pub fn selinux_key(context: &str) -> LsmLabel {
-    LsmLabel { files: &["attr/keycreate"], text: context.to_owned() }
-}
-
 /// The mount options that give a new file system an SELinux context; mount(8).
 pub const MOUNT_CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 

@@ -6,7 +6,7 @@ use crate::bundle::spec::Personality;
 const SECTION: &str = "config-linux.md#personality";
 
 /// Domains, by name.
-pub const DOMAINS: [(&str, u32); 2] = [("LINUX", 0x0000), ("LINUX32", 0x0008)];
+const DOMAINS: [(&str, u32); 2] = [("LINUX", 0x0000), ("LINUX32", 0x0008)];
 
 /// The argument of personality(2).
 ///

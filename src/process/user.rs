@@ -4,10 +4,10 @@ use crate::Problem;
 use crate::bundle::spec::User;
 
 /// The umask of a process whose configuration has none.
-pub const DEFAULT_UMASK: u32 = 0o022;
+const DEFAULT_UMASK: u32 = 0o022;
 
 /// The number of groups that setgroups(2) accepts (`NGROUPS_MAX`).
-pub const MAX_GROUPS: usize = 65536;
+const MAX_GROUPS: usize = 65536;
 
 /// The identity of a process, as IDs of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::dispatch::{self, NumberRanges, Outcome};
 use super::multiplex::Multiplexer;
 use super::opcode::{EQUAL, LOAD};
 use super::profile::{Action, Condition, Profile};
-use super::program::{ArchSection, Program};
+use super::program::{ArchSection, SeccompProgram};
 use super::table::{self, NONE, PRIVATE, SLOTS};
 use crate::{Error, ErrorKind, Phase, Result};
 
@@ -23,7 +23,7 @@ const NUMBER: u32 = 0;
 
 impl Profile<'_> {
     /// Compiles for the architecture that this library was built for. Makes no system call.
-    pub fn compile(&self) -> Result<Program> {
+    pub fn compile(&self) -> Result<SeccompProgram> {
         let native = Arch::native().ok_or_else(|| {
             Error::unsupported(
                 Phase::Seccomp,
@@ -35,7 +35,7 @@ impl Profile<'_> {
     }
 
     /// Compiles for a machine whose native architecture is `native`.
-    pub fn compile_for(&self, native: Arch) -> Result<Program> {
+    pub fn compile_for(&self, native: Arch) -> Result<SeccompProgram> {
         self.check()?;
         let mut asm = BpfAssembler::new();
         let rules = ResolvedRules::new(self);
@@ -66,7 +66,7 @@ impl Profile<'_> {
         for section in &mut sections {
             (section.start, section.end) = (length - section.start, length - section.end);
         }
-        Ok(Program {
+        Ok(SeccompProgram {
             code: asm.finish(),
             sections,
             flags: self.flags.clone(),

@@ -1,7 +1,7 @@
 //! Loading a program, and what the kernel supports.
 
 use super::profile::{Action, Flag};
-use super::program::Program;
+use super::program::SeccompProgram;
 use crate::sys::seccomp::{self as sys, Refused};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -53,7 +53,7 @@ impl SeccompSupport {
     ///
     /// # Errors
     /// If the kernel does not support a flag of the profile.
-    pub fn flag_word(&self, program: &Program) -> Result<u32> {
+    pub fn flag_word(&self, program: &SeccompProgram) -> Result<u32> {
         let Some(flags) = program.flags() else {
             let default = self.flags.contains(&Flag::SpecAllow);
             return Ok(if default { Flag::SpecAllow.bit() } else { 0 });
@@ -73,7 +73,7 @@ impl SeccompSupport {
 
     /// The same with `NEW_LISTENER`, for a process of one thread. `TSYNC` has no effect there, and the kernel refuses
     /// the two together.
-    pub(crate) fn flag_word_with_listener(&self, program: &Program) -> Result<u32> {
+    pub(crate) fn flag_word_with_listener(&self, program: &SeccompProgram) -> Result<u32> {
         Ok((self.flag_word(program)? & !Flag::Tsync.bit()) | sys::NEW_LISTENER)
     }
 
@@ -81,7 +81,7 @@ impl SeccompSupport {
     ///
     /// # Errors
     /// Names the first action that it does not support.
-    pub fn check_actions(&self, program: &Program) -> Result<()> {
+    pub fn check_actions(&self, program: &SeccompProgram) -> Result<()> {
         match program.actions().into_iter().find(|a| !self.actions.contains(&a.name())) {
             None => Ok(()),
             Some(action) => Err(Error::unsupported(
@@ -101,7 +101,7 @@ pub struct LoadOptions {
     pub no_new_privs: bool,
 }
 
-impl Program {
+impl SeccompProgram {
     /// Loads the program into the calling thread, permanently. Other threads are unaffected unless the profile has
     /// [`Flag::Tsync`].
     ///

@@ -1,7 +1,7 @@
 //! Seccomp profiles, and their compiler to BPF. It can be used without a container.
 //!
-//! A [`Profile`] (read from `config.json` or built in code) compiles to a [`Program`]. A program can be displayed,
-//! evaluated for a call ([`Program::evaluate`]) and loaded into the calling thread. Compiling needs neither
+//! A [`Profile`] (read from `config.json` or built in code) compiles to a [`SeccompProgram`]. A program can be displayed,
+//! evaluated for a call ([`SeccompProgram::evaluate`]) and loaded into the calling thread. Compiling needs neither
 //! libseccomp nor any privilege.
 //!
 //! # The shape of a program
@@ -54,7 +54,7 @@ pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
 pub use load::{LoadOptions, SeccompSupport};
 pub use profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
-pub use program::Program;
+pub use program::SeccompProgram;
 pub(crate) use simulate::{Call, Demand};
 
 #[cfg(test)]

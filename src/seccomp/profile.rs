@@ -151,7 +151,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyscallRule<'a> {
     /// The names of the calls. A name that no architecture has is skipped, and reported by
-    /// [`Program::unknown_names`](super::program::Program::unknown_names).
+    /// [`SeccompProgram::unknown_names`](super::program::SeccompProgram::unknown_names).
     pub names: Vec<Cow<'a, str>>,
     /// What happens to them.
     pub action: Action,

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// A filter as seccomp(2) takes it. It is displayed as a disassembly.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
+pub struct SeccompProgram {
     pub(super) code: Vec<Instruction>,
     pub(super) sections: Vec<ArchSection>,
     pub(super) flags: Option<Vec<Flag>>,
@@ -24,7 +24,7 @@ pub(super) struct ArchSection {
     pub(super) end: usize,
 }
 
-impl Program {
+impl SeccompProgram {
     /// The instructions, `struct sock_filter`.
     pub fn instructions(&self) -> &[Instruction] {
         &self.code
@@ -72,7 +72,7 @@ impl Program {
     }
 }
 
-impl fmt::Display for Program {
+impl fmt::Display for SeccompProgram {
     /// One instruction per line: its index, what it does, where it jumps to, and what its constant means.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut loaded = None;
@@ -108,7 +108,7 @@ impl fmt::Display for Program {
     }
 }
 
-impl Program {
+impl SeccompProgram {
     /// The meaning of a comparison's constant.
     fn meaning(&self, at: usize, loaded: Option<u32>, k: u32) -> Option<&'static str> {
         match loaded? {

@@ -3,7 +3,7 @@
 use super::arch::Arch;
 use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
 use super::profile::{Action, Profile, SyscallRule};
-use super::program::Program;
+use super::program::SeccompProgram;
 use crate::sys::seccomp::Instruction;
 
 /// A native system call that will be made under a filter.
@@ -64,7 +64,7 @@ impl Call {
     }
 }
 
-impl Program {
+impl SeccompProgram {
     /// What the kernel would do with a call. `number` is that of the architecture, with x32's bit.
     pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
         self.trace(arch, number, arguments).0

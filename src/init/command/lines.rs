@@ -107,7 +107,7 @@ impl Compiler<'_> {
             let what = "new time namespaces need Linux 6.1, where execve enters them";
             return Err(Error::new(ErrorKind::Unsupported, Phase::Namespace, what));
         }
-        if c.seccomp.is_some_and(seccomp::Program::notifies) {
+        if c.seccomp.is_some_and(seccomp::SeccompProgram::notifies) {
             let what = "a filter that notifies is not built yet";
             return Err(Error::new(ErrorKind::Unsupported, Phase::Seccomp, what));
         }

@@ -15,7 +15,7 @@ use crate::mount::Rootfs;
 use crate::namespace::{self, Namespaces};
 use crate::plan::{Plan, Turn};
 use crate::process::capability::CapabilitySets;
-use crate::seccomp::Program;
+use crate::seccomp::SeccompProgram;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A program to run: in which namespaces, cgroup and root, as whom, and with what.
@@ -48,7 +48,7 @@ pub struct Command<'a> {
     groups: Option<Vec<u32>>,
     capabilities: Option<CapabilitySets>,
     no_new_privs: bool,
-    seccomp: Option<&'a Program>,
+    seccomp: Option<&'a SeccompProgram>,
     session: bool,
     init: bool,
 }
@@ -257,7 +257,7 @@ impl<'a> Command<'a> {
 
     /// A seccomp filter, loaded last. It must allow execve(2); without
     /// [`no_new_privs`](Self::no_new_privs) it takes a privileged caller, or a new user namespace.
-    pub fn seccomp(&mut self, filter: &'a Program) -> &mut Self {
+    pub fn seccomp(&mut self, filter: &'a SeccompProgram) -> &mut Self {
         self.seccomp = Some(filter);
         self
     }

@@ -7,7 +7,7 @@ use super::{Compiler, Policy};
 use crate::bundle::spec::Process;
 use crate::process::capability;
 use crate::process::scheduler::SchedAttr;
-use crate::seccomp::{Call, Demand, Program};
+use crate::seccomp::{Call, Demand, SeccompProgram};
 use crate::{Error, Phase, Result};
 use libc::c_long;
 
@@ -101,7 +101,7 @@ impl Compiler<'_> {
     ) -> Result<Option<ProcessStep>> {
         let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
         let calls = self.calls_left(process, Some(late), listener.is_some());
-        let stopped = Program::stops(&filter, &calls);
+        let stopped = SeccompProgram::stops(&filter, &calls);
         // Of the other containers in a pid namespace nothing is known.
         let reached = || self.joining.is_none_or(Policy::may_be_reached);
         if stopped.is_empty() {
@@ -130,7 +130,7 @@ impl Compiler<'_> {
         }
         let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
         let calls = self.calls_left(process, None, listener.is_some());
-        let stopped = Program::stops(&filter, &calls);
+        let stopped = SeccompProgram::stops(&filter, &calls);
         if stopped.is_empty() {
             self.close_descriptors();
             return Ok(self.load_early(process, filter, flags, listener));

@@ -14,7 +14,7 @@ fn deny(name: &'static str) -> Profile<'static> {
     profile
 }
 
-fn filtered<T: Send>(program: &Program, f: impl FnOnce() -> T + Send) -> Option<T> {
+fn filtered<T: Send>(program: &SeccompProgram, f: impl FnOnce() -> T + Send) -> Option<T> {
     std::thread::scope(|scope| {
         scope
             .spawn(|| match program.load(LoadOptions { no_new_privs: true }) {

@@ -34,7 +34,8 @@ fn run(code: &BpfProgram, number: u32, arguments: [u64; 6]) -> Action {
         .iter()
         .map(|i| crate::sys::seccomp::Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
         .collect();
-    let program = Program { code, sections: vec![], flags: None, notifies: false, unknown_names: vec![] };
+    let program =
+        SeccompProgram { code, sections: vec![], flags: None, notifies: false, unknown_names: vec![] };
     program.evaluate(Arch::X86_64, number, arguments)
 }
 

@@ -39,7 +39,7 @@ fn the_kernel_can_keep_allowed_calls_in_its_bitmap() {
     }
 }
 
-fn constant_result(program: &Program, arch: Arch, number: u32) -> Option<Action> {
+fn constant_result(program: &SeccompProgram, arch: Arch, number: u32) -> Option<Action> {
     let (mut at, mut value) = (0, 0);
     loop {
         let i = program.instructions()[at];
