@@ -4,6 +4,10 @@
 //! [`plan::Plan`]; a tiny freestanding program executes the plan inside the new namespaces and
 //! becomes the container's process. The floors below depend only downwards.
 
+// The fixtures of the tests name the library as other programs do.
+#[cfg(test)]
+extern crate self as orlop;
+
 pub mod bundle;
 pub mod cgroup;
 pub mod container;

@@ -56,6 +56,17 @@ pub struct Layout {
     v1: Vec<Hierarchy>,
     unified: Option<Hierarchy>,
     own: PathBuf,
+    /// The controllers of the cgroup2 hierarchy, if they were read: see [`Layout::read_controllers`].
+    controllers: Option<Controllers>,
+    /// What was read of the caller's own cgroup: see [`Layout::read_own`].
+    own_cgroup: Option<OwnCgroup>,
+}
+
+/// The caller's `cgroup` file, and the layout with the root of each mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OwnCgroup {
+    file: Vec<u8>,
+    exact: Box<Layout>,
 }
 
 impl Layout {
@@ -75,11 +86,7 @@ impl Layout {
                 controllers: Controllers::NONE,
                 name: None,
             };
-            return Ok(Some(Self {
-                v1: Vec::new(),
-                unified: Some(unified),
-                own: "/proc/thread-self".into(),
-            }));
+            return Ok(Some(Self::new(Vec::new(), Some(unified), Path::new("/proc/thread-self"))));
         }
         let own = Path::new("/proc/thread-self");
         let listed = match read(&own.join("cgroup")) {
@@ -88,7 +95,7 @@ impl Layout {
             other => usual::hierarchies(&other?),
         };
         match listed {
-            Some((v1, unified)) => Ok(Some(Self { v1, unified, own: own.to_owned() })),
+            Some((v1, unified)) => Ok(Some(Self::new(v1, unified, own))),
             None => Self::detect_in(own, Path::new("/")),
         }
     }
@@ -125,7 +132,46 @@ impl Layout {
             }
         }
         let any = !v1.is_empty() || unified.is_some();
-        Ok(any.then(|| Self { v1, unified, own: proc.to_owned() }))
+        Ok(any.then(|| Self::new(v1, unified, proc)))
+    }
+
+    fn new(v1: Vec<Hierarchy>, unified: Option<Hierarchy>, proc: &Path) -> Self {
+        Self { v1, unified, own: proc.to_owned(), controllers: None, own_cgroup: None }
+    }
+
+    /// Reads the controllers of the cgroup2 hierarchy now: [`unified_controllers`](Self::unified_controllers) then
+    /// returns them without a system call.
+    ///
+    /// # Errors
+    /// If `cgroup.controllers` cannot be read.
+    pub fn read_controllers(&mut self) -> Result<()> {
+        self.controllers = Some(self.unified_controllers()?);
+        Ok(())
+    }
+
+    /// The same layout on a host with these controllers in the cgroup2 hierarchy.
+    #[must_use]
+    pub fn with_controllers(self, controllers: Controllers) -> Self {
+        Self { controllers: Some(controllers), ..self }
+    }
+
+    /// Reads the caller's own cgroup now: [`own`](Self::own) and relative paths then need no system call.
+    ///
+    /// # Errors
+    /// If the caller's `cgroup` file or its `mountinfo` cannot be read.
+    pub fn read_own(&mut self) -> Result<()> {
+        let file = read(&self.own.join("cgroup"))?;
+        let exact = Box::new(self.exact()?.into_owned());
+        self.own_cgroup = Some(OwnCgroup { file, exact });
+        Ok(())
+    }
+
+    /// The caller's `cgroup` file.
+    fn own_file(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.own_cgroup {
+            Some(known) => Ok(Cow::Borrowed(&known.file)),
+            None => read(&self.own.join("cgroup")).map(Cow::Owned),
+        }
     }
 
     /// The sort of host.
@@ -162,6 +208,9 @@ impl Layout {
     /// # Errors
     /// That the file cannot be read.
     pub fn unified_controllers(&self) -> Result<Controllers> {
+        if let Some(known) = self.controllers {
+            return Ok(known);
+        }
         let Some(unified) = &self.unified else { return Ok(Controllers::NONE) };
         let fd = open_file(&unified.mount, "cgroup.controllers", libc::O_RDONLY)?;
         let text = sysfs::read_all(fd, 64 << 10)
@@ -197,7 +246,7 @@ impl Layout {
     /// # Errors
     /// That the caller's `cgroup` file cannot be read.
     pub fn own(&self) -> Result<Record> {
-        self.located(&read(&self.own.join("cgroup"))?)
+        self.located(&self.own_file()?)
     }
 
     /// The cgroup that a `/proc/PID/cgroup` names, in every hierarchy that shows it.
@@ -224,8 +273,9 @@ impl Layout {
 
     /// The layout with each mount's root known: the quick look at a pure v2 host leaves it out.
     pub(super) fn exact(&self) -> Result<Cow<'_, Self>> {
-        match &self.unified {
-            Some(unified) if unified.root.as_os_str().is_empty() => {
+        match (&self.unified, &self.own_cgroup) {
+            (_, Some(known)) => Ok(Cow::Borrowed(known.exact.as_ref())),
+            (Some(unified), None) if unified.root.as_os_str().is_empty() => {
                 Self::detect_in(&self.own, Path::new("/"))?.map(Cow::Owned).ok_or_else(none_is_mounted)
             }
             _ => Ok(Cow::Borrowed(self)),
@@ -234,7 +284,7 @@ impl Layout {
 
     /// `(label, path)` of each line of the caller's `cgroup` file; nothing for an absolute path.
     fn own_paths(&self, path: &CgroupPath) -> Result<Vec<(String, PathBuf)>> {
-        if path.is_absolute() { Ok(Vec::new()) } else { Ok(memberships(&read(&self.own.join("cgroup"))?)) }
+        if path.is_absolute() { Ok(Vec::new()) } else { Ok(memberships(&self.own_file()?)) }
     }
 }
 

@@ -5,7 +5,7 @@ use super::listener::{self, Agent};
 use super::liveness::{self, Identity, Presence};
 use super::lock::Lock;
 use super::options::Console;
-use super::store::{Directory, PlanOptions, Record, Stage};
+use super::store::{Directory, Record, Stage};
 use super::{CgroupManager, Container, CreateOptions, Runtime, clock, handoff, id, notify};
 use crate::bundle::annotations::INIT;
 use crate::bundle::{Bundle, Spec};
@@ -16,7 +16,7 @@ use crate::init::launch::{Launch, Stub, lost, may_join_by_file};
 use crate::init::presets::{Presets, Sources};
 use crate::mount::in_root;
 use crate::namespace;
-use crate::plan::{self, Filter, Host, Plan, Policy, compile};
+use crate::plan::{self, CgroupOutcome, Filter, Host, Plan, Policy, compile, compile_with_cgroup};
 use crate::process::{env, passwd};
 use crate::sys;
 use crate::{Error, Phase, Result};
@@ -42,21 +42,21 @@ pub(super) fn create(
 ) -> Result<Container> {
     id::validate(id)?;
     check(options)?;
-    let host = Host::detect()?;
     let systemd = match options.cgroup_manager {
         CgroupManager::Systemd => Some(Systemd::connect(&options.systemd)?),
         CgroupManager::Cgroupfs | CgroupManager::Disabled => None,
     };
-    let mut saved = PlanOptions::new(bundle, options);
-    saved.systemd = systemd.as_ref().map(Systemd::home).unwrap_or_default();
+    let mut planned = plan_options(id, bundle, options, until);
+    planned.systemd = systemd.as_ref().map(Systemd::home).unwrap_or_default();
     if let Some((directory, variable)) = notify::plan(bundle, options, &runtime.state_root().path.join(id)) {
-        saved.notify = Some(directory);
-        saved.extra_env.push(variable);
+        planned.notify = Some(directory);
+        planned.extra_env.push(variable);
     }
-    let plan = compile(bundle, &host, &saved.compiler(id, until))?;
-    // Those of the bundle, its reader has seen already.
+    let host = Host::detect_for(bundle, &planned)?;
+    let plan = compile(bundle, &host, &planned)?;
+    // The caller has seen the bundle's own warnings already.
     runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
-    let mut record = record(id, bundle, &plan, saved);
+    let mut record = record(id, bundle, &plan, planned);
     record.resctrl = resctrl(id, bundle, &host)?;
     let (directory, lock) = Directory::create(runtime.state_root(), id)?;
     let container = Container::new(runtime.clone(), directory);
@@ -66,7 +66,8 @@ pub(super) fn create(
         record,
         bundle,
         plan,
-        host: &host,
+        outcome: CgroupOutcome::default(),
+        host,
         options,
         until,
         systemd,
@@ -108,7 +109,7 @@ fn resctrl(id: &str, bundle: &Bundle, host: &Host) -> Result<Option<Group>> {
     Ok(Some(group))
 }
 
-pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> Record {
+pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: plan::Options) -> Record {
     let hooks = bundle.spec.hooks.as_ref();
     let device = root(&bundle.rootfs).and_then(|root| sys::fs::identity(root).ok()).map(|(device, _)| device);
     Record {
@@ -128,54 +129,35 @@ pub(super) fn record(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOption
     }
 }
 
-impl PlanOptions {
-    fn new(bundle: &Bundle, options: &CreateOptions) -> Self {
-        let mut extra_env = Vec::new();
-        let asked = bundle.spec.annotations.value(&INIT) == Some("true");
-        let init = options.init || asked;
-        if options.listen_fds > 0 {
-            extra_env.push(format!("LISTEN_FDS={}", options.listen_fds));
-            // Of another program the number is not known before it runs, and a wrong one says that the descriptors are
-            // another process's.
-            if !init && makes_pid_namespace(&bundle.spec) {
-                extra_env.push("LISTEN_PID=1".to_owned());
-            }
-        }
-        Self {
-            console: !matches!(options.console, Console::None),
-            keep_console: matches!(options.console, Console::Keep),
-            preserve_fds: options.preserve_fds.saturating_add(options.listen_fds),
-            extra_env,
-            home: home(bundle),
-            no_pivot: options.no_pivot,
-            no_new_keyring: options.no_new_keyring,
-            init,
-            optional_cgroup: options.optional_cgroup,
-            cgroup_manager: options.cgroup_manager,
-            systemd: Home::default(),
-            notify: None,
+/// What the plan of a container is compiled with.
+fn plan_options(id: &str, bundle: &Bundle, options: &CreateOptions, until: Until) -> plan::Options {
+    let mut extra_env = Vec::new();
+    let asked = bundle.spec.annotations.value(&INIT) == Some("true");
+    let init = options.init || asked;
+    if options.listen_fds > 0 {
+        extra_env.push(format!("LISTEN_FDS={}", options.listen_fds));
+        // Of another program the number is not known before it runs, and a wrong one says that the descriptors are
+        // another process's.
+        if !init && makes_pid_namespace(&bundle.spec) {
+            extra_env.push("LISTEN_PID=1".to_owned());
         }
     }
-
-    /// What the compiler is told.
-    pub(super) fn compiler(&self, id: &str, until: Until) -> plan::Options {
-        plan::Options {
-            id: id.to_owned(),
-            wait_for_start: until == Until::Created,
-            console: self.console,
-            keep_console: self.keep_console,
-            preserve_fds: self.preserve_fds,
-            program: None,
-            extra_env: self.extra_env.clone(),
-            home: self.home.clone(),
-            no_pivot: self.no_pivot,
-            no_new_keyring: self.no_new_keyring,
-            init: self.init,
-            optional_cgroup: self.optional_cgroup,
-            cgroup_manager: self.cgroup_manager,
-            systemd: self.systemd.clone(),
-            notify: self.notify.clone(),
-        }
+    plan::Options {
+        id: id.to_owned(),
+        wait_for_start: until == Until::Created,
+        program: None,
+        console: !matches!(options.console, Console::None),
+        keep_console: matches!(options.console, Console::Keep),
+        preserve_fds: options.preserve_fds.saturating_add(options.listen_fds),
+        extra_env,
+        home: home(bundle),
+        no_pivot: options.no_pivot,
+        no_new_keyring: options.no_new_keyring,
+        init,
+        optional_cgroup: options.optional_cgroup,
+        cgroup_manager: options.cgroup_manager,
+        systemd: Home::default(),
+        notify: None,
     }
 }
 
@@ -206,7 +188,9 @@ pub(super) struct Making<'a> {
     pub(super) record: Record,
     pub(super) bundle: &'a Bundle,
     pub(super) plan: Plan,
-    pub(super) host: &'a Host,
+    /// How the creation of its cgroup turned out.
+    pub(super) outcome: CgroupOutcome,
+    pub(super) host: Host,
     pub(super) options: &'a CreateOptions,
     pub(super) until: Until,
     pub(super) systemd: Option<Systemd>,
@@ -225,7 +209,7 @@ impl Making<'_> {
         if self.until == Until::Running {
             self.agent = Agent::connect(&self.bundle.spec)?;
         }
-        let join = make_cgroup(&self.plan, self.host, &mut self.record)?;
+        let join = make_cgroup(&self.plan, &self.host, &mut self.record)?;
         self.show_cgroup()?;
         if join.is_some() {
             self.delegate(&Cgroup::open(self.record.cgroup.clone()))?;
@@ -253,17 +237,30 @@ impl Making<'_> {
         }
     }
 
-    /// An optional cgroup on cgroup2 may not have been made.
+    /// Compiles again if the optional cgroup on cgroup2 was not created: the container is shown its creator's.
     fn show_cgroup(&mut self) -> Result<()> {
         let planned = self.plan.cgroup.as_ref().filter(|planned| planned.options.optional);
         let skipped =
             planned.is_some_and(|p| p.record.unified.is_some()) && self.record.cgroup.unified.is_none();
-        if let (true, Some(layout)) = (skipped, &self.host.cgroups)
-            && let Some(own) = layout.own()?.unified
-        {
-            self.plan.show_own_cgroup(&own);
+        if !skipped {
+            return Ok(());
         }
+        if let Some(layout) = &mut self.host.cgroups {
+            layout.read_own()?;
+        }
+        self.outcome.skipped = true;
+        self.plan = compile_with_cgroup(self.bundle, &self.host, &self.record.options, self.outcome)?;
         Ok(())
+    }
+
+    /// The plan compiled again, if the process has to join its cgroup by file and the plan has it created there. Its
+    /// slots are the same.
+    fn joining_by_file(&self) -> Result<Option<Plan>> {
+        if !self.plan.starts_in_cgroup() {
+            return Ok(None);
+        }
+        let outcome = CgroupOutcome { joined_by_file: true, ..self.outcome };
+        compile_with_cgroup(self.bundle, &self.host, &self.record.options, outcome).map(Some)
     }
 
     /// The record with the pid is written while the stub works; the one that says that the program
@@ -304,8 +301,10 @@ impl Making<'_> {
 
     /// Launches the stub; returns our end of the terminal's socket.
     fn spawn(&mut self, mut join: Option<Join>) -> Result<Option<OwnedFd>> {
-        if join.as_ref().is_some_and(|join| join.directory().is_none()) {
-            self.plan.join_cgroup_by_file();
+        if join.as_ref().is_some_and(|join| join.directory().is_none())
+            && let Some(plan) = self.joining_by_file()?
+        {
+            self.plan = plan;
         }
         let (theirs, ours) = console(&self.options.console)?;
         let listen = || self.container.directory.listen_for_start();
@@ -327,7 +326,9 @@ impl Making<'_> {
                 if let Some(join) = &mut join {
                     join.use_files()?;
                 }
-                self.plan.join_cgroup_by_file();
+                if let Some(plan) = self.joining_by_file()? {
+                    self.plan = plan;
+                }
                 launch(&self.plan, join.as_ref())?
             }
             other => other?,

@@ -6,7 +6,7 @@ use super::lock::Lock;
 use super::store::{Record, Stage};
 use super::{Container, Exit, Signal, Status, alive_status, helpers, members, not_running, presence};
 use crate::bundle::spec::Spec;
-use crate::plan::Host;
+use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -171,8 +171,7 @@ impl Container {
     fn run_poststop(&self, record: &Record, lock: &Lock) {
         let done = self.directory.read_config().and_then(|bytes| Spec::from_json(&bytes)).and_then(|spec| {
             let state = self.describe(record.clone(), Status::Stopped);
-            let host = Host::detect()?;
-            let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
+            let place = Launcher { kernel: kernel_version()?, place: Place::Host(&record.bundle), lock };
             let hooks = Kind::Poststop.of(spec.hooks.as_ref());
             hooks::run_all(Kind::Poststop, hooks, &state, &place, |e| self.runtime.warn(e))
         });

@@ -122,10 +122,7 @@ struct Joining<'a> {
 
 impl Joining<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let mut host = match self.bound.process() {
-            Some(process) => Host::for_joining(process)?,
-            None => Host::detect()?,
-        };
+        let mut host = Host::for_joining(self.bound.spec())?;
         if !matches!(self.options.console, Console::None) {
             // A terminal goes out once: there is no second try.
             host.privileged = plan::privileged()?;
@@ -263,26 +260,24 @@ impl Joining<'_> {
             let root = root(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
             home::of(&root, self.record, p.user.uid)
         });
-        let options = plan::ExecOptions {
+        let options = plan::Options {
             id: self.container.id.clone(),
+            program: self.program.clone(),
             console: !matches!(self.options.console, Console::None),
             keep_console: matches!(self.options.console, Console::Keep),
             preserve_fds: self.options.preserve_fds,
             home,
-            cgroup_files: join.map_or(0, |join| join.files().len()),
-            resctrl: self
-                .record
-                .resctrl
-                .iter()
-                .flat_map(Group::tasks)
-                .map(|p| p.display().to_string())
-                .collect(),
-            namespaces: members::namespaces(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
-            drop_groups: self.joins_users() && !host.privileged && nix::unistd::geteuid().is_root(),
-            program: self.program.clone(),
+            ..plan::Options::default()
         };
-        compile_exec(&self.bound, host, &options)
+        let resctrl = self.record.resctrl.iter().flat_map(Group::tasks);
+        let joined = plan::ExecOptions {
+            cgroup_files: join.map_or(0, |join| join.files().len()),
+            resctrl: resctrl.map(|path| path.display().to_string()).collect(),
+            namespaces: members::namespaces(self.record, self.namespaces)?,
+            drop_groups: self.joins_users() && !host.privileged && nix::unistd::geteuid().is_root(),
+        };
+        compile_exec(&self.bound, host, &options, &joined)
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {

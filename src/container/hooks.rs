@@ -12,7 +12,7 @@ use crate::bundle::spec::Hook;
 use crate::cgroup::{Cgroup, Join};
 use crate::init::launch::{self, Alone, End, Launch, serve};
 use crate::init::presets::{Presets, Sources, Standard};
-use crate::plan::{HookPlace, Host, Plan, compile_hook};
+use crate::plan::{HookPlace, Plan, compile_hook};
 use crate::sys::{self, process::Exit};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -42,7 +42,8 @@ pub(crate) trait Spawn {
 /// Starts hooks through the init stub: whatever the caller holds open or has set up stays out of them.
 pub(crate) struct Launcher<'a> {
     /// What the compiler must know.
-    pub(crate) host: &'a Host,
+    /// The version of the kernel.
+    pub(crate) kernel: (u32, u32),
     /// Where they run.
     pub(crate) place: Place<'a>,
     /// The lock of the operation that they are a part of.
@@ -81,7 +82,7 @@ impl Spawn for Launcher<'_> {
         let started = match &self.place {
             Place::Host(directory) => {
                 let directory = directory.to_string_lossy();
-                let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
+                let plan = compile_hook(hook, self.kernel, HookPlace::Host(&directory));
                 plan.and_then(|plan| self.start(&plan, None, Sources::default(), &stdio))
             }
             Place::Container(inside) => self.start_inside(hook, inside, &stdio),
@@ -102,7 +103,7 @@ impl Launcher<'_> {
         let root = inside.root.as_ref().map(AsFd::as_fd);
         let place = HookPlace::Container { namespaces, pid, cgroup_files, root: root.is_some() };
         let sources = Sources { process: Some(inside.process), given: root.as_slice(), ..Sources::default() };
-        self.start(&compile_hook(hook, self.host, place)?, join.as_ref(), sources, stdio)
+        self.start(&compile_hook(hook, self.kernel, place)?, join.as_ref(), sources, stdio)
     }
 
     fn start(

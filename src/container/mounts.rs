@@ -7,11 +7,13 @@ use super::lock::Lock;
 use super::members;
 use super::store::Record;
 use super::{Container, Status};
-use crate::bundle::spec::{Mount, Process};
-use crate::bundle::{Bundle, validate};
+use crate::bundle::spec::Mount;
+use crate::bundle::{Spec, validate};
 use crate::init::launch::{self, Stopped};
 use crate::init::presets::Sources;
-use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts};
+use crate::plan::{
+    BundlePaths, Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts, kernel_version,
+};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -39,14 +41,13 @@ impl Container {
         }
         self.runtime.warn_of(&warnings);
         let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
-        let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
-        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
-        let host = Host::for_joining(&Process::default())?;
-        let plan = compile_mounts(&bundle, &host, namespaces)?;
+        let paths = BundlePaths { bundle: &record.bundle, rootfs: &record.rootfs };
+        let host = Host::for_joining(&Spec::default())?;
+        let plan = compile_mounts(&spec, paths, &host, namespaces)?;
         change(&plan, &init, &lock).map_err(|stopped| {
             let done: Vec<&str> =
                 mounted(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
-            let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
+            let undone = compile_unmounts(&spec, &done, host.kernel, namespaces)
                 .map_err(Stopped::from)
                 .and_then(|plan| change(&plan, &init, &lock));
             if let Err(again) = undone {
@@ -69,8 +70,8 @@ impl Container {
         let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
         let spec = self.spec()?;
         let namespaces = members::namespaces(&record, super::create::namespaces(&spec))?;
-        let host = Host::for_joining(&Process::default())?;
-        Ok(change(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
+        let plan = compile_unmounts(&spec, &destinations, kernel_version()?, namespaces)?;
+        Ok(change(&plan, &init, &lock)?)
     }
 
     /// The record and the init process of a container that has a root of its own.

@@ -1,6 +1,6 @@
 //! Letting a created container's program run.
 
-use super::create::{Until, pid_inside};
+use super::create::pid_inside;
 use super::exec::{HookOf, start_hook};
 use super::hooks::{self, Kind, Launcher, Place, Started};
 use super::listener::Agent;
@@ -10,7 +10,7 @@ use super::{Container, Status, alive_status_by, liveness};
 use crate::bundle::spec::Hook;
 use crate::bundle::{Bundle, Spec};
 use crate::init::launch::{Memory, Verdict};
-use crate::plan::{Host, Plan, Policy, compile};
+use crate::plan::{Host, Options, Plan, Policy, compile, kernel_version};
 use crate::sys;
 use crate::sys::unix::{Heard, listen_to, receive_now};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -157,7 +157,8 @@ impl Container {
             rootfs: record.rootfs.clone(),
             warnings: Vec::new(),
         };
-        compile(&bundle, &Host::detect()?, &record.options.compiler(&self.id, Until::Created))
+        let options = Options { id: self.id.clone(), wait_for_start: true, ..record.options.clone() };
+        compile(&bundle, &Host::detect_for(&bundle, &options)?, &options)
     }
 
     /// The `startContainer` hooks. Their programs come from the image, and get what the container's program gets.
@@ -171,14 +172,13 @@ impl Container {
     ) -> Result<()> {
         let mut state = self.describe(record.clone(), Status::Created);
         state.pid = pid_inside(record.init.pid)?;
-        let host = Host::detect()?;
         let process = spec.process.clone().unwrap_or_default();
         let start = |hook: &Hook, stdio: [OwnedFd; 3]| {
             let of = HookOf { container: self, record, init, lock };
             let started = start_hook(of, policy.clone(), &process, hook, stdio)?;
             Ok(Started { pid: started.pid, pidfd: started.pidfd })
         };
-        let place = Launcher { host: &host, place: Place::Program(&start), lock };
+        let place = Launcher { kernel: kernel_version()?, place: Place::Program(&start), lock };
         let hooks = Kind::StartContainer.of(spec.hooks.as_ref());
         hooks::run(Kind::StartContainer, hooks, &state, &place)
     }
@@ -192,8 +192,7 @@ impl Container {
         lock: &Lock,
     ) -> Result<()> {
         let state = self.describe(record.clone(), Status::Running);
-        let host = Host::detect()?;
-        let place = Launcher { host: &host, place: Place::Host(&record.bundle), lock };
+        let place = Launcher { kernel: kernel_version()?, place: Place::Host(&record.bundle), lock };
         let hooks = Kind::Poststart.of(spec.hooks.as_ref());
         hooks::run(Kind::Poststart, hooks, &state, &place).inspect_err(|_| self.stop(pidfd))
     }

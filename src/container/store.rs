@@ -14,7 +14,7 @@ mod kept;
 mod record;
 
 use record::FORMAT;
-pub(crate) use record::{PlanOptions, Record, Stage};
+pub(crate) use record::{Record, Stage};
 
 use super::lock::Lock;
 use super::trust::{self, Entries};

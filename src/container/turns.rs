@@ -92,7 +92,7 @@ impl Making<'_> {
         let Some(stub) = &self.stub else { return Err(lost()) };
         let mut state = self.container.describe(self.record.clone(), Status::Creating);
         let run = |state: &State, place| {
-            hooks::run(kind, hooks, state, &Launcher { host: self.host, place, lock: &self.lock })
+            hooks::run(kind, hooks, state, &Launcher { kernel: self.host.kernel, place, lock: &self.lock })
         };
         match kind {
             Kind::Prestart | Kind::CreateRuntime | Kind::Poststart | Kind::Poststop => {

@@ -1,11 +1,11 @@
 use super::*;
-use crate::plan::{ControlStep, Line, Origin, Slots};
+use crate::plan::{ControlStep, Line, Origin};
 
 /// A plan with these turns, and a stub that says what it likes.
 fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
     let steps = turns.iter().map(|turn| ControlStep::AwaitHost(*turn).into());
     let lines = steps.map(|step| Line { origin: Origin::Standard, step }).collect();
-    let plan = Plan::assembled(lines, Slots::default(), (0, false), 0, (6, 18));
+    let plan = Plan::of_lines(lines);
     let (control, theirs) = channel::pair().unwrap();
     let file = || memfd::data(c"test").unwrap();
     let (pidfd, memory) = (file(), Memory { file: file() });

@@ -7,7 +7,7 @@ use super::{config_file, external, make_directory, open_directory, unsupported};
 use crate::container::handoff::PATIENCE;
 use crate::container::store::Record;
 use crate::container::{Container, Status, members};
-use crate::plan::Host;
+use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -48,7 +48,7 @@ impl Container {
             return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text));
         }
         let config = config_file(&self.runtime, &options.criu, &record.annotations)?;
-        let host = Host::detect()?;
+        let kernel = kernel_version()?;
         let directories = Directories::open(&options.image_path, options.work_path.as_deref(), true)?;
         let parent =
             options.parent_path.as_deref().map(|path| parent(&options.image_path, path)).transpose()?;
@@ -67,7 +67,7 @@ impl Container {
             session: true,
             root: None,
         };
-        let mut criu = Service::start(&setup, &host)?;
+        let mut criu = Service::start(&setup, kernel)?;
         check(options, &mut criu).map_err(said)?;
         let mut request = self.request(&record, options, &directories)?;
         request.parent_img = parent;

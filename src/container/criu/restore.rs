@@ -7,19 +7,19 @@ use super::service::{Notice, Service, Setup, explain, require};
 use super::{config_file, external, unsupported};
 use crate::bundle::Bundle;
 use crate::cgroup::Join;
-use crate::container::create::{self, Until};
+use crate::container::create;
 use crate::container::hooks::{self, Kind, Launcher, Place};
 use crate::container::liveness::{self, Identity, Presence};
 use crate::container::lock::Lock;
 use crate::container::options::Console;
-use crate::container::store::{Directory, PlanOptions, Record, Stage};
+use crate::container::store::{Directory, Record, Stage};
 use crate::container::{Container, Runtime, Status, handoff, id};
 use crate::init::launch;
 use crate::init::presets::Sources;
 use crate::mount::{Detached, Propagation, PropagationKind, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
-    Filter, Host, Plan, Policy, RootfsStep, Step, compile, compile_loopback, compile_mount_points,
+    Filter, Host, Options, Plan, Policy, RootfsStep, Step, compile, compile_loopback, compile_mount_points,
     compile_readonly_root,
 };
 use crate::sys;
@@ -52,16 +52,17 @@ pub(in super::super) fn restore(
             .with_hint("use the cgroupfs manager, and a cgroupsPath that is a path"));
     }
     let config = config_file(runtime, &options.criu, &bundle.spec.annotations)?;
-    let host = Host::detect()?;
     let directories = Directories::open(&options.image_path, options.work_path.as_deref(), false)?;
-    let saved = PlanOptions {
+    let saved = Options {
+        id: id.to_owned(),
         console: !matches!(options.console, Console::None),
         keep_console: matches!(options.console, Console::Keep),
         optional_cgroup: options.optional_cgroup,
         cgroup_manager: options.cgroup_manager,
-        ..PlanOptions::default()
+        ..Options::default()
     };
-    let plan = compile(bundle, &host, &saved.compiler(id, Until::Running))?;
+    let host = Host::detect_for(bundle, &saved)?;
+    let plan = compile(bundle, &host, &saved)?;
     if bundle.spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
         return Err(
             unsupported("criu restores no process into a class of service").with_pointer("/linux/intelRdt")
@@ -188,7 +189,7 @@ impl Restoring<'_> {
     /// What creation would have left in the root file system.
     fn make_mount_points(&self) -> Result<()> {
         let root = self.bundle.rootfs.display().to_string();
-        let plan = compile_mount_points(&self.plan, &root, self.host)?;
+        let plan = compile_mount_points(&self.plan, &root, self.host.kernel)?;
         let tree = self.tree()?;
         let sources = Sources { given: &[tree.as_fd()], ..Sources::default() };
         self.helper(&plan, sources)
@@ -241,7 +242,7 @@ impl Restoring<'_> {
             session: !options.shell_job,
             root: Some((tree.as_fd(), root)),
         };
-        let mut criu = Service::start(&setup, self.host)?;
+        let mut criu = Service::start(&setup, self.host.kernel)?;
         drop(tree);
         let log = self.directories.log(LOG);
         let work = self.directories.work.try_clone();
@@ -349,7 +350,7 @@ impl Restoring<'_> {
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
         let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
-        self.helper(&compile_loopback(self.host)?, sources)
+        self.helper(&compile_loopback(self.host.kernel)?, sources)
     }
 
     /// criu needs a root to write to, and leaves it so: before anything runs in it, it is read-only again.
@@ -358,7 +359,7 @@ impl Restoring<'_> {
         match &self.init {
             Some(pidfd) if asked => {
                 let sources = Sources { process: Some(pidfd.as_fd()), ..Sources::default() };
-                self.helper(&compile_readonly_root(self.host)?, sources)
+                self.helper(&compile_readonly_root(self.host.kernel)?, sources)
             }
             _ => Ok(()),
         }
@@ -413,7 +414,7 @@ impl Restoring<'_> {
         }
         let state = self.container.describe(self.record.clone(), Status::Creating);
         let place = Place::Host(&self.bundle.path);
-        hooks::run(kind, hooks, &state, &Launcher { host: self.host, place, lock: &self.lock })
+        hooks::run(kind, hooks, &state, &Launcher { kernel: self.host.kernel, place, lock: &self.lock })
     }
 
     /// The master of the terminal that the container had.

@@ -8,7 +8,7 @@ use super::{log, unsupported};
 use crate::cgroup::{Join, Superblock};
 use crate::init::launch::{Alone, End, Launch, Stub, lost, serve};
 use crate::init::presets::{Presets, Sources, Standard};
-use crate::plan::{Host, Plan, Service as Program, compile_service};
+use crate::plan::{Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -73,7 +73,7 @@ impl Service {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where there is no criu, or one that is too old.
-    pub(super) fn start(setup: &Setup<'_>, host: &Host) -> Result<Self> {
+    pub(super) fn start(setup: &Setup<'_>, kernel: (u32, u32)) -> Result<Self> {
         let program = setup.criu.program.as_path();
         super::super::handoff::require_absolute(program, "criu")?;
         let Some(name) = program.to_str() else {
@@ -97,7 +97,7 @@ impl Service {
                 session: setup.session,
                 kept: 1 + setup.keep.len(),
             },
-            host,
+            kernel,
         )?;
         let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
         given.push(theirs.as_fd());

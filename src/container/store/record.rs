@@ -4,6 +4,7 @@ use super::super::liveness::{self, Identity, Presence};
 use crate::Result;
 use crate::bundle::annotations::Annotations;
 use crate::init::launch::Page;
+use crate::plan::Options;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -84,32 +85,13 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) restored: bool,
     /// What the plan was compiled with.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub(crate) options: PlanOptions,
+    #[serde(default, skip_serializing_if = "Options::serializes_nothing")]
+    pub(crate) options: Options,
 }
 
 /// What has its usual value is not written: every command reads it.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// What a plan is compiled with beside the configuration: with both, it can be made once more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct PlanOptions {
-    pub(crate) console: bool,
-    pub(crate) keep_console: bool,
-    pub(crate) preserve_fds: u32,
-    pub(crate) extra_env: Vec<String>,
-    pub(crate) home: Option<String>,
-    pub(crate) no_pivot: bool,
-    pub(crate) no_new_keyring: bool,
-    pub(crate) init: bool,
-    pub(crate) optional_cgroup: Option<bool>,
-    pub(crate) cgroup_manager: crate::cgroup::Manager,
-    pub(crate) systemd: crate::cgroup::systemd::Home,
-    /// The directory of the socket for the service manager.
-    pub(crate) notify: Option<String>,
 }
 
 impl Record {

@@ -7,10 +7,10 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, ProcessStep, Step};
-use super::birth::may_trace;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
+use crate::process::capability;
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// The compiled filter of system calls.
@@ -162,6 +162,12 @@ impl Bound {
     pub(crate) fn process(&self) -> Option<&Process> {
         self.policy.spec.process.as_ref()
     }
+}
+
+/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
+pub(super) fn may_trace(process: &Process) -> bool {
+    let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
+    bounding.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_PTRACE))
 }
 
 #[cfg(test)]
