@@ -1,6 +1,6 @@
 //! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
 
-use super::compile::Plan;
+use super::compiled::Plan;
 use super::names::call_name;
 use super::step::{Origin, Side};
 use crate::namespace::NamespaceKind;

@@ -1,6 +1,6 @@
 //! What the stub answers with numbers becomes an error with words.
 
-use super::compile::Plan;
+use super::compiled::Plan;
 use super::explain::operation;
 use super::step::{ControlStep, Line, Step};
 use crate::error::errno_text;

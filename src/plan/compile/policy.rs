@@ -7,8 +7,6 @@
 //! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
 
 use super::super::step::{Line, ProcessStep, Step};
-use super::birth::may_trace;
-use super::program::CAP_SYS_ADMIN;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
@@ -166,11 +164,13 @@ impl Bound {
     pub(crate) fn may_take(&self, held: CapSet) -> bool {
         let owns_users = self.policy.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let owns_users = owns_users.into_iter().any(|namespace| namespace.kind == "user");
-        let Some(process) = self.process().filter(|_| held.has(CAP_SYS_ADMIN) && !owns_users) else {
+        let Some(process) = self.process().filter(|_| held.has(capability::CAP_SYS_ADMIN) && !owns_users)
+        else {
             return false;
         };
         let permitted = process.capabilities.iter().flat_map(|capabilities| &capabilities.permitted);
-        let has = permitted.into_iter().any(|name| capability::number(name) == Some(CAP_SYS_ADMIN));
+        let has =
+            permitted.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_ADMIN));
         !has && (may_trace(process) || self.policy.traces)
     }
 
@@ -178,6 +178,12 @@ impl Bound {
     pub(crate) fn process(&self) -> Option<&Process> {
         self.policy.spec.process.as_ref()
     }
+}
+
+/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
+pub(super) fn may_trace(process: &Process) -> bool {
+    let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
+    bounding.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_PTRACE))
 }
 
 #[cfg(test)]
