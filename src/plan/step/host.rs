@@ -5,7 +5,7 @@ use crate::Phase;
 use crate::bundle::HookKind;
 use std::fmt;
 
-/// A step of the host side's, which the stub waits for where it has to.
+/// A step of the host side. The stub waits for it if it has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostStep {
     /// Make the cgroup and write its limits.
