@@ -131,7 +131,7 @@ impl fmt::Display for NamespaceStep {
             Self::TimeNamespace { offsets } => {
                 write!(f, "new time namespace {}", offsets.trim_end().replace('\n', ", "))
             }
-            Self::Loopback => f.write_str("lo up"),
+            Self::Loopback => f.write_str("bring up loopback"),
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::DomainName(name) => write!(f, "domain name {name}"),
             Self::Sysctl { path, value } => write!(f, "write {value:?} to {path}"),
