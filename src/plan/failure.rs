@@ -1,7 +1,7 @@
 //! Numbers that the stub reports become errors in words.
 
 use super::compiled::Plan;
-use super::explain::operation;
+use super::names::operation;
 use super::step::{ControlStep, Line, Step};
 use crate::error::errno_text;
 use crate::{Error, ErrorKind, Phase};

@@ -1,6 +1,6 @@
 //! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
 
-use super::super::explain::namespaces;
+use super::namespace::namespaces;
 use super::process::ProcessStep;
 use super::slot::SlotId;
 use crate::Phase;

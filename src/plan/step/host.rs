@@ -1,6 +1,6 @@
 //! What the host side does.
 
-use super::super::explain::namespaces;
+use super::namespace::namespaces;
 use crate::Phase;
 use crate::bundle::HookKind;
 use std::fmt;

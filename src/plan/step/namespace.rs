@@ -1,6 +1,5 @@
 //! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
 
-use super::super::explain::namespaces;
 use super::slot::SlotId;
 use crate::Phase;
 use crate::namespace::Kind;
@@ -137,4 +136,11 @@ impl fmt::Display for NamespaceStep {
             Self::Sysctl { path, value } => write!(f, "write {value:?} to {path}"),
         }
     }
+}
+
+/// `CLONE_NEW*` as the names of the runtime-spec.
+pub(super) fn namespaces(flags: u64) -> String {
+    let names: Vec<_> =
+        (0..64).map(|bit| flags & (1 << bit)).filter_map(Kind::from_flag).map(Kind::name).collect();
+    if names.is_empty() { "none".into() } else { names.join(" ") }
 }
