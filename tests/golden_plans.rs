@@ -188,7 +188,7 @@ fn the_scope_comes_before_the_cgroup_namespace() {
     let scope =
         at("start systemd unit libpod-4711.scope, cgroup /sys/fs/cgroup/machine.slice/libpod-4711.scope");
     assert!(at("spawn the stub; new") < scope && scope < at("unshare namespaces: cgroup"), "{plan}");
-    assert!(!plan.contains("make cgroup"), "{plan}");
+    assert!(!plan.contains("create cgroup"), "{plan}");
     for (v2, path, why) in [
         (true, "/machine.slice/x", "expected cgroupsPath to be of format \"slice:prefix:name\""),
         (false, "machine.slice:libpod:4711", "cgroup v2 alone"),

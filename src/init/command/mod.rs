@@ -17,13 +17,13 @@ use crate::process::capability::CapabilitySets;
 use crate::seccomp::SeccompProgram;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A program to run: in which namespaces, cgroup and root, as whom, and with what.
+/// A program to run: its namespaces, cgroup and root, its identity, and what it is given.
 ///
 /// Any thread of any program may spawn, whatever its size: nothing of the caller is copied, and
-/// nothing of it changes. Nothing of it leaks either: the program gets the arguments and the
+/// nothing of it changes or leaks: the program gets the arguments and the
 /// environment that are given here and no others, no descriptors but 0 to 2 and those
 /// [preserved](Self::preserve_fds), default signal dispositions, no blocked signals, umask 022 and
-/// the working directory `/` where nothing else is said.
+/// by default the working directory `/`.
 ///
 /// Strings are UTF-8; one with a NUL byte makes [`spawn`](Self::spawn) fail.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Command<'a> {
 
 impl<'a> Command<'a> {
     /// A program: a path, or a name that is looked for in the `PATH` of the environment given here
-    /// (`/bin:/usr/bin` where it has none), as the program's own user, in its own root.
+    /// (`/bin:/usr/bin` if it has none), as the program's own user, in its own root.
     pub fn new(program: impl Into<String>) -> Self {
         let program = program.into();
         let input = CommandInput {
@@ -76,7 +76,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// What the program sees as its own name, in place of the one it was found by.
+    /// What the program sees as its own name, instead of the one it was found by.
     pub fn arg0(&mut self, name: impl Into<String>) -> &mut Self {
         self.input.args[0] = name.into();
         self
@@ -101,13 +101,13 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Forgets the environment variables set so far.
+    /// Removes the environment variables set so far.
     pub fn env_clear(&mut self) -> &mut Self {
         self.input.env.clear();
         self
     }
 
-    /// The working directory, an absolute path in the program's root, which must be there. `/` by
+    /// The working directory, an absolute path in the program's root, which must exist. `/` by
     /// default.
     pub fn current_dir(&mut self, path: impl Into<String>) -> &mut Self {
         self.input.directory = path.into();
@@ -145,7 +145,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The namespaces to make and to join. What belongs to them is done: id maps are written, and
+    /// The namespaces to create and to join. They are also set up: id maps are written, and
     /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
     /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
     /// later, and never the other way round.
@@ -181,7 +181,7 @@ impl<'a> Command<'a> {
     }
 
     /// The root: a directory with everything mounted below it, an absolute path without symbolic
-    /// links. As [`root`](Self::root), for a caller who has the right to mount in the new namespaces
+    /// links. As [`root`](Self::root), for a caller that may mount in the new namespaces
     /// only, and for any number of spawns.
     pub fn root_directory(&mut self, path: impl Into<String>) -> &mut Self {
         self.input.root = CommandRoot::Directory(path.into());
@@ -195,8 +195,8 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The user id, as the program's user namespace counts. Where it is not root's, all capabilities
-    /// are gone that [`capabilities`](Self::capabilities) does not give.
+    /// The user id, as the program's user namespace counts. If it is not root's, the program has no
+    /// capabilities but those that [`capabilities`](Self::capabilities) gives.
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.input.uid = Some(uid);
         self
@@ -208,14 +208,14 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The supplementary groups. Where they are not given, but a user or group is: none, unless
-    /// the user namespace does not let go of the caller's (`/proc/PID/setgroups`).
+    /// The supplementary groups. If a user or group is given, but they are not: none, unless
+    /// the user namespace does not let the caller's be dropped (`/proc/PID/setgroups`).
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.input.groups = Some(groups.into_iter().collect());
         self
     }
 
-    /// Exactly these capabilities; by default what the user id brings.
+    /// Exactly these capabilities; by default those that the user id implies.
     pub fn capabilities(&mut self, sets: CapabilitySets) -> &mut Self {
         self.input.capabilities = Some(sets);
         self
@@ -241,7 +241,7 @@ impl<'a> Command<'a> {
     }
 
     /// The stub stays as the program's parent: it reaps orphans, forwards every signal to the
-    /// program, and ends with its exit status, or 128 + the signal's number. Meant for new pid
+    /// program, and exits with its exit status, or 128 + the signal's number. Meant for new pid
     /// namespaces, where it is PID 1.
     pub fn reaping_init(&mut self) -> &mut Self {
         self.input.init = true;
@@ -251,7 +251,7 @@ impl<'a> Command<'a> {
     /// What [`spawn`](Self::spawn) would do, step by step: its `Display` explains it.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be.
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be done.
     pub fn plan(&self) -> Result<Plan> {
         compile_command(&self.input, &self.host()?)
     }
@@ -260,8 +260,8 @@ impl<'a> Command<'a> {
     /// process is left.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be;
-    /// [`crate::ErrorKind::Exec`] where the program is not there or not executable; any refusal of the
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be done;
+    /// [`crate::ErrorKind::Exec`] if the program does not exist or is not executable; any refusal of the
     /// kernel with the step ([`crate::Error::object`]), the system call ([`crate::Error::operation`]) and the errno.
     pub fn spawn(&self) -> Result<Child> {
         self.spawn_with_fault(None)

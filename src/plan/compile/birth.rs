@@ -13,13 +13,13 @@ use crate::seccomp::{Call, Demand, SeccompProgram};
 use crate::{Error, Phase, Result};
 use libc::c_long;
 
-/// The flags of clone(2) for a process that is born where others are.
+/// The flags of clone(2) for a final process in a pid namespace that other processes are in.
 pub(super) const BIRTH: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as u64;
 
-/// The final process, if it comes up late: into a pid namespace where others may look at it, and (if they are
-/// privileged there) into it. It has the root, the identity, the capabilities and the limits of the
-/// program already, and of the host's nothing but what tells of its end. It is born under the filter, if that
-/// lets the process do what is left; the step that remains of the filter otherwise.
+/// Clones the final process late, into a pid namespace whose processes can see it and, if they are privileged, look into
+/// it. It has the root, the identity, the capabilities and the limits of the program already, and nothing of the host but
+/// the descriptor that reports its exit. It is cloned under the filter if that lets it do what is left; otherwise the
+/// step that loads the filter is returned.
 pub(super) fn be_born(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -47,11 +47,11 @@ pub(super) fn be_born(
     Ok(rest)
 }
 
-/// Loads the filter before the process can be seen, and gives up what that took, if what is still to be done
-/// passes it; what is left of it for later.
+/// Loads the filter before the process can be seen, and drops the capability that loading took, if the filter lets pass
+/// what is still to be done. Returns the step that is left for later.
 ///
 /// # Errors
-/// If the process had to be seen with a capability that others would get by it.
+/// If the process would be visible with a capability that others could gain from it.
 fn filter_before_birth(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -62,7 +62,7 @@ fn filter_before_birth(
     let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
     let calls = calls_left(input, process, Some(late), listener.is_some());
     let stopped = SeccompProgram::stops(&filter, &calls);
-    // Of the other containers in a pid namespace nothing is known.
+    // Nothing is known about the other containers in a joined pid namespace.
     let reached = || input.joining.is_none_or(Policy::may_be_reached);
     if stopped.is_empty() {
         return Ok(load_early(input, draft, process, filter, flags, listener));
@@ -73,11 +73,11 @@ fn filter_before_birth(
     Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
 }
 
-/// The same for a process which waits in a pid namespace of its own: for `start`, while others may be executed, or
+/// The same for a process in a pid namespace of its own that waits: for `start`, while other programs may be executed, or
 /// for a hook of the image.
 ///
 /// # Errors
-/// If a hook of the image would get a capability by it.
+/// If a hook of the image could gain a capability from it.
 pub(super) fn filter_before_wait(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -102,7 +102,7 @@ pub(super) fn filter_before_wait(
     Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
 }
 
-/// Only what the program keeps stays open in it. Once is enough: what is opened later says so itself.
+/// Closes all descriptors but those that the program keeps. Once is enough: what is opened later is close-on-exec.
 pub(super) fn close_descriptors(input: &Input<'_>, draft: &mut Draft) {
     let closes = |step: &Step| matches!(step, Step::Control(ControlStep::CloseDescriptors { .. }));
     if !draft.has(closes) {
@@ -127,8 +127,8 @@ fn load_early(
     listener.map(|_| ProcessStep::SendListener)
 }
 
-/// Whether a process that has to load its filter where others see it has CAP_SYS_ADMIN in the host's user namespace
-/// for that, and they have not.
+/// Whether a process that loads its filter where others see it has CAP_SYS_ADMIN in the host's user namespace for that,
+/// which they lack.
 fn would_give_away(input: &Input<'_>, process: &Process) -> bool {
     let linux = input.linux();
     let owns = linux.is_some_and(|linux| linux.namespaces.iter().any(|n| n.kind == "user"));
@@ -137,8 +137,8 @@ fn would_give_away(input: &Input<'_>, process: &Process) -> bool {
         && !credentials::sets(input, process).permitted.has(CAP_SYS_ADMIN)
 }
 
-/// What is done under a filter that is loaded before the process can be seen, up to execve(2), which is the
-/// program's own call. `late`: what is left if it is born then.
+/// The calls that are made under a filter which is loaded before the process can be seen, up to execve(2), which is the
+/// program's own. `late`: the steps that the final process takes itself, if it is cloned then.
 fn calls_left(input: &Input<'_>, process: &Process, late: Option<&LateSteps>, notifies: bool) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut add = |numbers: &[c_long]| calls.extend(numbers.iter().map(|number| Call::passes(*number)));
@@ -172,13 +172,13 @@ fn calls_left(input: &Input<'_>, process: &Process, late: Option<&LateSteps>, no
     let mut rest = if input.options.init { calls_of_init(process) } else { Vec::new() };
     rest.extend([libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask].map(Call::passes));
     calls.extend(rest.into_iter().map(|call| call.demanding(demand)));
-    // The process that makes this one ends; so does this one if something fails.
+    // The process that clones this one exits, and so does this one if something fails.
     calls.push(Call::passes(libc::SYS_exit_group).demanding(Demand::Ends));
     calls
 }
 
-/// What an init does until it has made the program, and the program until it resets its signals. What the init does
-/// from then on it does under the filter, whenever that is loaded.
+/// The calls of an init until it has cloned the program, and of the program until it resets its signals. What the init
+/// does from then on is under the filter anyway.
 fn calls_of_init(process: &Process) -> Vec<Call> {
     let prctl = |option: i32| Call::passes(libc::SYS_prctl).with(0, option as u64);
     let mut calls = vec![

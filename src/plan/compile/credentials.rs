@@ -44,8 +44,8 @@ pub(super) fn privileges(input: &Input<'_>, draft: &mut Draft, process: &Process
     draft.asked("/process/capabilities", ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 });
 }
 
-/// The caller's groups never come in by themselves, not even where its user namespace has no names
-/// for them: they would still open the files of others.
+/// The caller's groups are never kept by accident, not even those without an ID in its user namespace: they would still
+/// grant access to files.
 fn groups(input: &Input<'_>, identity: &user::Identity) -> Groups {
     // Podman's `--group-add keep-groups`.
     let keep = input.spec.annotations.value(&KEEP_GROUPS) == Some("1");
@@ -56,7 +56,7 @@ fn groups(input: &Input<'_>, identity: &user::Identity) -> Groups {
     }
 }
 
-/// Capabilities that a process keeps until it has loaded its filter, and its program has its scheduler.
+/// The capabilities that a process keeps until its filter is loaded and its scheduler is set.
 fn kept(input: &Input<'_>, process: &Process) -> u64 {
     let loads = if filter::needs_privilege(input, process) { 1 << CAP_SYS_ADMIN } else { 0 };
     loads | scheduler::kept_capability(input, process)

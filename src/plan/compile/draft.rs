@@ -10,7 +10,7 @@ pub(super) type LateSteps = Vec<(String, Step)>;
 /// A plan while its lines are written.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// What is there of the plan. Lines and slots are added by the methods alone.
+    /// The plan so far. Lines and slots are added by the methods alone.
     pub(super) plan: Plan,
 }
 

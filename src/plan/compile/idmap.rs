@@ -32,13 +32,13 @@ pub(super) fn of_mount(
     };
     let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, asked.as_str(), why));
     if own {
-        return refuse("an idmapped mount of what another mount of this container has put there");
+        return refuse("the source of an idmapped mount cannot be another mount of the same container");
     }
     if !input.host.privileged {
         return Err(Error::unsupported(
             Phase::Mount,
             asked.as_str(),
-            "idmapped mounts need CAP_SYS_ADMIN in the first user namespace",
+            "idmapped mounts need CAP_SYS_ADMIN in the initial user namespace",
         )
         .with_hint("a rootless container cannot have them: give the files to its users, or run it as root"));
     }
@@ -76,7 +76,7 @@ fn on_host(input: &Input<'_>, ranges: &IdmapRanges) -> Option<IdMaps> {
     Some(IdMaps { uids: all(&ranges.uids, &own.uids)?, gids: all(&ranges.gids, &own.gids)? })
 }
 
-/// A new file system is mapped while it belongs to the first user namespace: the host side makes it.
+/// A new idmapped file system. It is mapped while it belongs to the initial user namespace: the host side creates it.
 pub(super) fn file_system(
     draft: &mut Draft,
     pointer: &str,

@@ -62,8 +62,8 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     Ok(draft.finish())
 }
 
-/// The filter of a process that asks for a procfs of its pid namespace. It allows that, to whoever has written into the
-/// process's memory too: the type's name lies where nobody can write, and only its address is allowed. `mounts`: it
+/// The filter of a process that asks for a procfs of its pid namespace. It allows nothing else, even if something has
+/// written into the process's memory: the type's name lies where nothing can write, and only its address is allowed. `mounts`: it
 /// configures and mounts it as well.
 fn filter_of_helper(mounts: bool) -> Result<Vec<u8>> {
     let allow = |names: &[&'static str], conditions: &[(u8, u64)]| SyscallRule {

@@ -13,7 +13,7 @@ use crate::{Error, Problem, Result};
 /// Adds everything that makes the process the program.
 pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(process) = &input.spec.process else {
-        // Nobody says what it may do, so it may do nothing: it waits where processes of the container may be.
+        // Without a process object it gets no capabilities: it waits where processes of the container may be.
         let (sets, last) = (CapabilitySets::default(), input.host.last_cap);
         draft.standard(ProcessStep::BoundingSet { keep: 0, last });
         draft.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
@@ -51,8 +51,8 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     execute(input, draft, process, environment, filter)
 }
 
-/// Limits and scheduling; what has to wait until the final process is there, if that comes up late. A child of a
-/// deadline task could not be made, and neither could one of a user who may have no more processes.
+/// Adds limits and scheduling; returns the steps that a final process which is cloned late must take itself. Neither a
+/// deadline task nor a user at its limit of processes could clone it.
 fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<LateSteps> {
     let mut late = LateSteps::new();
     if !input.options.no_new_keyring {

@@ -19,9 +19,8 @@ fn scheduling(process: &Process) -> Result<Option<SchedAttr>> {
         .transpose()
 }
 
-/// Sets the scheduler, or leaves it for later. A child has the scheduler of the process that makes it, but for
-/// SCHED_DEADLINE, under which nothing is cloned. That takes CAP_SYS_NICE, so the host side sets it on a process that
-/// others see.
+/// Sets the scheduler, or leaves it for later. A child inherits the scheduler, except SCHED_DEADLINE, under which nothing
+/// can be cloned. Setting that takes CAP_SYS_NICE, so the host side does so for a process that others can see.
 pub(super) fn scheduler(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -53,7 +52,7 @@ pub(super) fn scheduler(
     Ok(())
 }
 
-/// The scheduler of a program below an init: what it does not get from that.
+/// Sets the scheduler of a program below an init, if it does not inherit it.
 pub(super) fn scheduler_below_init(draft: &mut Draft, process: &Process) -> Result<()> {
     if let Some(attr) = below_init(process)? {
         draft.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
@@ -61,12 +60,12 @@ pub(super) fn scheduler_below_init(draft: &mut Draft, process: &Process) -> Resu
     Ok(())
 }
 
-/// The scheduler of a program below an init, if it does not get that from the init.
+/// The scheduler of a program below an init, if it does not inherit it.
 pub(super) fn below_init(process: &Process) -> Result<Option<SchedAttr>> {
     Ok(scheduling(process)?.filter(|attr| attr.is_deadline() || attr.resets_on_fork()))
 }
 
-/// A program below an init takes SCHED_DEADLINE itself.
+/// The capability that a program below an init needs to set SCHED_DEADLINE itself.
 pub(super) fn kept_capability(input: &Input<'_>, process: &Process) -> u64 {
     let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(SchedAttr::is_deadline));
     if input.options.init && takes { 1 << CAP_SYS_NICE } else { 0 }

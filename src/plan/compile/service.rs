@@ -11,7 +11,7 @@ use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
 
-/// The host hears of nothing that is mounted here.
+/// Mounts made here do not propagate to the host.
 const RSLAVE: Propagation = Propagation::recursive(PropagationKind::Slave);
 
 /// A program that is not the container's, but works on it.

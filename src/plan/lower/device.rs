@@ -43,7 +43,7 @@ pub(super) fn node(code: &mut Lowering, node: &Node) {
         let made = code.asm.call_to(libc::SYS_mknodat, &[dir.into(), name, node.mode.into(), number.into()]);
         let fresh = code.asm.label();
         code.asm.jump_if(compare::GREATER_EQUAL, made, 0, fresh);
-        // Something is there: good if it is this very device, and no link to another.
+        // A file exists: that is fine if it is this device, and not a link to another.
         let file = code.asm.call_to(libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
         code.must_be_device(file, node.mode & libc::S_IFMT, number, Errno::EEXIST);
         code.asm.close(file);

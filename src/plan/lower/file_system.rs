@@ -20,7 +20,7 @@ pub(super) fn new_file_system(
     create_file_system(code, context, attributes)
 }
 
-/// What a new file system is to be.
+/// The configured context of a new file system (fsopen(2)).
 pub(super) fn file_system_context(
     code: &mut Lowering,
     kind: &str,
@@ -28,7 +28,7 @@ pub(super) fn file_system_context(
     options: &MountOptions,
 ) -> Reg {
     if !filesystem_type::needs_no_path(kind) {
-        // Its source, or its options, may be paths: of the host.
+        // Its source and its options may be paths of the host.
         code.at_host();
     }
     let sealed = code.sealed.as_deref() == Some(kind);
@@ -55,7 +55,7 @@ pub(super) fn file_system_context(
     context
 }
 
-/// Makes the file system of a context, and a mount of it.
+/// Creates the file system of a context, and a mount of it.
 pub(super) fn create_file_system(code: &mut Lowering, context: Reg, attributes: MountAttrFlags) -> Reg {
     code.asm
         .call(libc::SYS_fsconfig, &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()]);
@@ -64,7 +64,7 @@ pub(super) fn create_file_system(code: &mut Lowering, context: Reg, attributes: 
     made
 }
 
-/// Together they are too long for fsconfig(2).
+/// Adds the layers of an overlay one by one: together they are too long for fsconfig(2).
 fn append_layers(code: &mut Lowering, context: Reg, layers: &str) {
     let (lower, data) = split_lowerdir(layers);
     for layer in &lower {

@@ -18,7 +18,7 @@ pub(super) const IN_ROOT: u64 = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLI
 /// What lowering knows besides the steps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernel {
-    /// open_tree_attr(2) is there (Linux 6.15).
+    /// Whether the kernel has open_tree_attr(2) (Linux 6.15).
     pub(crate) open_tree_attr: bool,
     /// An overlay takes its lower layers one by one (Linux 6.7).
     pub(crate) lowerdir_append: bool,
@@ -70,7 +70,7 @@ pub(super) struct Lowering {
     pub(super) label: Option<Reg>,
     /// Address of the program's path.
     pub(super) program: Option<Reg>,
-    /// The connection of who has called `start`.
+    /// The connection of the caller of `start`.
     pub(super) caller: Option<Reg>,
     /// The filter's listener, until it is sent.
     pub(super) listener: Option<Reg>,
@@ -80,11 +80,11 @@ pub(super) struct Lowering {
     pub(super) memory_closed: bool,
     /// How often a process is still to hand over to another one.
     pub(super) births: usize,
-    /// Mounts of the host's are shared with it still.
-    pub(super) host_hears: bool,
-    /// How the copy of the root leaves the mount that it was taken from, where the host hears.
-    pub(super) root_leaves: PropagationKind,
-    /// A `struct stat` for whoever needs one.
+    /// Whether mounts are still shared with the host.
+    pub(super) shared_with_host: bool,
+    /// The propagation that the copy of the root gets, if mounts are still shared with the host.
+    pub(super) root_propagation: PropagationKind,
+    /// A `struct stat` that all steps use.
     pub(super) stat: Option<Arg>,
     /// The pieces of paths seen so far.
     pub(super) empty_text: Option<Arg>,
@@ -119,8 +119,8 @@ impl Lowering {
                 .iter()
                 .filter(|line| matches!(line.step, Step::Control(ControlStep::HandOver { .. })))
                 .count(),
-            host_hears: false,
-            root_leaves: PropagationKind::Private,
+            shared_with_host: false,
+            root_propagation: PropagationKind::Private,
             stat: None,
             empty_text: None,
         }

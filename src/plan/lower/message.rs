@@ -4,7 +4,7 @@ use super::super::assemble::{Arg, Reg};
 use super::lowering::Lowering;
 use nix::errno::Errno;
 
-/// One descriptor and a few bytes over a socket; the answer's register where a dead peer is one.
+/// Sends one descriptor and a few bytes over a socket. If a dead peer is no failure, the register of the result.
 pub(super) fn send(code: &mut Lowering, socket: Reg, fd: Reg, text: &[u8], dead_peer: bool) -> Option<Reg> {
     let (header, place) = message(code, text);
     code.asm.store(4, place, fd);
@@ -17,7 +17,7 @@ pub(super) fn send(code: &mut Lowering, socket: Reg, fd: Reg, text: &[u8], dead_
     Some(code.asm.call_to(libc::SYS_sendmsg, &args))
 }
 
-/// A message of a few bytes with one descriptor, and the place where that is to be stored.
+/// A message of a few bytes with one descriptor, and the address where the descriptor is to be stored.
 pub(super) fn message(code: &mut Lowering, text: &[u8]) -> (Arg, Arg) {
     let data = code.asm.bytes(text);
     let mut iov = [0u8; 16];

@@ -56,9 +56,8 @@ fn set_label(code: &mut Lowering, mount: Reg, context: &str) {
     code.asm.close(root);
 }
 
-/// Unmounts what is on `name` in a directory of the root that this process has. Whoever may rename
-/// directories there cannot lead it to another mount: no mount point can be renamed, and no symbolic link
-/// is followed.
+/// Unmounts what is on `name` in a directory of the root that this process has. Renaming directories
+/// there does not lead it to another mount: a mount point cannot be renamed, and no symbolic link is followed.
 pub(super) fn unmount(code: &mut Lowering, directory: &str, name: &str) {
     if code.root.is_none() {
         place::own_root(code);
@@ -122,7 +121,7 @@ fn file_system(
     (made, point)
 }
 
-/// The mount point, made where it is missing, and whether (1) it was.
+/// The mount point, created if it is missing; the second register is 1 if it existed.
 fn mount_point_if_there(code: &mut Lowering, path: &str) -> (Reg, Reg) {
     let (found, absent) = (code.asm.label(), code.asm.register());
     code.asm.set(absent, 0u64);
@@ -147,7 +146,7 @@ fn mount_point_if_there(code: &mut Lowering, path: &str) -> (Reg, Reg) {
     (point, absent)
 }
 
-/// An idmapped root directory may belong to nobody of the container's (`idmapped`); its mode stays then.
+/// The owner of an idmapped root directory may have no ID in the container (`idmapped`): its mode stays as it is.
 fn inherit_mode(code: &mut Lowering, made: Reg, point: Reg, idmapped: bool) {
     let stat = code.stat(point);
     let at = std::mem::offset_of!(libc::stat, st_mode) as u64;

@@ -10,7 +10,7 @@ pub(super) fn namespace(code: &mut Lowering, step: &NamespaceStep) {
         NamespaceStep::JoinCgroup { slots } => {
             let zero = code.text(c"0");
             for slot in slots {
-                // One that is not there was joined at birth, or could be left out.
+                // A missing file stands for a cgroup that the process was created in, or that was skipped.
                 code.asm.tolerating(&[Errno::EBADF]);
                 let file = code.slot(*slot);
                 code.asm.call(libc::SYS_write, &[file.into(), zero, 1.into()]);
@@ -33,7 +33,7 @@ pub(super) fn namespace(code: &mut Lowering, step: &NamespaceStep) {
             }
             let joined = code.slot(*slot);
             code.asm.call(libc::SYS_setns, &[joined.into(), which.flags().into()]);
-            // What comes after may be seen by those who are there.
+            // Processes in that namespace may see what comes next.
             code.asm.close(joined);
             if mounts {
                 code.leave_host();

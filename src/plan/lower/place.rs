@@ -21,8 +21,8 @@ pub(super) fn is_kernels_place(path: &str) -> bool {
     plain(path).is_some_and(|place| KERNELS_PLACES.contains(&place.as_str()))
 }
 
-/// An `O_PATH` descriptor of a mount point, made if it is missing. No link leads to one for procfs or sysfs, nor to
-/// one at their places.
+/// An `O_PATH` descriptor of a mount point, created if it is missing. No symbolic link is followed to one for procfs or
+/// sysfs, nor to `/proc` and `/sys` themselves.
 pub(super) fn mount_point(code: &mut Lowering, path: &str, no_symlinks: bool) -> Reg {
     if !no_symlinks && !is_kernels_place(path) {
         let spot = spot(code, path);
@@ -41,8 +41,8 @@ pub(super) fn mount_point(code: &mut Lowering, path: &str, no_symlinks: bool) ->
     point
 }
 
-/// From where a mount point is looked up. What lies below /proc and /sys is found from these, and they are no
-/// links.
+/// The directory from which a mount point is looked up. A path below `/proc` or `/sys` is looked up from these, which
+/// are not links.
 pub(super) fn spot(code: &mut Lowering, path: &str) -> Spot {
     let (root, rest) = code.below(path);
     let place = plain(path).filter(|_| rest == path);
@@ -58,7 +58,7 @@ pub(super) fn spot(code: &mut Lowering, path: &str) -> Spot {
     }
 }
 
-/// Makes what is missing of it, the last component as `kind` says.
+/// Creates what is missing of a path, with a last component of this `kind`.
 pub(super) fn make_at(code: &mut Lowering, spot: &Spot, kind: Arg) -> Reg {
     let text = code.string(&spot.rest);
     let point = code.asm.make_path(spot.root, text, kind, 0o755);

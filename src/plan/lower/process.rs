@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 const IOPRIO_WHO_PROCESS: i32 = 1;
-/// From here on nobody ignores signals for his children.
+/// Resets the signal dispositions, which children inherit.
 const FIRST_REAL_TIME: i32 = 32;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 

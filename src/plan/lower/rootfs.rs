@@ -61,9 +61,9 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
 fn host_propagation(code: &mut Lowering, propagation: Propagation) {
     let slash = code.text(c"/");
     tree::propagation(code, CWD.into(), slash, propagation, false);
-    code.host_hears = propagation.kind == PropagationKind::Shared || !propagation.recursive;
+    code.shared_with_host = propagation.kind == PropagationKind::Shared || !propagation.recursive;
     let slave = propagation.kind == PropagationKind::Slave;
-    code.root_leaves = if slave { PropagationKind::Slave } else { PropagationKind::Private };
+    code.root_propagation = if slave { PropagationKind::Slave } else { PropagationKind::Private };
 }
 
 fn attach_tree(code: &mut Lowering, slot: SlotId, path: &str) {
@@ -95,11 +95,11 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
         // A mount that was handed over may be a peer of the host's.
         tree::propagation(code, root.into(), empty, Propagation::recursive(PropagationKind::Slave), true);
     }
-    if code.host_hears {
+    if code.shared_with_host {
         // The copy is a peer of the mount that it was taken from, which may be any of the host's.
-        tree::propagation(code, root.into(), empty, Propagation::single(code.root_leaves), true);
+        tree::propagation(code, root.into(), empty, Propagation::single(code.root_propagation), true);
     }
-    if code.host_hears && slot.is_none() {
+    if code.shared_with_host && slot.is_none() {
         keep_to_itself(code, text);
     }
     // A detached tree may be attached anywhere: over the root, where its own path is out of reach for
@@ -131,7 +131,7 @@ fn empty_root(code: &mut Lowering) {
 }
 
 /// A new file system that needs nothing but the process's namespaces, sent to the host side.
-/// In a page that is shared with nobody, and read-only: what writes to another process's memory is refused there,
+/// In a private, read-only page: what writes to another process's memory is refused there,
 /// as it would have no copy of its own.
 fn seal_type(code: &mut Lowering, kind: &str) {
     const LENGTH: u64 = 4096;
@@ -208,7 +208,7 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
     let (dot, host) = (code.text(c"."), code.at_host());
     if move_mount {
         let slash = code.text(c"/");
-        if code.host_hears {
+        if code.shared_with_host {
             // What is moved onto it would come to the host.
             tree::propagation(code, host, slash, Propagation::single(PropagationKind::Private), false);
         }
@@ -220,7 +220,7 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
         // After pivot_root(2) the old root lies over the new one, where we stand; of these calls only
         // umount2(2) looks up from there, so the other one needs a descriptor.
         code.asm.call(libc::SYS_pivot_root, &[dot, dot]);
-        if code.host_hears {
+        if code.shared_with_host {
             // What is unmounted here must not be unmounted on the host.
             let (empty, slave) = (code.empty(), Propagation::recursive(PropagationKind::Slave));
             tree::propagation(code, old.into(), empty, slave, true);

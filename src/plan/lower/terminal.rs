@@ -1,4 +1,4 @@
-//! The terminal: a pty of the container's own devpts, its master sent to whoever asked.
+//! The terminal: a pty of the container's own devpts, its master sent over the console socket.
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
@@ -58,7 +58,7 @@ pub(super) fn controlling_terminal(code: &mut Lowering) {
 
 /// Whoever relays the output has a terminal that ends lines, or a file that wants them as they are.
 fn leave_line_ends(code: &mut Lowering, slave: Reg) {
-    const C_OFLAG: u64 = 4; // behind c_iflag in the kernel's struct termios
+    const C_OFLAG: u64 = 4; // after c_iflag in the kernel's struct termios
     let modes = code.asm.scratch(64);
     ioctl(code, slave, libc::TCGETS as u32, modes);
     let output = code.asm.load(4, modes.plus(C_OFLAG), !u64::from(libc::ONLCR));
