@@ -22,8 +22,6 @@ pub struct FilesystemType {
     pub name: &'static str,
     /// The namespace that it is bound to.
     pub binding: NamespaceBinding,
-    /// Root of a user namespace other than the initial one may mount it.
-    pub in_user_namespace: bool,
     /// The namespace has one superblock, on which `ro` and the options of a later mount have no effect.
     pub shared_superblock: bool,
 }
@@ -31,28 +29,27 @@ pub struct FilesystemType {
 const fn filesystem(
     name: &'static str,
     binding: NamespaceBinding,
-    in_user_namespace: bool,
     shared_superblock: bool,
 ) -> FilesystemType {
-    FilesystemType { name, binding, in_user_namespace, shared_superblock }
+    FilesystemType { name, binding, shared_superblock }
 }
 
 /// Sorted by name.
 const TABLE: &[FilesystemType] = &[
-    filesystem("binfmt_misc", NamespaceBinding::User, true, true),
-    filesystem("bpf", NamespaceBinding::User, true, false),
-    filesystem("cgroup", NamespaceBinding::Cgroup, true, true),
-    filesystem("cgroup2", NamespaceBinding::Cgroup, true, true),
-    filesystem("devpts", NamespaceBinding::User, true, false),
-    filesystem("fuse", NamespaceBinding::User, true, false),
-    filesystem("mqueue", NamespaceBinding::Ipc, true, true),
-    filesystem("nfs", NamespaceBinding::Network, false, false),
-    filesystem("nfs4", NamespaceBinding::Network, false, false),
-    filesystem("overlay", NamespaceBinding::User, true, false),
-    filesystem("proc", NamespaceBinding::Pid, true, false),
-    filesystem("ramfs", NamespaceBinding::User, true, false),
-    filesystem("sysfs", NamespaceBinding::Network, true, true),
-    filesystem("tmpfs", NamespaceBinding::User, true, false),
+    filesystem("binfmt_misc", NamespaceBinding::User, true),
+    filesystem("bpf", NamespaceBinding::User, false),
+    filesystem("cgroup", NamespaceBinding::Cgroup, true),
+    filesystem("cgroup2", NamespaceBinding::Cgroup, true),
+    filesystem("devpts", NamespaceBinding::User, false),
+    filesystem("fuse", NamespaceBinding::User, false),
+    filesystem("mqueue", NamespaceBinding::Ipc, true),
+    filesystem("nfs", NamespaceBinding::Network, false),
+    filesystem("nfs4", NamespaceBinding::Network, false),
+    filesystem("overlay", NamespaceBinding::User, false),
+    filesystem("proc", NamespaceBinding::Pid, false),
+    filesystem("ramfs", NamespaceBinding::User, false),
+    filesystem("sysfs", NamespaceBinding::Network, true),
+    filesystem("tmpfs", NamespaceBinding::User, false),
 ];
 
 /// The facts about a type; `None` if it is bound to no namespace (block devices, debugfs, …).

@@ -339,7 +339,8 @@ impl<'m> Machine<'m> {
             message: self.value(insn, 4),
         };
         // SAFETY: four bytes of the data are there, and writable.
-        listener::load(&request, stack, |fd| unsafe { number.write_unaligned(fd) })
+        let store = |fd| unsafe { number.write_unaligned(fd) };
+        listener::load(&request, stack, store)
     }
 
     /// Takes the result of an operation that makes several system calls.

@@ -165,7 +165,7 @@ fn no_images(t: &Test) {
         .refused(&["image path", "none"]);
     fs::create_dir(t.dir().join("empty")).unwrap();
     let call = criu.found_by(bundle.command("restore", &["--image-path", "empty"]));
-    call.output().refused(&["no images of a container", "empty"]);
+    call.output().refused(&["not a checkpoint", "empty"]);
 }
 
 fn restore_work_path(t: &Test) {
