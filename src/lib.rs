@@ -6,6 +6,10 @@
 //! Each module depends only on modules below it: [`container`]; [`init`]; [`plan`]; then [`namespace`], [`cgroup`],
 //! [`mount`], [`process`] and [`seccomp`], which are independent of each other; [`bundle`].
 
+// The fixtures of the tests name the library as other programs do.
+#[cfg(test)]
+extern crate self as orlop;
+
 pub mod bundle;
 pub mod cgroup;
 pub mod container;

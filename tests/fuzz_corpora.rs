@@ -10,6 +10,8 @@ mod cgroups;
 mod config;
 #[path = "../fuzz/bodies/interpreter.rs"]
 mod interpreter;
+#[path = "fixtures/made_up.rs"]
+mod made_up;
 #[path = "../fuzz/bodies/notify.rs"]
 mod notify;
 #[path = "../fuzz/bodies/plan.rs"]

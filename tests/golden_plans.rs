@@ -5,44 +5,29 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may panic.
 
-use orlop::bundle::{Bundle, Spec};
-use orlop::cgroup::{CgroupManager, Layout};
-use orlop::plan::{Host, Listing, Options, Side, compile};
-use std::path::{Path, PathBuf};
+#[path = "fixtures/made_up.rs"]
+mod made_up;
 
-fn tests() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
+use made_up::{bundle, recording, tests_directory};
+use orlop::bundle::Spec;
+use orlop::cgroup::CgroupManager;
+use orlop::plan::{Host, Listing, Options, Side, compile};
+use std::path::PathBuf;
 
 /// A host that does not depend on the machine that runs the test.
 fn host(v2: bool) -> Host {
-    let proc = tests().join("fixtures/hosts").join(if v2 { "v2" } else { "v1" });
-    let cgroups = Layout::detect_in(&proc, Path::new("/")).unwrap();
-    Host {
-        kernel: (6, 18),
-        last_cap: 40,
-        kcore: true,
-        privileged: true,
-        makes_namespaces: true,
-        apparmor: false,
-        selinux: false,
-        resctrl: Some("/sys/fs/resctrl".into()),
-        cgroups,
-    }
+    Host { resctrl: Some("/sys/fs/resctrl".into()), ..made_up::host(v2) }
 }
 
 /// The plan of a recording, or the error.
 fn plan(name: &str, text: &[u8]) -> String {
     let spec = Spec::from_json(text).unwrap();
     let console = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let path = PathBuf::from("/var/lib/manager/bundle");
-    let rootfs = path.join("rootfs");
-    let bundle = Bundle { path, spec, config: text.to_vec(), rootfs, warnings: Vec::new() };
     let cgroup_manager =
         if name.ends_with("cgroups-disabled") { CgroupManager::Disabled } else { CgroupManager::Cgroupfs };
     let id = name.to_owned();
     let options = Options { id, wait_for_start: true, console, cgroup_manager, ..Options::default() };
-    match compile(&bundle, &host(name.contains("v2")), &options) {
+    match compile(&bundle(spec), &host(name.contains("v2")), &options) {
         Ok(plan) => {
             let listing =
                 Listing::decode(plan.encode().unwrap().as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -57,11 +42,11 @@ fn plan(name: &str, text: &[u8]) -> String {
 #[test]
 fn recorded_configurations_compile_to_the_golden_plans() {
     let update = std::env::var_os("ORLOP_UPDATE_GOLDEN").is_some();
-    let golden = tests().join("golden");
+    let golden = tests_directory().join("golden");
     std::fs::create_dir_all(&golden).unwrap();
     let mut wrong = Vec::new();
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(tests().join("fixtures/managers")).unwrap() {
+    for entry in std::fs::read_dir(tests_directory().join("fixtures/managers")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|ext| ext != "json") {
             continue;
@@ -108,14 +93,14 @@ fn difference(before: &str, after: &str) -> Option<String> {
 /// The same bundle, host and options give the same plan.
 #[test]
 fn compiling_twice_gives_the_same_plan() {
-    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    let text = recording("docker28-run");
     assert_eq!(plan("docker28-run", &text), plan("docker28-run", &text));
 }
 
 /// The mount label is given to each new file system in the way that it accepts.
 #[test]
 fn mounts_are_labelled_if_selinux_is_on() {
-    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    let text = recording("docker28-run");
     let label = "system_u:object_r:container_file_t:s0:c1,c2";
     let compiled = |selinux: bool, kind: Option<&str>| {
         let mut spec = Spec::from_json(&text).unwrap();
@@ -123,11 +108,8 @@ fn mounts_are_labelled_if_selinux_is_on() {
         if let Some(kind) = kind {
             spec.annotations.insert("run.oci.mount_context_type".into(), kind.into());
         }
-        let path = PathBuf::from("/var/lib/manager/bundle");
-        let rootfs = path.join("rootfs");
-        let bundle = Bundle { path, spec, config: text.clone(), rootfs, warnings: Vec::new() };
         let options = Options { id: "x".into(), wait_for_start: true, ..Options::default() };
-        let plan = compile(&bundle, &Host { selinux, ..host(false) }, &options);
+        let plan = compile(&bundle(spec), &Host { selinux, ..host(false) }, &options);
         plan.map(|plan| (plan.to_string(), plan.encode().unwrap()))
     };
     let (plan, blob) = compiled(true, None).unwrap();
@@ -151,16 +133,13 @@ fn mounts_are_labelled_if_selinux_is_on() {
 /// The container's cgroup is bound from a tree, but an entry that remounts it attaches nothing.
 #[test]
 fn the_cgroup_is_mounted_once_and_then_remounted() {
-    let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
+    let text = recording("podman58v2-run");
     let mut spec = Spec::from_json(&text).unwrap();
     let mount = spec.mounts.iter().find(|m| m.destination == "/sys/fs/cgroup").unwrap().clone();
     let options = ["remount", "rw", "noexec"].map(str::to_owned).to_vec();
     spec.mounts.push(orlop::bundle::spec::Mount { options, ..mount });
-    let path = PathBuf::from("/var/lib/manager/bundle");
-    let rootfs = path.join("rootfs");
-    let bundle = Bundle { path, spec, config: text, rootfs, warnings: Vec::new() };
     let options = Options { id: "c1".into(), ..Options::default() };
-    let plan = compile(&bundle, &host(true), &options).unwrap().to_string();
+    let plan = compile(&bundle(spec), &host(true), &options).unwrap().to_string();
     let on = |words: &str| plan.lines().filter(|line| line.contains(words)).count();
     assert_eq!(on("on /sys/fs/cgroup "), 1, "{plan}");
     assert_eq!(on("stub  remount /sys/fs/cgroup (-ro,noexec)"), 1, "{plan}");
@@ -168,16 +147,13 @@ fn the_cgroup_is_mounted_once_and_then_remounted() {
 
 #[test]
 fn classes_of_service_are_joined() {
-    let text = std::fs::read(tests().join("fixtures/managers/docker28-run.json")).unwrap();
+    let text = recording("docker28-run");
     let compiled = |config: &str, resctrl: Option<PathBuf>| {
         let mut spec = serde_json::from_slice::<serde_json::Value>(&text).unwrap();
         spec["linux"]["intelRdt"] = serde_json::from_str(config).unwrap();
         let spec = Spec::from_json(spec.to_string().as_bytes()).unwrap();
-        let path = PathBuf::from("/var/lib/manager/bundle");
-        let rootfs = path.join("rootfs");
-        let bundle = Bundle { path, spec, config: text.clone(), rootfs, warnings: Vec::new() };
         let options = Options { id: "box".into(), wait_for_start: true, ..Options::default() };
-        compile(&bundle, &Host { resctrl, ..host(false) }, &options).map(|plan| plan.to_string())
+        compile(&bundle(spec), &Host { resctrl, ..host(false) }, &options).map(|plan| plan.to_string())
     };
     let root = Some(PathBuf::from("/sys/fs/resctrl"));
     let plan = compiled("{\"enableMonitoring\": true}", root.clone()).unwrap();
@@ -198,24 +174,21 @@ fn classes_of_service_are_joined() {
 /// namespace, and is not created in a cgroup.
 #[test]
 fn the_scope_comes_before_the_cgroup_namespace() {
-    let text = std::fs::read(tests().join("fixtures/managers/podman58v2-run.json")).unwrap();
+    let text = recording("podman58v2-run");
     let compiled = |v2: bool, path: &str| {
         let mut spec = Spec::from_json(&text).unwrap();
         let linux = spec.linux.as_mut().unwrap();
         linux.cgroups_path = Some(path.to_owned());
-        let path = PathBuf::from("/var/lib/manager/bundle");
-        let rootfs = path.join("rootfs");
-        let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
         let options =
             Options { id: "c1".into(), cgroup_manager: CgroupManager::Systemd, ..Options::default() };
-        compile(&bundle, &host(v2), &options).map(|plan| plan.to_string())
+        compile(&bundle(spec), &host(v2), &options).map(|plan| plan.to_string())
     };
     let plan = compiled(true, "machine.slice:libpod:4711").unwrap();
     let at = |what: &str| plan.find(what).unwrap_or_else(|| panic!("no {what} in {plan}"));
     let scope =
         at("start systemd unit libpod-4711.scope, cgroup /sys/fs/cgroup/machine.slice/libpod-4711.scope");
     assert!(at("spawn the stub; new") < scope && scope < at("unshare namespaces: cgroup"), "{plan}");
-    assert!(!plan.contains("make cgroup"), "{plan}");
+    assert!(!plan.contains("create cgroup"), "{plan}");
     for (v2, path, why) in [
         (true, "/machine.slice/x", "expected cgroupsPath to be of format \"slice:prefix:name\""),
         (false, "machine.slice:libpod:4711", "cgroup v2 alone"),

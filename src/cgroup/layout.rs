@@ -24,6 +24,17 @@ pub struct Layout {
     unified: Option<Hierarchy>,
     /// The procfs directory of the caller.
     proc_directory: PathBuf,
+    /// The controllers of the cgroup2 hierarchy, if they were read: see [`Layout::read_controllers`].
+    controllers: Option<Controllers>,
+    /// What was read of the caller's own cgroup: see [`Layout::read_own_cgroup`].
+    callers: Option<CallersCgroup>,
+}
+
+/// The caller's `cgroup` file, and the layout with the root of each mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CallersCgroup {
+    cgroup_file: Vec<u8>,
+    with_mount_roots: Box<Layout>,
 }
 
 impl Layout {
@@ -44,7 +55,7 @@ impl Layout {
                 controllers: Controllers::NONE,
                 name: None,
             };
-            return Ok(Some(Self { v1: Vec::new(), unified: Some(unified), proc_directory }));
+            return Ok(Some(Self::new(Vec::new(), Some(unified), &proc_directory)));
         }
         let listed = match procfs::read(&proc_directory.join("cgroup")) {
             // The kernel has no cgroups, or /proc is missing; mountinfo decides.
@@ -52,7 +63,7 @@ impl Layout {
             other => default_mounts::hierarchies(&other?),
         };
         match listed {
-            Some((v1, unified)) => Ok(Some(Self { v1, unified, proc_directory })),
+            Some((v1, unified)) => Ok(Some(Self::new(v1, unified, &proc_directory))),
             None => Self::detect_in(&proc_directory, Path::new("/")),
         }
     }
@@ -89,7 +100,46 @@ impl Layout {
             }
         }
         let any = !v1.is_empty() || unified.is_some();
-        Ok(any.then(|| Self { v1, unified, proc_directory: proc.to_owned() }))
+        Ok(any.then(|| Self::new(v1, unified, proc)))
+    }
+
+    fn new(v1: Vec<Hierarchy>, unified: Option<Hierarchy>, proc: &Path) -> Self {
+        Self { v1, unified, proc_directory: proc.to_owned(), controllers: None, callers: None }
+    }
+
+    /// Reads the controllers of the cgroup2 hierarchy now: [`unified_controllers`](Self::unified_controllers) then
+    /// returns them without a system call.
+    ///
+    /// # Errors
+    /// If `cgroup.controllers` cannot be read.
+    pub fn read_controllers(&mut self) -> Result<()> {
+        self.controllers = Some(self.unified_controllers()?);
+        Ok(())
+    }
+
+    /// The same layout on a host with these controllers in the cgroup2 hierarchy.
+    #[must_use]
+    pub fn with_controllers(self, controllers: Controllers) -> Self {
+        Self { controllers: Some(controllers), ..self }
+    }
+
+    /// Reads the caller's own cgroup now: [`own_cgroup`](Self::own_cgroup) and relative paths then need no system call.
+    ///
+    /// # Errors
+    /// If the caller's `cgroup` file or its `mountinfo` cannot be read.
+    pub fn read_own_cgroup(&mut self) -> Result<()> {
+        let cgroup_file = procfs::read(&self.proc_directory.join("cgroup"))?;
+        let with_mount_roots = Box::new(self.with_mount_roots()?.into_owned());
+        self.callers = Some(CallersCgroup { cgroup_file, with_mount_roots });
+        Ok(())
+    }
+
+    /// The caller's `cgroup` file.
+    fn callers_cgroup_file(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.callers {
+            Some(known) => Ok(Cow::Borrowed(&known.cgroup_file)),
+            None => procfs::read(&self.proc_directory.join("cgroup")).map(Cow::Owned),
+        }
     }
 
     /// Which versions of cgroups the host uses.
@@ -126,6 +176,9 @@ impl Layout {
     /// # Errors
     /// If the file cannot be read.
     pub fn unified_controllers(&self) -> Result<Controllers> {
+        if let Some(known) = self.controllers {
+            return Ok(known);
+        }
         let Some(unified) = &self.unified else { return Ok(Controllers::NONE) };
         let fd = open_file(&unified.mount, "cgroup.controllers", libc::O_RDONLY)?;
         let text = sysfs::read_all(fd, 64 << 10)
@@ -160,7 +213,7 @@ impl Layout {
     /// # Errors
     /// If the caller's `cgroup` file cannot be read.
     pub fn own_cgroup(&self) -> Result<CgroupRecord> {
-        self.locate(&procfs::read(&self.proc_directory.join("cgroup"))?)
+        self.locate(&self.callers_cgroup_file()?)
     }
 
     /// The cgroup in a `/proc/PID/cgroup` file, in every hierarchy whose mount shows it.
@@ -184,8 +237,9 @@ impl Layout {
 
     /// The layout with the root of each mount, which the fast detection of a pure v2 host does not find out.
     fn with_mount_roots(&self) -> Result<Cow<'_, Self>> {
-        match &self.unified {
-            Some(unified) if unified.root.as_os_str().is_empty() => {
+        match (&self.unified, &self.callers) {
+            (_, Some(known)) => Ok(Cow::Borrowed(known.with_mount_roots.as_ref())),
+            (Some(unified), None) if unified.root.as_os_str().is_empty() => {
                 Self::detect_in(&self.proc_directory, Path::new("/"))?
                     .map(Cow::Owned)
                     .ok_or_else(none_is_mounted)
@@ -196,11 +250,7 @@ impl Layout {
 
     /// The caller's own cgroups, to which a relative path is resolved; none for an absolute path.
     fn anchors(&self, path: &CgroupPath) -> Result<Vec<Membership>> {
-        if path.is_absolute() {
-            Ok(Vec::new())
-        } else {
-            Ok(proc_cgroup::parse(&procfs::read(&self.proc_directory.join("cgroup"))?))
-        }
+        if path.is_absolute() { Ok(Vec::new()) } else { Ok(proc_cgroup::parse(&self.callers_cgroup_file()?)) }
     }
 }
 

@@ -116,10 +116,7 @@ struct Execution<'a> {
 
 impl Execution<'_> {
     fn launch(&self) -> Result<ExecProcess> {
-        let mut host = match self.bound.process() {
-            Some(process) => Host::for_joining(process)?,
-            None => Host::detect()?,
-        };
+        let mut host = Host::for_joining(self.bound.spec())?;
         if !matches!(self.options.console, Console::None) {
             // The terminal is sent only once, so there is no second attempt.
             host.privileged = plan::privileged()?;
@@ -257,26 +254,24 @@ impl Execution<'_> {
             let root = rootfs::open(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
             home::in_container(&root, self.record, p.user.uid)
         });
-        let options = plan::ExecOptions {
+        let options = plan::Options {
             id: self.container.id.clone(),
+            program: self.program.clone(),
             console: !matches!(self.options.console, Console::None),
             keep_console: matches!(self.options.console, Console::Keep),
             preserve_fds: self.options.preserve_fds,
             home,
-            cgroup_files: join.map_or(0, |join| join.files().len()),
-            resctrl: self
-                .record
-                .resctrl
-                .iter()
-                .flat_map(ResctrlGroup::tasks)
-                .map(|p| p.display().to_string())
-                .collect(),
-            namespaces: namespaces::joinable(self.record, self.namespaces)?,
             no_new_keyring: self.record.options.no_new_keyring,
-            drop_groups: self.joins_user_namespace() && !host.privileged && nix::unistd::geteuid().is_root(),
-            program: self.program.clone(),
+            ..plan::Options::default()
         };
-        compile_exec(&self.bound, host, &options)
+        let resctrl = self.record.resctrl.iter().flat_map(ResctrlGroup::tasks);
+        let joined = plan::ExecOptions {
+            cgroup_files: join.map_or(0, |join| join.files().len()),
+            resctrl: resctrl.map(|path| path.display().to_string()).collect(),
+            namespaces: namespaces::joinable(self.record, self.namespaces)?,
+            drop_groups: self.joins_user_namespace() && !host.privileged && nix::unistd::geteuid().is_root(),
+        };
+        compile_exec(&self.bound, host, &options, &joined)
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {

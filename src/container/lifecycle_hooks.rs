@@ -11,7 +11,7 @@ use super::store::StateRecord;
 use super::store::lock::OperationLock;
 use crate::bundle::spec::Hook;
 use crate::bundle::{HookKind, Spec};
-use crate::plan::{Host, Policy};
+use crate::plan::{Policy, kernel_version};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
@@ -32,14 +32,14 @@ pub(super) fn start_container(
 ) -> Result<()> {
     let mut state = status::describe(&container.id, record.clone(), Status::Created);
     state.pid = pid_inside(record.init.pid)?;
-    let host = Host::detect()?;
     let process = spec.process.clone().unwrap_or_default();
     let start = |hook: &Hook, stdio: [OwnedFd; 3]| {
         let hook_container = HookContainer { container, record, init, lock };
         let started = start_hook(hook_container, policy.clone(), &process, hook, stdio)?;
         Ok(StartedHook { pid: started.pid, pidfd: started.pidfd })
     };
-    let launcher = HookLauncher { host: &host, location: HookLocation::Container(&start), lock };
+    let launcher =
+        HookLauncher { kernel: kernel_version()?, location: HookLocation::Container(&start), lock };
     let hooks = HookKind::StartContainer.hooks_in(spec.hooks.as_ref());
     runner::run(HookKind::StartContainer, hooks, &state, &launcher)
 }
@@ -53,8 +53,8 @@ pub(super) fn poststart(
     lock: &OperationLock,
 ) -> Result<()> {
     let state = status::describe(&container.id, record.clone(), Status::Running);
-    let host = Host::detect()?;
-    let launcher = HookLauncher { host: &host, location: HookLocation::Host(&record.bundle), lock };
+    let launcher =
+        HookLauncher { kernel: kernel_version()?, location: HookLocation::Host(&record.bundle), lock };
     let hooks = HookKind::Poststart.hooks_in(spec.hooks.as_ref());
     runner::run(HookKind::Poststart, hooks, &state, &launcher).inspect_err(|_| kill_and_wait(container, init))
 }

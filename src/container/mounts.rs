@@ -8,11 +8,13 @@ use super::namespaces;
 use super::status::{created_record, not_running};
 use super::store::lock::OperationLock;
 use super::store::{StateRecord, config};
-use crate::bundle::spec::{Mount, Process};
-use crate::bundle::{Bundle, validate};
+use crate::bundle::spec::Mount;
+use crate::bundle::{Spec, validate};
 use crate::init::launch::{self, LaunchFailure};
 use crate::init::presets::DescriptorSources;
-use crate::plan::{Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts};
+use crate::plan::{
+    BundlePaths, Host, Plan, RootfsStep, Step, compile_mounts, compile_unmounts, kernel_version,
+};
 use crate::{Error, ErrorKind, Phase, Problem, Result};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -31,14 +33,13 @@ pub(super) fn add(container: &Container, mounts: &[Mount]) -> Result<()> {
     }
     container.runtime.warn_of(&warnings);
     let namespaces = namespaces::joinable(&record, namespaces::configured(&spec))?;
-    let (path, rootfs) = (record.bundle.clone(), record.rootfs.clone());
-    let bundle = Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() };
-    let host = Host::for_joining(&Process::default())?;
-    let plan = compile_mounts(&bundle, &host, namespaces)?;
+    let paths = BundlePaths { bundle: &record.bundle, rootfs: &record.rootfs };
+    let host = Host::for_joining(&Spec::default())?;
+    let plan = compile_mounts(&spec, paths, &host, namespaces)?;
     execute(&plan, &init, &lock).map_err(|stopped| {
         let done: Vec<&str> =
             destinations_before(&plan, stopped.line.unwrap_or_default()).into_iter().rev().collect();
-        let undone = compile_unmounts(&bundle.spec, &done, &host, namespaces)
+        let undone = compile_unmounts(&spec, &done, host.kernel, namespaces)
             .map_err(LaunchFailure::from)
             .and_then(|plan| execute(&plan, &init, &lock));
         if let Err(second) = undone {
@@ -55,8 +56,8 @@ pub(super) fn remove(container: &Container, mounts: &[Mount]) -> Result<()> {
     let destinations: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
     let spec = config::read_spec(&container.directory)?;
     let namespaces = namespaces::joinable(&record, namespaces::configured(&spec))?;
-    let host = Host::for_joining(&Process::default())?;
-    Ok(execute(&compile_unmounts(&spec, &destinations, &host, namespaces)?, &init, &lock)?)
+    let plan = compile_unmounts(&spec, &destinations, kernel_version()?, namespaces)?;
+    Ok(execute(&plan, &init, &lock)?)
 }
 
 /// The record and the pidfd of a running container whose root was pivoted.

@@ -1,14 +1,14 @@
 //! The record of a new container.
 
-use super::store::{PlanOptions, StateRecord};
+use super::store::StateRecord;
 use super::{clock, rootfs, seccomp_agent};
 use crate::bundle::{Bundle, HookKind};
 use crate::namespace;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::sys;
 
 /// The record before anything is created.
-pub(super) fn new(id: &str, bundle: &Bundle, plan: &Plan, options: PlanOptions) -> StateRecord {
+pub(super) fn new(id: &str, bundle: &Bundle, plan: &Plan, options: plan::Options) -> StateRecord {
     let hooks = bundle.spec.hooks.as_ref();
     let root = rootfs::open(&bundle.rootfs);
     let device = root.and_then(|root| sys::fs::identity(root).ok()).map(|(device, _)| device);

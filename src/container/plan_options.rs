@@ -2,15 +2,14 @@
 
 use super::home;
 use super::options::{Console, CreateOptions};
-use super::store::PlanOptions;
 use crate::bundle::annotations::INIT;
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::systemd::SystemdInstance;
 use crate::namespace;
 use crate::plan;
 
-/// The options of a new container.
-pub(super) fn new(bundle: &Bundle, options: &CreateOptions) -> PlanOptions {
+/// The options of a new container. With `wait_for_start` the program waits for `start`.
+pub(super) fn new(id: &str, bundle: &Bundle, options: &CreateOptions, wait_for_start: bool) -> plan::Options {
     let mut extra_env = Vec::new();
     let init_annotation = bundle.spec.annotations.value(&INIT) == Some("true");
     let init = options.init || init_annotation;
@@ -22,7 +21,10 @@ pub(super) fn new(bundle: &Bundle, options: &CreateOptions) -> PlanOptions {
             extra_env.push("LISTEN_PID=1".to_owned());
         }
     }
-    PlanOptions {
+    plan::Options {
+        id: id.to_owned(),
+        wait_for_start,
+        program: None,
         console: !matches!(options.console, Console::None),
         keep_console: matches!(options.console, Console::Keep),
         preserve_fds: options.preserve_fds.saturating_add(options.listen_fds),
@@ -35,27 +37,6 @@ pub(super) fn new(bundle: &Bundle, options: &CreateOptions) -> PlanOptions {
         cgroup_manager: options.cgroup_manager,
         systemd: SystemdInstance::default(),
         notify: None,
-    }
-}
-
-/// The compiler's options for the container with this id. With `wait_for_start` the program waits for `start`.
-pub(super) fn for_compiler(options: &PlanOptions, id: &str, wait_for_start: bool) -> plan::Options {
-    plan::Options {
-        id: id.to_owned(),
-        wait_for_start,
-        console: options.console,
-        keep_console: options.keep_console,
-        preserve_fds: options.preserve_fds,
-        program: None,
-        extra_env: options.extra_env.clone(),
-        home: options.home.clone(),
-        no_pivot: options.no_pivot,
-        no_new_keyring: options.no_new_keyring,
-        init: options.init,
-        optional_cgroup: options.optional_cgroup,
-        cgroup_manager: options.cgroup_manager,
-        systemd: options.systemd.clone(),
-        notify: options.notify.clone(),
     }
 }
 

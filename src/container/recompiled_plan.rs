@@ -2,11 +2,10 @@
 //! checkpoint.
 
 use super::container::Container;
-use super::plan_options;
 use super::store::{StateRecord, config};
 use crate::Result;
 use crate::bundle::{Bundle, Spec};
-use crate::plan::{Host, Plan};
+use crate::plan::{self, Host, Plan};
 
 /// Compiles the plan that the container was created from.
 pub(super) fn compile(container: &Container, record: &StateRecord) -> Result<Plan> {
@@ -18,6 +17,6 @@ pub(super) fn compile(container: &Container, record: &StateRecord) -> Result<Pla
         rootfs: record.rootfs.clone(),
         warnings: Vec::new(),
     };
-    let options = plan_options::for_compiler(&record.options, &container.id, true);
-    crate::plan::compile(&bundle, &Host::detect()?, &options)
+    let options = plan::Options { id: container.id.clone(), wait_for_start: true, ..record.options.clone() };
+    plan::compile(&bundle, &Host::detect_for(&bundle, &options)?, &options)
 }

@@ -10,7 +10,7 @@ use super::store::{Stage, StateRecord, config};
 use super::{freezer, processes, scope, status};
 use crate::bundle::HookKind;
 use crate::bundle::spec::Spec;
-use crate::plan::Host;
+use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -113,8 +113,8 @@ fn run_poststop_hooks(container: &Container, record: &StateRecord, lock: &Operat
     let config = config::read(&container.directory);
     let done = config.and_then(|bytes| Spec::from_json(&bytes)).and_then(|spec| {
         let state = status::describe(&container.id, record.clone(), Status::Stopped);
-        let host = Host::detect()?;
-        let launcher = HookLauncher { host: &host, location: HookLocation::Host(&record.bundle), lock };
+        let launcher =
+            HookLauncher { kernel: kernel_version()?, location: HookLocation::Host(&record.bundle), lock };
         let hooks = HookKind::Poststop.hooks_in(spec.hooks.as_ref());
         runner::run_all(HookKind::Poststop, hooks, &state, &launcher, |e| container.runtime.warn(e))
     });

@@ -66,7 +66,7 @@ pub(crate) struct Assembler {
     tolerate: [u16; 2],
 }
 
-/// A register for results nobody needs.
+/// A register for unused results.
 pub(crate) const NOWHERE: Reg = Reg(REGISTERS as u8 - 1);
 
 impl Assembler {
@@ -148,7 +148,7 @@ impl Assembler {
         self.insns.len() - 1
     }
 
-    /// A system call whose answer nobody needs.
+    /// A system call whose result is unused.
     pub(crate) fn call(&mut self, nr: libc::c_long, args: &[Arg]) {
         self.push(op::CALL, nr as u16, NOWHERE, args);
     }
@@ -258,7 +258,7 @@ impl Assembler {
         self.jumps.push((at, label.0));
     }
 
-    /// Jumps where the register holds a tolerated errno.
+    /// Jumps if the register holds a tolerated errno.
     pub(crate) fn jump_if_failed(&mut self, register: Reg, label: Label) {
         self.jump_if(compare::LESS, register, 0, label);
     }

@@ -1,9 +1,7 @@
 //! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
 
-use super::compile::Plan;
-use super::names::call_name;
+use super::compiled::Plan;
 use super::step::{Origin, Side};
-use crate::namespace::NamespaceKind;
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -22,19 +20,4 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
-}
-
-/// `CLONE_NEW*` as the spec's names.
-pub(super) fn namespaces(flags: u64) -> String {
-    let names: Vec<_> = (0..64)
-        .map(|bit| flags & (1 << bit))
-        .filter_map(NamespaceKind::from_flag)
-        .map(NamespaceKind::name)
-        .collect();
-    if names.is_empty() { "none".into() } else { names.join(" ") }
-}
-
-/// The name of a system call that a plan makes.
-pub(super) fn operation(call: Option<u32>) -> &'static str {
-    call.map_or("check", |call| call_name(call).unwrap_or("system call"))
 }

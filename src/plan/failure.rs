@@ -1,7 +1,7 @@
-//! What the stub answers with numbers becomes an error with words.
+//! Numbers that the stub reports become errors in words.
 
-use super::compile::Plan;
-use super::explain::operation;
+use super::compiled::Plan;
+use super::names::operation;
 use super::step::{ControlStep, Line, Step};
 use crate::error::errno_text;
 use crate::{Error, ErrorKind, Phase};
@@ -34,7 +34,7 @@ impl Plan {
         let at = self.lines.get(usize::from(step)).map_or_else(|| "its start".into(), |l| l.step.to_string());
         Error::new(ErrorKind::System, Phase::Launch, "the init process was killed")
             .with_detail(format!("at step {step} ({at})"))
-            .with_hint("a memory limit too small for the process, or somebody's SIGKILL")
+            .with_hint("the memory limit may be too low, or something sent SIGKILL")
     }
 
     fn not_executed(&self, args: &[String], errno: Errno) -> Error {
@@ -48,8 +48,12 @@ impl Plan {
         let error = Error::new(ErrorKind::Exec, Phase::Exec, format!("exec {name}: {}", errno_text(errno)))
             .with_plain_errno(errno);
         match errno {
-            Errno::ENOENT => error.with_hint("the file is there, but its interpreter or loader is not"),
-            Errno::ENOEXEC => error.with_hint("a script without #!, or a program for another processor"),
+            Errno::ENOENT => {
+                error.with_hint("the file exists, but its #! interpreter or dynamic loader does not")
+            }
+            Errno::ENOEXEC => {
+                error.with_hint("it may be a script without a #! line, or built for another architecture")
+            }
             Errno::EACCES => {
                 error.with_hint("is it on a noexec mount, or is its interpreter not executable?")
             }

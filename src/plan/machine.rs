@@ -1,7 +1,7 @@
 //! The instruction set of the init stub: what a plan is encoded into.
 //!
 //! The stub is a register machine whose main instruction is "make this system call". It has no
-//! heap, no strings and no opinion: every path, name and structure lies in the blob behind the
+//! heap, no strings and no opinion: every path, name and structure lies in the blob after the
 //! instructions, every decision was taken by the compiler. This file is shared by the host side
 //! (which encodes) and by the freestanding stub (which executes), so it uses `core` alone.
 //!
@@ -17,7 +17,7 @@ pub const PAGE: usize = if cfg!(target_arch = "aarch64") { 65536 } else { 4096 }
 /// own. That process does not have the page: another one that can write to its memory cannot make the host side take
 /// some other process for it.
 pub const SUCCESSOR: usize = PAGE;
-/// Where the blob begins in its file: behind the shared pages.
+/// Where the blob begins in its file: after the shared pages.
 pub const BLOB: usize = 2 * PAGE;
 /// Number of registers. The first ones are preset from [`Header::preset`].
 pub const REGISTERS: usize = 96;

@@ -76,3 +76,8 @@ const NAMES: &[(libc::c_long, &str)] = &[
 pub(super) fn call_name(number: u32) -> Option<&'static str> {
     NAMES.iter().find(|(n, _)| *n == libc::c_long::from(number)).map(|(_, name)| *name)
 }
+
+/// What failed at a system call, or at a check of the stub's own, in the words of an error.
+pub(super) fn operation(call: Option<u32>) -> &'static str {
+    call.map_or("check", |call| call_name(call).unwrap_or("system call"))
+}

@@ -3,23 +3,24 @@
 
 #![allow(clippy::match_same_arms, clippy::collapsible_match)]
 
-use super::compile::{
-    ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile, compile_exec, compile_hook,
-    compile_loopback, compile_mount_points, compile_mounts, compile_proc, compile_readonly_root,
-    compile_service, compile_unmounts,
-};
 use super::listing::Listing;
 use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
+use super::made_up::{self, bundle, recorded};
 use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Source, Step};
+use super::{
+    BundlePaths, CgroupOutcome, ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile,
+    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
+    compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
+};
 use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
 use crate::bundle::{Bundle, Spec};
-use crate::cgroup::{CgroupManager, Layout};
+use crate::cgroup::CgroupManager;
 use crate::mount::filesystem_type as file_system;
 use crate::mount::options::MountOptions;
 use crate::namespace::NamespaceKind;
 use crate::sys::mount::{SYS_OPEN_TREE_ATTR, config};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is known of a descriptor, or of a directory that the process stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

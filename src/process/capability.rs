@@ -10,6 +10,13 @@ use std::fmt;
 /// The capabilities of Linux 6.x; the index of a name is its number.
 pub const NAMES: [&str; 41] = names::CAPABILITIES;
 
+/// The number of `CAP_SYS_PTRACE`.
+pub(crate) const CAP_SYS_PTRACE: u32 = 19;
+/// The number of `CAP_SYS_ADMIN`.
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+/// The number of `CAP_SYS_NICE`.
+pub(crate) const CAP_SYS_NICE: u32 = 23;
+
 /// The number of a capability.
 pub fn number(name: &str) -> Option<u32> {
     NAMES.iter().position(|n| *n == name).map(|n| n as u32)

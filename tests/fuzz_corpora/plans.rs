@@ -1,51 +1,24 @@
 //! Blobs of real plans, unchanged and with changes.
 
-use orlop::bundle::{Bundle, Spec};
-use orlop::cgroup::{CgroupManager, Layout};
+use super::made_up::{bundle, host, recorded};
+use orlop::bundle::Spec;
+use orlop::cgroup::CgroupManager;
 use orlop::plan::machine::{Header, Insn};
-use orlop::plan::{Host, Options, compile};
-use std::path::{Path, PathBuf};
+use orlop::plan::{Options, compile};
 
 /// The blobs of the plans of all recorded configurations that compile, with their names.
 pub(crate) fn of_managers() -> Vec<(String, Vec<u8>)> {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let mut plans = Vec::new();
-    for entry in std::fs::read_dir(fixtures.join("managers")).expect("fixtures").flatten() {
-        let path = entry.path();
-        let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { continue };
-        let Some(name) = name.strip_suffix(".json") else { continue };
-        let text = std::fs::read(&path).expect("a recording");
-        let host = fixtures.join("hosts").join(if name.contains("v2") { "v2" } else { "v1" });
-        let blob = blob(name, text, &host).unwrap_or_default();
-        if !blob.is_empty() {
-            plans.push((name.to_owned(), blob));
-        }
-    }
-    plans
+    let blob = |(name, spec): (String, Spec)| blob(&name, spec).map(|blob| (name, blob));
+    recorded().into_iter().filter_map(blob).collect()
 }
 
-fn blob(name: &str, text: Vec<u8>, host: &Path) -> Option<Vec<u8>> {
-    let cgroups: Option<Layout> = Layout::detect_in(host, Path::new("/")).ok().and_then(Into::into);
-    let host = Host {
-        kernel: (6, 18),
-        last_cap: 40,
-        kcore: true,
-        privileged: true,
-        makes_namespaces: true,
-        apparmor: false,
-        selinux: false,
-        resctrl: None,
-        cgroups,
-    };
-    let spec = Spec::from_json(&text).ok()?;
+fn blob(name: &str, spec: Spec) -> Option<Vec<u8>> {
     let console = spec.process.as_ref().is_some_and(|process| process.terminal);
-    let path = PathBuf::from("/bundle");
-    let bundle = Bundle { rootfs: path.join("rootfs"), path, spec, config: text, warnings: Vec::new() };
     let disabled = name.ends_with("cgroups-disabled");
     let cgroup_manager = if disabled { CgroupManager::Disabled } else { CgroupManager::Cgroupfs };
     let options =
         Options { id: name.to_owned(), wait_for_start: true, console, cgroup_manager, ..Options::default() };
-    let plan = compile(&bundle, &host, &options).ok()?;
+    let plan = compile(&bundle(spec), &host(name.contains("v2")), &options).ok()?;
     Some(plan.encode().ok()?.as_ref().to_vec())
 }
 

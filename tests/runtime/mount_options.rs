@@ -291,7 +291,7 @@ fn idmap_is_refused_without_root(t: &Test) {
     let bundle = bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     let bundle = bundle.remove("/linux/cgroupsPath").remove("/linux/resources");
     let output = bundle.command("run", &[]).wrap("uid=1000").output();
-    output.refused(&["need CAP_SYS_ADMIN in the first user namespace", "rootless", "/mounts/7/options/1"]);
+    output.refused(&["need CAP_SYS_ADMIN in the initial user namespace", "rootless", "/mounts/7/options/1"]);
 }
 
 fn owned_by_root(t: &Test) -> std::path::PathBuf {

@@ -17,7 +17,7 @@ pub(super) fn plan(args: &PlanArgs, log: &Log) -> Outcome {
         cgroup_manager: args.cgroup_manager,
         ..Options::default()
     };
-    let mut host = Host::detect()?;
+    let mut host = Host::detect_for(&bundle, &options)?;
     // Without a user namespace only root can run the bundle, so the plan is the one that root gets.
     let user_namespace = bundle.spec.linux.iter().flat_map(|l| &l.namespaces).any(|ns| ns.kind == "user");
     if !user_namespace && !host.makes_namespaces {

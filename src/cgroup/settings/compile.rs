@@ -63,6 +63,25 @@ impl Settings {
         }
         Ok(b.settings)
     }
+
+    /// Whether [`compile`](Self::compile) may have to know the controllers of the cgroup2 hierarchy.
+    pub(crate) fn needs_unified_controllers(layout: &Layout, resources: &Resources) -> bool {
+        let cpu = resources.cpu.as_ref();
+        let named = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let used = [
+            (Controller::Memory, resources.memory.as_ref().is_some_and(uses_memory)),
+            (Controller::Cpu, cpu.is_some_and(uses_cpu)),
+            (Controller::CpuSet, cpu.is_some_and(|cpu| named(&cpu.cpus) || named(&cpu.mems))),
+            (Controller::Pids, resources.pids.as_ref().is_some_and(|pids| pids.limit.is_some())),
+            (Controller::Io, resources.block_io.as_ref().is_some_and(uses_io)),
+            (Controller::HugeTlb, !resources.hugepage_limits.is_empty()),
+            (Controller::Rdma, !resources.rdma.is_empty()),
+            (Controller::NetCls, resources.network.is_some()),
+            (Controller::NetPrio, resources.network.is_some()),
+        ];
+        let outside_v1 = |(controller, used)| used && layout.v1_of(controller).is_none();
+        layout.unified().is_some() && (!resources.unified.is_empty() || used.into_iter().any(outside_v1))
+    }
 }
 
 /// Warns about deprecated memory limits.

@@ -10,7 +10,7 @@ use crate::container::seccomp_agent::SeccompAgent;
 use crate::container::store::StateRecord;
 use crate::container::store::lock::OperationLock;
 use crate::init::launch::Stub;
-use crate::plan::{Host, Plan};
+use crate::plan::{CgroupOutcome, Host, Plan, compile_with_cgroup};
 
 /// Where the creation stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,9 @@ pub(super) struct Creation<'a> {
     pub(super) record: StateRecord,
     pub(super) bundle: &'a Bundle,
     pub(super) plan: Plan,
-    pub(super) host: &'a Host,
+    /// How the creation of the cgroup turned out.
+    pub(super) cgroup_outcome: CgroupOutcome,
+    pub(super) host: Host,
     pub(super) options: &'a CreateOptions,
     pub(super) goal: Goal,
     pub(super) systemd: Option<Systemd>,
@@ -39,6 +41,32 @@ pub(super) struct Creation<'a> {
 }
 
 impl Creation<'_> {
+    /// If an optional cgroup was not created on cgroup2, compiles the plan again: the container sees the caller's cgroup.
+    pub(super) fn show_callers_cgroup(&mut self) -> Result<()> {
+        let planned = self.plan.cgroup.as_ref().filter(|planned| planned.options.optional);
+        let skipped =
+            planned.is_some_and(|p| p.record.unified.is_some()) && self.record.cgroup.unified.is_none();
+        if !skipped {
+            return Ok(());
+        }
+        if let Some(layout) = &mut self.host.cgroups {
+            layout.read_own_cgroup()?;
+        }
+        self.cgroup_outcome.skipped = true;
+        self.plan = compile_with_cgroup(self.bundle, &self.host, &self.record.options, self.cgroup_outcome)?;
+        Ok(())
+    }
+
+    /// The plan compiled again for a process that joins its cgroup by file; `None` if it does so already. The slots stay the
+    /// same.
+    pub(super) fn plan_joining_by_file(&self) -> Result<Option<Plan>> {
+        if !self.plan.starts_in_cgroup() {
+            return Ok(None);
+        }
+        let outcome = CgroupOutcome { joined_by_file: true, ..self.cgroup_outcome };
+        compile_with_cgroup(self.bundle, &self.host, &self.record.options, outcome).map(Some)
+    }
+
     /// Puts the identity of the init process into the record, while the process cannot have been reaped.
     pub(super) fn identify_init(&mut self) -> Result<()> {
         let Some(stub) = &self.stub else { return Ok(()) };

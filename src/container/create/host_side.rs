@@ -98,7 +98,7 @@ fn run_hooks(creation: &Creation<'_>, kind: HookKind, root: Option<OwnedFd>) -> 
     let record = &creation.record;
     let mut state = status::describe(&creation.container.id, record.clone(), Status::Creating);
     let run = |state: &State, location| {
-        let launcher = HookLauncher { host: creation.host, location, lock: &creation.lock };
+        let launcher = HookLauncher { kernel: creation.host.kernel, location, lock: &creation.lock };
         runner::run(kind, hooks, state, &launcher)
     };
     match kind {

@@ -20,7 +20,7 @@ use crate::container::{
     files, id, lifecycle_hooks, new_cgroup, new_record, notifications, notify, plan_options, unix_socket,
 };
 use crate::init::launch::{Stub, lost};
-use crate::plan::{Filter, Host, Policy, compile};
+use crate::plan::{CgroupOutcome, Filter, Host, Policy, compile};
 use crate::sys;
 use crate::{Error, Result};
 use std::os::fd::OwnedFd;
@@ -36,12 +36,11 @@ pub(in crate::container) fn create(
     id::validate(id)?;
     let (pid_file, pidfd_socket) = (options.pid_file.as_deref(), options.pidfd_socket.as_deref());
     require_absolute_paths(pid_file, pidfd_socket, &options.console)?;
-    let host = Host::detect()?;
     let systemd = match options.cgroup_manager {
         CgroupManager::Systemd => Some(Systemd::connect(&options.systemd)?),
         CgroupManager::Cgroupfs | CgroupManager::Disabled => None,
     };
-    let mut plan_options = plan_options::new(bundle, options);
+    let mut plan_options = plan_options::new(id, bundle, options, goal == Goal::Created);
     plan_options.systemd = systemd.as_ref().map(Systemd::instance).unwrap_or_default();
     let state_directory = runtime.state_root().path.join(id);
     let notify = notify::environment::directory_and_variable(bundle, options, &state_directory);
@@ -49,8 +48,8 @@ pub(in crate::container) fn create(
         plan_options.notify = Some(directory);
         plan_options.extra_env.push(variable);
     }
-    let wait_for_start = goal == Goal::Created;
-    let plan = compile(bundle, &host, &plan_options::for_compiler(&plan_options, id, wait_for_start))?;
+    let host = Host::detect_for(bundle, &plan_options)?;
+    let plan = compile(bundle, &host, &plan_options)?;
     // The bundle's own warnings come first; they were reported when the bundle was read.
     runtime.warn_of(&plan.warnings()[bundle.warnings.len().min(plan.warnings().len())..]);
     let mut record = new_record::new(id, bundle, &plan, plan_options);
@@ -63,7 +62,8 @@ pub(in crate::container) fn create(
         record,
         bundle,
         plan,
-        host: &host,
+        cgroup_outcome: CgroupOutcome::default(),
+        host,
         options,
         goal,
         systemd,
@@ -85,8 +85,8 @@ fn run_steps(creation: &mut Creation<'_>) -> Result<()> {
     if creation.goal == Goal::Running {
         creation.agent = SeccompAgent::connect(&creation.bundle.spec)?;
     }
-    let join = new_cgroup::create(&creation.plan, creation.host, &mut creation.record)?;
-    show_callers_cgroup(creation)?;
+    let join = new_cgroup::create(&creation.plan, &creation.host, &mut creation.record)?;
+    creation.show_callers_cgroup()?;
     if join.is_some() {
         new_scope::delegate(creation, &Cgroup::open(creation.record.cgroup.clone()))?;
     }
@@ -137,19 +137,6 @@ fn finish_running(creation: &mut Creation<'_>, console: Option<OwnedFd>) -> Resu
     {
         let (container, record, spec) = (&creation.container, &creation.record, &creation.bundle.spec);
         lifecycle_hooks::poststart(container, record, spec, pidfd, &creation.lock)?;
-    }
-    Ok(())
-}
-
-/// If an optional cgroup was not created on cgroup2, the container sees the caller's cgroup.
-fn show_callers_cgroup(creation: &mut Creation<'_>) -> Result<()> {
-    let planned = creation.plan.cgroup.as_ref().filter(|planned| planned.options.optional);
-    let skipped =
-        planned.is_some_and(|p| p.record.unified.is_some()) && creation.record.cgroup.unified.is_none();
-    if let (true, Some(layout)) = (skipped, &creation.host.cgroups)
-        && let Some(callers) = layout.own_cgroup()?.unified
-    {
-        creation.plan.show_own_cgroup(&callers);
     }
     Ok(())
 }

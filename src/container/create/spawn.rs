@@ -12,8 +12,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Launches the stub; returns the caller's end of the console socket.
 pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Result<Option<OwnedFd>> {
-    if join.as_ref().is_some_and(|join| join.directory().is_none()) {
-        creation.plan.join_cgroup_by_file();
+    if join.as_ref().is_some_and(|join| join.directory().is_none())
+        && let Some(plan) = creation.plan_joining_by_file()?
+    {
+        creation.plan = plan;
     }
     let console = ConsoleSocket::open(&creation.options.console)?;
     let directory = &creation.container.directory;
@@ -36,7 +38,9 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
             if let Some(join) = &mut join {
                 join.use_files()?;
             }
-            creation.plan.join_cgroup_by_file();
+            if let Some(plan) = creation.plan_joining_by_file()? {
+                creation.plan = plan;
+            }
             launch(&creation.plan, join.as_ref())?
         }
         other => other?,

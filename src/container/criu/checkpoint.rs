@@ -11,7 +11,7 @@ use crate::container::state::Status;
 use crate::container::store::StateRecord;
 use crate::container::unix_socket::PEER_TIMEOUT;
 use crate::container::{freezer, recompiled_plan, status};
-use crate::plan::Host;
+use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -32,7 +32,7 @@ pub(in crate::container) fn checkpoint(container: &Container, options: &Checkpoi
         return Err(Error::new(ErrorKind::WrongState, Phase::Lifecycle, text));
     }
     let config = config_file(&container.runtime, &options.criu, &record.annotations)?;
-    let host = Host::detect()?;
+    let kernel = kernel_version()?;
     let directories = ImageDirectories::open(&options.image_path, options.work_path.as_deref(), true)?;
     let parent =
         options.parent_path.as_deref().map(|path| parent_images(&options.image_path, path)).transpose()?;
@@ -50,7 +50,7 @@ pub(in crate::container) fn checkpoint(container: &Container, options: &Checkpoi
         session: true,
         root: None,
     };
-    let mut criu = CriuService::start(&setup, &host)?;
+    let mut criu = CriuService::start(&setup, kernel)?;
     check_support(options, &mut criu).map_err(explained)?;
     let mut request = request(container, &record, options, &directories)?;
     request.parent_img = parent;

@@ -17,15 +17,15 @@ use crate::container::process::identity::{ProcessIdentity, ProcessState, boot_id
 use crate::container::runtime::Runtime;
 use crate::container::state::Status;
 use crate::container::store::lock::OperationLock;
-use crate::container::store::{PlanOptions, Stage, StateDirectory, StateRecord, config};
+use crate::container::store::{Stage, StateDirectory, StateRecord, config};
 use crate::container::teardown;
-use crate::container::{files, id, new_cgroup, new_record, plan_options, status, unix_socket};
+use crate::container::{files, id, new_cgroup, new_record, status, unix_socket};
 use crate::init::launch;
 use crate::init::presets::DescriptorSources;
 use crate::mount::{Detached, Propagation, PropagationKind, idmap, in_root};
 use crate::namespace;
 use crate::plan::{
-    Filter, Host, Plan, Policy, RootfsStep, Step, compile, compile_loopback, compile_mount_points,
+    self, Filter, Host, Plan, Policy, RootfsStep, Step, compile, compile_loopback, compile_mount_points,
     compile_readonly_root,
 };
 use crate::sys;
@@ -56,16 +56,17 @@ pub(in crate::container) fn restore(
             .with_hint("use the cgroupfs manager, and a cgroupsPath that is a path"));
     }
     let config = config_file(runtime, &options.criu, &bundle.spec.annotations)?;
-    let host = Host::detect()?;
     let directories = ImageDirectories::open(&options.image_path, options.work_path.as_deref(), false)?;
-    let plan_options = PlanOptions {
+    let plan_options = plan::Options {
+        id: id.to_owned(),
         console: !matches!(options.console, Console::None),
         keep_console: matches!(options.console, Console::Keep),
         optional_cgroup: options.optional_cgroup,
         cgroup_manager: options.cgroup_manager,
-        ..PlanOptions::default()
+        ..plan::Options::default()
     };
-    let plan = compile(bundle, &host, &plan_options::for_compiler(&plan_options, id, false))?;
+    let host = Host::detect_for(bundle, &plan_options)?;
+    let plan = compile(bundle, &host, &plan_options)?;
     if bundle.spec.linux.as_ref().is_some_and(|linux| linux.intel_rdt.is_some()) {
         return Err(
             unsupported("criu restores no process into a class of service").with_pointer("/linux/intelRdt")
@@ -183,7 +184,7 @@ impl Restoration<'_> {
     /// Creates the mount points that `create` would have created in the root file system.
     fn create_mount_points(&self) -> Result<()> {
         let root = self.bundle.rootfs.display().to_string();
-        let plan = compile_mount_points(&self.plan, &root, self.host)?;
+        let plan = compile_mount_points(&self.plan, &root, self.host.kernel)?;
         let tree = self.clone_rootfs()?;
         let sources = DescriptorSources { given: &[tree.as_fd()], ..DescriptorSources::default() };
         self.run_helper(&plan, sources)
@@ -236,7 +237,7 @@ impl Restoration<'_> {
             session: !options.shell_job,
             root: Some((tree.as_fd(), root)),
         };
-        let mut criu = CriuService::start(&setup, self.host)?;
+        let mut criu = CriuService::start(&setup, self.host.kernel)?;
         drop(tree);
         let log = self.directories.log(LOG);
         let work = self.directories.work.try_clone();
@@ -329,7 +330,7 @@ impl Restoration<'_> {
         }
         let Some(pidfd) = &self.init else { return Ok(()) };
         let sources = DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
-        self.run_helper(&compile_loopback(self.host)?, sources)
+        self.run_helper(&compile_loopback(self.host.kernel)?, sources)
     }
 
     /// Makes the root read-only again before any process runs in it: criu needs a writable root, and leaves it so.
@@ -339,7 +340,7 @@ impl Restoration<'_> {
             Some(pidfd) if wanted => {
                 let sources =
                     DescriptorSources { process: Some(pidfd.as_fd()), ..DescriptorSources::default() };
-                self.run_helper(&compile_readonly_root(self.host)?, sources)
+                self.run_helper(&compile_readonly_root(self.host.kernel)?, sources)
             }
             _ => Ok(()),
         }
@@ -394,7 +395,7 @@ impl Restoration<'_> {
         }
         let state = status::describe(&self.container.id, self.record.clone(), Status::Creating);
         let location = HookLocation::Host(&self.bundle.path);
-        let launcher = HookLauncher { host: self.host, location, lock: &self.lock };
+        let launcher = HookLauncher { kernel: self.host.kernel, location, lock: &self.lock };
         runner::run(kind, hooks, &state, &launcher)
     }
 

@@ -10,7 +10,7 @@ use crate::container::runtime::Runtime;
 use crate::container::store::lock::OperationLock;
 use crate::init::launch::{Launch, LaunchOutcome, Stub, WithoutTurns, lost, serve};
 use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
-use crate::plan::{Host, Plan, Service as Program, compile_service};
+use crate::plan::{Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -75,7 +75,7 @@ impl CriuService {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if criu cannot be executed.
-    pub(super) fn start(setup: &CriuSetup<'_>, host: &Host) -> Result<Self> {
+    pub(super) fn start(setup: &CriuSetup<'_>, kernel: (u32, u32)) -> Result<Self> {
         let program = setup.criu.program.as_path();
         require_absolute(program, "criu")?;
         let Some(name) = program.to_str() else {
@@ -99,7 +99,7 @@ impl CriuService {
                 session: setup.session,
                 kept: 1 + setup.keep.len(),
             },
-            host,
+            kernel,
         )?;
         let mut given: Vec<BorrowedFd<'_>> = setup.root.iter().map(|(tree, _)| *tree).collect();
         given.push(theirs.as_fd());

@@ -7,14 +7,14 @@ use crate::cgroup::{Cgroup, Join};
 use crate::container::store::lock::OperationLock;
 use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, serve};
 use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
-use crate::plan::{HookPlace, Host, Plan, compile_hook};
+use crate::plan::{HookPlace, Plan, compile_hook};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Starts hooks through the init stub, so that they inherit nothing that the caller has open or has changed.
 pub(crate) struct HookLauncher<'a> {
-    /// What the plan compiler must know of the host.
-    pub(crate) host: &'a Host,
+    /// The version of the kernel, which the plan compiler must know.
+    pub(crate) kernel: (u32, u32),
     /// Where the hooks run.
     pub(crate) location: HookLocation<'a>,
     /// The lock of the operation that runs the hooks.
@@ -53,7 +53,7 @@ impl SpawnHook for HookLauncher<'_> {
         let started = match &self.location {
             HookLocation::Host(directory) => {
                 let directory = directory.to_string_lossy();
-                let plan = compile_hook(hook, self.host, HookPlace::Host(&directory));
+                let plan = compile_hook(hook, self.kernel, HookPlace::Host(&directory));
                 plan.and_then(|plan| self.start(&plan, None, DescriptorSources::default(), &stdio))
             }
             HookLocation::Namespaces(namespaces) => self.start_in_namespaces(hook, namespaces, &stdio),
@@ -83,7 +83,7 @@ impl HookLauncher<'_> {
             given: root.as_slice(),
             ..DescriptorSources::default()
         };
-        self.start(&compile_hook(hook, self.host, place)?, join.as_ref(), sources, stdio)
+        self.start(&compile_hook(hook, self.kernel, place)?, join.as_ref(), sources, stdio)
     }
 
     fn start(

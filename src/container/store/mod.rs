@@ -27,7 +27,7 @@ mod root;
 pub(super) mod sockets;
 
 pub(super) use directory::{StateDirectory, read_ordinary_record};
-pub(super) use record::{PlanOptions, Stage, StateRecord};
+pub(super) use record::{Stage, StateRecord};
 pub(super) use root::{OpenStateRoot, StateRoot};
 
 #[cfg(test)]

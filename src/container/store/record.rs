@@ -4,6 +4,7 @@ use crate::bundle::annotations::Annotations;
 use crate::cgroup::Cgroup;
 use crate::container::process::identity::{ProcessIdentity, ProcessState, boot_id};
 use crate::init::launch::ControlPageId;
+use crate::plan;
 use crate::{Error, ErrorKind, Phase, Result};
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
@@ -86,32 +87,13 @@ pub(crate) struct StateRecord {
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) restored: bool,
     /// The options that the plan was compiled with.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub(crate) options: PlanOptions,
+    #[serde(default, skip_serializing_if = "plan::Options::serializes_nothing")]
+    pub(crate) options: plan::Options,
 }
 
 /// Default values are not written, because every command reads the record.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// The options of the plan compiler: with them and the configuration, the plan can be compiled again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct PlanOptions {
-    pub(crate) console: bool,
-    pub(crate) keep_console: bool,
-    pub(crate) preserve_fds: u32,
-    pub(crate) extra_env: Vec<String>,
-    pub(crate) home: Option<String>,
-    pub(crate) no_pivot: bool,
-    pub(crate) no_new_keyring: bool,
-    pub(crate) init: bool,
-    pub(crate) optional_cgroup: Option<bool>,
-    pub(crate) cgroup_manager: crate::cgroup::CgroupManager,
-    pub(crate) systemd: crate::cgroup::systemd::SystemdInstance,
-    /// The directory of the socket for the service manager.
-    pub(crate) notify: Option<String>,
 }
 
 impl StateRecord {

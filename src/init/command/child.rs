@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-/// A program that runs, or has ended and waits to be reaped. Dropping it does neither kill nor reap.
+/// A program that runs, or has exited and waits to be reaped. Dropping it does neither kill nor reap.
 #[derive(Debug)]
 pub struct Child {
     pid: i32,
@@ -25,15 +25,15 @@ impl Child {
         self.pid
     }
 
-    /// Its pidfd, readable for poll(2) once it has ended.
+    /// Its pidfd, readable for poll(2) once it has exited.
     pub fn pidfd(&self) -> &OwnedFd {
         &self.pidfd
     }
 
-    /// Waits until it has ended, and reaps it. Once that is done the answer stays the same.
+    /// Waits until it exits, and reaps it. Later calls return the same status.
     ///
     /// # Errors
-    /// [`ErrorKind::NotRunning`] where somebody else has reaped it (a caller that ignores SIGCHLD).
+    /// [`ErrorKind::NotRunning`] if something else has reaped it (a caller that ignores SIGCHLD).
     pub fn wait(&self) -> Result<Exit> {
         match self.ask(true)? {
             Some(exit) => Ok(exit),
@@ -41,7 +41,7 @@ impl Child {
         }
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has exited.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -56,7 +56,7 @@ impl Child {
         match process::wait(&self.pidfd, block) {
             Ok(None) => Ok(None),
             Ok(Some(exit)) => Ok(Some(*self.exit.get_or_init(|| exit))),
-            // Another thread may have been faster, and not have noted it yet.
+            // Another thread may have reaped it, and not stored the status yet.
             Err(Errno::ECHILD) => {
                 for _ in 0..100 {
                     if let Some(exit) = self.exit.get() {
@@ -73,7 +73,7 @@ impl Child {
     /// Sends a signal.
     ///
     /// # Errors
-    /// [`ErrorKind::NotRunning`] where it has been reaped.
+    /// [`ErrorKind::NotRunning`] if it has been reaped.
     pub fn kill(&self, signal: i32) -> Result<()> {
         process::pidfd_send_signal(&self.pidfd, signal).map_err(|errno| match errno {
             Errno::ESRCH => gone(),

@@ -1,7 +1,6 @@
 //! A program run by the init stub, without a container; in the manner of [`std::process::Command`].
 
 mod child;
-mod lines;
 #[cfg(test)]
 mod tests;
 
@@ -13,114 +12,85 @@ use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
 use crate::namespace::{self, Namespaces};
-use crate::plan::{Plan, Turn};
+use crate::plan::{CommandInput, CommandRoot, Host, Plan, Turn, compile_command};
 use crate::process::capability::CapabilitySets;
 use crate::seccomp::SeccompProgram;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A program to run: in which namespaces, cgroup and root, as whom, and with what.
+/// A program to run: its namespaces, cgroup and root, its identity, and what it is given.
 ///
 /// Any thread of any program may spawn, whatever its size: nothing of the caller is copied, and
-/// nothing of it changes. Nothing of it leaks either: the program gets the arguments and the
+/// nothing of it changes or leaks: the program gets the arguments and the
 /// environment that are given here and no others, no descriptors but 0 to 2 and those
 /// [preserved](Self::preserve_fds), default signal dispositions, no blocked signals, umask 022 and
-/// the working directory `/` where nothing else is said.
+/// by default the working directory `/`.
 ///
 /// Strings are UTF-8; one with a NUL byte makes [`spawn`](Self::spawn) fail.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools)] // Each is a switch of its own.
 pub struct Command<'a> {
-    args: Vec<String>,
-    program: String,
-    env: Vec<(String, String)>,
-    directory: String,
-    umask: u32,
+    input: CommandInput<'a>,
     stdio: [Option<BorrowedFd<'a>>; 3],
-    preserve: u32,
-    namespaces: Option<&'a Namespaces>,
-    hostname: Option<String>,
-    domainname: Option<String>,
-    cgroup: Option<&'a Join>,
-    root: Root<'a>,
-    proc: bool,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    groups: Option<Vec<u32>>,
-    capabilities: Option<CapabilitySets>,
-    no_new_privs: bool,
-    seccomp: Option<&'a SeccompProgram>,
-    session: bool,
-    init: bool,
-}
-
-/// The root of the program's mount namespace.
-#[derive(Clone, Debug)]
-enum Root<'a> {
-    /// As it is there.
-    Found,
-    /// A mount that is attached nowhere.
-    Mount(&'a Rootfs),
-    /// A directory.
-    Directory(String),
+    /// The mount that becomes the root, if `input` says that there is one.
+    root: Option<&'a Rootfs>,
 }
 
 impl<'a> Command<'a> {
     /// A program: a path, or a name that is looked for in the `PATH` of the environment given here
-    /// (`/bin:/usr/bin` where it has none), as the program's own user, in its own root.
+    /// (`/bin:/usr/bin` if it has none), as the program's own user, in its own root.
     pub fn new(program: impl Into<String>) -> Self {
         let program = program.into();
-        Self {
+        let input = CommandInput {
             args: vec![program.clone()],
             program,
             env: Vec::new(),
             directory: "/".into(),
             umask: 0o022,
-            stdio: [None; 3],
-            preserve: 0,
+            preserve_fds: 0,
             namespaces: None,
             hostname: None,
             domainname: None,
             cgroup: None,
-            root: Root::Found,
-            proc: false,
+            root: CommandRoot::Unchanged,
+            mounts_proc: false,
             uid: None,
             gid: None,
             groups: None,
             capabilities: None,
             no_new_privs: false,
             seccomp: None,
-            session: false,
+            new_session: false,
             init: false,
-        }
+        };
+        Self { input, stdio: [None; 3], root: None }
     }
 
     /// Adds an argument.
     pub fn arg(&mut self, arg: impl Into<String>) -> &mut Self {
-        self.args.push(arg.into());
+        self.input.args.push(arg.into());
         self
     }
 
     /// Adds arguments.
     pub fn args<S: Into<String>>(&mut self, args: impl IntoIterator<Item = S>) -> &mut Self {
-        self.args.extend(args.into_iter().map(Into::into));
+        self.input.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// What the program sees as its own name, in place of the one it was found by.
+    /// What the program sees as its own name, instead of the one it was found by.
     pub fn arg0(&mut self, name: impl Into<String>) -> &mut Self {
-        self.args[0] = name.into();
+        self.input.args[0] = name.into();
         self
     }
 
-    /// CapabilitySets an environment variable. The caller's own environment is never read.
+    /// Sets an environment variable. The caller's own environment is never read.
     pub fn env(&mut self, name: impl Into<String>, value: impl Into<String>) -> &mut Self {
         let name = name.into();
-        self.env.retain(|(other, _)| *other != name);
-        self.env.push((name, value.into()));
+        self.input.env.retain(|(other, _)| *other != name);
+        self.input.env.push((name, value.into()));
         self
     }
 
-    /// CapabilitySets environment variables; `envs(std::env::vars())` passes on the caller's.
+    /// Sets environment variables; `envs(std::env::vars())` passes on the caller's.
     pub fn envs<N: Into<String>, V: Into<String>>(
         &mut self,
         variables: impl IntoIterator<Item = (N, V)>,
@@ -131,22 +101,22 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// Forgets the environment variables set so far.
+    /// Removes the environment variables set so far.
     pub fn env_clear(&mut self) -> &mut Self {
-        self.env.clear();
+        self.input.env.clear();
         self
     }
 
-    /// The working directory, an absolute path in the program's root, which must be there. `/` by
+    /// The working directory, an absolute path in the program's root, which must exist. `/` by
     /// default.
     pub fn current_dir(&mut self, path: impl Into<String>) -> &mut Self {
-        self.directory = path.into();
+        self.input.directory = path.into();
         self
     }
 
     /// The umask; 022 by default.
     pub fn umask(&mut self, mask: u32) -> &mut Self {
-        self.umask = mask & 0o777;
+        self.input.umask = mask & 0o777;
         self
     }
 
@@ -171,143 +141,148 @@ impl<'a> Command<'a> {
     /// How many of the caller's descriptors, from 3 on, the program keeps, whether or not they are
     /// marked close-on-exec.
     pub fn preserve_fds(&mut self, count: u32) -> &mut Self {
-        self.preserve = count;
+        self.input.preserve_fds = count;
         self
     }
 
-    /// The namespaces to make and to join. What belongs to them is done: id maps are written, and
+    /// The namespaces to create and to join. They are also set up: id maps are written, and
     /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
     /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
     /// later, and never the other way round.
     pub fn namespaces(&mut self, set: &'a Namespaces) -> &mut Self {
-        self.namespaces = Some(set);
+        self.input.namespaces = Some(set);
         self
     }
 
     /// The host name; needs a UTS namespace of the program's own.
     pub fn hostname(&mut self, name: impl Into<String>) -> &mut Self {
-        self.hostname = Some(name.into());
+        self.input.hostname = Some(name.into());
         self
     }
 
     /// The NIS domain name; needs a UTS namespace of the program's own.
     pub fn domainname(&mut self, name: impl Into<String>) -> &mut Self {
-        self.domainname = Some(name.into());
+        self.input.domainname = Some(name.into());
         self
     }
 
     /// The cgroup to begin in.
     pub fn cgroup(&mut self, join: &'a Join) -> &mut Self {
-        self.cgroup = Some(join);
+        self.input.cgroup = Some(join);
         self
     }
 
     /// The root: this mount becomes it, and the host's files are gone. Needs a new mount namespace.
     /// A mount can be attached once, so it serves for one spawn.
     pub fn root(&mut self, root: &'a Rootfs) -> &mut Self {
-        self.root = Root::Mount(root);
+        self.input.root = CommandRoot::Mount;
+        self.root = Some(root);
         self
     }
 
     /// The root: a directory with everything mounted below it, an absolute path without symbolic
-    /// links. As [`root`](Self::root), for a caller who has the right to mount in the new namespaces
+    /// links. As [`root`](Self::root), for a caller that may mount in the new namespaces
     /// only, and for any number of spawns.
     pub fn root_directory(&mut self, path: impl Into<String>) -> &mut Self {
-        self.root = Root::Directory(path.into());
+        self.input.root = CommandRoot::Directory(path.into());
+        self.root = None;
         self
     }
 
     /// Mounts a procfs of the program's pid namespace on its `/proc`. Needs a new mount namespace.
     pub fn mount_proc(&mut self) -> &mut Self {
-        self.proc = true;
+        self.input.mounts_proc = true;
         self
     }
 
-    /// The user id, as the program's user namespace counts. Where it is not root's, all capabilities
-    /// are gone that [`capabilities`](Self::capabilities) does not give.
+    /// The user id, as the program's user namespace counts. If it is not root's, the program has no
+    /// capabilities but those that [`capabilities`](Self::capabilities) gives.
     pub fn uid(&mut self, uid: u32) -> &mut Self {
-        self.uid = Some(uid);
+        self.input.uid = Some(uid);
         self
     }
 
     /// The group id, as the program's user namespace counts.
     pub fn gid(&mut self, gid: u32) -> &mut Self {
-        self.gid = Some(gid);
+        self.input.gid = Some(gid);
         self
     }
 
-    /// The supplementary groups. Where they are not given, but a user or group is: none, unless
-    /// the user namespace does not let go of the caller's (`/proc/PID/setgroups`).
+    /// The supplementary groups. If a user or group is given, but they are not: none, unless
+    /// the user namespace does not let the caller's be dropped (`/proc/PID/setgroups`).
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
-        self.groups = Some(groups.into_iter().collect());
+        self.input.groups = Some(groups.into_iter().collect());
         self
     }
 
-    /// Exactly these capabilities; by default what the user id brings.
+    /// Exactly these capabilities; by default those that the user id implies.
     pub fn capabilities(&mut self, sets: CapabilitySets) -> &mut Self {
-        self.capabilities = Some(sets);
+        self.input.capabilities = Some(sets);
         self
     }
 
     /// No execve(2) gives privileges any more (`PR_SET_NO_NEW_PRIVS`).
     pub fn no_new_privs(&mut self) -> &mut Self {
-        self.no_new_privs = true;
+        self.input.no_new_privs = true;
         self
     }
 
     /// A seccomp filter, loaded last. It must allow execve(2); without
     /// [`no_new_privs`](Self::no_new_privs) it takes a privileged caller, or a new user namespace.
     pub fn seccomp(&mut self, filter: &'a SeccompProgram) -> &mut Self {
-        self.seccomp = Some(filter);
+        self.input.seccomp = Some(filter);
         self
     }
 
     /// A new session: the program cannot reach the caller's terminal by job control.
     pub fn new_session(&mut self) -> &mut Self {
-        self.session = true;
+        self.input.new_session = true;
         self
     }
 
     /// The stub stays as the program's parent: it reaps orphans, forwards every signal to the
-    /// program, and ends with its exit status, or 128 + the signal's number. Meant for new pid
+    /// program, and exits with its exit status, or 128 + the signal's number. Meant for new pid
     /// namespaces, where it is PID 1.
     pub fn reaping_init(&mut self) -> &mut Self {
-        self.init = true;
+        self.input.init = true;
         self
     }
 
     /// What [`spawn`](Self::spawn) would do, step by step: its `Display` explains it.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be.
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be done.
     pub fn plan(&self) -> Result<Plan> {
-        lines::compile(self, &[])
+        compile_command(&self.input, &self.host()?)
     }
 
     /// Runs the program. Returns once it has been executed, or with the step that failed; then no
     /// process is left.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be;
-    /// [`crate::ErrorKind::Exec`] where the program is not there or not executable; any refusal of the
+    /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be done;
+    /// [`crate::ErrorKind::Exec`] if the program does not exist or is not executable; any refusal of the
     /// kernel with the step ([`crate::Error::object`]), the system call ([`crate::Error::operation`]) and the errno.
     pub fn spawn(&self) -> Result<Child> {
         self.spawn_with_fault(None)
     }
 
+    /// The facts that the plan depends on.
+    fn host(&self) -> Result<Host> {
+        Host::for_command(self.input.capabilities.is_some(), self.input.seccomp.is_some())
+    }
+
     fn spawn_with_fault(&self, fault: Option<u16>) -> Result<Child> {
-        let joined = lines::open(self.namespaces)?;
-        let plan = lines::compile(self, &joined)?;
-        let root = match self.root {
-            Root::Mount(root) => vec![root.as_fd()],
-            Root::Found | Root::Directory(_) => Vec::new(),
-        };
+        let plan = self.plan()?;
+        let joined = self.input.namespaces.map_or_else(|| Ok(Vec::new()), Namespaces::open)?;
+        let root: Vec<BorrowedFd<'_>> = self.root.into_iter().map(Rootfs::as_fd).collect();
         let sources =
             DescriptorSources { joined: Some(&joined), given: &root, ..DescriptorSources::default() };
         let presets = Presets::open(&plan, sources)?;
         let standard = StandardStreams::Given(self.stdio);
-        let launch = Launch { plan: &plan, presets: &presets, join: self.cgroup, standard: &standard, fault };
-        let mut running = Running { stub: launch.spawn()?, plan: &plan, namespaces: self.namespaces };
+        let launch =
+            Launch { plan: &plan, presets: &presets, join: self.input.cgroup, standard: &standard, fault };
+        let mut running = Running { stub: launch.spawn()?, plan: &plan, namespaces: self.input.namespaces };
         match serve(&mut running) {
             Ok(LaunchOutcome::Executed) => Ok(Child::new(running.stub.pid, running.stub.pidfd)),
             other => {

@@ -1,13 +1,13 @@
 use super::*;
 use crate::init::presets::no_procfs;
-use crate::plan::{ControlStep, Line, Origin, Slots};
+use crate::plan::{ControlStep, Line, Origin};
 use crate::sys::{self, memfd};
 
 /// A plan with these turns, a stub that has the other end of the returned socket, and that end.
 fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
     let steps = turns.iter().map(|turn| ControlStep::AwaitHost(*turn).into());
     let lines = steps.map(|step| Line { origin: Origin::Standard, step }).collect();
-    let plan = Plan::assembled(lines, Slots::default(), (0, false), 0, (6, 18));
+    let plan = Plan::of_lines(lines);
     let (socket, theirs) = channel::pair().unwrap();
     let file = || memfd::data(c"test").unwrap();
     let (pidfd, page) = (file(), ControlPage::new(file()));

@@ -1,335 +1,243 @@
-//! The first lines: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
+//! The first lines of a container: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
 
-use super::super::step::{
-    ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
-};
-use super::Compiler;
+use super::super::cgroup::CgroupPlan;
+use super::super::step::{ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Turn};
+use super::draft::Draft;
+use super::input::Input;
+use super::namespaces;
 use crate::cgroup::resctrl::ResctrlGroup;
 use crate::namespace::{NamespaceKind, NamespaceSource};
 use crate::process::sysctl::{self, SysctlNamespace};
-use crate::{Error, Phase, Result};
+use crate::{Error, ErrorKind, Phase, Result};
 
-impl Compiler<'_> {
-    pub(super) fn isolation(&mut self) -> Result<()> {
-        self.two_stages = self.needs_two_stages();
-        self.cgroup_line();
-        let groups = self.resctrl()?;
-        let new = self.new_flags_of_clone()?;
-        self.spawn_flags = if self.two_stages { 0 } else { new };
-        let scope = self.cgroup.as_ref().is_some_and(|c| c.unit.is_some());
-        let into_cgroup = !scope && self.cgroup.as_ref().is_some_and(|c| c.record.unified.is_some());
-        self.line(
-            self.origin("/linux/namespaces"),
-            HostStep::Spawn { namespaces: self.spawn_flags, into_cgroup },
-        );
-        if self.joins(NamespaceKind::Pid) || self.joins(NamespaceKind::User) {
-            self.standard(ControlStep::Undumpable);
-        }
-        if !scope {
-            self.join_cgroup()?;
-        }
-        self.join_resctrl(&groups)?;
-        if !scope {
-            self.any_processor();
-        }
-        if self.two_stages {
-            self.oom_score();
-        }
-        self.join_namespaces()?;
-        if self.is_born_late() {
-            // The final process comes up when it has everything: see `Compiler::be_born`.
-            if new != 0 {
-                self.line(self.origin("/linux/namespaces"), NamespaceStep::Unshare { namespaces: new });
-            }
-        } else {
-            if self.two_stages {
-                self.line(self.origin("/linux/namespaces"), ControlStep::HandOver { namespaces: new });
-            }
-            self.standard(ProcessStep::NewSession);
-        }
-        self.users();
-        if !self.two_stages {
-            self.oom_score();
-        }
-        if scope {
-            self.await_scope();
-            self.any_processor();
-        }
-        self.cgroup_namespace();
-        self.time()?;
-        self.names()?;
-        self.sysctls()
+const INTEL_RDT: &str = "/linux/intelRdt";
+
+/// Adds all of them, up to the sysctls.
+pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    let two_stages = namespaces::needs_two_stages(&input.namespaces);
+    create_cgroup(input, draft);
+    let groups = create_resctrl(input, draft)?;
+    let new = new_flags(input, draft)?;
+    let origin = input.origin("/linux/namespaces");
+    let in_scope = draft.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.unit.is_some());
+    let into_cgroup = !in_scope
+        && !input.cgroup.joined_by_file
+        && draft.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.record.unified.is_some());
+    draft.spawn(origin.clone(), if two_stages { 0 } else { new }, into_cgroup);
+    namespaces::hide_before_joining(draft, &input.namespaces);
+    if !in_scope {
+        join_cgroup(draft)?;
     }
-
-    /// The kernel cuts the mask down to the processors of the cgroup.
-    pub(super) fn any_processor(&mut self) {
-        const PROCESSORS: usize = 8192;
-        self.standard(ProcessStep::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
+    join_resctrl(draft, &groups)?;
+    if !in_scope {
+        reset_affinity(draft);
     }
-
-    fn origin(&self, pointer: &str) -> Origin {
-        if self.bundle.spec.linux.is_some() { Origin::Pointer(pointer.into()) } else { Origin::Standard }
+    if two_stages {
+        oom_score(input, draft);
     }
-
-    /// setns(2) into a pid namespace is for children only, and into a user namespace it changes what
-    /// may be made after. A new user namespace is without maps at first, and an execve there, such as
-    /// the stub's own, takes all capabilities: the stub has to be there before it.
-    fn needs_two_stages(&self) -> bool {
-        self.joins(NamespaceKind::Pid) || self.namespaces.has(NamespaceKind::User)
+    join_namespaces(input, draft)?;
+    namespaces::create(draft, &origin, &input.namespaces, new, true);
+    user_namespace(input, draft);
+    if !two_stages {
+        oom_score(input, draft);
     }
-
-    fn joins(&self, kind: NamespaceKind) -> bool {
-        self.namespaces.has(kind) && !self.namespaces.is_new(kind)
+    if in_scope {
+        await_scope(input, draft);
+        reset_affinity(draft);
     }
-
-    fn cgroup_line(&mut self) {
-        let Some(cgroup) = self.cgroup.as_ref().filter(|c| c.unit.is_none()) else { return };
-        let Some(path) = cgroup.record.paths().next() else { return };
-        let path = path.display().to_string();
-        self.line(self.cgroup_origin(), HostStep::MakeCgroup { path });
+    if joins_cgroup_by_file(input, draft) {
+        let pointer = input.namespaces.pointer(NamespaceKind::Cgroup).unwrap_or_default();
+        namespaces::create_cgroup(draft, &input.namespaces, Origin::Pointer(pointer.to_owned()));
     }
+    time_namespace(input, draft)?;
+    names(input, draft)?;
+    sysctls(input, draft)
+}
 
-    fn cgroup_origin(&self) -> Origin {
-        let named = self.bundle.spec.linux.as_ref().is_some_and(|l| l.cgroups_path.is_some());
-        if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard }
+/// Lets the process run on every processor. The kernel cuts the mask down to those of the cgroup.
+pub(super) fn reset_affinity(draft: &mut Draft) {
+    const PROCESSORS: usize = 8192;
+    draft.standard(ProcessStep::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
+}
+
+fn create_cgroup(input: &Input<'_>, draft: &mut Draft) {
+    let Some(cgroup) = draft.plan.cgroup.as_ref().filter(|cgroup| cgroup.unit.is_none()) else { return };
+    let Some(path) = cgroup.record.paths().next() else { return };
+    let path = path.display().to_string();
+    draft.line(cgroup_origin(input), HostStep::MakeCgroup { path });
+}
+
+fn cgroup_origin(input: &Input<'_>) -> Origin {
+    let named = input.linux().is_some_and(|linux| linux.cgroups_path.is_some());
+    if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard }
+}
+
+/// Waits for systemd, which starts a scope around the final process. That process then creates its cgroup namespace.
+fn await_scope(input: &Input<'_>, draft: &mut Draft) {
+    let Some(cgroup) = &draft.plan.cgroup else { return };
+    let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
+    let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
+    draft.line(cgroup_origin(input), ControlStep::AwaitHost(Turn::Scope));
+    draft.line(cgroup_origin(input), HostStep::StartScope { unit, path });
+}
+
+/// Whether the process joins its cgroup by file, or is moved there, instead of being created in it.
+fn joins_cgroup_by_file(input: &Input<'_>, draft: &Draft) -> bool {
+    let by_file =
+        |cgroup: &CgroupPlan| !cgroup.record.v1.is_empty() || cgroup.record.reused || cgroup.unit.is_some();
+    input.cgroup.joined_by_file || draft.plan.cgroup.as_ref().is_some_and(by_file)
+}
+
+/// `CLONE_NEW*` of clone(2).
+fn new_flags(input: &Input<'_>, draft: &Draft) -> Result<u64> {
+    let flags = namespaces::new_flags(&input.namespaces, joins_cgroup_by_file(input, draft));
+    if !input.host.makes_namespaces && flags != 0 && !input.namespaces.has(NamespaceKind::User) {
+        return Err(Error::unsupported(
+            Phase::Namespace,
+            "/linux/namespaces",
+            "rootless containers need a user namespace",
+        )
+        .with_hint(
+            "add {\"type\": \"user\"} with uidMappings and gidMappings, as `orlop spec --rootless` does",
+        ));
     }
+    Ok(flags)
+}
 
-    /// A scope is made around a process: the final one, which waits for it before it makes a cgroup
-    /// namespace.
-    fn await_scope(&mut self) {
-        let Some(cgroup) = &self.cgroup else { return };
-        let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
-        let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
-        self.line(self.cgroup_origin(), ControlStep::AwaitHost(Turn::Scope));
-        self.line(self.cgroup_origin(), HostStep::StartScope { unit, path });
-    }
+fn join_cgroup(draft: &mut Draft) -> Result<()> {
+    let Some(cgroup) = &draft.plan.cgroup else { return Ok(()) };
+    let files = cgroup.record.v1.len() + usize::from(cgroup.record.unified.is_some());
+    namespaces::join_cgroup(draft, files)
+}
 
-    /// Whether the process moves into its cgroup by writing, and not at birth.
-    fn joins_cgroup_by_file(&self) -> bool {
-        self.cgroup.as_ref().is_some_and(|c| !c.record.v1.is_empty() || c.record.reused || c.unit.is_some())
-    }
-
-    /// A cgroup namespace is rooted where its maker is: after it has joined by file. A time namespace
-    /// is for the next execve, and its offsets are written first.
-    fn new_flags_of_clone(&self) -> Result<u64> {
-        let mut flags = self.namespaces.new_flags() & !(libc::CLONE_NEWTIME as u64);
-        if self.joins_cgroup_by_file() {
-            flags &= !(libc::CLONE_NEWCGROUP as u64);
-        }
-        if !self.host.makes_namespaces && flags != 0 && !self.namespaces.has(NamespaceKind::User) {
-            return Err(Error::unsupported(
-                Phase::Namespace,
-                "/linux/namespaces",
-                "rootless containers need a user namespace",
-            )
+/// Creates the resctrl groups; returns their `tasks` files.
+fn create_resctrl(input: &Input<'_>, draft: &mut Draft) -> Result<Vec<String>> {
+    let Some(config) = input.linux().and_then(|linux| linux.intel_rdt.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let Some(root) = &input.host.resctrl else {
+        return Err(Error::unsupported(Phase::Cgroup, INTEL_RDT, "no resctrl file system is mounted")
             .with_hint(
-                "add {\"type\": \"user\"} with uidMappings and gidMappings, as `orlop spec --rootless` does",
+                "mount -t resctrl resctrl /sys/fs/resctrl, if the processor and the kernel support it",
             ));
-        }
-        Ok(flags)
-    }
+    };
+    let group = ResctrlGroup::plan(root, config, &input.options.id);
+    let path = group.directory.display().to_string();
+    draft.asked(INTEL_RDT, HostStep::MakeResctrl { path, monitor: group.monitor.is_some() });
+    Ok(group.tasks().map(|path| path.display().to_string()).collect())
+}
 
-    fn join_cgroup(&mut self) -> Result<()> {
-        let Some(cgroup) = &self.cgroup else { return Ok(()) };
-        let (v1, unified) = (cgroup.record.v1.len(), cgroup.record.unified.is_some());
-        self.join_cgroup_files(v1 + usize::from(unified))
+/// Joins resctrl groups by their `tasks` files.
+pub(super) fn join_resctrl(draft: &mut Draft, tasks: &[String]) -> Result<()> {
+    if tasks.is_empty() {
+        return Ok(());
     }
+    let slots = tasks.iter().map(|path| draft.slot(INTEL_RDT, Slot::Resctrl(path.clone())));
+    let slots = slots.collect::<Result<_>>()?;
+    draft.asked(INTEL_RDT, NamespaceStep::JoinResctrl { slots });
+    Ok(())
+}
 
-    /// Moves into a cgroup by this many files.
-    pub(super) fn join_cgroup_files(&mut self, count: usize) -> Result<()> {
-        if count > 0 {
-            let slots = (0..count).map(|i| self.slot("/linux/cgroupsPath", Slot::Tasks(i)));
-            let slots = slots.collect::<Result<_>>()?;
-            self.standard(NamespaceStep::JoinCgroup { slots });
-        }
-        Ok(())
-    }
-
-    /// The class of service; the `tasks` files of its groups.
-    fn resctrl(&mut self) -> Result<Vec<String>> {
-        const POINTER: &str = "/linux/intelRdt";
-        let config = self.bundle.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
-        let Some(config) = config else { return Ok(Vec::new()) };
-        let Some(root) = &self.host.resctrl else {
-            return Err(Error::unsupported(Phase::Cgroup, POINTER, "no resctrl file system is mounted")
-                .with_hint("mount -t resctrl resctrl /sys/fs/resctrl, where processor and kernel have it"));
+fn join_namespaces(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    for kind in namespaces::in_joining_order(&input.namespaces, input.host) {
+        let Some(NamespaceSource::Path(path)) = input.namespaces.source(kind) else {
+            let why = "a bundle joins by path";
+            return Err(Error::new(ErrorKind::InvalidArgument, Phase::Plan, why));
         };
-        let group = ResctrlGroup::plan(root, config, &self.options.id);
-        let path = group.directory.display().to_string();
-        self.asked(POINTER, HostStep::MakeResctrl { path, monitor: group.monitor.is_some() });
-        Ok(group.tasks().map(|path| path.display().to_string()).collect())
+        let pointer = input.namespaces.pointer(kind).unwrap_or_default().to_owned();
+        namespaces::join(draft, Origin::Pointer(pointer), kind, path.display().to_string())?;
     }
+    Ok(())
+}
 
-    pub(super) fn join_resctrl(&mut self, tasks: &[String]) -> Result<()> {
-        const POINTER: &str = "/linux/intelRdt";
-        if tasks.is_empty() {
-            return Ok(());
-        }
-        let slots = tasks.iter().map(|path| self.slot(POINTER, Slot::Resctrl(path.clone())));
-        let slots = slots.collect::<Result<_>>()?;
-        self.asked(POINTER, NamespaceStep::JoinResctrl { slots });
-        Ok(())
+fn user_namespace(input: &Input<'_>, draft: &mut Draft) {
+    if input.namespaces.is_new(NamespaceKind::User) {
+        namespaces::await_id_maps(draft, input.host, &Origin::Pointer("/linux/uidMappings".into()));
     }
-
-    fn join_namespaces(&mut self) -> Result<()> {
-        let mut kinds: Vec<(NamespaceKind, String)> = Vec::new();
-        for (kind, source) in self.namespaces.joined() {
-            match source {
-                NamespaceSource::Path(path) => kinds.push((kind, path.display().to_string())),
-                _ => {
-                    return Err(Error::new(
-                        crate::ErrorKind::InvalidArgument,
-                        Phase::Plan,
-                        "a bundle joins by path",
-                    ));
-                }
-            }
-        }
-        if !self.host.makes_namespaces {
-            // The right to join the others comes with the user namespace.
-            kinds.sort_by_key(|(kind, _)| *kind != NamespaceKind::User);
-        }
-        for (kind, path) in kinds {
-            let pointer = self.namespaces.pointer(kind).unwrap_or_default().to_owned();
-            let slot = self.slot(&pointer, Slot::Namespace { kind, path })?;
-            self.asked(pointer, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
-        }
-        Ok(())
+    if input.in_user_namespace() {
+        draft.standard(NamespaceStep::BecomeRoot);
     }
+}
 
-    fn users(&mut self) {
-        if self.namespaces.is_new(NamespaceKind::User) {
-            // The stub's program may not be read, which hides /proc/PID from its own user too.
-            let hidden = !self.host.privileged;
-            if hidden {
-                self.standard(ControlStep::Dumpable);
-            }
-            self.asked("/linux/uidMappings", ControlStep::AwaitHost(Turn::IdMaps));
-            self.asked("/linux/uidMappings", HostStep::WriteIdMaps);
-            if hidden {
-                self.standard(ControlStep::Undumpable);
-            }
-        }
-        if self.in_user_namespace() {
-            self.standard(NamespaceStep::BecomeRoot);
-        }
+fn oom_score(input: &Input<'_>, draft: &mut Draft) {
+    if let Some(value) = input.spec.process.as_ref().and_then(|process| process.oom_score_adj) {
+        let origin = Origin::Pointer("/process/oomScoreAdj".into());
+        namespaces::write_to_proc(draft, input.host, origin, ProcessStep::OomScoreAdj(value));
     }
+}
 
-    fn oom_score(&mut self) {
-        if let Some(value) = self.bundle.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
-            self.own_file("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
-        }
+fn time_namespace(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    let pointer = input.namespaces.pointer(NamespaceKind::Time).unwrap_or_default();
+    if let Some(why) = namespaces::refuse_time(&input.namespaces, input.host) {
+        return Err(Error::unsupported(Phase::Namespace, pointer, why));
     }
+    let offsets = !input.namespaces.time_offsets_text().is_empty();
+    let pointer = if offsets { "/linux/timeOffsets" } else { pointer };
+    namespaces::create_time(draft, input.host, &input.namespaces, Origin::Pointer(pointer.to_owned()));
+    Ok(())
+}
 
-    /// A step that writes below /proc/self, which a stub does not own while it is hidden, and that of a user
-    /// namespace may not write to then. Where others can already look into it, it stays hidden; into a pid namespace
-    /// that is joined it comes later.
-    fn own_file(&mut self, pointer: &str, step: impl Into<Step>) {
-        let met = |what: fn(&NamespaceStep) -> bool| {
-            self.lines.iter().any(|line| matches!(&line.step, Step::Namespace(step) if what(step)))
-        };
-        let seen = met(|step| {
-            matches!(step, NamespaceStep::JoinNamespace { which: Which::One(NamespaceKind::User), .. })
-        });
-        let within = met(|step| matches!(step, NamespaceStep::BecomeRoot));
-        let shows = (!self.host.privileged || within) && !seen;
-        if shows {
-            self.standard(ControlStep::Dumpable);
-        }
-        self.asked(pointer, step);
-        if shows {
-            self.standard(ControlStep::Undumpable);
-        }
+fn names(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    if input.namespaces.is_new(NamespaceKind::Network) {
+        draft.standard(NamespaceStep::Loopback);
     }
-
-    fn cgroup_namespace(&mut self) {
-        if self.namespaces.is_new(NamespaceKind::Cgroup) && self.joins_cgroup_by_file() {
-            let pointer = self.namespaces.pointer(NamespaceKind::Cgroup).unwrap_or_default().to_owned();
-            self.asked(pointer, NamespaceStep::Unshare { namespaces: libc::CLONE_NEWCGROUP as u64 });
-        }
-    }
-
-    fn time(&mut self) -> Result<()> {
-        if !self.namespaces.is_new(NamespaceKind::Time) {
-            return Ok(());
-        }
-        let pointer = self.namespaces.pointer(NamespaceKind::Time).unwrap_or_default().to_owned();
-        if self.host.kernel < (6, 1) {
-            let why = "new time namespaces need Linux 6.1, where execve enters them";
+    net_devices(input, draft)?;
+    let names = [
+        ("/hostname", input.spec.hostname.clone(), NamespaceStep::HostName as fn(String) -> NamespaceStep),
+        ("/domainname", input.spec.domainname.clone(), NamespaceStep::DomainName),
+    ];
+    for (pointer, name, step) in names {
+        let Some(name) = name.filter(|name| !name.is_empty()) else { continue };
+        if !input.namespaces.has(NamespaceKind::Uts) {
+            let why = "unable to set it without a private UTS namespace";
             return Err(Error::unsupported(Phase::Namespace, pointer, why));
         }
-        let offsets = self.namespaces.time_offsets_text();
-        let pointer = if offsets.is_empty() { pointer } else { "/linux/timeOffsets".into() };
-        self.own_file(&pointer, NamespaceStep::TimeNamespace { offsets });
-        Ok(())
+        must_be_foreign(input, draft, NamespaceKind::Uts, pointer);
+        draft.asked(pointer, step(name));
     }
+    Ok(())
+}
 
-    fn names(&mut self) -> Result<()> {
-        if self.namespaces.is_new(NamespaceKind::Network) {
-            self.standard(NamespaceStep::Loopback);
-        }
-        self.net_devices()?;
-        let spec = &self.bundle.spec;
-        let names = [
-            ("/hostname", spec.hostname.clone(), NamespaceStep::HostName as fn(String) -> NamespaceStep),
-            ("/domainname", spec.domainname.clone(), NamespaceStep::DomainName),
-        ];
-        for (pointer, name, step) in names {
-            let Some(name) = name.filter(|n| !n.is_empty()) else { continue };
-            if !self.namespaces.has(NamespaceKind::Uts) {
-                let why = "unable to set it without a private UTS namespace";
-                return Err(Error::unsupported(Phase::Namespace, pointer, why));
-            }
-            self.foreign(NamespaceKind::Uts, pointer);
-            self.asked(pointer, step(name));
-        }
-        Ok(())
+/// Notes that a namespace is changed. It may be joined, but must not be the host's own: which one its path leads to is
+/// known once it is opened.
+fn must_be_foreign(input: &Input<'_>, draft: &mut Draft, kind: NamespaceKind, pointer: &str) {
+    let foreign = &mut draft.plan.foreign;
+    if input.joins(kind) && !foreign.iter().any(|(known, _)| *known == kind) {
+        foreign.push((kind, pointer.to_owned()));
     }
+}
 
-    /// A namespace that is changed may be joined, but must not be the host's own: what its path leads to is known
-    /// when it is opened.
-    fn foreign(&mut self, kind: NamespaceKind, pointer: &str) {
-        if self.joins(kind) && !self.foreign.iter().any(|(known, _)| *known == kind) {
-            self.foreign.push((kind, pointer.to_owned()));
-        }
+/// Moves network devices. The host side does so, as it is still in their namespace.
+fn net_devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    const POINTER: &str = "/linux/netDevices";
+    let Some(linux) = input.linux().filter(|linux| !linux.net_devices.is_empty()) else { return Ok(()) };
+    let refuse = |why: &str| Err(Error::unsupported(Phase::Namespace, POINTER, why));
+    if !input.namespaces.has(NamespaceKind::Network) {
+        return refuse("unable to move network devices without a private network namespace");
     }
+    if !input.host.privileged {
+        return refuse("moving network devices of the host requires CAP_NET_ADMIN there: not rootless");
+    }
+    let devices = linux.net_devices.iter().map(|(name, device)| {
+        let new = device.name.as_ref().filter(|new| !new.is_empty()).unwrap_or(name);
+        (name.clone(), new.clone())
+    });
+    let step = HostStep::MoveNetDevices { devices: devices.collect() };
+    draft.asked(POINTER, ControlStep::AwaitHost(Turn::NetDevices));
+    draft.asked(POINTER, step);
+    Ok(())
+}
 
-    /// From the host side, which is in the devices' namespace still.
-    fn net_devices(&mut self) -> Result<()> {
-        const POINTER: &str = "/linux/netDevices";
-        let Some(linux) = self.bundle.spec.linux.as_ref().filter(|l| !l.net_devices.is_empty()) else {
-            return Ok(());
-        };
-        let refuse = |why: &str| Err(Error::unsupported(Phase::Namespace, POINTER, why));
-        if !self.namespaces.has(NamespaceKind::Network) {
-            return refuse("unable to move network devices without a private network namespace");
-        }
-        if !self.host.privileged {
-            return refuse(
-                "network devices of the host are moved by who has CAP_NET_ADMIN there: not rootless",
-            );
-        }
-        let devices = linux.net_devices.iter().map(|(name, device)| {
-            let new = device.name.as_ref().filter(|new| !new.is_empty()).unwrap_or(name);
-            (name.clone(), new.clone())
-        });
-        let step = HostStep::MoveNetDevices { devices: devices.collect() };
-        self.asked(POINTER, ControlStep::AwaitHost(Turn::NetDevices));
-        self.asked(POINTER, step);
-        Ok(())
+fn sysctls(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    let Some(linux) = input.linux() else { return Ok(()) };
+    let own = |namespace| input.namespaces.has(kind_of(namespace));
+    let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
+    for entry in list {
+        must_be_foreign(input, draft, kind_of(entry.namespace), &entry.pointer);
+        let path = format!("/proc/sys/{}", entry.path);
+        draft.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
     }
-
-    fn sysctls(&mut self) -> Result<()> {
-        let Some(linux) = &self.bundle.spec.linux else { return Ok(()) };
-        let own = |namespace| self.namespaces.has(kind_of(namespace));
-        let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
-        for entry in list {
-            self.foreign(kind_of(entry.namespace), &entry.pointer);
-            let path = format!("/proc/sys/{}", entry.path);
-            self.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn kind_of(namespace: SysctlNamespace) -> NamespaceKind {

@@ -3,12 +3,10 @@
 //! A process that joins ([`compile_exec`](super::compile_exec)) is compiled from a [`Bound`] process, which only
 //! [`Policy::bind`] makes: there is no way to say "this process, without the container's filter", or
 //! "in fewer of its namespaces". The process may ask for less than the container gives its first one, and
-//! may be given another identity, other capabilities or another label by whoever may run a runtime; what it
-//! does not mention it has from the container, and `noNewPrivileges` of the container holds whatever it says.
+//! the caller may choose another identity, other capabilities or another label. Everything that the process does not
+//! mention comes from the container, and `noNewPrivileges` of the container always holds.
 
 use super::super::step::{Line, ProcessStep, Step};
-use super::birth::may_trace;
-use super::program::CAP_SYS_ADMIN;
 use crate::bundle::Spec;
 use crate::bundle::annotations::KEEP_GROUPS;
 use crate::bundle::spec::{Linux, Process};
@@ -25,8 +23,8 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// That of a compiled container; none where it has none, or where somebody listens to it, who is to be
-    /// called for every process.
+    /// The filter of a compiled container. `None` if it has no filter, or if an agent listens to it: the agent then gets a
+    /// listener for every process.
     pub(crate) fn of_lines(lines: &[Line]) -> Option<Self> {
         lines.iter().find_map(|line| match &line.step {
             Step::Process(ProcessStep::Seccomp { filter, flags, listener: None }) => {
@@ -86,7 +84,7 @@ impl Policy {
 
     /// Whether another process of the container's pid namespace may be one that reaches into an undumpable process of
     /// this policy. Of the other containers in a pid namespace that was joined nothing is known; in the host's pid
-    /// namespace nothing would be gained, as everything else is there too.
+    /// namespace nothing would be gained, as every other process is there too.
     pub(super) fn may_be_reached(&self) -> bool {
         let mut namespaces = self.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let pid = namespaces.find(|namespace| namespace.kind == "pid");
@@ -166,11 +164,13 @@ impl Bound {
     pub(crate) fn may_take(&self, held: CapSet) -> bool {
         let owns_users = self.policy.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let owns_users = owns_users.into_iter().any(|namespace| namespace.kind == "user");
-        let Some(process) = self.process().filter(|_| held.has(CAP_SYS_ADMIN) && !owns_users) else {
+        let Some(process) = self.process().filter(|_| held.has(capability::CAP_SYS_ADMIN) && !owns_users)
+        else {
             return false;
         };
         let permitted = process.capabilities.iter().flat_map(|capabilities| &capabilities.permitted);
-        let has = permitted.into_iter().any(|name| capability::number(name) == Some(CAP_SYS_ADMIN));
+        let has =
+            permitted.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_ADMIN));
         !has && (may_trace(process) || self.policy.traces)
     }
 
@@ -178,6 +178,12 @@ impl Bound {
     pub(crate) fn process(&self) -> Option<&Process> {
         self.policy.spec.process.as_ref()
     }
+}
+
+/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
+pub(super) fn may_trace(process: &Process) -> bool {
+    let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
+    bounding.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_PTRACE))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use super::super::machine::{compare, last};
 use super::super::step::Node;
-use super::Lower;
-use super::rootfs::{CLONE, EMPTY};
+use super::lowering::Lowering;
+use super::tree;
+use super::tree::{CLONE, EMPTY};
 use nix::errno::Errno;
 
 const LINKS: [(&str, &str); 4] = [
@@ -13,68 +14,65 @@ const LINKS: [(&str, &str); 4] = [
     ("/proc/self/fd/2", "stderr"),
 ];
 
-impl Lower {
-    pub(super) fn node(&mut self, node: &Node) {
-        let (root, text) = (self.root(), self.string(&node.directory));
-        let dir = self.asm.make_path(root, text, last::DIRECTORY, 0o755);
-        let name = self.string(node.name.as_str());
-        let nofollow = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        if node.bind {
-            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-            self.asm.tolerating(&[Errno::EEXIST]);
-            let file = self.asm.call_to(libc::SYS_openat, &[dir.into(), name, flags.into(), 0o600.into()]);
-            let exists = self.asm.label();
-            self.asm.jump_if_failed(file, exists);
-            self.asm.call(libc::SYS_close, &[file.into()]);
-            self.asm.place(exists);
-            self.asm.call_into(file, libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
-            let device = self.open_on_host(&node.path());
-            let number = libc::makedev(node.major, node.minor);
-            self.must_be_device(device, node.mode & libc::S_IFMT, number, Errno::ENODEV);
-            let empty = self.empty();
-            let copy = self.clone_tree(device.into(), empty, CLONE | EMPTY, None);
-            self.attach(copy, file);
-            self.asm.close(device);
-            self.asm.close(copy);
-            self.asm.close(file);
-        } else {
-            let number = libc::makedev(node.major, node.minor);
-            self.asm.tolerating(&[Errno::EEXIST]);
-            let made =
-                self.asm.call_to(libc::SYS_mknodat, &[dir.into(), name, node.mode.into(), number.into()]);
-            let fresh = self.asm.label();
-            self.asm.jump_if(compare::GREATER_EQUAL, made, 0, fresh);
-            // Something is there: good if it is this very device, and no link to another.
-            let file = self.asm.call_to(libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
-            self.must_be_device(file, node.mode & libc::S_IFMT, number, Errno::EEXIST);
-            self.asm.close(file);
-            self.asm.place(fresh);
-            if let Some((uid, gid)) = node.owner {
-                let flags = libc::AT_SYMLINK_NOFOLLOW;
-                self.asm.call(libc::SYS_fchownat, &[dir.into(), name, uid.into(), gid.into(), flags.into()]);
-            }
-            self.asm.release(made);
+pub(super) fn node(code: &mut Lowering, node: &Node) {
+    let (root, text) = (code.root(), code.string(&node.directory));
+    let dir = code.asm.make_path(root, text, last::DIRECTORY, 0o755);
+    let name = code.string(node.name.as_str());
+    let nofollow = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    if node.bind {
+        let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        code.asm.tolerating(&[Errno::EEXIST]);
+        let file = code.asm.call_to(libc::SYS_openat, &[dir.into(), name, flags.into(), 0o600.into()]);
+        let exists = code.asm.label();
+        code.asm.jump_if_failed(file, exists);
+        code.asm.call(libc::SYS_close, &[file.into()]);
+        code.asm.place(exists);
+        code.asm.call_into(file, libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
+        let device = code.open_on_host(&node.path());
+        let number = libc::makedev(node.major, node.minor);
+        code.must_be_device(device, node.mode & libc::S_IFMT, number, Errno::ENODEV);
+        let empty = code.empty();
+        let copy = tree::clone_tree(code, device.into(), empty, CLONE | EMPTY, None);
+        tree::attach(code, copy, file);
+        code.asm.close(device);
+        code.asm.close(copy);
+        code.asm.close(file);
+    } else {
+        let number = libc::makedev(node.major, node.minor);
+        code.asm.tolerating(&[Errno::EEXIST]);
+        let made = code.asm.call_to(libc::SYS_mknodat, &[dir.into(), name, node.mode.into(), number.into()]);
+        let fresh = code.asm.label();
+        code.asm.jump_if(compare::GREATER_EQUAL, made, 0, fresh);
+        // A file exists: that is fine if it is this device, and not a link to another.
+        let file = code.asm.call_to(libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
+        code.must_be_device(file, node.mode & libc::S_IFMT, number, Errno::EEXIST);
+        code.asm.close(file);
+        code.asm.place(fresh);
+        if let Some((uid, gid)) = node.owner {
+            let flags = libc::AT_SYMLINK_NOFOLLOW;
+            code.asm.call(libc::SYS_fchownat, &[dir.into(), name, uid.into(), gid.into(), flags.into()]);
         }
-        self.asm.close(dir);
+        code.asm.release(made);
     }
+    code.asm.close(dir);
+}
 
-    pub(super) fn dev_links(&mut self, kcore: bool) {
-        let (root, text) = (self.root(), self.text(c"/dev"));
-        let dev = self.asm.make_path(root, text, last::DIRECTORY, 0o755);
-        for (target, name) in LINKS.into_iter().chain(kcore.then_some(("/proc/kcore", "core"))) {
-            let (target, name) = (self.string(target), self.string(name));
-            self.asm.tolerating(&[Errno::EEXIST]).call(libc::SYS_symlinkat, &[target, dev.into(), name]);
-        }
-        // The image's own ptmx would be the host's.
-        let (target, name) = (self.text(c"pts/ptmx"), self.text(c"ptmx"));
-        let made = self.asm.label();
-        self.asm.tolerating(&[Errno::EEXIST]);
-        let linked = self.asm.call_to(libc::SYS_symlinkat, &[target, dev.into(), name]);
-        self.asm.jump_if(compare::GREATER_EQUAL, linked, 0, made);
-        self.asm.call(libc::SYS_unlinkat, &[dev.into(), name, 0.into()]);
-        self.asm.call(libc::SYS_symlinkat, &[target, dev.into(), name]);
-        self.asm.place(made);
-        self.asm.release(linked);
-        self.asm.close(dev);
+pub(super) fn dev_links(code: &mut Lowering, kcore: bool) {
+    let (root, text) = (code.root(), code.text(c"/dev"));
+    let dev = code.asm.make_path(root, text, last::DIRECTORY, 0o755);
+    for (target, name) in LINKS.into_iter().chain(kcore.then_some(("/proc/kcore", "core"))) {
+        let (target, name) = (code.string(target), code.string(name));
+        code.asm.tolerating(&[Errno::EEXIST]).call(libc::SYS_symlinkat, &[target, dev.into(), name]);
     }
+    // The image's own ptmx would be the host's.
+    let (target, name) = (code.text(c"pts/ptmx"), code.text(c"ptmx"));
+    let made = code.asm.label();
+    code.asm.tolerating(&[Errno::EEXIST]);
+    let linked = code.asm.call_to(libc::SYS_symlinkat, &[target, dev.into(), name]);
+    code.asm.jump_if(compare::GREATER_EQUAL, linked, 0, made);
+    code.asm.call(libc::SYS_unlinkat, &[dev.into(), name, 0.into()]);
+    code.asm.call(libc::SYS_symlinkat, &[target, dev.into(), name]);
+    code.asm.place(made);
+    code.asm.release(linked);
+    code.asm.close(dev);
 }

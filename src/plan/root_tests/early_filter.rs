@@ -1,6 +1,7 @@
 //! A filter that is loaded before a process is born lets all pass that is still to be done, whatever the lowering makes of it.
 
-use super::plans::{bundle, host, namespace, one};
+use super::super::made_up::bundle;
+use super::plans::{host, namespace, one};
 use super::*;
 use crate::Error;
 use crate::bundle::spec::{Rlimit, Scheduler, Seccomp, SeccompArg, Syscall};
@@ -57,9 +58,9 @@ fn executed(spec: &Spec, _: &Options) -> Result<Plan, Error> {
     let process = spec.process.clone().unwrap();
     let bound = Policy::of(spec, None).bind(&process);
     let namespaces = NamespaceKind::Mount.flag() | NamespaceKind::Pid.flag();
-    let options =
-        ExecOptions { id: "x".into(), console: process.terminal, namespaces, ..ExecOptions::default() };
-    compile_exec(&bound, &host(false, true, (6, 18)), &options)
+    let options = Options { id: "x".into(), console: process.terminal, ..Options::default() };
+    let joined = ExecOptions { namespaces, ..ExecOptions::default() };
+    compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined)
 }
 
 fn compiled(compiles: Compiles, variant: usize, rules: &[Syscall]) -> Result<Plan, Error> {
@@ -289,8 +290,8 @@ fn who_may_trace_is_the_containers_to_say() {
         capabilities: Some(capabilities),
         ..spec.process.clone().unwrap_or_default()
     };
-    let exec = |bound: &super::super::compile::Bound| {
-        compile_exec(bound, &host(false, true, (6, 18)), &ExecOptions::default())
+    let exec = |bound: &super::super::Bound| {
+        compile_exec(bound, &host(false, true, (6, 18)), &Options::default(), &ExecOptions::default())
     };
     exec(&Policy::of(&spec, None).bind(&given)).unwrap();
     let own = spec.process.clone().unwrap_or_default();

@@ -4,45 +4,12 @@
 use super::super::blob::{HEADER, INSN};
 use super::*;
 
-fn tests() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
-}
-
 pub(super) fn host(v2: bool, privileged: bool, kernel: (u32, u32)) -> Host {
-    let proc = tests().join("fixtures/hosts").join(if v2 { "v2" } else { "v1" });
-    Host {
-        kernel,
-        last_cap: 40,
-        kcore: true,
-        privileged,
-        makes_namespaces: privileged,
-        apparmor: true,
-        selinux: false,
-        resctrl: None,
-        cgroups: Layout::detect_in(&proc, Path::new("/")).unwrap(),
-    }
-}
-
-/// The recorded configurations, by name.
-fn recorded() -> Vec<(String, Spec)> {
-    let entries = std::fs::read_dir(tests().join("fixtures/managers")).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let configurations = paths.filter(|path| path.extension().is_some_and(|ext| ext == "json"));
-    let read = |path: PathBuf| {
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        (name, Spec::from_json(&std::fs::read(&path).unwrap()).unwrap())
-    };
-    configurations.map(read).collect()
+    Host { kernel, privileged, makes_namespaces: privileged, apparmor: true, ..made_up::host(v2) }
 }
 
 pub(super) fn one() -> Spec {
     recorded().into_iter().find(|(name, _)| name == "docker28-run").unwrap().1
-}
-
-pub(super) fn bundle(spec: Spec) -> Bundle {
-    let path = PathBuf::from("/var/lib/manager/bundle");
-    let rootfs = path.join("rootfs");
-    Bundle { path, spec, config: Vec::new(), rootfs, warnings: Vec::new() }
 }
 
 pub(super) fn namespace(spec: &mut Spec, kind: &str, path: Option<&str>) {
@@ -172,13 +139,21 @@ fn follow_variant(name: &str, bundle: &Bundle, n: usize) -> Option<usize> {
         cgroup_manager: CgroupManager::Cgroupfs,
         ..Options::default()
     };
-    let mut plan = compile(bundle, &host, &options).ok()?;
+    let plan = compile(bundle, &host, &options).ok()?;
     let seen = born_late(&bundle.spec);
     let lookups = follow(name, &plan, seen);
-    plan.join_cgroup_by_file();
-    follow(name, &plan, seen);
+    for (joined_by_file, skipped) in [(true, false), (false, true), (true, true)] {
+        let outcome = CgroupOutcome { joined_by_file, skipped };
+        let again = compile_with_cgroup(bundle, &host, &options, outcome).unwrap();
+        assert_eq!(
+            again.slots, plan.slots,
+            "{name}: what was opened for the first plan is used for this one"
+        );
+        assert!(!joined_by_file || !again.starts_in_cgroup(), "{name}: {again}");
+        follow(name, &again, seen);
+    }
     if bundle.spec.process.is_some() {
-        let points = compile_mount_points(&plan, "/root", &host).unwrap();
+        let points = compile_mount_points(&plan, "/root", host.kernel).unwrap();
         follow(&format!("{name}, mount points"), &points, false);
     }
     Some(lookups)
@@ -222,14 +197,9 @@ fn what_joins_a_container_is_in_its_root() {
             // See above.
             spec.linux.get_or_insert_default().seccomp = None;
             let bound = Policy::of(&spec, None).bind(&process);
-            let options = ExecOptions {
-                id: "x".into(),
-                console: terminal,
-                cgroup_files: 3,
-                namespaces: ALL,
-                ..ExecOptions::default()
-            };
-            let plan = compile_exec(&bound, &host(false, true, (6, 18)), &options).unwrap();
+            let options = Options { id: "x".into(), console: terminal, ..Options::default() };
+            let joined = ExecOptions { cgroup_files: 3, namespaces: ALL, ..ExecOptions::default() };
+            let plan = compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined).unwrap();
             assert!(follow(&format!("exec in {name}"), &plan, true) > 0);
         }
     }
@@ -242,10 +212,12 @@ fn hot_mounts_are_made_in_the_containers_root() {
     spec.mounts = mounts();
     spec.mounts.retain(|mount| mount.kind.as_deref() != Some("cgroup"));
     many(&mut spec, true);
-    let plan = compile_mounts(&bundle(spec.clone()), &host, ALL).unwrap();
+    let path = Path::new("/var/lib/manager/bundle");
+    let paths = BundlePaths { bundle: path, rootfs: &path.join("rootfs") };
+    let plan = compile_mounts(&spec, paths, &host, ALL).unwrap();
     assert!(follow("mounts add", &plan, false) > 200);
     let places: Vec<&str> = ["/own", "/copied/below", "/x"].into();
-    let plan = compile_unmounts(&spec, &places, &host, ALL).unwrap();
+    let plan = compile_unmounts(&spec, &places, host.kernel, ALL).unwrap();
     assert_eq!(follow("mounts remove", &plan, false), 3);
 }
 
@@ -257,12 +229,12 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
         for pid in [None, Some("/proc/9/ns/pid")] {
             let place = HookPlace::Container { namespaces: ALL, pid, cgroup_files: 2, root };
             assert_eq!(
-                follow("a createContainer hook", &compile_hook(&hook, &host, place).unwrap(), false),
+                follow("a createContainer hook", &compile_hook(&hook, host.kernel, place).unwrap(), false),
                 0
             );
         }
     }
-    let plan = compile_hook(&hook, &host, HookPlace::Host("/bundle")).unwrap();
+    let plan = compile_hook(&hook, host.kernel, HookPlace::Host("/bundle")).unwrap();
     assert_eq!(follow("a hook of the host", &plan, false), 0);
     for root in [None, Some("/mnt")] {
         let words = ["criu".to_owned()];
@@ -275,10 +247,10 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
             session: true,
             kept: 3,
         };
-        assert_eq!(follow("criu", &compile_service(&service, &host).unwrap(), false), 0);
+        assert_eq!(follow("criu", &compile_service(&service, host.kernel).unwrap(), false), 0);
     }
-    follow("loopback", &compile_loopback(&host).unwrap(), false);
-    follow("a read-only root", &compile_readonly_root(&host).unwrap(), false);
+    follow("loopback", &compile_loopback(host.kernel).unwrap(), false);
+    follow("a read-only root", &compile_readonly_root(host.kernel).unwrap(), false);
     let options = Box::new(MountOptions::default());
     for user in [None, Some("/proc/9/ns/user".to_owned())] {
         let proc = Slot::Proc { namespace: Some("/proc/9/ns/pid".into()), user, options: options.clone() };

@@ -1,6 +1,6 @@
 //! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
 
-use super::super::explain::namespaces;
+use super::namespace::namespaces;
 use super::process::ProcessStep;
 use super::slot::SlotId;
 use crate::Phase;
@@ -237,13 +237,13 @@ impl fmt::Display for ControlStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Undumpable => f.write_str("become undumpable"),
-            Self::Dumpable => f.write_str("let its user look into it until its ids are mapped"),
+            Self::Dumpable => f.write_str("become dumpable"),
             Self::HandOver { namespaces: new } => {
                 write!(f, "clone the final process; new namespaces: {}", namespaces(*new))
             }
             Self::AwaitHost(turn) => write!(f, "wait for {turn}"),
             Self::ReceiveMounts { .. } => f.write_str("take more mounts, opened by the host"),
-            Self::Created => f.write_str("created"),
+            Self::Created => f.write_str("report: created"),
             Self::AwaitStart { .. } => f.write_str("wait for start"),
             Self::CloseDescriptors { preserve } => {
                 write!(f, "close all descriptors but 0 to {}", preserve.saturating_add(2))
@@ -257,7 +257,7 @@ impl fmt::Display for ControlStep {
             Self::Execute { args, .. } => write!(f, "execute {args:?}"),
             Self::NoProgram => f.write_str("there is no program: start fails"),
             Self::Done => f.write_str("done"),
-            Self::Finish => f.write_str("end"),
+            Self::Finish => f.write_str("exit"),
         }
     }
 }

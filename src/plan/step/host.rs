@@ -1,11 +1,11 @@
 //! What the host side does.
 
-use super::super::explain::namespaces;
+use super::namespace::namespaces;
 use crate::Phase;
 use crate::bundle::HookKind;
 use std::fmt;
 
-/// A step of the host side's, which the stub waits for where it has to.
+/// A step of the host side. The stub waits for it if it has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostStep {
     /// Make the cgroup and write its limits.
@@ -72,7 +72,7 @@ impl HostStep {
 impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MakeCgroup { path } => write!(f, "make cgroup {path}"),
+            Self::MakeCgroup { path } => write!(f, "create cgroup {path}"),
             Self::MakeResctrl { path, monitor } => {
                 let monitor = if *monitor { ", with a monitoring group" } else { "" };
                 write!(f, "class of service {path}{monitor}")
@@ -92,7 +92,7 @@ impl fmt::Display for HostStep {
             }
             Self::RunHooks { kind, count } => write!(f, "run {count} {kind} hook(s)"),
             Self::RecordCreated => f.write_str("record the state, write the pid file"),
-            Self::SetScheduler { .. } => f.write_str("scheduler of the process"),
+            Self::SetScheduler { .. } => f.write_str("set the scheduler of the process"),
         }
     }
 }

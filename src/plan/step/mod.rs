@@ -1,4 +1,4 @@
-//! The steps of a plan: what is done, by whom, and which place in `config.json` asked for it.
+//! The steps of a plan: what is done, on which side, and for which setting of `config.json`.
 //!
 //! Steps come in families. Each has a file with its words, the phase that a failure belongs to, and what a failure
 //! may come from; its instructions are in the file of the same name below `lower/`. All these matches name every
@@ -38,12 +38,12 @@ pub enum Side {
     Stub,
 }
 
-/// Where a step comes from.
+/// Why a step is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A value of `config.json`, as a JSON pointer (RFC 6901).
     Pointer(String),
-    /// What every container gets unasked.
+    /// Every container gets it, whatever its configuration says.
     Standard,
 }
 
@@ -57,7 +57,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The pointer, if `config.json` asked for the line.
+    /// The pointer of the setting that the line is for, if there is one.
     pub(crate) fn pointer(&self) -> Option<&str> {
         match &self.origin {
             Origin::Pointer(pointer) => Some(pointer),
@@ -100,7 +100,7 @@ impl Step {
         }
     }
 
-    /// What a failure of it is a failure of.
+    /// The phase that a failure of it belongs to.
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Host(step) => step.phase(),

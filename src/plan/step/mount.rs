@@ -56,12 +56,12 @@ pub struct MountStep {
     pub options: MountOptions,
     /// /proc and /sys: no symbolic link may lead there.
     pub no_symlinks: bool,
-    /// The SELinux context of its root directory, where the file system takes none by an option.
+    /// The SELinux context of its root directory, if the file system has no option for it.
     pub label: Option<String>,
 }
 
 impl MountStep {
-    /// The mount of a tree that is there.
+    /// The mount of an existing tree.
     pub(crate) fn bind(destination: String, from: Source, options: MountOptions) -> Self {
         Self { destination, from, options, no_symlinks: false, label: None }
     }
@@ -180,7 +180,7 @@ pub struct CgroupView {
     pub links: Vec<Component>,
     /// The container's own cgroup, as a host path.
     pub path: String,
-    /// May be missing: an unprivileged caller makes cgroups where it can.
+    /// Whether it may be missing: an unprivileged caller creates only the cgroups that it may.
     pub optional: bool,
 }
 

@@ -1,6 +1,5 @@
 //! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
 
-use super::super::explain::namespaces;
 use super::slot::SlotId;
 use crate::Phase;
 use crate::namespace::NamespaceKind;
@@ -131,10 +130,20 @@ impl fmt::Display for NamespaceStep {
             Self::TimeNamespace { offsets } => {
                 write!(f, "new time namespace {}", offsets.trim_end().replace('\n', ", "))
             }
-            Self::Loopback => f.write_str("lo up"),
+            Self::Loopback => f.write_str("bring up loopback"),
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::DomainName(name) => write!(f, "domain name {name}"),
             Self::Sysctl { path, value } => write!(f, "write {value:?} to {path}"),
         }
     }
+}
+
+/// `CLONE_NEW*` as the names of the runtime-spec.
+pub(super) fn namespaces(flags: u64) -> String {
+    let names: Vec<_> = (0..64)
+        .map(|bit| flags & (1 << bit))
+        .filter_map(NamespaceKind::from_flag)
+        .map(NamespaceKind::name)
+        .collect();
+    if names.is_empty() { "none".into() } else { names.join(" ") }
 }

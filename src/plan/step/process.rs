@@ -177,7 +177,7 @@ pub enum ProcessStep {
         /// Its path.
         path: String,
     },
-    /// All signals to default, none blocked.
+    /// Resets all signal dispositions, and unblocks all signals.
     ResetSignals,
     /// seccomp(2).
     Seccomp {
@@ -293,19 +293,19 @@ impl fmt::Display for ProcessStep {
                 f.write_str("open the terminal, send its master")?;
                 size.map_or(Ok(()), |(height, width)| write!(f, " ({width}x{height})"))
             }
-            Self::ControllingTerminal => f.write_str("terminal of the session"),
-            Self::RaiseHardLimit { name, hard, .. } => write!(f, "limit {name} may be {hard}"),
+            Self::ControllingTerminal => f.write_str("set the controlling terminal"),
+            Self::RaiseHardLimit { name, hard, .. } => write!(f, "hard limit {name} {hard}"),
             Self::Keyring { name } => write!(f, "session keyring {name}"),
             Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
             Self::Scheduler { .. } => f.write_str("scheduler"),
             Self::IoPriority(value) => write!(f, "I/O priority {value:#x}"),
-            Self::CpuAffinity { asked: false, .. } => f.write_str("run on every processor of the cgroup"),
+            Self::CpuAffinity { asked: false, .. } => f.write_str("reset CPU affinity"),
             Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
             Self::Personality(value) => write!(f, "personality {value:#x}"),
             Self::MemoryPolicy { mode, .. } => write!(f, "memory policy {mode:#x}"),
             Self::OpenLabel { .. } => f.write_str("open the label file"),
             Self::WriteLabel { text } => write!(f, "label {text}"),
-            Self::ChownStdio { uid } => write!(f, "standard descriptors to user {uid}"),
+            Self::ChownStdio { uid } => write!(f, "chown standard descriptors to user {uid}"),
             Self::NoNewPrivileges => f.write_str("no new privileges"),
             Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
             Self::Identity { uid, gid, groups } => {
@@ -319,13 +319,13 @@ impl fmt::Display for ProcessStep {
                 capabilities(sets.inheritable),
                 capabilities(sets.ambient)
             ),
-            Self::GiveUp { .. } => f.write_str("give up what the filter took"),
+            Self::GiveUp { .. } => f.write_str("drop the capabilities for loading the filter"),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
             Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
                 write!(f, "working directory {path}")
             }
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
-            Self::ResetSignals => f.write_str("signals to default"),
+            Self::ResetSignals => f.write_str("reset signal handlers"),
             Self::SendListener => f.write_str("send the listener to the agent"),
             Self::Seccomp { filter, flags, listener } => {
                 write!(f, "seccomp filter of {} instructions, flags {flags:#x}", filter.len() / 8)?;

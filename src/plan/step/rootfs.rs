@@ -198,9 +198,9 @@ impl fmt::Display for RootfsStep {
             Self::EmptyRoot => f.write_str("leave for an empty root"),
             Self::SealType { kind } => write!(f, "{kind}, where nothing can change it"),
             Self::SendContext => f.write_str("send the context of a new file system to the host"),
-            Self::SendFileSystem { kind, .. } => write!(f, "make {kind} and send it to the host"),
+            Self::SendFileSystem { kind, .. } => write!(f, "create {kind} and send it to the host"),
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
-            Self::MountPoint { path } => write!(f, "make the mount point {path}"),
+            Self::MountPoint { path } => write!(f, "create the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
             Self::ChangeRoot { .. } => f.write_str("change to the host's root"),
             Self::Mount(mount) => mount.fmt(f),
@@ -210,7 +210,7 @@ impl fmt::Display for RootfsStep {
                 write!(f, "cgroup hierarchies on {destination}: {names}{}", option_words(options))
             }
             Self::MakeNode(node) => node.fmt(f),
-            Self::DevLinks { .. } => f.write_str("links in /dev"),
+            Self::DevLinks { .. } => f.write_str("create /dev symlinks"),
             Self::Mask { path, .. } => write!(f, "mask {path}"),
             Self::ReadonlyPath { path } => write!(f, "read-only {path}"),
             Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),

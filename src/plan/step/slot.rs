@@ -19,9 +19,9 @@ pub struct Idmap {
 /// What the owners of an idmapped mount's files are mapped by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owners {
-    /// From the file system's ids to the ids of the first user namespace.
+    /// From the file system's ids to the ids of the initial user namespace.
     Maps(IdMaps),
-    /// As the user namespace behind this file maps its ids.
+    /// As the user namespace of this file maps its ids.
     Namespace(String),
 }
 
@@ -34,7 +34,7 @@ const BATCH: usize = 32;
 pub struct SlotId(u16);
 
 impl SlotId {
-    /// Its place among the plan's slots.
+    /// Its index among the plan's slots.
     pub(crate) fn index(self) -> usize {
         self.0.into()
     }
@@ -62,7 +62,7 @@ pub(crate) struct Slots {
 pub(crate) struct Added {
     /// The slot.
     pub(crate) id: SlotId,
-    /// It is the first of a batch, which is to be asked for before the slot is used.
+    /// The batch that it is the first slot of: the batch must be received before the slot is used.
     pub(crate) first_of: Option<usize>,
 }
 
@@ -93,12 +93,12 @@ impl Slots {
         Some(Added { id, first_of: first.then_some(batch.saturating_sub(1)) })
     }
 
-    /// All, in order.
+    /// All slots, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot, Arrival)> {
         (0..).map(SlotId).zip(&self.all).map(|(id, (slot, arrival))| (id, slot, *arrival))
     }
 
-    /// Those of a batch.
+    /// The slots of a batch.
     pub(crate) fn batch(&self, number: usize) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.iter().filter(move |(_, _, at)| *at == Arrival::Batch(number)).map(|(id, slot, _)| (id, slot))
     }
@@ -108,7 +108,7 @@ impl Slots {
         self.mounts.saturating_sub(1) / BATCH
     }
 
-    /// Those that are there at the stub's birth, in order.
+    /// The slots that the stub gets at its birth, in order.
     pub(crate) fn at_birth(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.iter().filter(|(_, _, at)| *at == Arrival::Birth).map(|(id, slot, _)| (id, slot))
     }
@@ -128,7 +128,7 @@ pub enum Slot {
     },
     /// The `tasks` file of a resctrl group.
     Resctrl(String),
-    /// The namespaces of the process behind this pidfd.
+    /// A pidfd of the process whose namespaces are joined.
     Process,
     /// A detached copy of the mount tree at this host path, for user namespaces whose root cannot
     /// reach it.

@@ -1,56 +1,69 @@
-//! Mounts of a container that is there: more of them, and fewer.
+//! Mounts that are added to, or removed from, a running container.
 //!
 //! The process that mounts joins every namespace of the container but its pid namespace: no process of the
 //! container ever sees it.
 
-use super::super::step::{Component, ControlStep, HostStep, RootfsStep, Slots, is_at_or_below, plain};
-use super::join::Course;
-use super::{Compiler, Host, Options, Plan, Policy};
-use crate::bundle::Bundle;
-use crate::bundle::spec::{Mount, Spec};
+use super::super::cgroup::CgroupOutcome;
+use super::super::compiled::Plan;
+use super::super::host::Host;
+use super::super::options::Options;
+use super::super::step::{Component, ControlStep, Origin, RootfsStep, is_at_or_below, plain};
+use super::draft::Draft;
+use super::input::{BundlePaths, Input};
+use super::policy::Policy;
+use super::{mounts, namespaces};
+use crate::bundle::Spec;
+use crate::bundle::spec::{Linux, Mount};
 use crate::mount::options;
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::MountAttrFlags;
 use crate::{Error, ErrorKind, Phase, Result};
 
-/// Compiles the mounts of a configuration into a process that joins the container made from the rest of it,
-/// mounts them there in turn, and ends.
+/// Compiles the mounts of a configuration into a process that joins the container created from the rest of it,
+/// mounts them there in order, and exits.
 ///
 /// # Errors
 /// As [`compile`](super::compile).
-pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> Result<Plan> {
+pub(crate) fn compile_mounts(
+    spec: &Spec,
+    paths: BundlePaths<'_>,
+    host: &Host,
+    namespaces: u64,
+) -> Result<Plan> {
     let options = Options::default();
-    let policy = Policy::of(&bundle.spec, None);
-    let none = crate::bundle::spec::Linux::default();
-    let linux = bundle.spec.linux.as_ref().unwrap_or(&none);
-    let mut compiler = Compiler {
-        bundle,
+    let policy = Policy::of(spec, None);
+    let none = Linux::default();
+    let linux = spec.linux.as_ref().unwrap_or(&none);
+    let input = Input {
+        spec,
         host,
         options: &options,
-        lines: Vec::with_capacity(16),
-        slots: Slots::default(),
         namespaces: Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?,
-        spawn_flags: 0,
-        two_stages: false,
-        foreign: Vec::new(),
-        cgroup: None,
-        warnings: Vec::new(),
+        cgroup: CgroupOutcome::default(),
         joining: Some(&policy),
     };
-    compiler.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
-    compiler.standard(ControlStep::Undumpable);
-    compiler.enter(namespaces & !NamespaceKind::Pid.flag())?;
-    compiler.standard(RootfsStep::HostRoot);
-    compiler.standard(RootfsStep::OpenUmask);
-    for (i, mount) in bundle.spec.mounts.iter().enumerate() {
-        check_remount(&bundle.spec, i, mount)?;
-        compiler.mount(i, mount)?;
+    let mut draft = enter(host.kernel, namespaces)?;
+    for (i, mount) in spec.mounts.iter().enumerate() {
+        check_remount(spec, i, mount)?;
+        mounts::mount(&input, paths, &mut draft, i, mount)?;
     }
-    compiler.standard(ControlStep::Done);
-    Ok(compiler.finish())
+    draft.plan.namespaces = input.namespaces;
+    draft.standard(ControlStep::Done);
+    Ok(draft.finish())
 }
 
-/// Compiles a process that joins a container, unmounts there in turn, and ends.
+/// The first lines: into the container's namespaces and root.
+fn enter(kernel: (u32, u32), namespaces: u64) -> Result<Draft> {
+    let mut draft = Draft::new(kernel);
+    draft.spawn(Origin::Standard, 0, false);
+    draft.standard(ControlStep::Undumpable);
+    namespaces::join_container(&mut draft, namespaces & !NamespaceKind::Pid.flag())?;
+    draft.standard(RootfsStep::HostRoot);
+    draft.standard(RootfsStep::OpenUmask);
+    Ok(draft)
+}
+
+/// Compiles a process that joins a container, unmounts these destinations in order, and exits.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidArgument`] for a destination that is relative, the root, or leads up;
@@ -58,24 +71,19 @@ pub(crate) fn compile_mounts(bundle: &Bundle, host: &Host, namespaces: u64) -> R
 pub(crate) fn compile_unmounts(
     spec: &Spec,
     destinations: &[&str],
-    host: &Host,
+    kernel: (u32, u32),
     namespaces: u64,
 ) -> Result<Plan> {
-    let mut course = Course::default();
-    course.standard(HostStep::Spawn { namespaces: 0, into_cgroup: false });
-    course.standard(ControlStep::Undumpable);
-    course.enter(namespaces & !NamespaceKind::Pid.flag())?;
-    course.standard(RootfsStep::HostRoot);
-    course.standard(RootfsStep::OpenUmask);
+    let mut draft = enter(kernel, namespaces)?;
     for (i, destination) in destinations.iter().enumerate() {
         let place = check(spec, i, destination, "cannot unmount")?;
         let Some((directory, name)) = Component::last_of(&place) else {
             return Err(wrong(i, destination, "cannot unmount"));
         };
-        course.standard(RootfsStep::Unmount { directory, name });
+        draft.standard(RootfsStep::Unmount { directory, name });
     }
-    course.standard(ControlStep::Done);
-    Ok(course.finish(0, false, host))
+    draft.standard(ControlStep::Done);
+    Ok(draft.finish())
 }
 
 /// A remount must not give back what the configuration takes away.

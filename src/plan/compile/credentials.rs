@@ -1,0 +1,63 @@
+//! The identity and the capabilities of the process.
+
+use super::super::step::{Groups, ProcessStep};
+use super::draft::Draft;
+use super::input::Input;
+use super::{filter, scheduler};
+use crate::Problem;
+use crate::bundle::annotations::KEEP_GROUPS;
+use crate::bundle::spec::Process;
+use crate::process::capability::{self, CAP_SYS_ADMIN, CapabilitySets};
+use crate::process::user;
+
+fn capabilities(input: &Input<'_>, process: &Process) -> (CapabilitySets, Vec<Problem>) {
+    match &process.capabilities {
+        Some(spec) => capability::parse(spec, input.host.last_cap, "/process"),
+        None => (CapabilitySets::default(), Vec::new()),
+    }
+}
+
+/// The capabilities of the program.
+pub(super) fn sets(input: &Input<'_>, process: &Process) -> CapabilitySets {
+    capabilities(input, process).0
+}
+
+/// Gives the process its identity and its capabilities.
+pub(super) fn privileges(input: &Input<'_>, draft: &mut Draft, process: &Process, identity: &user::Identity) {
+    if process.no_new_privileges {
+        draft.asked("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
+    }
+    let (sets, warnings) = capabilities(input, process);
+    for warning in warnings {
+        if !draft.plan.warnings.contains(&warning) {
+            draft.plan.warnings.push(warning);
+        }
+    }
+    let last = input.host.last_cap;
+    draft.asked("/process/capabilities/bounding", ProcessStep::BoundingSet { keep: sets.bounding.0, last });
+    let groups = groups(input, identity);
+    draft.asked(
+        "/process/user",
+        ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
+    );
+    let extra = kept(input, process);
+    draft.asked("/process/capabilities", ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 });
+}
+
+/// The caller's groups are never kept by accident, not even those without an ID in its user namespace: they would still
+/// grant access to files.
+fn groups(input: &Input<'_>, identity: &user::Identity) -> Groups {
+    // Podman's `--group-add keep-groups`.
+    let keep = input.spec.annotations.value(&KEEP_GROUPS) == Some("1");
+    match (keep, identity.groups.is_empty() && !input.host.privileged) {
+        (true, _) => Groups::Keep,
+        (false, true) => Groups::Drop,
+        (false, false) => Groups::Set(identity.groups.clone()),
+    }
+}
+
+/// The capabilities that a process keeps until its filter is loaded and its scheduler is set.
+fn kept(input: &Input<'_>, process: &Process) -> u64 {
+    let loads = if filter::needs_privilege(input, process) { 1 << CAP_SYS_ADMIN } else { 0 };
+    loads | scheduler::kept_capability(input, process)
+}

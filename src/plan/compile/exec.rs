@@ -1,0 +1,97 @@
+//! A process that joins a container under its policy: `exec`.
+
+use super::super::cgroup::CgroupOutcome;
+use super::super::compiled::Plan;
+use super::super::host::Host;
+use super::super::options::Options;
+use super::super::step::{ControlStep, Groups, Origin, ProcessStep};
+use super::draft::Draft;
+use super::input::Input;
+use super::policy::Bound;
+use super::{isolation, labels, namespaces, program, terminal};
+use crate::bundle::spec::{ExecCpuAffinity, Process};
+use crate::namespace::Namespaces;
+use crate::process::cpu_set::CpuSet;
+use crate::{Error, Problem, Result};
+
+/// What the process joins, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExecOptions {
+    /// How many files the process joins its cgroup by.
+    pub(crate) cgroup_files: usize,
+    /// The `tasks` files of the container's resctrl groups.
+    pub(crate) resctrl: Vec<String>,
+    /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
+    pub(crate) namespaces: u64,
+    /// Drop the caller's groups before the user namespace is joined: nothing can set groups there.
+    pub(crate) drop_groups: bool,
+}
+
+/// Compiles a process that joins a container under its policy. Of `options` counts what concerns the process: nothing
+/// about the cgroup or the root file system.
+///
+/// # Errors
+/// As [`compile`](super::compile).
+pub(crate) fn compile_exec(
+    bound: &Bound,
+    host: &Host,
+    options: &Options,
+    joined: &ExecOptions,
+) -> Result<Plan> {
+    let policy = bound.policy();
+    let input = Input {
+        spec: policy.spec(),
+        host,
+        options,
+        namespaces: Namespaces::new(),
+        cgroup: CgroupOutcome::default(),
+        joining: Some(policy),
+    };
+    let Some(process) = &input.spec.process else {
+        return Err(Error::invalid(vec![Problem {
+            pointer: "/process".into(),
+            message: "there is no process to execute".into(),
+            section: "config.md#process",
+        }]));
+    };
+    let mut draft = Draft::new(host.kernel);
+    draft.plan.preserve_fds = options.preserve_fds;
+    labels::check_labels(&input)?;
+    draft.spawn(Origin::Standard, 0, false);
+    draft.standard(ControlStep::Undumpable);
+    set_affinity(&mut draft, process, |affinity| affinity.initial.as_deref(), "initial")?;
+    namespaces::join_cgroup(&mut draft, joined.cgroup_files)?;
+    isolation::join_resctrl(&mut draft, &joined.resctrl)?;
+    if !set_affinity(&mut draft, process, |affinity| affinity.r#final.as_deref(), "final")? {
+        isolation::reset_affinity(&mut draft);
+    }
+    if let Some(value) = process.oom_score_adj {
+        draft.asked("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
+    }
+    labels::open_labels(&input, &mut draft);
+    if joined.drop_groups {
+        draft.standard(ProcessStep::Identity { uid: None, gid: None, groups: Groups::Drop });
+    }
+    namespaces::join_container(&mut draft, joined.namespaces)?;
+    terminal::terminal(&input, &mut draft)?;
+    program::program(&input, &mut draft)?;
+    Ok(draft.finish())
+}
+
+/// Sets one of the two lists of `execCPUAffinity`; whether there is one.
+fn set_affinity(
+    draft: &mut Draft,
+    process: &Process,
+    which: fn(&ExecCpuAffinity) -> Option<&str>,
+    name: &str,
+) -> Result<bool> {
+    let list = process.exec_cpu_affinity.as_ref().and_then(which).filter(|list| !list.trim().is_empty());
+    let Some(list) = list else { return Ok(false) };
+    let pointer = format!("/process/execCPUAffinity/{name}");
+    let set = CpuSet::parse(list).map_err(|e| {
+        let section = "config.md#linux-process";
+        Error::invalid(vec![Problem { pointer: pointer.clone(), message: e.to_string(), section }])
+    })?;
+    draft.asked(pointer, ProcessStep::CpuAffinity { mask: set.to_bytes(), asked: true });
+    Ok(true)
+}

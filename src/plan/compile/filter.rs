@@ -1,0 +1,45 @@
+//! The seccomp filter of the process.
+
+use super::super::step::{ProcessStep, Sender};
+use super::input::Input;
+use super::policy::{Filter, Policy};
+use crate::Result;
+use crate::bundle::spec::Process;
+use crate::seccomp::Profile;
+
+/// Whether loading the filter takes `CAP_SYS_ADMIN`, for lack of no_new_privs.
+pub(super) fn needs_privilege(input: &Input<'_>, process: &Process) -> bool {
+    let profile = input.linux().is_some_and(|l| l.seccomp.is_some());
+    !process.no_new_privileges && (profile || of_container(input).is_some())
+}
+
+/// The filter of the joined container, as it was compiled for its first process.
+fn of_container(input: &Input<'_>) -> Option<ProcessStep> {
+    input.joining.and_then(Policy::filter).map(Filter::step)
+}
+
+/// The step that loads the filter, if there is one.
+pub(super) fn filter(input: &Input<'_>) -> Result<Option<ProcessStep>> {
+    if let Some(filter) = of_container(input) {
+        return Ok(Some(filter));
+    }
+    let Some(spec) = input.linux().and_then(|l| l.seccomp.as_ref()) else {
+        return Ok(None);
+    };
+    let profile = Profile::try_from(spec)?;
+    let program = profile.compile()?;
+    let support = input.host.seccomp()?;
+    let listener = program.notifies().then(|| {
+        // Under the filter the agent would have to answer for the stub's own call.
+        let passes = program.lets_pass(&profile, "sendmsg");
+        if passes { Sender::Itself } else { Sender::Aside }
+    });
+    let flags = match listener {
+        None => support.flag_word(&program)?,
+        Some(_) => {
+            support.check_actions(&program)?;
+            support.flag_word_with_listener(&program)?
+        }
+    };
+    Ok(Some(ProcessStep::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
+}

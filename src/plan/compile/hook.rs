@@ -1,0 +1,67 @@
+//! Hooks that are programs of the host.
+
+use super::super::compiled::Plan;
+use super::super::step::{ControlStep, Origin, ProcessStep, RootfsStep, Slot};
+use super::draft::Draft;
+use super::namespaces;
+use crate::Result;
+use crate::bundle::spec::Hook;
+use crate::namespace::NamespaceKind;
+
+/// Where a hook of the host runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HookPlace<'a> {
+    /// On the host, in this directory.
+    Host(&'a str),
+    /// In the namespaces of a container that is being created, while it can still reach the host's files.
+    Container {
+        /// The namespaces of the container's process (`CLONE_NEW*`).
+        namespaces: u64,
+        /// The file of its pid namespace, if the process is not in it itself.
+        pid: Option<&'a str>,
+        /// How many files the hook joins the container's cgroup by.
+        cgroup_files: usize,
+        /// Whether the host's root is given; otherwise it is that of the namespaces.
+        root: bool,
+    },
+}
+
+/// Compiles a hook, for a kernel of this version.
+///
+/// # Errors
+/// As [`compile`](super::compile).
+pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>) -> Result<Plan> {
+    let mut draft = Draft::new(kernel);
+    draft.spawn(Origin::Standard, 0, false);
+    match place {
+        HookPlace::Host(directory) => {
+            draft.standard(ProcessStep::NewSession);
+            draft.standard(ProcessStep::HookDirectory { path: directory.to_owned() });
+        }
+        HookPlace::Container { namespaces, pid, cgroup_files, root } => {
+            draft.standard(ControlStep::Undumpable);
+            namespaces::join_cgroup(&mut draft, cgroup_files)?;
+            if let Some(path) = pid {
+                namespaces::join(&mut draft, Origin::Standard, NamespaceKind::Pid, path.to_owned())?;
+            }
+            namespaces::join_container(&mut draft, namespaces)?;
+            if root {
+                let slot = draft.standard_slot(Slot::Given)?;
+                draft.standard(RootfsStep::ChangeRoot { slot });
+            }
+        }
+    }
+    let candidates = vec![hook.path.clone()];
+    draft.standard(ControlStep::FindProgram { name: hook.path.clone(), candidates });
+    if matches!(place, HookPlace::Container { .. }) {
+        // Others in the pid namespace can see the final process.
+        namespaces::hide_before_birth(&mut draft);
+        draft.standard(ControlStep::HandOver { namespaces: 0 });
+        draft.standard(ProcessStep::NewSession);
+    }
+    draft.standard(ControlStep::CloseDescriptors { preserve: 0 });
+    draft.standard(ProcessStep::ResetSignals);
+    let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
+    draft.standard(ControlStep::Execute { args, env: hook.env.clone() });
+    Ok(draft.finish())
+}

@@ -1,0 +1,94 @@
+//! Labels of security modules: of the process, and of the container's mounts.
+
+use super::super::step::ProcessStep;
+use super::draft::Draft;
+use super::input::Input;
+use crate::bundle::annotations::{self, MOUNT_CONTEXT_TYPE};
+use crate::bundle::spec::Process;
+use crate::mount::options::{DataOption, MountOptions};
+use crate::process::label::{self, LsmLabel, MOUNT_CONTEXTS, takes_mount_context};
+use crate::{Error, Phase, Result};
+
+/// Refuses labels that no security module would enforce.
+pub(super) fn check_labels(input: &Input<'_>) -> Result<()> {
+    let Some(process) = &input.spec.process else { return Ok(()) };
+    let named = |l: &Option<String>| l.as_ref().is_some_and(|l| !l.is_empty());
+    let refuse = |pointer: &str, why: &str| Err(Error::unsupported(Phase::Process, pointer, why));
+    match (named(&process.apparmor_profile), named(&process.selinux_label)) {
+        (true, true) => refuse("/process/selinuxLabel", "AppArmor and SELinux labels exclude each other"),
+        (true, _) if !input.host.apparmor => {
+            refuse("/process/apparmorProfile", "AppArmor is not enabled on this host")
+        }
+        (_, true) if !input.host.selinux => {
+            refuse("/process/selinuxLabel", "SELinux is not enabled on this host")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the files for the label while the host's `/proc` is within reach.
+pub(super) fn open_labels(input: &Input<'_>, draft: &mut Draft) {
+    let Some(process) = &input.spec.process else { return };
+    if let Some((pointer, label)) = of_process(process) {
+        let files = label.files.iter().map(|f| format!("/proc/thread-self/{f}")).collect();
+        draft.asked(pointer, ProcessStep::OpenLabel { files });
+    }
+}
+
+/// Writes the label into the open files.
+pub(super) fn write_label(draft: &mut Draft, process: &Process) {
+    if let Some((pointer, label)) = of_process(process) {
+        draft.asked(pointer, ProcessStep::WriteLabel { text: label.text });
+    }
+}
+
+/// The label of a process, and its pointer.
+fn of_process(process: &Process) -> Option<(&'static str, LsmLabel)> {
+    let named = |l: &Option<String>| l.clone().filter(|l| !l.is_empty());
+    named(&process.apparmor_profile)
+        .map(|profile| ("/process/apparmorProfile", label::apparmor(&profile)))
+        .or_else(|| {
+            named(&process.selinux_label).map(|context| ("/process/selinuxLabel", label::selinux(&context)))
+        })
+}
+
+/// Refuses a mount label that SELinux would not enforce, or that has an unknown option.
+pub(super) fn check_mount_label(input: &Input<'_>) -> Result<()> {
+    if mount_label(input).is_none() {
+        return Ok(());
+    }
+    if !input.host.selinux {
+        let why = "SELinux is not enabled on this host";
+        return Err(Error::unsupported(Phase::Mount, "/linux/mountLabel", why));
+    }
+    if MOUNT_CONTEXTS.contains(&context_type(input)) {
+        return Ok(());
+    }
+    let pointer = annotations::pointer(MOUNT_CONTEXT_TYPE.name());
+    let why = format!("{:?} is not one of {}", context_type(input), MOUNT_CONTEXTS.join(", "));
+    Err(Error::unsupported(Phase::Mount, pointer, why))
+}
+
+/// `linux.mountLabel`.
+pub(super) fn mount_label<'a>(input: &Input<'a>) -> Option<&'a str> {
+    let linux = input.linux()?;
+    linux.mount_label.as_deref().filter(|label| !label.is_empty())
+}
+
+fn context_type<'a>(input: &Input<'a>) -> &'a str {
+    input.spec.annotations.value(&MOUNT_CONTEXT_TYPE).unwrap_or("context")
+}
+
+/// The option which gives a new file system the label.
+pub(super) fn mount_context(input: &Input<'_>) -> Option<DataOption> {
+    let value = mount_label(input)?.to_owned();
+    Some(DataOption { key: context_type(input).to_owned(), value: Some(value), index: 0 })
+}
+
+/// Gives a new file system the label, unless its own options do.
+pub(super) fn label_new(input: &Input<'_>, kind: &str, options: &mut MountOptions) {
+    let labelled = options.data.iter().any(|option| MOUNT_CONTEXTS.contains(&option.key.as_str()));
+    if takes_mount_context(kind) && options.remount.is_none() && !labelled {
+        options.data.extend(mount_context(input));
+    }
+}

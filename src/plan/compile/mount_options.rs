@@ -1,0 +1,60 @@
+//! Options of mounts, as the plan's steps take them.
+
+use crate::bundle::spec::Mount;
+use crate::mount::filesystem_type;
+use crate::mount::options::{self, MountOptions};
+use crate::sys::mount::MountAttrFlags;
+use crate::{Error, Problem};
+
+/// Makes a mount read-only, whatever its other options say.
+pub(super) fn force_read_only(options: &mut MountOptions) {
+    options.attr_set |= MountAttrFlags::RDONLY;
+    options.attr_clear -= MountAttrFlags::RDONLY;
+    options.rec_clear -= MountAttrFlags::RDONLY;
+}
+
+/// The options of a file system that the host side creates and the stub attaches. It becomes read-only when it is
+/// attached, as it may be filled before that.
+pub(super) fn for_the_host_side(kind: &str, options: &MountOptions) -> MountOptions {
+    let mut options = options.clone();
+    options.attr_set -= MountAttrFlags::RDONLY;
+    options.rec_set -= MountAttrFlags::RDONLY;
+    if filesystem_type::is_tmpfs(kind) && options.data_value("mode").is_none() {
+        // Until it gets the mode of the directory below it.
+        let (key, value) = ("mode".to_owned(), Some("755".to_owned()));
+        options.data.push(options::DataOption { key, value, index: 0 });
+    }
+    options
+}
+
+/// The error for an option of a mount.
+pub(super) fn option_error(pointer: &str, e: options::OptionError) -> Error {
+    Error::invalid(vec![Problem {
+        pointer: format!("{pointer}/options/{}", e.index),
+        message: e.message,
+        section: "config.md#linux-mount-options",
+    }])
+}
+
+/// The options of a new file system. A superblock that a whole namespace shares takes no flags. A tmpfs is filled after
+/// its creation, so `ro` is an option of its mount, and of `/dev` it is set last.
+pub(super) fn for_new_file_system(kind: &str, destination: &str, mut options: MountOptions) -> MountOptions {
+    if filesystem_type::lookup(kind).is_some_and(|k| k.shared_superblock) {
+        options.superblock.clear();
+    }
+    if kind == "tmpfs" {
+        options.superblock.retain(|flag| flag.key != "ro" && flag.key != "rw");
+    }
+    if destination.trim_end_matches('/') == "/dev" {
+        options.superblock.retain(|flag| flag.key != "ro");
+        options.attr_set -= MountAttrFlags::RDONLY;
+        options.rec_set -= MountAttrFlags::RDONLY;
+    }
+    options
+}
+
+/// Whether a mount is a file system on `/dev` that is to be read-only.
+pub(super) fn is_readonly_dev(mount: &Mount) -> bool {
+    mount.destination.trim_end_matches('/') == "/dev"
+        && options::parse(&mount.options).is_ok_and(|o| o.read_only() && o.bind.is_none())
+}

@@ -1,0 +1,242 @@
+//! The entries of `/mounts`.
+
+use super::super::step::{CgroupView, Component, MountStep, RootfsStep, Slot, Source};
+use super::draft::Draft;
+use super::input::{BundlePaths, Input};
+use super::mount_options::{for_new_file_system, for_the_host_side, force_read_only, option_error};
+use super::{idmap, labels};
+use crate::bundle::spec::Mount;
+use crate::cgroup;
+use crate::mount::filesystem_type;
+use crate::mount::options::{self, MountOptions};
+use crate::namespace::{self, NamespaceKind};
+use crate::sys::mount::MountAttrFlags;
+use crate::{Error, Phase, Problem, Result};
+use std::borrow::Cow;
+use std::path::{self, Path};
+
+/// Adds the mount of an entry of `/mounts`.
+pub(super) fn mount(
+    input: &Input<'_>,
+    paths: BundlePaths<'_>,
+    draft: &mut Draft,
+    index: usize,
+    mount: &Mount,
+) -> Result<()> {
+    let pointer = format!("/mounts/{index}");
+    let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
+    refuse_mount(&pointer, mount, &options)?;
+    let kind = mount.kind.clone().unwrap_or_default();
+    // A relative destination is below the root.
+    let destination = format!("/{}", mount.destination.trim_start_matches('/'));
+    if options.bind.is_some() || kind == "bind" {
+        return bind(input, paths, draft, &pointer, mount, options, destination);
+    }
+    if kind == "cgroup" || kind == "cgroup2" {
+        return cgroup_mount(input, draft, &pointer, &kind, options, destination);
+    }
+    if kind.is_empty() && options.remount.is_none() {
+        return Err(Error::invalid(vec![Problem {
+            pointer: format!("{pointer}/type"),
+            message: "a mount that is no bind needs a type".into(),
+            section: "config.md#mounts",
+        }]));
+    }
+    let no_symlinks = matches!(kind.as_str(), "proc" | "sysfs");
+    let mut options = for_new_file_system(&kind, &destination, options);
+    labels::label_new(input, &kind, &mut options);
+    let label = if kind == "mqueue" { labels::mount_label(input).map(str::to_owned) } else { None };
+    let source = mount.source.clone().unwrap_or_default();
+    let idmap = idmap::of_mount(input, &pointer, mount, &options, false)?;
+    let from = match idmap {
+        _ if options.remount.is_some() => Source::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
+        Some(idmap) => {
+            let slot = idmap::file_system(draft, &pointer, &kind, &source, &options, idmap)?;
+            Source::Made { kind, source, slot, idmapped: true }
+        }
+        None => new_file_system(input, draft, &pointer, kind, source, &options)?,
+    };
+    let no_symlinks = no_symlinks || (input.joining.is_some() && options.remount.is_some());
+    let step = MountStep { destination, from, options, no_symlinks, label };
+    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    Ok(())
+}
+
+/// Where a new file system comes from. A procfs shows the pid namespace of the process that creates it, and the stub
+/// enters a joined one only later. The source of a mount into a running container is looked up on the host, if it is a
+/// path.
+fn new_file_system(
+    input: &Input<'_>,
+    draft: &mut Draft,
+    pointer: &str,
+    kind: String,
+    source: String,
+    options: &MountOptions,
+) -> Result<Source> {
+    let by_host = Box::new(for_the_host_side(&kind, options));
+    let slot = if kind == "proc" && input.is_born_late() {
+        let path = |kind| match input.namespaces.source(kind) {
+            Some(namespace::NamespaceSource::Path(path)) if input.joining.is_none() => {
+                Some(path.display().to_string())
+            }
+            _ => None,
+        };
+        let user = path(NamespaceKind::User).filter(|_| !input.host.makes_namespaces);
+        Slot::Proc { namespace: path(NamespaceKind::Pid), user, options: by_host }
+    } else if input.joining.is_some() && !filesystem_type::needs_no_path(&kind) {
+        Slot::FileSystem { kind: kind.clone(), source: source.clone(), options: by_host, idmap: None }
+    } else {
+        return Ok(Source::New { kind, source });
+    };
+    let slot = draft.slot(pointer, slot)?;
+    Ok(Source::Made { kind, source, slot, idmapped: false })
+}
+
+fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
+    if idmap::is_asked(mount, options)
+        && (options.remount.is_some() || matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2")))
+    {
+        let why = "only a new mount of files which have owners can be idmapped";
+        return Err(Error::unsupported(Phase::Mount, pointer, why));
+    }
+    match options.tmpcopyup {
+        Some(index) if !mount.kind.as_deref().is_some_and(filesystem_type::is_tmpfs) => {
+            let why = "tmpcopyup is for a new tmpfs only";
+            Err(Error::unsupported(Phase::Mount, format!("{pointer}/options/{index}"), why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bind(
+    input: &Input<'_>,
+    paths: BundlePaths<'_>,
+    draft: &mut Draft,
+    pointer: &str,
+    mount: &Mount,
+    options: MountOptions,
+    destination: String,
+) -> Result<()> {
+    options.refuse_data().map_err(|e| option_error(pointer, e))?;
+    if options.remount.is_some() {
+        let no_symlinks = input.joining.is_some();
+        let step = MountStep::bind(destination, Source::Mounted { kind: None }, options);
+        let step = MountStep { no_symlinks, ..step };
+        draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+        return Ok(());
+    }
+    let Some(source) = mount.source.as_deref().filter(|s| !s.is_empty()) else {
+        return Err(Error::invalid(vec![Problem {
+            pointer: format!("{pointer}/source"),
+            message: "a bind mount needs a source".into(),
+            section: "config.md#mounts",
+        }]));
+    };
+    let path = paths.bundle.join(source);
+    let recursive = options.bind.is_some_and(|b| b.recursive);
+    // A source below the root file system may be on an earlier mount of the container: it is looked up in its root.
+    let own = path.strip_prefix(paths.rootfs).ok().filter(|_| input.joining.is_none());
+    let own = own.filter(|below| below.components().all(|c| matches!(c, path::Component::Normal(_))));
+    let source = path.display().to_string();
+    let idmap = idmap::of_mount(input, pointer, mount, &options, own.is_some())?.map(Box::new);
+    let by_host = input.joining.is_some() || input.trees_by_host() || idmap.is_some();
+    let from = match own {
+        Some(below) => Source::Own(format!("/{}", below.display())),
+        None if by_host => {
+            let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap })?;
+            Source::Tree { path: source, slot }
+        }
+        None => Source::Path(source),
+    };
+    let step = MountStep::bind(destination, from, options);
+    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    Ok(())
+}
+
+/// Binds the container's own cgroup: the tree that a cgroup namespace would show. A container without a cgroup of its own
+/// gets that of its creator, read-only.
+fn cgroup_mount(
+    input: &Input<'_>,
+    draft: &mut Draft,
+    pointer: &str,
+    kind: &str,
+    options: MountOptions,
+    destination: String,
+) -> Result<()> {
+    if input.joining.is_some() {
+        let why = "the container's cgroup is mounted when the container is made, or never";
+        return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
+    }
+    let mut options = options;
+    let (record, optional) = match (&draft.plan.cgroup, &input.host.cgroups) {
+        (Some(cgroup), _) => (Cow::Borrowed(&cgroup.record), cgroup.options.optional),
+        (None, Some(layout)) if input.options.cgroup_manager == cgroup::CgroupManager::Disabled => {
+            force_read_only(&mut options);
+            (Cow::Owned(layout.own_cgroup()?), true)
+        }
+        _ => {
+            let why = "the container has no cgroup to show";
+            return Err(Error::unsupported(Phase::Mount, pointer, why));
+        }
+    };
+    if !record.v1.is_empty() && kind == "cgroup" {
+        let places = record.v1.iter();
+        let views = places.filter_map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
+        let context = labels::mount_context(input);
+        let options = Box::new(options);
+        draft.asked(pointer, RootfsStep::CgroupMount { destination, options, views, context });
+        return Ok(());
+    }
+    let Some(mut source) = record.unified.clone() else {
+        let why = "no cgroup2 hierarchy has the container's cgroup";
+        return Err(Error::unsupported(Phase::Mount, format!("{pointer}/type"), why));
+    };
+    if input.cgroup.skipped
+        && let Some(layout) = &input.host.cgroups
+        && let Some(own) = layout.own_cgroup()?.unified
+    {
+        source = own;
+        force_read_only(&mut options);
+    }
+    // nsdelegate and memory_recursiveprot are options of the superblock, which is the host's.
+    options.data.clear();
+    options.superblock.clear();
+    let from = if options.remount.is_some() {
+        Source::Mounted { kind: Some(kind.to_owned()) }
+    } else {
+        Source::Path(source.display().to_string())
+    };
+    let step = MountStep::bind(destination, from, options);
+    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    Ok(())
+}
+
+/// Mounts the directory with the socket for the service manager.
+pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+    let Some(source) = input.options.notify.clone() else { return Ok(()) };
+    let from = if input.trees_by_host() {
+        let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
+        let slot = draft.slot("/process/env", tree)?;
+        Source::Tree { path: source, slot }
+    } else {
+        Source::Path(source)
+    };
+    let options = MountOptions {
+        attr_set: MountAttrFlags::RDONLY
+            | MountAttrFlags::NOSUID
+            | MountAttrFlags::NODEV
+            | MountAttrFlags::NOEXEC,
+        ..MountOptions::default()
+    };
+    let step = MountStep::bind("/run/notify".to_owned(), from, options);
+    draft.standard(RootfsStep::Mount(Box::new(step)));
+    Ok(())
+}
+
+/// A v1 hierarchy's directory below `/sys/fs/cgroup`: the names of its controllers, each also alone as a link.
+fn view(hierarchy: &str, directory: &Path, optional: bool) -> Option<CgroupView> {
+    let text = hierarchy.strip_prefix("name=").unwrap_or(hierarchy);
+    let parts = text.split(',').filter(|_| text.contains(','));
+    let (name, links) = (Component::new(text)?, parts.filter_map(Component::new).collect());
+    Some(CgroupView { name, links, path: directory.display().to_string(), optional })
+}

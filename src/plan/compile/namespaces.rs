@@ -1,0 +1,167 @@
+//! Creating and joining namespaces, for containers and for commands.
+//!
+//! Two processes are needed where setns(2) or unshare(2) would not do for one: see [`needs_two_stages`].
+
+use super::super::host::Host;
+use super::super::step::{
+    ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
+};
+use super::draft::Draft;
+use crate::Result;
+use crate::namespace::{NamespaceKind, Namespaces};
+
+/// The oldest kernel whose execve(2) enters a new time namespace.
+const TIME_NAMESPACES: (u32, u32) = (6, 1);
+
+pub(super) fn joins(set: &Namespaces, kind: NamespaceKind) -> bool {
+    set.has(kind) && !set.is_new(kind)
+}
+
+/// Whether a first process has to clone the final one. setns(2) into a pid namespace is for children only, and into a
+/// user namespace it changes what may be created afterwards. A new user namespace has no id maps at first, and an
+/// execve(2) there, such as the stub's own, drops all capabilities: the stub has to run before it is created.
+pub(super) fn needs_two_stages(set: &Namespaces) -> bool {
+    joins(set, NamespaceKind::Pid) || set.has(NamespaceKind::User)
+}
+
+/// `CLONE_NEW*` of the new namespaces that clone(2) creates. A time namespace is for the next execve(2), and its offsets
+/// are written before that. The root of a cgroup namespace is the cgroup of its creator, so a process that joins its
+/// cgroup by file creates the namespace afterwards.
+pub(super) fn new_flags(set: &Namespaces, cgroup_by_file: bool) -> u64 {
+    let later = if cgroup_by_file {
+        NamespaceKind::Time.flag() | NamespaceKind::Cgroup.flag()
+    } else {
+        NamespaceKind::Time.flag()
+    };
+    set.new_flags() & !later
+}
+
+/// The kinds to join, in the order of joining.
+pub(super) fn in_joining_order(set: &Namespaces, host: &Host) -> Vec<NamespaceKind> {
+    let mut kinds: Vec<NamespaceKind> = set.joined().map(|(kind, _)| kind).collect();
+    if !host.makes_namespaces {
+        // The right to join the others comes with the user namespace.
+        kinds.sort_by_key(|kind| *kind != NamespaceKind::User);
+    }
+    kinds
+}
+
+/// Hides the process before it joins namespaces in which others could look into it.
+pub(super) fn hide_before_joining(draft: &mut Draft, set: &Namespaces) {
+    if joins(set, NamespaceKind::Pid) || joins(set, NamespaceKind::User) {
+        draft.standard(ControlStep::Undumpable);
+    }
+}
+
+/// Joins one namespace, whose file is in a slot of its own.
+pub(super) fn join(draft: &mut Draft, origin: Origin, kind: NamespaceKind, path: String) -> Result<()> {
+    let slot = Slot::Namespace { kind, path };
+    let slot = match &origin {
+        Origin::Pointer(pointer) => draft.slot(pointer, slot)?,
+        Origin::Standard => draft.standard_slot(slot)?,
+    };
+    draft.line(origin, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
+    Ok(())
+}
+
+/// Joins the namespaces (`CLONE_NEW*`) of a container's process, all at once: root and working directory are the
+/// container's from here on. Its pid namespace is for the next process.
+pub(super) fn join_container(draft: &mut Draft, namespaces: u64) -> Result<()> {
+    if namespaces != 0 {
+        let slot = draft.slot("/linux/namespaces", Slot::Process)?;
+        draft.standard(NamespaceStep::JoinNamespace { slot, which: Which::Container(namespaces) });
+    }
+    if namespaces & NamespaceKind::User.flag() != 0 {
+        draft.standard(NamespaceStep::BecomeRoot);
+    }
+    Ok(())
+}
+
+/// Creates the new namespaces after the others were joined. If the final process is cloned late, this one unshares them;
+/// otherwise the final process is cloned here if there are two, and starts its session if it gets one.
+pub(super) fn create(draft: &mut Draft, origin: &Origin, set: &Namespaces, new: u64, session: bool) {
+    if joins(set, NamespaceKind::Pid) {
+        if new != 0 {
+            draft.line(origin.clone(), NamespaceStep::Unshare { namespaces: new });
+        }
+        return;
+    }
+    if needs_two_stages(set) {
+        draft.line(origin.clone(), ControlStep::HandOver { namespaces: new });
+    }
+    if session {
+        draft.standard(ProcessStep::NewSession);
+    }
+}
+
+/// Waits until the host side has written the id maps. An unprivileged host side may do so only while the process is
+/// dumpable, which the stub is not: its program cannot be read.
+pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &Origin) {
+    if !host.privileged {
+        draft.standard(ControlStep::Dumpable);
+    }
+    draft.line(origin.clone(), ControlStep::AwaitHost(Turn::IdMaps));
+    draft.line(origin.clone(), HostStep::WriteIdMaps);
+    if !host.privileged {
+        draft.standard(ControlStep::Undumpable);
+    }
+}
+
+/// Adds a step that writes below `/proc/self`. The stub does not own these files while it is undumpable, and as a user
+/// without privileges, or as root of a user namespace, it may not write to them then. It stays undumpable in a user
+/// namespace that was joined, where others could look into it. A pid namespace is joined later.
+pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: Origin, step: impl Into<Step>) {
+    let met = |draft: &Draft, is_it: fn(&NamespaceStep) -> bool| {
+        draft.has(|step| matches!(step, Step::Namespace(step) if is_it(step)))
+    };
+    let joined_user = met(draft, |step| {
+        matches!(step, NamespaceStep::JoinNamespace { which: Which::One(NamespaceKind::User), .. })
+    });
+    let root_inside = met(draft, |step| matches!(step, NamespaceStep::BecomeRoot));
+    let dumpable = (!host.privileged || root_inside) && !joined_user;
+    if dumpable {
+        draft.standard(ControlStep::Dumpable);
+    }
+    draft.line(origin, step);
+    if dumpable {
+        draft.standard(ControlStep::Undumpable);
+    }
+}
+
+/// Why a new time namespace cannot be had on this host.
+pub(super) fn refuse_time(set: &Namespaces, host: &Host) -> Option<&'static str> {
+    let refused = set.is_new(NamespaceKind::Time) && host.kernel < TIME_NAMESPACES;
+    refused.then_some("new time namespaces need Linux 6.1, where execve enters them")
+}
+
+/// Creates the new time namespace, and sets its clocks.
+pub(super) fn create_time(draft: &mut Draft, host: &Host, set: &Namespaces, origin: Origin) {
+    if set.is_new(NamespaceKind::Time) {
+        let step = NamespaceStep::TimeNamespace { offsets: set.time_offsets_text() };
+        write_to_proc(draft, host, origin, step);
+    }
+}
+
+/// Creates the cgroup namespace of a process that has joined its cgroup by file.
+pub(super) fn create_cgroup(draft: &mut Draft, set: &Namespaces, origin: Origin) {
+    if set.is_new(NamespaceKind::Cgroup) {
+        draft.line(origin, NamespaceStep::Unshare { namespaces: NamespaceKind::Cgroup.flag() });
+    }
+}
+
+/// Joins a cgroup by this many files.
+pub(super) fn join_cgroup(draft: &mut Draft, files: usize) -> Result<()> {
+    if files > 0 {
+        let slots = (0..files).map(|i| draft.slot("/linux/cgroupsPath", Slot::Tasks(i)));
+        let slots = slots.collect::<Result<_>>()?;
+        draft.standard(NamespaceStep::JoinCgroup { slots });
+    }
+    Ok(())
+}
+
+/// Makes ready for a birth in a pid namespace that was joined. The change of identity may have made the process dumpable
+/// (fs.suid_dumpable), and in the caller's session the final process could open its terminal as `/dev/tty`.
+pub(super) fn hide_before_birth(draft: &mut Draft) {
+    draft.standard(ControlStep::Undumpable);
+    draft.standard(ProcessStep::NewSession);
+}

@@ -1,0 +1,72 @@
+//! The scheduler of the process.
+
+use super::super::step::{ControlStep, HostStep, ProcessStep, Turn};
+use super::draft::{Draft, LateSteps};
+use super::input::Input;
+use crate::bundle::spec::Process;
+use crate::process::capability::CAP_SYS_NICE;
+use crate::process::scheduler::{self, SchedAttr};
+use crate::{Error, Phase, Result};
+
+const SCHEDULER: &str = "/process/scheduler";
+
+/// The process's scheduler, if it has one of its own.
+fn scheduling(process: &Process) -> Result<Option<SchedAttr>> {
+    process
+        .scheduler
+        .as_ref()
+        .map(|spec| scheduler::parse(spec, "/process").map_err(Error::invalid))
+        .transpose()
+}
+
+/// Sets the scheduler, or leaves it for later. A child inherits the scheduler, except SCHED_DEADLINE, under which nothing
+/// can be cloned. Setting that takes CAP_SYS_NICE, so the host side does so for a process that others can see.
+pub(super) fn scheduler(
+    input: &Input<'_>,
+    draft: &mut Draft,
+    process: &Process,
+    late: &mut LateSteps,
+) -> Result<()> {
+    let Some(attr) = scheduling(process)? else { return Ok(()) };
+    let step = |attr: SchedAttr| ProcessStep::Scheduler { attr: attr.to_bytes() };
+    match (attr.is_deadline(), input.is_born_late(), input.options.init) {
+        (true, true, true) => {
+            let why = "SCHED_DEADLINE is set from outside in a pid namespace that is joined, and a program below \
+                       an init is not known there";
+            return Err(Error::unsupported(Phase::Process, SCHEDULER, why)
+                .with_hint("leave out --init, or give the container a pid namespace of its own"));
+        }
+        (true, true, false) => {
+            late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(Turn::Scheduler).into()));
+            late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
+        }
+        (true, false, true) => {}
+        (_, false, false) => draft.asked(SCHEDULER, step(attr)),
+        (false, is_late, init) => {
+            draft.asked(SCHEDULER, step(attr.inherited()));
+            if is_late && !init && attr.resets_on_fork() {
+                late.push((SCHEDULER.to_owned(), step(attr).into()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets the scheduler of a program below an init, if it does not inherit it.
+pub(super) fn scheduler_below_init(draft: &mut Draft, process: &Process) -> Result<()> {
+    if let Some(attr) = below_init(process)? {
+        draft.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
+    }
+    Ok(())
+}
+
+/// The scheduler of a program below an init, if it does not inherit it.
+pub(super) fn below_init(process: &Process) -> Result<Option<SchedAttr>> {
+    Ok(scheduling(process)?.filter(|attr| attr.is_deadline() || attr.resets_on_fork()))
+}
+
+/// The capability that a program below an init needs to set SCHED_DEADLINE itself.
+pub(super) fn kept_capability(input: &Input<'_>, process: &Process) -> u64 {
+    let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(SchedAttr::is_deadline));
+    if input.options.init && takes { 1 << CAP_SYS_NICE } else { 0 }
+}

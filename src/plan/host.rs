@@ -1,0 +1,216 @@
+//! The facts about a host that a plan depends on.
+
+use super::cgroup;
+use super::options::Options;
+use crate::bundle::{Bundle, Spec};
+use crate::cgroup::{CgroupManager, Layout, Settings, resctrl};
+use crate::process::{capability, label};
+use crate::seccomp::SeccompSupport;
+use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
+use std::path::PathBuf;
+
+/// The oldest kernel that has every system call which the stub makes.
+const OLDEST_KERNEL: (u32, u32) = (5, 14);
+
+/// The inode number of the initial user namespace (`PROC_USER_INIT_INO`).
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// What the compiler must know about the host. [`Host::detect`] asks the kernel. A `Host` can also be made up: the
+/// compiler itself makes no system call.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
+    /// The number of the highest capability.
+    pub last_cap: u32,
+    /// Whether `/proc/kcore` exists.
+    pub kcore: bool,
+    /// Whether the caller is root in the initial user namespace.
+    pub privileged: bool,
+    /// Whether the caller may create namespaces without a new user namespace: it is privileged, or it has
+    /// `CAP_SYS_ADMIN` in its own user namespace (an engine that has entered one).
+    pub makes_namespaces: bool,
+    /// Whether AppArmor is enabled.
+    pub apparmor: bool,
+    /// Whether SELinux is enabled.
+    pub selinux: bool,
+    /// Where the resctrl file system is mounted, if it is.
+    pub resctrl: Option<PathBuf>,
+    /// The cgroup hierarchies; `None` if no cgroup file system is mounted. The layout must know its controllers
+    /// ([`Layout::read_controllers`], [`Layout::with_controllers`]) and the caller's own cgroup ([`Layout::read_own_cgroup`]):
+    /// otherwise it reads them when they are needed.
+    pub cgroups: Option<Layout>,
+    /// What the kernel's seccomp(2) supports; `None` if that was not probed. Only a bundle with a seccomp profile
+    /// needs it.
+    pub seccomp: Option<SeccompSupport>,
+}
+
+impl Host {
+    /// Asks the kernel for every fact.
+    ///
+    /// # Errors
+    /// If the kernel is older than Linux 5.14, or if a fact cannot be determined. A missing feature is not an error.
+    pub fn detect() -> Result<Self> {
+        let mut host = Self::detect_common()?;
+        if let Some(layout) = &mut host.cgroups {
+            layout.read_controllers()?;
+            layout.read_own_cgroup()?;
+        }
+        host.seccomp = Some(SeccompSupport::probe());
+        Ok(host)
+    }
+
+    /// Asks the kernel for the facts that the plan of this bundle depends on, and for no others.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub fn detect_for(bundle: &Bundle, options: &Options) -> Result<Self> {
+        let mut host = Self::detect_common()?;
+        let spec = &bundle.spec;
+        if let Some(layout) = &mut host.cgroups {
+            if needs_own_cgroup(spec, layout, options) {
+                layout.read_own_cgroup()?;
+            }
+            let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+            if options.cgroup_manager != CgroupManager::Disabled
+                && resources.is_some_and(|resources| Settings::needs_unified_controllers(layout, resources))
+            {
+                layout.read_controllers()?;
+            }
+        }
+        host.seccomp = seccomp_of(spec);
+        Ok(host)
+    }
+
+    /// The facts that most plans depend on.
+    fn detect_common() -> Result<Self> {
+        let kernel = kernel_version()?;
+        let privileged = privileged()?;
+        Ok(Self {
+            kernel,
+            last_cap: capability::last_cap()?,
+            kcore: exists("/proc/kcore")?,
+            privileged,
+            makes_namespaces: privileged || capability::effective()?.has(capability::CAP_SYS_ADMIN),
+            apparmor: label::apparmor_enabled()?,
+            selinux: label::selinux_enabled()?,
+            resctrl: resctrl::mount_point()?,
+            cgroups: Layout::detect()?,
+            seccomp: None,
+        })
+    }
+
+    /// The facts that a plan which joins a container depends on: those of `spec`, which has the process and the
+    /// container's profile, if they matter.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub(crate) fn for_joining(spec: &Spec) -> Result<Self> {
+        let process = spec.process.as_ref();
+        let named = |label: Option<&String>| label.is_some_and(|label| !label.is_empty());
+        let profile = process.and_then(|process| process.apparmor_profile.as_ref());
+        let context = process.and_then(|process| process.selinux_label.as_ref());
+        Ok(Self {
+            kernel: kernel_version()?,
+            last_cap: capability::last_cap()?,
+            kcore: false,
+            // Which user namespace this is costs more than all other facts here. The caller asks after a refusal.
+            privileged: nix::unistd::geteuid().is_root(),
+            makes_namespaces: false,
+            apparmor: named(profile) && label::apparmor_enabled()?,
+            selinux: named(context) && label::selinux_enabled()?,
+            resctrl: None,
+            cgroups: None,
+            seccomp: seccomp_of(spec),
+        })
+    }
+
+    /// The facts that the plan of a command depends on.
+    ///
+    /// # Errors
+    /// As [`detect`](Self::detect).
+    pub(crate) fn for_command(sets_capabilities: bool, has_filter: bool) -> Result<Self> {
+        let privileged = privileged()?;
+        Ok(Self {
+            kernel: kernel_version()?,
+            last_cap: if sets_capabilities { capability::last_cap()? } else { 0 },
+            kcore: false,
+            privileged,
+            makes_namespaces: privileged,
+            apparmor: false,
+            selinux: false,
+            resctrl: None,
+            cgroups: None,
+            seccomp: has_filter.then(SeccompSupport::probe),
+        })
+    }
+
+    /// What seccomp(2) supports.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if that was not probed.
+    pub(super) fn seccomp(&self) -> Result<&SeccompSupport> {
+        self.seccomp.as_ref().ok_or_else(|| {
+            let why = "the facts about the host do not say what its seccomp(2) supports";
+            Error::new(ErrorKind::InvalidArgument, Phase::Seccomp, why).with_pointer("/linux/seccomp")
+        })
+    }
+}
+
+/// Whether a plan depends on the cgroup of the caller: because the container's is found from there, or is replaced by it.
+fn needs_own_cgroup(spec: &Spec, layout: &Layout, options: &Options) -> bool {
+    if options.cgroup_manager == CgroupManager::Disabled {
+        let shows = |kind: &Option<String>| matches!(kind.as_deref(), Some("cgroup" | "cgroup2"));
+        return spec.mounts.iter().any(|mount| shows(&mount.kind));
+    }
+    // An invalid path is the compiler's to report.
+    cgroup::path(spec, layout, options).is_ok_and(|(path, _)| !path.is_absolute())
+}
+
+/// What seccomp(2) supports, if a configuration has a profile.
+fn seccomp_of(spec: &Spec) -> Option<SeccompSupport> {
+    spec.linux.as_ref().is_some_and(|linux| linux.seccomp.is_some()).then(SeccompSupport::probe)
+}
+
+/// Major and minor version of the kernel.
+///
+/// # Errors
+/// If the kernel is too old.
+pub(crate) fn kernel_version() -> Result<(u32, u32)> {
+    let name = nix::sys::utsname::uname().map_err(|e| Error::sys(Phase::Plan, "uname", e))?;
+    let release = name.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if kernel < OLDEST_KERNEL {
+        let ((major, minor), (old, older)) = (kernel, OLDEST_KERNEL);
+        let why = format!("Linux {major}.{minor} is too old: {old}.{older} or later is required");
+        return Err(Error::new(ErrorKind::Unsupported, Phase::Plan, why));
+    }
+    Ok(kernel)
+}
+
+/// Whether the caller is root in the initial user namespace.
+///
+/// # Errors
+/// If this cannot be determined.
+pub(crate) fn privileged() -> Result<bool> {
+    Ok(nix::unistd::geteuid().is_root() && in_initial_user_namespace()?)
+}
+
+fn in_initial_user_namespace() -> Result<bool> {
+    match nix::sys::stat::stat("/proc/self/ns/user") {
+        Ok(namespace) => Ok(namespace.st_ino == INITIAL_USER_NAMESPACE),
+        // A kernel without user namespaces.
+        Err(Errno::ENOENT) if exists("/proc/self/ns/mnt")? => Ok(true),
+        Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on("/proc/self/ns/user")),
+    }
+}
+
+fn exists(path: &str) -> Result<bool> {
+    match nix::sys::stat::lstat(path) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(e) => Err(Error::sys(Phase::Plan, "stat", e).on(path)),
+    }
+}

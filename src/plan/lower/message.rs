@@ -1,0 +1,37 @@
+//! Descriptors that are sent over a socket.
+
+use super::super::assemble::{Arg, Reg};
+use super::lowering::Lowering;
+use nix::errno::Errno;
+
+/// Sends one descriptor and a few bytes over a socket. If a dead peer is no failure, the register of the result.
+pub(super) fn send(code: &mut Lowering, socket: Reg, fd: Reg, text: &[u8], dead_peer: bool) -> Option<Reg> {
+    let (header, place) = message(code, text);
+    code.asm.store(4, place, fd);
+    let args = [socket.into(), header, libc::MSG_NOSIGNAL.into()];
+    if !dead_peer {
+        code.asm.call(libc::SYS_sendmsg, &args);
+        return None;
+    }
+    code.asm.tolerating(&[Errno::EPIPE, Errno::ECONNRESET]);
+    Some(code.asm.call_to(libc::SYS_sendmsg, &args))
+}
+
+/// A message of a few bytes with one descriptor, and the address where the descriptor is to be stored.
+pub(super) fn message(code: &mut Lowering, text: &[u8]) -> (Arg, Arg) {
+    let data = code.asm.bytes(text);
+    let mut iov = [0u8; 16];
+    iov[8..].copy_from_slice(&(text.len() as u64).to_ne_bytes());
+    let iov = code.asm.structure(&iov, &[(0, data)]);
+    let mut control = [0u8; 24];
+    control[..8].copy_from_slice(&20u64.to_ne_bytes());
+    control[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+    control[12..16].copy_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
+    let control = code.asm.bytes(&control);
+    // struct msghdr: one iovec, one control message.
+    let mut header = [0u8; 56];
+    header[24..32].copy_from_slice(&1u64.to_ne_bytes());
+    header[40..48].copy_from_slice(&24u64.to_ne_bytes());
+    let header = code.asm.structure(&header, &[(16, iov), (32, control)]);
+    (header, control.plus(16))
+}
