@@ -14,6 +14,10 @@ mod bundle;
 mod cgroup;
 #[path = "../../src/error.rs"]
 mod error;
+#[path = "state/init.rs"]
+mod init;
+#[path = "state/plan.rs"]
+mod plan;
 #[path = "../../src/sys/mod.rs"]
 mod sys;
 

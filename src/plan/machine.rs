@@ -154,7 +154,7 @@ operations! {
     Call, CALL = 0;
     /// `dst = args[0]`.
     Move, MOVE = 1;
-    /// `if args[0] <nr> args[1] { goto args[2] }`, signed, `nr` one of [`compare`](super::machine::compare).
+    /// `if args[0] <nr> args[1] { goto args[2] }`, signed, `nr` one of `compare`.
     Jump, JUMP = 2;
     /// `dst = (nr bytes at address args[0]) & args[1]`.
     Load, LOAD = 3;
@@ -164,12 +164,12 @@ operations! {
     Fail, FAIL = 5;
     /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which
     /// is the root of the walk: what is missing is made (directories with mode `args[3]`; the last
-    /// component as `args[2]` says, one of [`last`](super::machine::last)).
+    /// component as `args[2]` says, one of `last`).
     MakePath, MAKE_PATH = 6;
     /// Sets the control page's state word to `args[0]`.
     State, STATE = 7;
-    /// clone(2) with the flags `args[0]` ([`HAND_OVER_FLAGS`](super::machine::HAND_OVER_FLAGS)): the child goes on, its number is at
-    /// [`SUCCESSOR`](super::machine::SUCCESSOR), and the process that was there ends. With `CLONE_VM` the child has the
+    /// clone(2) with the flags `args[0]` (`HAND_OVER_FLAGS`): the child goes on, its number is at
+    /// `SUCCESSOR`, and the process that was there ends. With `CLONE_VM` the child has the
     /// memory of the other one, unless the kernel refuses that.
     HandOver, HAND_OVER = 8;
     /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
@@ -180,7 +180,7 @@ operations! {
     CopyTree, COPY_TREE = 11;
     /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, and lets a
     /// thread which is not under it send the listener: it stores the descriptor at `args[2]` and makes
-    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is [`LISTENER_STACK`](super::machine::LISTENER_STACK) bytes for that
+    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is `LISTENER_STACK` bytes for that
     /// thread.
     Listener, LISTENER = 12;
 }

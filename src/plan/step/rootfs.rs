@@ -29,7 +29,7 @@ pub enum RootfsStep {
     },
     /// The root is an empty file system of the process's own, attached nowhere.
     EmptyRoot,
-    /// The name of a file system's type lies at [`SEALED`], where nothing can change it: not even what may write to
+    /// The name of a file system's type lies at `SEALED`, where nothing can change it: not even what may write to
     /// this process's memory. A filter can ask for the address.
     SealType {
         /// The type.
