@@ -70,9 +70,8 @@ fn mount_point(directories: &[Vec<u8>], name: &str, own: &Path, magic: FsType) -
     if file_system_at(&mount)? != magic || !directories.iter().any(|known| known == name.as_bytes()) {
         return Err(Errno::ENODEV);
     }
-    let below = own.strip_prefix("/").unwrap_or(own);
     let is_directory = |path: &Path| lstat(path).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFDIR);
-    let shown = below.as_os_str().is_empty() || is_directory(&mount.join(below));
+    let shown = own.as_os_str() == "/" || is_directory(&mount.join(own.strip_prefix("/").unwrap_or(own)));
     if shown { Ok(mount) } else { Err(Errno::ENODEV) }
 }
 

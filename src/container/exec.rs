@@ -8,7 +8,7 @@ use super::process::status_file::permitted_capabilities;
 use super::seccomp_agent::SeccompAgent;
 use super::state::Status;
 use super::store::lock::OperationLock;
-use super::store::{StateRecord, config};
+use super::store::{Stage, StateRecord, config};
 use super::{files, home, namespaces, rootfs, status, unix_socket};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
@@ -29,8 +29,7 @@ pub(super) fn exec(container: &Container, process: &Process, options: &ExecOptio
     let (record, journal) =
         config::read_with_record(&container.directory)?.ok_or_else(|| cannot("stopped"))?;
     let Some((init, state)) = record.open_init_if_alive()? else { return Err(cannot("stopped")) };
-    let status = status::of_alive_in_state(&record, state)?;
-    match status {
+    match status::of_alive_in_state(&record, state)? {
         Status::Creating => return Err(cannot("half-made")),
         Status::Paused if !options.ignore_paused => return Err(cannot("paused")),
         _ => {}
@@ -48,7 +47,8 @@ pub(super) fn exec(container: &Container, process: &Process, options: &ExecOptio
     };
     let namespaces = namespaces::configured(policy.spec());
     let bound = policy.bind(process);
-    if status == Status::Created && bound.may_take(permitted_capabilities(record.init.pid)?) {
+    // Not by the status: a container that waits can be paused.
+    if record.stage == Stage::Created && bound.may_take(permitted_capabilities(record.init.pid)?) {
         return Err(privileged_until_start());
     }
     let (record, init) = (&record, init.as_fd());

@@ -185,6 +185,16 @@ fn exec_before_start(t: &Test) {
         );
         let refused = &output.stderr;
         assert!(refused.contains("cannot exec in a container before it is started"), "{call}: {refused}");
+        if call == "accept4" {
+            // In a paused container the process waits as well.
+            container.command("pause", &[]).output().success();
+            let words = ["exec", "--ignore-paused", container.id(), "/probe", "open", "/proc/1/mem", "w"];
+            let exec = t.runtime(words).spawn();
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            container.command("resume", &[]).output().success();
+            let output = exec.wait();
+            score.attempt((output.code() == 0).then(|| format!("paused: {}", output.stdout)));
+        }
         // Once it runs, it is under its filter. (An exec under this one would need capset itself.)
         container.start();
         if call != "capset" {

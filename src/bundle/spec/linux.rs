@@ -126,3 +126,10 @@ model! {
         pub flags: Vec<String> = "flags",
     }
 }
+
+impl Linux {
+    /// Whether the container creates or joins a namespace of this type (`user`, …).
+    pub(crate) fn has_namespace(&self, kind: &str) -> bool {
+        self.namespaces.iter().any(|namespace| namespace.kind == kind)
+    }
+}

@@ -84,8 +84,8 @@ pub fn exit(status: i32) -> ! {
 fn hand_over(shared: SharedPages<'_>, flags: u64) -> Result<(), CallFailure> {
     let flags = flags | CLONE_PARENT_SETTID;
     let mut shares_memory = flags & CLONE_VM != 0;
-    // SAFETY: the flags are checked by the caller, and the number has a page of its own, which is mapped until here. Once there is a
-    // clone, this process does not touch its memory any more.
+    // SAFETY: the flags are checked by the caller, and the number has a page of its own, which is mapped until here. Once
+    // there is a clone, this process does not touch its memory any more.
     let mut answer = unsafe { arch::hand_over(flags, shared.successor) };
     if answer == -i64::from(EINVAL) && shares_memory {
         shares_memory = false;

@@ -130,10 +130,8 @@ fn load_early(
 /// Whether a process that loads its filter where others see it has CAP_SYS_ADMIN in the host's user namespace for that,
 /// which they lack.
 fn would_give_away(input: &Input<'_>, process: &Process) -> bool {
-    let linux = input.linux();
-    let owns = linux.is_some_and(|linux| linux.namespaces.iter().any(|n| n.kind == "user"));
     filter::needs_privilege(input, process)
-        && !owns
+        && !input.linux().is_some_and(|linux| linux.has_namespace("user"))
         && !credentials::sets(input, process).permitted.has(CAP_SYS_ADMIN)
 }
 

@@ -18,6 +18,7 @@ use crate::mount::options;
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::sys::mount::MountAttrFlags;
 use crate::{Error, ErrorKind, Phase, Result};
+use std::borrow::Cow;
 
 /// Compiles the mounts of a configuration into a process that joins the container created from the rest of it,
 /// mounts them there in order, and exits.
@@ -110,7 +111,7 @@ fn check(spec: &Spec, index: usize, destination: &str, what: &'static str) -> Re
     if protected(spec).any(|path| is_at_or_below(&place, &path)) {
         return Err(refused(index, destination, what));
     }
-    Ok(place)
+    Ok(place.into_owned())
 }
 
 fn wrong(index: usize, destination: &str, what: &'static str) -> Error {
@@ -128,7 +129,7 @@ fn refused(index: usize, destination: &str, what: &'static str) -> Error {
 }
 
 /// What the configuration masks and makes read-only.
-fn protected(spec: &Spec) -> impl Iterator<Item = String> + '_ {
+fn protected(spec: &Spec) -> impl Iterator<Item = Cow<'_, str>> {
     let linux = spec.linux.iter();
     linux.flat_map(|linux| linux.masked_paths.iter().chain(&linux.readonly_paths)).filter_map(|p| plain(p))
 }

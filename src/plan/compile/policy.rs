@@ -162,16 +162,15 @@ impl Bound {
     /// namespace: it may trace that one, and does not have the capability itself. In a user namespace of the container
     /// there is nothing of the host to take.
     pub(crate) fn may_take(&self, held: CapSet) -> bool {
-        let owns_users = self.policy.spec.linux.iter().flat_map(|linux| &linux.namespaces);
-        let owns_users = owns_users.into_iter().any(|namespace| namespace.kind == "user");
-        let Some(process) = self.process().filter(|_| held.has(capability::CAP_SYS_ADMIN) && !owns_users)
-        else {
+        let linux = self.policy.spec.linux.as_ref();
+        if !held.has(capability::CAP_SYS_ADMIN) || linux.is_some_and(|linux| linux.has_namespace("user")) {
             return false;
-        };
-        let permitted = process.capabilities.iter().flat_map(|capabilities| &capabilities.permitted);
-        let has =
-            permitted.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_ADMIN));
-        !has && (may_trace(process) || self.policy.traces)
+        }
+        self.process().is_some_and(|process| {
+            let mut permitted = process.capabilities.iter().flat_map(|capabilities| &capabilities.permitted);
+            let has = permitted.any(|name| capability::number(name) == Some(capability::CAP_SYS_ADMIN));
+            !has && (may_trace(process) || self.policy.traces)
+        })
     }
 
     /// The process, with all that it has from the container.

@@ -8,6 +8,7 @@ use super::super::step::{
 use crate::mount::PropagationKind;
 use crate::namespace::NamespaceKind;
 use nix::errno::Errno;
+use std::borrow::Cow;
 use std::ffi::CStr;
 
 /// `AT_FDCWD` as an argument.
@@ -229,29 +230,31 @@ impl Lowering {
     }
 
     /// The directory from which a path of the container is looked up, and what is left of the path there.
-    pub(super) fn below(&mut self, path: &str) -> (Arg, String) {
+    pub(super) fn below<'p>(&mut self, path: &'p str) -> (Arg, Cow<'p, str>) {
         let root = self.root();
         let place = plain(path);
         let kept = self.kept.iter().filter_map(|(mount, register)| {
             let place = place.as_deref().filter(|place| is_at_or_below(place, mount))?;
-            Some((*register, place.get(mount.len()..)?.to_owned()))
+            Some((*register, place.get(mount.len()..)?))
         });
         match kept.min_by_key(|(_, rest)| rest.len()) {
-            Some((register, rest)) if rest.is_empty() => (register.into(), ".".to_owned()),
-            Some((register, rest)) => (register.into(), rest),
-            None => (root, path.to_owned()),
+            Some((register, "")) => (register.into(), Cow::Borrowed(".")),
+            Some((register, rest)) => (register.into(), Cow::Owned(rest.to_owned())),
+            None => (root, Cow::Borrowed(path)),
         }
     }
 
     /// What comes to lie on a path, or above it, hides the mounts that are there.
     pub(super) fn forget_below(&mut self, path: &str) {
         let Some(place) = plain(path) else { return };
-        let all = std::mem::take(&mut self.kept).into_iter();
-        let (hidden, kept): (Vec<_>, _) = all.partition(|(mount, _)| is_at_or_below(mount, &place));
-        self.kept = kept;
-        for (_, register) in hidden {
-            self.asm.close(register);
-        }
+        let asm = &mut self.asm;
+        self.kept.retain(|(mount, register)| {
+            let stays = !is_at_or_below(mount, &place);
+            if !stays {
+                asm.close(*register);
+            }
+            stays
+        });
     }
 
     /// A mount below which others are to be found; whether it is one, and its descriptor stays.
@@ -259,7 +262,7 @@ impl Lowering {
         const MOST: usize = 8;
         match plain(path) {
             Some(place) if self.kept.len() < MOST && place.len() > 1 => {
-                self.kept.push((place, mount));
+                self.kept.push((place.into_owned(), mount));
                 true
             }
             _ => false,

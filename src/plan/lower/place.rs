@@ -5,20 +5,21 @@ use super::super::machine::{compare, last};
 use super::super::step::plain;
 use super::lowering::{CWD, Lowering, Stand};
 use nix::errno::Errno;
+use std::borrow::Cow;
 
 /// Where the kernel's own file systems are looked for by everything.
 const KERNELS_PLACES: [&str; 2] = ["/proc", "/sys"];
 
 /// A path below a directory that is found.
-pub(super) struct Spot {
+pub(super) struct Spot<'p> {
     pub(super) root: Arg,
-    pub(super) rest: String,
+    pub(super) rest: Cow<'p, str>,
     /// The directory, if it was opened for this path.
     pub(super) opened: Option<Reg>,
 }
 
 pub(super) fn is_kernels_place(path: &str) -> bool {
-    plain(path).is_some_and(|place| KERNELS_PLACES.contains(&place.as_str()))
+    plain(path).is_some_and(|place| KERNELS_PLACES.contains(&&*place))
 }
 
 /// An `O_PATH` descriptor of a mount point, created if it is missing. No symbolic link is followed to one for procfs or
@@ -43,7 +44,7 @@ pub(super) fn mount_point(code: &mut Lowering, path: &str, no_symlinks: bool) ->
 
 /// The directory from which a mount point is looked up. A path below `/proc` or `/sys` is looked up from these, which
 /// are not links.
-pub(super) fn spot(code: &mut Lowering, path: &str) -> Spot {
+pub(super) fn spot<'p>(code: &mut Lowering, path: &'p str) -> Spot<'p> {
     let (root, rest) = code.below(path);
     let place = plain(path).filter(|_| rest == path);
     let above = place.as_deref().and_then(|place| {
@@ -51,7 +52,7 @@ pub(super) fn spot(code: &mut Lowering, path: &str) -> Spot {
     });
     match above {
         Some((above, below)) if below.starts_with('/') => {
-            let (below, opened) = (below.to_owned(), mount_point(code, above, true));
+            let (below, opened) = (Cow::Owned(below.to_owned()), mount_point(code, above, true));
             Spot { root: opened.into(), rest: below, opened: Some(opened) }
         }
         _ => Spot { root, rest, opened: None },
@@ -59,7 +60,7 @@ pub(super) fn spot(code: &mut Lowering, path: &str) -> Spot {
 }
 
 /// Creates what is missing of a path, with a last component of this `kind`.
-pub(super) fn make_at(code: &mut Lowering, spot: &Spot, kind: Arg) -> Reg {
+pub(super) fn make_at(code: &mut Lowering, spot: &Spot<'_>, kind: Arg) -> Reg {
     let text = code.string(&spot.rest);
     let point = code.asm.make_path(spot.root, text, kind, 0o755);
     if let Some(opened) = spot.opened {

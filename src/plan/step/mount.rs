@@ -4,6 +4,7 @@ use super::slot::SlotId;
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
 use crate::sys::mount::MountAttrFlags;
 use nix::errno::Errno;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What appears at a mount point.
@@ -184,10 +185,19 @@ pub struct CgroupView {
     pub optional: bool,
 }
 
-/// A path with one slash before each component and none at its end, `/` for the root; `None` if it leads up.
-pub(crate) fn plain(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    (!parts.contains(&"..")).then(|| format!("/{}", parts.join("/")))
+/// A path with one slash before each component and none at its end, `/` for the root; `None` if it leads up. Most paths
+/// are written so already, and every step that names a path asks: these are not copied.
+pub(crate) fn plain(path: &str) -> Option<Cow<'_, str>> {
+    let parts = || path.as_bytes().split(|byte| *byte == b'/');
+    if parts().any(|part| part == b"..") {
+        return None;
+    }
+    let is_plain = path == "/" || parts().skip(1).all(|part| !matches!(part, b"" | b"."));
+    if is_plain && path.starts_with('/') {
+        return Some(Cow::Borrowed(path));
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    Some(Cow::Owned(format!("/{}", parts.join("/"))))
 }
 
 /// Whether a [`plain`] path is another one, or lies below it.
