@@ -1,13 +1,14 @@
 //! Published advisories of container runtimes with their races, and those that `tests/runtime/security.rs` does not
 //! cover.
 
-use crate::play::{Caller, Canary, turn};
+use crate::moments::{self, Swing};
+use crate::play::{self, Caller, Canary, turn};
 use kit::criu::Criu;
 use kit::score::rounds;
 use kit::{Bundle, Case, Console, Container, Score, Test, Value, json};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -37,7 +38,7 @@ fn sharer<'t>(t: &'t Test, root: &std::path::Path, a: &str, b: &str) -> Containe
     container
 }
 
-/// Runs the victim repeatedly; `judge` returns what its program printed that it should not have.
+/// Runs the victim again and again; `judge` returns what its program printed that it should not have.
 fn race(
     t: &Test,
     what: &str,
@@ -46,21 +47,41 @@ fn race(
     swap: (&str, &str),
     judge: fn(&[Value]) -> Option<String>,
 ) {
-    let _turn = turn();
     victim.write();
-    let attacker = sharer(t, &victim.path("/"), swap.0, swap.1);
-    let (caller, mut score, mut ran) = (Caller::new(t), Score::new(t, what), 0);
-    for _ in 0..rounds() / 2 {
+    swapped(t, what, &victim.path("/"), swap, 2, |caller| {
         let said = caller.run(victim);
         let lines: Vec<Value> = said.stdout.lines().filter_map(|line| line.parse().ok()).collect();
-        ran += u64::from(said.code == 0);
         let told = if said.code == 0 { judge(&lines) } else { None };
-        score.attempt(canary.hurt().or(told));
+        canary.hurt().or(told)
+    });
+}
+
+/// Plays rounds beside an attacker that exchanges two names below `root`, then with an exchange at each call.
+fn swapped(
+    t: &Test,
+    what: &str,
+    root: &Path,
+    (a, b): (&str, &str),
+    share: u64,
+    mut round: impl FnMut(&Caller<'_>) -> Option<String>,
+) {
+    let _turn = turn();
+    let mut chance = Score::part(t, "chance", what);
+    let swing = Swing::exchange(root.join(a), root.join(b));
+    let first = fs::symlink_metadata(root.join(a)).unwrap().ino();
+    {
+        let attacker = sharer(t, root, a, b);
+        let caller = Caller::new(t);
+        for _ in 0..=rounds() / share {
+            chance.attempt(round(&caller));
+        }
+        assert_eq!(attacker.status(), "running", "the attacker has exited");
+        play::end(t, &attacker);
     }
-    assert_eq!(attacker.status(), "running", "the attacker has exited");
-    drop(attacker);
-    println!("{}: the victim ran in {ran} rounds", t.name());
-    score.end();
+    swing.settle(fs::symlink_metadata(root.join(a)).unwrap().ino() != first);
+    let mut each = Score::part(t, "each call", what);
+    moments::each(&mut each, &swing, || Caller::new(t), round);
+    Score::end_all([chance, each]);
 }
 
 /// The mounts that protect a procfs must be on every procfs that the container can reach.
@@ -147,7 +168,6 @@ fn null_swap(t: &Test) {
 /// CVE-2025-52565
 fn console_swap(t: &Test) {
     let what = "/dev/console of the image is exchanged with a link while the terminal is bound there";
-    let _turn = turn();
     let canary = Canary::new(t);
     let victim =
         t.bundle().set("/root/readonly", false).only_mounts(&["/proc", "/dev/pts"]).file("/dev/console", "");
@@ -156,10 +176,8 @@ fn console_swap(t: &Test) {
         .set("/process/terminal", true)
         .probe("sleep");
     victim.write();
-    let attacker = sharer(t, &victim.path("/"), "dev/console", "dev/c2");
-    let (caller, mut score) = (Caller::new(t), Score::new(t, what));
     let (dir, pid_file) = (victim.dir().display().to_string(), t.dir().join("pid"));
-    for _ in 0..=rounds() / 3 {
+    swapped(t, what, &victim.path("/"), ("dev/console", "dev/c2"), 3, |caller| {
         // A failed one has left its connection.
         let _ = fs::remove_file(t.dir().join("console.sock"));
         let console = Console::new(t);
@@ -187,10 +205,8 @@ fn console_swap(t: &Test) {
             caller.call(&["delete", "--force", victim.id()]);
             kit::sys::reap(pid, std::time::Duration::from_secs(5));
         }
-        score.attempt(won);
-    }
-    assert_eq!(attacker.status(), "running", "the attacker has exited");
-    score.end();
+        won
+    });
 }
 
 /// A volume in which the attacker exchanges `d` with a link that leads outside.
@@ -212,21 +228,17 @@ fn source(t: &Test) -> PathBuf {
 }
 
 fn in_volume(t: &Test, what: &str, name: &str, mount: impl FnOnce(Bundle<'_>) -> Bundle<'_>) {
-    let _turn = turn();
     let canary = Canary::new(t);
     let volume = volume(t, &canary, name);
     let victim = mount(t.bundle().mount("bind", &volume, "/v", &["bind", "rw"])).probe("exit 0");
     victim.write();
-    let attacker = sharer(t, &volume, "d", "l");
-    let (caller, mut score) = (Caller::new(t), Score::new(t, what));
     let inside = victim.path(canary.dir.components().nth(1).unwrap().as_os_str().to_str().unwrap());
-    for _ in 0..rounds() / 2 {
+    swapped(t, what, &volume, ("d", "l"), 2, |caller| {
         caller.run(&victim);
-        score.attempt(canary.hurt());
+        let won = canary.hurt();
         let _ = fs::remove_dir_all(&inside);
-    }
-    assert_eq!(attacker.status(), "running", "the attacker has exited");
-    score.end();
+        won
+    });
 }
 
 /// CVE-2019-18837, CVE-2021-30465

@@ -5,7 +5,8 @@
 //! what is below it, and continues from where it stands, leaves the victim's root by `..` and creates on the host
 //! what belongs at `x`. The dots give the attacker time: `a` may vanish at any of them.
 
-use crate::play::{Caller, Canary, turn};
+use crate::moments::{self, Swing};
+use crate::play::{self, Caller, Canary, turn};
 use kit::criu::Criu;
 use kit::score::rounds;
 use kit::{Bundle, Case, Container, Score, Test, json};
@@ -53,6 +54,8 @@ impl Volume {
         let target = up.join(canary.dir.strip_prefix("/").unwrap()).join("made");
         symlink(format!("a/{}{}", "./".repeat(DOTS), target.display()), dir.join("x")).unwrap();
         symlink("nowhere", dir.join("gone")).unwrap();
+        // What a victim creates under the same name is empty, and can be told from it.
+        fs::write(dir.join("a/kept"), "").unwrap();
         Self { dir, canary }
     }
 
@@ -91,7 +94,7 @@ impl Volume {
 /// Reads from outside the root if the victim's working directory is there.
 const SEES: &str = "read bird";
 
-/// Runs the victim repeatedly; whatever it leaves in its own root file system is removed.
+/// Runs the victim; whatever it leaves in its own root file system is removed.
 fn race<'t>(
     t: &'t Test,
     what: &str,
@@ -101,31 +104,49 @@ fn race<'t>(
 ) {
     let _turn = turn();
     let volume = Volume::new(t);
-    let attacker = volume.attacker(t, exchange);
     let victim = victim(volume.mounted(t.bundle().probe(SEES)));
     victim.write();
-    let caller = Caller::new(t);
     let inside = victim.path(volume.canary.dir.components().nth(1).unwrap().as_os_str().to_str().unwrap());
-    let mut score = Score::new(t, what);
     // The kinds of mount points share the code that creates them; the first ones get all rounds.
     let share = if t.name().contains("::directory") { 1 } else { 3 };
-    for _ in 0..=rounds() / share {
-        score.round();
-        let said = live(&caller, &victim);
-        if let Some(how) = volume.hurt(&victim) {
-            score.win(how);
-        } else if said.stdout.contains("sings") {
-            score.win("the victim's working directory is on the host");
-        }
+    contend(t, what, &volume, exchange, share, |caller| {
+        let said = live(caller, &victim);
+        let sings = || "the victim's working directory is on the host".to_owned();
+        let won = volume.hurt(&victim).or_else(|| said.stdout.contains("sings").then(sings));
         // The target of the link when it was followed inside the root.
         let _ = fs::remove_dir_all(&inside);
-        for left in ["nowhere", "b"] {
+        for left in ["nowhere", "a", "b"] {
             let _ = fs::remove_dir(volume.dir.join(left));
         }
+        won
+    });
+}
+
+/// Plays rounds beside the attacker, then with an exchange at each call.
+fn contend(
+    t: &Test,
+    what: &str,
+    volume: &Volume,
+    exchange: bool,
+    share: u64,
+    mut round: impl FnMut(&Caller<'_>) -> Option<String>,
+) {
+    let mut chance = Score::part(t, "chance", what);
+    {
+        let attacker = volume.attacker(t, exchange);
+        let caller = Caller::new(t);
+        for _ in 0..=rounds() / share {
+            chance.attempt(round(&caller));
+        }
+        assert!(!has_exited(&attacker), "the attacker has exited");
+        play::end(t, &attacker);
     }
-    assert!(!has_exited(&attacker), "the attacker has exited");
-    drop(caller);
-    score.end();
+    let (a, b) = (volume.dir.join("a"), volume.dir.join(if exchange { "gone" } else { "b" }));
+    let swing = if exchange { Swing::exchange(a, b) } else { Swing::rename(a, b) };
+    swing.settle(!volume.dir.join("a/kept").exists());
+    let mut each = Score::part(t, "each call", what);
+    moments::each(&mut each, &swing, || Caller::new(t), round);
+    Score::end_all([chance, each]);
 }
 
 fn has_exited(attacker: &Container<'_>) -> bool {
@@ -239,8 +260,8 @@ fn restore(t: &Test) {
     fs::write(t.dir().join("checkpoint/descriptors.json"), "[]").unwrap();
     let (program, env) = criu.program();
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", program.parent().unwrap().display());
-    let live = |_: &Caller<'_>, bundle: &Bundle<'_>| {
-        let caller = env.iter().fold(Caller::new(t), |caller, (name, value)| caller.env(name, value));
+    let live = |caller: &Caller<'_>, bundle: &Bundle<'_>| {
+        let caller = env.iter().fold(caller.clone(), |caller, (name, value)| caller.env(name, value));
         let dir = bundle.dir().to_string_lossy().into_owned();
         caller.env("PATH", &path).call(&["restore", "--bundle", &dir, bundle.id()])
     };
@@ -252,24 +273,17 @@ fn hot_mount(t: &Test) {
     let what = "`..` below a directory that is renamed away, by mounts add in a running container";
     let _turn = turn();
     let volume = Volume::new(t);
-    let attacker = volume.attacker(t, false);
-    let victim = volume.mounted(t.bundle().set("/root/readonly", false).probe("sleep"));
-    let victim = victim.start();
+    let victim = volume.mounted(t.bundle().set("/root/readonly", false).probe("sleep")).start();
     let list = t.dir().join("mounts.json");
     let mount = json!([{"destination": "/v/x", "type": "bind", "source": source(t), "options": ["bind"]}]);
     fs::write(&list, mount.to_string()).unwrap();
-    let caller = Caller::new(t);
-    let mut score = Score::new(t, what);
-    for _ in 0..=rounds() / 3 {
-        score.attempt({
-            caller.call(&["mounts", "add", victim.id(), list.to_str().unwrap()]);
-            volume.canary.hurt()
-        });
-        caller.call(&["mounts", "remove", victim.id(), list.to_str().unwrap()]);
+    contend(t, what, &volume, false, 3, |caller| {
+        caller.call(&["mounts", "add", victim.id(), list.to_str().unwrap()]);
+        let won = volume.canary.hurt();
+        Caller::new(t).call(&["mounts", "remove", victim.id(), list.to_str().unwrap()]);
         victim_root(t, &victim);
-    }
-    assert!(!has_exited(&attacker), "the attacker has exited");
-    score.end();
+        won
+    });
 }
 
 /// Unmounts the target of the link inside the root, so that the link dangles again.

@@ -1,6 +1,7 @@
 //! Hot operations (`mounts add`) on a running container that has prepared its root file system for them.
 
-use crate::play::{Caller, turn};
+use crate::moments::{self, Swing};
+use crate::play::{self, Caller, turn};
 use kit::score::rounds;
 use kit::{Bundle, Case, Container, Score, Test, Value, json};
 use std::fs;
@@ -91,30 +92,38 @@ fn remount_of_masks_and_read_only_paths(t: &Test) {
     score.end();
 }
 
-/// The container exchanges a directory with a link while it is remounted.
+/// A directory is exchanged with a link while it is remounted.
 fn remount_during_exchange_with_a_link(t: &Test) {
     t.only_orlop("its command is experimental");
     let _turn = turn();
+    let what = "a hot remount (rw) of a directory that is exchanged with a link to /proc/sys";
     let file = list(t, "mounts", &read_write("/w/a")).to_string_lossy().into_owned();
-    let container = || {
-        let bundle = t.bundle().set("/root/readonly", false).directory("/w/a").link("/w/b", "/proc/sys");
-        let container = bundle.probe("swing /w/a /w/b exchange").start();
+    let bundle = || t.bundle().set("/root/readonly", false).directory("/w/a").link("/w/b", "/proc/sys");
+    let attacker = || {
+        let container = bundle().probe("swing /w/a /w/b exchange").start();
         container.first_line();
         container
     };
-    let (caller, mut attacker) = (Caller::new(t), container());
-    let mut score =
-        Score::new(t, "a hot remount (rw) of a directory that is exchanged with a link to /proc/sys");
+    let add = |caller: &Caller<'_>, container: &Container<'_>| {
+        caller.call(&["mounts", "add", container.id(), &file]);
+        writable(container, &PROTECTED).first().cloned()
+    };
+    let (caller, mut victim) = (Caller::new(t), attacker());
+    let mut chance = Score::part(t, "chance", what);
     for _ in 0..rounds() / 2 {
-        caller.call(&["mounts", "add", attacker.id(), &file]);
-        let now = writable(&attacker, &PROTECTED);
-        score.attempt(now.first().cloned());
-        if !now.is_empty() {
+        let won = add(&caller, &victim);
+        let again = won.is_some();
+        chance.attempt(won);
+        if again {
             // A mount that was won stays writable: the next round uses another one.
-            caller.call(&["delete", "--force", attacker.id()]);
-            attacker.wait();
-            attacker = container();
+            play::end(t, &std::mem::replace(&mut victim, attacker()));
         }
     }
-    score.end();
+    play::end(t, &victim);
+    let victim = bundle().probe("sleep").start();
+    let root = PathBuf::from(format!("/proc/{}/root/w", victim.pid()));
+    let mut each = Score::part(t, "each call", what);
+    let swing = Swing::exchange(root.join("a"), root.join("b"));
+    moments::each(&mut each, &swing, || Caller::new(t), |caller| add(caller, &victim));
+    Score::end_all([chance, each]);
 }

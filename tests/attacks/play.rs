@@ -1,9 +1,11 @@
 //! Helpers of the attacks: a canary on the host, a lock for races, and calls that leave no files.
 
+use crate::moments::Moment;
 use kit::{Bundle, Container, Test, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,11 +61,13 @@ pub(crate) struct Said {
 }
 
 /// Thousands of calls of the runtime: their output goes to the same two files.
+#[derive(Clone)]
 pub(crate) struct Caller<'t> {
     test: &'t Test,
     out: PathBuf,
     err: PathBuf,
     env: Vec<(String, String)>,
+    moment: Option<Rc<Moment>>,
 }
 
 impl<'t> Caller<'t> {
@@ -71,11 +75,17 @@ impl<'t> Caller<'t> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |what: &str| test.dir().join(format!("said-{what}-{number}"));
-        Self { test, out: name("out"), err: name("err"), env: Vec::new() }
+        Self { test, out: name("out"), err: name("err"), env: Vec::new(), moment: None }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Traces the commands that are called.
+    pub(crate) fn traced(mut self, moment: Rc<Moment>) -> Self {
+        self.moment = Some(moment);
         self
     }
 
@@ -104,13 +114,34 @@ impl<'t> Caller<'t> {
             }
             std::thread::sleep(Duration::from_micros(100));
         };
+        self.said(status, begun)
+    }
+
+    fn said(&self, code: i32, begun: Instant) -> Said {
         let read = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-        let (stdout, stderr) = (read(&self.out), read(&self.err));
-        Said { code: status, stdout, stderr, took: begun.elapsed() }
+        Said { code, stdout: read(&self.out), stderr: read(&self.err), took: begun.elapsed() }
     }
 
     pub(crate) fn call(&self, words: &[&str]) -> Said {
-        self.end(self.begin(words))
+        match &self.moment {
+            Some(moment) => self.call_traced(moment, words),
+            None => self.end(self.begin(words)),
+        }
+    }
+
+    fn call_traced(&self, moment: &Moment, words: &[&str]) -> Said {
+        let (begun, root) = (Instant::now(), self.test.root().to_string_lossy().into_owned());
+        let words: Vec<String> =
+            ["--root", &root].iter().chain(words).map(|word| (*word).to_owned()).collect();
+        let fixed = [
+            ("PATH", std::env::var("PATH").unwrap_or_default()),
+            ("TMPDIR", self.test.dir().join("tmp").display().to_string()),
+        ];
+        let mut env: Vec<_> = fixed.map(|(name, value)| (name.to_owned(), value)).into();
+        env.extend(self.env.iter().cloned());
+        let files = [&self.out, &self.err].map(PathBuf::as_path);
+        let code = moment.follow(self.test.program(), &words, &env, self.test.dir(), files);
+        self.said(code, begun)
     }
 
     /// `run` of a bundle that is already written.
@@ -132,4 +163,11 @@ pub(crate) fn lines(container: &Container<'_>) -> Vec<Value> {
     let text = container.stdout();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Ends a container, however busy it is.
+pub(crate) fn end(t: &Test, container: &Container<'_>) {
+    let said = Caller::new(t).call(&["delete", "--force", container.id()]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    container.wait();
 }

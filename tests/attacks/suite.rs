@@ -18,6 +18,7 @@ mod joining;
 mod manager;
 mod many;
 mod masks;
+mod moments;
 mod play;
 mod reasons;
 mod shared;

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 /// Rounds of one race unless ORLOP_ATTACK_ROUNDS is set.
 const ROUNDS: u64 = 240;
+/// Moments of one race unless ORLOP_ATTACK_MOMENTS is set.
+const MOMENTS: u64 = 60;
 /// The greatest length of a win's description.
 const LENGTH: usize = 400;
 /// The number of wins that are described.
@@ -110,6 +112,12 @@ impl Drop for Score {
 pub fn rounds() -> u64 {
     let asked = std::env::var("ORLOP_ATTACK_ROUNDS").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or(ROUNDS).max(1)
+}
+
+/// How many moments of a race are chosen, of all that there are: ORLOP_ATTACK_MOMENTS, or a few.
+pub fn moments() -> u64 {
+    let asked = std::env::var("ORLOP_ATTACK_MOMENTS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(MOMENTS).max(1)
 }
 
 /// Prints the table, by name; nothing if no attack ran.
