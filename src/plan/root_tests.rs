@@ -6,7 +6,7 @@
 use super::listing::Listing;
 use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
 use super::made_up::{self, bundle, recorded};
-use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Source, Step};
+use super::step::{Line, MountSource, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Step};
 use super::{
     BundlePaths, CgroupOutcome, ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile,
     compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
@@ -421,7 +421,7 @@ impl Follow<'_> {
     fn sources(&self, insn: &Insn) -> Vec<String> {
         match self.line(insn) {
             Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.from {
-                Source::Path(path) => vec![path.clone()],
+                MountSource::HostPath(path) => vec![path.clone()],
                 _ => Vec::new(),
             },
             Step::Rootfs(RootfsStep::CgroupMount { views, .. }) => {

@@ -3,7 +3,7 @@
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, Groups, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source,
+    ControlStep, Groups, MountSource, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -203,17 +203,17 @@ fn filesystem(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &m
 
 /// Where the procfs comes from: it shows the pid namespace of the process that creates it, and the stub enters a joined
 /// one only later.
-fn procfs(set: &Namespaces, host: &Host, draft: &mut Draft, options: &MountOptions) -> Result<Source> {
+fn procfs(set: &Namespaces, host: &Host, draft: &mut Draft, options: &MountOptions) -> Result<MountSource> {
     let (kind, source) = ("proc".to_owned(), "proc".to_owned());
     if !namespaces::joins(set, NamespaceKind::Pid) {
-        return Ok(Source::New { kind, source });
+        return Ok(MountSource::New { kind, source });
     }
     let name = |kind: NamespaceKind| Some(kind.name().to_owned());
     let user =
         name(NamespaceKind::User).filter(|_| !host.privileged && namespaces::joins(set, NamespaceKind::User));
     let options = Box::new(options.clone());
     let slot = draft.standard_slot(Slot::Proc { namespace: name(NamespaceKind::Pid), user, options })?;
-    Ok(Source::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::Made { kind, source, slot, idmapped: false })
 }
 
 fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut Draft) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::super::compiled::Plan;
 use super::super::step::{
-    ControlStep, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step,
+    ControlStep, MountSource, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Step,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -104,9 +104,11 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             continue;
         }
         let tree = mount.and_then(|mount| match &mount.from {
-            Source::Path(path) | Source::Tree { path, .. } => Some((mount, Source::Path(path.clone()))),
-            Source::Own(path) => Some((mount, Source::Own(path.clone()))),
-            Source::New { .. } | Source::Made { .. } | Source::Mounted { .. } => None,
+            MountSource::HostPath(path) | MountSource::Tree { path, .. } => {
+                Some((mount, MountSource::HostPath(path.clone())))
+            }
+            MountSource::ContainerPath(path) => Some((mount, MountSource::ContainerPath(path.clone()))),
+            MountSource::New { .. } | MountSource::Made { .. } | MountSource::Mounted { .. } => None,
         });
         match tree {
             Some((mount, from)) => {

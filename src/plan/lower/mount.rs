@@ -2,7 +2,7 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::{CgroupView, MountStep, SlotId, Source};
+use super::super::step::{CgroupView, MountSource, MountStep, SlotId};
 use super::lowering::Lowering;
 use super::place::{Spot, is_kernels_place};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
@@ -16,24 +16,24 @@ const FSPICK: u32 = 1 | 8;
 
 pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
     let (made, point) = match &mount.from {
-        Source::New { kind, source } => file_system(code, mount, kind, source, None, false),
-        Source::Made { kind, source, slot, idmapped } => {
+        MountSource::New { kind, source } => file_system(code, mount, kind, source, None, false),
+        MountSource::Made { kind, source, slot, idmapped } => {
             file_system(code, mount, kind, source, Some(*slot), *idmapped)
         }
-        Source::Path(path) => {
+        MountSource::HostPath(path) => {
             let copy = copy_of(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        Source::Own(path) => {
+        MountSource::ContainerPath(path) => {
             let copy = copy_of_own(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        Source::Tree { slot, .. } => {
+        MountSource::Tree { slot, .. } => {
             let copy = code.slot(*slot);
             change(code, copy, mount.options.attributes().as_ref(), 0);
             bind(code, mount, copy)
         }
-        Source::Mounted { .. } => return remount(code, mount),
+        MountSource::Mounted { .. } => return remount(code, mount),
     };
     tree::attach(code, made, point);
     if let Some(label) = &mount.label {

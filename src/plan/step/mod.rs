@@ -16,7 +16,7 @@ mod slot;
 
 pub use control::{ControlStep, Turn};
 pub use host::HostStep;
-pub use mount::{CgroupView, Component, MountStep, Node, Source};
+pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub(crate) use mount::{is_at_or_below, plain};
 pub use namespace::{NamespaceStep, Which};
 pub use process::{Groups, ProcessStep, Sender};
