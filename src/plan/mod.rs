@@ -50,6 +50,6 @@ pub(crate) use host::{kernel_version, privileged};
 pub use listing::Listing;
 pub use options::Options;
 pub use step::{
-    CgroupView, Component, ControlStep, Groups, HostStep, Idmap, Line, MountSource, MountStep, NamespaceStep,
-    Node, Origin, Owners, ProcessStep, RootfsStep, Sender, Side, Slot, SlotId, Step, Turn, Which,
+    CgroupView, Component, ControlStep, Groups, HostStep, Idmap, JoinTarget, Line, MountSource, MountStep,
+    NamespaceStep, Node, Origin, Owners, ProcessStep, RootfsStep, Sender, Side, Slot, SlotId, Step, Turn,
 };

@@ -4,7 +4,7 @@
 
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
+    ControlStep, HostStep, JoinTarget, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn,
 };
 use super::draft::Draft;
 use crate::Result;
@@ -60,7 +60,7 @@ pub(super) fn join(draft: &mut Draft, origin: Origin, kind: NamespaceKind, path:
         Origin::Pointer(pointer) => draft.slot(pointer, slot)?,
         Origin::Standard => draft.standard_slot(slot)?,
     };
-    draft.line(origin, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
+    draft.line(origin, NamespaceStep::JoinNamespace { slot, target: JoinTarget::One(kind) });
     Ok(())
 }
 
@@ -69,7 +69,7 @@ pub(super) fn join(draft: &mut Draft, origin: Origin, kind: NamespaceKind, path:
 pub(super) fn join_container(draft: &mut Draft, namespaces: u64) -> Result<()> {
     if namespaces != 0 {
         let slot = draft.slot("/linux/namespaces", Slot::Process)?;
-        draft.standard(NamespaceStep::JoinNamespace { slot, which: Which::Container(namespaces) });
+        draft.standard(NamespaceStep::JoinNamespace { slot, target: JoinTarget::Container(namespaces) });
     }
     if namespaces & NamespaceKind::User.flag() != 0 {
         draft.standard(NamespaceStep::BecomeRoot);
@@ -115,7 +115,7 @@ pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: Origin, step
         draft.has(|step| matches!(step, Step::Namespace(step) if is_it(step)))
     };
     let joined_user = met(draft, |step| {
-        matches!(step, NamespaceStep::JoinNamespace { which: Which::One(NamespaceKind::User), .. })
+        matches!(step, NamespaceStep::JoinNamespace { target: JoinTarget::One(NamespaceKind::User), .. })
     });
     let root_inside = met(draft, |step| matches!(step, NamespaceStep::BecomeRoot));
     let dumpable = (!host.privileged || root_inside) && !joined_user;

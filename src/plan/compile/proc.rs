@@ -1,7 +1,9 @@
 //! A procfs of a pid namespace that is joined.
 
 use super::super::compiled::Plan;
-use super::super::step::{ControlStep, NamespaceStep, Origin, ProcessStep, RootfsStep, SEALED, Slot, Which};
+use super::super::step::{
+    ControlStep, JoinTarget, NamespaceStep, Origin, ProcessStep, RootfsStep, SEALED, Slot,
+};
 use super::birth::BIRTH;
 use super::draft::Draft;
 use super::namespaces;
@@ -40,7 +42,7 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     let (kind, options) = ("proc".to_owned(), options.clone());
     let named = kernel >= NAMED_PID_NAMESPACE;
     if !named {
-        draft.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::Pid) });
+        draft.standard(NamespaceStep::JoinNamespace { slot, target: JoinTarget::One(NamespaceKind::Pid) });
         draft.standard(RootfsStep::EmptyRoot);
         draft.standard(RootfsStep::SealType { kind: kind.clone() });
         let one = CapSet(1 << CAP_SYS_ADMIN);

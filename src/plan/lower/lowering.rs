@@ -362,8 +362,8 @@ fn last_to_proc(lines: &[Line]) -> Option<usize> {
         ) || matches!(&line.step, Step::Namespace(NamespaceStep::TimeNamespace { offsets }) if !offsets.is_empty())
     };
     let joins = |line: &Line| {
-        matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { which, .. })
-            if which.flags() & NamespaceKind::Mount.flag() != 0)
+        matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { target, .. })
+            if target.flags() & NamespaceKind::Mount.flag() != 0)
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)

@@ -18,7 +18,7 @@ pub use control::{ControlStep, Turn};
 pub use host::HostStep;
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub(crate) use mount::{is_at_or_below, plain};
-pub use namespace::{NamespaceStep, Which};
+pub use namespace::{JoinTarget, NamespaceStep};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
