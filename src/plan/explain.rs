@@ -1,15 +1,15 @@
 //! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
 
 use super::compiled::Plan;
-use super::step::{Origin, Side};
+use super::step::{Origin, StepSide};
 use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, line) in self.lines.iter().enumerate() {
             let side = match line.step.side() {
-                Side::Host => "host",
-                Side::Stub => "stub",
+                StepSide::Host => "host",
+                StepSide::Stub => "stub",
             };
             let text = line.step.to_string();
             let origin = match &line.origin {

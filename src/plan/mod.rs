@@ -51,5 +51,5 @@ pub use listing::Listing;
 pub use options::Options;
 pub use step::{
     CgroupView, Component, ControlStep, Groups, HostStep, Idmap, JoinTarget, Line, MountSource, MountStep,
-    NamespaceStep, Node, Origin, Owners, ProcessStep, RootfsStep, Sender, Side, Slot, SlotId, Step, Turn,
+    NamespaceStep, Node, Origin, Owners, ProcessStep, RootfsStep, Sender, Slot, SlotId, Step, StepSide, Turn,
 };

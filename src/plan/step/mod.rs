@@ -31,7 +31,7 @@ use std::fmt;
 
 /// Who takes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum StepSide {
     /// The host side: reaches the host's files, writes id maps, runs host hooks.
     Host,
     /// The stub: inside the namespaces.
@@ -93,10 +93,10 @@ pub enum Step {
 
 impl Step {
     /// Who takes it.
-    pub fn side(&self) -> Side {
+    pub fn side(&self) -> StepSide {
         match self {
-            Self::Host(_) => Side::Host,
-            Self::Namespace(_) | Self::Rootfs(_) | Self::Process(_) | Self::Control(_) => Side::Stub,
+            Self::Host(_) => StepSide::Host,
+            Self::Namespace(_) | Self::Rootfs(_) | Self::Process(_) | Self::Control(_) => StepSide::Stub,
         }
     }
 
