@@ -1,7 +1,7 @@
 //! The first lines of a container: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
 
 use super::super::cgroup::CgroupPlan;
-use super::super::step::{ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Turn};
+use super::super::step::{ControlStep, HostStep, HostTurn, NamespaceStep, Origin, ProcessStep, Slot};
 use super::draft::Draft;
 use super::input::Input;
 use super::namespaces;
@@ -77,7 +77,7 @@ fn await_scope(input: &Input<'_>, draft: &mut Draft) {
     let Some(cgroup) = &draft.plan.cgroup else { return };
     let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
     let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
-    draft.line(cgroup_origin(input), ControlStep::AwaitHost(Turn::Scope));
+    draft.line(cgroup_origin(input), ControlStep::AwaitHost(HostTurn::Scope));
     draft.line(cgroup_origin(input), HostStep::StartScope { unit, path });
 }
 
@@ -223,7 +223,7 @@ fn net_devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         (name.clone(), new.clone())
     });
     let step = HostStep::MoveNetDevices { devices: devices.collect() };
-    draft.asked(POINTER, ControlStep::AwaitHost(Turn::NetDevices));
+    draft.asked(POINTER, ControlStep::AwaitHost(HostTurn::NetDevices));
     draft.asked(POINTER, step);
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, HostStep, JoinTarget, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn,
+    ControlStep, HostStep, HostTurn, JoinTarget, NamespaceStep, Origin, ProcessStep, Slot, Step,
 };
 use super::draft::Draft;
 use crate::Result;
@@ -100,7 +100,7 @@ pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &Origin) {
     if !host.privileged {
         draft.standard(ControlStep::Dumpable);
     }
-    draft.line(origin.clone(), ControlStep::AwaitHost(Turn::IdMaps));
+    draft.line(origin.clone(), ControlStep::AwaitHost(HostTurn::IdMaps));
     draft.line(origin.clone(), HostStep::WriteIdMaps);
     if !host.privileged {
         draft.standard(ControlStep::Undumpable);

@@ -2,7 +2,7 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::compare;
-use super::super::step::{RootfsStep, SEALED, SlotId, Turn};
+use super::super::step::{HostTurn, RootfsStep, SEALED, SlotId};
 use super::lowering::{CWD, Lowering, Stand};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
 use super::{device, file_system, message, mount, place, tree};
@@ -153,7 +153,7 @@ fn seal_type(code: &mut Lowering, kind: &str) {
 
 fn send_context(code: &mut Lowering) {
     let context = code.asm.call_to(libc::SYS_fsopen, &[SEALED.into(), 1.into()]);
-    message::send(code, Lowering::control_socket(), context, &[Turn::Made.code()], false);
+    message::send(code, Lowering::control_socket(), context, &[HostTurn::Made.code()], false);
     code.asm.release(context);
 }
 
@@ -167,7 +167,7 @@ fn send_file_system(code: &mut Lowering, kind: &str, options: &MountOptions, of:
     }
     let made = file_system::create_file_system(code, context, options.new_mount_attributes());
     let socket = Lowering::control_socket();
-    message::send(code, socket, made, &[Turn::Made.code()], false);
+    message::send(code, socket, made, &[HostTurn::Made.code()], false);
     code.asm.close(made);
 }
 

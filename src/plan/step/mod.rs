@@ -14,7 +14,7 @@ mod process;
 mod rootfs;
 mod slot;
 
-pub use control::{ControlStep, Turn};
+pub use control::{ControlStep, HostTurn};
 pub use host::HostStep;
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub(crate) use mount::{is_at_or_below, plain};
@@ -66,11 +66,11 @@ impl Line {
     }
 
     /// The turn that the stub gives to the host side there, if it gives one.
-    pub(crate) fn turn(&self) -> Option<Turn> {
+    pub(crate) fn turn(&self) -> Option<HostTurn> {
         match &self.step {
             Step::Host(_) | Step::Namespace(_) => None,
             Step::Rootfs(step) => step.turn(),
-            Step::Process(step) => step.sends_listener().then_some(Turn::Listener),
+            Step::Process(step) => step.sends_listener().then_some(HostTurn::Listener),
             Step::Control(step) => step.turn(),
         }
     }
