@@ -1,7 +1,7 @@
 //! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
 
 use super::compiled::Plan;
-use super::step::{Origin, StepSide};
+use super::step::{LineOrigin, StepSide};
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -13,8 +13,8 @@ impl fmt::Display for Plan {
             };
             let text = line.step.to_string();
             let origin = match &line.origin {
-                Origin::Pointer(pointer) => pointer.as_str(),
-                Origin::Standard => "standard",
+                LineOrigin::Pointer(pointer) => pointer.as_str(),
+                LineOrigin::Standard => "standard",
             };
             writeln!(f, "{number:>3}  {side}  {text:<72}  {origin}")?;
         }

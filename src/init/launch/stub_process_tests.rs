@@ -1,12 +1,12 @@
 use super::*;
 use crate::init::presets::no_procfs;
-use crate::plan::{ControlStep, Line, Origin};
+use crate::plan::{ControlStep, Line, LineOrigin};
 use crate::sys::{self, memfd};
 
 /// A plan with these turns, a stub that has the other end of the returned socket, and that end.
 fn launched(turns: &[HostTurn]) -> (Plan, Stub, OwnedFd) {
     let steps = turns.iter().map(|turn| ControlStep::AwaitHost(*turn).into());
-    let lines = steps.map(|step| Line { origin: Origin::Standard, step }).collect();
+    let lines = steps.map(|step| Line { origin: LineOrigin::Standard, step }).collect();
     let plan = Plan::of_lines(lines);
     let (socket, theirs) = channel::pair().unwrap();
     let file = || memfd::data(c"test").unwrap();

@@ -4,7 +4,7 @@ use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::{ControlStep, Groups, Origin, ProcessStep};
+use super::super::step::{ControlStep, Groups, LineOrigin, ProcessStep};
 use super::draft::Draft;
 use super::input::Input;
 use super::policy::Bound;
@@ -57,7 +57,7 @@ pub(crate) fn compile_exec(
     let mut draft = Draft::new(host.kernel);
     draft.plan.preserve_fds = options.preserve_fds;
     labels::check_labels(&input)?;
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     set_affinity(&mut draft, process, |affinity| affinity.initial.as_deref(), "initial")?;
     namespaces::join_cgroup(&mut draft, joined.cgroup_files)?;

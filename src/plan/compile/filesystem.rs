@@ -1,6 +1,6 @@
 //! The root file system: propagation, root, mounts, devices, terminal, hooks, masks, pivot.
 
-use super::super::step::{ControlStep, HostStep, HostTurn, Origin, RootfsStep, Slot};
+use super::super::step::{ControlStep, HostStep, HostTurn, LineOrigin, RootfsStep, Slot};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::{devices, labels, mounts, terminal};
@@ -24,7 +24,8 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     };
     labels::open_labels(input, draft);
     draft.standard(RootfsStep::OpenUmask);
-    let origin = propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
+    let origin =
+        propagation.map_or(LineOrigin::Standard, |_| LineOrigin::Pointer("/linux/rootfsPropagation".into()));
     draft.line(origin.clone(), RootfsStep::HostPropagation(here));
     root(input, paths, draft)?;
     for (i, mount) in input.spec.mounts.iter().enumerate() {

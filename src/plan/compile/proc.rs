@@ -2,7 +2,7 @@
 
 use super::super::compiled::Plan;
 use super::super::step::{
-    ControlStep, JoinTarget, NamespaceStep, Origin, ProcessStep, RootfsStep, SEALED, Slot,
+    ControlStep, JoinTarget, LineOrigin, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot,
 };
 use super::birth::BIRTH;
 use super::draft::Draft;
@@ -30,10 +30,10 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     let Slot::Proc { namespace, user, options } = proc else {
         return Err(Error::sys(Phase::Plan, "make a procfs", nix::errno::Errno::EINVAL));
     };
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     if let Some(path) = user {
-        namespaces::join(&mut draft, Origin::Standard, NamespaceKind::User, path.clone())?;
+        namespaces::join(&mut draft, LineOrigin::Standard, NamespaceKind::User, path.clone())?;
         draft.standard(NamespaceStep::Unshare { namespaces: NamespaceKind::Mount.flag() });
     }
     // Without a path it is that of the process whose namespaces are joined.

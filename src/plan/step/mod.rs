@@ -40,7 +40,7 @@ pub enum StepSide {
 
 /// Why a step is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum LineOrigin {
     /// A value of `config.json`, as a JSON pointer (RFC 6901).
     Pointer(String),
     /// Every container gets it, whatever its configuration says.
@@ -51,7 +51,7 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: LineOrigin,
     /// What is done.
     pub step: Step,
 }
@@ -60,8 +60,8 @@ impl Line {
     /// The pointer of the setting that the line is for, if there is one.
     pub(crate) fn pointer(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Pointer(pointer) => Some(pointer),
-            Origin::Standard => None,
+            LineOrigin::Pointer(pointer) => Some(pointer),
+            LineOrigin::Standard => None,
         }
     }
 
