@@ -265,7 +265,7 @@ impl Execution<'_> {
             ..plan::Options::default()
         };
         let resctrl = self.record.resctrl.iter().flat_map(ResctrlGroup::tasks);
-        let joined = plan::ExecOptions {
+        let joined = plan::JoinedContainer {
             cgroup_files: join.map_or(0, |join| join.files().len()),
             resctrl: resctrl.map(|path| path.display().to_string()).collect(),
             namespaces: namespaces::joinable(self.record, self.namespaces)?,

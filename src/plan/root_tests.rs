@@ -8,7 +8,7 @@ use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare,
 use super::made_up::{self, bundle, recorded};
 use super::step::{Line, MountSource, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Step};
 use super::{
-    BundlePaths, CgroupOutcome, ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile,
+    BundlePaths, CgroupOutcome, HookPlace, Host, JoinedContainer, Options, Plan, Policy, Service, compile,
     compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
     compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
 };

@@ -16,7 +16,7 @@ use crate::{Error, Problem, Result};
 
 /// What the process joins, and how.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ExecOptions {
+pub(crate) struct JoinedContainer {
     /// How many files the process joins its cgroup by.
     pub(crate) cgroup_files: usize,
     /// The `tasks` files of the container's resctrl groups.
@@ -36,7 +36,7 @@ pub(crate) fn compile_exec(
     bound: &Bound,
     host: &Host,
     options: &Options,
-    joined: &ExecOptions,
+    joined: &JoinedContainer,
 ) -> Result<Plan> {
     let policy = bound.policy();
     let input = Input {

@@ -59,7 +59,7 @@ fn executed(spec: &Spec, _: &Options) -> Result<Plan, Error> {
     let bound = Policy::of(spec, None).bind(&process);
     let namespaces = NamespaceKind::Mount.flag() | NamespaceKind::Pid.flag();
     let options = Options { id: "x".into(), console: process.terminal, ..Options::default() };
-    let joined = ExecOptions { namespaces, ..ExecOptions::default() };
+    let joined = JoinedContainer { namespaces, ..JoinedContainer::default() };
     compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined)
 }
 
@@ -291,7 +291,7 @@ fn who_may_trace_is_the_containers_to_say() {
         ..spec.process.clone().unwrap_or_default()
     };
     let exec = |bound: &super::super::Bound| {
-        compile_exec(bound, &host(false, true, (6, 18)), &Options::default(), &ExecOptions::default())
+        compile_exec(bound, &host(false, true, (6, 18)), &Options::default(), &JoinedContainer::default())
     };
     exec(&Policy::of(&spec, None).bind(&given)).unwrap();
     let own = spec.process.clone().unwrap_or_default();
