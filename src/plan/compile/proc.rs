@@ -96,14 +96,14 @@ mod tests {
     use super::super::super::step::Step;
     use super::*;
     use crate::mount::MountOptions;
-    use crate::seccomp::{Arch, Call, SeccompProgram};
+    use crate::seccomp::{Arch, Call, calls_stopped};
 
     /// Whoever writes into such a process's memory has the same few calls.
     #[test]
     fn a_helper_can_do_nothing_but_ask_for_a_procfs() {
         for mounts in [false, true] {
             let filter = filter_of_helper(mounts).unwrap();
-            let stops = |call: Call| !SeccompProgram::stops(&filter, &[call]).is_empty();
+            let stops = |call: Call| !calls_stopped(&filter, &[call]).is_empty();
             let clone = |flags| Call::passes(libc::SYS_clone).with(0, flags);
             let fsopen = |name, flags| Call::passes(libc::SYS_fsopen).with(0, name).with(1, flags);
             assert!(!stops(clone(BIRTH)) && !stops(fsopen(SEALED, FSOPEN_CLOEXEC)));
