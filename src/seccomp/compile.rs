@@ -8,7 +8,7 @@ use super::multiplex::Multiplexer;
 use super::opcode::{EQUAL, LOAD};
 use super::program::ArchSection;
 use super::rule::{Action, Condition, SyscallRule};
-use super::table::{self, NONE, PRIVATE, SLOTS};
+use super::table::{self, LIMIT, NONE, PRIVATE};
 use crate::sys::seccomp::Instruction;
 use crate::{Error, Phase, Result};
 
@@ -197,7 +197,7 @@ impl TokenSection {
     /// Appends the numbers of one architecture.
     fn column(&mut self, arch: Arch, rules: &ResolvedRules) {
         let otherwise = self.constant(self.default);
-        let (slots, highest) = self.slots(arch, rules);
+        let (outcomes, highest) = self.outcomes_of(arch, rules);
         if self.ranges.0.is_empty() && arch.base() > 0 {
             self.ranges.push(0, otherwise);
         }
@@ -206,61 +206,61 @@ impl TokenSection {
             None => otherwise,
         };
         let known = highest.map_or(0, |h| h + 1);
-        for (slot, &outcome) in slots[..usize::from(known)].iter().enumerate() {
-            self.ranges.push(arch.base() + slot as u32, outcome);
+        for (compact, &outcome) in outcomes[..usize::from(known)].iter().enumerate() {
+            self.ranges.push(arch.base() + compact as u32, outcome);
         }
         self.ranges.push(arch.base() + u32::from(known), tail);
         if arch == Arch::Arm {
-            for slot in PRIVATE..SLOTS as u16 {
-                self.ranges.push(arch.number_of_slot(slot), slots[usize::from(slot)]);
+            for compact in PRIVATE..LIMIT as u16 {
+                self.ranges.push(arch.expand(compact), outcomes[usize::from(compact)]);
             }
-            self.ranges.push(arch.number_of_slot(SLOTS as u16), otherwise);
+            self.ranges.push(arch.expand(LIMIT as u16), otherwise);
         }
     }
 
-    /// The outcome of every slot, and the highest slot that the profile names (not counting private ones).
-    fn slots(&mut self, arch: Arch, rules: &ResolvedRules) -> ([Outcome; SLOTS], Option<u16>) {
+    /// The outcome of every compact number, and the highest one that the rules name (not counting private ones).
+    fn outcomes_of(&mut self, arch: Arch, rules: &ResolvedRules) -> ([Outcome; LIMIT], Option<u16>) {
         let otherwise = self.constant(self.default);
         let column = arch.column();
         let local: Vec<ArchRule> = rules.rules.iter().map(|r| ArchRule::new(arch, r)).collect();
         let mut calls =
-            SlotRules { slots: [otherwise; SLOTS], fixed: [false; SLOTS], conditional: Vec::new() };
+            NumberRules { outcomes: [otherwise; LIMIT], fixed: [false; LIMIT], conditional: Vec::new() };
         let mut highest = None;
         for &(row, rule) in &rules.names {
-            let slot = column[usize::from(row)];
-            if slot == NONE {
+            let compact = column[usize::from(row)];
+            if compact == NONE {
                 continue;
             }
-            if slot < PRIVATE {
-                highest = highest.max(Some(slot));
+            if compact < PRIVATE {
+                highest = highest.max(Some(compact));
             }
             match &local[rule as usize] {
                 ArchRule::NoEffect => {}
                 ArchRule::Unconditional => {
                     let outcome = self.constant(rules.rules[rule as usize].action);
-                    calls.fix(slot, outcome);
+                    calls.fix(compact, outcome);
                 }
-                ArchRule::Chains(chains) => calls.add(slot, chains),
+                ArchRule::Chains(chains) => calls.add(compact, chains),
             }
         }
         if arch.multiplexed() {
             calls.multiplex(arch, rules);
         }
-        let SlotRules { mut slots, fixed, conditional } = calls;
-        for (slot, mut chains) in conditional {
-            if !fixed[usize::from(slot)] {
+        let NumberRules { mut outcomes, fixed, conditional } = calls;
+        for (compact, mut chains) in conditional {
+            if !fixed[usize::from(compact)] {
                 chains.sort_by(chain::order);
-                slots[usize::from(slot)] = self.intern(OutcomeCode::Chains(arch, chains));
+                outcomes[usize::from(compact)] = self.intern(OutcomeCode::Chains(arch, chains));
             }
         }
         // On s390 a number above 255 is passed in a register, and an unknown one is reported as number 0.
         if matches!(arch, Arch::S390 | Arch::S390x) && highest.is_some() {
-            slots[0] = match self.outcomes[usize::from(otherwise)] {
+            outcomes[0] = match self.outcomes[usize::from(otherwise)] {
                 OutcomeCode::Return(action) if !action.permissive() => self.constant(ENOSYS),
-                _ => slots[0],
+                _ => outcomes[0],
             };
         }
-        (slots, highest)
+        (outcomes, highest)
     }
 
     fn assemble(&self, asm: &mut BpfAssembler) -> JumpTarget {
@@ -278,30 +278,30 @@ impl TokenSection {
     }
 }
 
-/// The rules of each slot, while they are collected.
-struct SlotRules {
-    slots: [Outcome; SLOTS],
-    /// Whether the slot has an unconditional rule.
-    fixed: [bool; SLOTS],
+/// The rules of each call of an architecture, by its compact number, while they are collected.
+struct NumberRules {
+    outcomes: [Outcome; LIMIT],
+    /// Whether the call has an unconditional rule.
+    fixed: [bool; LIMIT],
     conditional: Vec<(u16, Vec<ConditionChain>)>,
 }
 
-impl SlotRules {
-    fn fix(&mut self, slot: u16, outcome: Outcome) {
-        let at = usize::from(slot);
+impl NumberRules {
+    fn fix(&mut self, compact: u16, outcome: Outcome) {
+        let at = usize::from(compact);
         if !self.fixed[at] {
             self.fixed[at] = true;
-            self.slots[at] = outcome;
+            self.outcomes[at] = outcome;
         }
     }
 
-    fn add(&mut self, slot: u16, chains: &[ConditionChain]) {
-        if self.fixed[usize::from(slot)] {
+    fn add(&mut self, compact: u16, chains: &[ConditionChain]) {
+        if self.fixed[usize::from(compact)] {
             return;
         }
-        match self.conditional.iter_mut().find(|(s, _)| *s == slot) {
+        match self.conditional.iter_mut().find(|(known, _)| *known == compact) {
             Some((_, known)) => known.extend_from_slice(chains),
-            None => self.conditional.push((slot, chains.to_vec())),
+            None => self.conditional.push((compact, chains.to_vec())),
         }
     }
 
@@ -309,8 +309,8 @@ impl SlotRules {
     fn multiplex(&mut self, arch: Arch, rules: &ResolvedRules) {
         let column = arch.column();
         for multiplexer in Multiplexer::ALL {
-            let slot = multiplexer.row().map_or(NONE, |row| column[usize::from(row)]);
-            if slot == NONE || self.fixed[usize::from(slot)] {
+            let compact = multiplexer.row().map_or(NONE, |row| column[usize::from(row)]);
+            if compact == NONE || self.fixed[usize::from(compact)] {
                 continue;
             }
             for &(row, rule) in &rules.names {
@@ -323,7 +323,7 @@ impl SlotRules {
                     let others = alternative.iter().filter(|c| c.argument != 0);
                     let conditions: Vec<Condition> = others.copied().chain([condition]).collect();
                     if let Some(conditions) = chain::normalize(arch, &conditions) {
-                        self.add(slot, &[ConditionChain { conditions, action: rule.action }]);
+                        self.add(compact, &[ConditionChain { conditions, action: rule.action }]);
                     }
                 }
             }
