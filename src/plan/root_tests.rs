@@ -19,7 +19,7 @@ use crate::cgroup::CgroupManager;
 use crate::mount::filesystem_type as file_system;
 use crate::mount::options::MountOptions;
 use crate::namespace::NamespaceKind;
-use crate::sys::mount::{SYS_OPEN_TREE_ATTR, config};
+use crate::sys::mount::{FsconfigCommand, SYS_OPEN_TREE_ATTR};
 use std::path::Path;
 
 /// What is known of a descriptor, or of a directory that the process stands in.
@@ -239,7 +239,9 @@ impl Follow<'_> {
             libc::SYS_openat2 => answer = self.openat2(insn, state)?,
             libc::SYS_openat => answer = self.openat(insn, state),
             libc::SYS_fsopen => state.making = Some(insn.args[0]),
-            libc::SYS_fsconfig if insn.args[1] == u64::from(config::CMD_CREATE) => self.made(state)?,
+            libc::SYS_fsconfig if insn.args[1] == u64::from(FsconfigCommand::Create.number()) => {
+                self.made(state)?
+            }
             libc::SYS_fsmount => answer = Place::Made,
             libc::SYS_move_mount => self.move_mount(insn, state),
             libc::SYS_close => {
