@@ -47,7 +47,7 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
         }
         ControlStep::FindProgram { candidates, .. } => find_program(code, candidates),
         ControlStep::Execute { args, env } => execute(code, args, env),
-        ControlStep::NoProgram => code.asm.fail(Errno::EINVAL, 0),
+        ControlStep::NoProgram => code.asm.fail(Errno::EINVAL),
         ControlStep::Done => code.asm.state(state::CREATED),
         ControlStep::Finish => {
             code.asm.state(state::CREATED);
@@ -103,7 +103,7 @@ fn receive_mounts(code: &mut Lowering, batch: usize) {
     let (came, all) = (code.asm.load(8, control, u64::MAX), code.asm.label());
     code.asm.jump_if(compare::EQUAL, came, length, all);
     // The kernel drops those for which there is no number left.
-    code.asm.fail(Errno::EMFILE, 0);
+    code.asm.fail(Errno::EMFILE);
     code.asm.place(all);
     code.asm.release(came);
     for (place, slot) in (16..).step_by(4).zip(slots) {
@@ -170,7 +170,7 @@ fn find_program(code: &mut Lowering, candidates: &[String]) {
         code.asm.release(access);
         code.asm.release(kind);
     }
-    code.asm.fail_with(seen, 0);
+    code.asm.fail(seen);
     code.asm.place(found);
     code.asm.release(seen);
     code.program = Some(program);

@@ -186,7 +186,7 @@ fn keep_to_itself(code: &mut Lowering, path: Arg) {
     code.asm.add(left, -1);
     code.asm.jump_if(compare::GREATER_EQUAL, left, 0, again);
     // In a chroot(2) that is no mount's root there is none above.
-    code.asm.fail(Errno::EINVAL, 0);
+    code.asm.fail(Errno::EINVAL);
     code.asm.place(done);
     code.asm.close(above);
     code.asm.release(answer);
