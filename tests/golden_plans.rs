@@ -11,7 +11,7 @@ mod made_up;
 use made_up::{bundle, recording, tests_directory};
 use orlop::bundle::Spec;
 use orlop::cgroup::CgroupManager;
-use orlop::plan::{Host, Listing, Options, Side, compile};
+use orlop::plan::{Host, Listing, Options, StepSide, compile};
 use std::path::PathBuf;
 
 /// A host that does not depend on the machine that runs the test.
@@ -31,7 +31,7 @@ fn plan(name: &str, text: &[u8]) -> String {
         Ok(plan) => {
             let listing =
                 Listing::decode(plan.encode().unwrap().as_ref()).unwrap_or_else(|e| panic!("{name}: {e}"));
-            let stub = plan.lines().iter().filter(|line| line.step.side() == Side::Stub).count();
+            let stub = plan.lines().iter().filter(|line| line.step.side() == StepSide::Stub).count();
             assert!(listing.instructions().len() >= stub / 2, "{name}: {listing}");
             plan.to_string()
         }

@@ -22,7 +22,7 @@ const WORDS: [&str; 8] = [
 const ALLOWED: [(&str, &str); 11] = [
     ("src/sys/fs.rs", "the implementation: O_EXCL, O_NOFOLLOW, a random name, an exact mode"),
     ("src/mount/in_root.rs", "in a container's root, one component at a time, O_EXCL and O_NOFOLLOW"),
-    ("src/init/program.rs", "the stub's own file: O_EXCL, on a file system of its own"),
+    ("src/init/stub_file.rs", "the stub's own file: O_EXCL, on a file system of its own"),
     ("src/container/store/helpers.rs", "appended to, in the state directory: O_NOFOLLOW"),
     ("src/plan/lower/terminal.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),
     ("src/plan/lower/device.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),

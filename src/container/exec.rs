@@ -16,7 +16,7 @@ use crate::cgroup::resctrl::ResctrlGroup;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
 use crate::init::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, may_join_by_file, serve};
 use crate::init::presets::{DescriptorSources, Presets};
-use crate::plan::{self, Bound, Host, Plan, Policy, Turn, compile_exec};
+use crate::plan::{self, Bound, Host, HostTurn, Plan, Policy, compile_exec};
 use crate::process::env;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -265,7 +265,7 @@ impl Execution<'_> {
             ..plan::Options::default()
         };
         let resctrl = self.record.resctrl.iter().flat_map(ResctrlGroup::tasks);
-        let joined = plan::ExecOptions {
+        let joined = plan::JoinedContainer {
             cgroup_files: join.map_or(0, |join| join.files().len()),
             resctrl: resctrl.map(|path| path.display().to_string()).collect(),
             namespaces: namespaces::joinable(self.record, self.namespaces)?,
@@ -319,9 +319,9 @@ impl HostSide for StartingProcess<'_> {
         Ok((&mut self.stub, &self.plan))
     }
 
-    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
+    fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
         match (turn, descriptor, self.agent.take()) {
-            (Turn::Listener, Some(listener), Some(agent)) => {
+            (HostTurn::Listener, Some(listener), Some(agent)) => {
                 let Execution { container, record, .. } = *self.execution;
                 let state = status::describe(&container.id, record.clone(), Status::Running);
                 agent.send(&listener, self.stub.pid, &state)

@@ -3,7 +3,7 @@
 //! A launch writes an encoded plan into memory that both sides share, spawns the stub from a sealed memfd with a
 //! vfork-style clone3(2), and takes the host's turns until the plan ends.
 //!
-//! `program` is the stub's file, `presets` opens the descriptors that a stub starts with, `launch` spawns it and serves
+//! `stub_file` is the stub's file, `presets` opens the descriptors that a stub starts with, `launch` spawns it and serves
 //! its turns, and `command` builds on all three. [`Command`] runs any program that way, without a container:
 //!
 //! ```no_run
@@ -22,8 +22,8 @@
 mod command;
 pub(crate) mod launch;
 pub(crate) mod presets;
-mod program;
+mod stub_file;
 
 pub use crate::sys::process::Exit;
 pub use command::{Child, Command};
-pub use program::size as stub_size;
+pub use stub_file::size as stub_size;

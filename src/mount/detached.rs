@@ -1,6 +1,7 @@
 //! Detached mounts.
 
 use super::error::failed;
+use super::idmap;
 use super::options::{FSCONFIG_STRING_MAX, MountOptions};
 use super::propagation::Propagation;
 use crate::sys::fs;
@@ -85,6 +86,16 @@ impl Detached {
     /// Makes it read-only, with all mounts below it if `recursive`.
     pub fn read_only(&self, recursive: bool) -> Result<()> {
         self.change(&MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() }, recursive)
+    }
+
+    /// Maps the owners of the mount's files: an id that is `container` in a range of the namespace's map appears as `host`.
+    /// A mount can be mapped only once, and before it is attached.
+    ///
+    /// # Errors
+    /// EINVAL if the file system does not support idmapped mounts (an error by `config.md#posix-platform-mounts`), EPERM if
+    /// the mount or the file system belongs to another user namespace.
+    pub fn idmap(&self, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
+        idmap::map_owners(self, user_namespace, recursive)
     }
 
     /// Attaches it to `target`, a directory (a file, if the mount is one) in the calling thread's mount namespace.

@@ -1,13 +1,13 @@
 //! Idmapped mounts; mount_setattr(2) `MOUNT_ATTR_IDMAP`.
 
-use super::detached::Detached;
 use super::error::failed;
 use crate::Result;
+use crate::sys::mount::mount_idmap;
 use crate::sys::userns::{self, IdMap};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A user namespace with these maps and without a process, for [`Detached::idmap`].
+/// A user namespace with these maps and without a process, for [`Detached::idmap`](super::Detached::idmap).
 ///
 /// # Errors
 /// EPERM if the caller may not map these ids.
@@ -56,35 +56,29 @@ fn release() -> String {
         .map_or_else(|_| "this kernel".into(), |u| format!("Linux {}", u.release().display()))
 }
 
-impl Detached {
-    /// Maps the owners of the mount's files: an id that is `container` in a range of the namespace's map appears as `host`.
-    /// A mount can be mapped only once, and before it is attached.
-    ///
-    /// # Errors
-    /// EINVAL if the file system does not support idmapped mounts (an error by `config.md#posix-platform-mounts`), EPERM if
-    /// the mount or the file system belongs to another user namespace.
-    pub fn idmap(&self, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
-        crate::sys::mount::mount_idmap(self, recursive, user_namespace).map_err(|e| {
-            let error = failed("mount_setattr MOUNT_ATTR_IDMAP", e);
-            let about = format!("file system {}, {}", type_name(self), release());
-            match e {
-                Errno::EINVAL => error.with_detail(about).with_hint(
-                    "this file system (or, with ridmap, one mounted below it) does not support idmapped mounts on \
-                     this kernel, or is idmapped already",
-                ),
-                Errno::EPERM => error.with_detail(about).with_hint(
-                    "idmapping requires CAP_SYS_ADMIN in the user namespace that the file system belongs to",
-                ),
-                _ => error,
-            }
-        })
-    }
+/// Maps the owners of a detached mount's files; see [`Detached::idmap`](super::Detached::idmap).
+pub(super) fn map_owners(mount: impl AsFd, user_namespace: impl AsFd, recursive: bool) -> Result<()> {
+    let mount = mount.as_fd();
+    mount_idmap(mount, recursive, user_namespace).map_err(|e| {
+        let error = failed("mount_setattr MOUNT_ATTR_IDMAP", e);
+        let about = format!("file system {}, {}", type_name(mount), release());
+        match e {
+            Errno::EINVAL => error.with_detail(about).with_hint(
+                "this file system (or, with ridmap, one mounted below it) does not support idmapped mounts on \
+                 this kernel, or is idmapped already",
+            ),
+            Errno::EPERM => error.with_detail(about).with_hint(
+                "idmapping requires CAP_SYS_ADMIN in the user namespace that the file system belongs to",
+            ),
+            _ => error,
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mount::MountOptions;
+    use crate::mount::{Detached, MountOptions};
 
     #[test]
     fn owners_are_mapped() {

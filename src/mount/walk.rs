@@ -197,11 +197,11 @@ pub(crate) fn make<T: Tree>(
         i += 1;
     }
     memory.rest.set(i, 0)?;
-    Walk { tree, memory, last: last == Last::File, parent: -1, turns: 0 }.run()
+    PathWalk { tree, memory, last: last == Last::File, parent: -1, turns: 0 }.run()
 }
 
 /// A walk in progress. `parent` is the directory that `prefix` leads to; it is closed with the walk.
-struct Walk<'a, T: Tree> {
+struct PathWalk<'a, T: Tree> {
     tree: &'a mut T,
     memory: &'a mut Buffers,
     last: bool,
@@ -209,13 +209,13 @@ struct Walk<'a, T: Tree> {
     turns: u32,
 }
 
-impl<T: Tree> Drop for Walk<'_, T> {
+impl<T: Tree> Drop for PathWalk<'_, T> {
     fn drop(&mut self) {
         self.enter(-1);
     }
 }
 
-impl<T: Tree> Walk<'_, T> {
+impl<T: Tree> PathWalk<'_, T> {
     /// Continues from another directory.
     fn enter(&mut self, directory: i64) {
         if self.parent >= 0 {

@@ -23,4 +23,4 @@ pub use namespaces::Namespaces;
 pub use net_device::move_devices;
 pub(crate) use open::is_of_host;
 pub use open::{NamespaceSource, OpenNamespace};
-pub use time_offset::{Clock, TimeOffset};
+pub use time_offset::{Clock, ClockOffset};

@@ -3,7 +3,7 @@
 use super::id_map::{self, IdMaps};
 use super::kind::NamespaceKind;
 use super::open::{self, NamespaceSource, OpenNamespace};
-use super::time_offset::{Clock, TimeOffset};
+use super::time_offset::{Clock, ClockOffset};
 use crate::bundle::spec::{IdMapping, Linux};
 use crate::sys::userns::IdMap;
 use crate::{Problem, Result};
@@ -23,7 +23,7 @@ struct Entry {
 pub struct Namespaces {
     entries: Vec<Entry>,
     maps: IdMaps,
-    time_offsets: Vec<TimeOffset>,
+    time_offsets: Vec<ClockOffset>,
 }
 
 impl Namespaces {
@@ -68,7 +68,7 @@ impl Namespaces {
     #[must_use]
     pub fn time_offset(mut self, clock: Clock, secs: i64, nanosecs: u32) -> Self {
         self.time_offsets.retain(|o| o.clock != clock);
-        self.time_offsets.push(TimeOffset { clock, secs, nanosecs });
+        self.time_offsets.push(ClockOffset { clock, secs, nanosecs });
         self
     }
 
@@ -153,7 +153,7 @@ impl Namespaces {
                 let message = format!("{nanosecs} must be below 1000000000");
                 problems.push(Problem::new(format!("{at}/{name}/nanosecs"), message, SECTION));
             }
-            self.time_offsets.push(TimeOffset { clock, secs: offset.secs.unwrap_or(0), nanosecs });
+            self.time_offsets.push(ClockOffset { clock, secs: offset.secs.unwrap_or(0), nanosecs });
         }
     }
 
@@ -224,14 +224,14 @@ impl Namespaces {
     }
 
     /// The offsets of the clocks of a new time namespace.
-    pub fn time_offsets(&self) -> &[TimeOffset] {
+    pub fn time_offsets(&self) -> &[ClockOffset] {
         &self.time_offsets
     }
 
     /// The text for `/proc/<pid>/timens_offsets`, which must be written before a process enters the new time
     /// namespace; empty if there is nothing to write.
     pub fn time_offsets_text(&self) -> String {
-        let line = |o: &TimeOffset| format!("{} {} {}\n", o.clock.name(), o.secs, o.nanosecs);
+        let line = |o: &ClockOffset| format!("{} {} {}\n", o.clock.name(), o.secs, o.nanosecs);
         self.time_offsets.iter().map(line).collect()
     }
 }

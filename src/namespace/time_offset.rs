@@ -26,7 +26,7 @@ impl Clock {
 
 /// The offset of one clock in a new time namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeOffset {
+pub struct ClockOffset {
     /// The clock.
     pub clock: Clock,
     /// Seconds, which may be negative.

@@ -29,6 +29,12 @@ impl From<Reg> for Arg {
     }
 }
 
+impl From<Errno> for Arg {
+    fn from(errno: Errno) -> Self {
+        (errno as i32).into()
+    }
+}
+
 macro_rules! immediate {
     ($($t:ty: $convert:expr;)*) => {$(
         impl From<$t> for Arg {
@@ -186,14 +192,9 @@ impl Assembler {
         self.push(op::STORE, width, NOWHERE, &[address, value.into()]);
     }
 
-    /// Fails the step.
-    pub(crate) fn fail(&mut self, errno: Errno, detail: u32) {
-        self.push(op::FAIL, 0, NOWHERE, &[(errno as i32).into(), detail.into()]);
-    }
-
-    /// Fails the step with the errno in a register.
-    pub(crate) fn fail_with(&mut self, errno: Reg, detail: u32) {
-        self.push(op::FAIL, 0, NOWHERE, &[errno.into(), detail.into()]);
+    /// Fails the step with an errno, which a register may hold.
+    pub(crate) fn fail(&mut self, errno: impl Into<Arg>) {
+        self.push(op::FAIL, 0, NOWHERE, &[errno.into()]);
     }
 
     pub(crate) fn add(&mut self, dst: Reg, value: i32) {

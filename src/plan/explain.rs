@@ -1,20 +1,20 @@
 //! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
 
 use super::compiled::Plan;
-use super::step::{Origin, Side};
+use super::step::{LineOrigin, StepSide};
 use std::fmt;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, line) in self.lines.iter().enumerate() {
             let side = match line.step.side() {
-                Side::Host => "host",
-                Side::Stub => "stub",
+                StepSide::Host => "host",
+                StepSide::Stub => "stub",
             };
             let text = line.step.to_string();
             let origin = match &line.origin {
-                Origin::Pointer(pointer) => pointer.as_str(),
-                Origin::Standard => "standard",
+                LineOrigin::Pointer(pointer) => pointer.as_str(),
+                LineOrigin::Standard => "standard",
             };
             writeln!(f, "{number:>3}  {side}  {text:<72}  {origin}")?;
         }

@@ -59,11 +59,10 @@ impl Operation {
             Self::Jump => &[Rule::Any, Rule::Any, Rule::Target],
             Self::Load => &[Rule::Bytes(insn.nr as usize, 1), Rule::Number],
             Self::Store => &[Rule::Bytes(insn.nr as usize, 1), Rule::Any],
-            Self::Fail => &[Rule::Value, Rule::Number],
+            Self::Fail | Self::Init => &[Rule::Value],
             Self::MakePath => &[Rule::Value, Rule::Text, Rule::Last, Rule::Number],
             Self::State => &[Rule::State],
             Self::HandOver => &[Rule::Number],
-            Self::Init => &[Rule::Value],
             Self::CopyTree => &[Rule::Value, Rule::Value],
             Self::Listener => &[
                 Rule::Number,
@@ -295,7 +294,7 @@ impl Listing {
             Operation::Store => {
                 write!(f, "store {} at data+{:#x} = {b}", insn.nr, insn.args[0] - self.data as u64)
             }
-            Operation::Fail => write!(f, "fail {a}, {b}"),
+            Operation::Fail => write!(f, "fail with {a}"),
             Operation::MakePath => {
                 write!(f, "r{dst} = make path {b} below {a}, as {}, mode {:#o}", arg(2), insn.args[3])
             }

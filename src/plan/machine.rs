@@ -160,7 +160,7 @@ operations! {
     Load, LOAD = 3;
     /// `nr bytes at address args[0] = args[1]`.
     Store, STORE = 4;
-    /// Fails the step with errno `args[0]`; `args[1]` is the failure's detail.
+    /// Fails the step with errno `args[0]`.
     Fail, FAIL = 5;
     /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which
     /// is the root of the walk: what is missing is made (directories with mode `args[3]`; the last

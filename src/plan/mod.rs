@@ -40,7 +40,7 @@ pub use blob::Blob;
 pub(crate) use cgroup::CgroupOutcome;
 pub use compile::compile;
 pub(crate) use compile::{
-    Bound, BundlePaths, CommandInput, CommandRoot, ExecOptions, Filter, HookPlace, Policy, Service,
+    Bound, BundlePaths, CommandInput, CommandRoot, Filter, HookPlace, JoinedContainer, Policy, Service,
     compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
     compile_proc, compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
 };
@@ -50,6 +50,7 @@ pub(crate) use host::{kernel_version, privileged};
 pub use listing::Listing;
 pub use options::Options;
 pub use step::{
-    CgroupView, Component, ControlStep, Groups, HostStep, Idmap, Line, MountStep, NamespaceStep, Node,
-    Origin, Owners, ProcessStep, RootfsStep, Sender, Side, Slot, SlotId, Source, Step, Turn, Which,
+    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, Line, LineOrigin,
+    MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot, SlotId, Step,
+    StepSide,
 };

@@ -6,9 +6,9 @@
 use super::listing::Listing;
 use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare, kind, op};
 use super::made_up::{self, bundle, recorded};
-use super::step::{Line, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Source, Step};
+use super::step::{Line, MountSource, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Step};
 use super::{
-    BundlePaths, CgroupOutcome, ExecOptions, HookPlace, Host, Options, Plan, Policy, Service, compile,
+    BundlePaths, CgroupOutcome, HookPlace, Host, JoinedContainer, Options, Plan, Policy, Service, compile,
     compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
     compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
 };
@@ -19,7 +19,7 @@ use crate::cgroup::CgroupManager;
 use crate::mount::filesystem_type as file_system;
 use crate::mount::options::MountOptions;
 use crate::namespace::NamespaceKind;
-use crate::sys::mount::{SYS_OPEN_TREE_ATTR, config};
+use crate::sys::mount::{FsconfigCommand, SYS_OPEN_TREE_ATTR};
 use std::path::Path;
 
 /// What is known of a descriptor, or of a directory that the process stands in.
@@ -239,7 +239,9 @@ impl Follow<'_> {
             libc::SYS_openat2 => answer = self.openat2(insn, state)?,
             libc::SYS_openat => answer = self.openat(insn, state),
             libc::SYS_fsopen => state.making = Some(insn.args[0]),
-            libc::SYS_fsconfig if insn.args[1] == u64::from(config::CMD_CREATE) => self.made(state)?,
+            libc::SYS_fsconfig if insn.args[1] == u64::from(FsconfigCommand::Create.number()) => {
+                self.made(state)?
+            }
             libc::SYS_fsmount => answer = Place::Made,
             libc::SYS_move_mount => self.move_mount(insn, state),
             libc::SYS_close => {
@@ -421,7 +423,7 @@ impl Follow<'_> {
     fn sources(&self, insn: &Insn) -> Vec<String> {
         match self.line(insn) {
             Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.from {
-                Source::Path(path) => vec![path.clone()],
+                MountSource::HostPath(path) => vec![path.clone()],
                 _ => Vec::new(),
             },
             Step::Rootfs(RootfsStep::CgroupMount { views, .. }) => {

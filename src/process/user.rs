@@ -11,7 +11,7 @@ const MAX_GROUPS: usize = 65536;
 
 /// The identity of a process, as IDs of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct UserIdentity {
     /// User id, for setresuid(2).
     pub uid: u32,
     /// Group id, for setresgid(2).
@@ -27,7 +27,7 @@ pub struct Identity {
 /// # Errors
 /// If an ID is -1, which means "unchanged" to the kernel, the umask has bits that are not permissions, or there are too
 /// many groups.
-pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
+pub fn parse(user: &User, at: &str) -> Result<UserIdentity, Vec<Problem>> {
     const SECTION: &str = "config.md#posix-platform-user";
     let mut problems = Vec::new();
     let mut id = |id: u32, name: String| {
@@ -53,7 +53,7 @@ pub fn parse(user: &User, at: &str) -> Result<Identity, Vec<Problem>> {
         ));
     }
     if problems.is_empty() {
-        Ok(Identity { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone(), umask })
+        Ok(UserIdentity { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone(), umask })
     } else {
         Err(problems)
     }
@@ -67,7 +67,7 @@ mod tests {
     fn identities_are_read_and_checked() {
         let user = User { uid: 1000, gid: 5, umask: None, additional_gids: vec![7, 8] };
         let identity = parse(&user, "/process").unwrap();
-        assert_eq!(identity, Identity { uid: 1000, gid: 5, groups: vec![7, 8], umask: 0o022 });
+        assert_eq!(identity, UserIdentity { uid: 1000, gid: 5, groups: vec![7, 8], umask: 0o022 });
         let bad = User { uid: u32::MAX, gid: 0, umask: Some(0o1777), additional_gids: vec![1, u32::MAX] };
         let pointers: Vec<_> = parse(&bad, "").unwrap_err().into_iter().map(|p| p.pointer).collect();
         assert_eq!(pointers, ["/user/uid", "/user/additionalGids/1", "/user/umask"]);

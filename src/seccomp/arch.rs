@@ -1,6 +1,6 @@
 //! Architectures: the runtime-spec's names, the kernel's tokens, word size and byte order.
 
-use super::table::{self, Column, NONE, PRIVATE, PRIVATE_BASE, SLOTS, numbers};
+use super::table::{self, Column, LIMIT, NONE, PRIVATE, PRIVATE_BASE, numbers};
 
 /// An architecture, as seccomp tells them apart: an ABI of system calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -227,25 +227,29 @@ impl Arch {
         }
     }
 
-    /// The number of the call in a slot of the column.
-    pub(super) const fn number_of_slot(self, slot: u16) -> u32 {
-        if slot >= PRIVATE { PRIVATE_BASE + (slot - PRIVATE) as u32 } else { self.base() + slot as u32 }
+    /// The number of a call, from its compact number.
+    pub(super) const fn expand(self, compact: u16) -> u32 {
+        if compact >= PRIVATE {
+            PRIVATE_BASE + (compact - PRIVATE) as u32
+        } else {
+            self.base() + compact as u32
+        }
     }
 
     /// The number of a system call on this architecture, with x32's bit.
     pub fn number(self, name: &str) -> Option<u32> {
-        let slot = self.column()[usize::from(table::row(name)?)];
-        (slot != NONE).then(|| self.number_of_slot(slot))
+        let compact = self.column()[usize::from(table::row(name)?)];
+        (compact != NONE).then(|| self.expand(compact))
     }
 
     /// The name of the call with this number.
     pub fn call_name(self, number: u32) -> Option<&'static str> {
-        let slot = match number.checked_sub(PRIVATE_BASE) {
+        let compact = match number.checked_sub(PRIVATE_BASE) {
             Some(private) if self == Self::Arm => private + u32::from(PRIVATE),
             _ => number.checked_sub(self.base())?,
         };
-        let slot = u16::try_from(slot).ok().filter(|&s| usize::from(s) < SLOTS)?;
-        let row = self.column().iter().position(|&s| s == slot)?;
+        let compact = u16::try_from(compact).ok().filter(|&c| usize::from(c) < LIMIT)?;
+        let row = self.column().iter().position(|&c| c == compact)?;
         Some(table::name(row as u16))
     }
 }
@@ -255,9 +259,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_slot_is_below_the_limit() {
+    fn every_compact_number_is_below_the_limit() {
         for arch in Arch::ALL {
-            assert!(arch.column().iter().all(|&s| s == NONE || usize::from(s) < SLOTS), "{arch:?}");
+            assert!(arch.column().iter().all(|&c| c == NONE || usize::from(c) < LIMIT), "{arch:?}");
         }
     }
 

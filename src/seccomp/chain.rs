@@ -3,14 +3,14 @@
 use super::arch::Arch;
 use super::assembler::{BpfAssembler, JumpTarget};
 use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, LOAD};
-use super::profile::{Condition, Operator};
+use super::rule::{Action, Condition, Operator};
 use std::cmp::Ordering;
 
-/// Conditions that must all hold, sorted by argument, and the value that the filter then returns.
+/// Conditions that must all hold, sorted by argument, and the action of the call if they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ConditionChain {
     pub(super) conditions: Vec<Condition>,
-    pub(super) action: u32,
+    pub(super) action: Action,
 }
 
 /// Truncates conditions to the architecture's word size, sorts them by argument and removes those that compare no
@@ -54,7 +54,7 @@ fn always(arch: Arch, c: &Condition) -> bool {
     }
 }
 
-/// The order in which two chains are tried; see [`Profile`](super::profile::Profile).
+/// The order in which two chains are tried; see [`Profile`](super::Profile).
 pub(super) fn order(a: &ConditionChain, b: &ConditionChain) -> Ordering {
     let class = |c: &Condition| match c.operator {
         Operator::Equal | Operator::NotEqual | Operator::MaskedEqual => 0,
@@ -79,15 +79,15 @@ pub(super) fn order(a: &ConditionChain, b: &ConditionChain) -> Ordering {
     a.conditions.len().cmp(&b.conditions.len())
 }
 
-/// The code of chains in the order given: the first one that holds decides; if none does, the filter returns
-/// `otherwise`.
+/// The code of chains in the order given: the first one that holds decides; if none does, `otherwise`
+/// applies.
 pub(super) fn assemble(
     asm: &mut BpfAssembler,
     arch: Arch,
     chains: &[ConditionChain],
-    otherwise: u32,
+    otherwise: Action,
 ) -> JumpTarget {
-    let mut next = asm.ret(otherwise);
+    let mut next = asm.ret(otherwise.value());
     let mut end = chains.len();
     while end > 0 {
         let alike = equal_run(arch, &chains[..end]);
@@ -95,7 +95,7 @@ pub(super) fn assemble(
             assemble_equal_run(asm, arch, &chains[end - alike..end], next)
         } else {
             let chain = &chains[end - 1];
-            let mut yes = asm.ret(chain.action);
+            let mut yes = asm.ret(chain.action.value());
             for condition in chain.conditions.iter().rev() {
                 yes = assemble_one(asm, arch, condition, yes, next);
             }
@@ -127,7 +127,7 @@ fn assemble_equal_run(
 ) -> JumpTarget {
     let mut next = miss;
     for chain in run.iter().rev() {
-        let yes = asm.ret(chain.action);
+        let yes = asm.ret(chain.action.value());
         next = asm.test(EQUAL, chain.conditions[0].value as u32, yes, next);
     }
     let c = run[0].conditions[0];

@@ -1,4 +1,4 @@
-//! The compiler: from a profile to a program.
+//! The compiler: from rules to the instructions of a filter.
 
 use super::arch::{Arch, X32_BIT};
 use super::assembler::{BpfAssembler, JumpTarget};
@@ -6,10 +6,11 @@ use super::chain::{self, ConditionChain};
 use super::dispatch::{self, NumberRanges, Outcome};
 use super::multiplex::Multiplexer;
 use super::opcode::{EQUAL, LOAD};
-use super::profile::{Action, Condition, Profile};
-use super::program::{ArchSection, SeccompProgram};
-use super::table::{self, NONE, PRIVATE, SLOTS};
-use crate::{Error, ErrorKind, Phase, Result};
+use super::program::ArchSection;
+use super::rule::{Action, Condition, SyscallRule};
+use super::table::{self, LIMIT, NONE, PRIVATE};
+use crate::sys::seccomp::Instruction;
+use crate::{Error, Phase, Result};
 
 /// The kernel's BPF_MAXINSNS.
 const MAX_INSTRUCTIONS: usize = 4096;
@@ -21,109 +22,69 @@ const ARCH: u32 = 4;
 /// Offset of `nr`.
 const NUMBER: u32 = 0;
 
-impl Profile<'_> {
-    /// Compiles for the architecture that this library was built for. Makes no system call.
-    pub fn compile(&self) -> Result<SeccompProgram> {
-        let native = Arch::native().ok_or_else(|| {
-            Error::unsupported(
-                Phase::Seccomp,
-                "/linux/seccomp",
-                "no table of system calls for this architecture",
-            )
-        })?;
-        self.compile_for(native)
-    }
+/// Compiled rules.
+pub(super) struct CompiledRules {
+    pub(super) code: Vec<Instruction>,
+    pub(super) sections: Vec<ArchSection>,
+    /// Names in the rules that no architecture has.
+    pub(super) unknown_names: Vec<String>,
+}
 
-    /// Compiles for a machine whose native architecture is `native`.
-    pub fn compile_for(&self, native: Arch) -> Result<SeccompProgram> {
-        self.check()?;
-        let mut asm = BpfAssembler::new();
-        let rules = ResolvedRules::new(self);
-        let archs = self.with_native(native);
-        let mut entries: Vec<(u32, JumpTarget)> = Vec::with_capacity(archs.len());
-        let mut sections = Vec::with_capacity(archs.len());
-        // The program is written backwards: the native architecture comes last, so it is checked first.
-        for &arch in archs.iter().rev() {
-            if arch == Arch::X32 && archs.contains(&Arch::X86_64) {
-                continue;
-            }
-            let other = (arch == Arch::X86_64 && archs.contains(&Arch::X32)).then_some(Arch::X32);
-            let end = asm.len();
-            entries.push((arch.token(), TokenSection::new(self, arch, other, &rules).assemble(&mut asm)));
-            sections.push(ArchSection { arch, start: asm.len(), end });
+/// Compiles rules for these architectures, of which the first one is the native one.
+///
+/// # Errors
+/// If the filter is longer than the kernel accepts.
+pub(super) fn compile_rules(
+    rules: &[SyscallRule<'_>],
+    default: Action,
+    archs: &[Arch],
+) -> Result<CompiledRules> {
+    let mut asm = BpfAssembler::new();
+    let rules = ResolvedRules::new(rules, default);
+    let mut entries: Vec<(u32, JumpTarget)> = Vec::with_capacity(archs.len());
+    let mut sections = Vec::with_capacity(archs.len());
+    // The program is written backwards: the native architecture comes last, so it is checked first.
+    for &arch in archs.iter().rev() {
+        if arch == Arch::X32 && archs.contains(&Arch::X86_64) {
+            continue;
         }
-        let mut next = asm.ret(OTHER_ARCHITECTURE.value());
-        for &(token, entry) in &entries {
-            next = asm.test(EQUAL, token, entry, next);
-        }
-        asm.before(LOAD, ARCH, next);
-        let length = asm.len();
-        if length > MAX_INSTRUCTIONS {
-            let why = format!("the filter needs {length} instructions, the kernel takes {MAX_INSTRUCTIONS}");
-            return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp", why));
-        }
-        sections.reverse();
-        for section in &mut sections {
-            (section.start, section.end) = (length - section.start, length - section.end);
-        }
-        Ok(SeccompProgram {
-            code: asm.finish(),
-            sections,
-            flags: self.flags.clone(),
-            notifies: self.notifies(),
-            unknown_names: rules.unknown,
-        })
+        let other = (arch == Arch::X86_64 && archs.contains(&Arch::X32)).then_some(Arch::X32);
+        let end = asm.len();
+        entries.push((arch.token(), TokenSection::new(default, arch, other, &rules).assemble(&mut asm)));
+        sections.push(ArchSection { arch, start: asm.len(), end });
     }
+    let mut next = asm.ret(OTHER_ARCHITECTURE.value());
+    for &(token, entry) in &entries {
+        next = asm.test(EQUAL, token, entry, next);
+    }
+    asm.before(LOAD, ARCH, next);
+    let length = asm.len();
+    if length > MAX_INSTRUCTIONS {
+        let why = format!("the filter needs {length} instructions, the kernel takes {MAX_INSTRUCTIONS}");
+        return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp", why));
+    }
+    sections.reverse();
+    for section in &mut sections {
+        (section.start, section.end) = (length - section.start, length - section.end);
+    }
+    Ok(CompiledRules { code: asm.finish(), sections, unknown_names: rules.unknown })
+}
 
-    /// Refuses what cannot work under any kernel.
-    fn check(&self) -> Result<()> {
-        let refuse = |pointer: String, why: &'static str| {
-            Err(Error::new(ErrorKind::InvalidConfig, Phase::Seccomp, why).with_pointer(pointer))
-        };
-        if self.default_action == Action::Notify {
-            return refuse(
-                "/linux/seccomp/defaultAction".into(),
-                "SCMP_ACT_NOTIFY cannot be used as default action",
-            );
-        }
-        for (i, rule) in self.rules.iter().enumerate() {
-            if let Some(j) = rule.conditions.iter().position(|c| c.argument > 5) {
-                return refuse(
-                    format!("/linux/seccomp/syscalls/{i}/args/{j}/index"),
-                    "a system call has arguments 0 to 5",
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The native architecture, then the others, each once.
-    fn with_native(&self, native: Arch) -> Vec<Arch> {
-        let mut archs = vec![native];
-        for &arch in &self.architectures {
-            if !archs.contains(&arch) {
-                archs.push(arch);
-            }
-        }
-        archs
-    }
-
-    /// What happens to calls above the highest number that the profile names.
-    fn above_highest(&self) -> Action {
-        if self.default_action.permissive() { self.default_action } else { ENOSYS }
-    }
+/// What happens to calls above the highest number that the rules name.
+fn above_highest(default: Action) -> Action {
+    if default.permissive() { default } else { ENOSYS }
 }
 
 /// The rules with their names resolved, before any architecture.
 struct ResolvedRules {
     /// The row of each known name and the index of its rule, in the profile's order.
     names: Vec<(u16, u32)>,
-    lowered: Vec<LoweredRule>,
+    rules: Vec<ResolvedRule>,
     unknown: Vec<String>,
 }
 
-struct LoweredRule {
-    action: u32,
+struct ResolvedRule {
+    action: Action,
     /// The rule has the default action, and therefore no effect.
     redundant: bool,
     /// At least one of these lists of conditions must hold in full.
@@ -131,11 +92,11 @@ struct LoweredRule {
 }
 
 impl ResolvedRules {
-    fn new(profile: &Profile<'_>) -> Self {
-        let mut names = Vec::with_capacity(profile.rules.iter().map(|r| r.names.len()).sum());
+    fn new(rules: &[SyscallRule<'_>], default: Action) -> Self {
+        let mut names = Vec::with_capacity(rules.iter().map(|r| r.names.len()).sum());
         let mut unknown = Vec::new();
-        let mut lowered = Vec::with_capacity(profile.rules.len());
-        for (i, rule) in profile.rules.iter().enumerate() {
+        let mut resolved = Vec::with_capacity(rules.len());
+        for (i, rule) in rules.iter().enumerate() {
             for name in &rule.names {
                 match table::row(name) {
                     Some(row) => names.push((row, i as u32)),
@@ -147,9 +108,9 @@ impl ResolvedRules {
                 .iter()
                 .enumerate()
                 .any(|(i, c)| conditions[..i].iter().any(|d| d.argument == c.argument));
-            lowered.push(LoweredRule {
-                action: rule.action.value(),
-                redundant: rule.action == profile.default_action,
+            resolved.push(ResolvedRule {
+                action: rule.action,
+                redundant: rule.action == default,
                 alternatives: if twice {
                     conditions.iter().map(|&c| vec![c]).collect()
                 } else {
@@ -157,7 +118,7 @@ impl ResolvedRules {
                 },
             });
         }
-        Self { names, lowered, unknown }
+        Self { names, rules: resolved, unknown }
     }
 }
 
@@ -169,7 +130,7 @@ enum ArchRule {
 }
 
 impl ArchRule {
-    fn new(arch: Arch, rule: &LoweredRule) -> Self {
+    fn new(arch: Arch, rule: &ResolvedRule) -> Self {
         let mut chains = Vec::new();
         if rule.redundant {
             return Self::NoEffect;
@@ -188,7 +149,7 @@ impl ArchRule {
 /// The code of an outcome.
 #[derive(PartialEq)]
 enum OutcomeCode {
-    Return(u32),
+    Return(Action),
     Chains(Arch, Vec<ConditionChain>),
 }
 
@@ -196,22 +157,21 @@ enum OutcomeCode {
 struct TokenSection {
     outcomes: Vec<OutcomeCode>,
     ranges: NumberRanges,
-    default: u32,
+    default: Action,
 }
 
 impl TokenSection {
-    fn new(profile: &Profile<'_>, arch: Arch, other: Option<Arch>, rules: &ResolvedRules) -> Self {
-        let default = profile.default_action.value();
+    fn new(default: Action, arch: Arch, other: Option<Arch>, rules: &ResolvedRules) -> Self {
         let mut section = Self { outcomes: Vec::with_capacity(16), ranges: NumberRanges::default(), default };
         section.ranges.0.reserve(256);
         let (otherwise, other_architecture) =
-            (section.constant(default), section.constant(OTHER_ARCHITECTURE.value()));
+            (section.constant(default), section.constant(OTHER_ARCHITECTURE));
         if arch == Arch::X32 {
             section.ranges.push(0, other_architecture);
         }
-        section.column(profile, arch, rules);
+        section.column(arch, rules);
         match other {
-            Some(other) => section.column(profile, other, rules),
+            Some(other) => section.column(other, rules),
             None if arch == Arch::X86_64 => {
                 section.ranges.push(X32_BIT, other_architecture);
                 // A tracer skips a call by setting its number to -1; the kernel then runs the filter again.
@@ -222,8 +182,8 @@ impl TokenSection {
         section
     }
 
-    fn constant(&mut self, value: u32) -> Outcome {
-        self.intern(OutcomeCode::Return(value))
+    fn constant(&mut self, action: Action) -> Outcome {
+        self.intern(OutcomeCode::Return(action))
     }
 
     fn intern(&mut self, code: OutcomeCode) -> Outcome {
@@ -235,74 +195,72 @@ impl TokenSection {
     }
 
     /// Appends the numbers of one architecture.
-    fn column(&mut self, profile: &Profile<'_>, arch: Arch, rules: &ResolvedRules) {
+    fn column(&mut self, arch: Arch, rules: &ResolvedRules) {
         let otherwise = self.constant(self.default);
-        let (slots, highest) = self.slots(arch, rules);
+        let (outcomes, highest) = self.outcomes_of(arch, rules);
         if self.ranges.0.is_empty() && arch.base() > 0 {
             self.ranges.push(0, otherwise);
         }
         let tail = match highest {
-            Some(_) => self.constant(profile.above_highest().value()),
+            Some(_) => self.constant(above_highest(self.default)),
             None => otherwise,
         };
         let known = highest.map_or(0, |h| h + 1);
-        for (slot, &outcome) in slots[..usize::from(known)].iter().enumerate() {
-            self.ranges.push(arch.base() + slot as u32, outcome);
+        for (compact, &outcome) in outcomes[..usize::from(known)].iter().enumerate() {
+            self.ranges.push(arch.base() + compact as u32, outcome);
         }
         self.ranges.push(arch.base() + u32::from(known), tail);
         if arch == Arch::Arm {
-            for slot in PRIVATE..SLOTS as u16 {
-                self.ranges.push(arch.number_of_slot(slot), slots[usize::from(slot)]);
+            for compact in PRIVATE..LIMIT as u16 {
+                self.ranges.push(arch.expand(compact), outcomes[usize::from(compact)]);
             }
-            self.ranges.push(arch.number_of_slot(SLOTS as u16), otherwise);
+            self.ranges.push(arch.expand(LIMIT as u16), otherwise);
         }
     }
 
-    /// The outcome of every slot, and the highest slot that the profile names (not counting private ones).
-    fn slots(&mut self, arch: Arch, rules: &ResolvedRules) -> ([Outcome; SLOTS], Option<u16>) {
+    /// The outcome of every compact number, and the highest one that the rules name (not counting private ones).
+    fn outcomes_of(&mut self, arch: Arch, rules: &ResolvedRules) -> ([Outcome; LIMIT], Option<u16>) {
         let otherwise = self.constant(self.default);
         let column = arch.column();
-        let local: Vec<ArchRule> = rules.lowered.iter().map(|r| ArchRule::new(arch, r)).collect();
+        let local: Vec<ArchRule> = rules.rules.iter().map(|r| ArchRule::new(arch, r)).collect();
         let mut calls =
-            SlotRules { slots: [otherwise; SLOTS], fixed: [false; SLOTS], conditional: Vec::new() };
+            NumberRules { outcomes: [otherwise; LIMIT], fixed: [false; LIMIT], conditional: Vec::new() };
         let mut highest = None;
         for &(row, rule) in &rules.names {
-            let slot = column[usize::from(row)];
-            if slot == NONE {
+            let compact = column[usize::from(row)];
+            if compact == NONE {
                 continue;
             }
-            if slot < PRIVATE {
-                highest = highest.max(Some(slot));
+            if compact < PRIVATE {
+                highest = highest.max(Some(compact));
             }
             match &local[rule as usize] {
                 ArchRule::NoEffect => {}
                 ArchRule::Unconditional => {
-                    let outcome = self.constant(rules.lowered[rule as usize].action);
-                    calls.fix(slot, outcome);
+                    let outcome = self.constant(rules.rules[rule as usize].action);
+                    calls.fix(compact, outcome);
                 }
-                ArchRule::Chains(chains) => calls.add(slot, chains),
+                ArchRule::Chains(chains) => calls.add(compact, chains),
             }
         }
         if arch.multiplexed() {
             calls.multiplex(arch, rules);
         }
-        let SlotRules { mut slots, fixed, conditional } = calls;
-        for (slot, mut chains) in conditional {
-            if !fixed[usize::from(slot)] {
+        let NumberRules { mut outcomes, fixed, conditional } = calls;
+        for (compact, mut chains) in conditional {
+            if !fixed[usize::from(compact)] {
                 chains.sort_by(chain::order);
-                slots[usize::from(slot)] = self.intern(OutcomeCode::Chains(arch, chains));
+                outcomes[usize::from(compact)] = self.intern(OutcomeCode::Chains(arch, chains));
             }
         }
         // On s390 a number above 255 is passed in a register, and an unknown one is reported as number 0.
         if matches!(arch, Arch::S390 | Arch::S390x) && highest.is_some() {
-            slots[0] = match self.outcomes[usize::from(otherwise)] {
-                OutcomeCode::Return(v) if !Action::from_value(v).permissive() => {
-                    self.constant(ENOSYS.value())
-                }
-                _ => slots[0],
+            outcomes[0] = match self.outcomes[usize::from(otherwise)] {
+                OutcomeCode::Return(action) if !action.permissive() => self.constant(ENOSYS),
+                _ => outcomes[0],
             };
         }
-        (slots, highest)
+        (outcomes, highest)
     }
 
     fn assemble(&self, asm: &mut BpfAssembler) -> JumpTarget {
@@ -310,7 +268,7 @@ impl TokenSection {
         let entry = dispatch::assemble(asm, &self.ranges, &mut |asm, outcome| {
             let at = usize::from(outcome);
             match &self.outcomes[at] {
-                OutcomeCode::Return(value) => asm.ret(*value),
+                OutcomeCode::Return(action) => asm.ret(action.value()),
                 OutcomeCode::Chains(arch, chains) => {
                     *labels[at].get_or_insert_with(|| chain::assemble(asm, *arch, chains, self.default))
                 }
@@ -320,30 +278,30 @@ impl TokenSection {
     }
 }
 
-/// The rules of each slot, while they are collected.
-struct SlotRules {
-    slots: [Outcome; SLOTS],
-    /// Whether the slot has an unconditional rule.
-    fixed: [bool; SLOTS],
+/// The rules of each call of an architecture, by its compact number, while they are collected.
+struct NumberRules {
+    outcomes: [Outcome; LIMIT],
+    /// Whether the call has an unconditional rule.
+    fixed: [bool; LIMIT],
     conditional: Vec<(u16, Vec<ConditionChain>)>,
 }
 
-impl SlotRules {
-    fn fix(&mut self, slot: u16, outcome: Outcome) {
-        let at = usize::from(slot);
+impl NumberRules {
+    fn fix(&mut self, compact: u16, outcome: Outcome) {
+        let at = usize::from(compact);
         if !self.fixed[at] {
             self.fixed[at] = true;
-            self.slots[at] = outcome;
+            self.outcomes[at] = outcome;
         }
     }
 
-    fn add(&mut self, slot: u16, chains: &[ConditionChain]) {
-        if self.fixed[usize::from(slot)] {
+    fn add(&mut self, compact: u16, chains: &[ConditionChain]) {
+        if self.fixed[usize::from(compact)] {
             return;
         }
-        match self.conditional.iter_mut().find(|(s, _)| *s == slot) {
+        match self.conditional.iter_mut().find(|(known, _)| *known == compact) {
             Some((_, known)) => known.extend_from_slice(chains),
-            None => self.conditional.push((slot, chains.to_vec())),
+            None => self.conditional.push((compact, chains.to_vec())),
         }
     }
 
@@ -351,12 +309,12 @@ impl SlotRules {
     fn multiplex(&mut self, arch: Arch, rules: &ResolvedRules) {
         let column = arch.column();
         for multiplexer in Multiplexer::ALL {
-            let slot = multiplexer.row().map_or(NONE, |row| column[usize::from(row)]);
-            if slot == NONE || self.fixed[usize::from(slot)] {
+            let compact = multiplexer.row().map_or(NONE, |row| column[usize::from(row)]);
+            if compact == NONE || self.fixed[usize::from(compact)] {
                 continue;
             }
             for &(row, rule) in &rules.names {
-                let rule = &rules.lowered[rule as usize];
+                let rule = &rules.rules[rule as usize];
                 let Some(condition) = multiplexer.condition(table::name(row)).filter(|_| !rule.redundant)
                 else {
                     continue;
@@ -365,7 +323,7 @@ impl SlotRules {
                     let others = alternative.iter().filter(|c| c.argument != 0);
                     let conditions: Vec<Condition> = others.copied().chain([condition]).collect();
                     if let Some(conditions) = chain::normalize(arch, &conditions) {
-                        self.add(slot, &[ConditionChain { conditions, action: rule.action }]);
+                        self.add(compact, &[ConditionChain { conditions, action: rule.action }]);
                     }
                 }
             }

@@ -16,11 +16,13 @@
 //!
 //! # Layers
 //! Each line uses only the lines before it:
-//! 1. `opcode`; `table`: names and numbers of system calls
+//! 1. `opcode`; `table`: names and numbers of system calls; `rule`: what a profile consists of
 //! 2. `arch`, `assembler`
-//! 3. `profile`
-//! 4. `program`: the result, and its disassembly; `multiplex`, `chain`, `dispatch`: parts of the compiler
-//! 5. `compile`, `simulate`, `load`; `spec`: profiles of `config.json`
+//! 3. `simulate`: what a filter returns for a call; `multiplex`, `chain`, `dispatch`: parts of the compiler
+//! 4. `program`: a compiled filter, what the kernel supports of it, and loading it
+//! 5. `compile`: rules to instructions; `disassembly`
+//! 6. `profile`
+//! 7. `spec`: profiles of `config.json`
 //!
 //! # Example
 //! ```
@@ -40,22 +42,23 @@ mod arch;
 mod assembler;
 mod chain;
 mod compile;
+mod disassembly;
 mod dispatch;
-mod load;
 mod multiplex;
 mod opcode;
 mod profile;
 mod program;
+mod rule;
 mod simulate;
 mod spec;
 mod table;
 
 pub use crate::sys::seccomp::Instruction;
 pub use arch::Arch;
-pub use load::{LoadOptions, SeccompSupport};
-pub use profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
-pub use program::SeccompProgram;
-pub(crate) use simulate::{Call, Demand};
+pub use profile::Profile;
+pub use program::{LoadOptions, SeccompProgram, SeccompSupport};
+pub use rule::{Action, Condition, Flag, Operator, SyscallRule};
+pub(crate) use simulate::{Call, Demand, calls_stopped};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Calls that older ABIs have only as a part of socketcall(2) and ipc(2).
 
-use super::profile::{Condition, Operator};
+use super::rule::{Condition, Operator};
 use super::table;
 
 /// A system call that stands for several, selected by its first argument.

@@ -1,10 +1,13 @@
-//! Compiled filters, and their disassembly.
+//! Compiled filters: what they are, whether a kernel takes them, and loading them.
 
-use super::arch::{Arch, X32_BIT};
-use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::profile::{Action, Flag};
-use crate::sys::seccomp::Instruction;
-use std::fmt;
+use super::arch::Arch;
+use super::opcode::RETURN;
+use super::rule::{Action, Flag};
+use super::simulate::decide;
+use crate::sys::seccomp::{self as sys, Instruction, Refused};
+use crate::{Error, Phase, Result};
+use nix::errno::Errno;
+use std::os::fd::OwnedFd;
 
 /// A filter as seccomp(2) takes it. It is displayed as a disassembly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,98 +70,150 @@ impl SeccompProgram {
         actions
     }
 
-    fn arch_at(&self, at: usize) -> Option<Arch> {
-        self.sections.iter().find(|s| (s.start..s.end).contains(&at)).map(|s| s.arch)
+    /// What the kernel would do with a call. `number` is that of the architecture, with x32's bit.
+    pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
+        // The kernel accepts no program that runs past its end, and this compiler writes none.
+        let decided = decide(&self.code, arch, number, arguments.map(Some));
+        decided.map_or(Action::KillProcess, |(action, _)| action)
     }
-}
 
-impl fmt::Display for SeccompProgram {
-    /// One instruction per line: its index, what it does, where it jumps to, and what its constant means.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut loaded = None;
-        for (at, i) in self.code.iter().enumerate() {
-            if let Some(section) = self.sections.iter().find(|s| s.start == at) {
-                writeln!(f, "{}:", section.arch.name())?;
-            }
-            write!(f, "{at:5}  ")?;
-            let (yes, no) = (at + 1 + usize::from(i.jt), at + 1 + usize::from(i.jf));
-            let mut test = |how: &str| write!(f, "if {how} {:#x} then {yes} else {no}", i.k);
-            match i.code {
-                LOAD => {
-                    loaded = Some(i.k);
-                    write!(f, "load {}", DataWord(i.k, self.arch_at(at)))?;
-                }
-                AND => write!(f, "and {:#x}", i.k)?,
-                JUMP => write!(f, "go to {}", at + 1 + i.k as usize)?,
-                EQUAL => test("==")?,
-                GREATER => test(">")?,
-                GREATER_EQUAL => test(">=")?,
-                ANY_BIT => test("&")?,
-                RETURN => write!(f, "{}", ActionText(Action::from_value(i.k)))?,
-                _ => write!(f, "{:#06x} {:#x}", i.code, i.k)?,
-            }
-            if matches!(i.code, EQUAL | GREATER_EQUAL)
-                && let Some(meaning) = self.meaning(at, loaded, i.k)
-            {
-                write!(f, "  ; {meaning}")?;
-            }
-            writeln!(f)?;
+    /// Loads the program into the calling thread, permanently. Other threads are unaffected unless the profile has
+    /// [`Flag::Tsync`].
+    ///
+    /// # Errors
+    /// If the program notifies (see [`load_with_listener`](Self::load_with_listener)), or the kernel refuses it.
+    pub fn load(&self, options: LoadOptions) -> Result<()> {
+        if self.notifies {
+            let why = "the profile has SCMP_ACT_NOTIFY: its program must be loaded with a listener";
+            return Err(Error::unsupported(Phase::Seccomp, "/linux/seccomp/syscalls", why));
         }
-        Ok(())
+        self.install(options, 0).map(drop)
     }
-}
 
-impl SeccompProgram {
-    /// The meaning of a comparison's constant.
-    fn meaning(&self, at: usize, loaded: Option<u32>, k: u32) -> Option<&'static str> {
-        match loaded? {
-            4 => Arch::ALL.into_iter().find(|a| a.token() == k).map(Arch::name),
-            0 => match self.arch_at(at)? {
-                Arch::X86_64 if k >= X32_BIT => Arch::X32.call_name(k),
-                arch => arch.call_name(k),
-            },
-            _ => None,
+    /// Loads the program into the calling thread, permanently, and returns the listener that receives its
+    /// notifications; seccomp_unotify(2).
+    ///
+    /// # Errors
+    /// If the kernel refuses the program.
+    pub fn load_with_listener(&self, options: LoadOptions) -> Result<OwnedFd> {
+        let listener = self.install(options, sys::NEW_LISTENER)?;
+        listener.ok_or_else(|| Error::sys(Phase::Seccomp, "seccomp", Errno::EBADF))
+    }
+
+    fn install(&self, options: LoadOptions, extra: u32) -> Result<Option<OwnedFd>> {
+        let support = SeccompSupport::probe();
+        support.check_actions(self)?;
+        let mut word = support.flag_word(self)? | extra;
+        if extra != 0 && word & Flag::Tsync.bit() != 0 {
+            // The return value cannot be both a listener and a thread's ID.
+            word |= sys::TSYNC_ESRCH;
         }
-    }
-}
-
-/// A word of `struct seccomp_data`, in the byte order of the architecture.
-struct DataWord(u32, Option<Arch>);
-
-impl fmt::Display for DataWord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("number"),
-            4 => f.write_str("architecture"),
-            k => {
-                let second = k % 8 == 4;
-                let high = second == self.1.is_none_or(Arch::little_endian);
-                write!(
-                    f,
-                    "argument {} ({} half)",
-                    k.saturating_sub(16) / 8,
-                    if high { "upper" } else { "lower" }
-                )
-            }
+        if options.no_new_privs {
+            sys::set_no_new_privs()
+                .map_err(|e| Error::sys(Phase::Seccomp, "prctl(PR_SET_NO_NEW_PRIVS)", e))?;
         }
-    }
-}
-
-struct ActionText(Action);
-
-impl fmt::Display for ActionText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Action::KillThread => "kill thread",
-            Action::KillProcess => "kill process",
-            Action::Trap => "trap",
-            Action::Log => "log",
-            Action::Allow => "allow",
-            Action::Notify => "notify",
-            Action::Errno(n) => {
-                return write!(f, "errno {n} ({:?})", nix::errno::Errno::from_raw(n.into()));
+        sys::set_mode_filter(word, &self.code).map_err(|refused| match refused {
+            Refused::Errno(Errno::EACCES) => {
+                Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::EACCES)
+                    .with_hint("loading requires CAP_SYS_ADMIN or no_new_privs")
             }
-            Action::Trace(n) => return write!(f, "trace {n}"),
+            Refused::Errno(errno) => Error::sys(Phase::Seccomp, "load the seccomp filter", errno),
+            Refused::Thread(thread) => Error::sys(Phase::Seccomp, "load the seccomp filter", Errno::ESRCH)
+                .with_detail(format!("thread {thread} has a filter that the calling thread does not have")),
         })
     }
+}
+
+/// What seccomp(2) of this kernel supports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeccompSupport {
+    /// The flags that it accepts.
+    pub flags: Vec<Flag>,
+    /// The actions that it accepts, by their names in `config.json`.
+    pub actions: Vec<&'static str>,
+}
+
+impl SeccompSupport {
+    /// Asks the kernel. Changes nothing.
+    pub fn probe() -> Self {
+        let known = |flag: &Flag| {
+            let bits = match flag {
+                // The kernel accepts it only together with a listener.
+                Flag::WaitKillableRecv => flag.bit() | sys::NEW_LISTENER,
+                _ => flag.bit(),
+            };
+            sys::flags_available(bits)
+        };
+        let actions = [
+            Action::Allow,
+            Action::Errno(0),
+            Action::KillProcess,
+            Action::KillThread,
+            Action::Log,
+            Action::Notify,
+            Action::Trace(0),
+            Action::Trap,
+        ];
+        Self {
+            flags: Flag::ALL.into_iter().filter(known).collect(),
+            actions: actions
+                .into_iter()
+                .filter(|a| sys::action_available(a.value()))
+                .map(Action::name)
+                .collect(),
+        }
+    }
+
+    /// The flags for a program on this kernel, without `NEW_LISTENER`. If the profile does not set any, they are
+    /// `SPEC_ALLOW` if the kernel has that flag. `WAIT_KILLABLE_RECV` concerns notifications, and is left out if the
+    /// program makes none.
+    ///
+    /// # Errors
+    /// If the kernel does not support a flag of the profile.
+    pub fn flag_word(&self, program: &SeccompProgram) -> Result<u32> {
+        let Some(flags) = program.flags() else {
+            let default = self.flags.contains(&Flag::SpecAllow);
+            return Ok(if default { Flag::SpecAllow.bit() } else { 0 });
+        };
+        let mut word = 0;
+        for (i, flag) in flags.iter().enumerate() {
+            if !self.flags.contains(flag) {
+                let why = format!("this kernel does not know the seccomp flag {}", flag.name());
+                return Err(Error::unsupported(Phase::Seccomp, format!("/linux/seccomp/flags/{i}"), why));
+            }
+            if *flag != Flag::WaitKillableRecv || program.notifies {
+                word |= flag.bit();
+            }
+        }
+        Ok(word)
+    }
+
+    /// The same with `NEW_LISTENER`, for a process of one thread. `TSYNC` has no effect there, and the kernel refuses
+    /// the two together.
+    pub(crate) fn flag_word_with_listener(&self, program: &SeccompProgram) -> Result<u32> {
+        Ok((self.flag_word(program)? & !Flag::Tsync.bit()) | sys::NEW_LISTENER)
+    }
+
+    /// Checks that the kernel supports all actions of the program.
+    ///
+    /// # Errors
+    /// Names the first action that it does not support.
+    pub fn check_actions(&self, program: &SeccompProgram) -> Result<()> {
+        match program.actions().into_iter().find(|a| !self.actions.contains(&a.name())) {
+            None => Ok(()),
+            Some(action) => Err(Error::unsupported(
+                Phase::Seccomp,
+                "/linux/seccomp",
+                format!("this kernel does not know the seccomp action {}", action.name()),
+            )),
+        }
+    }
+}
+
+/// How to load a program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Set no_new_privs first, which cannot be undone and is inherited. Without it, loading requires
+    /// `CAP_SYS_ADMIN` in the thread's user namespace.
+    pub no_new_privs: bool,
 }

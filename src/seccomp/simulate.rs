@@ -1,9 +1,8 @@
-//! What a program returns for a call, without loading it.
+//! What a filter returns for a call, without loading it.
 
 use super::arch::Arch;
 use super::opcode::{AND, ANY_BIT, EQUAL, GREATER, GREATER_EQUAL, JUMP, LOAD, RETURN};
-use super::profile::{Action, Profile, SyscallRule};
-use super::program::SeccompProgram;
+use super::rule::Action;
 use crate::sys::seccomp::Instruction;
 
 /// A native system call that will be made under a filter.
@@ -64,88 +63,72 @@ impl Call {
     }
 }
 
-impl SeccompProgram {
-    /// What the kernel would do with a call. `number` is that of the architecture, with x32's bit.
-    pub fn evaluate(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> Action {
-        self.trace(arch, number, arguments).0
-    }
+/// The calls whose demand a filter does not meet for every value of their unknown arguments. The filter is given as the
+/// bytes that the kernel reads.
+pub(crate) fn calls_stopped<'a>(filter: &[u8], calls: &'a [Call]) -> Vec<&'a Call> {
+    let code: Vec<Instruction> = filter.chunks_exact(8).map(instruction).collect();
+    let is_met = |call: &&Call| {
+        let decided = Arch::native().and_then(|arch| decide(&code, arch, call.number as u32, call.arguments));
+        decided.is_some_and(|(action, _)| call.demand.is_met(action))
+    };
+    calls.iter().filter(|call| !is_met(call)).collect()
+}
 
-    /// Whether the native system call of this name is allowed, whatever its arguments are.
-    pub(crate) fn lets_pass(&self, profile: &Profile<'_>, name: &str) -> bool {
-        let conditional =
-            |rule: &&SyscallRule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
-        let Some((arch, number)) = Arch::native().and_then(|arch| Some((arch, arch.number(name)?))) else {
-            return false;
-        };
-        profile.rules.iter().find(conditional).is_none()
-            && matches!(self.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
+/// An instruction of its eight bytes.
+fn instruction(bytes: &[u8]) -> Instruction {
+    Instruction {
+        code: u16::from_ne_bytes([bytes[0], bytes[1]]),
+        jt: bytes[2],
+        jf: bytes[3],
+        k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
     }
+}
 
-    /// The calls whose demand a filter does not meet for every value of their unknown arguments. The filter is given
-    /// as the bytes that the kernel reads.
-    pub(crate) fn stops<'a>(filter: &[u8], calls: &'a [Call]) -> Vec<&'a Call> {
-        let code = filter.chunks_exact(8).map(|bytes| Instruction {
-            code: u16::from_ne_bytes([bytes[0], bytes[1]]),
-            jt: bytes[2],
-            jf: bytes[3],
-            k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
-        });
-        let (sections, unknown_names) = (Vec::new(), Vec::new());
-        let program = Self { code: code.collect(), sections, flags: None, notifies: false, unknown_names };
-        let is_met = |call: &&Call| {
-            let decided =
-                Arch::native().and_then(|arch| program.decide(arch, call.number as u32, call.arguments));
-            decided.is_some_and(|(action, _)| call.demand.is_met(action))
-        };
-        calls.iter().filter(|call| !is_met(call)).collect()
-    }
-
-    /// As [`evaluate`](Self::evaluate), with the number of instructions that were executed.
-    pub(super) fn trace(&self, arch: Arch, number: u32, arguments: [u64; 6]) -> (Action, usize) {
-        // The kernel accepts no program that runs past its end, and this compiler writes none.
-        self.decide(arch, number, arguments.map(Some)).unwrap_or((Action::KillProcess, self.code.len()))
-    }
-
-    /// As [`trace`](Self::trace); `None` if the decision depends on an unknown argument.
-    fn decide(&self, arch: Arch, number: u32, arguments: [Option<u64>; 6]) -> Option<(Action, usize)> {
-        let load = |offset: u32| match offset {
-            0 => Some(number),
-            4 => Some(arch.token()),
-            // The instruction pointer, which no profile compares.
-            8 | 12 => Some(0),
-            _ => {
-                let argument = arguments[(offset as usize - 16) / 8 % 6]?;
-                let second = offset % 8 == 4;
-                Some(if second == arch.little_endian() { (argument >> 32) as u32 } else { argument as u32 })
-            }
-        };
-        let (mut accumulator, mut at, mut steps) = (0, 0, 0);
-        while let Some(i) = self.code.get(at) {
-            steps += 1;
-            let holds = match i.code {
-                RETURN => return Some((Action::from_value(i.k), steps)),
-                LOAD => {
-                    accumulator = load(i.k)?;
-                    at += 1;
-                    continue;
-                }
-                AND => {
-                    accumulator &= i.k;
-                    at += 1;
-                    continue;
-                }
-                JUMP => {
-                    at += 1 + i.k as usize;
-                    continue;
-                }
-                EQUAL => accumulator == i.k,
-                GREATER => accumulator > i.k,
-                GREATER_EQUAL => accumulator >= i.k,
-                ANY_BIT => accumulator & i.k != 0,
-                _ => break,
-            };
-            at += 1 + usize::from(if holds { i.jt } else { i.jf });
+/// What a filter returns for a call, and after how many instructions; `None` if that depends on an unknown argument, or
+/// if the filter runs past its end, which the kernel does not accept.
+pub(super) fn decide(
+    code: &[Instruction],
+    arch: Arch,
+    number: u32,
+    arguments: [Option<u64>; 6],
+) -> Option<(Action, usize)> {
+    let load = |offset: u32| match offset {
+        0 => Some(number),
+        4 => Some(arch.token()),
+        // The instruction pointer, which no profile compares.
+        8 | 12 => Some(0),
+        _ => {
+            let argument = arguments[(offset as usize - 16) / 8 % 6]?;
+            let second = offset % 8 == 4;
+            Some(if second == arch.little_endian() { (argument >> 32) as u32 } else { argument as u32 })
         }
-        None
+    };
+    let (mut accumulator, mut at, mut steps) = (0, 0, 0);
+    while let Some(i) = code.get(at) {
+        steps += 1;
+        let holds = match i.code {
+            RETURN => return Some((Action::from_value(i.k), steps)),
+            LOAD => {
+                accumulator = load(i.k)?;
+                at += 1;
+                continue;
+            }
+            AND => {
+                accumulator &= i.k;
+                at += 1;
+                continue;
+            }
+            JUMP => {
+                at += 1 + i.k as usize;
+                continue;
+            }
+            EQUAL => accumulator == i.k,
+            GREATER => accumulator > i.k,
+            GREATER_EQUAL => accumulator >= i.k,
+            ANY_BIT => accumulator & i.k != 0,
+            _ => break,
+        };
+        at += 1 + usize::from(if holds { i.jt } else { i.jf });
     }
+    None
 }

@@ -1,7 +1,8 @@
 //! `linux.seccomp` of `config.json` as a profile.
 
 use super::arch::Arch;
-use super::profile::{Action, Condition, Flag, Operator, Profile, SyscallRule};
+use super::profile::Profile;
+use super::rule::{Action, Condition, Flag, Operator, SyscallRule};
 use crate::bundle::spec;
 use crate::{Error, Problem};
 use std::borrow::Cow;

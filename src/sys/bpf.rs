@@ -72,7 +72,7 @@ impl Attr {
 /// One instruction: `struct bpf_insn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub(crate) struct Insn {
+pub(crate) struct EbpfInsn {
     pub(crate) code: u8,
     /// Destination in the low half, source in the high half.
     pub(crate) regs: u8,
@@ -83,7 +83,7 @@ pub(crate) struct Insn {
 /// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`.
 ///
 /// The verifier writes its messages to `log`, if there is one. That is slow, and only meant to explain a failure.
-pub(crate) fn load_device_program(program: &[Insn], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
+pub(crate) fn load_device_program(program: &[EbpfInsn], log: Option<&mut [u8]>) -> Result<OwnedFd, Errno> {
     let mut attr = Attr::new()
         .u32(0, PROG_TYPE_CGROUP_DEVICE)
         .u32(4, program.len() as u32)

@@ -71,22 +71,39 @@ flag_set! {
     }
 }
 
-/// fsconfig(2) commands of linux/mount.h.
-pub(crate) mod config {
-    #![allow(missing_docs)]
-    pub(crate) const SET_FLAG: u32 = 0;
-    pub(crate) const SET_STRING: u32 = 1;
-    pub(crate) const SET_FD: u32 = 5;
-    pub(crate) const CMD_CREATE: u32 = 6;
-    pub(crate) const CMD_RECONFIGURE: u32 = 7;
+/// A command of fsconfig(2): `FSCONFIG_*` of linux/mount.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FsconfigCommand {
+    /// Sets the option of a key that has no value.
+    SetFlag = 0,
+    /// Sets a key's value to a string.
+    SetString = 1,
+    /// Sets a key's value to a descriptor.
+    SetFd = 5,
+    /// Creates the file system (`FSCONFIG_CMD_CREATE`).
+    Create = 6,
+    /// Changes the file system that the context was picked from (`FSCONFIG_CMD_RECONFIGURE`).
+    Reconfigure = 7,
+}
+
+impl FsconfigCommand {
+    /// The kernel's number.
+    pub(crate) const fn number(self) -> u32 {
+        self as u32
+    }
 }
 
 /// open_tree_attr(2), since Linux 6.15.
 pub(crate) const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
 
-const FSOPEN_CLOEXEC: u32 = 1;
-const FSPICK_CLOEXEC: u32 = 1;
-const FSMOUNT_CLOEXEC: u32 = 1;
+/// The context of fsopen(2) is close-on-exec.
+pub(crate) const FSOPEN_CLOEXEC: u32 = 1;
+/// The mount of fsmount(2) is close-on-exec.
+pub(crate) const FSMOUNT_CLOEXEC: u32 = 1;
+/// The context of fspick(2) is close-on-exec.
+pub(crate) const FSPICK_CLOEXEC: u32 = 1;
+/// The descriptor of fspick(2) is the mount.
+pub(crate) const FSPICK_EMPTY_PATH: u32 = 8;
 
 /// What mount_setattr(2) changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,26 +136,28 @@ pub(crate) fn fsopen(kind: &CStr) -> Result<OwnedFd, Errno> {
 /// fsconfig(2) with a flag (`value` is `None`) or a string.
 pub(crate) fn fsconfig(context: impl AsFd, key: &CStr, value: Option<&CStr>) -> Result<(), Errno> {
     let (command, value) = match value {
-        Some(v) => (config::SET_STRING, v.as_ptr()),
-        None => (config::SET_FLAG, std::ptr::null()),
+        Some(v) => (FsconfigCommand::SetString, v.as_ptr()),
+        None => (FsconfigCommand::SetFlag, std::ptr::null()),
     };
     let context = context.as_fd();
     // SAFETY: the key and the value outlive the call.
-    unsafe { call!(libc::SYS_fsconfig, context.as_raw_fd(), command, key.as_ptr(), value, 0) }.map(drop)
+    unsafe { call!(libc::SYS_fsconfig, context.as_raw_fd(), command.number(), key.as_ptr(), value, 0) }
+        .map(drop)
 }
 
 /// fsconfig(2) with a descriptor as the value (`lowerdir+` of overlay since Linux 6.13, …).
 pub(crate) fn fsconfig_fd(context: impl AsFd, key: &CStr, value: impl AsFd) -> Result<(), Errno> {
     let null = std::ptr::null::<u8>();
     let (context, value) = (context.as_fd(), value.as_fd());
-    let numbers = (context.as_raw_fd(), value.as_raw_fd());
+    let (context, value) = (context.as_raw_fd(), value.as_raw_fd());
+    let command = FsconfigCommand::SetFd.number();
     // SAFETY: the key outlives the call.
-    unsafe { call!(libc::SYS_fsconfig, numbers.0, config::SET_FD, key.as_ptr(), null, numbers.1) }.map(drop)
+    unsafe { call!(libc::SYS_fsconfig, context, command, key.as_ptr(), null, value) }.map(drop)
 }
 
 /// fsconfig(2) `FSCONFIG_CMD_CREATE`.
 pub(crate) fn fsconfig_create(context: impl AsFd) -> Result<(), Errno> {
-    command(context.as_fd(), config::CMD_CREATE)
+    command(context.as_fd(), FsconfigCommand::Create)
 }
 
 /// fspick(2): a context for the file system that is mounted at `path`.
@@ -149,14 +168,14 @@ pub(crate) fn fspick(path: &CStr) -> Result<OwnedFd, Errno> {
 
 /// fsconfig(2) `FSCONFIG_CMD_RECONFIGURE`.
 pub(crate) fn fsconfig_reconfigure(context: impl AsFd) -> Result<(), Errno> {
-    command(context.as_fd(), config::CMD_RECONFIGURE)
+    command(context.as_fd(), FsconfigCommand::Reconfigure)
 }
 
 /// A command of fsconfig(2) that has neither a key nor a value.
-fn command(context: BorrowedFd<'_>, command: u32) -> Result<(), Errno> {
+fn command(context: BorrowedFd<'_>, command: FsconfigCommand) -> Result<(), Errno> {
     let null = std::ptr::null::<u8>();
     // SAFETY: the addresses are null.
-    unsafe { call!(libc::SYS_fsconfig, context.as_raw_fd(), command, null, null, 0) }.map(drop)
+    unsafe { call!(libc::SYS_fsconfig, context.as_raw_fd(), command.number(), null, null, 0) }.map(drop)
 }
 
 /// fsmount(2): the context's file system as a detached mount with these attributes.

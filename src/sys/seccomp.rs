@@ -20,7 +20,7 @@ pub struct Instruction {
 
 /// `struct sock_fprog`.
 #[repr(C)]
-struct Program {
+struct SockFprog {
     length: u16,
     code: *const Instruction,
 }
@@ -48,7 +48,7 @@ pub(crate) enum Refused {
 /// Installs a filter in the calling thread; the listener if `flags` has [`NEW_LISTENER`].
 pub(crate) fn set_mode_filter(flags: u32, code: &[Instruction]) -> Result<Option<OwnedFd>, Refused> {
     let length = u16::try_from(code.len()).map_err(|_| Refused::Errno(Errno::EINVAL))?;
-    let program = Program { length, code: code.as_ptr() };
+    let program = SockFprog { length, code: code.as_ptr() };
     let argument = &raw const program;
     // SAFETY: the program and its instructions outlive the call; the kernel copies them.
     let answer =
@@ -72,7 +72,7 @@ pub(crate) fn action_available(action: u32) -> bool {
 
 /// Whether the kernel supports these flags together. The call has no program, so nothing is installed.
 pub(crate) fn flags_available(flags: u32) -> bool {
-    let null = std::ptr::null::<Program>();
+    let null = std::ptr::null::<SockFprog>();
     // SAFETY: the address is null.
     unsafe { call!(libc::SYS_seccomp, SET_MODE_FILTER, flags, null) == Err(Errno::EFAULT) }
 }

@@ -84,7 +84,7 @@ struct CloneArgs {
 }
 
 /// What the child reads, and where it reports its progress.
-struct Child {
+struct ChildContext {
     program: i32,
     argv: *const *const libc::c_char,
     envp: *const *const libc::c_char,
@@ -137,7 +137,7 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, SpawnFailure> {
     let mut argv: Vec<*const libc::c_char> = request.args.iter().map(|a| a.as_ptr()).collect();
     argv.push(std::ptr::null());
     let envp = [std::ptr::null()];
-    let mut child = Child {
+    let mut child = ChildContext {
         program: request.program.as_raw_fd(),
         argv: argv.as_ptr(),
         envp: envp.as_ptr(),
@@ -192,10 +192,10 @@ pub(crate) fn spawn(request: &Request<'_>) -> Result<Spawned, SpawnFailure> {
 /// The child: arranges its descriptors, then executes the program. It does not return.
 ///
 /// # Safety
-/// `child` is the address of a [`Child`] whose pointers are valid, and which nothing else uses.
+/// `child` is the address of a [`ChildContext`] whose pointers are valid, and which nothing else uses.
 unsafe extern "C" fn arrange(child: u64) {
     // SAFETY: the caller vouches for the address.
-    let child = unsafe { &mut *(child as *mut Child) };
+    let child = unsafe { &mut *(child as *mut ChildContext) };
     child.has_run = true;
     if let Err(failure) = descriptors(child) {
         give_up(child, failure);
@@ -208,7 +208,7 @@ unsafe extern "C" fn arrange(child: u64) {
     give_up(child, ChildFailure { call: ChildCall::Execveat, answer })
 }
 
-fn give_up(child: &mut Child, failure: ChildFailure) -> ! {
+fn give_up(child: &mut ChildContext, failure: ChildFailure) -> ! {
     child.failure = Some(failure);
     loop {
         // SAFETY: no argument is an address; the process ends.
@@ -223,7 +223,7 @@ fn checked(call: ChildCall, nr: libc::c_long, args: [u64; 6]) -> Result<i64, Chi
     if (-4095..0).contains(&answer) { Err(ChildFailure { call, answer }) } else { Ok(answer) }
 }
 
-fn descriptors(child: &mut Child) -> Result<(), ChildFailure> {
+fn descriptors(child: &mut ChildContext) -> Result<(), ChildFailure> {
     // First above 2, then into place, since each of them may be any of the others.
     for fd in child.stdio.iter_mut().filter(|fd| **fd >= 0) {
         let args = [*fd as u64, libc::F_DUPFD_CLOEXEC as u64, 3, 0, 0, 0];

@@ -4,7 +4,7 @@ use crate::lifecycle::without_stdio;
 use crate::{load, run_to_exit, runtime};
 use kit::{Case, Test};
 use orlop::container::{CreateOptions, Exit};
-use orlop::plan::{Host, Options, Side, compile};
+use orlop::plan::{Host, Options, StepSide, compile};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
@@ -34,7 +34,9 @@ fn fail_each(t: &Test, bundle: &orlop::bundle::Bundle) {
     let options = Options { id: id.clone(), wait_for_start: true, ..Options::default() };
     let plan = compile(bundle, &Host::detect().unwrap(), &options).unwrap();
     let mut failed_at_start = 0;
-    for (number, line) in plan.lines().iter().enumerate().filter(|(_, line)| line.step.side() == Side::Stub) {
+    for (number, line) in
+        plan.lines().iter().enumerate().filter(|(_, line)| line.step.side() == StepSide::Stub)
+    {
         let faulty = runtime(t).with_fault(number as u16);
         let error = match faulty.create(&id, bundle, &without_stdio()) {
             Err(e) => e,

@@ -2,7 +2,7 @@
 
 use super::policy::DevicePolicy;
 use crate::cgroup::dir::DirRef;
-use crate::sys::bpf::{self, Insn};
+use crate::sys::bpf::{self, EbpfInsn};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -49,7 +49,7 @@ pub(in crate::cgroup) fn replace(cgroup: DirRef<'_>, policy: &DevicePolicy) -> R
     Ok(())
 }
 
-fn load(program: &[Insn], path: &Path) -> Result<OwnedFd> {
+fn load(program: &[EbpfInsn], path: &Path) -> Result<OwnedFd> {
     match bpf::load_device_program(program, None) {
         Ok(fd) => Ok(fd),
         Err(e @ (Errno::EINVAL | Errno::EACCES)) => {

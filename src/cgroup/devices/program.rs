@@ -5,7 +5,7 @@
 
 use super::access::{DeviceAccess, DeviceException, DeviceKind};
 use super::policy::{AccessRule, DevicePolicy};
-use crate::sys::bpf::Insn;
+use crate::sys::bpf::EbpfInsn;
 
 pub(super) const LDX_W: u8 = 0x61;
 pub(super) const MOV32_X: u8 = 0xbc;
@@ -24,8 +24,8 @@ const UNDECIDED: u8 = 3;
 const MAJOR: u8 = 4;
 const MINOR: u8 = 5;
 
-const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
-    Insn { code, regs: dst | src << 4, off, imm }
+const fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> EbpfInsn {
+    EbpfInsn { code, regs: dst | src << 4, off, imm }
 }
 
 /// The target of a jump.
@@ -36,12 +36,12 @@ enum Verdict {
 }
 
 struct DeviceProgram {
-    code: Vec<Insn>,
+    code: Vec<EbpfInsn>,
     jumps: Vec<(usize, Verdict)>,
 }
 
 impl DeviceProgram {
-    fn push(&mut self, i: Insn) -> usize {
+    fn push(&mut self, i: EbpfInsn) -> usize {
         self.code.push(i);
         self.code.len() - 1
     }
@@ -100,7 +100,7 @@ impl DeviceProgram {
     }
 
     /// Appends the exits. `default` is the verdict if no jump was taken.
-    fn finish(mut self, default: Verdict) -> Vec<Insn> {
+    fn finish(mut self, default: Verdict) -> Vec<EbpfInsn> {
         // r0 is already 1, so that "allow" only exits.
         if default == Verdict::Deny {
             let deny = self.push(insn(MOV64_K, 0, 0, 0, 0));
@@ -119,7 +119,7 @@ impl DeviceProgram {
     }
 
     /// Sets the targets of all jumps.
-    fn patch(mut self, allow: usize, deny: usize) -> Vec<Insn> {
+    fn patch(mut self, allow: usize, deny: usize) -> Vec<EbpfInsn> {
         for &(at, target) in &self.jumps {
             let to = if target == Verdict::Allow { allow } else { deny };
             self.code[at].off = (to - at - 1) as i16;
@@ -130,7 +130,7 @@ impl DeviceProgram {
 
 impl DevicePolicy {
     /// Compiles the policy.
-    pub(super) fn program(&self) -> Vec<Insn> {
+    pub(super) fn program(&self) -> Vec<EbpfInsn> {
         let mut a = DeviceProgram { code: Vec::with_capacity(64), jumps: Vec::new() };
         a.push(insn(LDX_W, TYPE, 1, 0, 0));
         a.push(insn(MOV32_X, UNDECIDED, TYPE, 0, 0));

@@ -2,7 +2,7 @@ use super::policy::DEFAULTS;
 use super::program;
 use super::*;
 use crate::bundle::spec::DeviceRule;
-use crate::sys::bpf::Insn;
+use crate::sys::bpf::EbpfInsn;
 
 fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> DeviceRule {
     let text = |s: &str| (!s.is_empty()).then(|| s.to_owned());
@@ -11,7 +11,7 @@ fn rule(allow: bool, kind: &str, major: i64, minor: i64, access: &str) -> Device
 }
 
 /// Runs the program like the kernel: whether it allows an access.
-fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: DeviceAccess) -> bool {
+fn interpret(code: &[EbpfInsn], kind: DeviceKind, major: u32, minor: u32, access: DeviceAccess) -> bool {
     let context = [u32::from(kind.number()) | u32::from(access.bits()) << 16, major, minor];
     let mut r = [0_u64; 11];
     let mut pc = 0;
@@ -41,7 +41,7 @@ fn interpret(code: &[Insn], kind: DeviceKind, major: u32, minor: u32, access: De
 }
 
 /// The verifier rejects programs with unreachable instructions.
-fn assert_reachable(code: &[Insn]) {
+fn assert_reachable(code: &[EbpfInsn]) {
     let mut seen = vec![false; code.len()];
     let mut todo = vec![0];
     while let Some(pc) = todo.pop() {

@@ -9,7 +9,7 @@ use crate::container::process::pid_namespace::pid_inside;
 use crate::container::state::{State, Status};
 use crate::container::{lifecycle_hooks, namespaces, status};
 use crate::init::launch::{HostSide, LaunchOutcome, Stub, lost, serve};
-use crate::plan::{Filter, HostStep, Plan, Policy, Step, Turn};
+use crate::plan::{Filter, HostStep, HostTurn, Plan, Policy, Step};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,24 +19,26 @@ impl HostSide for Creation<'_> {
         Ok((self.stub.as_mut().ok_or_else(lost)?, &self.plan))
     }
 
-    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
+    fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
         match turn {
-            Turn::IdMaps => namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps()),
-            Turn::NetDevices => move_net_devices(self),
-            Turn::Scope => new_scope::start(self),
-            Turn::RuntimeHooks => {
+            HostTurn::IdMaps => {
+                namespace::write_id_maps(self.record.init.pid, self.plan.namespaces.id_maps())
+            }
+            HostTurn::NetDevices => move_net_devices(self),
+            HostTurn::Scope => new_scope::start(self),
+            HostTurn::RuntimeHooks => {
                 record_hooks(self)?;
                 run_hooks(self, HookKind::Prestart, None)?;
                 run_hooks(self, HookKind::CreateRuntime, None)
             }
-            Turn::ContainerHooks => {
+            HostTurn::ContainerHooks => {
                 record_hooks(self)?;
                 run_hooks(self, HookKind::CreateContainer, descriptor)
             }
-            Turn::StartHooks => run_hooks(self, HookKind::StartContainer, None),
-            Turn::Listener => send_listener(self, &descriptor.ok_or_else(lost)?),
-            Turn::Born => self.container.directory.write(&self.record),
-            Turn::Created | Turn::Mounts | Turn::Made | Turn::Scheduler => Err(lost()),
+            HostTurn::StartHooks => run_hooks(self, HookKind::StartContainer, None),
+            HostTurn::Listener => send_listener(self, &descriptor.ok_or_else(lost)?),
+            HostTurn::Born => self.container.directory.write(&self.record),
+            HostTurn::Created | HostTurn::Mounts | HostTurn::Made | HostTurn::Scheduler => Err(lost()),
         }
     }
 

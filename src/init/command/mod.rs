@@ -12,7 +12,7 @@ use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
 use crate::namespace::{self, Namespaces};
-use crate::plan::{CommandInput, CommandRoot, Host, Plan, Turn, compile_command};
+use crate::plan::{CommandInput, CommandRoot, Host, HostTurn, Plan, compile_command};
 use crate::process::capability::CapabilitySets;
 use crate::seccomp::SeccompProgram;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -306,9 +306,9 @@ impl HostSide for Running<'_> {
         Ok((&mut self.stub, self.plan))
     }
 
-    fn take(&mut self, turn: Turn, _: Option<OwnedFd>) -> Result<()> {
+    fn take(&mut self, turn: HostTurn, _: Option<OwnedFd>) -> Result<()> {
         match (turn, self.namespaces) {
-            (Turn::IdMaps, Some(set)) => namespace::write_id_maps(self.stub.pid, set.id_maps()),
+            (HostTurn::IdMaps, Some(set)) => namespace::write_id_maps(self.stub.pid, set.id_maps()),
             _ => Err(lost()),
         }
     }

@@ -246,7 +246,7 @@ fn a_failure_at_any_step_leaves_nothing() {
     let text = plan.to_string();
     let mut failed = 0;
     for (number, line) in plan.lines().iter().enumerate() {
-        if line.step.side() == crate::plan::Side::Host {
+        if line.step.side() == crate::plan::StepSide::Host {
             continue;
         }
         let error = command.spawn_with_fault(Some(number as u16)).unwrap_err();

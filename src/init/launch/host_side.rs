@@ -2,7 +2,7 @@
 
 use super::stub_process::{LaunchFailure, LaunchOutcome, Stub, StubEvent};
 use crate::init::presets;
-use crate::plan::{Plan, Turn};
+use crate::plan::{HostTurn, Plan};
 use crate::sys::unix;
 use crate::{Error, Phase, Result};
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ pub(crate) trait HostSide {
     ///
     /// # Errors
     /// Stop the stub.
-    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()>;
+    fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()>;
 
     /// The stub is the second of two processes from now on. Another process that sees it may stop it, so whatever has to
     /// be able to kill it must record it now.
@@ -34,16 +34,16 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<LaunchOutcome, LaunchFai
             StubEvent::Ended(outcome) => return Ok(outcome),
             StubEvent::HandedOver => host.handed_over()?,
             // The stub does not wait after these two.
-            StubEvent::Turn(turn @ (Turn::Listener | Turn::Made), descriptor) => {
+            StubEvent::Turn(turn @ (HostTurn::Listener | HostTurn::Made), descriptor) => {
                 host.take(turn, descriptor)?;
             }
-            StubEvent::Turn(Turn::Mounts, _) => {
+            StubEvent::Turn(HostTurn::Mounts, _) => {
                 let mounts = presets::open_batch(plan, stub.batches, stub.open_procfs)?;
                 stub.batches += 1;
                 let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
                 unix::send_descriptors(&stub.socket, &mounts).map_err(failed)?;
             }
-            StubEvent::Turn(Turn::Scheduler, _) => {
+            StubEvent::Turn(HostTurn::Scheduler, _) => {
                 stub.set_scheduler(plan)?;
                 stub.resume()?;
             }

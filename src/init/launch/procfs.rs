@@ -7,7 +7,7 @@ use super::stub_process::{LaunchFailure, Stub, lost};
 use crate::init::presets::{DescriptorSources, Presets, Recorder, StandardStreams};
 use crate::mount::Detached;
 use crate::namespace::NamespaceKind;
-use crate::plan::{Plan, Slot, Turn, compile_proc};
+use crate::plan::{HostTurn, Plan, Slot, compile_proc};
 use crate::sys;
 use crate::{Error, Phase, Result};
 use nix::sys::statfs::PROC_SUPER_MAGIC;
@@ -64,8 +64,8 @@ impl HostSide for OneDescriptor<'_> {
         Ok((&mut self.stub, self.plan))
     }
 
-    fn take(&mut self, turn: Turn, descriptor: Option<OwnedFd>) -> Result<()> {
-        self.sent = Some(descriptor.filter(|_| turn == Turn::Made).ok_or_else(lost)?);
+    fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
+        self.sent = Some(descriptor.filter(|_| turn == HostTurn::Made).ok_or_else(lost)?);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::preserved_range::{self, DescriptorsAbove};
 use super::stub_process::{Stub, StubStage};
 use crate::cgroup::Join;
 use crate::init::presets::{Presets, StandardStreams};
-use crate::init::program::program;
+use crate::init::stub_file::stub_file;
 use crate::plan::Plan;
 use crate::plan::machine::BLOB;
 use crate::sys::namespace::NamespaceFlags;
@@ -79,7 +79,7 @@ impl Launch<'_> {
 
         let text = |n: usize| CString::new(n.to_string()).unwrap_or_default();
         let (fd, length) = (text(memory as usize), text(blob.as_ref().len()));
-        let program = program()?;
+        let program = stub_file()?;
         let namespaces = self.plan.spawn_flags;
         let spawned = spawn::spawn(&Request {
             namespaces: NamespaceFlags::new(namespaces).map_err(|e| error("clone3", e))?,

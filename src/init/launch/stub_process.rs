@@ -2,7 +2,7 @@
 
 use super::control_page::{ControlPage, ControlPageId, StubState};
 use crate::init::presets::ProcfsOpener;
-use crate::plan::{HostStep, Plan, Step, Turn};
+use crate::plan::{HostStep, HostTurn, Plan, Step};
 use crate::sys::unix::{self, SocketEvent};
 use crate::sys::{channel, process};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -78,7 +78,7 @@ impl From<LaunchFailure> for Error {
 /// What a stub does next.
 pub(super) enum StubEvent {
     /// It waits for the host side, or has sent something.
-    Turn(Turn, Option<OwnedFd>),
+    Turn(HostTurn, Option<OwnedFd>),
     /// It is the second of two processes from now on.
     HandedOver,
     /// Its plan has ended.
@@ -141,8 +141,8 @@ impl Stub {
             Ok((_, descriptor, _)) => descriptor,
             Err(errno) => return Err(Error::sys(Phase::Launch, "read from the init stub", errno).into()),
         };
-        match Turn::from_code(byte[0]).filter(|turn| self.is_due(plan, *turn)) {
-            Some(Turn::Created) => Ok(StubEvent::Ended(LaunchOutcome::Created)),
+        match HostTurn::from_code(byte[0]).filter(|turn| self.is_due(plan, *turn)) {
+            Some(HostTurn::Created) => Ok(StubEvent::Ended(LaunchOutcome::Created)),
             Some(turn) => Ok(StubEvent::Turn(turn, descriptor)),
             None => Err(lost().into()),
         }
@@ -150,7 +150,7 @@ impl Stub {
 
     /// Whether this is the plan's next turn. A process that can see the stub may make it send anything, so no turn is
     /// accepted twice or too early.
-    fn is_due(&mut self, plan: &Plan, turn: Turn) -> bool {
+    fn is_due(&mut self, plan: &Plan, turn: HostTurn) -> bool {
         let mut rest = plan.lines().iter().enumerate().skip(self.line);
         let next = rest.find_map(|(at, line)| Some((at, line.turn()?)));
         next.filter(|(_, expected)| *expected == turn).map(|(at, _)| self.line = at + 1).is_some()

@@ -1,12 +1,12 @@
 use super::*;
 use crate::init::presets::no_procfs;
-use crate::plan::{ControlStep, Line, Origin};
+use crate::plan::{ControlStep, Line, LineOrigin};
 use crate::sys::{self, memfd};
 
 /// A plan with these turns, a stub that has the other end of the returned socket, and that end.
-fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
+fn launched(turns: &[HostTurn]) -> (Plan, Stub, OwnedFd) {
     let steps = turns.iter().map(|turn| ControlStep::AwaitHost(*turn).into());
-    let lines = steps.map(|step| Line { origin: Origin::Standard, step }).collect();
+    let lines = steps.map(|step| Line { origin: LineOrigin::Standard, step }).collect();
     let plan = Plan::of_lines(lines);
     let (socket, theirs) = channel::pair().unwrap();
     let file = || memfd::data(c"test").unwrap();
@@ -16,7 +16,7 @@ fn launched(turns: &[Turn]) -> (Plan, Stub, OwnedFd) {
 }
 
 /// Sends the turn's code; the turn, if the host side accepts it.
-fn accepted(plan: &Plan, stub: &mut Stub, theirs: &OwnedFd, sent: Turn) -> Option<Turn> {
+fn accepted(plan: &Plan, stub: &mut Stub, theirs: &OwnedFd, sent: HostTurn) -> Option<HostTurn> {
     sys::fs::write_all(theirs, &[sent.code()]).unwrap();
     match stub.next_event(plan) {
         Ok(StubEvent::Turn(turn, _)) => Some(turn),
@@ -31,17 +31,17 @@ fn accepted(plan: &Plan, stub: &mut Stub, theirs: &OwnedFd, sent: Turn) -> Optio
 
 #[test]
 fn each_turn_is_accepted_once_and_in_order() {
-    let turns = [Turn::IdMaps, Turn::RuntimeHooks, Turn::ContainerHooks];
+    let turns = [HostTurn::IdMaps, HostTurn::RuntimeHooks, HostTurn::ContainerHooks];
     let (plan, mut stub, theirs) = launched(&turns);
     for sent in turns {
         assert_eq!(accepted(&plan, &mut stub, &theirs, sent), Some(sent));
     }
-    assert_eq!(accepted(&plan, &mut stub, &theirs, Turn::ContainerHooks), None, "after the last one");
-    for sent in [Turn::RuntimeHooks, Turn::Created] {
+    assert_eq!(accepted(&plan, &mut stub, &theirs, HostTurn::ContainerHooks), None, "after the last one");
+    for sent in [HostTurn::RuntimeHooks, HostTurn::Created] {
         let (plan, mut stub, theirs) = launched(&turns);
         assert_eq!(accepted(&plan, &mut stub, &theirs, sent), None, "too early");
     }
     let (plan, mut stub, theirs) = launched(&turns);
-    assert_eq!(accepted(&plan, &mut stub, &theirs, Turn::IdMaps), Some(Turn::IdMaps));
-    assert_eq!(accepted(&plan, &mut stub, &theirs, Turn::IdMaps), None, "twice");
+    assert_eq!(accepted(&plan, &mut stub, &theirs, HostTurn::IdMaps), Some(HostTurn::IdMaps));
+    assert_eq!(accepted(&plan, &mut stub, &theirs, HostTurn::IdMaps), None, "twice");
 }

@@ -5,7 +5,7 @@ use super::spawn_stub::Launch;
 use super::stub_process::{LaunchFailure, LaunchOutcome, Stub, lost};
 use crate::Result;
 use crate::init::presets::{DescriptorSources, Presets, Recorder, StandardStreams};
-use crate::plan::{Plan, Turn};
+use crate::plan::{HostTurn, Plan};
 use std::os::fd::OwnedFd;
 
 /// The host side of a plan without turns.
@@ -23,7 +23,7 @@ impl HostSide for WithoutTurns<'_> {
         Ok((self.stub, self.plan))
     }
 
-    fn take(&mut self, _: Turn, _: Option<OwnedFd>) -> Result<()> {
+    fn take(&mut self, _: HostTurn, _: Option<OwnedFd>) -> Result<()> {
         Err(lost())
     }
 

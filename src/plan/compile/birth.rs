@@ -9,7 +9,7 @@ use super::policy::{Policy, may_trace};
 use super::{credentials, filter, namespaces, scheduler};
 use crate::bundle::spec::Process;
 use crate::process::capability::CAP_SYS_ADMIN;
-use crate::seccomp::{Call, Demand, SeccompProgram};
+use crate::seccomp::{Call, Demand, calls_stopped};
 use crate::{Error, Phase, Result};
 use libc::c_long;
 
@@ -61,7 +61,7 @@ fn filter_before_birth(
 ) -> Result<Option<ProcessStep>> {
     let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
     let calls = calls_left(input, process, Some(late), listener.is_some());
-    let stopped = SeccompProgram::stops(&filter, &calls);
+    let stopped = calls_stopped(&filter, &calls);
     // Nothing is known about the other containers in a joined pid namespace.
     let reached = || input.joining.is_none_or(Policy::may_be_reached);
     if stopped.is_empty() {
@@ -91,7 +91,7 @@ pub(super) fn filter_before_wait(
     }
     let Some(ProcessStep::Seccomp { filter, flags, listener }) = filter else { return Ok(filter) };
     let calls = calls_left(input, process, None, listener.is_some());
-    let stopped = SeccompProgram::stops(&filter, &calls);
+    let stopped = calls_stopped(&filter, &calls);
     if stopped.is_empty() {
         close_descriptors(input, draft);
         return Ok(load_early(input, draft, process, filter, flags, listener));

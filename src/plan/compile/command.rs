@@ -3,7 +3,7 @@
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, Groups, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source,
+    ControlStep, Groups, LineOrigin, MountSource, MountStep, NamespaceStep, ProcessStep, RootfsStep, Slot,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -130,18 +130,18 @@ fn isolation(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mu
     let new = namespaces::new_flags(set, files > 0);
     let into_cgroup = input.cgroup.is_some_and(|join| join.directory().is_some());
     let flags = if namespaces::needs_two_stages(set) { 0 } else { new };
-    draft.spawn(Origin::Standard, flags, into_cgroup);
+    draft.spawn(LineOrigin::Standard, flags, into_cgroup);
     namespaces::hide_before_joining(draft, set);
     namespaces::join_cgroup(draft, files)?;
     for kind in namespaces::in_joining_order(set, host) {
-        namespaces::join(draft, Origin::Standard, kind, kind.name().to_owned())?;
+        namespaces::join(draft, LineOrigin::Standard, kind, kind.name().to_owned())?;
     }
-    namespaces::create(draft, &Origin::Standard, set, new, input.new_session);
+    namespaces::create(draft, &LineOrigin::Standard, set, new, input.new_session);
     user_namespace(set, host, draft);
     if files > 0 {
-        namespaces::create_cgroup(draft, set, Origin::Standard);
+        namespaces::create_cgroup(draft, set, LineOrigin::Standard);
     }
-    namespaces::create_time(draft, host, set, Origin::Standard);
+    namespaces::create_time(draft, host, set, LineOrigin::Standard);
     if set.is_new(NamespaceKind::Network) {
         draft.standard(NamespaceStep::Loopback);
     }
@@ -160,7 +160,7 @@ fn user_namespace(set: &Namespaces, host: &Host, draft: &mut Draft) {
     let mut has_root = set.has(NamespaceKind::User);
     if set.is_new(NamespaceKind::User) {
         if !maps.uids.is_empty() || !maps.gids.is_empty() {
-            namespaces::await_id_maps(draft, host, &Origin::Standard);
+            namespaces::await_id_maps(draft, host, &LineOrigin::Standard);
         }
         has_root = [&maps.uids, &maps.gids].iter().all(|ids| ids.iter().any(|map| map.container == 0));
     }
@@ -203,17 +203,17 @@ fn filesystem(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &m
 
 /// Where the procfs comes from: it shows the pid namespace of the process that creates it, and the stub enters a joined
 /// one only later.
-fn procfs(set: &Namespaces, host: &Host, draft: &mut Draft, options: &MountOptions) -> Result<Source> {
+fn procfs(set: &Namespaces, host: &Host, draft: &mut Draft, options: &MountOptions) -> Result<MountSource> {
     let (kind, source) = ("proc".to_owned(), "proc".to_owned());
     if !namespaces::joins(set, NamespaceKind::Pid) {
-        return Ok(Source::New { kind, source });
+        return Ok(MountSource::New { kind, source });
     }
     let name = |kind: NamespaceKind| Some(kind.name().to_owned());
     let user =
         name(NamespaceKind::User).filter(|_| !host.privileged && namespaces::joins(set, NamespaceKind::User));
     let options = Box::new(options.clone());
     let slot = draft.standard_slot(Slot::Proc { namespace: name(NamespaceKind::Pid), user, options })?;
-    Ok(Source::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::Made { kind, source, slot, idmapped: false })
 }
 
 fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut Draft) -> Result<()> {

@@ -23,7 +23,12 @@ pub(super) fn sets(input: &Input<'_>, process: &Process) -> CapabilitySets {
 }
 
 /// Gives the process its identity and its capabilities.
-pub(super) fn privileges(input: &Input<'_>, draft: &mut Draft, process: &Process, identity: &user::Identity) {
+pub(super) fn privileges(
+    input: &Input<'_>,
+    draft: &mut Draft,
+    process: &Process,
+    identity: &user::UserIdentity,
+) {
     if process.no_new_privileges {
         draft.asked("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
     }
@@ -46,7 +51,7 @@ pub(super) fn privileges(input: &Input<'_>, draft: &mut Draft, process: &Process
 
 /// The caller's groups are never kept by accident, not even those without an ID in its user namespace: they would still
 /// grant access to files.
-fn groups(input: &Input<'_>, identity: &user::Identity) -> Groups {
+fn groups(input: &Input<'_>, identity: &user::UserIdentity) -> Groups {
     // Podman's `--group-add keep-groups`.
     let keep = input.spec.annotations.value(&KEEP_GROUPS) == Some("1");
     match (keep, identity.groups.is_empty() && !input.host.privileged) {

@@ -1,7 +1,7 @@
 //! A plan while its lines are written.
 
 use super::super::compiled::Plan;
-use super::super::step::{ControlStep, HostStep, Line, Origin, Slot, SlotId, Step};
+use super::super::step::{ControlStep, HostStep, Line, LineOrigin, Slot, SlotId, Step};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// Steps that the final process must take itself after it was cloned, each with the pointer of its setting.
@@ -21,22 +21,22 @@ impl Draft {
     }
 
     /// Adds a line.
-    pub(super) fn line(&mut self, origin: Origin, step: impl Into<Step>) {
+    pub(super) fn line(&mut self, origin: LineOrigin, step: impl Into<Step>) {
         self.plan.lines.push(Line { origin, step: step.into() });
     }
 
     /// Adds a line that every plan of its sort has.
     pub(super) fn standard(&mut self, step: impl Into<Step>) {
-        self.line(Origin::Standard, step);
+        self.line(LineOrigin::Standard, step);
     }
 
     /// Adds a line for a setting of `config.json`.
     pub(super) fn asked(&mut self, pointer: impl Into<String>, step: impl Into<Step>) {
-        self.line(Origin::Pointer(pointer.into()), step);
+        self.line(LineOrigin::Pointer(pointer.into()), step);
     }
 
     /// Adds the line that creates the process, in these new namespaces (`CLONE_NEW*`).
-    pub(super) fn spawn(&mut self, origin: Origin, namespaces: u64, into_cgroup: bool) {
+    pub(super) fn spawn(&mut self, origin: LineOrigin, namespaces: u64, into_cgroup: bool) {
         self.plan.spawn_flags = namespaces;
         self.line(origin, HostStep::Spawn { namespaces, into_cgroup });
     }

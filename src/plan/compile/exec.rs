@@ -4,7 +4,7 @@ use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::{ControlStep, Groups, Origin, ProcessStep};
+use super::super::step::{ControlStep, Groups, LineOrigin, ProcessStep};
 use super::draft::Draft;
 use super::input::Input;
 use super::policy::Bound;
@@ -16,7 +16,7 @@ use crate::{Error, Problem, Result};
 
 /// What the process joins, and how.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ExecOptions {
+pub(crate) struct JoinedContainer {
     /// How many files the process joins its cgroup by.
     pub(crate) cgroup_files: usize,
     /// The `tasks` files of the container's resctrl groups.
@@ -36,7 +36,7 @@ pub(crate) fn compile_exec(
     bound: &Bound,
     host: &Host,
     options: &Options,
-    joined: &ExecOptions,
+    joined: &JoinedContainer,
 ) -> Result<Plan> {
     let policy = bound.policy();
     let input = Input {
@@ -57,7 +57,7 @@ pub(crate) fn compile_exec(
     let mut draft = Draft::new(host.kernel);
     draft.plan.preserve_fds = options.preserve_fds;
     labels::check_labels(&input)?;
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     set_affinity(&mut draft, process, |affinity| affinity.initial.as_deref(), "initial")?;
     namespaces::join_cgroup(&mut draft, joined.cgroup_files)?;

@@ -1,6 +1,6 @@
 //! The root file system: propagation, root, mounts, devices, terminal, hooks, masks, pivot.
 
-use super::super::step::{ControlStep, HostStep, Origin, RootfsStep, Slot, Turn};
+use super::super::step::{ControlStep, HostStep, HostTurn, LineOrigin, RootfsStep, Slot};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::{devices, labels, mounts, terminal};
@@ -24,7 +24,8 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     };
     labels::open_labels(input, draft);
     draft.standard(RootfsStep::OpenUmask);
-    let origin = propagation.map_or(Origin::Standard, |_| Origin::Pointer("/linux/rootfsPropagation".into()));
+    let origin =
+        propagation.map_or(LineOrigin::Standard, |_| LineOrigin::Pointer("/linux/rootfsPropagation".into()));
     draft.line(origin.clone(), RootfsStep::HostPropagation(here));
     root(input, paths, draft)?;
     for (i, mount) in input.spec.mounts.iter().enumerate() {
@@ -121,7 +122,7 @@ fn hooks_before_pivot(input: &Input<'_>, draft: &mut Draft) {
     let container = hooks.create_container.len();
     let (prestart, create_runtime) = (hooks.prestart.len(), hooks.create_runtime.len());
     if runtime > 0 {
-        draft.asked("/hooks", ControlStep::AwaitHost(Turn::RuntimeHooks));
+        draft.asked("/hooks", ControlStep::AwaitHost(HostTurn::RuntimeHooks));
     }
     if prestart > 0 {
         draft.asked("/hooks/prestart", HostStep::RunHooks { kind: HookKind::Prestart, count: prestart });
@@ -131,7 +132,7 @@ fn hooks_before_pivot(input: &Input<'_>, draft: &mut Draft) {
         draft.asked("/hooks/createRuntime", step);
     }
     if container > 0 {
-        draft.asked("/hooks/createContainer", ControlStep::AwaitHost(Turn::ContainerHooks));
+        draft.asked("/hooks/createContainer", ControlStep::AwaitHost(HostTurn::ContainerHooks));
         let step = HostStep::RunHooks { kind: HookKind::CreateContainer, count: container };
         draft.asked("/hooks/createContainer", step);
     }

@@ -1,7 +1,7 @@
 //! Hooks that are programs of the host.
 
 use super::super::compiled::Plan;
-use super::super::step::{ControlStep, Origin, ProcessStep, RootfsStep, Slot};
+use super::super::step::{ControlStep, LineOrigin, ProcessStep, RootfsStep, Slot};
 use super::draft::Draft;
 use super::namespaces;
 use crate::Result;
@@ -32,7 +32,7 @@ pub(crate) enum HookPlace<'a> {
 /// As [`compile`](super::compile).
 pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     match place {
         HookPlace::Host(directory) => {
             draft.standard(ProcessStep::NewSession);
@@ -42,7 +42,7 @@ pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>
             draft.standard(ControlStep::Undumpable);
             namespaces::join_cgroup(&mut draft, cgroup_files)?;
             if let Some(path) = pid {
-                namespaces::join(&mut draft, Origin::Standard, NamespaceKind::Pid, path.to_owned())?;
+                namespaces::join(&mut draft, LineOrigin::Standard, NamespaceKind::Pid, path.to_owned())?;
             }
             namespaces::join_container(&mut draft, namespaces)?;
             if root {

@@ -3,7 +3,7 @@
 use super::super::cgroup::CgroupOutcome;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::Origin;
+use super::super::step::LineOrigin;
 use super::policy::Policy;
 use crate::bundle::Spec;
 use crate::bundle::spec::{Hooks, Linux};
@@ -40,8 +40,8 @@ impl<'a> Input<'a> {
     }
 
     /// Where a line of the configuration's `linux` comes from; standard without such an object.
-    pub(super) fn origin(&self, pointer: &str) -> Origin {
-        if self.linux().is_some() { Origin::Pointer(pointer.into()) } else { Origin::Standard }
+    pub(super) fn origin(&self, pointer: &str) -> LineOrigin {
+        if self.linux().is_some() { LineOrigin::Pointer(pointer.into()) } else { LineOrigin::Standard }
     }
 
     pub(super) fn joins(&self, kind: NamespaceKind) -> bool {

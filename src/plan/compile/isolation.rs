@@ -1,7 +1,7 @@
 //! The first lines of a container: cgroup, spawn, namespaces, id maps, and what belongs to the namespaces.
 
 use super::super::cgroup::CgroupPlan;
-use super::super::step::{ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Turn};
+use super::super::step::{ControlStep, HostStep, HostTurn, LineOrigin, NamespaceStep, ProcessStep, Slot};
 use super::draft::Draft;
 use super::input::Input;
 use super::namespaces;
@@ -47,7 +47,7 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     if joins_cgroup_by_file(input, draft) {
         let pointer = input.namespaces.pointer(NamespaceKind::Cgroup).unwrap_or_default();
-        namespaces::create_cgroup(draft, &input.namespaces, Origin::Pointer(pointer.to_owned()));
+        namespaces::create_cgroup(draft, &input.namespaces, LineOrigin::Pointer(pointer.to_owned()));
     }
     time_namespace(input, draft)?;
     names(input, draft)?;
@@ -67,9 +67,9 @@ fn create_cgroup(input: &Input<'_>, draft: &mut Draft) {
     draft.line(cgroup_origin(input), HostStep::MakeCgroup { path });
 }
 
-fn cgroup_origin(input: &Input<'_>) -> Origin {
+fn cgroup_origin(input: &Input<'_>) -> LineOrigin {
     let named = input.linux().is_some_and(|linux| linux.cgroups_path.is_some());
-    if named { Origin::Pointer("/linux/cgroupsPath".into()) } else { Origin::Standard }
+    if named { LineOrigin::Pointer("/linux/cgroupsPath".into()) } else { LineOrigin::Standard }
 }
 
 /// Waits for systemd, which starts a scope around the final process. That process then creates its cgroup namespace.
@@ -77,7 +77,7 @@ fn await_scope(input: &Input<'_>, draft: &mut Draft) {
     let Some(cgroup) = &draft.plan.cgroup else { return };
     let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
     let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
-    draft.line(cgroup_origin(input), ControlStep::AwaitHost(Turn::Scope));
+    draft.line(cgroup_origin(input), ControlStep::AwaitHost(HostTurn::Scope));
     draft.line(cgroup_origin(input), HostStep::StartScope { unit, path });
 }
 
@@ -145,14 +145,14 @@ fn join_namespaces(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
             return Err(Error::new(ErrorKind::InvalidArgument, Phase::Plan, why));
         };
         let pointer = input.namespaces.pointer(kind).unwrap_or_default().to_owned();
-        namespaces::join(draft, Origin::Pointer(pointer), kind, path.display().to_string())?;
+        namespaces::join(draft, LineOrigin::Pointer(pointer), kind, path.display().to_string())?;
     }
     Ok(())
 }
 
 fn user_namespace(input: &Input<'_>, draft: &mut Draft) {
     if input.namespaces.is_new(NamespaceKind::User) {
-        namespaces::await_id_maps(draft, input.host, &Origin::Pointer("/linux/uidMappings".into()));
+        namespaces::await_id_maps(draft, input.host, &LineOrigin::Pointer("/linux/uidMappings".into()));
     }
     if input.in_user_namespace() {
         draft.standard(NamespaceStep::BecomeRoot);
@@ -161,7 +161,7 @@ fn user_namespace(input: &Input<'_>, draft: &mut Draft) {
 
 fn oom_score(input: &Input<'_>, draft: &mut Draft) {
     if let Some(value) = input.spec.process.as_ref().and_then(|process| process.oom_score_adj) {
-        let origin = Origin::Pointer("/process/oomScoreAdj".into());
+        let origin = LineOrigin::Pointer("/process/oomScoreAdj".into());
         namespaces::write_to_proc(draft, input.host, origin, ProcessStep::OomScoreAdj(value));
     }
 }
@@ -173,7 +173,7 @@ fn time_namespace(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     let offsets = !input.namespaces.time_offsets_text().is_empty();
     let pointer = if offsets { "/linux/timeOffsets" } else { pointer };
-    namespaces::create_time(draft, input.host, &input.namespaces, Origin::Pointer(pointer.to_owned()));
+    namespaces::create_time(draft, input.host, &input.namespaces, LineOrigin::Pointer(pointer.to_owned()));
     Ok(())
 }
 
@@ -223,7 +223,7 @@ fn net_devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         (name.clone(), new.clone())
     });
     let step = HostStep::MoveNetDevices { devices: devices.collect() };
-    draft.asked(POINTER, ControlStep::AwaitHost(Turn::NetDevices));
+    draft.asked(POINTER, ControlStep::AwaitHost(HostTurn::NetDevices));
     draft.asked(POINTER, step);
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::{Component, ControlStep, Origin, RootfsStep, is_at_or_below, plain};
+use super::super::step::{Component, ControlStep, LineOrigin, RootfsStep, is_at_or_below, plain};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::policy::Policy;
@@ -56,7 +56,7 @@ pub(crate) fn compile_mounts(
 /// The first lines: into the container's namespaces and root.
 fn enter(kernel: (u32, u32), namespaces: u64) -> Result<Draft> {
     let mut draft = Draft::new(kernel);
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     namespaces::join_container(&mut draft, namespaces & !NamespaceKind::Pid.flag())?;
     draft.standard(RootfsStep::HostRoot);

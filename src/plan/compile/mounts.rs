@@ -1,6 +1,6 @@
 //! The entries of `/mounts`.
 
-use super::super::step::{CgroupView, Component, MountStep, RootfsStep, Slot, Source};
+use super::super::step::{CgroupView, Component, MountSource, MountStep, RootfsStep, Slot};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::mount_options::{for_new_file_system, for_the_host_side, force_read_only, option_error};
@@ -49,10 +49,10 @@ pub(super) fn mount(
     let source = mount.source.clone().unwrap_or_default();
     let idmap = idmap::of_mount(input, &pointer, mount, &options, false)?;
     let from = match idmap {
-        _ if options.remount.is_some() => Source::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
+        _ if options.remount.is_some() => MountSource::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
         Some(idmap) => {
             let slot = idmap::file_system(draft, &pointer, &kind, &source, &options, idmap)?;
-            Source::Made { kind, source, slot, idmapped: true }
+            MountSource::Made { kind, source, slot, idmapped: true }
         }
         None => new_file_system(input, draft, &pointer, kind, source, &options)?,
     };
@@ -72,7 +72,7 @@ fn new_file_system(
     kind: String,
     source: String,
     options: &MountOptions,
-) -> Result<Source> {
+) -> Result<MountSource> {
     let by_host = Box::new(for_the_host_side(&kind, options));
     let slot = if kind == "proc" && input.is_born_late() {
         let path = |kind| match input.namespaces.source(kind) {
@@ -86,10 +86,10 @@ fn new_file_system(
     } else if input.joining.is_some() && !filesystem_type::needs_no_path(&kind) {
         Slot::FileSystem { kind: kind.clone(), source: source.clone(), options: by_host, idmap: None }
     } else {
-        return Ok(Source::New { kind, source });
+        return Ok(MountSource::New { kind, source });
     };
     let slot = draft.slot(pointer, slot)?;
-    Ok(Source::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::Made { kind, source, slot, idmapped: false })
 }
 
 fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
@@ -120,7 +120,7 @@ fn bind(
     options.refuse_data().map_err(|e| option_error(pointer, e))?;
     if options.remount.is_some() {
         let no_symlinks = input.joining.is_some();
-        let step = MountStep::bind(destination, Source::Mounted { kind: None }, options);
+        let step = MountStep::bind(destination, MountSource::Mounted { kind: None }, options);
         let step = MountStep { no_symlinks, ..step };
         draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
         return Ok(());
@@ -141,12 +141,12 @@ fn bind(
     let idmap = idmap::of_mount(input, pointer, mount, &options, own.is_some())?.map(Box::new);
     let by_host = input.joining.is_some() || input.trees_by_host() || idmap.is_some();
     let from = match own {
-        Some(below) => Source::Own(format!("/{}", below.display())),
+        Some(below) => MountSource::ContainerPath(format!("/{}", below.display())),
         None if by_host => {
             let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap })?;
-            Source::Tree { path: source, slot }
+            MountSource::Tree { path: source, slot }
         }
-        None => Source::Path(source),
+        None => MountSource::HostPath(source),
     };
     let step = MountStep::bind(destination, from, options);
     draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
@@ -202,9 +202,9 @@ fn cgroup_mount(
     options.data.clear();
     options.superblock.clear();
     let from = if options.remount.is_some() {
-        Source::Mounted { kind: Some(kind.to_owned()) }
+        MountSource::Mounted { kind: Some(kind.to_owned()) }
     } else {
-        Source::Path(source.display().to_string())
+        MountSource::HostPath(source.display().to_string())
     };
     let step = MountStep::bind(destination, from, options);
     draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
@@ -217,9 +217,9 @@ pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let from = if input.trees_by_host() {
         let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
         let slot = draft.slot("/process/env", tree)?;
-        Source::Tree { path: source, slot }
+        MountSource::Tree { path: source, slot }
     } else {
-        Source::Path(source)
+        MountSource::HostPath(source)
     };
     let options = MountOptions {
         attr_set: MountAttrFlags::RDONLY

@@ -4,7 +4,7 @@
 
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, HostStep, NamespaceStep, Origin, ProcessStep, Slot, Step, Turn, Which,
+    ControlStep, HostStep, HostTurn, JoinTarget, LineOrigin, NamespaceStep, ProcessStep, Slot, Step,
 };
 use super::draft::Draft;
 use crate::Result;
@@ -54,13 +54,13 @@ pub(super) fn hide_before_joining(draft: &mut Draft, set: &Namespaces) {
 }
 
 /// Joins one namespace, whose file is in a slot of its own.
-pub(super) fn join(draft: &mut Draft, origin: Origin, kind: NamespaceKind, path: String) -> Result<()> {
+pub(super) fn join(draft: &mut Draft, origin: LineOrigin, kind: NamespaceKind, path: String) -> Result<()> {
     let slot = Slot::Namespace { kind, path };
     let slot = match &origin {
-        Origin::Pointer(pointer) => draft.slot(pointer, slot)?,
-        Origin::Standard => draft.standard_slot(slot)?,
+        LineOrigin::Pointer(pointer) => draft.slot(pointer, slot)?,
+        LineOrigin::Standard => draft.standard_slot(slot)?,
     };
-    draft.line(origin, NamespaceStep::JoinNamespace { slot, which: Which::One(kind) });
+    draft.line(origin, NamespaceStep::JoinNamespace { slot, target: JoinTarget::One(kind) });
     Ok(())
 }
 
@@ -69,7 +69,7 @@ pub(super) fn join(draft: &mut Draft, origin: Origin, kind: NamespaceKind, path:
 pub(super) fn join_container(draft: &mut Draft, namespaces: u64) -> Result<()> {
     if namespaces != 0 {
         let slot = draft.slot("/linux/namespaces", Slot::Process)?;
-        draft.standard(NamespaceStep::JoinNamespace { slot, which: Which::Container(namespaces) });
+        draft.standard(NamespaceStep::JoinNamespace { slot, target: JoinTarget::Container(namespaces) });
     }
     if namespaces & NamespaceKind::User.flag() != 0 {
         draft.standard(NamespaceStep::BecomeRoot);
@@ -79,7 +79,7 @@ pub(super) fn join_container(draft: &mut Draft, namespaces: u64) -> Result<()> {
 
 /// Creates the new namespaces after the others were joined. If the final process is cloned late, this one unshares them;
 /// otherwise the final process is cloned here if there are two, and starts its session if it gets one.
-pub(super) fn create(draft: &mut Draft, origin: &Origin, set: &Namespaces, new: u64, session: bool) {
+pub(super) fn create(draft: &mut Draft, origin: &LineOrigin, set: &Namespaces, new: u64, session: bool) {
     if joins(set, NamespaceKind::Pid) {
         if new != 0 {
             draft.line(origin.clone(), NamespaceStep::Unshare { namespaces: new });
@@ -96,11 +96,11 @@ pub(super) fn create(draft: &mut Draft, origin: &Origin, set: &Namespaces, new: 
 
 /// Waits until the host side has written the id maps. An unprivileged host side may do so only while the process is
 /// dumpable, which the stub is not: its program cannot be read.
-pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &Origin) {
+pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &LineOrigin) {
     if !host.privileged {
         draft.standard(ControlStep::Dumpable);
     }
-    draft.line(origin.clone(), ControlStep::AwaitHost(Turn::IdMaps));
+    draft.line(origin.clone(), ControlStep::AwaitHost(HostTurn::IdMaps));
     draft.line(origin.clone(), HostStep::WriteIdMaps);
     if !host.privileged {
         draft.standard(ControlStep::Undumpable);
@@ -110,12 +110,12 @@ pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &Origin) {
 /// Adds a step that writes below `/proc/self`. The stub does not own these files while it is undumpable, and as a user
 /// without privileges, or as root of a user namespace, it may not write to them then. It stays undumpable in a user
 /// namespace that was joined, where others could look into it. A pid namespace is joined later.
-pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: Origin, step: impl Into<Step>) {
+pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: LineOrigin, step: impl Into<Step>) {
     let met = |draft: &Draft, is_it: fn(&NamespaceStep) -> bool| {
         draft.has(|step| matches!(step, Step::Namespace(step) if is_it(step)))
     };
     let joined_user = met(draft, |step| {
-        matches!(step, NamespaceStep::JoinNamespace { which: Which::One(NamespaceKind::User), .. })
+        matches!(step, NamespaceStep::JoinNamespace { target: JoinTarget::One(NamespaceKind::User), .. })
     });
     let root_inside = met(draft, |step| matches!(step, NamespaceStep::BecomeRoot));
     let dumpable = (!host.privileged || root_inside) && !joined_user;
@@ -135,7 +135,7 @@ pub(super) fn refuse_time(set: &Namespaces, host: &Host) -> Option<&'static str>
 }
 
 /// Creates the new time namespace, and sets its clocks.
-pub(super) fn create_time(draft: &mut Draft, host: &Host, set: &Namespaces, origin: Origin) {
+pub(super) fn create_time(draft: &mut Draft, host: &Host, set: &Namespaces, origin: LineOrigin) {
     if set.is_new(NamespaceKind::Time) {
         let step = NamespaceStep::TimeNamespace { offsets: set.time_offsets_text() };
         write_to_proc(draft, host, origin, step);
@@ -143,7 +143,7 @@ pub(super) fn create_time(draft: &mut Draft, host: &Host, set: &Namespaces, orig
 }
 
 /// Creates the cgroup namespace of a process that has joined its cgroup by file.
-pub(super) fn create_cgroup(draft: &mut Draft, set: &Namespaces, origin: Origin) {
+pub(super) fn create_cgroup(draft: &mut Draft, set: &Namespaces, origin: LineOrigin) {
     if set.is_new(NamespaceKind::Cgroup) {
         draft.line(origin, NamespaceStep::Unshare { namespaces: NamespaceKind::Cgroup.flag() });
     }

@@ -1,7 +1,9 @@
 //! A procfs of a pid namespace that is joined.
 
 use super::super::compiled::Plan;
-use super::super::step::{ControlStep, NamespaceStep, Origin, ProcessStep, RootfsStep, SEALED, Slot, Which};
+use super::super::step::{
+    ControlStep, JoinTarget, LineOrigin, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot,
+};
 use super::birth::BIRTH;
 use super::draft::Draft;
 use super::namespaces;
@@ -28,10 +30,10 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     let Slot::Proc { namespace, user, options } = proc else {
         return Err(Error::sys(Phase::Plan, "make a procfs", nix::errno::Errno::EINVAL));
     };
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     if let Some(path) = user {
-        namespaces::join(&mut draft, Origin::Standard, NamespaceKind::User, path.clone())?;
+        namespaces::join(&mut draft, LineOrigin::Standard, NamespaceKind::User, path.clone())?;
         draft.standard(NamespaceStep::Unshare { namespaces: NamespaceKind::Mount.flag() });
     }
     // Without a path it is that of the process whose namespaces are joined.
@@ -40,7 +42,7 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     let (kind, options) = ("proc".to_owned(), options.clone());
     let named = kernel >= NAMED_PID_NAMESPACE;
     if !named {
-        draft.standard(NamespaceStep::JoinNamespace { slot, which: Which::One(NamespaceKind::Pid) });
+        draft.standard(NamespaceStep::JoinNamespace { slot, target: JoinTarget::One(NamespaceKind::Pid) });
         draft.standard(RootfsStep::EmptyRoot);
         draft.standard(RootfsStep::SealType { kind: kind.clone() });
         let one = CapSet(1 << CAP_SYS_ADMIN);
@@ -94,14 +96,14 @@ mod tests {
     use super::super::super::step::Step;
     use super::*;
     use crate::mount::MountOptions;
-    use crate::seccomp::{Arch, Call, SeccompProgram};
+    use crate::seccomp::{Arch, Call, calls_stopped};
 
     /// Whoever writes into such a process's memory has the same few calls.
     #[test]
     fn a_helper_can_do_nothing_but_ask_for_a_procfs() {
         for mounts in [false, true] {
             let filter = filter_of_helper(mounts).unwrap();
-            let stops = |call: Call| !SeccompProgram::stops(&filter, &[call]).is_empty();
+            let stops = |call: Call| !calls_stopped(&filter, &[call]).is_empty();
             let clone = |flags| Call::passes(libc::SYS_clone).with(0, flags);
             let fsopen = |name, flags| Call::passes(libc::SYS_fsopen).with(0, name).with(1, flags);
             assert!(!stops(clone(BIRTH)) && !stops(fsopen(SEALED, FSOPEN_CLOEXEC)));

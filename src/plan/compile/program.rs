@@ -1,6 +1,6 @@
 //! The process: limits, identity, capabilities, filter, program.
 
-use super::super::step::{ControlStep, HostStep, ProcessStep, Slot, Turn};
+use super::super::step::{ControlStep, HostStep, HostTurn, ProcessStep, Slot};
 use super::draft::{Draft, LateSteps};
 use super::input::Input;
 use super::{birth, credentials, filter, labels, scheduler};
@@ -118,11 +118,11 @@ fn created(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         return Ok(());
     }
     if input.is_born_late() {
-        draft.standard(ControlStep::AwaitHost(Turn::Born));
+        draft.standard(ControlStep::AwaitHost(HostTurn::Born));
     }
     let hooks = input.hooks().map_or(0, |h| h.start_container.len());
     if hooks > 0 {
-        draft.asked("/hooks/startContainer", ControlStep::AwaitHost(Turn::StartHooks));
+        draft.asked("/hooks/startContainer", ControlStep::AwaitHost(HostTurn::StartHooks));
         let step = HostStep::RunHooks { kind: HookKind::StartContainer, count: hooks };
         draft.asked("/hooks/startContainer", step);
     }

@@ -1,6 +1,6 @@
 //! The scheduler of the process.
 
-use super::super::step::{ControlStep, HostStep, ProcessStep, Turn};
+use super::super::step::{ControlStep, HostStep, HostTurn, ProcessStep};
 use super::draft::{Draft, LateSteps};
 use super::input::Input;
 use crate::bundle::spec::Process;
@@ -37,7 +37,7 @@ pub(super) fn scheduler(
                 .with_hint("leave out --init, or give the container a pid namespace of its own"));
         }
         (true, true, false) => {
-            late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(Turn::Scheduler).into()));
+            late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(HostTurn::Scheduler).into()));
             late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
         }
         (true, false, true) => {}

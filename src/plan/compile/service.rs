@@ -2,7 +2,7 @@
 
 use super::super::compiled::Plan;
 use super::super::step::{
-    ControlStep, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step,
+    ControlStep, LineOrigin, MountSource, MountStep, NamespaceStep, ProcessStep, RootfsStep, Slot, Step,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -39,7 +39,7 @@ pub(crate) struct Service<'a> {
 /// That there are too many descriptors to keep.
 pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
-    draft.spawn(Origin::Standard, service.root.map_or(0, |_| NamespaceKind::Mount.flag()), false);
+    draft.spawn(LineOrigin::Standard, service.root.map_or(0, |_| NamespaceKind::Mount.flag()), false);
     namespaces::join_cgroup(&mut draft, service.cgroup_files)?;
     if let Some(path) = service.root {
         draft.standard(RootfsStep::HostPropagation(RSLAVE));
@@ -67,7 +67,7 @@ pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Resu
 pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
     let slot = draft.standard_slot(Slot::Given)?;
-    draft.spawn(Origin::Standard, NamespaceKind::Mount.flag(), false);
+    draft.spawn(LineOrigin::Standard, NamespaceKind::Mount.flag(), false);
     draft.standard(RootfsStep::OpenUmask);
     draft.standard(RootfsStep::HostPropagation(RSLAVE));
     draft.standard(RootfsStep::Root { path: root.to_owned(), slot: Some(slot) });
@@ -104,9 +104,11 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             continue;
         }
         let tree = mount.and_then(|mount| match &mount.from {
-            Source::Path(path) | Source::Tree { path, .. } => Some((mount, Source::Path(path.clone()))),
-            Source::Own(path) => Some((mount, Source::Own(path.clone()))),
-            Source::New { .. } | Source::Made { .. } | Source::Mounted { .. } => None,
+            MountSource::HostPath(path) | MountSource::Tree { path, .. } => {
+                Some((mount, MountSource::HostPath(path.clone())))
+            }
+            MountSource::ContainerPath(path) => Some((mount, MountSource::ContainerPath(path.clone()))),
+            MountSource::New { .. } | MountSource::Made { .. } | MountSource::Mounted { .. } => None,
         });
         match tree {
             Some((mount, from)) => {
@@ -128,7 +130,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
 /// Compiles what brings `lo` up in the network namespace of the process in the only slot, and ends.
 pub(crate) fn compile_loopback(kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     namespaces::join_container(&mut draft, NamespaceKind::Network.flag())?;
     draft.standard(NamespaceStep::Loopback);
@@ -140,7 +142,7 @@ pub(crate) fn compile_loopback(kernel: (u32, u32)) -> Result<Plan> {
 /// ends.
 pub(crate) fn compile_readonly_root(kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
-    draft.spawn(Origin::Standard, 0, false);
+    draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     namespaces::join_container(&mut draft, NamespaceKind::Mount.flag())?;
     draft.standard(RootfsStep::HostRoot);

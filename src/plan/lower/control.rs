@@ -2,7 +2,7 @@
 
 use super::super::assemble::Arg;
 use super::super::machine::{compare, state};
-use super::super::step::{ControlStep, SlotId, Turn};
+use super::super::step::{ControlStep, HostTurn, SlotId};
 use super::lowering::{CWD, Lowering};
 use super::{message, process};
 use crate::namespace::NamespaceKind;
@@ -23,7 +23,7 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
         ControlStep::Created => {
             code.asm.state(state::CREATED);
             // Until the host side has recorded this process, it does not outlive the host side.
-            await_host(code, Turn::Created);
+            await_host(code, HostTurn::Created);
             code.asm.call(libc::SYS_close, &[Lowering::control_socket().into()]);
         }
         ControlStep::AwaitStart { slot } => await_start(code, *slot),
@@ -47,7 +47,7 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
         }
         ControlStep::FindProgram { candidates, .. } => find_program(code, candidates),
         ControlStep::Execute { args, env } => execute(code, args, env),
-        ControlStep::NoProgram => code.asm.fail(Errno::EINVAL, 0),
+        ControlStep::NoProgram => code.asm.fail(Errno::EINVAL),
         ControlStep::Done => code.asm.state(state::CREATED),
         ControlStep::Finish => {
             code.asm.state(state::CREATED);
@@ -57,12 +57,12 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
 }
 
 /// The turn's byte to the host side, and one back.
-fn await_host(code: &mut Lowering, turn: Turn) {
+fn await_host(code: &mut Lowering, turn: HostTurn) {
     let byte = code.asm.bytes(&[turn.code()]);
     let control = Lowering::control_socket();
     match code.host {
         // The hooks' programs are the host's, which only this process can still find.
-        Some(host) if turn == Turn::ContainerHooks => {
+        Some(host) if turn == HostTurn::ContainerHooks => {
             message::send(code, control, host, &[turn.code()], false);
         }
         _ => code.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]),
@@ -79,7 +79,7 @@ fn await_host(code: &mut Lowering, turn: Turn) {
 /// Asks for a batch of mounts, which come with the host side's answer.
 fn receive_mounts(code: &mut Lowering, batch: usize) {
     let slots = code.batches.get_mut(batch).map(std::mem::take).unwrap_or_default();
-    let byte = code.asm.bytes(&[Turn::Mounts.code()]);
+    let byte = code.asm.bytes(&[HostTurn::Mounts.code()]);
     let socket = Lowering::control_socket();
     code.asm.call(libc::SYS_write, &[socket.into(), byte, 1.into()]);
     // struct cmsghdr and the descriptors; struct iovec; struct msghdr with one of each.
@@ -103,7 +103,7 @@ fn receive_mounts(code: &mut Lowering, batch: usize) {
     let (came, all) = (code.asm.load(8, control, u64::MAX), code.asm.label());
     code.asm.jump_if(compare::EQUAL, came, length, all);
     // The kernel drops those for which there is no number left.
-    code.asm.fail(Errno::EMFILE, 0);
+    code.asm.fail(Errno::EMFILE);
     code.asm.place(all);
     code.asm.release(came);
     for (place, slot) in (16..).step_by(4).zip(slots) {
@@ -170,7 +170,7 @@ fn find_program(code: &mut Lowering, candidates: &[String]) {
         code.asm.release(access);
         code.asm.release(kind);
     }
-    code.asm.fail_with(seen, 0);
+    code.asm.fail(seen);
     code.asm.place(found);
     code.asm.release(seen);
     code.program = Some(program);

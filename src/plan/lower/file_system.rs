@@ -1,12 +1,13 @@
 //! New file systems.
 
-use super::super::assemble::Reg;
+use super::super::assemble::{Arg, Reg};
 use super::super::step::SEALED;
 use super::lowering::Lowering;
 use crate::mount::filesystem_type;
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
 use crate::mount::overlay::split_lowerdir;
-use crate::sys::mount::{MountAttrFlags, config};
+use crate::sys::mount::{FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, FsconfigCommand, MountAttrFlags};
+use std::ffi::CStr;
 
 /// fsopen, fsconfig, fsmount.
 pub(super) fn new_file_system(
@@ -33,7 +34,7 @@ pub(super) fn file_system_context(
     }
     let sealed = code.sealed.as_deref() == Some(kind);
     let name = if sealed { SEALED.into() } else { code.string(kind) };
-    let context = code.asm.call_to(libc::SYS_fsopen, &[name, 1.into()]);
+    let context = open(code, name);
     if !source.is_empty() {
         configure(code, context, "source", Some(source));
     }
@@ -55,13 +56,26 @@ pub(super) fn file_system_context(
     context
 }
 
+/// fsopen(2): the context of a new file system of the type whose name is at `name`.
+pub(super) fn open(code: &mut Lowering, name: Arg) -> Reg {
+    code.asm.call_to(libc::SYS_fsopen, &[name, FSOPEN_CLOEXEC.into()])
+}
+
 /// Creates the file system of a context, and a mount of it.
 pub(super) fn create_file_system(code: &mut Lowering, context: Reg, attributes: MountAttrFlags) -> Reg {
-    code.asm
-        .call(libc::SYS_fsconfig, &[context.into(), config::CMD_CREATE.into(), 0.into(), 0.into(), 0.into()]);
-    let made = code.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), attributes.bits().into()]);
+    command(code, context, FsconfigCommand::Create);
+    let args = [context.into(), FSMOUNT_CLOEXEC.into(), attributes.bits().into()];
+    let made = code.asm.call_to(libc::SYS_fsmount, &args);
     code.asm.close(context);
     made
+}
+
+/// The same into a register.
+pub(super) fn create_into(code: &mut Lowering, into: Reg, context: Reg, attributes: MountAttrFlags) {
+    command(code, context, FsconfigCommand::Create);
+    let args = [context.into(), FSMOUNT_CLOEXEC.into(), attributes.bits().into()];
+    code.asm.call_into(into, libc::SYS_fsmount, &args);
+    code.asm.close(context);
 }
 
 /// Adds the layers of an overlay one by one: together they are too long for fsconfig(2).
@@ -75,11 +89,27 @@ fn append_layers(code: &mut Lowering, context: Reg, layers: &str) {
     }
 }
 
+/// fsconfig(2) with an option that is a string, or that has no value.
 pub(super) fn configure(code: &mut Lowering, context: Reg, key: &str, value: Option<&str>) {
     let key = code.string(key);
     let (command, value) = match value {
-        Some(value) => (config::SET_STRING, code.string(value)),
-        None => (config::SET_FLAG, 0u64.into()),
+        Some(value) => (FsconfigCommand::SetString, code.string(value)),
+        None => (FsconfigCommand::SetFlag, 0.into()),
     };
-    code.asm.call(libc::SYS_fsconfig, &[context.into(), command.into(), key, value, 0.into()]);
+    fsconfig(code, context, command, [key, value, 0.into()]);
+}
+
+/// fsconfig(2) with an option whose value is a descriptor.
+pub(super) fn configure_fd(code: &mut Lowering, context: Reg, key: &CStr, value: Reg) {
+    let key = code.text(key);
+    fsconfig(code, context, FsconfigCommand::SetFd, [key, 0.into(), value.into()]);
+}
+
+/// fsconfig(2) with a command that has neither a key nor a value.
+pub(super) fn command(code: &mut Lowering, context: Reg, command: FsconfigCommand) {
+    fsconfig(code, context, command, [0.into(); 3]);
+}
+
+fn fsconfig(code: &mut Lowering, context: Reg, command: FsconfigCommand, [key, value, aux]: [Arg; 3]) {
+    code.asm.call(libc::SYS_fsconfig, &[context.into(), command.number().into(), key, value, aux]);
 }

@@ -293,7 +293,7 @@ impl Lowering {
         let kind = self.asm.load(4, about, u64::from(u32::MAX));
         let right = self.asm.label();
         self.asm.jump_if(compare::EQUAL, kind, libc::PROC_SUPER_MAGIC as u64, right);
-        self.asm.fail(Errno::EXDEV, 0);
+        self.asm.fail(Errno::EXDEV);
         self.asm.place(right);
         self.asm.release(kind);
     }
@@ -308,7 +308,7 @@ impl Lowering {
         let device = self.asm.load(8, stat.plus(at), u64::MAX);
         self.asm.jump_if(compare::EQUAL, device, number, right);
         self.asm.place(wrong);
-        self.asm.fail(errno, 0);
+        self.asm.fail(errno);
         self.asm.place(right);
         self.asm.release(found);
         self.asm.release(device);
@@ -362,8 +362,8 @@ fn last_to_proc(lines: &[Line]) -> Option<usize> {
         ) || matches!(&line.step, Step::Namespace(NamespaceStep::TimeNamespace { offsets }) if !offsets.is_empty())
     };
     let joins = |line: &Line| {
-        matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { which, .. })
-            if which.flags() & NamespaceKind::Mount.flag() != 0)
+        matches!(&line.step, Step::Namespace(NamespaceStep::JoinNamespace { target, .. })
+            if target.flags() & NamespaceKind::Mount.flag() != 0)
     };
     let joined = lines.iter().position(joins)?;
     lines.iter().rposition(writes).filter(|last| *last > joined)

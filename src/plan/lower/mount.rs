@@ -2,38 +2,37 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::{CgroupView, MountStep, SlotId, Source};
+use super::super::step::{CgroupView, MountSource, MountStep, SlotId};
 use super::lowering::Lowering;
 use super::place::{Spot, is_kernels_place};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
 use super::{file_system, place, tree};
 use crate::mount::options::{DataOption, MountOptions};
-use crate::sys::mount::{MountAttr, MountAttrFlags, MoveMountFlags, config};
+use crate::sys::mount::{
+    FSPICK_CLOEXEC, FSPICK_EMPTY_PATH, FsconfigCommand, MountAttr, MountAttrFlags, MoveMountFlags,
+};
 use nix::errno::Errno;
-
-/// fspick(2) flags: `FSPICK_CLOEXEC | FSPICK_EMPTY_PATH`.
-const FSPICK: u32 = 1 | 8;
 
 pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
     let (made, point) = match &mount.from {
-        Source::New { kind, source } => file_system(code, mount, kind, source, None, false),
-        Source::Made { kind, source, slot, idmapped } => {
+        MountSource::New { kind, source } => file_system(code, mount, kind, source, None, false),
+        MountSource::Made { kind, source, slot, idmapped } => {
             file_system(code, mount, kind, source, Some(*slot), *idmapped)
         }
-        Source::Path(path) => {
+        MountSource::HostPath(path) => {
             let copy = copy_of(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        Source::Own(path) => {
+        MountSource::ContainerPath(path) => {
             let copy = copy_of_own(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        Source::Tree { slot, .. } => {
+        MountSource::Tree { slot, .. } => {
             let copy = code.slot(*slot);
             change(code, copy, mount.options.attributes().as_ref(), 0);
             bind(code, mount, copy)
         }
-        Source::Mounted { .. } => return remount(code, mount),
+        MountSource::Mounted { .. } => return remount(code, mount),
     };
     tree::attach(code, made, point);
     if let Some(label) = &mount.label {
@@ -225,16 +224,15 @@ fn remount(code: &mut Lowering, mount: &MountStep) {
     let options = &mount.options;
     if options.bind.is_none() {
         let empty = code.empty();
-        let context = code.asm.call_to(libc::SYS_fspick, &[point.into(), empty, FSPICK.into()]);
+        let flags = FSPICK_CLOEXEC | FSPICK_EMPTY_PATH;
+        let context = code.asm.call_to(libc::SYS_fspick, &[point.into(), empty, flags.into()]);
         for flag in &options.superblock {
             file_system::configure(code, context, flag.key, None);
         }
         for option in &options.data {
             file_system::configure(code, context, &option.key, option.value.as_deref());
         }
-        let reconfigure = config::CMD_RECONFIGURE;
-        code.asm
-            .call(libc::SYS_fsconfig, &[context.into(), reconfigure.into(), 0.into(), 0.into(), 0.into()]);
+        file_system::command(code, context, FsconfigCommand::Reconfigure);
         code.asm.close(context);
     }
     change(code, point, options.attributes().as_ref(), 0);
@@ -253,17 +251,14 @@ pub(super) fn cgroup_v1(
 ) {
     let point = place::mount_point(code, destination, false);
     let kind = code.text(c"tmpfs");
-    let context = code.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+    let context = file_system::open(code, kind);
     file_system::configure(code, context, "mode", Some("755"));
     if let Some(label) = label {
         file_system::configure(code, context, &label.key, label.value.as_deref());
     }
-    let create = config::CMD_CREATE;
-    code.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
     let attributes = options.new_mount_attributes();
     let writable = attributes - MountAttrFlags::RDONLY;
-    let dir = code.asm.call_to(libc::SYS_fsmount, &[context.into(), 1.into(), writable.bits().into()]);
-    code.asm.close(context);
+    let dir = file_system::create_file_system(code, context, writable);
     for view in views {
         let name = code.string(view.name.as_str());
         code.asm.call(libc::SYS_mkdirat, &[dir.into(), name, 0o755.into()]);

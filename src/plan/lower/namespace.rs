@@ -26,13 +26,13 @@ pub(super) fn namespace(code: &mut Lowering, step: &NamespaceStep) {
                 code.asm.close(file);
             }
         }
-        NamespaceStep::JoinNamespace { slot, which } => {
-            let mounts = which.flags() & NamespaceKind::Mount.flag() != 0;
+        NamespaceStep::JoinNamespace { slot, target } => {
+            let mounts = target.flags() & NamespaceKind::Mount.flag() != 0;
             if mounts {
                 code.keep_proc();
             }
             let joined = code.slot(*slot);
-            code.asm.call(libc::SYS_setns, &[joined.into(), which.flags().into()]);
+            code.asm.call(libc::SYS_setns, &[joined.into(), target.flags().into()]);
             // Processes in that namespace may see what comes next.
             code.asm.close(joined);
             if mounts {

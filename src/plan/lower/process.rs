@@ -2,7 +2,7 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::{Groups, ProcessStep, Sender, Turn};
+use super::super::step::{Groups, HostTurn, ProcessStep, Sender};
 use super::lowering::Lowering;
 use super::{message, terminal};
 use crate::process::capability::{CapSet, CapabilitySets};
@@ -122,7 +122,7 @@ fn seccomp(code: &mut Lowering, filter: &[u8], flags: u64, listener: Option<Send
         }
         Some(Sender::Aside) => {
             let socket = listening(code);
-            let (header, place) = message::message(code, &[Turn::Listener.code()]);
+            let (header, place) = message::message(code, &[HostTurn::Listener.code()]);
             code.asm.listener(flags, program, place, socket, header);
         }
     }
@@ -137,7 +137,7 @@ fn listening(code: &Lowering) -> Reg {
 fn send_listener(code: &mut Lowering) {
     let listener = code.listener.take().unwrap_or_else(|| code.asm.refuse());
     let socket = listening(code);
-    message::send(code, socket, listener, &[Turn::Listener.code()], false);
+    message::send(code, socket, listener, &[HostTurn::Listener.code()], false);
     code.asm.release(listener);
 }
 

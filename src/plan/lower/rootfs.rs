@@ -2,13 +2,13 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::compare;
-use super::super::step::{RootfsStep, SEALED, SlotId, Turn};
+use super::super::step::{HostTurn, RootfsStep, SEALED, SlotId};
 use super::lowering::{CWD, Lowering, Stand};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
 use super::{device, file_system, message, mount, place, tree};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::mount::{Propagation, PropagationKind};
-use crate::sys::mount::{MountAttrFlags, MoveMountFlags, config};
+use crate::sys::mount::{MountAttrFlags, MoveMountFlags};
 use nix::errno::Errno;
 
 /// More directories than a path can have.
@@ -117,22 +117,16 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
 /// An empty tmpfs becomes the process's root and working directory; the host's can be reached no more.
 fn empty_root(code: &mut Lowering) {
     let (kind, dot) = (code.text(c"tmpfs"), code.text(c"."));
-    let context = code.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
-    let create = crate::sys::mount::config::CMD_CREATE;
-    code.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
-    let root = code
-        .asm
-        .call_to(libc::SYS_fsmount, &[context.into(), 1.into(), MountAttrFlags::RDONLY.bits().into()]);
-    code.asm.close(context);
+    let context = file_system::open(code, kind);
+    let root = file_system::create_file_system(code, context, MountAttrFlags::RDONLY);
     code.asm.call(libc::SYS_fchdir, &[root.into()]);
     code.asm.call(libc::SYS_chroot, &[dot]);
     code.asm.close(root);
     code.leave_host();
 }
 
-/// A new file system that needs nothing but the process's namespaces, sent to the host side.
-/// In a private, read-only page: what writes to another process's memory is refused there,
-/// as it would have no copy of its own.
+/// Writes the name of a file system's type into a page that is shared and then read-only. A write to it through
+/// `/proc/PID/mem` or ptrace(2) fails: the kernel makes a copy for such a write only of a private page.
 fn seal_type(code: &mut Lowering, kind: &str) {
     const LENGTH: u64 = 4096;
     let (both, read) = (libc::PROT_READ | libc::PROT_WRITE, libc::PROT_READ);
@@ -152,22 +146,22 @@ fn seal_type(code: &mut Lowering, kind: &str) {
 }
 
 fn send_context(code: &mut Lowering) {
-    let context = code.asm.call_to(libc::SYS_fsopen, &[SEALED.into(), 1.into()]);
-    message::send(code, Lowering::control_socket(), context, &[Turn::Made.code()], false);
+    let context = file_system::open(code, SEALED.into());
+    message::send(code, Lowering::control_socket(), context, &[HostTurn::Made.code()], false);
     code.asm.release(context);
 }
 
+/// A new file system that needs nothing but the process's namespaces, sent to the host side.
 fn send_file_system(code: &mut Lowering, kind: &str, options: &MountOptions, of: Option<SlotId>) {
     let context = file_system::file_system_context(code, kind, kind, options);
     if let Some(slot) = of {
-        let (namespace, key) = (code.slot(slot), code.text(c"pidns"));
-        let args = [context.into(), config::SET_FD.into(), key, 0.into(), namespace.into()];
-        code.asm.call(libc::SYS_fsconfig, &args);
+        let namespace = code.slot(slot);
+        file_system::configure_fd(code, context, c"pidns", namespace);
         code.asm.close(namespace);
     }
     let made = file_system::create_file_system(code, context, options.new_mount_attributes());
     let socket = Lowering::control_socket();
-    message::send(code, socket, made, &[Turn::Made.code()], false);
+    message::send(code, socket, made, &[HostTurn::Made.code()], false);
     code.asm.close(made);
 }
 
@@ -192,7 +186,7 @@ fn keep_to_itself(code: &mut Lowering, path: Arg) {
     code.asm.add(left, -1);
     code.asm.jump_if(compare::GREATER_EQUAL, left, 0, again);
     // In a chroot(2) that is no mount's root there is none above.
-    code.asm.fail(Errno::EINVAL, 0);
+    code.asm.fail(Errno::EINVAL);
     code.asm.place(done);
     code.asm.close(above);
     code.asm.release(answer);
@@ -300,18 +294,11 @@ fn mask(code: &mut Lowering, path: &str, context: Option<&DataOption>) {
 /// The tmpfs which masks directories.
 fn make_empty(code: &mut Lowering, into: Reg, label: Option<&DataOption>) {
     let kind = code.text(c"tmpfs");
-    let context = code.asm.call_to(libc::SYS_fsopen, &[kind, 1.into()]);
+    let context = file_system::open(code, kind);
     if let Some(label) = label {
         file_system::configure(code, context, &label.key, label.value.as_deref());
     }
-    let create = crate::sys::mount::config::CMD_CREATE;
-    code.asm.call(libc::SYS_fsconfig, &[context.into(), create.into(), 0.into(), 0.into(), 0.into()]);
-    code.asm.call_into(
-        into,
-        libc::SYS_fsmount,
-        &[context.into(), 1.into(), MountAttrFlags::RDONLY.bits().into()],
-    );
-    code.asm.close(context);
+    file_system::create_into(code, into, context, MountAttrFlags::RDONLY);
 }
 
 /// A read-only copy of the tree lies over it.

@@ -88,7 +88,7 @@ fn set_console(code: &mut Lowering, slave: Reg) {
     let kind = code.file_type(file);
     let good = code.asm.label();
     code.asm.jump_if(compare::NOT_EQUAL, kind, u64::from(libc::S_IFLNK), good);
-    code.asm.fail(Errno::ELOOP, 0);
+    code.asm.fail(Errno::ELOOP);
     code.asm.place(good);
     let empty = code.empty();
     let copy = tree::clone_tree(code, slave.into(), empty, CLONE | EMPTY, None);

@@ -5,7 +5,7 @@ use super::plans::{host, namespace, one};
 use super::*;
 use crate::Error;
 use crate::bundle::spec::{Rlimit, Scheduler, Seccomp, SeccompArg, Syscall};
-use crate::plan::{HostStep, Turn};
+use crate::plan::{HostStep, HostTurn};
 use std::collections::BTreeSet;
 
 /// What a plan has besides, one bit each: each is there and is not, with and without its neighbour.
@@ -59,7 +59,7 @@ fn executed(spec: &Spec, _: &Options) -> Result<Plan, Error> {
     let bound = Policy::of(spec, None).bind(&process);
     let namespaces = NamespaceKind::Mount.flag() | NamespaceKind::Pid.flag();
     let options = Options { id: "x".into(), console: process.terminal, ..Options::default() };
-    let joined = ExecOptions { namespaces, ..ExecOptions::default() };
+    let joined = JoinedContainer { namespaces, ..JoinedContainer::default() };
     compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined)
 }
 
@@ -80,7 +80,7 @@ fn is_early(plan: &Plan) -> bool {
             Step::Control(
                 ControlStep::HandOver { .. }
                     | ControlStep::Created
-                    | ControlStep::AwaitHost(Turn::StartHooks)
+                    | ControlStep::AwaitHost(HostTurn::StartHooks)
                     | ControlStep::Execute { .. }
             )
         )
@@ -196,9 +196,9 @@ fn a_filter_that_notifies_is_loaded_early_if_nobody_has_to_answer_before_the_age
         for compiles in BOTH {
             let plan = compiled(compiles, variant, std::slice::from_ref(&asked)).unwrap();
             assert!(is_early(&plan), "{variant}: {plan}");
-            let turns: Vec<Turn> = plan.lines().iter().filter_map(Line::turn).collect();
-            assert_eq!(turns.iter().filter(|turn| **turn == Turn::Listener).count(), 1, "{plan}");
-            assert!(turns.ends_with(&[Turn::Listener]), "{plan}");
+            let turns: Vec<HostTurn> = plan.lines().iter().filter_map(Line::turn).collect();
+            assert_eq!(turns.iter().filter(|turn| **turn == HostTurn::Listener).count(), 1, "{plan}");
+            assert!(turns.ends_with(&[HostTurn::Listener]), "{plan}");
             let before = calls_between(&plan);
             for name in calls_behind(&plan) {
                 let rules = [asked.clone(), rule(NOTIFY, name, Vec::new())];
@@ -291,7 +291,7 @@ fn who_may_trace_is_the_containers_to_say() {
         ..spec.process.clone().unwrap_or_default()
     };
     let exec = |bound: &super::super::Bound| {
-        compile_exec(bound, &host(false, true, (6, 18)), &Options::default(), &ExecOptions::default())
+        compile_exec(bound, &host(false, true, (6, 18)), &Options::default(), &JoinedContainer::default())
     };
     exec(&Policy::of(&spec, None).bind(&given)).unwrap();
     let own = spec.process.clone().unwrap_or_default();

@@ -198,7 +198,7 @@ fn what_joins_a_container_is_in_its_root() {
             spec.linux.get_or_insert_default().seccomp = None;
             let bound = Policy::of(&spec, None).bind(&process);
             let options = Options { id: "x".into(), console: terminal, ..Options::default() };
-            let joined = ExecOptions { cgroup_files: 3, namespaces: ALL, ..ExecOptions::default() };
+            let joined = JoinedContainer { cgroup_files: 3, namespaces: ALL, ..JoinedContainer::default() };
             let plan = compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined).unwrap();
             assert!(follow(&format!("exec in {name}"), &plan, true) > 0);
         }

@@ -10,7 +10,7 @@ use std::fmt;
 
 /// Why the stub gives the turn to the host side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum HostTurn {
     /// uid_map and gid_map are to be written.
     IdMaps,
     /// Network devices of the host are to be moved into the container's network namespace.
@@ -37,7 +37,7 @@ pub enum Turn {
     Scheduler,
 }
 
-impl Turn {
+impl HostTurn {
     const CODES: [(Self, u8); 12] = [
         (Self::IdMaps, b'u'),
         (Self::NetDevices, b'n'),
@@ -64,7 +64,7 @@ impl Turn {
     }
 }
 
-impl fmt::Display for Turn {
+impl fmt::Display for HostTurn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::IdMaps => "the id maps",
@@ -95,7 +95,7 @@ pub enum ControlStep {
         namespaces: u64,
     },
     /// Wait for the host side.
-    AwaitHost(Turn),
+    AwaitHost(HostTurn),
     /// Ask the host side for a batch of mounts, and take them.
     ReceiveMounts {
         /// Its number.
@@ -175,11 +175,11 @@ impl ControlStep {
         Self::StayAsInit { foreground, sets, filter }
     }
 
-    pub(super) fn turn(&self) -> Option<Turn> {
+    pub(super) fn turn(&self) -> Option<HostTurn> {
         match self {
             Self::AwaitHost(turn) => Some(*turn),
-            Self::ReceiveMounts { .. } => Some(Turn::Mounts),
-            Self::Created => Some(Turn::Created),
+            Self::ReceiveMounts { .. } => Some(HostTurn::Mounts),
+            Self::Created => Some(HostTurn::Created),
             Self::Undumpable
             | Self::Dumpable
             | Self::HandOver { .. }

@@ -14,11 +14,11 @@ mod process;
 mod rootfs;
 mod slot;
 
-pub use control::{ControlStep, Turn};
+pub use control::{ControlStep, HostTurn};
 pub use host::HostStep;
-pub use mount::{CgroupView, Component, MountStep, Node, Source};
+pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub(crate) use mount::{is_at_or_below, plain};
-pub use namespace::{NamespaceStep, Which};
+pub use namespace::{JoinTarget, NamespaceStep};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
@@ -31,7 +31,7 @@ use std::fmt;
 
 /// Who takes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum StepSide {
     /// The host side: reaches the host's files, writes id maps, runs host hooks.
     Host,
     /// The stub: inside the namespaces.
@@ -40,7 +40,7 @@ pub enum Side {
 
 /// Why a step is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum LineOrigin {
     /// A value of `config.json`, as a JSON pointer (RFC 6901).
     Pointer(String),
     /// Every container gets it, whatever its configuration says.
@@ -51,7 +51,7 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// Where it comes from.
-    pub origin: Origin,
+    pub origin: LineOrigin,
     /// What is done.
     pub step: Step,
 }
@@ -60,17 +60,17 @@ impl Line {
     /// The pointer of the setting that the line is for, if there is one.
     pub(crate) fn pointer(&self) -> Option<&str> {
         match &self.origin {
-            Origin::Pointer(pointer) => Some(pointer),
-            Origin::Standard => None,
+            LineOrigin::Pointer(pointer) => Some(pointer),
+            LineOrigin::Standard => None,
         }
     }
 
     /// The turn that the stub gives to the host side there, if it gives one.
-    pub(crate) fn turn(&self) -> Option<Turn> {
+    pub(crate) fn turn(&self) -> Option<HostTurn> {
         match &self.step {
             Step::Host(_) | Step::Namespace(_) => None,
             Step::Rootfs(step) => step.turn(),
-            Step::Process(step) => step.sends_listener().then_some(Turn::Listener),
+            Step::Process(step) => step.sends_listener().then_some(HostTurn::Listener),
             Step::Control(step) => step.turn(),
         }
     }
@@ -93,10 +93,10 @@ pub enum Step {
 
 impl Step {
     /// Who takes it.
-    pub fn side(&self) -> Side {
+    pub fn side(&self) -> StepSide {
         match self {
-            Self::Host(_) => Side::Host,
-            Self::Namespace(_) | Self::Rootfs(_) | Self::Process(_) | Self::Control(_) => Side::Stub,
+            Self::Host(_) => StepSide::Host,
+            Self::Namespace(_) | Self::Rootfs(_) | Self::Process(_) | Self::Control(_) => StepSide::Stub,
         }
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 /// What appears at a mount point.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MountSource {
     /// A new file system.
     New {
         /// Its type.
@@ -29,9 +29,9 @@ pub enum Source {
         slot: SlotId,
     },
     /// The tree at a path of the host, as the stub's mount namespace has it.
-    Path(String),
+    HostPath(String),
     /// The tree at a path in the container, which an earlier mount may have put there.
-    Own(String),
+    ContainerPath(String),
     /// A tree that the host side has opened.
     Tree {
         /// Its path on the host.
@@ -52,7 +52,7 @@ pub struct MountStep {
     /// Path in the container.
     pub destination: String,
     /// What is to appear there.
-    pub from: Source,
+    pub from: MountSource,
     /// Options, understood.
     pub options: MountOptions,
     /// /proc and /sys: no symbolic link may lead there.
@@ -63,45 +63,56 @@ pub struct MountStep {
 
 impl MountStep {
     /// The mount of an existing tree.
-    pub(crate) fn bind(destination: String, from: Source, options: MountOptions) -> Self {
+    pub(crate) fn bind(destination: String, from: MountSource, options: MountOptions) -> Self {
         Self { destination, from, options, no_symlinks: false, label: None }
     }
 
     /// The slot that it takes its mount from.
     pub(crate) fn slot(&self) -> Option<SlotId> {
         match &self.from {
-            Source::Made { slot, .. } | Source::Tree { slot, .. } => Some(*slot),
-            Source::New { .. } | Source::Path(_) | Source::Own(_) | Source::Mounted { .. } => None,
+            MountSource::Made { slot, .. } | MountSource::Tree { slot, .. } => Some(*slot),
+            MountSource::New { .. }
+            | MountSource::HostPath(_)
+            | MountSource::ContainerPath(_)
+            | MountSource::Mounted { .. } => None,
         }
     }
 
     /// Whether it is a procfs or a sysfs.
     pub(crate) fn shows_the_kernel(&self) -> bool {
         match &self.from {
-            Source::New { kind, .. } | Source::Made { kind, .. } => matches!(kind.as_str(), "proc" | "sysfs"),
-            Source::Path(_) | Source::Own(_) | Source::Tree { .. } | Source::Mounted { .. } => false,
+            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => {
+                matches!(kind.as_str(), "proc" | "sysfs")
+            }
+            MountSource::HostPath(_)
+            | MountSource::ContainerPath(_)
+            | MountSource::Tree { .. }
+            | MountSource::Mounted { .. } => false,
         }
     }
 
     /// Whether nothing new is mounted.
     pub(crate) fn is_remount(&self) -> bool {
-        matches!(self.from, Source::Mounted { .. })
+        matches!(self.from, MountSource::Mounted { .. })
     }
 
     /// The host's path of a tree that was there before the stub.
     pub(crate) fn source_outside(&self) -> Option<&str> {
         match &self.from {
-            Source::Path(path) | Source::Tree { path, .. } => Some(path),
-            Source::Made { .. } | Source::New { .. } | Source::Own(_) | Source::Mounted { .. } => None,
+            MountSource::HostPath(path) | MountSource::Tree { path, .. } => Some(path),
+            MountSource::Made { .. }
+            | MountSource::New { .. }
+            | MountSource::ContainerPath(_)
+            | MountSource::Mounted { .. } => None,
         }
     }
 
     /// The file system's type, if the configuration names it.
     fn kind(&self) -> Option<&str> {
         match &self.from {
-            Source::New { kind, .. } | Source::Made { kind, .. } => Some(kind),
-            Source::Mounted { kind } => kind.as_deref(),
-            Source::Path(_) | Source::Own(_) | Source::Tree { .. } => None,
+            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => Some(kind),
+            MountSource::Mounted { kind } => kind.as_deref(),
+            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::Tree { .. } => None,
         }
     }
 
@@ -154,18 +165,20 @@ impl fmt::Display for MountStep {
         let (destination, options) = (&self.destination, option_words(&self.options));
         let bind = if self.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
         match &self.from {
-            Source::Mounted { .. } => write!(f, "remount {destination}{options}"),
-            Source::Made { kind, idmapped, .. } => {
+            MountSource::Mounted { .. } => write!(f, "remount {destination}{options}"),
+            MountSource::Made { kind, idmapped, .. } => {
                 let idmapped = if *idmapped { ", idmapped" } else { "" };
                 write!(f, "mount {kind} on {destination}{options}{idmapped}, made by the host")
             }
-            Source::New { kind, .. } => {
+            MountSource::New { kind, .. } => {
                 write!(f, "mount {kind} on {destination}{options}")?;
                 self.label.as_ref().map_or(Ok(()), |label| write!(f, ", labelled {label}"))
             }
-            Source::Path(path) => write!(f, "{bind} {path} on {destination}{options}"),
-            Source::Own(path) => write!(f, "{bind} the container's {path} on {destination}{options}"),
-            Source::Tree { path, .. } => {
+            MountSource::HostPath(path) => write!(f, "{bind} {path} on {destination}{options}"),
+            MountSource::ContainerPath(path) => {
+                write!(f, "{bind} the container's {path} on {destination}{options}")
+            }
+            MountSource::Tree { path, .. } => {
                 write!(f, "{bind} {path} on {destination}{options}, opened by the host")
             }
         }

@@ -6,16 +6,16 @@ use crate::namespace::NamespaceKind;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Which namespaces are joined through one descriptor.
+/// The namespaces that are joined through one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum JoinTarget {
     /// The one of a kind.
     One(NamespaceKind),
     /// Those of a container, by `CLONE_NEW*`.
     Container(u64),
 }
 
-impl Which {
+impl JoinTarget {
     /// `CLONE_NEW*`, for setns(2).
     pub(in super::super) fn flags(self) -> u64 {
         match self {
@@ -25,7 +25,7 @@ impl Which {
     }
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for JoinTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(kind) => kind.fmt(f),
@@ -52,7 +52,7 @@ pub enum NamespaceStep {
         /// A namespace file, or the pidfd of a process.
         slot: SlotId,
         /// What is joined through it.
-        which: Which,
+        target: JoinTarget,
     },
     /// unshare(2).
     Unshare {
@@ -124,7 +124,7 @@ impl fmt::Display for NamespaceStep {
                 let monitor = if slots.len() > 1 { " and its monitoring group" } else { "" };
                 write!(f, "join the class of service{monitor}")
             }
-            Self::JoinNamespace { which, .. } => write!(f, "join the {which} namespace"),
+            Self::JoinNamespace { target, .. } => write!(f, "join the {target} namespace"),
             Self::Unshare { namespaces: new } => write!(f, "unshare namespaces: {}", namespaces(*new)),
             Self::BecomeRoot => f.write_str("become root of the user namespace"),
             Self::TimeNamespace { offsets } => {

@@ -1,6 +1,6 @@
 //! The root file system: attach, mount, protect, pivot.
 
-use super::control::Turn;
+use super::control::HostTurn;
 use super::mount::{CgroupView, Component, MountStep, Node, option_words};
 use super::slot::SlotId;
 use crate::Phase;
@@ -123,8 +123,8 @@ pub enum RootfsStep {
 }
 
 impl RootfsStep {
-    pub(super) fn turn(&self) -> Option<Turn> {
-        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(Turn::Made)
+    pub(super) fn turn(&self) -> Option<HostTurn> {
+        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::Made)
     }
 
     pub(super) fn phase(&self) -> Phase {

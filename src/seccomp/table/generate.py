@@ -11,7 +11,7 @@ import re
 import sys
 
 NONE = 0xFFFF
-PRIVATE = 1024  # slots from here on are numbers 0x0f0000 + n (Arm's private calls)
+PRIVATE = 1024  # compact numbers from here on are numbers 0x0f0000 + n (Arm's private calls)
 
 COLUMNS = [
     ("X86_64", "x86/asm/unistd_64.h"),
@@ -76,8 +76,8 @@ def main(uapi, old_s390, version):
         out.write(line + "\n];\n")
     with open("numbers.rs", "w") as out:
         out.write("//! The numbers of the system calls, one column for each architecture.\n" + head)
-        out.write("\nuse super::names::NAMES;\nuse super::slot::NONE as N;\n")
-        out.write("\n/// The slot of each name.\npub(in crate::seccomp) type Column = [u16; NAMES.len()];\n")
+        out.write("\nuse super::compact_number::NONE as N;\nuse super::names::NAMES;\n")
+        out.write("\n/// The compact number of each name.\npub(in crate::seccomp) type Column = [u16; NAMES.len()];\n")
         for column, _ in COLUMNS:
             t = tables[column]
             assert max(t.values()) < 1040 and len(t) > 250, column

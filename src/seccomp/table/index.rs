@@ -1,7 +1,7 @@
 //! From the name of a system call to its row in the table.
 
+use super::compact_number::NONE;
 use super::names::NAMES;
-use super::slot::NONE;
 
 const BUCKETS: usize = 2048;
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 static STUB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stub"));
-static SHARED: Mutex<Option<Program>> = Mutex::new(None);
+static SHARED: Mutex<Option<StubFile>> = Mutex::new(None);
 const MFD_EXEC: u32 = 0x10;
 const F_SEAL_EXEC: i32 = 0x20;
 /// No process can read or write the file, not even through `/proc/PID/exe`.
@@ -40,15 +40,15 @@ pub fn size() -> usize {
 
 /// A file that holds the stub, for one launch or for all.
 #[derive(Clone, Debug)]
-pub(crate) struct Program(Arc<OwnedFd>);
+pub(crate) struct StubFile(Arc<OwnedFd>);
 
-impl AsFd for Program {
+impl AsFd for StubFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl Program {
+impl StubFile {
     /// Whether it is still executable. Before Linux 6.3 no seal prevents a container's root from changing the mode.
     fn is_executable(&self) -> bool {
         fstat(&self.0).is_ok_and(|stat| stat.st_mode & 0o777 & EXECUTE_ONLY == EXECUTE_ONLY)
@@ -56,15 +56,15 @@ impl Program {
 }
 
 /// The stub's file. All threads of the process share it if it is immutable.
-pub(crate) fn program() -> Result<Program> {
+pub(crate) fn stub_file() -> Result<StubFile> {
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(program) = shared.as_ref().filter(|program| program.is_executable()) {
-        return Ok(program.clone());
+    if let Some(file) = shared.as_ref().filter(|file| file.is_executable()) {
+        return Ok(file.clone());
     }
     let (file, is_immutable) = create()?;
-    let program = Program(Arc::new(file));
-    *shared = is_immutable.then(|| program.clone());
-    Ok(program)
+    let file = StubFile(Arc::new(file));
+    *shared = is_immutable.then(|| file.clone());
+    Ok(file)
 }
 
 /// A new file, and whether it is immutable.
@@ -234,15 +234,15 @@ mod tests {
     fn a_file_that_is_no_longer_executable_is_replaced() {
         // As on a kernel without F_SEAL_EXEC.
         let file = memfd_create(c"test", libc::MFD_ALLOW_SEALING).unwrap();
-        let program = Program(Arc::new(file));
-        execute_only(&program).unwrap();
-        assert!(program.is_executable());
-        fchmod(program.as_fd(), Mode::from_bits_truncate(0o100)).unwrap();
-        assert!(!program.is_executable());
-        *SHARED.lock().unwrap() = Some(program.clone());
-        let again = super::program().unwrap();
+        let file = StubFile(Arc::new(file));
+        execute_only(&file).unwrap();
+        assert!(file.is_executable());
+        fchmod(file.as_fd(), Mode::from_bits_truncate(0o100)).unwrap();
+        assert!(!file.is_executable());
+        *SHARED.lock().unwrap() = Some(file.clone());
+        let again = super::stub_file().unwrap();
         assert!(again.is_executable());
-        assert_ne!(fstat(&again).unwrap().st_ino, fstat(&program).unwrap().st_ino);
+        assert_ne!(fstat(&again).unwrap().st_ino, fstat(&file).unwrap().st_ino);
     }
 
     /// A child of another thread holds such a descriptor until its execve(2).
