@@ -2,7 +2,7 @@
 
 use super::super::compiled::Plan;
 use super::super::step::{
-    ControlStep, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step,
+    ControlStep, MountStep, NamespaceStep, Origin, ProcessStep, RootfsStep, Slot, Source, Step, Turn,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -52,6 +52,8 @@ pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Resu
     let slots = (0..service.kept).map(|_| draft.standard_slot(Slot::Given)).collect::<Result<Vec<_>>>()?;
     let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
     draft.standard(ControlStep::FindProgram { name, candidates });
+    // If the command is killed before it has recorded the process, nothing would find the program.
+    draft.standard(ControlStep::AwaitHost(Turn::Born));
     draft.standard(ControlStep::CloseDescriptors { preserve: 0 });
     draft.standard(ControlStep::KeepDescriptors { slots });
     draft.standard(ProcessStep::ResetSignals);
