@@ -29,11 +29,7 @@ use log::Log;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// Rust's entry point, if it is not C's (`sys::entry`).
-#[cfg(not(all(not(test), target_env = "gnu")))]
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::from(run(std::env::args_os()))
-}
+sys::entry::entry_point!(run);
 
 /// The program: from its arguments to its exit code.
 fn run(words: std::env::ArgsOs) -> u8 {

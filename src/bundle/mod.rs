@@ -11,7 +11,7 @@
 //! 2. `read`: typed readers
 //! 3. `model`: structures with readers and writers; `annotations`
 //! 4. `spec`: the model
-//! 5. `hook_kind`, `template`, `validate`, `oci`
+//! 5. `hook_kind`, `validate`, `oci`
 //! 6. `load`: bundles
 
 pub mod annotations;
@@ -28,7 +28,6 @@ mod read;
 mod semver;
 pub mod spec;
 pub(crate) mod sysctl;
-mod template;
 #[cfg(test)]
 mod tests;
 mod validate;

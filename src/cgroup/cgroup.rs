@@ -10,7 +10,7 @@ use super::oom::{self, OomWatch};
 use super::options::CgroupOptions;
 use super::path::CgroupPath;
 use super::record::CgroupRecord;
-use super::settings::Settings;
+use super::settings::{Settings, compile_settings};
 use super::stats::{self, Stats};
 use super::{create, delegate, kill, procfs, procs, remove, update};
 use crate::bundle::spec::Resources;
@@ -42,9 +42,20 @@ impl Cgroup {
         resources: &Resources,
         options: &CgroupOptions,
     ) -> Result<(Self, Join)> {
-        let settings = Settings::compile(layout, resources, options)?;
+        let settings = compile_settings(layout, resources, options)?;
         let record = create::plan(layout, path, &settings)?;
         Self::create_planned(layout, record, &settings, options)
+    }
+
+    /// The directories of the cgroup at `path`, which [`create_planned`](Self::create_planned) creates.
+    ///
+    /// On a hybrid host there is one in the cgroup2 hierarchy only if `settings` need it (for a controller in that
+    /// hierarchy, or `unified`).
+    ///
+    /// # Errors
+    /// As [`Layout::directories`].
+    pub fn plan(layout: &Layout, path: &CgroupPath, settings: &Settings) -> Result<CgroupRecord> {
+        create::plan(layout, path, settings)
     }
 
     /// Creates a cgroup from its record. The record can be stored before, so that an interrupted creation can be undone.
@@ -218,7 +229,7 @@ impl Cgroup {
         devices::replace(Dir::open(directory)?.at(), policy)
     }
 
-    /// Delegates the cgroup2 directory to a user, who can then create cgroups in it: cgroups(7), "Cgroup delegation".
+    /// Delegates the cgroup2 directory to a user, whose processes can then create cgroups in it: cgroups(7), "Cgroup delegation".
     ///
     /// # Errors
     /// If the caller lacks the permission.
@@ -348,28 +359,6 @@ impl Cgroup {
     pub fn freezer_state(&self) -> Result<FreezerState> {
         freeze::state(&self.record)
     }
-}
-
-/// What can be done with a stored record, without opening the cgroup.
-impl CgroupRecord {
-    /// The directories of the cgroup at `path`, which [`Cgroup::create_planned`] creates.
-    ///
-    /// On a hybrid host there is one in the cgroup2 hierarchy only if `settings` need it (for a controller in that
-    /// hierarchy, or `unified`).
-    ///
-    /// # Errors
-    /// As [`Layout::directories`].
-    pub fn plan(layout: &Layout, path: &CgroupPath, settings: &Settings) -> Result<Self> {
-        create::plan(layout, path, settings)
-    }
-
-    /// The state of the freezer.
-    ///
-    /// # Errors
-    /// If there is no freezer, or it cannot be read.
-    pub fn freezer_state(&self) -> Result<FreezerState> {
-        freeze::state(self)
-    }
 
     /// Whether the processes are frozen, by this cgroup's freezer or an ancestor's. On v1 this includes processes that
     /// are about to be frozen, since signals do not kill those either. On v2 this reads one file less than
@@ -378,6 +367,6 @@ impl CgroupRecord {
     /// # Errors
     /// As [`freezer_state`](Self::freezer_state).
     pub fn is_frozen(&self) -> Result<bool> {
-        freeze::is_frozen(self)
+        freeze::is_frozen(&self.record)
     }
 }

@@ -1,14 +1,15 @@
-//! Open directories of cgroup file systems.
+//! Open directories of cgroup file systems, and their files.
 //!
 //! Opening a [`Dir`] verifies the file system and rejects symbolic links. Everything below it is opened relative to its
-//! descriptor.
+//! descriptor. Each access to a file opens it, reads or writes once, and closes it.
 
+use super::file::{file_name, is_gone_errno, is_missing, missing_if_directory, parse_number, write_once};
 use crate::sys::fs as sysfs;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::dir::{Dir as Listing, Type};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, FsType};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -165,12 +166,6 @@ pub(super) fn is_wrong_file_system(error: &Error) -> bool {
     error.errno().is_none()
 }
 
-/// Whether the errno means that the cgroup does not exist (any more): kernfs returns ENODEV for an open file of a
-/// removed cgroup.
-pub(super) fn is_gone_errno(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOENT | Errno::ENODEV)
-}
-
 /// An error on `directory/file`.
 pub(super) fn failed(operation: &'static str, directory: &Path, file: &str, errno: Errno) -> Error {
     let path = if file.is_empty() { directory.to_owned() } else { directory.join(file) };
@@ -192,7 +187,7 @@ fn shorten(path: &Path) -> String {
 
 /// Identifies a directory independently of its name. Kernfs does not reuse inode numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+pub(super) struct DirectoryId {
     device: u64,
     pub(super) inode: u64,
 }
@@ -200,17 +195,17 @@ pub(super) struct Identity {
 /// Metadata of a directory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DirStat {
-    pub(super) identity: Identity,
+    pub(super) id: DirectoryId,
     /// The number of subdirectories, if the file system counts them as links.
     pub(super) subdirectories: Option<u64>,
 }
 
 impl From<FileStat> for DirStat {
     fn from(stat: FileStat) -> Self {
-        let identity = Identity { device: stat.st_dev, inode: stat.st_ino };
+        let id = DirectoryId { device: stat.st_dev, inode: stat.st_ino };
         #[allow(clippy::useless_conversion, reason = "u32 on some architectures")]
         let links = u64::from(stat.st_nlink);
-        Self { identity, subdirectories: links.checked_sub(2) }
+        Self { id, subdirectories: links.checked_sub(2) }
     }
 }
 
@@ -275,14 +270,11 @@ impl<'a> DirRef<'a> {
         self.for_each_entry(|name, inode, kind| {
             let directory = match kind {
                 Some(kind) => kind == Type::Directory,
-                None => {
-                    let flags = nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW;
-                    match nix::sys::stat::fstatat(self.fd, name, flags) {
-                        Ok(stat) => stat.st_mode & libc::S_IFMT == libc::S_IFDIR,
-                        Err(e) if is_gone_errno(e) => false,
-                        Err(e) => return Err(e),
-                    }
-                }
+                None => match fstatat(self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                    Ok(stat) => stat.st_mode & libc::S_IFMT == libc::S_IFDIR,
+                    Err(e) if is_gone_errno(e) => false,
+                    Err(e) => return Err(e),
+                },
             };
             if directory && name != c"." && name != c".." {
                 found.push(Subdirectory { name: name.to_owned(), inode });
@@ -318,6 +310,57 @@ impl<'a> DirRef<'a> {
             one(entry.file_name(), entry.ino(), entry.file_type())?;
         }
         Ok(())
+    }
+}
+
+/// The files of the directory.
+impl DirRef<'_> {
+    /// Opens a file.
+    pub(super) fn open(self, file: &str, flags: i32) -> Result<OwnedFd, Errno> {
+        sysfs::openat(self.fd, &file_name(file)?, flags | libc::O_NOFOLLOW, 0).map_err(missing_if_directory)
+    }
+
+    /// Opens a file that must exist.
+    pub(super) fn require(self, file: &str, flags: i32) -> Result<OwnedFd> {
+        self.open(file, flags).map_err(|e| self.failed("open", file, e))
+    }
+
+    /// Writes to a file.
+    pub(super) fn write(self, file: &str, value: &[u8]) -> Result<(), Errno> {
+        write_once(self.open(file, libc::O_WRONLY)?, value)
+    }
+
+    /// Writes to a file that must exist.
+    pub(super) fn set(self, file: &str, value: &[u8]) -> Result<()> {
+        self.write(file, value).map_err(|e| self.failed("write", file, e))
+    }
+
+    /// Reads a file.
+    pub(super) fn read(self, file: &str) -> Result<Vec<u8>, Errno> {
+        sysfs::read_all(self.open(file, libc::O_RDONLY)?, 64 << 20).map_err(missing_if_directory)
+    }
+
+    /// The file as text; `None` if it does not exist.
+    pub(super) fn text(self, file: &str) -> Result<Option<String>> {
+        match self.read(file) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(e) if is_missing(e) => Ok(None),
+            Err(e) => Err(self.failed("read", file, e)),
+        }
+    }
+
+    /// The number in the file; `None` if the file does not exist or has no number.
+    pub(super) fn number(self, file: &str) -> Result<Option<u64>> {
+        Ok(self.text(file)?.and_then(|t| parse_number(t.trim())))
+    }
+
+    /// Whether the file exists.
+    pub(super) fn has(self, file: &str) -> Result<bool, Errno> {
+        match fstatat(self.fd, file_name(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(stat.st_mode & libc::S_IFMT == libc::S_IFREG),
+            Err(e) if is_gone_errno(e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -365,8 +408,24 @@ mod tests {
         }
         assert!(path.as_os_str().len() > 2 * libc::PATH_MAX as usize);
         let found = Dir::open(&path).unwrap();
-        assert_eq!(found.at().stat().unwrap().identity, DirStat::from(fstat(&at).unwrap()).identity);
+        assert_eq!(found.at().stat().unwrap().id, DirStat::from(fstat(&at).unwrap()).id);
         let text = found.at().failed("read", "file", Errno::EIO).to_string();
         assert!(text.len() < 600 && text.contains("xxx/file"), "{text}");
+    }
+
+    #[test]
+    fn a_child_cgroup_with_the_name_of_a_file_counts_as_a_missing_file() {
+        let dir = TempDir::new("names");
+        std::fs::create_dir(dir.path().join("memory.current")).unwrap();
+        let open = Dir::open(dir.path()).unwrap();
+        let cgroup = open.at();
+        assert_eq!(cgroup.number("memory.current").unwrap(), None);
+        assert_eq!(cgroup.write("memory.current", b"1"), Err(Errno::ENOENT));
+        assert_eq!(cgroup.has("memory.current"), Ok(false));
+        std::fs::write(dir.path().join("pids.max"), "max\n").unwrap();
+        assert_eq!((cgroup.has("pids.max"), cgroup.number("pids.max").unwrap()), (Ok(true), Some(u64::MAX)));
+        for name in ["", ".", "..", "a/b", "a\0"] {
+            assert_eq!(cgroup.read(name), Err(Errno::EINVAL), "{name:?}");
+        }
     }
 }

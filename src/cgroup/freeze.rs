@@ -1,7 +1,8 @@
 //! Freezes and thaws the processes of a cgroup.
 
 use super::controller::Controller;
-use super::dir::{Dir, DirRef, failed, is_gone, is_gone_errno, open_file};
+use super::dir::{Dir, DirRef, failed, is_gone, open_file};
+use super::file::is_gone_errno;
 use super::record::CgroupRecord;
 use super::walk::{self, walk};
 use crate::sys::retry;

@@ -1,7 +1,8 @@
 //! Kills or signals every process of a cgroup.
 
 use super::controller::Controller;
-use super::dir::{Dir, DirRef, is_gone_errno};
+use super::dir::{Dir, DirRef};
+use super::file::is_gone_errno;
 use super::freeze::{thaw_descendants, try_freeze_v1, wait_for_event};
 use super::pidfds::in_batches;
 use super::procs;

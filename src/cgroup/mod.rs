@@ -34,7 +34,7 @@
 //! | processes | `join`, `pidfds`, `procs` |
 //! | limits | `settings` and `unlimited` over `devices`, `merge`, `options` |
 //! | the host | `layout` over `default_mounts`, `proc_cgroup`, `hierarchy`; `superblock` |
-//! | files | `walk` over `file` over `dir`; `mountinfo`, `procfs` |
+//! | files | `walk` over `dir` over `file`; `mountinfo`, `procfs` |
 //! | words | `controller`, `manager`, `path`, `record`, `version` |
 
 #[allow(clippy::module_inception, reason = "the type that the room is named after")]
@@ -89,7 +89,8 @@ pub use options::CgroupOptions;
 pub use path::CgroupPath;
 pub(crate) use pidfds::in_batches;
 pub use record::{CgroupRecord, V1Directory};
-pub use settings::{Setting, Settings};
+pub(crate) use settings::needs_unified_controllers;
+pub use settings::{Setting, Settings, compile_settings};
 pub use stats::{
     Counter, CpuSetStats, CpuStats, HugeTlbStats, IoDevice, IoEntry, IoStats, IoTables, MemoryStats,
     PidsStats, Pressure, RdmaStats, Stall, Stats, Throttling,

@@ -1,7 +1,8 @@
 //! The processes of a cgroup.
 
 use super::controller::Controller;
-use super::dir::{Dir, DirRef, is_gone_errno};
+use super::dir::{Dir, DirRef};
+use super::file::is_gone_errno;
 use super::record::CgroupRecord;
 use super::walk::{self, ChildState, Visitor, walk};
 use crate::Result;

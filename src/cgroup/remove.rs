@@ -1,6 +1,7 @@
 //! Removes a cgroup with its descendants.
 
-use super::dir::{Dir, DirRef, exists, failed, is_gone_errno, rmdir};
+use super::dir::{Dir, DirRef, exists, failed, rmdir};
+use super::file::is_gone_errno;
 use super::procs;
 use super::record::CgroupRecord;
 use super::walk::{self, ChildState, Visitor, walk};

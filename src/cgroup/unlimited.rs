@@ -6,7 +6,7 @@ use crate::bundle::spec::{BlockIo, Cpu, Memory, Network, Resources};
 
 /// Rejects limits of a container without a cgroup of its own, since nothing would enforce them.
 ///
-/// Zero and "unlimited" are no limits. Device rules are ignored: callers send them even if they disable cgroups.
+/// Zero and "unlimited" do not count as limits. Device rules are ignored: callers send them even if they disable cgroups.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the first limit's pointer.

@@ -5,7 +5,7 @@ use super::dir::{Dir, DirRef};
 use super::layout::Layout;
 use super::options::CgroupOptions;
 use super::record::CgroupRecord;
-use super::settings::{LimitTransaction, Settings, check_usage};
+use super::settings::{LimitTransaction, Settings, check_usage, compile_settings};
 use super::version::CgroupVersion;
 use crate::bundle::spec::Resources;
 use crate::{Error, Phase, Result};
@@ -20,7 +20,7 @@ pub(super) fn update(
 ) -> Result<Vec<String>> {
     let resources = with_memory_limit(record, resources)?;
     let options = CgroupOptions { device_filter: false, optional: false };
-    let settings = Settings::compile(layout, &resources, &options)?;
+    let settings = compile_settings(layout, &resources, &options)?;
     for setting in settings.entries() {
         let is_missing = match (setting.version, setting.controller) {
             (CgroupVersion::V2, _) => record.unified.is_none(),

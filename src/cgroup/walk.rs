@@ -4,7 +4,7 @@
 //! PATH_MAX, and on v1 cgroups can be renamed during the walk. The walk therefore goes from descriptor to descriptor,
 //! holds only two of them at any depth, and keeps its position on the heap.
 //!
-//! **Going up** opens `..` and compares the identity of that directory with the one that the walk came from. On other
+//! **Going up** opens `..` and compares the id of that directory with the one that the walk came from. On other
 //! file systems the owner of a tree decides where `..` leads. A cgroup, however, never gets another parent: v2 has no
 //! rename(2), v1 rejects a rename into another directory, and mounting over it in the caller's mount namespace requires
 //! the caller's own privileges. If `..` is another directory nevertheless, the walk fails with ESTALE.
@@ -12,7 +12,8 @@
 //! **Renames.** If a listed name no longer exists, the directory is listed again and the child is found by its inode
 //! number, or known to be removed. After [`MAX_RENAME_ROUNDS`] attempts the walk fails.
 
-use super::dir::{DirRef, Identity, Subdirectory, failed, is_gone_errno};
+use super::dir::{DirRef, DirectoryId, Subdirectory, failed};
+use super::file::is_gone_errno;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::collections::BTreeSet;
@@ -69,7 +70,7 @@ impl<F: FnMut(DirRef<'_>) -> Result<()>> Visitor for F {
 /// Visits a cgroup and everything below it, parents first; [`Visitor::after`] is called for children first.
 pub(super) fn walk(root: DirRef<'_>, limit: Duration, visitor: &mut dyn Visitor) -> Result<()> {
     let started = Instant::now();
-    let mut walk = Walk { root, current: None, path: root.path().to_owned(), levels: Vec::new() };
+    let mut walk = TreeWalk { root, current: None, path: root.path().to_owned(), levels: Vec::new() };
     visitor.at(root)?;
     walk.enter(None)?;
     while !walk.levels.is_empty() {
@@ -85,7 +86,7 @@ pub(super) fn walk(root: DirRef<'_>, limit: Duration, visitor: &mut dyn Visitor)
 
 /// A directory on the way from the root to the current one.
 struct Level {
-    identity: Identity,
+    id: DirectoryId,
     /// Its name in its parent; `None` for the root.
     name: Option<CString>,
     /// Children that are still to be visited.
@@ -100,7 +101,7 @@ struct Level {
     rename_rounds: u32,
 }
 
-struct Walk<'r> {
+struct TreeWalk<'r> {
     root: DirRef<'r>,
     /// The current directory, unless it is the root.
     current: Option<OwnedFd>,
@@ -108,7 +109,7 @@ struct Walk<'r> {
     levels: Vec<Level>,
 }
 
-impl Walk<'_> {
+impl TreeWalk<'_> {
     fn current(&self) -> DirRef<'_> {
         match &self.current {
             Some(fd) => self.root.on_same_mount(fd.as_fd(), &self.path),
@@ -121,7 +122,7 @@ impl Walk<'_> {
         let current = self.current();
         let stat = current.stat().map_err(|e| current.failed("fstat", "", e))?;
         let mut level = Level {
-            identity: stat.identity,
+            id: stat.id,
             name,
             children: Vec::new(),
             seen: BTreeSet::new(),
@@ -173,7 +174,7 @@ impl Walk<'_> {
         let stat = |fd: &OwnedFd| current.on_same_mount(fd.as_fd(), current.path()).stat();
         let found = below.as_ref().map(stat).transpose().map_err(|e| current.failed("fstat", "", e))?;
         let Some(level) = self.levels.last_mut() else { return Ok(()) };
-        let inode = found.map(|stat| stat.identity.inode);
+        let inode = found.map(|stat| stat.id.inode);
         if inode != Some(child.inode) {
             // The name now belongs to another cgroup, or to none.
             level.missed.insert(child.inode);
@@ -190,25 +191,25 @@ impl Walk<'_> {
 
     /// Returns to the parent of a finished directory.
     fn return_to_parent(&mut self, visitor: &mut dyn Visitor) -> Result<()> {
-        let Some(Level { identity, name: Some(name), .. }) = self.levels.pop() else { return Ok(()) };
+        let Some(Level { id, name: Some(name), .. }) = self.levels.pop() else { return Ok(()) };
         let Some(parent) = self.levels.last() else { return Ok(()) };
-        let above = if self.levels.len() == 1 { None } else { Some(self.open_parent(parent.identity)?) };
+        let above = if self.levels.len() == 1 { None } else { Some(self.open_parent(parent.id)?) };
         self.current = above;
         self.path.pop();
         let found = visitor.after(self.current(), &name)?;
         if let (ChildState::Gone, Some(parent)) = (found, self.levels.last_mut()) {
-            parent.seen.remove(&identity.inode);
-            parent.missed.insert(identity.inode);
+            parent.seen.remove(&id.inode);
+            parent.missed.insert(id.inode);
         }
         Ok(())
     }
 
-    fn open_parent(&self, expected: Identity) -> Result<OwnedFd> {
+    fn open_parent(&self, expected: DirectoryId) -> Result<OwnedFd> {
         let current = self.current();
         let failed = |e| current.failed("open", "..", e);
         let above = current.open_parent().map_err(failed)?;
         let stat = current.on_same_mount(above.as_fd(), current.path()).stat().map_err(failed)?;
-        if stat.identity == expected { Ok(above) } else { Err(failed(Errno::ESTALE)) }
+        if stat.id == expected { Ok(above) } else { Err(failed(Errno::ESTALE)) }
     }
 }
 
@@ -318,7 +319,7 @@ mod tests {
         let mut visited = BTreeSet::new();
         let mut renamed = false;
         walk(top.at(), WALK_TIMEOUT, &mut |cgroup: DirRef<'_>| {
-            let inode = cgroup.stat().unwrap().identity.inode;
+            let inode = cgroup.stat().unwrap().id.inode;
             assert!(visited.insert(inode), "twice in {}", cgroup.path().display());
             if cgroup.path() != dir.path() && !renamed {
                 renamed = true;

@@ -4,7 +4,7 @@ use super::container::Container;
 use super::forced_lock;
 use super::process::identity::ProcessState;
 use super::state::Status;
-use super::store::helpers;
+use super::store::helper_processes;
 use super::teardown::tear_down;
 use super::{processes, status};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -19,7 +19,7 @@ pub(super) fn delete(container: &Container, force: bool) -> Result<()> {
         other => other?,
     };
     let Some(record) = record else {
-        helpers::kill_all(&lock, false, 0);
+        helper_processes::kill_all(&lock, false, 0);
         return directory.remove(&lock);
     };
     let init = record.open_init()?;
@@ -33,9 +33,9 @@ pub(super) fn delete(container: &Container, force: bool) -> Result<()> {
     }
     // No operation is under way, so helpers that are alive belong to an operation whose process was killed. A helper may
     // be blocked in a request to a file system that the container's own processes serve, so those are killed first.
-    if helpers::any_alive(&lock, record.init.pid) {
+    if helper_processes::any_alive(&lock, record.init.pid) {
         processes::kill_without_waiting(&record);
-        helpers::kill_all(&lock, false, record.init.pid);
+        helper_processes::kill_all(&lock, false, record.init.pid);
     }
     tear_down(container, record, init, &lock)?;
     directory.remove(&lock)

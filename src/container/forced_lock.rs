@@ -7,7 +7,7 @@
 
 use super::container::Container;
 use super::processes;
-use super::store::helpers;
+use super::store::helper_processes;
 use super::store::lock::{self, LOCK_TIMEOUT, OperationLock};
 use super::store::lock_holder::LockHolder;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -65,7 +65,7 @@ fn end_operation(container: &Container, elapsed: Duration, before: Killed) -> Ki
     let overdue = elapsed >= LOCK_TIMEOUT;
     let holder = LockHolder::find(&container.directory);
     let removes = holder.as_ref().is_some_and(LockHolder::removes)
-        || helpers::alive(&container.directory).iter().any(|helper| helper.removes);
+        || helper_processes::alive(&container.directory).iter().any(|helper| helper.removes);
     if removes && !overdue {
         return Killed::Nothing;
     }
@@ -73,7 +73,7 @@ fn end_operation(container: &Container, elapsed: Duration, before: Killed) -> Ki
     if let Ok(Some(record)) = container.directory.read() {
         processes::kill_without_waiting(&record);
     }
-    helpers::kill_all(&container.directory, !overdue, 0);
+    helper_processes::kill_all(&container.directory, !overdue, 0);
     let may_kill = elapsed >= OPERATION_TIMEOUT + UNDO_TIMEOUT;
     match holder.filter(|holder| may_kill && holder.kill_if_dedicated()) {
         Some(holder) => {

@@ -23,10 +23,8 @@ pub(super) fn may_be_frozen(record: &StateRecord, state: u8) -> bool {
 
 /// Whether the container is frozen; no if it has no freezer.
 pub(super) fn is_frozen(record: &StateRecord) -> Result<bool> {
-    if record.cgroup.is_empty() {
-        return Ok(false);
-    }
-    match record.cgroup.is_frozen() {
+    let Some(cgroup) = record.open_cgroup() else { return Ok(false) };
+    match cgroup.is_frozen() {
         Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
         other => other,
     }
@@ -34,10 +32,8 @@ pub(super) fn is_frozen(record: &StateRecord) -> Result<bool> {
 
 /// Whether freezing is under way: some of the processes are not frozen yet.
 pub(super) fn is_freezing(record: &StateRecord) -> Result<bool> {
-    if record.cgroup.is_empty() {
-        return Ok(false);
-    }
-    match record.cgroup.freezer_state() {
+    let Some(cgroup) = record.open_cgroup() else { return Ok(false) };
+    match cgroup.freezer_state() {
         Ok(state) => Ok(state == FreezerState::Freezing),
         Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
         Err(e) => Err(e),

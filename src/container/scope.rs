@@ -4,7 +4,7 @@ use super::store::StateRecord;
 use crate::Result;
 use crate::bundle::spec::Resources;
 use crate::cgroup::systemd::Systemd;
-use crate::cgroup::{self, Cgroup, Layout, Settings};
+use crate::cgroup::{self, Cgroup, Layout, compile_settings};
 
 /// Stops the container's unit, whose processes have exited. It is not an error if neither systemd nor the cgroup exists any
 /// more.
@@ -21,6 +21,6 @@ pub(super) fn stop(record: &StateRecord) -> Result<()> {
 pub(super) fn update(record: &StateRecord, layout: &Layout, resources: &Resources) -> Result<()> {
     let Some(scope) = &record.scope else { return Ok(()) };
     let options = cgroup::CgroupOptions { device_filter: false, optional: false };
-    let settings = Settings::compile(layout, resources, &options)?;
+    let settings = compile_settings(layout, resources, &options)?;
     Systemd::connect(&scope.bus)?.set_limits(&scope.unit, &settings)
 }

@@ -4,7 +4,9 @@ use super::options::Options;
 use crate::bundle::Spec;
 use crate::bundle::spec::Resources;
 use crate::cgroup::systemd::Unit;
-use crate::cgroup::{self, CgroupManager, CgroupPath, CgroupRecord, Layout, Settings};
+use crate::cgroup::{
+    self, Cgroup, CgroupManager, CgroupPath, CgroupRecord, Layout, Settings, compile_settings,
+};
 use crate::{Error, Phase, Result};
 
 /// The container's cgroup: its directories and its limits.
@@ -79,7 +81,7 @@ pub(super) fn plan(
         optional: !by_systemd
             && options.optional_cgroup.unwrap_or_else(|| !privileged && named(spec).is_none()),
     };
-    let settings = Settings::compile(layout, &resources, &cgroup_options)?;
-    let record = CgroupRecord::plan(layout, &path, &settings)?;
+    let settings = compile_settings(layout, &resources, &cgroup_options)?;
+    let record = Cgroup::plan(layout, &path, &settings)?;
     Ok(Some(CgroupPlan { record, settings, options: cgroup_options, unit }))
 }

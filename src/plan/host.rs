@@ -3,7 +3,7 @@
 use super::cgroup;
 use super::options::Options;
 use crate::bundle::{Bundle, Spec};
-use crate::cgroup::{CgroupManager, Layout, Settings, resctrl};
+use crate::cgroup::{CgroupManager, Layout, needs_unified_controllers, resctrl};
 use crate::process::{capability, label};
 use crate::seccomp::SeccompSupport;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -74,7 +74,7 @@ impl Host {
             }
             let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
             if options.cgroup_manager != CgroupManager::Disabled
-                && resources.is_some_and(|resources| Settings::needs_unified_controllers(layout, resources))
+                && resources.is_some_and(|resources| needs_unified_controllers(layout, resources))
             {
                 layout.read_controllers()?;
             }

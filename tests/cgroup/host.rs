@@ -1,7 +1,7 @@
 //! A cgroup for a test, with the hierarchies of this host, and a process in it.
 
 use orlop::bundle::spec::Resources;
-use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, CgroupRecord, Controller, Join, Layout, Settings};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, Join, Layout, compile_settings};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -81,8 +81,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         let options = CgroupOptions { device_filter: false, optional: false };
-        let settings = Settings::compile(&self.layout, &Resources::default(), &options).unwrap();
-        let mut record = CgroupRecord::plan(&self.layout, &self.path, &settings).unwrap();
+        let settings = compile_settings(&self.layout, &Resources::default(), &options).unwrap();
+        let mut record = Cgroup::plan(&self.layout, &self.path, &settings).unwrap();
         record.unified = self.layout.unified_directory(&self.path).unwrap();
         let cgroup = Cgroup::open(record);
         if cgroup.exists().unwrap() {

@@ -65,7 +65,7 @@ fn statement_start(before: &[Token]) -> usize {
     0
 }
 
-/// Calls that end the process on a value that nobody has checked.
+/// Calls that end the process on an unchecked value.
 #[test]
 fn nothing_panics_on_input() {
     let mut findings = Findings::new();

@@ -2,16 +2,16 @@
 
 use crate::{load, output_to, runtime};
 use kit::criu::Criu as Talker;
-use kit::{Case, Test, json, within};
+use kit::{Case, Test, within};
 use orlop::ErrorKind;
-use orlop::bundle::mounts_from_json;
-use orlop::container::{CheckpointOptions, CreateOptions, Criu, Signal, Stdio};
+use orlop::container::{CheckpointOptions, CreateOptions, Criu, ExecOptions, Signal, Stdio};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![a_hanging_hook_is_killed, a_stopped_helper_is_killed, a_hanging_criu_is_killed]
+    kit::cases![a_hanging_hook_is_killed, a_stopped_exec_is_killed, a_hanging_criu_is_killed]
 }
 
 /// Deletes the container from another thread, within a second.
@@ -46,59 +46,61 @@ fn a_hanging_hook_is_killed(t: &Test) {
     assert!(!Path::new("/proc").join(pid).exists(), "the hook was not reaped");
 }
 
-/// In another container's pid namespace, whose process stops the helper: the helper does not die with this
-/// container.
-fn a_stopped_helper_is_killed(t: &Test) {
+/// In another container's pid namespace, whose process stops the process of `exec` before its program is executed: it
+/// does not die with this container's first process.
+fn a_stopped_exec_is_killed(t: &Test) {
     let out = t.dir().join("out");
     let pod = t.bundle().set("/root/readonly", false).probe("await /go , stop_others");
     let gate = pod.path("/go");
     let pod_id = pod.id().to_owned();
     let pod = runtime(t).run(&pod_id, &load(&pod), &output_to(&out)).unwrap();
     let path = format!("/proc/{}/ns/pid", pod.pid().unwrap());
-    let bundle = t.bundle().set("/root/readonly", false).join("pid", &path).probe("sleep");
+    let bundle = t.bundle().join("pid", &path).probe("sleep");
     let id = bundle.id().to_owned();
     let options = CreateOptions { stdio: Stdio::Null, ..CreateOptions::default() };
     let container = runtime(t).run(&id, &load(&bundle), &options).unwrap();
     fs::write(gate, "").unwrap();
     t.wait_for("the pod's process", || fs::read_to_string(&out).is_ok_and(|text| text.contains("stops")));
-    let mounts = mounts_from_json(
-        json!([{"destination": "/m", "type": "tmpfs", "source": "tmpfs"}]).to_string().as_bytes(),
-    )
-    .unwrap();
-    std::thread::scope(|scope| {
-        let container = &container;
-        let add = scope.spawn(move || {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_secs(20) {
-                let once = Instant::now();
-                let done = container.add_mounts(&mounts);
-                if once.elapsed() > within(Duration::from_millis(500)) {
-                    return Some(done);
-                }
+    let mut process = container.spec().unwrap().process.unwrap();
+    process.args = ["/probe", "exit", "0"].map(String::from).to_vec();
+    let begun = AtomicU64::new(0);
+    let hangs = std::thread::scope(|scope| {
+        let (container, begun) = (&container, &begun);
+        let exec = scope.spawn(move || {
+            let options = ExecOptions { stdio: Stdio::Null, ..ExecOptions::default() };
+            let mut children = Vec::new();
+            // Until the container is gone.
+            while let Ok(child) = container.exec(&process, &options) {
+                children.push(child);
+                begun.fetch_add(1, Ordering::SeqCst);
             }
-            None
+            children
         });
-        // A helper that is stopped stays so: the container is deleted after that.
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(20) && !is_stopped(t, &id) {
+        // An attempt that takes longer than this one hangs.
+        let (mut last, mut since, first) = (0, Instant::now(), Instant::now());
+        while since.elapsed() < within(Duration::from_millis(500))
+            && first.elapsed() < Duration::from_secs(20)
+        {
+            let now = begun.load(Ordering::SeqCst);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
-        std::thread::sleep(within(Duration::from_millis(600)));
+        let hangs = since.elapsed() >= within(Duration::from_millis(500));
         delete(t, &id);
-        let done = add.join().unwrap();
-        let Some(done) = done else { kit::skip("no helper could be stopped in 20 s") };
-        done.unwrap_err();
+        // Those that were stopped later have died with the container.
+        for child in exec.join().unwrap() {
+            child.wait().unwrap();
+        }
+        hangs
     });
     pod.kill(Signal::KILL, false).unwrap();
     pod.wait().unwrap();
     pod.delete(false).unwrap();
-}
-
-/// Whether the last recorded helper of a container is stopped.
-fn is_stopped(t: &Test, id: &str) -> bool {
-    let text = fs::read_to_string(t.root().join(id).join("helpers")).unwrap_or_default();
-    let pid = text.lines().last().and_then(|line| line.split(' ').next()).unwrap_or("0");
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    if !hangs {
+        kit::skip("no process was stopped before its program was executed in 20 s");
+    }
 }
 
 fn a_hanging_criu_is_killed(t: &Test) {

@@ -3,16 +3,18 @@
 use kit::criu::Criu;
 use kit::{Bundle, Case, Container, Output, Running, Test, json, within};
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
-        a_stopped_helper_of_mounts_add_does_not_delay_delete,
-        a_stopped_helper_in_a_shared_pid_namespace_does_not_delay_delete,
+        a_stopped_exec_does_not_delay_delete,
+        a_stopped_exec_in_a_shared_pid_namespace_does_not_delay_delete,
         a_hook_that_hangs_during_create_is_killed,
         a_hook_that_hangs_after_start_is_killed,
         a_hook_of_a_killed_create_is_killed,
+        a_hook_that_a_killed_create_has_not_recorded_does_not_run,
         a_criu_that_hangs_is_killed,
         a_stopped_create_is_killed,
         a_create_stopped_at_any_moment_is_killed,
@@ -88,18 +90,13 @@ fn hanging<'t>(t: &'t Test, kind: &str) -> (Bundle<'t>, PathBuf) {
     (t.bundle().probe("sleep").host_hook(kind, &words), file)
 }
 
-/// Runs `mounts add` again and again until one hangs.
-fn hanging_mount<'t>(t: &'t Test, container: &Container<'_>) -> Running<'t> {
-    t.only_orlop("its command is experimental");
-    let mounts = json!([{"destination": "/m", "type": "tmpfs", "source": "tmpfs"}]).to_string();
+/// Runs `exec --detach` again and again until the process is stopped before its program is executed.
+fn hanging_exec<'t>(t: &'t Test, container: &Container<'_>) -> Running<'t> {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) {
-        let mut call = t.runtime(["mounts", "add", container.id(), "-"]).input(&mounts).spawn();
+        let mut call = t.runtime(["exec", "--detach", container.id(), "/probe", "exit", "0"]).spawn();
         let since = Instant::now();
-        while since.elapsed() < within(Duration::from_secs(2)) {
-            if call.has_ended() {
-                break;
-            }
+        while since.elapsed() < within(Duration::from_secs(1)) && !call.has_ended() {
             std::thread::sleep(Duration::from_millis(2));
         }
         if !call.has_ended() {
@@ -107,32 +104,30 @@ fn hanging_mount<'t>(t: &'t Test, container: &Container<'_>) -> Running<'t> {
         }
         call.wait();
     }
-    kit::skip("no helper could be stopped in 20 s");
+    kit::skip("no process was stopped before its program was executed in 20 s");
 }
 
-/// A container process that stops all processes that it can see delays an operation, but must not delay its
-/// termination.
-fn a_stopped_helper_of_mounts_add_does_not_delay_delete(t: &Test) {
-    let bundle = t.bundle().set("/root/readonly", false).probe("stop_others");
-    let container = bundle.start();
+/// A container process that stops all processes that it can see delays `exec`, but must not delay `delete`.
+fn a_stopped_exec_does_not_delay_delete(t: &Test) {
+    let container = t.bundle().probe("stop_others").start();
     container.first_line();
-    let hanging = hanging_mount(t, &container);
+    let hanging = hanging_exec(t, &container);
     deleted(t, container.id());
     assert_ne!(hanging.wait().code(), 0);
     assert_eq!(container.wait(), 137);
 }
 
-/// The helper is not in the container's own pid namespace, so it does not die with the container.
-fn a_stopped_helper_in_a_shared_pid_namespace_does_not_delay_delete(t: &Test) {
-    t.only_orlop("its command is experimental");
-    let pod = t.bundle().set("/root/readonly", false).probe("await /go , stop_others").directory("/x");
+/// The process of `exec` is not in the container's own pid namespace, so it does not die with the container's first
+/// process.
+fn a_stopped_exec_in_a_shared_pid_namespace_does_not_delay_delete(t: &Test) {
+    let pod = t.bundle().set("/root/readonly", false).probe("await /go , stop_others");
     let gate = pod.path("/go");
     let pod = pod.start();
     let path = format!("/proc/{}/ns/pid", pod.pid());
-    let container = t.bundle().set("/root/readonly", false).join("pid", &path).probe("sleep").start();
+    let container = t.bundle().join("pid", &path).probe("sleep").start();
     fs::write(gate, "").unwrap();
     t.wait_for("the pod's process", || state_letter(container.pid()) == 'T');
-    let hanging = hanging_mount(t, &container);
+    let hanging = hanging_exec(t, &container);
     deleted(t, container.id());
     assert_ne!(hanging.wait().code(), 0);
     assert_eq!(container.wait(), 137);
@@ -177,6 +172,29 @@ fn a_hook_of_a_killed_create_is_killed(t: &Test) {
     create.wait().exits(137);
     deleted(t, bundle.id());
     assert!(exits_soon(hook));
+}
+
+/// The first hook replaces the record with a FIFO, so that recording the second one waits for ever.
+fn a_hook_that_a_killed_create_has_not_recorded_does_not_run(t: &Test) {
+    t.only_orlop("it leaves hooks running");
+    let bundle = t.bundle();
+    let record = t.root().join(bundle.id()).join("helpers");
+    let file = t.dir().join("hook.pid");
+    let script = format!("rm {0} && mkfifo {0}", record.display());
+    let replace = json!({"path": "/bin/sh", "args": ["sh", "-c", script]});
+    let bundle = bundle
+        .probe("sleep")
+        .push("/hooks/createRuntime", replace)
+        .host_hook("createRuntime", &format!("pid {} , sleep", file.display()));
+    let create = bundle.command("create", &[]).spawn();
+    let is_fifo = || fs::metadata(&record).is_ok_and(|file| file.file_type().is_fifo());
+    t.wait_for("the first hook", is_fifo);
+    std::thread::sleep(within(Duration::from_millis(300)));
+    create.signal(libc::SIGKILL);
+    create.wait().exits(137);
+    std::thread::sleep(within(Duration::from_millis(300)));
+    assert!(!file.exists(), "the second hook has run");
+    deleted(t, bundle.id());
 }
 
 fn a_criu_that_hangs_is_killed(t: &Test) {

@@ -2,7 +2,7 @@
 //! program is here.
 #![allow(unsafe_code)]
 
-mod entry;
+pub(crate) mod entry;
 pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod stdio;

@@ -8,12 +8,13 @@
 //! Every structure has a reader ([`Spec::from_json`], [`Process::from_json`] …) and implements
 //! [`serde::Serialize`], which omits absent values.
 //!
-//! Layers: `process`, `resources`, `seccomp`; then `linux`; then `top`.
+//! Layers: `process`, `resources`, `seccomp`; then `linux`; then `template`; then `top`.
 
 mod linux;
 mod process;
 mod resources;
 mod seccomp;
+mod template;
 mod top;
 
 pub use linux::{

@@ -118,6 +118,16 @@ fn rules_of_the_process() {
             "twice",
         ),
         ("/process/oomScoreAdj", json!(1001), "/process/oomScoreAdj", "1000"),
+        (affinity, json!({"initial": "0-"}), "/process/execCPUAffinity/initial", "range"),
+        (affinity, json!({"final": "a"}), "/process/execCPUAffinity/final", "range"),
+    ]);
+    assert_eq!(validate(&changed(&[("/process/execCPUAffinity", json!({"initial": "0, 2-3"}))])).0, []);
+    assert_eq!(validate(&changed(&[("/process", json!(null))])), (vec![], vec![]));
+}
+
+#[test]
+fn rules_of_scheduling_and_io_priority() {
+    each_is_an_error(vec![
         ("/process/scheduler", json!({"policy": "X"}), "/process/scheduler/policy", "not one of"),
         (
             "/process/scheduler",
@@ -157,18 +167,14 @@ fn rules_of_the_process() {
             "/process/ioPriority/priority",
             "7",
         ),
-        (affinity, json!({"initial": "0-"}), "/process/execCPUAffinity/initial", "range"),
-        (affinity, json!({"final": "a"}), "/process/execCPUAffinity/final", "range"),
     ]);
     let good = json!({"policy": "SCHED_DEADLINE", "runtime": 10_000, "deadline": 10_000,
         "flags": ["SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_RECLAIM"]});
     assert_eq!(validate(&changed(&[("/process/scheduler", good)])), (vec![], vec![]));
-    assert_eq!(validate(&changed(&[("/process/execCPUAffinity", json!({"initial": "0, 2-3"}))])).0, []);
-    assert_eq!(validate(&changed(&[("/process", json!(null))])), (vec![], vec![]));
 }
 
 #[test]
-fn rules_of_linux() {
+fn rules_of_namespaces_mappings_paths_and_devices() {
     let map = |c: u32, h: u32, s: u32| json!({"containerID": c, "hostID": h, "size": s});
     let device =
         |kind: &str, major: i64| json!([{"path": "/dev/x", "type": kind, "major": major, "minor": 1}]);
@@ -211,6 +217,12 @@ fn rules_of_linux() {
             "/linux/netDevices/b/name",
             "two",
         ),
+    ]);
+}
+
+#[test]
+fn rules_of_sysctls_rdt_memory_policy_and_personality() {
+    each_is_an_error(vec![
         ("/linux/sysctl", json!({"net..x": "1"}), "/linux/sysctl/net..x", "well-formed"),
         ("/linux/sysctl", json!({"vm.swappiness": "1"}), "/linux/sysctl/vm.swappiness", "separate"),
         ("/linux/sysctl", json!({"kernel.hostname": "1"}), "/linux/sysctl/kernel.hostname", "hostname"),

@@ -1,6 +1,7 @@
 //! Loads a device program and attaches it to a cgroup2 directory.
 
 use super::policy::DevicePolicy;
+use super::program::compile;
 use crate::cgroup::dir::DirRef;
 use crate::sys::bpf::{self, EbpfInsn};
 use crate::{Error, Phase, Result};
@@ -16,7 +17,7 @@ pub(in crate::cgroup) fn attach(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Re
         return Ok(());
     }
     let path = cgroup.path();
-    let program = load(&policy.program(), path)?;
+    let program = load(&compile(policy), path)?;
     bpf::attach_device_program(cgroup.fd(), program, None)
         .map_err(|e| failed("attach device filter to", path, e))
 }
@@ -35,7 +36,7 @@ pub(in crate::cgroup) fn replace(cgroup: DirRef<'_>, policy: &DevicePolicy) -> R
         }
     }
     if !policy.allows_everything() {
-        let new = load(&policy.program(), path)?;
+        let new = load(&compile(policy), path)?;
         // A single program is replaced atomically. If there are several (from other programs), the new one is attached
         // first, so that nothing is allowed in between that both deny.
         let single = if old.len() == 1 { old.pop() } else { None };

@@ -128,28 +128,26 @@ impl DeviceProgram {
     }
 }
 
-impl DevicePolicy {
-    /// Compiles the policy.
-    pub(super) fn program(&self) -> Vec<EbpfInsn> {
-        let mut a = DeviceProgram { code: Vec::with_capacity(64), jumps: Vec::new() };
-        a.push(insn(LDX_W, TYPE, 1, 0, 0));
-        a.push(insn(MOV32_X, UNDECIDED, TYPE, 0, 0));
-        a.push(insn(AND32_K, TYPE, 0, 0, 0xffff));
-        a.push(insn(RSH32_K, UNDECIDED, 0, 0, 16));
-        a.push(insn(LDX_W, MAJOR, 1, 4, 0));
-        a.push(insn(LDX_W, MINOR, 1, 8, 0));
-        a.push(insn(MOV64_K, 0, 0, 0, 1));
-        let mut rest = self.rules.as_slice();
-        while let Some(last) = rest.last() {
-            let same = rest.iter().rev().take_while(|r| r.allow == last.allow).count();
-            let (before, set) = rest.split_at(rest.len() - same);
-            rest = before;
-            if emit_rules(&mut a, last.allow, set) {
-                return a.finish(if last.allow { Verdict::Allow } else { Verdict::Deny });
-            }
+/// Compiles the policy.
+pub(super) fn compile(policy: &DevicePolicy) -> Vec<EbpfInsn> {
+    let mut a = DeviceProgram { code: Vec::with_capacity(64), jumps: Vec::new() };
+    a.push(insn(LDX_W, TYPE, 1, 0, 0));
+    a.push(insn(MOV32_X, UNDECIDED, TYPE, 0, 0));
+    a.push(insn(AND32_K, TYPE, 0, 0, 0xffff));
+    a.push(insn(RSH32_K, UNDECIDED, 0, 0, 16));
+    a.push(insn(LDX_W, MAJOR, 1, 4, 0));
+    a.push(insn(LDX_W, MINOR, 1, 8, 0));
+    a.push(insn(MOV64_K, 0, 0, 0, 1));
+    let mut rest = policy.rules.as_slice();
+    while let Some(last) = rest.last() {
+        let same = rest.iter().rev().take_while(|r| r.allow == last.allow).count();
+        let (before, set) = rest.split_at(rest.len() - same);
+        rest = before;
+        if emit_rules(&mut a, last.allow, set) {
+            return a.finish(if last.allow { Verdict::Allow } else { Verdict::Deny });
         }
-        a.finish(if self.allow_by_default { Verdict::Allow } else { Verdict::Deny })
     }
+    a.finish(if policy.allow_by_default { Verdict::Allow } else { Verdict::Deny })
 }
 
 /// Emits rules with the same verdict, whose order does not matter. Returns whether they decide about everything: nothing

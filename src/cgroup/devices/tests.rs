@@ -73,7 +73,7 @@ fn probe(mut f: impl FnMut(DeviceKind, u32, u32, DeviceAccess)) {
 
 fn check_program(rules: &[DeviceRule]) {
     let policy = DevicePolicy::container(rules).unwrap();
-    let code = policy.program();
+    let code = program::compile(&policy);
     assert_reachable(&code);
     probe(|kind, major, minor, access| {
         let allowed = policy.denied(kind, major, minor, access).is_empty();
@@ -84,7 +84,7 @@ fn check_program(rules: &[DeviceRule]) {
         );
     });
     // If v1 can express the policy, it means the same there.
-    if let Ok(v1) = policy.to_v1() {
+    if let Ok(v1) = v1::compile(&policy) {
         probe(|kind, major, minor, access| {
             let device = DeviceException::new(kind, Some(major), Some(minor), DeviceAccess::ALL);
             let mut hits = v1.exceptions.iter().filter(|e| e.covers(&device));
@@ -152,21 +152,21 @@ fn programs_of_all_lists_of_three_rules_decide_like_the_rules() {
 
 #[test]
 fn the_program_for_the_standard_devices_has_at_most_24_instructions() {
-    let code = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().program();
+    let code = program::compile(&DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap());
     assert!(code.len() <= 24, "{} instructions", code.len());
 }
 
 #[test]
 fn v1_rejects_an_exclusion_from_a_wildcard() {
     let rules = [rule(true, "c", 10, -1, "rwm"), rule(false, "c", 10, 229, "w")];
-    let e = DevicePolicy::container(&rules).unwrap().to_v1().unwrap_err();
+    let e = v1::compile(&DevicePolicy::container(&rules).unwrap()).unwrap_err();
     assert!(e.to_string().contains("cannot punch hole in existing wildcard rule"), "{e}");
     assert_eq!(e.pointer(), Some("/linux/resources/devices/1"));
 }
 
 #[test]
 fn v1_has_one_exception_for_each_standard_device() {
-    let v1 = DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap().to_v1().unwrap();
+    let v1 = v1::compile(&DevicePolicy::container(&[rule(false, "", -1, -1, "rwm")]).unwrap()).unwrap();
     assert!(!v1.allow_by_default);
     assert_eq!(v1.exceptions.len(), DEFAULTS.len());
     assert_eq!(v1.exceptions[2].to_string(), "c 1:3 rwm");

@@ -14,35 +14,33 @@ pub(in crate::cgroup) struct V1Policy {
     pub(super) exceptions: Vec<DeviceException>,
 }
 
-impl DevicePolicy {
-    /// The policy in terms of the v1 controller.
-    ///
-    /// # Errors
-    /// If a rule excludes some of the devices that an earlier wildcard matches: the controller has no exceptions to
-    /// exceptions.
-    pub(in crate::cgroup) fn to_v1(&self) -> Result<V1Policy> {
-        let mut exceptions: Vec<DeviceException> = Vec::with_capacity(self.rules.len());
-        for rule in &self.rules {
-            if rule.allow == self.allow_by_default {
-                exclude(&mut exceptions, rule)?;
-            } else if let Some(known) = exceptions.iter_mut().find(|e| e.same_devices(&rule.exception)) {
-                known.access = known.access.or(rule.exception.access);
-            } else {
-                exceptions.push(rule.exception);
-            }
+/// The policy in terms of the v1 controller.
+///
+/// # Errors
+/// If a rule excludes some of the devices that an earlier wildcard matches: the controller has no exceptions to
+/// exceptions.
+pub(in crate::cgroup) fn compile(policy: &DevicePolicy) -> Result<V1Policy> {
+    let mut exceptions: Vec<DeviceException> = Vec::with_capacity(policy.rules.len());
+    for rule in &policy.rules {
+        if rule.allow == policy.allow_by_default {
+            exclude(&mut exceptions, rule)?;
+        } else if let Some(known) = exceptions.iter_mut().find(|e| e.same_devices(&rule.exception)) {
+            known.access = known.access.or(rule.exception.access);
+        } else {
+            exceptions.push(rule.exception);
         }
-        // One exception must match all accesses of an open(O_RDWR), so narrow exceptions get the accesses of wider ones.
-        let all = exceptions.clone();
-        for e in &mut exceptions {
-            let wider = all.iter().filter(|w| w.covers(e)).fold(DeviceAccess::NONE, |a, w| a.or(w.access));
-            e.access = e.access.or(wider.without(DeviceAccess::MKNOD));
-        }
-        let redundant = |e: &DeviceException| {
-            all.iter().any(|w| !w.same_devices(e) && w.covers(e) && e.access.without(w.access).is_empty())
-        };
-        exceptions.retain(|e| !redundant(e));
-        Ok(V1Policy { allow_by_default: self.allow_by_default, exceptions })
     }
+    // One exception must match all accesses of an open(O_RDWR), so narrow exceptions get the accesses of wider ones.
+    let all = exceptions.clone();
+    for e in &mut exceptions {
+        let wider = all.iter().filter(|w| w.covers(e)).fold(DeviceAccess::NONE, |a, w| a.or(w.access));
+        e.access = e.access.or(wider.without(DeviceAccess::MKNOD));
+    }
+    let redundant = |e: &DeviceException| {
+        all.iter().any(|w| !w.same_devices(e) && w.covers(e) && e.access.without(w.access).is_empty())
+    };
+    exceptions.retain(|e| !redundant(e));
+    Ok(V1Policy { allow_by_default: policy.allow_by_default, exceptions })
 }
 
 /// Removes the devices of `rule` from the exceptions.
@@ -73,7 +71,7 @@ fn exclude(exceptions: &mut Vec<DeviceException>, rule: &AccessRule) -> Result<(
 
 /// Writes the policy to a cgroup.
 pub(in crate::cgroup) fn write(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
-    let V1Policy { allow_by_default, exceptions } = policy.to_v1()?;
+    let V1Policy { allow_by_default, exceptions } = compile(policy)?;
     let (default_file, exceptions_file) =
         if allow_by_default { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
     let failed = |file: &str, value: &str, e| {

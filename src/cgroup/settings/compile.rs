@@ -8,80 +8,78 @@ use super::{v1, v2};
 use crate::Result;
 use crate::bundle::spec::{HugepageLimit, Memory, Rdma, Resources};
 use crate::cgroup::controller::Controller;
-use crate::cgroup::devices::DevicePolicy;
+use crate::cgroup::devices::{DevicePolicy, compile_v1};
 use crate::cgroup::layout::Layout;
 use crate::cgroup::options::CgroupOptions;
 use crate::cgroup::version::CgroupVersion;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-impl Settings {
-    /// Compiles `resources` for the host.
-    ///
-    /// For memory, shares, quota, period and weights zero means "unchanged", as callers send it; a `pids.limit` of zero
-    /// is zero.
-    ///
-    /// # Errors
-    /// If a field cannot be enforced, with its pointer (`/linux/resources/...`): a controller is missing, a value is out
-    /// of range, or the cgroup version lacks the field.
-    pub fn compile(layout: &Layout, resources: &Resources, options: &CgroupOptions) -> Result<Self> {
-        let mut b = SettingsBuilder::new(layout);
-        if let Some(memory) = &resources.memory {
-            match b.version_if_used(Controller::Memory, "/linux/resources/memory", uses_memory(memory))? {
-                Some(CgroupVersion::V1) => v1::memory(&mut b, memory)?,
-                Some(CgroupVersion::V2) => v2::memory(&mut b, memory)?,
-                None => {}
-            }
-            memory_warnings(&mut b, memory);
+/// Compiles `resources` for the host.
+///
+/// For memory, shares, quota, period and weights zero means "unchanged", as callers send it; a `pids.limit` of zero
+/// is zero.
+///
+/// # Errors
+/// If a field cannot be enforced, with its pointer (`/linux/resources/...`): a controller is missing, a value is out
+/// of range, or the cgroup version lacks the field.
+pub fn compile_settings(layout: &Layout, resources: &Resources, options: &CgroupOptions) -> Result<Settings> {
+    let mut b = SettingsBuilder::new(layout);
+    if let Some(memory) = &resources.memory {
+        match b.version_if_used(Controller::Memory, "/linux/resources/memory", uses_memory(memory))? {
+            Some(CgroupVersion::V1) => v1::memory(&mut b, memory)?,
+            Some(CgroupVersion::V2) => v2::memory(&mut b, memory)?,
+            None => {}
         }
-        if let Some(cpu) = &resources.cpu {
-            match b.version_if_used(Controller::Cpu, "/linux/resources/cpu", uses_cpu(cpu))? {
-                Some(CgroupVersion::V1) => v1::cpu(&mut b, cpu)?,
-                Some(CgroupVersion::V2) => v2::cpu(&mut b, cpu)?,
-                None => {}
-            }
-            cpuset(&mut b, cpu.cpus.as_deref(), cpu.mems.as_deref())?;
-        }
-        if let Some(limit) = resources.pids.as_ref().and_then(|p| p.limit) {
-            pids(&mut b, limit)?;
-        }
-        if let Some(io) = &resources.block_io {
-            match b.version_if_used(Controller::Io, "/linux/resources/blockIO", uses_io(io))? {
-                Some(CgroupVersion::V1) => v1::io(&mut b, io),
-                Some(CgroupVersion::V2) => v2::io(&mut b, io)?,
-                None => {}
-            }
-        }
-        hugepages(&mut b, &resources.hugepage_limits)?;
-        if let Some(network) = &resources.network {
-            v1::network(&mut b, network)?;
-        }
-        rdma(&mut b, &resources.rdma)?;
-        v2::unified(&mut b, &resources.unified)?;
-        if options.device_filter {
-            devices(&mut b, DevicePolicy::container(&resources.devices)?)?;
-        }
-        Ok(b.settings)
+        memory_warnings(&mut b, memory);
     }
+    if let Some(cpu) = &resources.cpu {
+        match b.version_if_used(Controller::Cpu, "/linux/resources/cpu", uses_cpu(cpu))? {
+            Some(CgroupVersion::V1) => v1::cpu(&mut b, cpu)?,
+            Some(CgroupVersion::V2) => v2::cpu(&mut b, cpu)?,
+            None => {}
+        }
+        cpuset(&mut b, cpu.cpus.as_deref(), cpu.mems.as_deref())?;
+    }
+    if let Some(limit) = resources.pids.as_ref().and_then(|p| p.limit) {
+        pids(&mut b, limit)?;
+    }
+    if let Some(io) = &resources.block_io {
+        match b.version_if_used(Controller::Io, "/linux/resources/blockIO", uses_io(io))? {
+            Some(CgroupVersion::V1) => v1::io(&mut b, io),
+            Some(CgroupVersion::V2) => v2::io(&mut b, io)?,
+            None => {}
+        }
+    }
+    hugepages(&mut b, &resources.hugepage_limits)?;
+    if let Some(network) = &resources.network {
+        v1::network(&mut b, network)?;
+    }
+    rdma(&mut b, &resources.rdma)?;
+    v2::unified(&mut b, &resources.unified)?;
+    if options.device_filter {
+        devices(&mut b, DevicePolicy::container(&resources.devices)?)?;
+    }
+    Ok(b.settings)
+}
 
-    /// Whether [`compile`](Self::compile) may have to know the controllers of the cgroup2 hierarchy.
-    pub(crate) fn needs_unified_controllers(layout: &Layout, resources: &Resources) -> bool {
-        let cpu = resources.cpu.as_ref();
-        let named = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
-        let used = [
-            (Controller::Memory, resources.memory.as_ref().is_some_and(uses_memory)),
-            (Controller::Cpu, cpu.is_some_and(uses_cpu)),
-            (Controller::CpuSet, cpu.is_some_and(|cpu| named(&cpu.cpus) || named(&cpu.mems))),
-            (Controller::Pids, resources.pids.as_ref().is_some_and(|pids| pids.limit.is_some())),
-            (Controller::Io, resources.block_io.as_ref().is_some_and(uses_io)),
-            (Controller::HugeTlb, !resources.hugepage_limits.is_empty()),
-            (Controller::Rdma, !resources.rdma.is_empty()),
-            (Controller::NetCls, resources.network.is_some()),
-            (Controller::NetPrio, resources.network.is_some()),
-        ];
-        let outside_v1 = |(controller, used)| used && layout.v1_of(controller).is_none();
-        layout.unified().is_some() && (!resources.unified.is_empty() || used.into_iter().any(outside_v1))
-    }
+/// Whether [`compile_settings`] may have to know the controllers of the cgroup2 hierarchy.
+pub(crate) fn needs_unified_controllers(layout: &Layout, resources: &Resources) -> bool {
+    let cpu = resources.cpu.as_ref();
+    let named = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
+    let used = [
+        (Controller::Memory, resources.memory.as_ref().is_some_and(uses_memory)),
+        (Controller::Cpu, cpu.is_some_and(uses_cpu)),
+        (Controller::CpuSet, cpu.is_some_and(|cpu| named(&cpu.cpus) || named(&cpu.mems))),
+        (Controller::Pids, resources.pids.as_ref().is_some_and(|pids| pids.limit.is_some())),
+        (Controller::Io, resources.block_io.as_ref().is_some_and(uses_io)),
+        (Controller::HugeTlb, !resources.hugepage_limits.is_empty()),
+        (Controller::Rdma, !resources.rdma.is_empty()),
+        (Controller::NetCls, resources.network.is_some()),
+        (Controller::NetPrio, resources.network.is_some()),
+    ];
+    let outside_v1 = |(controller, used)| used && layout.v1_of(controller).is_none();
+    layout.unified().is_some() && (!resources.unified.is_empty() || used.into_iter().any(outside_v1))
 }
 
 /// Warns about deprecated memory limits.
@@ -161,7 +159,7 @@ fn rdma(b: &mut SettingsBuilder<'_>, devices: &BTreeMap<String, Rdma>) -> Result
 /// Adds the device policy.
 fn devices(b: &mut SettingsBuilder<'_>, policy: DevicePolicy) -> Result<()> {
     let version = if b.layout.v1_of(Controller::Devices).is_some() {
-        policy.to_v1()?;
+        compile_v1(&policy)?;
         CgroupVersion::V1
     } else if b.layout.unified().is_some() {
         CgroupVersion::V2

@@ -22,6 +22,8 @@ mod v2;
 mod write;
 
 pub(super) use common::{escape, unsupported};
+pub use compile::compile_settings;
+pub(crate) use compile::needs_unified_controllers;
 pub use setting::{Setting, Settings};
 pub(super) use transaction::LimitTransaction;
 pub(super) use write::{check_usage, write_all};

@@ -58,7 +58,7 @@ fn v2() -> (TempDir, Layout) {
 
 fn compile(layout: &Layout, json: &str) -> Result<Settings> {
     let resources = Resources::from_json(json.as_bytes()).unwrap();
-    Settings::compile(layout, &resources, &CgroupOptions { device_filter: false, optional: false })
+    compile_settings(layout, &resources, &CgroupOptions { device_filter: false, optional: false })
 }
 
 fn lines(layout: &Layout, json: &str) -> Vec<String> {
@@ -190,7 +190,7 @@ fn block_io_limits_become_files() {
     let (_a, v1) = v1();
     let (_b, v2) = v2();
     let show = |layout, resources: &Resources| -> Vec<String> {
-        let settings = Settings::compile(layout, resources, &options).unwrap();
+        let settings = compile_settings(layout, resources, &options).unwrap();
         settings.entries().iter().map(|s| format!("{}={}", s.file, s.value)).collect()
     };
     assert_eq!(
@@ -208,7 +208,7 @@ fn block_io_limits_become_files() {
     );
     resources.block_io.as_mut().unwrap().leaf_weight = Some(20);
     assert!(show(&v1, &resources).contains(&"blkio.leaf_weight=20".to_owned()));
-    let e = Settings::compile(&v2, &resources, &options).unwrap_err();
+    let e = compile_settings(&v2, &resources, &options).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/blockIO/leafWeight"));
 }
 
@@ -237,10 +237,10 @@ fn hugetlb_rdma_and_network_limits_become_files() {
     };
     let resources = Resources { network: Some(network), ..Resources::default() };
     let options = CgroupOptions { device_filter: false, optional: false };
-    let settings = Settings::compile(&v1, &resources, &options).unwrap();
+    let settings = compile_settings(&v1, &resources, &options).unwrap();
     let values: Vec<_> = settings.entries().iter().map(|s| s.value.as_str()).collect();
     assert_eq!(values, ["7", "eth0 5"]);
-    let e = Settings::compile(&v2, &resources, &options).unwrap_err();
+    let e = compile_settings(&v2, &resources, &options).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/network/classID"));
 }
 
@@ -273,7 +273,7 @@ fn missing_controllers_are_named() {
         assert_eq!(at, pointer);
         assert!(text.contains(&format!("the {name} controller is not available")), "{text}");
     }
-    let e = Settings::compile(&layout, &Resources::default(), &CgroupOptions::default()).unwrap_err();
+    let e = compile_settings(&layout, &Resources::default(), &CgroupOptions::default()).unwrap_err();
     assert_eq!(e.pointer(), Some("/linux/resources/devices"));
 }
 
@@ -283,13 +283,13 @@ fn a_hybrid_host_has_each_controller_in_one_hierarchy() {
         host(&[("/cg/memory", "memory"), ("/cg/devices", "devices"), ("/cg/unified", "")], "hugetlb\n");
     let memory =
         Resources { memory: Some(Memory { limit: Some(1), ..Memory::default() }), ..Resources::default() };
-    let settings = Settings::compile(&layout, &memory, &CgroupOptions::default()).unwrap();
+    let settings = compile_settings(&layout, &memory, &CgroupOptions::default()).unwrap();
     assert!(!settings.needs_unified() && settings.devices().is_some());
     let huge = compile(&layout, r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#).unwrap();
     assert!(huge.needs_unified());
     assert_eq!(huge.entries()[0].version, CgroupVersion::V2);
     let path = crate::cgroup::CgroupPath::new("/a").unwrap();
-    let record = |s: &Settings| crate::cgroup::CgroupRecord::plan(&layout, &path, s).unwrap();
+    let record = |s: &Settings| crate::cgroup::Cgroup::plan(&layout, &path, s).unwrap();
     assert_eq!(record(&settings).unified, None);
     assert!(record(&huge).unified.unwrap().ends_with("cg/unified/a"));
     assert_eq!(record(&settings).paths().count(), 2);
@@ -334,7 +334,7 @@ fn empty_resources_need_no_files() {
     let (_a, v2) = v2();
     let resources =
         Resources { cpu: Some(Cpu::default()), pids: Some(Pids::default()), ..Resources::default() };
-    let settings = Settings::compile(&v2, &resources, &CgroupOptions::default()).unwrap();
+    let settings = compile_settings(&v2, &resources, &CgroupOptions::default()).unwrap();
     assert!(settings.entries().is_empty() && settings.needs_unified());
 }
 

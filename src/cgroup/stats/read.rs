@@ -7,8 +7,8 @@ use super::types::{
     Throttling,
 };
 use crate::cgroup::controller::Controller;
-use crate::cgroup::dir::{Dir, DirRef, is_gone_errno};
-use crate::cgroup::file::{V1_UNLIMITED, parse_number};
+use crate::cgroup::dir::{Dir, DirRef};
+use crate::cgroup::file::{V1_UNLIMITED, is_gone_errno, parse_number};
 use crate::cgroup::record::CgroupRecord;
 use crate::cgroup::walk::{self, walk};
 use crate::{Error, ErrorKind, Phase, Result};

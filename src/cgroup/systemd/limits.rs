@@ -146,6 +146,7 @@ fn io_limits(line: &str) -> Vec<(&'static str, Value)> {
 pub(super) mod tests {
     use super::*;
     use crate::bundle::spec::Resources;
+    use crate::cgroup::settings::compile_settings;
     use crate::cgroup::{CgroupOptions, Layout};
     use std::path::Path;
 
@@ -160,7 +161,7 @@ pub(super) mod tests {
         std::fs::write(directory.path().join("mountinfo"), "1 0 0:1 / /cg rw - cgroup2 x rw\n").unwrap();
         let layout = Layout::detect_in(directory.path(), Path::new(directory.path())).unwrap().unwrap();
         let options = CgroupOptions { device_filter: false, optional: false };
-        limit_properties(&Settings::compile(&layout, &resources, &options).unwrap(), 252)
+        limit_properties(&compile_settings(&layout, &resources, &options).unwrap(), 252)
     }
 
     pub(in crate::cgroup::systemd) fn number(name: &str, value: u64) -> Property {

@@ -221,6 +221,27 @@ fn every_hook_is_reaped() {
     }
 }
 
+/// If the operation is killed before, nothing would find the hook.
+#[test]
+fn a_hook_runs_only_after_it_was_recorded() {
+    let operation = on_host("/");
+    let (helpers, ran) = (operation.state.join("helpers"), operation.state.join("ran"));
+    // Writing the record waits until the FIFO has a reader.
+    nix::unistd::mkfifo(&helpers, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let hook = shell(&format!("touch {}", ran.display()));
+    let (ran_before, record) = std::thread::scope(|scope| {
+        let recorder = scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            (ran.exists(), std::fs::read_to_string(&helpers).unwrap())
+        });
+        run(HookKind::Prestart, &[hook], &state(Status::Creating), &operation).unwrap();
+        recorder.join().unwrap()
+    });
+    assert!(!ran_before, "the hook ran before it was recorded");
+    assert!(record.starts_with(&format!("{} ", operation.pids.borrow()[0])), "{record}");
+    assert!(ran.exists());
+}
+
 fn tempfile_dir(name: &str) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("orlop-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&path).unwrap();

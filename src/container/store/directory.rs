@@ -4,7 +4,7 @@ use super::error::{cannot_encode, not_found, removed, state_error};
 use super::lock::OperationLock;
 use super::record::{FORMAT, StateRecord};
 use super::root::{OpenStateRoot, StateRoot, entry_names};
-use super::{helpers, journal, sockets};
+use super::{helper_processes, journal, sockets};
 use crate::container::id;
 use crate::container::trusted_directory::{self, WritableBy};
 use crate::sys;
@@ -246,7 +246,7 @@ impl StateDirectory {
         }
         let gone = |r: Result<(), Errno>| matches!(r, Ok(()) | Err(Errno::ENOENT));
         if gone(sys::fs::unlinkat(&self.fd, sockets::START_SOCKET, 0))
-            && gone(sys::fs::unlinkat(&self.fd, helpers::FILE, 0))
+            && gone(sys::fs::unlinkat(&self.fd, helper_processes::FILE, 0))
             && gone(sys::fs::unlinkat(&self.fd, journal::FILE, 0))
             && gone(sys::fs::unlinkat(&self.root.fd, &self.name, libc::AT_REMOVEDIR))
         {

@@ -4,10 +4,10 @@
 //! operation are known, so `delete --force` can end an operation that does not return:
 //!
 //! - the holder, by a second lock on the same open file ([`LockClaim`]);
-//! - its child processes ([`helpers`]), by a file in the state directory, which survives a holder that was killed.
+//! - its child processes ([`helper_processes`]), by a file in the state directory, which survives a holder that was killed.
 
 use super::claim::LockClaim;
-use super::{error, helpers};
+use super::{error, helper_processes};
 use crate::init::launch::{Launch, Stub};
 use crate::sys::fs::Flock;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -107,7 +107,7 @@ impl OperationLock {
     /// # Errors
     /// If the state directory cannot be written. A removal goes on without the record.
     pub(crate) fn record_helper(&self, pid: i32) -> Result<()> {
-        match helpers::record(&self.flock, pid, self.removes.get()) {
+        match helper_processes::record(&self.flock, pid, self.removes.get()) {
             Err(_) if self.removes.get() => Ok(()),
             done => done,
         }

@@ -1,4 +1,4 @@
-//! Plans that need no turn of the host side but mounts.
+//! Plans that need no turn of the host side but mounts and the record of their process.
 
 use super::host_side::{HostSide, serve};
 use super::spawn_stub::Launch;
@@ -8,7 +8,7 @@ use crate::init::presets::{DescriptorSources, Presets, Recorder, StandardStreams
 use crate::plan::{HostTurn, Plan};
 use std::os::fd::OwnedFd;
 
-/// The host side of a plan without turns.
+/// The host side of a plan without other turns. The caller has recorded the stub before it serves it.
 pub(crate) struct WithoutTurns<'a> {
     /// The stub.
     pub(crate) stub: &'a mut Stub,
@@ -23,8 +23,9 @@ impl HostSide for WithoutTurns<'_> {
         Ok((self.stub, self.plan))
     }
 
-    fn take(&mut self, _: HostTurn, _: Option<OwnedFd>) -> Result<()> {
-        Err(lost())
+    fn take(&mut self, turn: HostTurn, _: Option<OwnedFd>) -> Result<()> {
+        // The caller or `handed_over` has recorded the process by now.
+        if turn == HostTurn::Born { Ok(()) } else { Err(lost()) }
     }
 
     fn handed_over(&mut self) -> Result<()> {

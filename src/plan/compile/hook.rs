@@ -1,7 +1,7 @@
 //! Hooks that are programs of the host.
 
 use super::super::compiled::Plan;
-use super::super::step::{ControlStep, LineOrigin, ProcessStep, RootfsStep, Slot};
+use super::super::step::{ControlStep, HostTurn, LineOrigin, ProcessStep, RootfsStep, Slot};
 use super::draft::Draft;
 use super::namespaces;
 use crate::Result;
@@ -59,6 +59,8 @@ pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>
         draft.standard(ControlStep::HandOver { namespaces: 0 });
         draft.standard(ProcessStep::NewSession);
     }
+    // If the command is killed before it has recorded the process, nothing would find the hook.
+    draft.standard(ControlStep::AwaitHost(HostTurn::Born));
     draft.standard(ControlStep::CloseDescriptors { preserve: 0 });
     draft.standard(ProcessStep::ResetSignals);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };

@@ -2,7 +2,8 @@
 
 use super::super::compiled::Plan;
 use super::super::step::{
-    ControlStep, LineOrigin, MountSource, MountStep, NamespaceStep, ProcessStep, RootfsStep, Slot, Step,
+    ControlStep, HostTurn, LineOrigin, MountSource, MountStep, NamespaceStep, ProcessStep, RootfsStep, Slot,
+    Step,
 };
 use super::draft::Draft;
 use super::namespaces;
@@ -52,6 +53,8 @@ pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Resu
     let slots = (0..service.kept).map(|_| draft.standard_slot(Slot::Given)).collect::<Result<Vec<_>>>()?;
     let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
     draft.standard(ControlStep::FindProgram { name, candidates });
+    // If the command is killed before it has recorded the process, nothing would find the program.
+    draft.standard(ControlStep::AwaitHost(HostTurn::Born));
     draft.standard(ControlStep::CloseDescriptors { preserve: 0 });
     draft.standard(ControlStep::KeepDescriptors { slots });
     draft.standard(ProcessStep::ResetSignals);

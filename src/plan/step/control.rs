@@ -27,7 +27,7 @@ pub enum HostTurn {
     Listener,
     /// Everything is done but what `start` asks for: the process is to be recorded.
     Created,
-    /// The final process of two has come up late, and is to be recorded.
+    /// The process that becomes the program is to be recorded before it goes on, so that it never runs unknown to `delete`.
     Born,
     /// The next batch of mounts is to be opened and sent.
     Mounts,

@@ -93,7 +93,7 @@ pub(super) fn script(program: &str) -> String {
     out.push_str("    case \"$1 $2\" in\n");
     for (scope, flags) in scopes() {
         for flag in flags {
-            let Some(kind) = kind(&flag.value_hint()) else { continue };
+            let Some(kind) = kind(&ValueHint::of_flag(flag)) else { continue };
             let short = flag.short.map(|letter| format!(" | '{scope} {letter}'")).unwrap_or_default();
             let _ = writeln!(out, "        '{scope} {}'{short}) kind='{kind}' ;;", flag.long);
         }

@@ -99,7 +99,7 @@ pub(super) fn script(program: &str) -> String {
             if let Some(short) = flag.short {
                 let _ = write!(out, " -s {short}");
             }
-            if let Some(options) = options(&id, &flag.value_hint()) {
+            if let Some(options) = options(&id, &ValueHint::of_flag(flag)) {
                 let _ = write!(out, " {options}");
             }
             let _ = writeln!(out, " -d {}", quoted(flag.help));

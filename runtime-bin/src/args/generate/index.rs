@@ -29,7 +29,7 @@ pub(super) fn commands() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// What the operands of each command are; `help` takes the name of a command.
 pub(super) fn operands() -> impl Iterator<Item = (&'static str, Vec<ValueHint>)> {
     let help = ("help", vec![ValueHint::Command]);
-    COMMANDS.iter().map(|c| (c.name, c.operand_hints().collect())).chain(std::iter::once(help))
+    COMMANDS.iter().map(|c| (c.name, ValueHint::of_operands(c).collect())).chain(std::iter::once(help))
 }
 
 /// The commands that pass words to another program, and after how many operands of their own.

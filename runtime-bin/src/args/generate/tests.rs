@@ -26,7 +26,7 @@ fn completions_name_everything() {
                     "{shell:?}: {scope} {}",
                     flag.help
                 );
-                if let ValueHint::OneOf(all) = flag.value_hint() {
+                if let ValueHint::OneOf(all) = ValueHint::of_flag(flag) {
                     assert!(script.contains(&all.replace('|', " ")), "{shell:?}: {scope} {all}");
                 }
             }
@@ -45,7 +45,7 @@ fn completions_name_everything() {
 fn a_value_is_what_its_name_in_help_says() {
     for (scope, flags) in scopes() {
         for flag in flags {
-            match (&flag.setter, flag.value_hint()) {
+            match (&flag.setter, ValueHint::of_flag(flag)) {
                 (FlagSetter::Switch(_), hint) => assert_eq!(hint, ValueHint::NoValue),
                 (FlagSetter::Path(_), _) => {
                     let name = flag.value_name.split('|').next();
@@ -77,11 +77,12 @@ fn a_value_is_what_its_name_in_help_says() {
 fn usage_names_every_operand() {
     for command in COMMANDS {
         let (least, most) = command.operands;
-        let names = command.operand_hints().count();
+        let names = ValueHint::of_operands(command).count();
         assert!(names >= least && names <= most.max(least), "{}: {}", command.name, command.usage);
     }
-    let hints =
-        |name: &str| COMMANDS.iter().find(|c| c.name == name).unwrap().operand_hints().collect::<Vec<_>>();
+    let hints = |name: &str| {
+        ValueHint::of_operands(COMMANDS.iter().find(|c| c.name == name).unwrap()).collect::<Vec<_>>()
+    };
     assert_eq!(hints("kill"), [ValueHint::Container, ValueHint::Signal]);
     assert_eq!(hints("run"), [ValueHint::Other]);
     assert_eq!(hints("exec")[0], ValueHint::Container);

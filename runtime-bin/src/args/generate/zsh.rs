@@ -96,7 +96,7 @@ fn specifications(out: &mut String, indent: &str, id: &str, scope: &str, flags: 
     };
     for flag in flags {
         let mut rest = format!("[{}]", escaped(flag.help));
-        if let Some(action) = action(id, &flag.value_hint()) {
+        if let Some(action) = action(id, &ValueHint::of_flag(flag)) {
             let _ = write!(rest, ":{}:{action}", flag.value_name.replace(':', "\\:"));
         }
         line(flag.long, flag.short, flag.repeats, &rest, !flag.value_name.is_empty());

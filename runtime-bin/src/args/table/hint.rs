@@ -27,42 +27,39 @@ pub(in crate::args) enum ValueHint {
 }
 
 impl ValueHint {
+    /// What a flag's value is, from the value's name in help: a path is a `DIR`, a `FILE` or a `SOCKET`, and a text with
+    /// few possible values lists them all, separated by `|`.
+    pub(in crate::args) fn of_flag(flag: &Flag) -> Self {
+        match (&flag.setter, flag.value_name) {
+            (FlagSetter::Switch(_), _) => Self::NoValue,
+            (FlagSetter::Path(_), "DIR") => Self::Directory,
+            (FlagSetter::Path(_), "SOCKET") => Self::Socket,
+            (FlagSetter::Path(_), _) => Self::File,
+            (_, name) => Self::of_name(name),
+        }
+    }
+
+    /// What a command's operands are, from their names in the usage line.
+    pub(in crate::args) fn of_operands(command: &Command) -> impl Iterator<Item = Self> {
+        let new = matches!(command.id, CommandId::Create | CommandId::Run | CommandId::Restore);
+        let is_man = command.id == CommandId::Man;
+        let names = command.usage.split("  ||").next().unwrap_or_default().split_whitespace();
+        names.map(move |name| match name.trim_matches(['<', '>', '[', ']']) {
+            "container-id" if new => Self::Other,
+            "container-id" => Self::Container,
+            "signal" => Self::Signal,
+            "bundle" => Self::Directory,
+            "file" => Self::File,
+            "command" if is_man => Self::Command,
+            name => Self::of_name(name),
+        })
+    }
+
     /// `a|b|c` in lower case is a choice; anything else is the name of a value.
     fn of_name(name: &'static str) -> Self {
         let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let words = || name.split('|');
         let choice = words().count() > 1 && words().all(|word| !word.is_empty() && word.chars().all(lower));
         if choice { Self::OneOf(name) } else { Self::Other }
-    }
-}
-
-impl Flag {
-    /// What its value is, from the value's name in help: a path is a `DIR`, a `FILE` or a `SOCKET`, and a text with
-    /// few possible values lists them all, separated by `|`.
-    pub(in crate::args) fn value_hint(&self) -> ValueHint {
-        match (&self.setter, self.value_name) {
-            (FlagSetter::Switch(_), _) => ValueHint::NoValue,
-            (FlagSetter::Path(_), "DIR") => ValueHint::Directory,
-            (FlagSetter::Path(_), "SOCKET") => ValueHint::Socket,
-            (FlagSetter::Path(_), _) => ValueHint::File,
-            (_, name) => ValueHint::of_name(name),
-        }
-    }
-}
-
-impl Command {
-    /// What its operands are, from their names in the usage line.
-    pub(in crate::args) fn operand_hints(&self) -> impl Iterator<Item = ValueHint> {
-        let new = matches!(self.id, CommandId::Create | CommandId::Run | CommandId::Restore);
-        let names = self.usage.split("  ||").next().unwrap_or_default().split_whitespace();
-        names.map(move |name| match name.trim_matches(['<', '>', '[', ']']) {
-            "container-id" if new => ValueHint::Other,
-            "container-id" => ValueHint::Container,
-            "signal" => ValueHint::Signal,
-            "bundle" => ValueHint::Directory,
-            "file" => ValueHint::File,
-            "command" if self.id == CommandId::Man => ValueHint::Command,
-            name => ValueHint::of_name(name),
-        })
     }
 }

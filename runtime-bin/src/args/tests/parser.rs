@@ -110,7 +110,7 @@ fn an_invalid_value_is_rejected_with_the_name_of_its_flag() {
             FlagSetter::Text(_) => {
                 let odd = rejection(OsString::from_vec(vec![b'x', 0xff]));
                 assert!(odd.ends_with(&format!("for flag --{name}: must be UTF-8")), "{odd}");
-                if let ValueHint::OneOf(_) = flag.value_hint() {
+                if let ValueHint::OneOf(_) = ValueHint::of_flag(flag) {
                     assert!(rejection("nonsense".into()).starts_with(&invalid("nonsense", "")));
                 }
             }
