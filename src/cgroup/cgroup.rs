@@ -293,6 +293,25 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Whether a number of processes could be cloned into it now, by its own limits.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub(crate) fn has_room_for(&self, processes: u64) -> Result<bool> {
+        for directory in self.paths() {
+            let directory = Dir::open(directory)?;
+            // Without a limit it is `max`.
+            let limit = directory.at().text("pids.max")?.and_then(|text| text.trim().parse::<u64>().ok());
+            let current = directory.at().number("pids.current")?;
+            if let (Some(limit), Some(current)) = (limit, current)
+                && current.saturating_add(processes) > limit
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The processes of the cgroup and its descendants, sorted; none if it does not exist.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
-use crate::init::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, may_join_by_file, serve};
+use crate::init::launch::{
+    HostSide, Launch, LaunchOutcome, Stub, is_at_process_limit, lost, may_join_by_file, serve,
+};
 use crate::init::presets::{DescriptorSources, Presets};
 use crate::plan::{self, Bound, Host, HostTurn, Plan, Policy, compile_exec};
 use crate::process::env;
@@ -124,7 +126,22 @@ impl Execution<'_> {
         host.privileged &= !self.denies_setgroups()?;
         let cgroup = self.cgroup()?;
         let console = ConsoleSocket::open(&self.options.console)?;
-        let start = |cgroup: Option<&Cgroup>| match self.start(&host, cgroup, console.stub.as_ref()) {
+        let start_as = |host: &Host, cgroup: Option<&Cgroup>| {
+            let (console, movable) = (console.stub.as_ref(), cgroup.filter(|_| !self.bound.may_be_reached()));
+            // A terminal is sent before the clone fails.
+            if let Some(cgroup) = movable.filter(|_| console.is_some())
+                && !cgroup.has_room_for(2)?
+            {
+                return self.start_and_move(host, cgroup, console);
+            }
+            match (self.start(host, cgroup, console), movable) {
+                (Err(e), Some(cgroup)) if is_at_process_limit(&e) && console.is_none() => {
+                    self.start_and_move(host, cgroup, console)
+                }
+                (other, _) => other,
+            }
+        };
+        let start = |cgroup: Option<&Cgroup>| match start_as(&host, cgroup) {
             // The caller is root in another user namespace, which may not permit setgroups(2).
             Err(e)
                 if host.privileged
@@ -132,7 +149,7 @@ impl Execution<'_> {
                     && matches!(plan::privileged(), Ok(false)) =>
             {
                 let host = Host { privileged: false, ..host.clone() };
-                self.start(&host, cgroup, console.stub.as_ref())
+                start_as(&host, cgroup)
             }
             other => other,
         };
@@ -178,20 +195,32 @@ impl Execution<'_> {
 
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let agent = SeccompAgent::connect(self.bound.spec())?;
         let mut join = cgroup.map(|cgroup| self.join(cgroup)).transpose()?;
-        let mut plan = self.compile(host, join.as_ref())?;
+        let mut plan = self.compile(host, join.as_ref(), false)?;
         let stub = match self.spawn(&plan, join.as_ref(), console) {
             Err(e) if may_join_by_file(&e, join.as_ref()) => {
                 if let Some(join) = &mut join {
                     join.use_files()?;
                 }
-                plan = self.compile(host, join.as_ref())?;
+                plan = self.compile(host, join.as_ref(), false)?;
                 self.spawn(&plan, join.as_ref(), console)?
             }
             other => other?,
         };
-        let mut starting = StartingProcess { execution: self, plan, stub, agent };
+        self.serve(plan, stub, None)
+    }
+
+    /// Starts the process elsewhere, and moves it into the cgroup: a limit of processes stops forks, but no moves.
+    fn start_and_move(&self, host: &Host, cgroup: &Cgroup, console: Option<&OwnedFd>) -> Result<Stub> {
+        let plan = self.compile(host, None, true)?;
+        let stub = self.spawn(&plan, None, console)?;
+        self.serve(plan, stub, Some(cgroup))
+    }
+
+    /// Takes the host's turns until the process has executed its program.
+    fn serve(&self, plan: Plan, stub: Stub, moved: Option<&Cgroup>) -> Result<Stub> {
+        let agent = SeccompAgent::connect(self.bound.spec())?;
+        let mut starting = StartingProcess { execution: self, plan, stub, agent, moved };
         match serve(&mut starting) {
             Ok(LaunchOutcome::Executed) => Ok(starting.stub),
             other => {
@@ -248,7 +277,7 @@ impl Execution<'_> {
         Ok(Some(cgroup))
     }
 
-    fn compile(&self, host: &Host, join: Option<&Join>) -> Result<Plan> {
+    fn compile(&self, host: &Host, join: Option<&Join>, moved: bool) -> Result<Plan> {
         let process = self.bound.process();
         let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
             let root = rootfs::open(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
@@ -267,6 +296,7 @@ impl Execution<'_> {
         let resctrl = self.record.resctrl.iter().flat_map(ResctrlGroup::tasks);
         let joined = plan::JoinedContainer {
             cgroup_files: join.map_or(0, |join| join.files().len()),
+            moved,
             resctrl: resctrl.map(|path| path.display().to_string()).collect(),
             namespaces: namespaces::joinable(self.record, self.namespaces)?,
             drop_groups: self.joins_user_namespace() && !host.privileged && nix::unistd::geteuid().is_root(),
@@ -312,6 +342,8 @@ struct StartingProcess<'a> {
     stub: Stub,
     /// The agent that receives the listener of its filter, if the filter has one.
     agent: Option<SeccompAgent>,
+    /// The cgroup that it is moved into.
+    moved: Option<&'a Cgroup>,
 }
 
 impl HostSide for StartingProcess<'_> {
@@ -320,6 +352,9 @@ impl HostSide for StartingProcess<'_> {
     }
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
+        if let (HostTurn::Cgroup, Some(cgroup)) = (turn, self.moved) {
+            return cgroup.add(self.stub.pid);
+        }
         match (turn, descriptor, self.agent.take()) {
             (HostTurn::Listener, Some(listener), Some(agent)) => {
                 let Execution { container, record, .. } = *self.execution;

@@ -24,6 +24,9 @@ pub(crate) struct CgroupPlan {
 pub(crate) struct CgroupOutcome {
     /// The process cannot be created in its cgroup, and joins it by file.
     pub(crate) joined_by_file: bool,
+    /// The cgroup has no room for a second process while the final one is cloned: the host side moves the final one there.
+    /// A limit of processes stops forks, but no moves.
+    pub(crate) moved: bool,
     /// The cgroup is optional and was not created in the cgroup2 hierarchy: the container stays in its creator's.
     pub(crate) skipped: bool,
 }

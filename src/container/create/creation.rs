@@ -67,6 +67,13 @@ impl Creation<'_> {
         compile_with_cgroup(self.bundle, &self.host, &self.record.options, outcome).map(Some)
     }
 
+    /// The plan compiled again for a process that the host side moves into its cgroup, which has no room for two. The slots
+    /// stay the same.
+    pub(super) fn plan_moved(&self) -> Result<Plan> {
+        let outcome = CgroupOutcome { moved: true, ..self.cgroup_outcome };
+        compile_with_cgroup(self.bundle, &self.host, &self.record.options, outcome)
+    }
+
     /// Puts the identity of the init process into the record, while the process cannot have been reaped.
     pub(super) fn identify_init(&mut self) -> Result<()> {
         let Some(stub) = &self.stub else { return Ok(()) };

@@ -3,6 +3,7 @@
 use super::creation::{Creation, Goal};
 use super::new_scope;
 use crate::bundle::HookKind;
+use crate::cgroup::Cgroup;
 use crate::container::hooks::launcher::{HookLauncher, HookLocation, HookNamespaces};
 use crate::container::hooks::runner;
 use crate::container::process::pid_namespace::pid_inside;
@@ -26,6 +27,9 @@ impl HostSide for Creation<'_> {
             }
             HostTurn::NetDevices => move_net_devices(self),
             HostTurn::Scope => new_scope::start(self),
+            HostTurn::Cgroup => {
+                Cgroup::open(self.record.cgroup.clone()).add(self.stub.as_ref().ok_or_else(lost)?.pid)
+            }
             HostTurn::RuntimeHooks => {
                 record_hooks(self)?;
                 run_hooks(self, HookKind::Prestart, None)?;

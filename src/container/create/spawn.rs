@@ -5,7 +5,7 @@ use crate::Result;
 use crate::cgroup::Join;
 use crate::container::console::ConsoleSocket;
 use crate::container::store::sockets;
-use crate::init::launch::{Launch, may_join_by_file};
+use crate::init::launch::{Launch, is_at_process_limit, may_join_by_file};
 use crate::init::presets::{DescriptorSources, Presets};
 use crate::plan::Plan;
 use std::os::fd::{AsFd, OwnedFd};
@@ -45,6 +45,15 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
         }
         other => other?,
     };
+    if creation.plan.hands_over_at_once()
+        && stub.follow_hand_over().is_ok()
+        && stub.failure(&creation.plan).is_some_and(|e| is_at_process_limit(&e))
+        && join.is_some()
+    {
+        stub.destroy();
+        creation.plan = creation.plan_moved()?;
+        stub = launch(&creation.plan, None)?;
+    }
     // If the first process only clones the final one, the host side does not need to know it.
     let settled = if creation.plan.hands_over_at_once() { stub.follow_hand_over() } else { Ok(()) };
     creation.stub = Some(stub);

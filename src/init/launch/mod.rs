@@ -20,6 +20,6 @@ mod without_turns;
 
 pub(crate) use control_page::{ControlPage, ControlPageId, StubState};
 pub(crate) use host_side::{HostSide, serve};
-pub(crate) use spawn_stub::{Launch, may_join_by_file};
+pub(crate) use spawn_stub::{Launch, is_at_process_limit, may_join_by_file};
 pub(crate) use stub_process::{LaunchFailure, LaunchOutcome, Stub, lost};
 pub(crate) use without_turns::{WithoutTurns, run};

@@ -113,6 +113,11 @@ pub(crate) fn may_join_by_file(error: &Error, join: Option<&Join>) -> bool {
     refused && error.operation() == "clone3" && join.is_some_and(|join| join.directory().is_some())
 }
 
+/// Whether a first process could not clone the final one: its cgroup, or its user, is at its limit of processes.
+pub(crate) fn is_at_process_limit(error: &Error) -> bool {
+    error.errno() == Some(Errno::EAGAIN) && error.operation() == "clone"
+}
+
 fn spawn_error(failure: SpawnFailure, namespaces: u64) -> Error {
     let error = Error::sys(Phase::Launch, failure.call, failure.errno);
     match failure.errno {

@@ -19,6 +19,9 @@ use crate::{Error, Problem, Result};
 pub(crate) struct JoinedContainer {
     /// How many files the process joins its cgroup by.
     pub(crate) cgroup_files: usize,
+    /// The host side moves the final process into its cgroup instead. Until then a process of the container that may
+    /// trace it could make it fork outside of the cgroup.
+    pub(crate) moved: bool,
     /// The `tasks` files of the container's resctrl groups.
     pub(crate) resctrl: Vec<String>,
     /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
@@ -44,7 +47,7 @@ pub(crate) fn compile_exec(
         host,
         options,
         namespaces: Namespaces::new(),
-        cgroup: CgroupOutcome::default(),
+        cgroup: CgroupOutcome { moved: joined.moved, ..CgroupOutcome::default() },
         joining: Some(policy),
     };
     let Some(process) = &input.spec.process else {

@@ -20,16 +20,15 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let new = new_flags(input, draft)?;
     let origin = input.origin("/linux/namespaces");
     let in_scope = draft.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.unit.is_some());
-    let into_cgroup = !in_scope
+    let moved = in_scope || input.cgroup.moved;
+    let into_cgroup = !moved
         && !input.cgroup.joined_by_file
         && draft.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.record.unified.is_some());
     draft.spawn(origin.clone(), if two_stages { 0 } else { new }, into_cgroup);
     namespaces::hide_before_joining(draft, &input.namespaces);
-    if !in_scope {
-        join_cgroup(draft)?;
-    }
+    join_cgroup(draft, !moved)?;
     join_resctrl(draft, &groups)?;
-    if !in_scope {
+    if !moved {
         reset_affinity(draft);
     }
     if two_stages {
@@ -41,8 +40,8 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     if !two_stages {
         oom_score(input, draft);
     }
-    if in_scope {
-        await_scope(input, draft);
+    if moved {
+        await_move(input, draft);
         reset_affinity(draft);
     }
     if joins_cgroup_by_file(input, draft) {
@@ -72,10 +71,15 @@ fn cgroup_origin(input: &Input<'_>) -> LineOrigin {
     if named { LineOrigin::Pointer("/linux/cgroupsPath".into()) } else { LineOrigin::Standard }
 }
 
-/// Waits for systemd, which starts a scope around the final process. That process then creates its cgroup namespace.
-fn await_scope(input: &Input<'_>, draft: &mut Draft) {
+/// Waits for systemd, which starts a scope around the final process, or for the host side, which moves it. The process
+/// creates its cgroup namespace after that.
+fn await_move(input: &Input<'_>, draft: &mut Draft) {
     let Some(cgroup) = &draft.plan.cgroup else { return };
-    let unit = cgroup.unit.as_ref().map(|unit| unit.name.clone()).unwrap_or_default();
+    let Some(unit) = cgroup.unit.as_ref().map(|unit| unit.name.clone()) else {
+        draft.line(cgroup_origin(input), ControlStep::AwaitHost(HostTurn::Cgroup));
+        draft.line(cgroup_origin(input), HostStep::MoveIntoCgroup);
+        return;
+    };
     let path = cgroup.record.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
     draft.line(cgroup_origin(input), ControlStep::AwaitHost(HostTurn::Scope));
     draft.line(cgroup_origin(input), HostStep::StartScope { unit, path });
@@ -85,7 +89,7 @@ fn await_scope(input: &Input<'_>, draft: &mut Draft) {
 fn joins_cgroup_by_file(input: &Input<'_>, draft: &Draft) -> bool {
     let by_file =
         |cgroup: &CgroupPlan| !cgroup.record.v1.is_empty() || cgroup.record.reused || cgroup.unit.is_some();
-    input.cgroup.joined_by_file || draft.plan.cgroup.as_ref().is_some_and(by_file)
+    input.cgroup.joined_by_file || input.cgroup.moved || draft.plan.cgroup.as_ref().is_some_and(by_file)
 }
 
 /// `CLONE_NEW*` of clone(2).
@@ -104,10 +108,16 @@ fn new_flags(input: &Input<'_>, draft: &Draft) -> Result<u64> {
     Ok(flags)
 }
 
-fn join_cgroup(draft: &mut Draft) -> Result<()> {
-    let Some(cgroup) = &draft.plan.cgroup else { return Ok(()) };
+/// Joins the cgroup. The slots are the same ones if the process is moved there instead.
+fn join_cgroup(draft: &mut Draft, now: bool) -> Result<()> {
+    let Some(cgroup) = draft.plan.cgroup.as_ref().filter(|cgroup| cgroup.unit.is_none()) else {
+        return Ok(());
+    };
     let files = cgroup.record.v1.len() + usize::from(cgroup.record.unified.is_some());
-    namespaces::join_cgroup(draft, files)
+    if now {
+        return namespaces::join_cgroup(draft, files);
+    }
+    namespaces::cgroup_slots(draft, files).map(|_| ())
 }
 
 /// Creates the resctrl groups; returns their `tasks` files.

@@ -4,7 +4,7 @@
 
 use super::super::host::Host;
 use super::super::step::{
-    ControlStep, HostStep, HostTurn, JoinTarget, LineOrigin, NamespaceStep, ProcessStep, Slot, Step,
+    ControlStep, HostStep, HostTurn, JoinTarget, LineOrigin, NamespaceStep, ProcessStep, Slot, SlotId, Step,
 };
 use super::draft::Draft;
 use crate::Result;
@@ -149,11 +149,15 @@ pub(super) fn create_cgroup(draft: &mut Draft, set: &Namespaces, origin: LineOri
     }
 }
 
+/// Slots for the files of a cgroup by which it is joined.
+pub(super) fn cgroup_slots(draft: &mut Draft, files: usize) -> Result<Vec<SlotId>> {
+    (0..files).map(|i| draft.slot("/linux/cgroupsPath", Slot::Tasks(i))).collect()
+}
+
 /// Joins a cgroup by this many files.
 pub(super) fn join_cgroup(draft: &mut Draft, files: usize) -> Result<()> {
     if files > 0 {
-        let slots = (0..files).map(|i| draft.slot("/linux/cgroupsPath", Slot::Tasks(i)));
-        let slots = slots.collect::<Result<_>>()?;
+        let slots = cgroup_slots(draft, files)?;
         draft.standard(NamespaceStep::JoinCgroup { slots });
     }
     Ok(())

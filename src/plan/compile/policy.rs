@@ -158,6 +158,11 @@ impl Bound {
         &self.policy.spec
     }
 
+    /// Whether another process of the container may reach into this one before it executes its program.
+    pub(crate) fn may_be_reached(&self) -> bool {
+        self.policy.may_be_reached()
+    }
+
     /// Whether the process could take `CAP_SYS_ADMIN` from one that holds these capabilities in the container's pid
     /// namespace: it may trace that one, and does not have the capability itself. In a user namespace of the container
     /// there is nothing of the host to take.

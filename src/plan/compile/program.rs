@@ -58,6 +58,11 @@ fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<Lat
     if !input.options.no_new_keyring {
         draft.standard(ProcessStep::Keyring { name: input.options.id.clone() });
     }
+    if input.joining.is_some() && input.cgroup.moved {
+        let pointer = "/linux/cgroupsPath";
+        late.push((pointer.to_owned(), ControlStep::AwaitHost(HostTurn::Cgroup).into()));
+        late.push((pointer.to_owned(), HostStep::MoveIntoCgroup.into()));
+    }
     let limits = rlimit::parse(&process.rlimits, "/process").map_err(Error::invalid)?;
     for (i, limit) in limits.iter().enumerate() {
         let name = process.rlimits.get(i).map_or_else(String::new, |l| l.kind.clone());

@@ -17,6 +17,8 @@ pub enum HostTurn {
     NetDevices,
     /// Systemd is to move the process into its scope.
     Scope,
+    /// The process is to be moved into its cgroup.
+    Cgroup,
     /// Hooks `prestart` and `createRuntime` are to run.
     RuntimeHooks,
     /// Hooks `createContainer` are to run, in the container's namespaces.
@@ -38,10 +40,11 @@ pub enum HostTurn {
 }
 
 impl HostTurn {
-    const CODES: [(Self, u8); 12] = [
+    const CODES: [(Self, u8); 13] = [
         (Self::IdMaps, b'u'),
         (Self::NetDevices, b'n'),
         (Self::Scope, b's'),
+        (Self::Cgroup, b'g'),
         (Self::RuntimeHooks, b'r'),
         (Self::ContainerHooks, b'c'),
         (Self::StartHooks, b'h'),
@@ -70,6 +73,7 @@ impl fmt::Display for HostTurn {
             Self::IdMaps => "the id maps",
             Self::NetDevices => "the network devices",
             Self::Scope => "systemd's scope",
+            Self::Cgroup => "the cgroup",
             Self::RuntimeHooks => "the hooks outside",
             Self::ContainerHooks => "the createContainer hooks",
             Self::StartHooks => "the startContainer hooks",

@@ -27,6 +27,8 @@ pub enum HostStep {
         /// The cgroup's directory.
         path: String,
     },
+    /// Move the waiting process into its cgroup.
+    MoveIntoCgroup,
     /// Spawn the stub in new namespaces.
     Spawn {
         /// `CLONE_NEW*` of them.
@@ -60,7 +62,10 @@ pub enum HostStep {
 impl HostStep {
     pub(super) fn phase(&self) -> Phase {
         match self {
-            Self::MakeCgroup { .. } | Self::MakeResctrl { .. } | Self::StartScope { .. } => Phase::Cgroup,
+            Self::MakeCgroup { .. }
+            | Self::MakeResctrl { .. }
+            | Self::StartScope { .. }
+            | Self::MoveIntoCgroup => Phase::Cgroup,
             Self::Spawn { .. } => Phase::Launch,
             Self::WriteIdMaps | Self::MoveNetDevices { .. } => Phase::Namespace,
             Self::RunHooks { .. } => Phase::Hook,
@@ -78,6 +83,7 @@ impl fmt::Display for HostStep {
                 write!(f, "class of service {path}{monitor}")
             }
             Self::StartScope { unit, path } => write!(f, "start systemd unit {unit}, cgroup {path}"),
+            Self::MoveIntoCgroup => f.write_str("move the process into its cgroup"),
             Self::Spawn { namespaces: new, into_cgroup } => {
                 let cgroup = if *into_cgroup { ", in its cgroup" } else { "" };
                 write!(f, "spawn the stub{cgroup}; new namespaces: {}", namespaces(*new))
