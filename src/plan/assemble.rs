@@ -235,6 +235,11 @@ impl Assembler {
         self.push(op::HAND_OVER, 0, NOWHERE, &[flags.into()]);
     }
 
+    /// See [`op::EXIT_HANDLER`].
+    pub(crate) fn exit_handler(&mut self, sigaction: Arg) {
+        self.push(op::EXIT_HANDLER, 0, NOWHERE, &[sigaction.into()]);
+    }
+
     /// Stays as PID 1.
     pub(crate) fn init(&mut self, child: Reg) {
         self.push(op::INIT, 0, NOWHERE, &[child.into()]);

@@ -2,7 +2,7 @@
 
 use super::blob::Blob;
 use super::machine::{
-    ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, Operation, REGISTERS, compare, kind, state,
+    ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, SIGACTION, Operation, REGISTERS, compare, kind, state,
 };
 use super::names::call_name;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -63,6 +63,7 @@ impl Operation {
             Self::MakePath => &[Rule::Value, Rule::Text, Rule::Last, Rule::Number],
             Self::State => &[Rule::State],
             Self::HandOver => &[Rule::Number],
+            Self::ExitHandler => &[Rule::Bytes(SIGACTION, 8)],
             Self::CopyTree => &[Rule::Value, Rule::Value],
             Self::Listener => &[
                 Rule::Number,
@@ -93,6 +94,7 @@ impl Operation {
             | Self::Init
             | Self::Add
             | Self::CopyTree
+            | Self::ExitHandler
             | Self::Listener => match number {
                 0 => Ok(()),
                 _ => Err(format!("the number {number} means nothing")),
@@ -300,6 +302,7 @@ impl Listing {
             }
             Operation::State => write!(f, "state {}", state_name(insn.args[0]).unwrap_or_default()),
             Operation::HandOver => write!(f, "hand over {a}"),
+            Operation::ExitHandler => write!(f, "{a} = a handler that exits"),
             Operation::Init => write!(f, "stay as init of {a}"),
         }
     }

@@ -103,6 +103,9 @@ pub const LISTENER_STACK: usize = 4096;
 /// See [`LISTENER_STACK`].
 pub const LISTENER_STACK_ALIGNMENT: usize = 8;
 
+/// The size of the kernel's `struct sigaction` in bytes.
+pub const SIGACTION: usize = 32;
+
 /// What the flags of [`op::HAND_OVER`] may hold: `CLONE_NEW*` (but time namespaces, which clone(2) cannot create),
 /// `CLONE_VM`, `CLONE_PARENT`, and the exit signal.
 pub const HAND_OVER_FLAGS: u64 = 0x7e02_0000 | 0x100 | 0x8000 | 0xff;
@@ -183,6 +186,9 @@ operations! {
     /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is `LISTENER_STACK` bytes for that
     /// thread.
     Listener, LISTENER = 12;
+    /// Stores at `args[0]` the `struct sigaction` of a handler that exits with 128 plus the signal's number. It has
+    /// `SIGACTION` bytes.
+    ExitHandler, EXIT_HANDLER = 13;
 }
 
 /// Comparisons of [`op::JUMP`].

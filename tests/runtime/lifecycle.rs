@@ -9,6 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
         from_create_to_delete,
         state_has_the_specified_fields,
         created_container_waits,
+        created_container_ends_by_a_signal,
         run_exits_as_the_program,
         run_exits_with_128_and_the_signal,
         run_forwards_signals,
@@ -89,6 +90,25 @@ fn created_container_waits(t: &Test) {
     container.start();
     assert_eq!(container.wait(), 0);
     assert_eq!(container.stdout(), "[\"alive\"]\n");
+}
+
+/// Its first process is PID 1, which the kernel ends by no signal but KILL.
+fn created_container_ends_by_a_signal(t: &Test) {
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("USR1", 10), ("ABRT", 6), ("37", 37), ("64", 64)] {
+        for own in [true, false] {
+            let bundle = t.bundle().probe("sleep");
+            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
+            let container = bundle.create();
+            for harmless in ["CONT", "CHLD", "WINCH", "URG"] {
+                container.kill(harmless);
+            }
+            assert_eq!(container.status(), "created");
+            container.kill(signal);
+            assert_eq!(container.wait(), 128 + number, "{signal}, pid namespace of its own: {own}");
+            assert_eq!(container.status(), "stopped");
+            container.command("start", &[]).output().fails_with(1, &["cannot start"]);
+        }
+    }
 }
 
 fn run_exits_as_the_program(t: &Test) {

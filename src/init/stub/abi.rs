@@ -74,6 +74,25 @@ pub struct OpenHow {
     pub resolve: u64,
 }
 
+/// The kernel's `struct sigaction`.
+#[repr(C)]
+pub struct Sigaction {
+    handler: extern "C" fn(i32),
+    flags: u64,
+    /// x86 wants one even for a handler that does not return.
+    restorer: extern "C" fn(i32),
+    mask: u64,
+}
+
+impl Sigaction {
+    /// The action of a handler that does not return.
+    pub fn handler(handler: extern "C" fn(i32)) -> Self {
+        const SA_RESTORER: u64 = 0x0400_0000;
+        let flags = if cfg!(target_arch = "x86_64") { SA_RESTORER } else { 0 };
+        Self { handler, flags, restorer: handler, mask: 0 }
+    }
+}
+
 /// `struct stat`.
 #[cfg(target_arch = "x86_64")]
 #[repr(C)]

@@ -3,13 +3,13 @@
 //! It is a file of its own so that the fuzz target `interpreter` can compile it as part of an ordinary program, with
 //! another `arch` beside it.
 
-use super::abi::{CLONE_PARENT_SETTID, CLONE_VM, EFAULT, EINVAL, EIO, ENOSYS};
+use super::abi::{CLONE_PARENT_SETTID, CLONE_VM, EFAULT, EINVAL, EIO, ENOSYS, Sigaction};
 use super::arch::{self, nr, syscall};
 use super::call::{checked, result};
 use super::listener::{self, ThreadStack};
 use super::machine::{
     ANY, ControlWord, HAND_OVER_FLAGS, Header, Insn, LISTENER_STACK, MAGIC, NO_CALL, Operation, PAGE,
-    REGISTERS, compare, kind, last,
+    REGISTERS, SIGACTION, compare, kind, last,
 };
 use super::walk::{self, Buffers, CallFailure, Last};
 use super::{copy_tree, make_path, pid_one};
@@ -17,6 +17,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::Release};
 
 const _: () = assert!(walk::NO_CALL == NO_CALL, "the walk and the machine have one number for it");
+const _: () = assert!(size_of::<Sigaction>() == SIGACTION);
 const _: () = assert!(
     align_of::<Insn>() >= align_of::<Header>() && size_of::<Header>().is_multiple_of(align_of::<Insn>())
 );
@@ -78,6 +79,11 @@ pub fn exit(status: i32) -> ! {
         // A filter may forbid even that.
         arch::trap();
     }
+}
+
+/// A signal handler.
+extern "C" fn exit_by_signal(signal: i32) {
+    exit(128 + signal)
 }
 
 /// Continues in a clone of this process; see `op::HAND_OVER`. It returns in the clone alone.
@@ -391,6 +397,11 @@ impl<'m> Machine<'m> {
                 if let Err(cause) = hand_over(self.shared, flags) {
                     StepFailure { step: insn.step, cause }.exit(self.shared);
                 }
+            }
+            Operation::ExitHandler => {
+                let action = self.address(insn, 0, SIGACTION).cast::<Sigaction>();
+                // SAFETY: so many bytes of the data are there, and writable.
+                unsafe { action.write_unaligned(Sigaction::handler(exit_by_signal)) }
             }
             Operation::Init => exit(pid_one::stay(self.value(insn, 0) as i32)),
         }

@@ -17,6 +17,7 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         let (sets, last) = (CapabilitySets::default(), input.host.last_cap);
         draft.standard(ProcessStep::BoundingSet { keep: 0, last });
         draft.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
+        exit_on_signals(input, draft);
         birth::be_born(input, draft, None, None, LateSteps::new())?;
         created(input, draft)?;
         draft.standard(ControlStep::NoProgram);
@@ -40,6 +41,7 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let environment = environment(input, process)?;
     find_program(input, draft, process, &environment);
     labels::write_label(draft, process);
+    exit_on_signals(input, draft);
     let filter = filter::filter(input)?;
     let filter = if input.is_born_late() {
         birth::be_born(input, draft, Some(process), filter, late)?
@@ -109,6 +111,13 @@ fn find_program(input: &Input<'_>, draft: &mut Draft, process: &Process, environ
     let name = input.options.program.clone().unwrap_or_else(|| process.args[0].clone());
     let candidates = env::candidates(&name, environment, &process.cwd);
     draft.asked("/process/args/0", ControlStep::FindProgram { name, candidates });
+}
+
+/// A container that waits for `start` can be ended by a signal. That is done before a filter is loaded which may forbid it.
+fn exit_on_signals(input: &Input<'_>, draft: &mut Draft) {
+    if input.joining.is_none() && input.options.wait_for_start {
+        draft.standard(ProcessStep::ExitOnSignals);
+    }
 }
 
 fn created(input: &Input<'_>, draft: &mut Draft) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What the program is given, and what it is under.
 
 use super::super::assemble::{Arg, Reg};
-use super::super::machine::{compare, last};
+use super::super::machine::{SIGACTION, compare, last};
 use super::super::step::{Groups, HostTurn, ProcessStep, Sender};
 use super::lowering::Lowering;
 use super::{message, terminal};
@@ -64,6 +64,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
             let path = code.string(path);
             code.asm.call(libc::SYS_chdir, &[path]);
         }
+        ProcessStep::ExitOnSignals => exit_on_signals(code),
         ProcessStep::ResetSignals => reset_signals(code),
         ProcessStep::Seccomp { filter, flags, listener } => seccomp(code, filter, *flags, *listener),
         ProcessStep::SendListener => send_listener(code),
@@ -279,20 +280,50 @@ fn capset(code: &mut Lowering, sets: &CapabilitySets, extra: u64) {
     code.asm.call(libc::SYS_capset, &[header, data]);
 }
 
+/// The signals whose default action ends a process, from and to, except for those of a fault, which the kernel forces upon
+/// the process.
+const ENDING: [(i32, i32); 7] = [
+    (libc::SIGHUP, libc::SIGQUIT),
+    (libc::SIGABRT, libc::SIGABRT),
+    (libc::SIGUSR1, libc::SIGUSR1),
+    (libc::SIGUSR2, libc::SIGSTKFLT),
+    (libc::SIGXCPU, libc::SIGPROF),
+    (libc::SIGIO, libc::SIGPWR),
+    (FIRST_REAL_TIME, 64),
+];
+
+fn exit_on_signals(code: &mut Lowering) {
+    let action = code.asm.scratch(SIGACTION);
+    code.asm.exit_handler(action);
+    for (first, last) in ENDING {
+        set_action(code, first, last, action);
+    }
+    unblock_signals(code);
+}
+
 fn reset_signals(code: &mut Lowering) {
     // CLONE_CLEAR_SIGHAND leaves what the caller ignores ignored, and execve keeps that.
-    let default = code.asm.scratch(32);
+    let default = code.asm.scratch(SIGACTION);
+    set_action(code, 1, FIRST_REAL_TIME - 1, default);
+    unblock_signals(code);
+}
+
+/// Sets the action of the signals from `first` to `last`.
+fn set_action(code: &mut Lowering, first: i32, last: i32, action: Arg) {
     let signal = code.asm.register();
-    code.asm.set(signal, 1);
+    code.asm.set(signal, first);
     let again = code.asm.label();
     code.asm.place(again);
     // EINVAL: SIGKILL, SIGSTOP.
     code.asm
         .tolerating(&[Errno::EINVAL])
-        .call(libc::SYS_rt_sigaction, &[signal.into(), default, 0.into(), 8.into()]);
+        .call(libc::SYS_rt_sigaction, &[signal.into(), action, 0.into(), 8.into()]);
     code.asm.add(signal, 1);
-    code.asm.jump_if(compare::LESS, signal, FIRST_REAL_TIME, again);
+    code.asm.jump_if(compare::LESS, signal, last + 1, again);
+    code.asm.release(signal);
+}
+
+fn unblock_signals(code: &mut Lowering) {
     let none = code.asm.scratch(8);
     code.asm.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), none, 0.into(), 8.into()]);
-    code.asm.release(signal);
 }

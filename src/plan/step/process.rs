@@ -177,6 +177,8 @@ pub enum ProcessStep {
         /// Its path.
         path: String,
     },
+    /// Lets each signal end the process whose default action does. It may be PID 1, for which that action does not count.
+    ExitOnSignals,
     /// Resets all signal dispositions, and unblocks all signals.
     ResetSignals,
     /// seccomp(2).
@@ -228,6 +230,7 @@ impl ProcessStep {
             | Self::WorkingDirectory { .. }
             | Self::HookDirectory { .. }
             | Self::ChangeDirectory { .. }
+            | Self::ExitOnSignals
             | Self::ResetSignals => Phase::Process,
         }
     }
@@ -279,6 +282,7 @@ impl ProcessStep {
             | Self::WorkingDirectory { .. }
             | Self::HookDirectory { .. }
             | Self::ChangeDirectory { .. }
+            | Self::ExitOnSignals
             | Self::ResetSignals => None,
         }
     }
@@ -325,6 +329,7 @@ impl fmt::Display for ProcessStep {
                 write!(f, "working directory {path}")
             }
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),
+            Self::ExitOnSignals => f.write_str("exit on signals"),
             Self::ResetSignals => f.write_str("reset signal handlers"),
             Self::SendListener => f.write_str("send the listener to the agent"),
             Self::Seccomp { filter, flags, listener } => {
