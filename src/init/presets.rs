@@ -5,7 +5,9 @@ use crate::mount::{self, Detached, Propagation, PropagationKind};
 use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
 use crate::plan::{Owners, Plan, Slot};
 use crate::sys;
+use crate::sys::mount::MountAttrFlags;
 use crate::{Error, ErrorKind, Phase, Result};
+use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -135,6 +137,31 @@ pub(super) fn open_batch(plan: &Plan, batch: usize, open_procfs: ProcfsOpener) -
     slots.map(|(id, slot)| open(plan, slot, sources, open_procfs).map_err(|e| plan.at_slot(id, e))).collect()
 }
 
+/// Attributes by the names that mount(2) has for them.
+const MOUNT_FLAGS: [(MountAttrFlags, &str); 4] = [
+    (MountAttrFlags::RDONLY, "MS_RDONLY"),
+    (MountAttrFlags::NOSUID, "MS_NOSUID"),
+    (MountAttrFlags::NODEV, "MS_NODEV"),
+    (MountAttrFlags::NOEXEC, "MS_NOEXEC"),
+];
+
+/// Refuses to clear attributes that a tree has. The user namespace in which it is mounted could not clear them.
+fn keep_locked(tree: &Detached, locked: MountAttrFlags) -> Result<()> {
+    if locked.is_empty() {
+        return Ok(());
+    }
+    let has = sys::mount::attributes(tree).map_err(|e| Error::sys(Phase::Mount, "fstatfs", e))?;
+    match MOUNT_FLAGS.iter().find(|(flag, _)| has.contains(*flag) && locked.contains(*flag)) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::sys(
+            Phase::Mount,
+            format!("cannot clear locked flags {name}: mount_setattr"),
+            Errno::EPERM,
+        )
+        .with_hint("leave out the option: a user namespace cannot clear what its parent has set")),
+    }
+}
+
 fn missing() -> Error {
     Error::new(ErrorKind::System, Phase::Launch, "a plan asks for a descriptor that its caller does not have")
 }
@@ -166,8 +193,9 @@ fn open(
     open_procfs: ProcfsOpener,
 ) -> Result<OwnedFd> {
     match slot {
-        Slot::Tree { path, recursive, idmap } => {
+        Slot::Tree { path, recursive, idmap, locked } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
+            keep_locked(&tree, *locked).map_err(|e| e.on(path.as_str()))?;
             // The copy of a shared mount is its peer; the host's mounts may propagate to it, but not from it.
             tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {

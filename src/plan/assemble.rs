@@ -237,7 +237,7 @@ impl Assembler {
 
     /// See [`op::EXIT_HANDLER`].
     pub(crate) fn exit_handler(&mut self, sigaction: Arg) {
-        self.push(op::EXIT_HANDLER, 0, NOWHERE, &[sigaction.into()]);
+        self.push(op::EXIT_HANDLER, 0, NOWHERE, &[sigaction]);
     }
 
     /// Stays as PID 1.

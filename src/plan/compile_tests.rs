@@ -101,8 +101,8 @@ fn compile_confined() {
     profile.compile().unwrap().load(LoadOptions { no_new_privs: true }).unwrap();
     let mut compiled = 0;
     for (bundle, host, options) in &inputs {
-        for (joined_by_file, skipped) in [(false, false), (true, true)] {
-            let outcome = CgroupOutcome { joined_by_file, skipped };
+        for (joined_by_file, moved, skipped) in [(false, false, false), (true, true, true)] {
+            let outcome = CgroupOutcome { joined_by_file, moved, skipped };
             let plan = compile_with_cgroup(bundle, host, options, outcome);
             compiled += usize::from(plan.and_then(|plan| plan.encode()).is_ok());
         }

@@ -2,7 +2,8 @@
 
 use super::blob::Blob;
 use super::machine::{
-    ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, SIGACTION, Operation, REGISTERS, compare, kind, state,
+    ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, Operation, REGISTERS, SIGACTION, compare, kind,
+    state,
 };
 use super::names::call_name;
 use crate::{Error, ErrorKind, Phase, Result};

@@ -21,6 +21,11 @@ macro_rules! flag_set {
                 Self(0)
             }
 
+            /// The set of these flags.
+            pub(crate) const fn from_bits(bits: $bits) -> Self {
+                Self(bits)
+            }
+
             /// The flags as the kernel has them.
             $vis const fn bits(self) -> $bits {
                 self.0

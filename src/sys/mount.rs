@@ -3,6 +3,7 @@
 use super::flags::flag_set;
 use super::syscall::{call, open};
 use nix::errno::Errno;
+use nix::sys::statvfs::FsFlags;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -125,6 +126,19 @@ struct RawMountAttr {
     clear: u64,
     propagation: u64,
     userns_fd: u64,
+}
+
+/// The attributes of an open mount that fstatvfs(3) reports. A read-only file system makes all its mounts read-only.
+pub(crate) fn attributes(mount: impl AsFd) -> Result<MountAttrFlags, Errno> {
+    let flags = nix::sys::statvfs::fstatvfs(mount)?.flags();
+    let known = [
+        (FsFlags::ST_RDONLY, MountAttrFlags::RDONLY),
+        (FsFlags::ST_NOSUID, MountAttrFlags::NOSUID),
+        (FsFlags::ST_NODEV, MountAttrFlags::NODEV),
+        (FsFlags::ST_NOEXEC, MountAttrFlags::NOEXEC),
+    ];
+    let has = known.into_iter().filter(|(flag, _)| flags.contains(*flag));
+    Ok(has.fold(MountAttrFlags::empty(), |all, (_, attribute)| all | attribute))
 }
 
 /// fsopen(2): a context for a new file system of this type.

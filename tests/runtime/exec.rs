@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         affinity_of_the_process_file_is_set,
         a_container_at_its_limit_of_processes_takes_one_more,
         a_container_that_may_trace_takes_none_beyond_its_limit,
+        no_working_directory_is_created,
         a_cgroup_below_the_containers_is_joined,
         cgroups_are_joined_by_controller,
         unusable_cgroups_are_refused,
@@ -339,10 +340,15 @@ fn a_container_at_its_limit_of_processes_takes_one_more(t: &Test) {
         let container = bundle.start();
         let cgroup = |id: &str| fs::read_to_string(format!("/proc/{id}/cgroup")).unwrap();
         let pid_file = t.dir().join("pid");
-        let words = ["exec", "-d", "--pid-file", pid_file.to_str().unwrap(), container.id(), "/probe", "sleep"];
+        let words =
+            ["exec", "-d", "--pid-file", pid_file.to_str().unwrap(), container.id(), "/probe", "sleep"];
         t.runtime(words).output().success();
         let pid = fs::read_to_string(&pid_file).unwrap();
-        assert_eq!(cgroup(&pid), cgroup(&container.pid().to_string()), "limit {limit}, user namespace {user}");
+        assert_eq!(
+            cgroup(&pid),
+            cgroup(&container.pid().to_string()),
+            "limit {limit}, user namespace {user}"
+        );
         // Over the limit, with a terminal.
         let _ = fs::remove_file(t.dir().join("console.sock"));
         let console = Console::new(t);
@@ -368,6 +374,14 @@ fn a_container_that_may_trace_takes_none_beyond_its_limit(t: &Test) {
     let bundle = bundle.set("/process/capabilities", json!({"bounding": names, "permitted": names}));
     let container = bundle.start();
     container.exec("exit 0").fails_with(255, &["EAGAIN", "is pids.limit too small"]);
+}
+
+fn no_working_directory_is_created(t: &Test) {
+    let container = t.bundle().set("/root/readonly", false).probe("sleep").start();
+    let words = ["exec", "--cwd", "/not/there", container.id(), "/probe", "exit", "0"];
+    t.runtime(words).output().fails_with(255, &["working directory /not/there", "no such file or directory"]);
+    let root = format!("/proc/{}/root/not", container.pid());
+    assert!(!Path::new(&root).exists(), "exec has created a directory");
 }
 
 fn a_paused_container_is_refused(t: &Test) {

@@ -1,10 +1,10 @@
 //! Root file system and mounts.
 
-use kit::{Case, Test, Value, json};
+use kit::{Bundle, Case, Test, Value, json};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
@@ -19,6 +19,10 @@ pub(crate) fn cases() -> Vec<Case> {
         bind_is_not_recursive,
         rbind_is_recursive,
         rbind_rro_is_recursive,
+        bind_without_flags_keeps_those_of_its_source,
+        bind_with_flags_loses_the_others_of_its_source,
+        user_namespace_keeps_the_flags_of_a_source,
+        mount_on_the_root_is_refused,
         bind_source_is_relative_to_the_bundle,
         bind_without_source_is_refused,
         bind_of_a_missing_source_is_refused,
@@ -56,6 +60,26 @@ pub(crate) fn hold(t: &Test) -> PathBuf {
     fs::create_dir_all(dir.join("below")).unwrap();
     fs::write(dir.join("cargo"), "tea").unwrap();
     dir
+}
+
+/// A tmpfs with restrictions, until the guard is dropped.
+fn restricted(t: &Test) -> (PathBuf, Below) {
+    let dir = hold(t);
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_NOATIME;
+    mount(Some("tmpfs"), &dir, Some("tmpfs"), flags, None::<&str>).unwrap();
+    (dir.clone(), Below(dir))
+}
+
+/// The flags of a bind mount of a restricted tmpfs.
+fn flags_of_bind<'t>(
+    t: &'t Test,
+    source: &Path,
+    options: &[&str],
+    change: impl Fn(Bundle<'t>) -> Bundle<'t>,
+) -> String {
+    let seen = change(t.bundle()).directory("/hold").mount("bind", source, "/hold", options).report();
+    let words = mounted(&seen, "/hold")["options"].as_array().unwrap();
+    words.iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>().join(",")
 }
 
 /// A tmpfs mounted below the directory, with a file, until the guard is dropped.
@@ -177,6 +201,54 @@ fn rbind_rro_is_recursive(t: &Test) {
     let bundle = t.bundle().mount("bind", &dir, "/hold", &["rbind", "rro"]);
     let lines = bundle.probe("write /hold/new x , write /hold/below/new x").run().lines();
     assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!("EROFS"), &json!("EROFS")));
+}
+
+fn bind_without_flags_keeps_those_of_its_source(t: &Test) {
+    let (source, _guard) = restricted(t);
+    for options in [&["bind"][..], &["rbind", "rprivate"], &["rbind", "rnoatime"]] {
+        let flags = flags_of_bind(t, &source, options, |bundle| bundle);
+        assert_eq!(flags, "rw,nosuid,nodev,noexec,noatime", "{options:?}");
+    }
+}
+
+/// As a remount by mount(2): the access time mode stays unless it is named.
+fn bind_with_flags_loses_the_others_of_its_source(t: &Test) {
+    let (source, _guard) = restricted(t);
+    for (options, wanted) in [
+        (&["bind", "ro"][..], "ro,noatime"),
+        (&["bind", "rw"], "rw,noatime"),
+        (&["bind", "nodev"], "rw,nodev,noatime"),
+        (&["bind", "suid"], "rw,noatime"),
+        (&["bind", "relatime"], "rw,relatime"),
+        (&["bind", "nosuid", "nodiratime"], "rw,nosuid,nodiratime,relatime"),
+        (&["rbind", "rro", "ratime"], "ro,nosuid,nodev,noexec,relatime"),
+    ] {
+        assert_eq!(flags_of_bind(t, &source, options, |bundle| bundle), wanted, "{options:?}");
+    }
+}
+
+fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
+    let (source, _guard) = restricted(t);
+    for (options, wanted) in [
+        (&["bind"][..], "rw,nosuid,nodev,noexec,noatime"),
+        (&["bind", "ro"], "ro,nosuid,nodev,noexec,noatime"),
+        (&["bind", "rw"], "rw,nosuid,nodev,noexec,noatime"),
+    ] {
+        let flags = flags_of_bind(t, &source, options, |bundle| bundle.user_namespace(200_000));
+        assert_eq!(flags, wanted, "{options:?}");
+    }
+    for (option, flag) in [("suid", "MS_NOSUID"), ("dev", "MS_NODEV"), ("exec", "MS_NOEXEC")] {
+        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/hold", &["bind", option]);
+        let said = format!("cannot clear locked flags {flag}");
+        bundle.probe("exit 0").try_run().fails_with(1, &[&said, "EPERM", "/mounts/7"]);
+    }
+}
+
+fn mount_on_the_root_is_refused(t: &Test) {
+    for (kind, destination) in [("tmpfs", "/"), ("tmpfs", "//"), ("bind", "/."), ("proc", "/")] {
+        let bundle = t.bundle().mount(kind, hold(t), destination, &[]);
+        bundle.probe("exit 0").try_run().fails_with(1, &["is on the top of rootfs", "/destination"]);
+    }
 }
 
 fn bind_source_is_relative_to_the_bundle(t: &Test) {

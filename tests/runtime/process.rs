@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         umask_of_the_caller_does_not_matter,
         working_directory,
         missing_working_directory_is_created,
+        missing_working_directory_on_a_read_only_root_is_created,
         environment_keeps_its_order,
         last_of_duplicate_variables_wins,
         home_from_passwd,
@@ -225,6 +226,11 @@ fn umask_of_the_caller_does_not_matter(t: &Test) {
 
 fn working_directory(t: &Test) {
     assert_eq!(t.bundle().directory("/var/lib").set("/process/cwd", "/var/lib").report()["cwd"], "/var/lib");
+}
+
+fn missing_working_directory_on_a_read_only_root_is_created(t: &Test) {
+    let bundle = t.bundle().set("/root/readonly", true).set("/process/cwd", "/not/there");
+    assert_eq!(bundle.report()["cwd"], "/not/there");
 }
 
 fn missing_working_directory_is_created(t: &Test) {

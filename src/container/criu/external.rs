@@ -78,6 +78,7 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
             | RootfsStep::ReadonlyMount { .. }
             | RootfsStep::Pivot { .. }
             | RootfsStep::ReadonlyRoot
+            | RootfsStep::CreateDirectory { .. }
             | RootfsStep::RootPropagation(_)
             | RootfsStep::Unmount { .. } => {}
         }

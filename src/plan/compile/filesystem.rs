@@ -7,6 +7,7 @@ use super::{devices, labels, mounts, terminal};
 use crate::bundle::HookKind;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
+use crate::sys::mount::MountAttrFlags;
 use crate::{Error, Phase, Problem, Result};
 
 /// Sets up the container's own mount namespace.
@@ -37,6 +38,9 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     hooks_before_pivot(input, draft);
     masks(input, draft);
     if input.spec.root.as_ref().is_some_and(|r| r.readonly) {
+        if let Some(process) = input.spec.process.as_ref().filter(|process| process.cwd != "/") {
+            draft.asked("/process/cwd", RootfsStep::CreateDirectory { path: process.cwd.clone() });
+        }
         draft.asked("/root/readonly", RootfsStep::ReadonlyRoot);
     }
     draft.standard(RootfsStep::Pivot { move_mount: input.options.no_pivot });
@@ -97,7 +101,15 @@ fn root(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<
     const POINTER: &str = "/root/path";
     let path = paths.rootfs.display().to_string();
     let slot = if input.trees_by_host() {
-        Some(draft.slot(POINTER, Slot::Tree { path: path.clone(), recursive: true, idmap: None })?)
+        Some(draft.slot(
+            POINTER,
+            Slot::Tree {
+                path: path.clone(),
+                recursive: true,
+                idmap: None,
+                locked: MountAttrFlags::default(),
+            },
+        )?)
     } else {
         None
     };

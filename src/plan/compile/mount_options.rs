@@ -1,5 +1,7 @@
 //! Options of mounts, as the plan's steps take them.
 
+use super::super::step::CLEARED_IF_UNNAMED;
+use super::input::Input;
 use crate::bundle::spec::Mount;
 use crate::mount::filesystem_type;
 use crate::mount::options::{self, MountOptions};
@@ -11,6 +13,23 @@ pub(super) fn force_read_only(options: &mut MountOptions) {
     options.attr_set |= MountAttrFlags::RDONLY;
     options.attr_clear -= MountAttrFlags::RDONLY;
     options.rec_clear -= MountAttrFlags::RDONLY;
+}
+
+/// Of a bind mount that names an attribute, clears those of its source that it does not name, as a remount by mount(2)
+/// does. The access time mode counts as one attribute. In a user namespace, the container's or the caller's, the source's attributes are locked, and stay;
+/// what is mounted in a running container keeps them too.
+pub(super) fn clear_unnamed(input: &Input<'_>, options: &mut MountOptions) {
+    let named = options.attr_set | options.attr_clear;
+    let locked = input.in_user_namespace() || !input.host.privileged;
+    if named.is_empty() || locked || input.joining.is_some() {
+        return;
+    }
+    let times = MountAttrFlags::ATIME | MountAttrFlags::NODIRATIME;
+    options.attr_clear |= CLEARED_IF_UNNAMED - options.attr_set;
+    if named.intersects(times) {
+        // A mode is set by clearing the whole field.
+        options.attr_clear |= (times - options.attr_set) | MountAttrFlags::ATIME;
+    }
 }
 
 /// The options of a file system that the host side creates and the stub attaches. It becomes read-only when it is

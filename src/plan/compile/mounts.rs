@@ -3,7 +3,9 @@
 use super::super::step::{CgroupView, Component, MountSource, MountStep, RootfsStep, Slot};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
-use super::mount_options::{for_new_file_system, for_the_host_side, force_read_only, option_error};
+use super::mount_options::{
+    clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, option_error,
+};
 use super::{idmap, labels};
 use crate::bundle::spec::Mount;
 use crate::cgroup;
@@ -29,6 +31,11 @@ pub(super) fn mount(
     let kind = mount.kind.clone().unwrap_or_default();
     // A relative destination is below the root.
     let destination = format!("/{}", mount.destination.trim_start_matches('/'));
+    if options.remount.is_none() && Path::new(&destination).components().eq([path::Component::RootDir]) {
+        let message = "a mount on / would hide the container's root: it is on the top of rootfs".into();
+        let pointer = format!("{pointer}/destination");
+        return Err(Error::invalid(vec![Problem { pointer, message, section: "config.md#mounts" }]));
+    }
     if options.bind.is_some() || kind == "bind" {
         return bind(input, paths, draft, &pointer, mount, options, destination);
     }
@@ -118,8 +125,10 @@ fn bind(
     destination: String,
 ) -> Result<()> {
     options.refuse_data().map_err(|e| option_error(pointer, e))?;
+    let mut options = options;
     if options.remount.is_some() {
         let no_symlinks = input.joining.is_some();
+        clear_unnamed(input, &mut options);
         let step = MountStep::bind(destination, MountSource::Mounted { kind: None }, options);
         let step = MountStep { no_symlinks, ..step };
         draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
@@ -143,11 +152,13 @@ fn bind(
     let from = match own {
         Some(below) => MountSource::ContainerPath(format!("/{}", below.display())),
         None if by_host => {
-            let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap })?;
+            let locked = if input.trees_by_host() { options.attr_clear } else { MountAttrFlags::default() };
+            let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;
             MountSource::Tree { path: source, slot }
         }
         None => MountSource::HostPath(source),
     };
+    clear_unnamed(input, &mut options);
     let step = MountStep::bind(destination, from, options);
     draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
@@ -215,7 +226,12 @@ fn cgroup_mount(
 pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(source) = input.options.notify.clone() else { return Ok(()) };
     let from = if input.trees_by_host() {
-        let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
+        let tree = Slot::Tree {
+            path: source.clone(),
+            recursive: false,
+            idmap: None,
+            locked: MountAttrFlags::default(),
+        };
         let slot = draft.slot("/process/env", tree)?;
         MountSource::Tree { path: source, slot }
     } else {

@@ -32,7 +32,9 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     let late = limits(input, draft, process)?;
     let identity = user::parse(&process.user, "/process").map_err(Error::invalid)?;
-    draft.asked("/process/cwd", ProcessStep::WorkingDirectory { path: process.cwd.clone() });
+    // What joins a container finds the container's directories, and makes none.
+    let step = ProcessStep::WorkingDirectory { path: process.cwd.clone(), create: input.joining.is_none() };
+    draft.asked("/process/cwd", step);
     if identity.uid != 0 && !process.terminal {
         draft.asked("/process/user", ProcessStep::ChownStdio { uid: identity.uid });
     }

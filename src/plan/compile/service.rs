@@ -99,6 +99,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             | RootfsStep::ReadonlyMount { .. }
             | RootfsStep::Pivot { .. }
             | RootfsStep::ReadonlyRoot
+            | RootfsStep::CreateDirectory { .. }
             | RootfsStep::RootPropagation(_)
             | RootfsStep::Unmount { .. } => continue,
         };

@@ -53,7 +53,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
         ProcessStep::Capabilities { sets, extra, ambient } => capabilities(code, sets, *extra, *ambient),
         ProcessStep::GiveUp { sets, extra } => capset(code, sets, *extra),
         ProcessStep::Umask(mask) => code.asm.call(libc::SYS_umask, &[(*mask).into()]),
-        ProcessStep::WorkingDirectory { path } => working_directory(code, path),
+        ProcessStep::WorkingDirectory { path, create } => working_directory(code, path, *create),
         ProcessStep::HookDirectory { path } => {
             for path in ["/", path.as_str()] {
                 let path = code.string(path);
@@ -103,9 +103,10 @@ fn memory_policy(code: &mut Lowering, mode: u32, nodes: &[u8], max_node: u64) {
     code.asm.call(libc::SYS_set_mempolicy, &[mode.into(), mask, max_node.into()]);
 }
 
-fn working_directory(code: &mut Lowering, path: &str) {
+fn working_directory(code: &mut Lowering, path: &str, create: bool) {
     let (root, path) = (code.root(), code.string(path));
-    let dir = code.asm.make_path(root, path, last::DIRECTORY, 0o755);
+    let missing = if create { last::DIRECTORY } else { last::NOTHING };
+    let dir = code.asm.make_path(root, path, missing, 0o755);
     code.asm.call(libc::SYS_fchdir, &[dir.into()]);
     code.asm.close(dir);
 }

@@ -1,7 +1,7 @@
 //! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
 
 use super::super::assemble::{Arg, Reg};
-use super::super::machine::compare;
+use super::super::machine::{compare, last};
 use super::super::step::{HostTurn, RootfsStep, SEALED, SlotId};
 use super::lowering::{CWD, Lowering, Stand};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
@@ -45,6 +45,11 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
         RootfsStep::ReadonlyPath { path } => readonly_path(code, path),
         RootfsStep::ReadonlyMount { path } => readonly_mount(code, path),
         RootfsStep::Pivot { move_mount } => pivot(code, *move_mount),
+        RootfsStep::CreateDirectory { path } => {
+            let (root, path) = (code.root(), code.string(path));
+            let made = code.asm.make_path(root, path, last::DIRECTORY, 0o755);
+            code.asm.close(made);
+        }
         RootfsStep::ReadonlyRoot => {
             let attributes = code.asm.words(&[MountAttrFlags::RDONLY.bits(), 0, 0, 0]);
             let (root, empty) = (code.root(), code.empty());

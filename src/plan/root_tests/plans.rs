@@ -142,8 +142,10 @@ fn follow_variant(name: &str, bundle: &Bundle, n: usize) -> Option<usize> {
     let plan = compile(bundle, &host, &options).ok()?;
     let seen = born_late(&bundle.spec);
     let lookups = follow(name, &plan, seen);
-    for (joined_by_file, skipped) in [(true, false), (false, true), (true, true)] {
-        let outcome = CgroupOutcome { joined_by_file, skipped };
+    for (joined_by_file, moved, skipped) in
+        [(true, false, false), (false, false, true), (true, false, true), (false, true, false)]
+    {
+        let outcome = CgroupOutcome { joined_by_file, moved, skipped };
         let again = compile_with_cgroup(bundle, &host, &options, outcome).unwrap();
         assert_eq!(
             again.slots, plan.slots,

@@ -16,8 +16,8 @@ mod slot;
 
 pub use control::{ControlStep, HostTurn};
 pub use host::HostStep;
+pub(crate) use mount::{CLEARED_IF_UNNAMED, is_at_or_below, plain};
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
-pub(crate) use mount::{is_at_or_below, plain};
 pub use namespace::{JoinTarget, NamespaceStep};
 pub use process::{Groups, ProcessStep, Sender};
 pub use rootfs::RootfsStep;

@@ -127,7 +127,7 @@ impl MountStep {
         let hints = [
             (
                 errno == Errno::ELOOP && self.no_symlinks,
-                "proc and sysfs must be mounted on ordinary directories, not through symbolic links",
+                "proc and sysfs must be mounted on ordinary directory, not through a symbolic link",
             ),
             (
                 errno == Errno::ENOTDIR && bind,
@@ -291,11 +291,21 @@ const ATTRIBUTES: [(MountAttrFlags, &str); 6] = [
     (MountAttrFlags::NOSYMFOLLOW, "nosymfollow"),
 ];
 
+/// Attributes of its source that a bind mount loses if it names any attribute.
+pub(crate) const CLEARED_IF_UNNAMED: MountAttrFlags = MountAttrFlags::from_bits(
+    MountAttrFlags::RDONLY.bits()
+        | MountAttrFlags::NOSUID.bits()
+        | MountAttrFlags::NODEV.bits()
+        | MountAttrFlags::NOEXEC.bits()
+        | MountAttrFlags::NOSYMFOLLOW.bits(),
+);
+
 fn attributes(words: &mut Vec<String>, set: MountAttrFlags, clear: MountAttrFlags, prefix: &str) {
+    let others = (set | clear).contains(CLEARED_IF_UNNAMED) && !clear.is_empty();
     for (bit, name) in ATTRIBUTES {
         if set.contains(bit) {
             words.push(format!("{prefix}{name}"));
-        } else if clear.contains(bit) {
+        } else if clear.contains(bit) && !others {
             words.push(format!("{prefix}-{name}"));
         }
     }
@@ -304,6 +314,9 @@ fn attributes(words: &mut Vec<String>, set: MountAttrFlags, clear: MountAttrFlag
         MountAttrFlags::STRICTATIME => words.push(format!("{prefix}strictatime")),
         _ if clear.intersects(MountAttrFlags::ATIME) => words.push(format!("{prefix}relatime")),
         _ => {}
+    }
+    if others {
+        words.push(format!("{prefix}no others"));
     }
 }
 

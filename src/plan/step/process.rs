@@ -166,6 +166,8 @@ pub enum ProcessStep {
     WorkingDirectory {
         /// Its path.
         path: String,
+        /// Creates it if it is missing.
+        create: bool,
     },
     /// A hook's working directory; `/` if that is gone.
     HookDirectory {
@@ -325,7 +327,7 @@ impl fmt::Display for ProcessStep {
             ),
             Self::GiveUp { .. } => f.write_str("drop the capabilities for loading the filter"),
             Self::Umask(mask) => write!(f, "umask {mask:04o}"),
-            Self::WorkingDirectory { path } | Self::ChangeDirectory { path } => {
+            Self::WorkingDirectory { path, .. } | Self::ChangeDirectory { path } => {
                 write!(f, "working directory {path}")
             }
             Self::HookDirectory { path } => write!(f, "working directory {path}, or /"),

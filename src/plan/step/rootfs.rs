@@ -110,6 +110,11 @@ pub enum RootfsStep {
     },
     /// The root mount becomes read-only.
     ReadonlyRoot,
+    /// Creates a directory and its parents, if they are missing, before the root becomes read-only.
+    CreateDirectory {
+        /// Its path.
+        path: String,
+    },
     /// Propagation of the container's root mount.
     RootPropagation(Propagation),
     /// umount2(2) of what is mounted on `name` in a directory of the container's, to which no symbolic link
@@ -141,6 +146,7 @@ impl RootfsStep {
             | Self::ReadonlyMount { .. }
             | Self::Pivot { .. }
             | Self::ReadonlyRoot
+            | Self::CreateDirectory { .. }
             | Self::RootPropagation(_)
             | Self::EmptyRoot
             | Self::SealType { .. }
@@ -183,6 +189,7 @@ impl RootfsStep {
             | Self::ReadonlyPath { .. }
             | Self::ReadonlyMount { .. }
             | Self::ReadonlyRoot
+            | Self::CreateDirectory { .. }
             | Self::RootPropagation(_) => None,
         }
     }
@@ -216,6 +223,7 @@ impl fmt::Display for RootfsStep {
             Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),
             Self::Pivot { move_mount: false } => f.write_str("pivot root"),
             Self::Pivot { move_mount: true } => f.write_str("move the root, chroot"),
+            Self::CreateDirectory { path } => write!(f, "create directory {path}, if it is missing"),
             Self::ReadonlyRoot => f.write_str("root read-only"),
             Self::RootPropagation(propagation) => write!(f, "root {propagation}"),
             Self::Unmount { directory, name } => write!(f, "unmount {directory}{}", name.as_str()),

@@ -3,6 +3,7 @@
 use super::super::machine::{FIRST_SLOT, REGISTERS};
 use crate::mount::options::MountOptions;
 use crate::namespace::{IdMaps, NamespaceKind};
+use crate::sys::mount::MountAttrFlags;
 
 /// How many descriptors a stub may begin with: enough registers stay for its work.
 const AT_BIRTH: usize = REGISTERS - FIRST_SLOT - 24;
@@ -139,6 +140,8 @@ pub enum Slot {
         recursive: bool,
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
+        /// Attributes that a user namespace may not clear: it is an error if the source has one of them.
+        locked: MountAttrFlags,
     },
     /// A new file system of the caller's user namespace, detached.
     FileSystem {
@@ -174,7 +177,7 @@ mod tests {
     use super::*;
 
     fn tree() -> Slot {
-        Slot::Tree { path: "/x".into(), recursive: false, idmap: None }
+        Slot::Tree { path: "/x".into(), recursive: false, idmap: None, locked: MountAttrFlags::default() }
     }
 
     #[test]
