@@ -31,7 +31,7 @@ pub(super) fn mount(
     let kind = mount.kind.clone().unwrap_or_default();
     // A relative destination is below the root.
     let destination = format!("/{}", mount.destination.trim_start_matches('/'));
-    if options.remount.is_none() && Path::new(&destination).components().eq([path::Component::RootDir]) {
+    if options.remount.is_none() && is_root(&destination) {
         let message = "a mount on / would hide the container's root: it is on the top of rootfs".into();
         let pointer = format!("{pointer}/destination");
         return Err(Error::invalid(vec![Problem { pointer, message, section: "config.md#mounts" }]));
@@ -67,6 +67,16 @@ pub(super) fn mount(
     let step = MountStep { destination, from, options, no_symlinks, label };
     draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
+}
+
+/// Whether a destination is the root itself.
+fn is_root(destination: &str) -> bool {
+    let depth = Path::new(destination).components().fold(0_usize, |depth, component| match component {
+        path::Component::Normal(_) => depth + 1,
+        path::Component::ParentDir => depth.saturating_sub(1),
+        path::Component::RootDir | path::Component::CurDir | path::Component::Prefix(_) => depth,
+    });
+    depth == 0
 }
 
 /// Where a new file system comes from. A procfs shows the pid namespace of the process that creates it, and the stub

@@ -65,7 +65,7 @@ fn mounts() -> Vec<Mount> {
         mount("/proc", "proc", "proc", &["hidepid=2"]),
         mount("/sys", "sysfs", "sysfs", &["ro"]),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro"]),
-        mount("/", "tmpfs", "tmpfs", &[]),
+        mount("/", "bind", "", &["remount", "bind", "nosuid"]),
         mount("/disk", "", "", &["remount", "rw"]),
         mount("/own", "bind", "", &["remount", "bind", "ro"]),
     ]
@@ -212,7 +212,7 @@ fn hot_mounts_are_made_in_the_containers_root() {
     let host = host(false, true, (6, 18));
     let mut spec = one();
     spec.mounts = mounts();
-    spec.mounts.retain(|mount| mount.kind.as_deref() != Some("cgroup"));
+    spec.mounts.retain(|mount| mount.kind.as_deref() != Some("cgroup") && mount.destination != "/");
     many(&mut spec, true);
     let path = Path::new("/var/lib/manager/bundle");
     let paths = BundlePaths { bundle: path, rootfs: &path.join("rootfs") };
