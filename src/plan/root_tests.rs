@@ -240,7 +240,7 @@ impl Follow<'_> {
             libc::SYS_openat => answer = self.openat(insn, state),
             libc::SYS_fsopen => state.making = Some(insn.args[0]),
             libc::SYS_fsconfig if insn.args[1] == u64::from(FsconfigCommand::Create.number()) => {
-                self.made(state)?
+                self.made(state)?;
             }
             libc::SYS_fsmount => answer = Place::Made,
             libc::SYS_move_mount => self.move_mount(insn, state),
