@@ -351,35 +351,18 @@ impl Assembler {
                 }
             })
             .collect();
-        let based = |insn: Insn| insn.based(base as u64);
-        let all: Vec<Insn> = relocations.into_iter().chain(self.insns).map(based).collect();
+        let all = relocations.into_iter().chain(self.insns).map(|insn| with_base(insn, base as u64));
+        let all: Vec<Insn> = all.collect();
         Ok(Blob::new(all.into_iter(), &self.data))
     }
 }
 
-impl Insn {
-    /// With data offsets counted from the blob's beginning.
-    fn based(mut self, base: u64) -> Self {
-        for (kind, arg) in self.kinds.iter().zip(&mut self.args) {
-            if *kind == kind::DATA {
-                *arg += base;
-            }
+/// An instruction whose offsets of data are counted from the blob's beginning.
+fn with_base(mut insn: Insn, base: u64) -> Insn {
+    for (kind, arg) in insn.kinds.iter().zip(&mut insn.args) {
+        if *kind == kind::DATA {
+            *arg += base;
         }
-        self
     }
-
-    pub(super) fn to_bytes(self) -> [u8; 64] {
-        let mut out = [0; 64];
-        out[0] = self.op;
-        out[1] = self.dst;
-        out[2..8].copy_from_slice(&self.kinds);
-        out[8..10].copy_from_slice(&self.nr.to_ne_bytes());
-        out[10..12].copy_from_slice(&self.step.to_ne_bytes());
-        out[12..14].copy_from_slice(&self.tolerate[0].to_ne_bytes());
-        out[14..16].copy_from_slice(&self.tolerate[1].to_ne_bytes());
-        for (place, arg) in out[16..].chunks_exact_mut(8).zip(self.args) {
-            place.copy_from_slice(&arg.to_ne_bytes());
-        }
-        out
-    }
+    insn
 }

@@ -2,10 +2,11 @@
 
 use super::blob::Blob;
 use super::cgroup::CgroupPlan;
-use super::lower;
 use super::step::{ControlStep, Line, NamespaceStep, RootfsStep, SlotId, Slots, Step};
+use super::{failure, lower};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::{Error, Phase, Problem, Result};
+use nix::errno::Errno;
 
 const NEW_CGROUP: u64 = NamespaceKind::Cgroup.flag();
 
@@ -76,6 +77,16 @@ impl Plan {
         }
         lower::lower(&self.lines, &self.slots, lower::Kernel::of(self.kernel))
             .map_err(|line| self.too_large(line.into()))
+    }
+
+    /// The error for a step that failed at system call `call` (none: at a check of the stub's own).
+    pub(crate) fn failure(&self, step: u16, call: Option<u32>, errno: Errno) -> Error {
+        failure::of_step(&self.lines, step, call, errno)
+    }
+
+    /// The error for a stub that was killed at a step.
+    pub(crate) fn death(&self, step: u16) -> Error {
+        failure::of_killed_stub(&self.lines, step)
     }
 
     /// The error for a plan that does not fit.

@@ -1,6 +1,8 @@
 //! A blob read back: checked for what the stub believes of it, and printed as a listing.
 
 use super::blob::Blob;
+#[cfg(test)]
+use super::blob::array;
 use super::machine::{
     ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, Operation, REGISTERS, compare, kind, state,
 };
@@ -26,7 +28,7 @@ pub struct Listing {
 
 /// What an operand must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
+enum OperandRule {
     /// Any value, of any kind: what it means is the system call's to say.
     Any,
     /// A number or a register: no address.
@@ -50,80 +52,59 @@ const PROGRAM: usize = 16;
 /// The size of `struct msghdr`.
 const MESSAGE: usize = 56;
 
-impl Operation {
-    /// What its operands must be; those behind them mean nothing.
-    fn rules(self, insn: &Insn) -> [Option<Rule>; 6] {
-        let rules: &[Rule] = match self {
-            Self::Call => &[Rule::Any; 6],
-            Self::Move | Self::Add => &[Rule::Any],
-            Self::Jump => &[Rule::Any, Rule::Any, Rule::Target],
-            Self::Load => &[Rule::Bytes(insn.nr as usize, 1), Rule::Number],
-            Self::Store => &[Rule::Bytes(insn.nr as usize, 1), Rule::Any],
-            Self::Fail | Self::Init => &[Rule::Value],
-            Self::MakePath => &[Rule::Value, Rule::Text, Rule::Last, Rule::Number],
-            Self::State => &[Rule::State],
-            Self::HandOver => &[Rule::Number],
-            Self::CopyTree => &[Rule::Value, Rule::Value],
-            Self::Listener => &[
-                Rule::Number,
-                Rule::Bytes(PROGRAM, 8),
-                Rule::Bytes(size_of::<i32>(), 1),
-                Rule::Value,
-                Rule::Bytes(MESSAGE, 8),
-                Rule::Bytes(LISTENER_STACK, LISTENER_STACK_ALIGNMENT),
-            ],
-        };
-        std::array::from_fn(|i| rules.get(i).copied())
-    }
-
-    /// What the number beside the operands must be.
-    fn check_number(self, number: u16) -> Result<(), String> {
-        match self {
-            Self::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
-            Self::Jump if number > compare::NOT_BELOW => Err(format!("unknown comparison {number}")),
-            Self::Load | Self::Store if !matches!(number, 1 | 2 | 4 | 8) => {
-                Err(format!("an access of {number} bytes"))
-            }
-            Self::Call | Self::Jump | Self::Load | Self::Store => Ok(()),
-            Self::Move
-            | Self::Fail
-            | Self::MakePath
-            | Self::State
-            | Self::HandOver
-            | Self::Init
-            | Self::Add
-            | Self::CopyTree
-            | Self::Listener => match number {
-                0 => Ok(()),
-                _ => Err(format!("the number {number} means nothing")),
-            },
+/// What its operands must be; those behind them mean nothing.
+fn operand_rules(operation: Operation, insn: &Insn) -> [Option<OperandRule>; 6] {
+    let rules: &[OperandRule] = match operation {
+        Operation::Call => &[OperandRule::Any; 6],
+        Operation::Move | Operation::Add => &[OperandRule::Any],
+        Operation::Jump => &[OperandRule::Any, OperandRule::Any, OperandRule::Target],
+        Operation::Load => &[OperandRule::Bytes(insn.nr as usize, 1), OperandRule::Number],
+        Operation::Store => &[OperandRule::Bytes(insn.nr as usize, 1), OperandRule::Any],
+        Operation::Fail | Operation::Init => &[OperandRule::Value],
+        Operation::MakePath => {
+            &[OperandRule::Value, OperandRule::Text, OperandRule::Last, OperandRule::Number]
         }
+        Operation::State => &[OperandRule::State],
+        Operation::HandOver => &[OperandRule::Number],
+        Operation::CopyTree => &[OperandRule::Value, OperandRule::Value],
+        Operation::Listener => &[
+            OperandRule::Number,
+            OperandRule::Bytes(PROGRAM, 8),
+            OperandRule::Bytes(size_of::<i32>(), 1),
+            OperandRule::Value,
+            OperandRule::Bytes(MESSAGE, 8),
+            OperandRule::Bytes(LISTENER_STACK, LISTENER_STACK_ALIGNMENT),
+        ],
+    };
+    std::array::from_fn(|i| rules.get(i).copied())
+}
+
+/// What the number beside the operands must be.
+fn check_number(operation: Operation, number: u16) -> Result<(), String> {
+    match operation {
+        Operation::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
+        Operation::Jump if number > compare::NOT_BELOW => Err(format!("unknown comparison {number}")),
+        Operation::Load | Operation::Store if !matches!(number, 1 | 2 | 4 | 8) => {
+            Err(format!("an access of {number} bytes"))
+        }
+        Operation::Call | Operation::Jump | Operation::Load | Operation::Store => Ok(()),
+        Operation::Move
+        | Operation::Fail
+        | Operation::MakePath
+        | Operation::State
+        | Operation::HandOver
+        | Operation::Init
+        | Operation::Add
+        | Operation::CopyTree
+        | Operation::Listener => match number {
+            0 => Ok(()),
+            _ => Err(format!("the number {number} means nothing")),
+        },
     }
 }
 
 fn corrupt(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, Phase::Plan, "read a plan's blob").with_detail(what)
-}
-
-/// The `N` bytes at `at`, which the caller knows to be there; zeros where they are not.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
-}
-
-impl Insn {
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let half = |at| u16::from_ne_bytes(array(bytes, at));
-        let [op, dst] = array(bytes, 0);
-        Self {
-            op,
-            dst,
-            kinds: array(bytes, 2),
-            nr: half(8),
-            step: half(10),
-            tolerate: [half(12), half(14)],
-            args: std::array::from_fn(|i| u64::from_ne_bytes(array(bytes, 16 + 8 * i))),
-        }
-    }
 }
 
 impl Listing {
@@ -133,7 +114,7 @@ impl Listing {
     /// [`ErrorKind::Corrupt`] with what is wrong, and where.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let blob = Blob::from_bytes(bytes)?;
-        let instructions: Vec<Insn> = blob.instructions().map(Insn::from_bytes).collect();
+        let instructions: Vec<Insn> = blob.instructions().collect();
         let (preset, data) = (blob.presets().to_vec(), blob.data());
         let listing = Self { instructions, preset, blob: bytes.to_vec(), data };
         let mut step = 0;
@@ -165,8 +146,8 @@ impl Listing {
         if usize::from(insn.dst) >= REGISTERS {
             return Err(format!("there is no register {}", insn.dst));
         }
-        operation.check_number(insn.nr)?;
-        let operands = insn.kinds.iter().zip(insn.args).zip(operation.rules(insn));
+        check_number(operation, insn.nr)?;
+        let operands = insn.kinds.iter().zip(insn.args).zip(operand_rules(operation, insn));
         for (i, ((kind, value), rule)) in operands.enumerate() {
             self.check_operand(*kind, value).map_err(|what| format!("operand {i}: {what}"))?;
             match rule {
@@ -196,15 +177,15 @@ impl Listing {
     }
 
     /// What is wrong with an operand of a known kind.
-    fn check_rule(&self, rule: Rule, kind: u8, value: u64) -> Result<(), String> {
+    fn check_rule(&self, rule: OperandRule, kind: u8, value: u64) -> Result<(), String> {
         let number = kind == kind::IMMEDIATE;
         match rule {
-            Rule::Any => Ok(()),
-            Rule::Value if kind != kind::DATA => Ok(()),
-            Rule::Value => Err("it is an address".into()),
-            Rule::Number if number => Ok(()),
-            Rule::Number => Err("it is not a number".into()),
-            Rule::Bytes(length, alignment) => {
+            OperandRule::Any => Ok(()),
+            OperandRule::Value if kind != kind::DATA => Ok(()),
+            OperandRule::Value => Err("it is an address".into()),
+            OperandRule::Number if number => Ok(()),
+            OperandRule::Number => Err("it is not a number".into()),
+            OperandRule::Bytes(length, alignment) => {
                 let end = value.checked_add(length as u64);
                 if kind != kind::DATA || end.is_none_or(|end| end > self.blob.len() as u64) {
                     return Err(format!("{length} bytes of it are not in the data"));
@@ -214,17 +195,19 @@ impl Listing {
                     _ => Err(format!("{value} is not a multiple of {alignment}")),
                 }
             }
-            Rule::Text if kind == kind::DATA && self.text(value).is_some() => Ok(()),
-            Rule::Text => Err("it is not a string".into()),
-            Rule::Target if number && value <= self.instructions.len() as u64 => Ok(()),
-            Rule::Target => Err(format!("there is no instruction {value}")),
-            Rule::State if number && state_name(value).is_some() => Ok(()),
-            Rule::State => Err("unknown state".into()),
+            OperandRule::Text if kind == kind::DATA && self.text(value).is_some() => Ok(()),
+            OperandRule::Text => Err("it is not a string".into()),
+            OperandRule::Target if number && value <= self.instructions.len() as u64 => Ok(()),
+            OperandRule::Target => Err(format!("there is no instruction {value}")),
+            OperandRule::State if number && state_name(value).is_some() => Ok(()),
+            OperandRule::State => Err("unknown state".into()),
             // A register: what is bound there says whether it is a directory.
-            Rule::Last if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING => {
+            OperandRule::Last
+                if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING =>
+            {
                 Ok(())
             }
-            Rule::Last => Err(format!("unknown sort of file {value}")),
+            OperandRule::Last => Err(format!("unknown sort of file {value}")),
         }
     }
 

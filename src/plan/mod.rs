@@ -9,9 +9,9 @@
 //! | --- | --- |
 //! | the stub's instruction set | `machine` `names` |
 //! | steps and slots | `step` |
-//! | instructions and their layout | `blob` `assemble` `lower` |
+//! | instructions and their layout | `blob` `assemble` `lower` `listing` |
 //! | what a bundle is compiled with | `options` `cgroup` `host` |
-//! | a compiled plan | `compiled` `explain` `failure` `listing` |
+//! | a compiled plan | `failure` `compiled` `explain` |
 //! | the compiler | `compile` |
 
 pub(crate) mod assemble;
