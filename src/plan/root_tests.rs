@@ -422,7 +422,7 @@ impl Follow<'_> {
     /// The host's paths of a step.
     fn sources(&self, insn: &Insn) -> Vec<String> {
         match self.line(insn) {
-            Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.from {
+            Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.source {
                 MountSource::HostPath(path) => vec![path.clone()],
                 _ => Vec::new(),
             },

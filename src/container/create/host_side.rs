@@ -40,7 +40,7 @@ impl HostSide for Creation<'_> {
             HostTurn::StartHooks => run_hooks(self, HookKind::StartContainer, None),
             HostTurn::Listener => send_listener(self, &descriptor.ok_or_else(lost)?),
             HostTurn::Born => self.container.directory.write(&self.record),
-            HostTurn::Created | HostTurn::Mounts | HostTurn::Made | HostTurn::Scheduler => Err(lost()),
+            HostTurn::Created | HostTurn::Mounts | HostTurn::NewMount | HostTurn::Scheduler => Err(lost()),
         }
     }
 

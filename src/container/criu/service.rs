@@ -97,7 +97,7 @@ impl CriuService {
                 cgroup_files: setup.join.map_or(0, |join| join.files().len()),
                 root: setup.root.map(|(_, path)| path),
                 session: setup.session,
-                kept: 1 + setup.keep.len(),
+                keep: 1 + setup.keep.len(),
             },
             kernel,
         )?;

@@ -44,7 +44,7 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<LaunchOutcome, LaunchFai
             StubEvent::Ended(outcome) => return Ok(outcome),
             StubEvent::HandedOver => host.handed_over()?,
             // The stub does not wait after these two.
-            StubEvent::Turn(turn @ (HostTurn::Listener | HostTurn::Made), descriptor) => {
+            StubEvent::Turn(turn @ (HostTurn::Listener | HostTurn::NewMount), descriptor) => {
                 host.take(turn, descriptor)?;
             }
             StubEvent::Turn(HostTurn::Mounts, _) => {

@@ -63,7 +63,7 @@ impl HostSide for OneDescriptor<'_> {
     }
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
-        self.sent = Some(descriptor.filter(|_| turn == HostTurn::Made).ok_or_else(lost)?);
+        self.sent = Some(descriptor.filter(|_| turn == HostTurn::NewMount).ok_or_else(lost)?);
         Ok(())
     }
 

@@ -26,19 +26,19 @@ pub(super) fn check_labels(input: &Input<'_>) -> Result<()> {
     }
 }
 
-/// Opens the files for the label while the host's `/proc` is within reach.
+/// Opens the file for the label, while the host's `/proc` is within reach.
 pub(super) fn open_labels(input: &Input<'_>, draft: &mut Draft) {
     let Some(process) = &input.spec.process else { return };
     if let Some((pointer, label)) = of_process(process) {
         let files = label.files.iter().map(|f| format!("/proc/thread-self/{f}")).collect();
-        draft.asked(pointer, ProcessStep::OpenLabel { files });
+        draft.configured(pointer, ProcessStep::OpenLabel { files });
     }
 }
 
-/// Writes the label into the open files.
+/// Writes the label to the open file.
 pub(super) fn write_label(draft: &mut Draft, process: &Process) {
     if let Some((pointer, label)) = of_process(process) {
-        draft.asked(pointer, ProcessStep::WriteLabel { text: label.text });
+        draft.configured(pointer, ProcessStep::WriteLabel { text: label.text });
     }
 }
 

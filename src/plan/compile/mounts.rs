@@ -52,13 +52,13 @@ pub(super) fn mount(
         _ if options.remount.is_some() => MountSource::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
         Some(idmap) => {
             let slot = idmap::file_system(draft, &pointer, &kind, &source, &options, idmap)?;
-            MountSource::Made { kind, source, slot, idmapped: true }
+            MountSource::CreatedByHost { kind, source, slot, idmapped: true }
         }
         None => new_file_system(input, draft, &pointer, kind, source, &options)?,
     };
     let no_symlinks = no_symlinks || (input.joining.is_some() && options.remount.is_some());
-    let step = MountStep { destination, from, options, no_symlinks, label };
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    let step = MountStep { destination, source: from, options, no_symlinks, label };
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -89,11 +89,11 @@ fn new_file_system(
         return Ok(MountSource::New { kind, source });
     };
     let slot = draft.slot(pointer, slot)?;
-    Ok(MountSource::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::CreatedByHost { kind, source, slot, idmapped: false })
 }
 
 fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
-    if idmap::is_asked(mount, options)
+    if idmap::is_idmapped(mount, options)
         && (options.remount.is_some() || matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2")))
     {
         let why = "only a new mount of files which have owners can be idmapped";
@@ -122,7 +122,7 @@ fn bind(
         let no_symlinks = input.joining.is_some();
         let step = MountStep::bind(destination, MountSource::Mounted { kind: None }, options);
         let step = MountStep { no_symlinks, ..step };
-        draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+        draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
         return Ok(());
     }
     let Some(source) = mount.source.as_deref().filter(|s| !s.is_empty()) else {
@@ -144,12 +144,12 @@ fn bind(
         Some(below) => MountSource::ContainerPath(format!("/{}", below.display())),
         None if by_host => {
             let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap })?;
-            MountSource::Tree { path: source, slot }
+            MountSource::OpenedByHost { path: source, slot }
         }
         None => MountSource::HostPath(source),
     };
     let step = MountStep::bind(destination, from, options);
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -184,7 +184,7 @@ fn cgroup_mount(
         let views = places.filter_map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
         let context = labels::mount_context(input);
         let options = Box::new(options);
-        draft.asked(pointer, RootfsStep::CgroupMount { destination, options, views, context });
+        draft.configured(pointer, RootfsStep::CgroupMount { destination, options, views, context });
         return Ok(());
     }
     let Some(mut source) = record.unified.clone() else {
@@ -207,7 +207,7 @@ fn cgroup_mount(
         MountSource::HostPath(source.display().to_string())
     };
     let step = MountStep::bind(destination, from, options);
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -217,7 +217,7 @@ pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let from = if input.trees_by_host() {
         let tree = Slot::Tree { path: source.clone(), recursive: false, idmap: None };
         let slot = draft.slot("/process/env", tree)?;
-        MountSource::Tree { path: source, slot }
+        MountSource::OpenedByHost { path: source, slot }
     } else {
         MountSource::HostPath(source)
     };

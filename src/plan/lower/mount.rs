@@ -14,9 +14,9 @@ use crate::sys::mount::{
 use nix::errno::Errno;
 
 pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
-    let (made, point) = match &mount.from {
+    let (made, point) = match &mount.source {
         MountSource::New { kind, source } => file_system(code, mount, kind, source, None, false),
-        MountSource::Made { kind, source, slot, idmapped } => {
+        MountSource::CreatedByHost { kind, source, slot, idmapped } => {
             file_system(code, mount, kind, source, Some(*slot), *idmapped)
         }
         MountSource::HostPath(path) => {
@@ -27,7 +27,7 @@ pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
             let copy = copy_of_own(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        MountSource::Tree { slot, .. } => {
+        MountSource::OpenedByHost { slot, .. } => {
             let copy = code.slot(*slot);
             change(code, copy, mount.options.attributes().as_ref(), 0);
             bind(code, mount, copy)

@@ -21,8 +21,8 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
         ProcessStep::OomScoreAdj(value) => {
             code.write_file("/proc/self/oom_score_adj", &value.to_string());
         }
-        ProcessStep::Terminal { slot, size, uid, console, kept } => {
-            terminal::terminal(code, *slot, *size, *uid, *console, *kept);
+        ProcessStep::Terminal { slot, size, uid, console, relayed } => {
+            terminal::terminal(code, *slot, *size, *uid, *console, *relayed);
         }
         ProcessStep::ControllingTerminal => terminal::controlling_terminal(code),
         ProcessStep::RaiseHardLimit { resource, hard, .. } => raise_hard_limit(code, *resource, *hard),
@@ -39,7 +39,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
             let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
             code.asm.call(libc::SYS_ioprio_set, &args);
         }
-        ProcessStep::CpuAffinity { mask, asked } => affinity(code, mask, *asked),
+        ProcessStep::CpuAffinity { mask, configured } => affinity(code, mask, *configured),
         ProcessStep::Personality(persona) => code.asm.call(libc::SYS_personality, &[(*persona).into()]),
         ProcessStep::MemoryPolicy { mode, nodes, max_node } => {
             memory_policy(code, *mode, nodes, *max_node);
@@ -89,9 +89,9 @@ fn keyring(code: &mut Lowering, name: &str) {
     code.asm.tolerating(&[Errno::ENOSYS]).call(libc::SYS_keyctl, &[KEYCTL_JOIN_SESSION_KEYRING.into(), name]);
 }
 
-fn affinity(code: &mut Lowering, mask: &[u8], asked: bool) {
+fn affinity(code: &mut Lowering, mask: &[u8], configured: bool) {
     let (length, mask) = (mask.len(), code.asm.bytes(mask));
-    if !asked {
+    if !configured {
         code.asm.tolerating_all();
     }
     code.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
@@ -120,7 +120,7 @@ fn seccomp(code: &mut Lowering, filter: &[u8], flags: u64, listener: Option<Send
                 send_listener(code);
             }
         }
-        Some(Sender::Aside) => {
+        Some(Sender::Thread) => {
             let socket = listening(code);
             let (header, place) = message::message(code, &[HostTurn::Listener.code()]);
             code.asm.listener(flags, program, place, socket, header);

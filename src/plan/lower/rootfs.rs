@@ -147,7 +147,7 @@ fn seal_type(code: &mut Lowering, kind: &str) {
 
 fn send_context(code: &mut Lowering) {
     let context = file_system::open(code, SEALED.into());
-    message::send(code, Lowering::control_socket(), context, &[HostTurn::Made.code()], false);
+    message::send(code, Lowering::control_socket(), context, &[HostTurn::NewMount.code()], false);
     code.asm.release(context);
 }
 
@@ -161,7 +161,7 @@ fn send_file_system(code: &mut Lowering, kind: &str, options: &MountOptions, of:
     }
     let made = file_system::create_file_system(code, context, options.new_mount_attributes());
     let socket = Lowering::control_socket();
-    message::send(code, socket, made, &[HostTurn::Made.code()], false);
+    message::send(code, socket, made, &[HostTurn::NewMount.code()], false);
     code.asm.close(made);
 }
 

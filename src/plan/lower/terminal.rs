@@ -17,7 +17,7 @@ pub(super) fn terminal(
     size: Option<(u16, u16)>,
     uid: u32,
     console: bool,
-    kept: bool,
+    relayed: bool,
 ) {
     let master = code.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
     code.must_be_device(master, libc::S_IFCHR, libc::makedev(5, 2), Errno::ENODEV);
@@ -32,7 +32,7 @@ pub(super) fn terminal(
         let winsize = code.asm.bytes(&winsize);
         ioctl(code, master, libc::TIOCSWINSZ as u32, winsize);
     }
-    if kept {
+    if relayed {
         leave_line_ends(code, slave);
     }
     if uid != 0 {

@@ -245,7 +245,7 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
             cgroup_files: 2,
             root,
             session: true,
-            kept: 3,
+            keep: 3,
         };
         assert_eq!(follow("criu", &compile_service(&service, host.kernel).unwrap(), false), 0);
     }

@@ -32,7 +32,7 @@ pub enum HostTurn {
     /// Open and send the next batch of mounts.
     Mounts,
     /// Receive a mount, or the context of one, that the stub has created for the host side. The stub does not wait.
-    Made,
+    NewMount,
     /// Set a scheduler that requires a capability which the process does not have.
     Scheduler,
 }
@@ -49,7 +49,7 @@ impl HostTurn {
         (Self::Created, b'w'),
         (Self::Born, b'b'),
         (Self::Mounts, b'm'),
-        (Self::Made, b'd'),
+        (Self::NewMount, b'd'),
         (Self::Scheduler, b'p'),
     ];
 
@@ -76,7 +76,7 @@ impl fmt::Display for HostTurn {
             Self::Listener => "the listener's way to the agent",
             Self::Created | Self::Born => "the record",
             Self::Mounts => "more mounts",
-            Self::Made => "the mount to be taken",
+            Self::NewMount => "the new mount",
             Self::Scheduler => "the scheduler",
         })
     }

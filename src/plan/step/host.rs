@@ -9,12 +9,12 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostStep {
     /// Create the cgroup and write its limits.
-    MakeCgroup {
+    CreateCgroup {
         /// Its directory.
         path: String,
     },
     /// Create the resctrl groups and write their schemata.
-    MakeResctrl {
+    CreateResctrl {
         /// The directory of the class of service (resctrl's control group).
         path: String,
         /// Whether the container also gets a monitoring group.
@@ -60,7 +60,7 @@ pub enum HostStep {
 impl HostStep {
     pub(super) fn phase(&self) -> Phase {
         match self {
-            Self::MakeCgroup { .. } | Self::MakeResctrl { .. } | Self::StartScope { .. } => Phase::Cgroup,
+            Self::CreateCgroup { .. } | Self::CreateResctrl { .. } | Self::StartScope { .. } => Phase::Cgroup,
             Self::Spawn { .. } => Phase::Launch,
             Self::WriteIdMaps | Self::MoveNetDevices { .. } => Phase::Namespace,
             Self::RunHooks { .. } => Phase::Hook,
@@ -72,8 +72,8 @@ impl HostStep {
 impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MakeCgroup { path } => write!(f, "create cgroup {path}"),
-            Self::MakeResctrl { path, monitor } => {
+            Self::CreateCgroup { path } => write!(f, "create cgroup {path}"),
+            Self::CreateResctrl { path, monitor } => {
                 let monitor = if *monitor { ", with a monitoring group" } else { "" };
                 write!(f, "class of service {path}{monitor}")
             }

@@ -18,7 +18,7 @@ pub enum MountSource {
         source: String,
     },
     /// A new file system that the host side has created.
-    Made {
+    CreatedByHost {
         /// Its type.
         kind: String,
         /// Its `source` string.
@@ -33,7 +33,7 @@ pub enum MountSource {
     /// The mount tree at a path in the container, which an earlier mount may have put there.
     ContainerPath(String),
     /// A mount tree that the host side has opened.
-    Tree {
+    OpenedByHost {
         /// Its path on the host.
         path: String,
         /// The detached copy.
@@ -52,7 +52,7 @@ pub struct MountStep {
     /// Path in the container.
     pub destination: String,
     /// What is mounted there.
-    pub from: MountSource,
+    pub source: MountSource,
     /// Its options, parsed.
     pub options: MountOptions,
     /// Whether symbolic links in the destination are refused, as for procfs and sysfs.
@@ -63,14 +63,14 @@ pub struct MountStep {
 
 impl MountStep {
     /// A bind mount, or a remount.
-    pub(crate) fn bind(destination: String, from: MountSource, options: MountOptions) -> Self {
-        Self { destination, from, options, no_symlinks: false, label: None }
+    pub(crate) fn bind(destination: String, source: MountSource, options: MountOptions) -> Self {
+        Self { destination, source, options, no_symlinks: false, label: None }
     }
 
     /// The slot that it takes its mount from.
     pub(crate) fn slot(&self) -> Option<SlotId> {
-        match &self.from {
-            MountSource::Made { slot, .. } | MountSource::Tree { slot, .. } => Some(*slot),
+        match &self.source {
+            MountSource::CreatedByHost { slot, .. } | MountSource::OpenedByHost { slot, .. } => Some(*slot),
             MountSource::New { .. }
             | MountSource::HostPath(_)
             | MountSource::ContainerPath(_)
@@ -80,27 +80,27 @@ impl MountStep {
 
     /// Whether it is a procfs or a sysfs.
     pub(crate) fn shows_the_kernel(&self) -> bool {
-        match &self.from {
-            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => {
+        match &self.source {
+            MountSource::New { kind, .. } | MountSource::CreatedByHost { kind, .. } => {
                 matches!(kind.as_str(), "proc" | "sysfs")
             }
             MountSource::HostPath(_)
             | MountSource::ContainerPath(_)
-            | MountSource::Tree { .. }
+            | MountSource::OpenedByHost { .. }
             | MountSource::Mounted { .. } => false,
         }
     }
 
     /// Whether it changes a mount instead of creating one.
     pub(crate) fn is_remount(&self) -> bool {
-        matches!(self.from, MountSource::Mounted { .. })
+        matches!(self.source, MountSource::Mounted { .. })
     }
 
     /// The path of a mount tree that exists on the host.
     pub(crate) fn source_outside(&self) -> Option<&str> {
-        match &self.from {
-            MountSource::HostPath(path) | MountSource::Tree { path, .. } => Some(path),
-            MountSource::Made { .. }
+        match &self.source {
+            MountSource::HostPath(path) | MountSource::OpenedByHost { path, .. } => Some(path),
+            MountSource::CreatedByHost { .. }
             | MountSource::New { .. }
             | MountSource::ContainerPath(_)
             | MountSource::Mounted { .. } => None,
@@ -109,10 +109,12 @@ impl MountStep {
 
     /// The file system's type, if the configuration names it.
     fn kind(&self) -> Option<&str> {
-        match &self.from {
-            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => Some(kind),
+        match &self.source {
+            MountSource::New { kind, .. } | MountSource::CreatedByHost { kind, .. } => Some(kind),
             MountSource::Mounted { kind } => kind.as_deref(),
-            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::Tree { .. } => None,
+            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::OpenedByHost { .. } => {
+                None
+            }
         }
     }
 
@@ -163,11 +165,11 @@ impl fmt::Display for MountStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (destination, options) = (&self.destination, option_words(&self.options));
         let bind = if self.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
-        match &self.from {
+        match &self.source {
             MountSource::Mounted { .. } => write!(f, "remount {destination}{options}"),
-            MountSource::Made { kind, idmapped, .. } => {
+            MountSource::CreatedByHost { kind, idmapped, .. } => {
                 let idmapped = if *idmapped { ", idmapped" } else { "" };
-                write!(f, "mount {kind} on {destination}{options}{idmapped}, made by the host")
+                write!(f, "mount {kind} on {destination}{options}{idmapped}, created by the host")
             }
             MountSource::New { kind, .. } => {
                 write!(f, "mount {kind} on {destination}{options}")?;
@@ -177,7 +179,7 @@ impl fmt::Display for MountStep {
             MountSource::ContainerPath(path) => {
                 write!(f, "{bind} the container's {path} on {destination}{options}")
             }
-            MountSource::Tree { path, .. } => {
+            MountSource::OpenedByHost { path, .. } => {
                 write!(f, "{bind} {path} on {destination}{options}, opened by the host")
             }
         }

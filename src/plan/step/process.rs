@@ -12,7 +12,7 @@ pub enum Sender {
     /// The process that loads the filter, which allows sendmsg(2).
     Itself,
     /// A thread that is not under the filter.
-    Aside,
+    Thread,
     /// The process that is cloned under the filter, by [`ProcessStep::SendListener`].
     Successor,
 }
@@ -56,7 +56,7 @@ pub enum ProcessStep {
         /// Whether it is bound to /dev/console too.
         console: bool,
         /// Whether the caller relays it to a terminal of its own, which adds the carriage returns.
-        kept: bool,
+        relayed: bool,
     },
     /// Make the terminal at descriptor 0 the controlling terminal of the session.
     ControllingTerminal,
@@ -98,7 +98,7 @@ pub enum ProcessStep {
         /// One bit for each processor.
         mask: Vec<u8>,
         /// Whether the configuration names the processors.
-        asked: bool,
+        configured: bool,
     },
     /// personality(2).
     Personality(u64),
@@ -197,7 +197,7 @@ impl ProcessStep {
     pub(crate) fn sends_listener(&self) -> bool {
         matches!(
             self,
-            Self::SendListener | Self::Seccomp { listener: Some(Sender::Itself | Sender::Aside), .. }
+            Self::SendListener | Self::Seccomp { listener: Some(Sender::Itself | Sender::Thread), .. }
         )
     }
 
@@ -299,7 +299,7 @@ impl fmt::Display for ProcessStep {
             Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
             Self::Scheduler { .. } => f.write_str("scheduler"),
             Self::IoPriority(value) => write!(f, "I/O priority {value:#x}"),
-            Self::CpuAffinity { asked: false, .. } => f.write_str("reset CPU affinity"),
+            Self::CpuAffinity { configured: false, .. } => f.write_str("reset CPU affinity"),
             Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
             Self::Personality(value) => write!(f, "personality {value:#x}"),
             Self::MemoryPolicy { mode, .. } => write!(f, "memory policy {mode:#x}"),
@@ -332,7 +332,7 @@ impl fmt::Display for ProcessStep {
                 f.write_str(match listener {
                     None => "",
                     Some(Sender::Itself) => "; its listener to the agent",
-                    Some(Sender::Aside) => "; its listener to the agent, by a thread aside",
+                    Some(Sender::Thread) => "; its listener to the agent, by a thread",
                     Some(Sender::Successor) => "; its listener to the agent, by the final process",
                 })
             }

@@ -125,7 +125,7 @@ pub enum RootfsStep {
 
 impl RootfsStep {
     pub(super) fn turn(&self) -> Option<HostTurn> {
-        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::Made)
+        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::NewMount)
     }
 
     pub(super) fn phase(&self) -> Phase {
