@@ -56,7 +56,7 @@ impl Blob {
         Self { bytes }
     }
 
-    /// Bytes whose header is a blob's; the instructions are not looked at.
+    /// Bytes as a blob. Only the header is checked, not the instructions.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < HEADER {
             return Err(corrupt(format!("{} bytes are less than a header", bytes.len())));
@@ -118,14 +118,14 @@ impl Blob {
     /// Sets the descriptors that the registers begin with: the control socket, the memory, the slots.
     ///
     /// # Errors
-    /// That there are more than registers.
+    /// If there are more descriptors than registers.
     pub(crate) fn set_presets(&mut self, control: RawFd, memory: RawFd, slots: &[RawFd]) -> Result<()> {
         if FIRST_SLOT + slots.len() > REGISTERS {
             let what = "a plan begins with more descriptors than the init stub has registers";
             return Err(Error::new(ErrorKind::Unsupported, Phase::Launch, what));
         }
-        let own = [(CONTROL, control), (MEMORY, memory)];
-        let all = own.into_iter().chain((FIRST_SLOT..).zip(slots.iter().copied()));
+        let fixed = [(CONTROL, control), (MEMORY, memory)];
+        let all = fixed.into_iter().chain((FIRST_SLOT..).zip(slots.iter().copied()));
         for (register, fd) in all {
             self.set_word(field::PRESET + 4 * register, fd.cast_unsigned());
         }

@@ -1,4 +1,4 @@
-//! Numbers that the stub reports become errors in words.
+//! Errors for what the stub reports: a step, a system call and an errno.
 
 use super::names::operation;
 use super::step::{ControlStep, Line, Step};
@@ -57,7 +57,7 @@ fn not_executed(lines: &[Line], args: &[String], errno: Errno) -> Error {
     }
 }
 
-/// The texts that engines match on to tell exit status 127 from 126.
+/// The error for a program that was not found. Engines match on these texts to choose exit status 127 or 126.
 fn not_found(name: &str, errno: Errno) -> Error {
     let text = match errno {
         Errno::ENOENT if name.contains('/') => {

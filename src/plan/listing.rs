@@ -1,4 +1,4 @@
-//! A blob read back: checked for what the stub believes of it, and printed as a listing.
+//! A decoded blob: it is checked for everything that the stub relies on, and displayed as a listing.
 
 use super::blob::Blob;
 #[cfg(test)]
@@ -11,12 +11,11 @@ use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::fmt;
 
-/// The instructions of a blob ([`Plan::encode`](super::Plan::encode)), all of them checked: known
-/// operations, registers that are there, jumps to instructions, addresses of the blob's data. Its
-/// `Display` is a disassembly.
+/// The checked instructions of a blob ([`Plan::encode`](super::Plan::encode)): operations are known, registers exist, jumps
+/// lead to instructions, addresses lie in the blob's data. Its `Display` is a disassembly.
 ///
-/// The stub checks addresses and registers when it uses them. This finds the same before a launch and says which
-/// instruction it is, and it is the reader for people.
+/// The stub checks addresses and registers when it uses them. A listing finds the same mistakes before a launch, and names
+/// the instruction.
 #[derive(Clone, Debug)]
 pub struct Listing {
     instructions: Vec<Insn>,
@@ -29,21 +28,21 @@ pub struct Listing {
 /// What an operand must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OperandRule {
-    /// Any value, of any kind: what it means is the system call's to say.
+    /// Any value of any kind: its meaning depends on the system call.
     Any,
-    /// A number or a register: no address.
+    /// A number or a register, not an address.
     Value,
     /// A number that is known before the plan runs.
     Number,
-    /// An address in the data with so many bytes behind it, a multiple of the second number.
+    /// The address of this many bytes in the data, aligned to the second number.
     Bytes(usize, usize),
     /// An address in the data where a string begins.
     Text,
-    /// An instruction, or the place behind the last one.
+    /// The index of an instruction, or the one after the last.
     Target,
     /// A state of the control page.
     State,
-    /// What a walk makes of a missing last component.
+    /// What a walk creates for a missing last component.
     Last,
 }
 
@@ -52,7 +51,7 @@ const PROGRAM: usize = 16;
 /// The size of `struct msghdr`.
 const MESSAGE: usize = 56;
 
-/// What its operands must be; those behind them mean nothing.
+/// What the operands of an operation must be. The others have no meaning, and must be zero.
 fn operand_rules(operation: Operation, insn: &Insn) -> [Option<OperandRule>; 6] {
     let rules: &[OperandRule] = match operation {
         Operation::Call => &[OperandRule::Any; 6],
@@ -79,7 +78,7 @@ fn operand_rules(operation: Operation, insn: &Insn) -> [Option<OperandRule>; 6] 
     std::array::from_fn(|i| rules.get(i).copied())
 }
 
-/// What the number beside the operands must be.
+/// Checks the number that an instruction has besides its operands.
 fn check_number(operation: Operation, number: u16) -> Result<(), String> {
     match operation {
         Operation::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
@@ -201,7 +200,7 @@ impl Listing {
             OperandRule::Target => Err(format!("there is no instruction {value}")),
             OperandRule::State if number && state_name(value).is_some() => Ok(()),
             OperandRule::State => Err("unknown state".into()),
-            // A register: what is bound there says whether it is a directory.
+            // A register: whether it is a directory is known only when the plan runs.
             OperandRule::Last
                 if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING =>
             {
@@ -226,7 +225,7 @@ impl Listing {
 }
 
 impl fmt::Display for Listing {
-    /// A heading, then one instruction a line with its place, below the step it belongs to.
+    /// A heading, then for each step its number and its instructions, one per line with their indices.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, data) = (self.instructions.len(), self.blob.len() - self.data);
         writeln!(f, "{count} instructions, {data} bytes of data")?;
@@ -309,7 +308,7 @@ impl Listing {
     }
 }
 
-/// The name of a state that a plan may come to.
+/// The name of a state that a plan may set.
 fn state_name(state: u64) -> Option<&'static str> {
     match u32::try_from(state) {
         Ok(state::CREATED) => Some("created"),
@@ -318,7 +317,7 @@ fn state_name(state: u64) -> Option<&'static str> {
     }
 }
 
-/// An operand in words.
+/// The text of an operand.
 struct Operand<'a>(&'a Listing, u8, u64);
 
 impl fmt::Display for Operand<'_> {
@@ -389,7 +388,7 @@ mod tests {
         assert!(error.to_string().contains(what), "{what}: {error}");
     }
 
-    /// A blob whose last instruction sends a listener, with sixteen bytes of data behind the thread's stack.
+    /// A blob whose last instruction sends a listener, with sixteen bytes of data after the thread's stack.
     fn listener() -> Vec<u8> {
         let mut asm = Assembler::new(2);
         asm.begin(1);
@@ -400,9 +399,9 @@ mod tests {
         asm.encode().unwrap().as_ref().to_vec()
     }
 
-    /// What the machine writes to on behalf of an instruction is checked as the stub does it.
+    /// The addresses that the machine itself writes to are checked as the stub checks them.
     #[test]
-    fn every_address_of_a_listener_has_its_room() {
+    fn every_address_of_a_listener_has_enough_data() {
         let (good, end) = (listener(), listener().len() as u64);
         let operand = |i: usize| HEADER + 16 + 8 * i;
         let stack = u64::from_ne_bytes(good[operand(5)..operand(5) + 8].try_into().unwrap());
@@ -430,7 +429,7 @@ mod tests {
 
     /// Each of these is one change to a good blob.
     #[test]
-    fn what_the_stub_would_believe_is_refused() {
+    fn a_blob_that_would_mislead_the_stub_is_refused() {
         let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>)| is_refused(small(), what, change);
         let insn = |n: usize, at: usize| HEADER + n * INSN + at;
         let word = |n: usize, i: usize| insn(n, 16 + 8 * i);
