@@ -50,7 +50,7 @@ pub(crate) use host::{kernel_version, privileged};
 pub use listing::Listing;
 pub use options::Options;
 pub use step::{
-    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, Line, LineOrigin,
-    MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot, SlotId, Step,
-    StepSide,
+    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
+    LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,
+    SlotId, Step, StepSide,
 };

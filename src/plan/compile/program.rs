@@ -56,6 +56,7 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
 fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<LateSteps> {
     let mut late = LateSteps::new();
     if !input.options.no_new_keyring {
+        labels::label_keys(input, draft, process);
         draft.standard(ProcessStep::Keyring { name: input.options.id.clone() });
     }
     let limits = rlimit::parse(&process.rlimits, "/process").map_err(Error::invalid)?;

@@ -67,8 +67,10 @@ pub(super) struct Lowering {
     pub(super) null: Option<Reg>,
     /// The tmpfs that masks directories; the register is negative until one is needed.
     pub(super) empty: Option<Reg>,
-    /// The open label file.
+    /// The open file for the program's label.
     pub(super) label: Option<Reg>,
+    /// The open file for the label of new keys.
+    pub(super) key_label: Option<Reg>,
     /// The address of the program's path.
     pub(super) program: Option<Reg>,
     /// The connection of the caller of `start`.
@@ -111,6 +113,7 @@ impl Lowering {
             null: None,
             empty: None,
             label: None,
+            key_label: None,
             program: None,
             caller: None,
             listener: None,

@@ -2,7 +2,7 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::{Groups, HostTurn, ProcessStep, Sender};
+use super::super::step::{Groups, HostTurn, LabelTarget, ProcessStep, Sender};
 use super::lowering::Lowering;
 use super::{message, terminal};
 use crate::process::capability::{CapSet, CapabilitySets};
@@ -44,8 +44,8 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
         ProcessStep::MemoryPolicy { mode, nodes, max_node } => {
             memory_policy(code, *mode, nodes, *max_node);
         }
-        ProcessStep::OpenLabel { files } => open_label(code, files),
-        ProcessStep::WriteLabel { text } => write_label(code, text),
+        ProcessStep::OpenLabel { target, files } => open_label(code, *target, files),
+        ProcessStep::WriteLabel { target, text } => write_label(code, *target, text),
         ProcessStep::ChownStdio { uid } => chown_stdio(code, *uid),
         ProcessStep::NoNewPrivileges => prctl(code, libc::PR_SET_NO_NEW_PRIVS, 1),
         ProcessStep::BoundingSet { keep, last } => bounding_set(code, CapSet(*keep), *last),
@@ -182,7 +182,7 @@ fn bounding_set(code: &mut Lowering, keep: CapSet, last: u32) {
     }
 }
 
-fn open_label(code: &mut Lowering, files: &[String]) {
+fn open_label(code: &mut Lowering, target: LabelTarget, files: &[String]) {
     let fd = code.asm.register();
     let open = code.asm.label();
     for (i, file) in files.iter().enumerate() {
@@ -196,13 +196,20 @@ fn open_label(code: &mut Lowering, files: &[String]) {
     }
     code.asm.place(open);
     code.must_be_procfs(fd);
-    code.label = Some(fd);
+    *label_file(code, target) = Some(fd);
 }
 
-fn write_label(code: &mut Lowering, text: &str) {
-    if let Some(label) = code.label.take() {
+fn write_label(code: &mut Lowering, target: LabelTarget, text: &str) {
+    if let Some(label) = label_file(code, target).take() {
         code.write(label, text);
         code.asm.close(label);
+    }
+}
+
+fn label_file(code: &mut Lowering, target: LabelTarget) -> &mut Option<Reg> {
+    match target {
+        LabelTarget::Program => &mut code.label,
+        LabelTarget::Keys => &mut code.key_label,
     }
 }
 

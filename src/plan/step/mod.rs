@@ -19,7 +19,7 @@ pub use host::HostStep;
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub(crate) use mount::{is_at_or_below, plain};
 pub use namespace::{JoinTarget, NamespaceStep};
-pub use process::{Groups, ProcessStep, Sender};
+pub use process::{Groups, LabelTarget, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;

@@ -17,6 +17,15 @@ pub enum Sender {
     Successor,
 }
 
+/// What a label of a security module applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelTarget {
+    /// The program that the next execve(2) executes.
+    Program,
+    /// Keys and keyrings that the process creates.
+    Keys,
+}
+
 /// What happens to the caller's supplementary groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Groups {
@@ -113,11 +122,15 @@ pub enum ProcessStep {
     },
     /// Open the file for the label, while the host's /proc is within reach.
     OpenLabel {
+        /// What the label applies to.
+        target: LabelTarget,
         /// The paths to try, in order.
         files: Vec<String>,
     },
-    /// Write the label that the next execve(2) applies.
+    /// Write the label.
     WriteLabel {
+        /// What the label applies to.
+        target: LabelTarget,
         /// The label, as the file takes it.
         text: String,
     },
@@ -243,7 +256,9 @@ impl ProcessStep {
             Self::Rlimit { .. } | Self::RaiseHardLimit { .. } => {
                 when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE")
             }
-            Self::WriteLabel { .. } => when(Errno::ENOENT, "is the AppArmor profile loaded?"),
+            Self::WriteLabel { target: LabelTarget::Program, .. } => {
+                when(Errno::ENOENT, "is the AppArmor profile loaded?")
+            }
             Self::Identity { .. } => {
                 let denied = "the container's user namespace denies setgroups(2), as an unprivileged user has made it: \
                               leave /process/user/additionalGids out";
@@ -271,6 +286,7 @@ impl ProcessStep {
             | Self::Personality(_)
             | Self::MemoryPolicy { .. }
             | Self::OpenLabel { .. }
+            | Self::WriteLabel { target: LabelTarget::Keys, .. }
             | Self::ChownStdio { .. }
             | Self::NoNewPrivileges
             | Self::BoundingSet { .. }
@@ -303,8 +319,10 @@ impl fmt::Display for ProcessStep {
             Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
             Self::Personality(value) => write!(f, "personality {value:#x}"),
             Self::MemoryPolicy { mode, .. } => write!(f, "memory policy {mode:#x}"),
-            Self::OpenLabel { .. } => f.write_str("open the label file"),
-            Self::WriteLabel { text } => write!(f, "label {text}"),
+            Self::OpenLabel { target: LabelTarget::Program, .. } => f.write_str("open the label file"),
+            Self::OpenLabel { target: LabelTarget::Keys, .. } => f.write_str("open the label file of keys"),
+            Self::WriteLabel { target: LabelTarget::Program, text } => write!(f, "label {text}"),
+            Self::WriteLabel { target: LabelTarget::Keys, text } => write!(f, "label of new keys {text}"),
             Self::ChownStdio { uid } => write!(f, "chown standard descriptors to user {uid}"),
             Self::NoNewPrivileges => f.write_str("no new privileges"),
             Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
