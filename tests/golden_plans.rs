@@ -130,6 +130,32 @@ fn mounts_are_labelled_if_selinux_is_on() {
     assert!(error.to_string().contains("SELinux is not enabled"), "{error}");
 }
 
+/// Otherwise the keyring has the context of the caller, and SELinux denies the program its own session keyring.
+#[test]
+fn the_session_keyring_gets_the_label_of_the_process() {
+    let text = recording("docker28-run");
+    let label = "system_u:system_r:container_t:s0:c1,c2";
+    let compiled = |no_new_keyring: bool, context: Option<&str>| {
+        let mut spec = Spec::from_json(&text).unwrap();
+        let process = spec.process.as_mut().unwrap();
+        process.apparmor_profile = None;
+        process.selinux_label = context.map(str::to_owned);
+        let options = Options { id: "x".into(), no_new_keyring, ..Options::default() };
+        let plan = compile(&bundle(spec), &Host { selinux: true, ..host(false) }, &options).unwrap();
+        (plan.to_string(), Listing::decode(plan.encode().unwrap().as_ref()).unwrap().to_string())
+    };
+    let (plan, listing) = compiled(false, Some(label));
+    let at = |words: &str| plan.lines().position(|line| line.contains(words)).unwrap_or(usize::MAX);
+    let written = at(&format!("label of new keys {label}"));
+    assert!(at("open the label file of keys") < at("pivot root") && at("pivot root") < written, "{plan}");
+    assert_eq!(at("session keyring x"), written + 1, "{plan}");
+    assert_eq!(listing.matches("/proc/thread-self/attr/keycreate").count(), 1, "{listing}");
+    for (no_new_keyring, context) in [(true, Some(label)), (false, None), (false, Some(""))] {
+        let (plan, listing) = compiled(no_new_keyring, context);
+        assert!(!plan.contains("of new keys") && !listing.contains("keycreate"), "{plan}");
+    }
+}
+
 /// The container's cgroup is bound from a tree, but an entry that remounts it attaches nothing.
 #[test]
 fn the_cgroup_is_mounted_once_and_then_remounted() {

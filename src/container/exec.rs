@@ -15,9 +15,10 @@ use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
 use crate::cgroup::{Cgroup, CgroupPath, Join};
 use crate::init::launch::{
-    HostSide, Launch, LaunchOutcome, Stub, is_at_process_limit, lost, may_join_by_file, serve,
+    HostSide, Launch, LaunchOutcome, Launched, Stub, is_at_process_limit, lost, may_join_by_file,
+    open_presets, serve,
 };
-use crate::init::presets::{DescriptorSources, Presets};
+use crate::init::presets::{DescriptorSources, HelperRecorder};
 use crate::plan::{self, Bound, Host, HostTurn, Plan, Policy, compile_exec};
 use crate::process::env;
 use crate::sys;
@@ -305,11 +306,8 @@ impl Execution<'_> {
     }
 
     fn spawn(&self, plan: &Plan, join: Option<&Join>, console: Option<&OwnedFd>) -> Result<Stub> {
-        let recorder = |pid| self.record_helper(pid);
-        let (console, process) = (console.map(AsFd::as_fd), Some(self.init));
-        let sources =
-            DescriptorSources { console, process, recorder: Some(&recorder), ..DescriptorSources::default() };
-        let presets = Presets::open(plan, sources)?;
+        let sources = DescriptorSources { console: console.map(AsFd::as_fd), ..self.sources() };
+        let presets = open_presets(plan, sources)?;
         let standard = self.options.stdio.standard()?;
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         match self.lock {
@@ -318,9 +316,10 @@ impl Execution<'_> {
         }
     }
 
-    /// Records a process that acts for the operation, if this is a part of one.
-    fn record_helper(&self, pid: i32) -> Result<()> {
-        self.lock.map_or(Ok(()), |lock| lock.record_helper(pid))
+    /// Where the descriptors of its slots come from, but for the console.
+    fn sources(&self) -> DescriptorSources<'_> {
+        let recorder = self.lock.map(|lock| lock as &dyn HelperRecorder);
+        DescriptorSources { process: Some(self.init), recorder, ..DescriptorSources::default() }
     }
 
     /// Sends the pidfd and writes the pid file if requested; returns the terminal's master for the caller.
@@ -347,8 +346,8 @@ struct StartingProcess<'a> {
 }
 
 impl HostSide for StartingProcess<'_> {
-    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-        Ok((&mut self.stub, &self.plan))
+    fn launched(&mut self) -> Result<Launched<'_>> {
+        Ok(Launched { stub: &mut self.stub, plan: &self.plan, sources: self.execution.sources() })
     }
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
@@ -366,7 +365,7 @@ impl HostSide for StartingProcess<'_> {
     }
 
     fn handed_over(&mut self) -> Result<()> {
-        self.execution.record_helper(self.stub.pid)
+        self.execution.lock.map_or(Ok(()), |lock| lock.record_helper(self.stub.pid))
     }
 }
 

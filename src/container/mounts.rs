@@ -74,10 +74,9 @@ fn pivoted_container(container: &Container) -> Result<(StateRecord, OwnedFd)> {
 
 /// Launches a stub that executes the plan, and waits until it has exited.
 fn execute(plan: &Plan, init: &OwnedFd, lock: &OperationLock) -> Result<(), LaunchFailure> {
-    let recorder = |pid| lock.record_helper(pid);
     let sources = DescriptorSources {
         process: Some(init.as_fd()),
-        recorder: Some(&recorder),
+        recorder: Some(lock),
         ..DescriptorSources::default()
     };
     launch::run(plan, sources, None, |launch| lock.launch(launch))

@@ -11,8 +11,11 @@ use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Records a process that acts for an operation, so that the process can be killed with it.
-pub(crate) type Recorder<'a> = dyn Fn(i32) -> Result<()> + 'a;
+/// Records processes that act for an operation, so that they can be killed with it.
+pub(crate) trait HelperRecorder {
+    /// Records an unreaped child of the caller.
+    fn record_helper(&self, pid: i32) -> Result<()>;
+}
 
 /// Opens the procfs of a slot. That takes a launch of its own, of which this file knows nothing.
 pub(crate) type ProcfsOpener = fn(&Plan, &Slot, DescriptorSources<'_>) -> Result<OwnedFd>;
@@ -37,7 +40,7 @@ pub(crate) struct DescriptorSources<'a> {
     /// The caller's descriptors, in the order of their slots.
     pub(crate) given: &'a [BorrowedFd<'a>],
     /// Records the processes that are launched to open a slot.
-    pub(crate) recorder: Option<&'a Recorder<'a>>,
+    pub(crate) recorder: Option<&'a dyn HelperRecorder>,
 }
 
 /// A slot's descriptor.
@@ -60,7 +63,7 @@ pub(crate) struct Presets<'a> {
 
 impl<'a> Presets<'a> {
     /// Opens the descriptors of all slots that are preset.
-    pub(super) fn open_with(
+    pub(super) fn open(
         plan: &Plan,
         sources: DescriptorSources<'a>,
         open_procfs: ProcfsOpener,
@@ -130,10 +133,14 @@ impl<'a> Presets<'a> {
     }
 }
 
-/// Opens the next batch of mounts for a stub.
-pub(super) fn open_batch(plan: &Plan, batch: usize, open_procfs: ProcfsOpener) -> Result<Vec<OwnedFd>> {
+/// Opens the next batch of mounts for a stub, from the same sources as the slots that it started with.
+pub(super) fn open_batch(
+    plan: &Plan,
+    batch: usize,
+    sources: DescriptorSources<'_>,
+    open_procfs: ProcfsOpener,
+) -> Result<Vec<OwnedFd>> {
     let slots = plan.slots.batch(batch);
-    let sources = DescriptorSources::default();
     slots.map(|(id, slot)| open(plan, slot, sources, open_procfs).map_err(|e| plan.at_slot(id, e))).collect()
 }
 

@@ -273,7 +273,7 @@ pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
 
 /// Parses a list of mount options.
 ///
-/// An empty string is no option. A string with commas is several options, as in mount(8); a comma that is quoted, or escaped
+/// An empty string is ignored. A string with commas is several options, as in mount(8); a comma that is quoted, or escaped
 /// by a backslash, does not separate options.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ fn names(root: &Detached) -> Vec<String> {
     names
 }
 
-/// Some kernels refuse overlay altogether (no module); that is no failure of ours.
+/// Some kernels do not have overlay at all (no module): the test is skipped.
 fn mounted(result: Result<Detached>) -> Option<Detached> {
     match result {
         Err(e) if matches!(e.errno(), Some(Errno::ENODEV | Errno::EPERM)) => {

@@ -1,4 +1,4 @@
-//! The assembler: instructions, the data they point at, and the registers they use.
+//! The assembler: lays out instructions and the data that they point at, and allocates registers.
 
 use super::blob::{Blob, HEADER, INSN};
 use super::machine::{ANY, Insn, LISTENER_STACK, REGISTERS, compare, kind, op};
@@ -17,7 +17,7 @@ pub(crate) struct Arg {
 }
 
 impl Arg {
-    /// The address of the byte `offset` bytes further on; only for data.
+    /// The address `offset` bytes after this one; only for data.
     pub(crate) const fn plus(self, offset: u64) -> Self {
         Self { kind: self.kind, value: self.value + offset }
     }
@@ -52,7 +52,7 @@ immediate! {
     usize: |v| v as u64;
 }
 
-/// A place that jumps lead to.
+/// The target of jumps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(usize);
 
@@ -61,13 +61,13 @@ pub(crate) struct Label(usize);
 pub(crate) struct Assembler {
     insns: Vec<Insn>,
     data: Vec<u8>,
-    /// Where in `data` a 64-bit offset into `data` stands which is to become an address.
+    /// The offsets in `data` of 64-bit words that hold an offset into `data`. The stub turns these words into addresses.
     pointers: Vec<usize>,
     labels: Vec<usize>,
     jumps: Vec<(usize, usize)>,
     used: u128,
     /// The first step that cannot be encoded.
-    short: Option<u16>,
+    refused: Option<u16>,
     step: u16,
     tolerate: [u16; 2],
 }
@@ -87,18 +87,18 @@ impl Assembler {
         }
     }
 
-    /// What follows belongs to this step of the plan.
+    /// The instructions that follow belong to this step of the plan.
     pub(crate) fn begin(&mut self, step: u16) {
         self.step = step;
     }
 
-    /// Makes encoding fail at this step; a register for what would have come next.
+    /// Makes encoding fail at this step; returns a register, so that lowering can continue.
     pub(crate) fn refuse(&mut self) -> Reg {
-        self.short.get_or_insert(self.step);
+        self.refused.get_or_insert(self.step);
         NOWHERE
     }
 
-    /// A free register. If there is none left the plan cannot be encoded.
+    /// A free register. If there is none, the plan cannot be encoded.
     pub(crate) fn register(&mut self) -> Reg {
         let free = (!self.used).trailing_zeros();
         if free >= u32::from(NOWHERE.0) {
@@ -112,7 +112,7 @@ impl Assembler {
         self.used &= !(1 << register.0);
     }
 
-    /// The next call's answer may be this errno.
+    /// These errnos of the next call are results, not failures.
     pub(crate) fn tolerating(&mut self, errnos: &[Errno]) -> &mut Self {
         for (place, errno) in self.tolerate.iter_mut().zip(errnos) {
             *place = *errno as i32 as u16;
@@ -120,19 +120,19 @@ impl Assembler {
         self
     }
 
-    /// The next call may fail with anything.
+    /// Every errno of the next call is a result.
     pub(crate) fn tolerating_all(&mut self) -> &mut Self {
         self.tolerate[0] = ANY;
         self
     }
 
-    /// What is emitted until [`go_on`](Self::go_on) does not take what the next call is to tolerate.
-    pub(crate) fn before_the_next_call(&mut self) -> [u16; 2] {
+    /// Sets the tolerated errnos of the next call aside, so that other calls can come before it.
+    pub(crate) fn suspend_tolerance(&mut self) -> [u16; 2] {
         std::mem::take(&mut self.tolerate)
     }
 
-    /// The next call tolerates this again.
-    pub(crate) fn go_on(&mut self, tolerated: [u16; 2]) {
+    /// Restores what [`suspend_tolerance`](Self::suspend_tolerance) has returned.
+    pub(crate) fn resume_tolerance(&mut self, tolerated: [u16; 2]) {
         self.tolerate = tolerated;
     }
 
@@ -159,35 +159,37 @@ impl Assembler {
         self.push(op::CALL, nr as u16, NOWHERE, args);
     }
 
-    /// A system call whose answer goes to a new register.
+    /// A system call whose result goes to a new register.
     pub(crate) fn call_to(&mut self, nr: libc::c_long, args: &[Arg]) -> Reg {
         let dst = self.register();
         self.call_into(dst, nr, args);
         dst
     }
 
-    /// A system call whose answer goes to `dst`.
+    /// A system call whose result goes to `dst`.
     pub(crate) fn call_into(&mut self, dst: Reg, nr: libc::c_long, args: &[Arg]) {
         self.push(op::CALL, nr as u16, dst, args);
     }
 
-    /// close(2), and the register is free again.
+    /// close(2) of a register, which becomes free.
     pub(crate) fn close(&mut self, register: Reg) {
         self.call(libc::SYS_close, &[register.into()]);
         self.release(register);
     }
 
+    /// `dst = value`.
     pub(crate) fn set(&mut self, dst: Reg, value: impl Into<Arg>) {
         self.push(op::MOVE, 0, dst, &[value.into()]);
     }
 
-    /// `width` bytes at `address`, masked.
+    /// The `width` bytes at an address, masked, in a new register.
     pub(crate) fn load(&mut self, width: u16, address: Arg, mask: u64) -> Reg {
         let dst = self.register();
         self.push(op::LOAD, width, dst, &[address, mask.into()]);
         dst
     }
 
+    /// Stores `width` bytes of a value at an address.
     pub(crate) fn store(&mut self, width: u16, address: Arg, value: impl Into<Arg>) {
         self.push(op::STORE, width, NOWHERE, &[address, value.into()]);
     }
@@ -197,6 +199,7 @@ impl Assembler {
         self.push(op::FAIL, 0, NOWHERE, &[errno.into()]);
     }
 
+    /// `dst = dst + value`.
     pub(crate) fn add(&mut self, dst: Reg, value: i32) {
         self.push(op::ADD, 0, dst, &[value.into()]);
     }
@@ -245,11 +248,13 @@ impl Assembler {
         self.push(op::INIT, 0, NOWHERE, &[child.into()]);
     }
 
+    /// A new label, without a place yet.
     pub(crate) fn label(&mut self) -> Label {
         self.labels.push(usize::MAX);
         Label(self.labels.len() - 1)
     }
 
+    /// Puts a label before the next instruction.
     pub(crate) fn place(&mut self, label: Label) {
         self.labels[label.0] = self.insns.len();
     }
@@ -258,7 +263,7 @@ impl Assembler {
         self.jump_if(compare::ALWAYS, 0u32, 0u32, label);
     }
 
-    /// Jumps where `a <comparison> b`.
+    /// Jumps if `a <comparison> b`.
     pub(crate) fn jump_if(&mut self, comparison: u16, a: impl Into<Arg>, b: impl Into<Arg>, label: Label) {
         let at = self.push(op::JUMP, comparison, NOWHERE, &[a.into(), b.into(), 0u32.into()]);
         self.jumps.push((at, label.0));
@@ -277,13 +282,13 @@ impl Assembler {
         Arg { kind: kind::DATA, value: offset as u64 }
     }
 
-    /// Data of 64-bit words.
+    /// 64-bit words as data.
     pub(crate) fn words(&mut self, words: &[u64]) -> Arg {
         let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
         self.bytes(&bytes)
     }
 
-    /// Zeroed data to be written by the kernel.
+    /// Zeroed data that the kernel writes to.
     pub(crate) fn scratch(&mut self, length: usize) -> Arg {
         let at = self.bytes(&[]);
         self.data.resize(self.data.len() + length, 0);
@@ -297,7 +302,7 @@ impl Assembler {
         Arg { kind: kind::DATA, value: offset as u64 }
     }
 
-    /// A string; what follows a NUL byte in it is cut off (the compiler has refused such strings).
+    /// A string, up to its first NUL byte; the compiler refuses strings with one.
     pub(crate) fn string(&mut self, text: &str) -> Arg {
         let offset = self.data.len();
         self.data.extend(text.bytes().take_while(|b| *b != 0));
@@ -305,7 +310,7 @@ impl Assembler {
         Arg { kind: kind::DATA, value: offset as u64 }
     }
 
-    /// An array of pointers to data, ended by a null pointer (`argv`).
+    /// An array of pointers to data that ends with a null pointer, such as `argv`.
     pub(crate) fn pointers(&mut self, targets: &[Arg]) -> Arg {
         let mut words: Vec<u64> = targets.iter().map(|t| t.value).collect();
         words.push(0);
@@ -325,13 +330,13 @@ impl Assembler {
         structure
     }
 
-    /// The blob, without preset registers. Pointers inside data are made by store instructions at the
-    /// front, since only the stub knows its addresses.
+    /// The blob, without preset registers. Store instructions at its beginning write the pointers that are in the data,
+    /// since only the stub knows its addresses.
     ///
     /// # Errors
-    /// The first step that cannot be encoded, as for want of registers.
+    /// The first step that cannot be encoded, for instance because there are too few registers.
     pub(crate) fn encode(mut self) -> Result<Blob, u16> {
-        if let Some(step) = self.short {
+        if let Some(step) = self.refused {
             return Err(step);
         }
         let front = self.pointers.len();
@@ -356,35 +361,18 @@ impl Assembler {
                 }
             })
             .collect();
-        let based = |insn: Insn| insn.based(base as u64);
-        let all: Vec<Insn> = relocations.into_iter().chain(self.insns).map(based).collect();
+        let all = relocations.into_iter().chain(self.insns).map(|insn| with_base(insn, base as u64));
+        let all: Vec<Insn> = all.collect();
         Ok(Blob::new(all.into_iter(), &self.data))
     }
 }
 
-impl Insn {
-    /// With data offsets counted from the blob's beginning.
-    fn based(mut self, base: u64) -> Self {
-        for (kind, arg) in self.kinds.iter().zip(&mut self.args) {
-            if *kind == kind::DATA {
-                *arg += base;
-            }
+/// An instruction whose offsets of data are counted from the blob's beginning.
+fn with_base(mut insn: Insn, base: u64) -> Insn {
+    for (kind, arg) in insn.kinds.iter().zip(&mut insn.args) {
+        if *kind == kind::DATA {
+            *arg += base;
         }
-        self
     }
-
-    pub(super) fn to_bytes(self) -> [u8; 64] {
-        let mut out = [0; 64];
-        out[0] = self.op;
-        out[1] = self.dst;
-        out[2..8].copy_from_slice(&self.kinds);
-        out[8..10].copy_from_slice(&self.nr.to_ne_bytes());
-        out[10..12].copy_from_slice(&self.step.to_ne_bytes());
-        out[12..14].copy_from_slice(&self.tolerate[0].to_ne_bytes());
-        out[14..16].copy_from_slice(&self.tolerate[1].to_ne_bytes());
-        for (place, arg) in out[16..].chunks_exact_mut(8).zip(self.args) {
-            place.copy_from_slice(&arg.to_ne_bytes());
-        }
-        out
-    }
+    insn
 }

@@ -1,4 +1,5 @@
-//! An encoded plan: a header, instructions, and the data they point at. Nothing else knows the header's layout.
+//! An encoded plan: a header, instructions, and the data they point at. Nothing else on the host side knows how the
+//! header and an instruction lie in memory.
 
 use super::machine::{CONTROL, FIRST_SLOT, Header, Insn, MAGIC, MEMORY, REGISTERS};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -47,15 +48,15 @@ impl Blob {
             preset: [-1; REGISTERS],
         };
         let mut bytes = Vec::with_capacity(length);
-        bytes.extend_from_slice(&header.to_bytes());
+        bytes.extend_from_slice(&encode_header(&header));
         for insn in instructions {
-            bytes.extend_from_slice(&insn.to_bytes());
+            bytes.extend_from_slice(&encode_insn(&insn));
         }
         bytes.extend_from_slice(data);
         Self { bytes }
     }
 
-    /// Bytes whose header is a blob's; the instructions are not looked at.
+    /// Bytes as a blob. Only the header is checked, not the instructions.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < HEADER {
             return Err(corrupt(format!("{} bytes are less than a header", bytes.len())));
@@ -99,9 +100,9 @@ impl Blob {
         HEADER + self.count() * INSN
     }
 
-    /// The bytes of each instruction, in order.
-    pub(super) fn instructions(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.get(HEADER..self.data()).unwrap_or_default().chunks_exact(INSN)
+    /// The instructions, in order.
+    pub(super) fn instructions(&self) -> impl Iterator<Item = Insn> {
+        self.bytes.get(HEADER..self.data()).unwrap_or_default().chunks_exact(INSN).map(decode_insn)
     }
 
     /// The first values of the registers: descriptors, or -1.
@@ -117,14 +118,14 @@ impl Blob {
     /// Sets the descriptors that the registers begin with: the control socket, the memory, the slots.
     ///
     /// # Errors
-    /// That there are more than registers.
+    /// If there are more descriptors than registers.
     pub(crate) fn set_presets(&mut self, control: RawFd, memory: RawFd, slots: &[RawFd]) -> Result<()> {
         if FIRST_SLOT + slots.len() > REGISTERS {
             let what = "a plan begins with more descriptors than the init stub has registers";
             return Err(Error::new(ErrorKind::Unsupported, Phase::Launch, what));
         }
-        let own = [(CONTROL, control), (MEMORY, memory)];
-        let all = own.into_iter().chain((FIRST_SLOT..).zip(slots.iter().copied()));
+        let fixed = [(CONTROL, control), (MEMORY, memory)];
+        let all = fixed.into_iter().chain((FIRST_SLOT..).zip(slots.iter().copied()));
         for (register, fd) in all {
             self.set_word(field::PRESET + 4 * register, fd.cast_unsigned());
         }
@@ -132,16 +133,49 @@ impl Blob {
     }
 }
 
-impl Header {
-    fn to_bytes(self) -> [u8; HEADER] {
-        let mut out = [0; HEADER];
-        let words = [self.magic, self.count, self.length, self.fault];
-        let all = words.into_iter().chain(self.preset.into_iter().map(i32::cast_unsigned));
-        for (place, word) in out.chunks_exact_mut(4).zip(all) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        out
+fn encode_header(header: &Header) -> [u8; HEADER] {
+    let mut out = [0; HEADER];
+    let words = [header.magic, header.count, header.length, header.fault];
+    let all = words.into_iter().chain(header.preset.into_iter().map(i32::cast_unsigned));
+    for (place, word) in out.chunks_exact_mut(4).zip(all) {
+        place.copy_from_slice(&word.to_ne_bytes());
     }
+    out
+}
+
+fn encode_insn(insn: &Insn) -> [u8; INSN] {
+    let mut out = [0; INSN];
+    out[0] = insn.op;
+    out[1] = insn.dst;
+    out[2..8].copy_from_slice(&insn.kinds);
+    out[8..10].copy_from_slice(&insn.nr.to_ne_bytes());
+    out[10..12].copy_from_slice(&insn.step.to_ne_bytes());
+    out[12..14].copy_from_slice(&insn.tolerate[0].to_ne_bytes());
+    out[14..16].copy_from_slice(&insn.tolerate[1].to_ne_bytes());
+    for (place, arg) in out[16..].chunks_exact_mut(8).zip(insn.args) {
+        place.copy_from_slice(&arg.to_ne_bytes());
+    }
+    out
+}
+
+/// The inverse of [`encode_insn`], for [`INSN`] bytes.
+fn decode_insn(bytes: &[u8]) -> Insn {
+    let half = |at| u16::from_ne_bytes(array(bytes, at));
+    let [op, dst] = array(bytes, 0);
+    Insn {
+        op,
+        dst,
+        kinds: array(bytes, 2),
+        nr: half(8),
+        step: half(10),
+        tolerate: [half(12), half(14)],
+        args: std::array::from_fn(|i| u64::from_ne_bytes(array(bytes, 16 + 8 * i))),
+    }
+}
+
+/// The `N` bytes at `at`; zeros if there are fewer.
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
 }
 
 #[cfg(test)]

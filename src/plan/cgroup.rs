@@ -1,4 +1,4 @@
-//! The container's cgroup: its path, its limits, and how its creation may turn out.
+//! The container's cgroup: its path, its limits, and the outcome of its creation.
 
 use super::options::Options;
 use crate::bundle::Spec;
@@ -19,15 +19,16 @@ pub(crate) struct CgroupPlan {
     pub(crate) unit: Option<Unit>,
 }
 
-/// What is known of the cgroup once it was created. By default it is as planned.
+/// The outcome of the cgroup's creation; by default it is as planned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CgroupOutcome {
-    /// The process cannot be created in its cgroup, and joins it by file.
+    /// Whether the process cannot be cloned into its cgroup, and joins it by file.
     pub(crate) joined_by_file: bool,
-    /// The cgroup has no room for a second process while the final one is cloned: the host side moves the final one there.
-    /// A limit of processes stops forks, but no moves.
+    /// Whether the host side moves the final process into the cgroup, which has no room for two processes. A limit of processes
+    /// stops forks, but no moves.
     pub(crate) moved: bool,
-    /// The cgroup is optional and was not created in the cgroup2 hierarchy: the container stays in its creator's.
+    /// Whether the cgroup, which is optional, was not created in the cgroup2 hierarchy: the container stays in its creator's
+    /// cgroup.
     pub(crate) skipped: bool,
 }
 
@@ -79,7 +80,7 @@ pub(super) fn plan(
     }
     let (path, unit) = path(spec, layout, options)?;
     let cgroup_options = cgroup::CgroupOptions {
-        // An unprivileged caller cannot filter devices. In its user namespace the kernel denies those of the host.
+        // An unprivileged caller cannot filter devices. The kernel denies the host's devices in its user namespace anyway.
         device_filter: privileged,
         optional: !by_systemd
             && options.optional_cgroup.unwrap_or_else(|| !privileged && named(spec).is_none()),

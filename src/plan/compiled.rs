@@ -2,14 +2,15 @@
 
 use super::blob::Blob;
 use super::cgroup::CgroupPlan;
-use super::lower;
 use super::step::{ControlStep, Line, NamespaceStep, RootfsStep, SlotId, Slots, Step};
+use super::{failure, lower};
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::{Error, Phase, Problem, Result};
+use nix::errno::Errno;
 
 const NEW_CGROUP: u64 = NamespaceKind::Cgroup.flag();
 
-/// A compiled bundle, or another process that the stub becomes.
+/// A compiled plan: of a bundle, a command, or another process.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
@@ -17,7 +18,7 @@ pub struct Plan {
     pub(crate) namespaces: Namespaces,
     /// `CLONE_NEW*` of the spawn.
     pub(crate) spawn_flags: u64,
-    /// The first process clones the final one.
+    /// Whether a first process clones the final one.
     pub(crate) two_stages: bool,
     /// Namespaces that must not be the host's, each with the pointer of the setting that would change them.
     pub(crate) foreign: Vec<(NamespaceKind, String)>,
@@ -60,7 +61,7 @@ impl Plan {
         &self.lines
     }
 
-    /// What the runtime-spec wants to be logged as a warning.
+    /// The warnings that the runtime-spec requires to be logged.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
@@ -76,6 +77,16 @@ impl Plan {
         }
         lower::lower(&self.lines, &self.slots, lower::Kernel::of(self.kernel))
             .map_err(|line| self.too_large(line.into()))
+    }
+
+    /// The error for a step that failed at system call `call` (none: at a check of the stub's own).
+    pub(crate) fn failure(&self, step: u16, call: Option<u32>, errno: Errno) -> Error {
+        failure::of_step(&self.lines, step, call, errno)
+    }
+
+    /// The error for a stub that was killed at a step.
+    pub(crate) fn death(&self, step: u16) -> Error {
+        failure::of_killed_stub(&self.lines, step)
     }
 
     /// The error for a plan that does not fit.
@@ -102,12 +113,12 @@ impl Plan {
         first.is_some_and(hands_over)
     }
 
-    /// Whether the host side creates a file system from a context that it gets from a process which others can reach.
+    /// Whether the host side creates a file system from a context that it receives from a process which others can trace.
     pub(crate) fn sends_context(&self) -> bool {
         self.lines.iter().any(|line| matches!(line.step, Step::Rootfs(RootfsStep::SendContext)))
     }
 
-    /// An error with the pointer of the line that uses a slot.
+    /// Adds the pointer of the line that uses a slot to an error.
     pub(crate) fn at_slot(&self, id: SlotId, error: Error) -> Error {
         let used = self.lines.iter().find(|line| match &line.step {
             Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(id),

@@ -1,4 +1,4 @@
-//! A plan in words: what `orlop plan` prints. The words of a step are in its family's file.
+//! The text of a plan, as `orlop plan` prints it. The text of a step is in the file of its family.
 
 use super::compiled::Plan;
 use super::step::{LineOrigin, StepSide};

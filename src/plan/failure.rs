@@ -1,68 +1,63 @@
-//! Numbers that the stub reports become errors in words.
+//! Errors for what the stub reports: a step, a system call and an errno.
 
-use super::compiled::Plan;
 use super::names::operation;
 use super::step::{ControlStep, Line, Step};
 use crate::error::errno_text;
 use crate::{Error, ErrorKind, Phase};
 use nix::errno::Errno;
 
-impl Plan {
-    /// The error for a step that failed at system call `call` (none: at a check of the stub's own).
-    #[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
-    pub(crate) fn failure(&self, step: u16, call: Option<u32>, errno: Errno) -> Error {
-        let Some(line) = self.lines.get(usize::from(step)) else {
-            return Error::sys(Phase::Launch, operation(call), errno);
-        };
-        match &line.step {
-            Step::Control(ControlStep::FindProgram { name, .. }) => not_found(name, errno),
-            Step::Control(ControlStep::Execute { args, .. }) if call == Some(libc::SYS_execve as u32) => {
-                self.not_executed(args, errno)
-            }
-            Step::Control(ControlStep::NoProgram) => {
-                Error::new(ErrorKind::InvalidConfig, Phase::Exec, "there is no process to start")
-                    .with_pointer("/process")
-            }
-            Step::Host(_) | Step::Namespace(_) | Step::Rootfs(_) | Step::Process(_) | Step::Control(_) => {
-                ordinary(line, call, errno)
-            }
+/// The error for a step that failed at system call `call` (none: at a check of the stub's own).
+#[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
+pub(super) fn of_step(lines: &[Line], step: u16, call: Option<u32>, errno: Errno) -> Error {
+    let Some(line) = lines.get(usize::from(step)) else {
+        return Error::sys(Phase::Launch, operation(call), errno);
+    };
+    match &line.step {
+        Step::Control(ControlStep::FindProgram { name, .. }) => not_found(name, errno),
+        Step::Control(ControlStep::Execute { args, .. }) if call == Some(libc::SYS_execve as u32) => {
+            not_executed(lines, args, errno)
         }
-    }
-
-    /// The error for a stub that was killed at a step.
-    pub(crate) fn death(&self, step: u16) -> Error {
-        let at = self.lines.get(usize::from(step)).map_or_else(|| "its start".into(), |l| l.step.to_string());
-        Error::new(ErrorKind::System, Phase::Launch, "the init process was killed")
-            .with_detail(format!("at step {step} ({at})"))
-            .with_hint("the memory limit may be too low, or something sent SIGKILL")
-    }
-
-    fn not_executed(&self, args: &[String], errno: Errno) -> Error {
-        let found = self.lines.iter().find_map(|line| match &line.step {
-            Step::Control(ControlStep::FindProgram { candidates, .. }) if candidates.len() == 1 => {
-                candidates.first().cloned()
-            }
-            _ => None,
-        });
-        let name = found.or_else(|| args.first().cloned()).unwrap_or_default();
-        let error = Error::new(ErrorKind::Exec, Phase::Exec, format!("exec {name}: {}", errno_text(errno)))
-            .with_plain_errno(errno);
-        match errno {
-            Errno::ENOENT => {
-                error.with_hint("the file exists, but its #! interpreter or dynamic loader does not")
-            }
-            Errno::ENOEXEC => {
-                error.with_hint("it may be a script without a #! line, or built for another architecture")
-            }
-            Errno::EACCES => {
-                error.with_hint("is it on a noexec mount, or is its interpreter not executable?")
-            }
-            _ => error,
+        Step::Control(ControlStep::NoProgram) => {
+            Error::new(ErrorKind::InvalidConfig, Phase::Exec, "there is no process to start")
+                .with_pointer("/process")
+        }
+        Step::Host(_) | Step::Namespace(_) | Step::Rootfs(_) | Step::Process(_) | Step::Control(_) => {
+            ordinary(line, call, errno)
         }
     }
 }
 
-/// The texts that engines match on to tell exit status 127 from 126.
+/// The error for a stub that was killed at a step.
+pub(super) fn of_killed_stub(lines: &[Line], step: u16) -> Error {
+    let at = lines.get(usize::from(step)).map_or_else(|| "its start".into(), |l| l.step.to_string());
+    Error::new(ErrorKind::System, Phase::Launch, "the init process was killed")
+        .with_detail(format!("at step {step} ({at})"))
+        .with_hint("the memory limit may be too low, or something sent SIGKILL")
+}
+
+fn not_executed(lines: &[Line], args: &[String], errno: Errno) -> Error {
+    let found = lines.iter().find_map(|line| match &line.step {
+        Step::Control(ControlStep::FindProgram { candidates, .. }) if candidates.len() == 1 => {
+            candidates.first().cloned()
+        }
+        _ => None,
+    });
+    let name = found.or_else(|| args.first().cloned()).unwrap_or_default();
+    let error = Error::new(ErrorKind::Exec, Phase::Exec, format!("exec {name}: {}", errno_text(errno)))
+        .with_plain_errno(errno);
+    match errno {
+        Errno::ENOENT => {
+            error.with_hint("the file exists, but its #! interpreter or dynamic loader does not")
+        }
+        Errno::ENOEXEC => {
+            error.with_hint("it may be a script without a #! line, or built for another architecture")
+        }
+        Errno::EACCES => error.with_hint("is it on a noexec mount, or is its interpreter not executable?"),
+        _ => error,
+    }
+}
+
+/// The error for a program that was not found. Engines match on these texts to choose exit status 127 or 126.
 fn not_found(name: &str, errno: Errno) -> Error {
     let text = match errno {
         Errno::ENOENT if name.contains('/') => {

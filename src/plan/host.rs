@@ -115,7 +115,7 @@ impl Host {
             kernel: kernel_version()?,
             last_cap: capability::last_cap()?,
             kcore: false,
-            // Which user namespace this is costs more than all other facts here. The caller asks after a refusal.
+            // To determine the user namespace costs more than all other facts here. The caller does so after a refusal.
             privileged: nix::unistd::geteuid().is_root(),
             makes_namespaces: false,
             apparmor: named(profile) && label::apparmor_enabled()?,
@@ -158,7 +158,7 @@ impl Host {
     }
 }
 
-/// Whether a plan depends on the cgroup of the caller: because the container's is found from there, or is replaced by it.
+/// Whether a plan depends on the caller's own cgroup: the container's cgroup is below it, or is replaced by it.
 fn needs_own_cgroup(spec: &Spec, layout: &Layout, options: &Options) -> bool {
     if options.cgroup_manager == CgroupManager::Disabled {
         let shows = |kind: &Option<String>| matches!(kind.as_deref(), Some("cgroup" | "cgroup2"));

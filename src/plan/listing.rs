@@ -1,6 +1,8 @@
-//! A blob read back: checked for what the stub believes of it, and printed as a listing.
+//! A decoded blob: it is checked for everything that the stub relies on, and displayed as a listing.
 
 use super::blob::Blob;
+#[cfg(test)]
+use super::blob::array;
 use super::machine::{
     ANY, Insn, LISTENER_STACK, LISTENER_STACK_ALIGNMENT, Operation, REGISTERS, SIGACTION, compare, kind,
     state,
@@ -10,12 +12,11 @@ use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::fmt;
 
-/// The instructions of a blob ([`Plan::encode`](super::Plan::encode)), all of them checked: known
-/// operations, registers that are there, jumps to instructions, addresses of the blob's data. Its
-/// `Display` is a disassembly.
+/// The checked instructions of a blob ([`Plan::encode`](super::Plan::encode)): operations are known, registers exist, jumps
+/// lead to instructions, addresses lie in the blob's data. Its `Display` is a disassembly.
 ///
-/// The stub checks addresses and registers when it uses them. This finds the same before a launch and says which
-/// instruction it is, and it is the reader for people.
+/// The stub checks addresses and registers when it uses them. A listing finds the same mistakes before a launch, and names
+/// the instruction.
 #[derive(Clone, Debug)]
 pub struct Listing {
     instructions: Vec<Insn>,
@@ -27,22 +28,22 @@ pub struct Listing {
 
 /// What an operand must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rule {
-    /// Any value, of any kind: what it means is the system call's to say.
+enum OperandRule {
+    /// Any value of any kind: its meaning depends on the system call.
     Any,
-    /// A number or a register: no address.
+    /// A number or a register, not an address.
     Value,
     /// A number that is known before the plan runs.
     Number,
-    /// An address in the data with so many bytes behind it, a multiple of the second number.
+    /// The address of this many bytes in the data, aligned to the second number.
     Bytes(usize, usize),
     /// An address in the data where a string begins.
     Text,
-    /// An instruction, or the place behind the last one.
+    /// The index of an instruction, or the one after the last.
     Target,
     /// A state of the control page.
     State,
-    /// What a walk makes of a missing last component.
+    /// What a walk creates for a missing last component.
     Last,
 }
 
@@ -51,82 +52,61 @@ const PROGRAM: usize = 16;
 /// The size of `struct msghdr`.
 const MESSAGE: usize = 56;
 
-impl Operation {
-    /// What its operands must be; those behind them mean nothing.
-    fn rules(self, insn: &Insn) -> [Option<Rule>; 6] {
-        let rules: &[Rule] = match self {
-            Self::Call => &[Rule::Any; 6],
-            Self::Move | Self::Add => &[Rule::Any],
-            Self::Jump => &[Rule::Any, Rule::Any, Rule::Target],
-            Self::Load => &[Rule::Bytes(insn.nr as usize, 1), Rule::Number],
-            Self::Store => &[Rule::Bytes(insn.nr as usize, 1), Rule::Any],
-            Self::Fail | Self::Init => &[Rule::Value],
-            Self::MakePath => &[Rule::Value, Rule::Text, Rule::Last, Rule::Number],
-            Self::State => &[Rule::State],
-            Self::HandOver => &[Rule::Number],
-            Self::ExitHandler => &[Rule::Bytes(SIGACTION, 8)],
-            Self::CopyTree => &[Rule::Value, Rule::Value],
-            Self::Listener => &[
-                Rule::Number,
-                Rule::Bytes(PROGRAM, 8),
-                Rule::Bytes(size_of::<i32>(), 1),
-                Rule::Value,
-                Rule::Bytes(MESSAGE, 8),
-                Rule::Bytes(LISTENER_STACK, LISTENER_STACK_ALIGNMENT),
-            ],
-        };
-        std::array::from_fn(|i| rules.get(i).copied())
-    }
-
-    /// What the number beside the operands must be.
-    fn check_number(self, number: u16) -> Result<(), String> {
-        match self {
-            Self::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
-            Self::Jump if number > compare::NOT_BELOW => Err(format!("unknown comparison {number}")),
-            Self::Load | Self::Store if !matches!(number, 1 | 2 | 4 | 8) => {
-                Err(format!("an access of {number} bytes"))
-            }
-            Self::Call | Self::Jump | Self::Load | Self::Store => Ok(()),
-            Self::Move
-            | Self::Fail
-            | Self::MakePath
-            | Self::State
-            | Self::HandOver
-            | Self::Init
-            | Self::Add
-            | Self::CopyTree
-            | Self::ExitHandler
-            | Self::Listener => match number {
-                0 => Ok(()),
-                _ => Err(format!("the number {number} means nothing")),
-            },
+/// What the operands of an operation must be. The others have no meaning, and must be zero.
+fn operand_rules(operation: Operation, insn: &Insn) -> [Option<OperandRule>; 6] {
+    let rules: &[OperandRule] = match operation {
+        Operation::Call => &[OperandRule::Any; 6],
+        Operation::Move | Operation::Add => &[OperandRule::Any],
+        Operation::Jump => &[OperandRule::Any, OperandRule::Any, OperandRule::Target],
+        Operation::Load => &[OperandRule::Bytes(insn.nr as usize, 1), OperandRule::Number],
+        Operation::Store => &[OperandRule::Bytes(insn.nr as usize, 1), OperandRule::Any],
+        Operation::Fail | Operation::Init => &[OperandRule::Value],
+        Operation::MakePath => {
+            &[OperandRule::Value, OperandRule::Text, OperandRule::Last, OperandRule::Number]
         }
+        Operation::State => &[OperandRule::State],
+        Operation::HandOver => &[OperandRule::Number],
+        Operation::ExitHandler => &[OperandRule::Bytes(SIGACTION, 8)],
+        Operation::CopyTree => &[OperandRule::Value, OperandRule::Value],
+        Operation::Listener => &[
+            OperandRule::Number,
+            OperandRule::Bytes(PROGRAM, 8),
+            OperandRule::Bytes(size_of::<i32>(), 1),
+            OperandRule::Value,
+            OperandRule::Bytes(MESSAGE, 8),
+            OperandRule::Bytes(LISTENER_STACK, LISTENER_STACK_ALIGNMENT),
+        ],
+    };
+    std::array::from_fn(|i| rules.get(i).copied())
+}
+
+/// Checks the number that an instruction has besides its operands.
+fn check_number(operation: Operation, number: u16) -> Result<(), String> {
+    match operation {
+        Operation::Call if call_name(number.into()).is_none() => Err(format!("unknown system call {number}")),
+        Operation::Jump if number > compare::NOT_BELOW => Err(format!("unknown comparison {number}")),
+        Operation::Load | Operation::Store if !matches!(number, 1 | 2 | 4 | 8) => {
+            Err(format!("an access of {number} bytes"))
+        }
+        Operation::Call | Operation::Jump | Operation::Load | Operation::Store => Ok(()),
+        Operation::Move
+        | Operation::Fail
+        | Operation::MakePath
+        | Operation::State
+        | Operation::HandOver
+        | Operation::Init
+        | Operation::Add
+        | Operation::CopyTree
+        | Operation::ExitHandler
+        | Operation::Listener => match number {
+            0 => Ok(()),
+            _ => Err(format!("the number {number} means nothing")),
+        },
     }
 }
 
 fn corrupt(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, Phase::Plan, "read a plan's blob").with_detail(what)
-}
-
-/// The `N` bytes at `at`, which the caller knows to be there; zeros where they are not.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
-}
-
-impl Insn {
-    fn from_bytes(bytes: &[u8]) -> Self {
-        let half = |at| u16::from_ne_bytes(array(bytes, at));
-        let [op, dst] = array(bytes, 0);
-        Self {
-            op,
-            dst,
-            kinds: array(bytes, 2),
-            nr: half(8),
-            step: half(10),
-            tolerate: [half(12), half(14)],
-            args: std::array::from_fn(|i| u64::from_ne_bytes(array(bytes, 16 + 8 * i))),
-        }
-    }
 }
 
 impl Listing {
@@ -136,7 +116,7 @@ impl Listing {
     /// [`ErrorKind::Corrupt`] with what is wrong, and where.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let blob = Blob::from_bytes(bytes)?;
-        let instructions: Vec<Insn> = blob.instructions().map(Insn::from_bytes).collect();
+        let instructions: Vec<Insn> = blob.instructions().collect();
         let (preset, data) = (blob.presets().to_vec(), blob.data());
         let listing = Self { instructions, preset, blob: bytes.to_vec(), data };
         let mut step = 0;
@@ -168,8 +148,8 @@ impl Listing {
         if usize::from(insn.dst) >= REGISTERS {
             return Err(format!("there is no register {}", insn.dst));
         }
-        operation.check_number(insn.nr)?;
-        let operands = insn.kinds.iter().zip(insn.args).zip(operation.rules(insn));
+        check_number(operation, insn.nr)?;
+        let operands = insn.kinds.iter().zip(insn.args).zip(operand_rules(operation, insn));
         for (i, ((kind, value), rule)) in operands.enumerate() {
             self.check_operand(*kind, value).map_err(|what| format!("operand {i}: {what}"))?;
             match rule {
@@ -199,15 +179,15 @@ impl Listing {
     }
 
     /// What is wrong with an operand of a known kind.
-    fn check_rule(&self, rule: Rule, kind: u8, value: u64) -> Result<(), String> {
+    fn check_rule(&self, rule: OperandRule, kind: u8, value: u64) -> Result<(), String> {
         let number = kind == kind::IMMEDIATE;
         match rule {
-            Rule::Any => Ok(()),
-            Rule::Value if kind != kind::DATA => Ok(()),
-            Rule::Value => Err("it is an address".into()),
-            Rule::Number if number => Ok(()),
-            Rule::Number => Err("it is not a number".into()),
-            Rule::Bytes(length, alignment) => {
+            OperandRule::Any => Ok(()),
+            OperandRule::Value if kind != kind::DATA => Ok(()),
+            OperandRule::Value => Err("it is an address".into()),
+            OperandRule::Number if number => Ok(()),
+            OperandRule::Number => Err("it is not a number".into()),
+            OperandRule::Bytes(length, alignment) => {
                 let end = value.checked_add(length as u64);
                 if kind != kind::DATA || end.is_none_or(|end| end > self.blob.len() as u64) {
                     return Err(format!("{length} bytes of it are not in the data"));
@@ -217,17 +197,19 @@ impl Listing {
                     _ => Err(format!("{value} is not a multiple of {alignment}")),
                 }
             }
-            Rule::Text if kind == kind::DATA && self.text(value).is_some() => Ok(()),
-            Rule::Text => Err("it is not a string".into()),
-            Rule::Target if number && value <= self.instructions.len() as u64 => Ok(()),
-            Rule::Target => Err(format!("there is no instruction {value}")),
-            Rule::State if number && state_name(value).is_some() => Ok(()),
-            Rule::State => Err("unknown state".into()),
-            // A register: what is bound there says whether it is a directory.
-            Rule::Last if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING => {
+            OperandRule::Text if kind == kind::DATA && self.text(value).is_some() => Ok(()),
+            OperandRule::Text => Err("it is not a string".into()),
+            OperandRule::Target if number && value <= self.instructions.len() as u64 => Ok(()),
+            OperandRule::Target => Err(format!("there is no instruction {value}")),
+            OperandRule::State if number && state_name(value).is_some() => Ok(()),
+            OperandRule::State => Err("unknown state".into()),
+            // A register: whether it is a directory is known only when the plan runs.
+            OperandRule::Last
+                if kind == kind::REGISTER || number && value <= super::machine::last::NOTHING =>
+            {
                 Ok(())
             }
-            Rule::Last => Err(format!("unknown sort of file {value}")),
+            OperandRule::Last => Err(format!("unknown sort of file {value}")),
         }
     }
 
@@ -246,7 +228,7 @@ impl Listing {
 }
 
 impl fmt::Display for Listing {
-    /// A heading, then one instruction a line with its place, below the step it belongs to.
+    /// A heading, then for each step its number and its instructions, one per line with their indices.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, data) = (self.instructions.len(), self.blob.len() - self.data);
         writeln!(f, "{count} instructions, {data} bytes of data")?;
@@ -330,7 +312,7 @@ impl Listing {
     }
 }
 
-/// The name of a state that a plan may come to.
+/// The name of a state that a plan may set.
 fn state_name(state: u64) -> Option<&'static str> {
     match u32::try_from(state) {
         Ok(state::CREATED) => Some("created"),
@@ -339,7 +321,7 @@ fn state_name(state: u64) -> Option<&'static str> {
     }
 }
 
-/// An operand in words.
+/// The text of an operand.
 struct Operand<'a>(&'a Listing, u8, u64);
 
 impl fmt::Display for Operand<'_> {
@@ -410,7 +392,7 @@ mod tests {
         assert!(error.to_string().contains(what), "{what}: {error}");
     }
 
-    /// A blob whose last instruction sends a listener, with sixteen bytes of data behind the thread's stack.
+    /// A blob whose last instruction sends a listener, with sixteen bytes of data after the thread's stack.
     fn listener() -> Vec<u8> {
         let mut asm = Assembler::new(2);
         asm.begin(1);
@@ -421,9 +403,9 @@ mod tests {
         asm.encode().unwrap().as_ref().to_vec()
     }
 
-    /// What the machine writes to on behalf of an instruction is checked as the stub does it.
+    /// The addresses that the machine itself writes to are checked as the stub checks them.
     #[test]
-    fn every_address_of_a_listener_has_its_room() {
+    fn every_address_of_a_listener_has_enough_data() {
         let (good, end) = (listener(), listener().len() as u64);
         let operand = |i: usize| HEADER + 16 + 8 * i;
         let stack = u64::from_ne_bytes(good[operand(5)..operand(5) + 8].try_into().unwrap());
@@ -451,7 +433,7 @@ mod tests {
 
     /// Each of these is one change to a good blob.
     #[test]
-    fn what_the_stub_would_believe_is_refused() {
+    fn a_blob_that_would_mislead_the_stub_is_refused() {
         let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>)| is_refused(small(), what, change);
         let insn = |n: usize, at: usize| HEADER + n * INSN + at;
         let word = |n: usize, i: usize| insn(n, 16 + 8 * i);

@@ -1,21 +1,20 @@
 //! The instruction set of the init stub: what a plan is encoded into.
 //!
-//! The stub is a register machine whose main instruction is "make this system call". It has no
-//! heap, no strings and no opinion: every path, name and structure lies in the blob after the
-//! instructions, every decision was taken by the compiler. This file is shared by the host side
-//! (which encodes) and by the freestanding stub (which executes), so it uses `core` alone.
+//! The stub is a register machine whose main instruction is "make this system call". It has no heap and no strings, and
+//! makes no decisions: every path, name and structure lies in the blob after the instructions. This file is shared by the
+//! host side, which encodes, and by the freestanding stub, which executes, so it uses only `core`.
 //!
-//! A blob is `[Header][Insn; header.count][data]`. The first page of the file that holds it is the
-//! control page, which the stub maps shared and the host side reads. The second page ([`SUCCESSOR`]) is shared too, but
-//! not with a process that the stub clones. The blob begins at [`BLOB`].
+//! A blob is `[Header][Insn; header.count][data]`. The first page of its file is the control page, which the stub maps
+//! shared and the host side reads. The second page ([`SUCCESSOR`]) is shared too, but not with a process that the stub
+//! clones. The blob begins at [`BLOB`].
 
-/// First word of a blob: format and version in one.
+/// First word of a blob: its format and version.
 pub const MAGIC: u32 = 0x4f52_4c01;
-/// Files are mapped by whole pages, which some aarch64 kernels have of 64 KiB.
+/// The largest page size: files are mapped in whole pages, and some aarch64 kernels have pages of 64 KiB.
 pub const PAGE: usize = if cfg!(target_arch = "aarch64") { 65536 } else { 4096 };
-/// Where in the file the number of the second of two processes is, as the host counts: a 32-bit word in a page of its
-/// own. That process does not have the page: another one that can write to its memory cannot make the host side take
-/// some other process for it.
+/// Where in the file the pid of the second of two processes is, as the host sees it: a 32-bit word in a page of its own.
+/// That process does not have the page, so another one that can write to its memory cannot present a different process to
+/// the host side.
 pub const SUCCESSOR: usize = PAGE;
 /// Where the blob begins in its file: after the shared pages.
 pub const BLOB: usize = 2 * PAGE;
@@ -26,7 +25,7 @@ pub const REGISTERS: usize = 96;
 pub const CONTROL: usize = 0;
 /// Register preset with the memory that holds the blob.
 pub const MEMORY: usize = 1;
-/// The first register preset with a descriptor of the plan's own.
+/// The first register preset with the descriptor of a slot.
 pub const FIRST_SLOT: usize = 2;
 
 /// The control page's 32-bit words, in order.
@@ -35,9 +34,9 @@ pub const FIRST_SLOT: usize = 2;
 pub enum ControlWord {
     /// One of [`state`].
     State,
-    /// The step that runs, or that failed.
+    /// The current step, or the one that failed.
     Step,
-    /// The system call that failed ([`NO_CALL`]: none did).
+    /// The system call that failed, or [`NO_CALL`].
     Call,
     /// Its errno.
     Errno,
@@ -48,21 +47,21 @@ impl ControlWord {
     pub const COUNT: usize = Self::Errno as usize + 1;
 }
 
-/// Values of the control page's state word; zero before the first.
+/// Values of the control page's state word, which begins as zero.
 pub mod state {
     #![allow(missing_docs)]
-    /// Everything is done but what `start` asks for.
+    /// Everything that precedes `start` is done.
     pub const CREATED: u32 = 1;
-    /// The next thing is the final execve.
+    /// The next call is the final execve(2).
     pub const EXECUTING: u32 = 2;
-    /// A step failed; the other words say which.
+    /// A step failed; the other words describe the failure.
     pub const FAILED: u32 = 3;
 }
 
-/// [`ControlWord::Call`] of a failure that no system call reported.
+/// [`ControlWord::Call`] of a failure at a check of the stub itself.
 pub const NO_CALL: u32 = u32::MAX;
 
-/// What the stub reads first.
+/// The beginning of a blob.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
@@ -74,31 +73,32 @@ pub struct Header {
     pub length: u32,
     /// Fault injection for tests: the step that fails with `EIO` instead of running, or `u32::MAX`.
     pub fault: u32,
-    /// First values of the registers: descriptors which the host side has opened.
+    /// The first values of the registers: descriptors that the host side has opened, or -1.
     pub preset: [i32; REGISTERS],
 }
 
-/// One instruction; [`op`] says what `nr`, `dst` and `args` mean.
+/// An instruction; [`op`] defines what `nr`, `dst` and `args` mean.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Insn {
     /// One of [`op`].
     pub op: u8,
-    /// The register that takes the result.
+    /// The register for the result.
     pub dst: u8,
-    /// How each argument is meant: one of [`kind`].
+    /// The kind of each argument: one of [`kind`].
     pub kinds: [u8; 6],
     /// The system call's number, a comparison or a width.
     pub nr: u16,
-    /// The plan's step this instruction belongs to.
+    /// The step that the instruction belongs to.
     pub step: u16,
-    /// Errnos that are an answer and no failure; [`ANY`] tolerates all.
+    /// Errnos that are results, not failures; [`ANY`] stands for all.
     pub tolerate: [u16; 2],
     /// The arguments.
     pub args: [u64; 6],
 }
 
-/// The stack of the thread of [`op::LISTENER`] in bytes. It starts at a multiple of [`LISTENER_STACK_ALIGNMENT`].
+/// The size in bytes of the stack for the thread of [`op::LISTENER`]. It starts at a multiple of
+/// [`LISTENER_STACK_ALIGNMENT`].
 pub const LISTENER_STACK: usize = 4096;
 /// See [`LISTENER_STACK`].
 pub const LISTENER_STACK_ALIGNMENT: usize = 8;
@@ -106,7 +106,7 @@ pub const LISTENER_STACK_ALIGNMENT: usize = 8;
 /// The size of the kernel's `struct sigaction` in bytes.
 pub const SIGACTION: usize = 32;
 
-/// What the flags of [`op::HAND_OVER`] may hold: `CLONE_NEW*` (but time namespaces, which clone(2) cannot create),
+/// The flags that [`op::HAND_OVER`] may have: `CLONE_NEW*` (except for time namespaces, which clone(2) cannot create),
 /// `CLONE_VM`, `CLONE_PARENT`, and the exit signal.
 pub const HAND_OVER_FLAGS: u64 = 0x7e02_0000 | 0x100 | 0x8000 | 0xff;
 
@@ -124,8 +124,8 @@ pub mod kind {
     pub const REGISTER: u8 = 2;
 }
 
-/// One list for what the stub executes, what the host side checks and what both call it: nothing can be added to one of
-/// them alone, as both match on [`Operation`] without a wildcard.
+/// One list for the stub, which executes operations, and the host side, which checks them. Both match on [`Operation`]
+/// without a wildcard, so an operation cannot be added to one of them alone.
 macro_rules! operations {
     ($($(#[doc = $doc:literal])* $name:ident, $code:ident = $number:literal;)*) => {
         /// What an instruction does.
@@ -165,26 +165,24 @@ operations! {
     Store, STORE = 4;
     /// Fails the step with errno `args[0]`.
     Fail, FAIL = 5;
-    /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which
-    /// is the root of the walk: what is missing is made (directories with mode `args[3]`; the last
-    /// component as `args[2]` says, one of `last`).
+    /// `dst =` an `O_PATH` descriptor of the path at `args[1]` below the directory `args[0]`, which is the root of the walk.
+    /// Missing components are created: directories with mode `args[3]`, and the last component as `args[2]` says, one of
+    /// `last`.
     MakePath, MAKE_PATH = 6;
     /// Sets the control page's state word to `args[0]`.
     State, STATE = 7;
-    /// clone(2) with the flags `args[0]` (`HAND_OVER_FLAGS`): the child goes on, its number is at
-    /// `SUCCESSOR`, and the process that was there ends. With `CLONE_VM` the child has the
-    /// memory of the other one, unless the kernel refuses that.
+    /// clone(2) with the flags `args[0]` (`HAND_OVER_FLAGS`): the child continues, its pid is stored at `SUCCESSOR`, and the
+    /// parent exits. With `CLONE_VM` the child has the parent's memory, unless the kernel refuses that.
     HandOver, HAND_OVER = 8;
     /// Stays as PID 1: forwards signals to the process `args[0]`, reaps, exits as it does.
     Init, INIT = 9;
     /// `dst = dst + args[0]`.
     Add, ADD = 10;
-    /// Copies what is in the directory `args[0]` into the directory `args[1]`.
+    /// Copies the content of the directory `args[0]` into the directory `args[1]`.
     CopyTree, COPY_TREE = 11;
-    /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, and lets a
-    /// thread which is not under it send the listener: it stores the descriptor at `args[2]` and makes
-    /// sendmsg(2) with `args[3]` and `args[4]`. `args[5]` is `LISTENER_STACK` bytes for that
-    /// thread.
+    /// Loads a filter with a listener, `dst = seccomp(SECCOMP_SET_MODE_FILTER, args[0], args[1])`, stores the listener at
+    /// `args[2]`, and lets a thread that is not under the filter send it, by sendmsg(2) with `args[3]` and `args[4]`. The
+    /// thread's stack is the `LISTENER_STACK` bytes at `args[5]`.
     Listener, LISTENER = 12;
     /// Stores at `args[0]` the `struct sigaction` of a handler that exits with 128 plus the signal's number. It has
     /// `SIGACTION` bytes.
@@ -203,7 +201,7 @@ pub mod compare {
     pub const NOT_BELOW: u16 = 5;
 }
 
-/// What [`op::MAKE_PATH`] makes of a missing last component.
+/// What [`op::MAKE_PATH`] creates for a missing last component.
 pub mod last {
     #![allow(missing_docs)]
     /// A directory.

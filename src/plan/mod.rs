@@ -9,9 +9,9 @@
 //! | --- | --- |
 //! | the stub's instruction set | `machine` `names` |
 //! | steps and slots | `step` |
-//! | instructions and their layout | `blob` `assemble` `lower` |
+//! | instructions and their layout | `blob` `assemble` `lower` `listing` |
 //! | what a bundle is compiled with | `options` `cgroup` `host` |
-//! | a compiled plan | `compiled` `explain` `failure` `listing` |
+//! | a compiled plan | `failure` `compiled` `explain` |
 //! | the compiler | `compile` |
 
 pub(crate) mod assemble;
@@ -50,7 +50,7 @@ pub(crate) use host::{kernel_version, privileged};
 pub use listing::Listing;
 pub use options::Options;
 pub use step::{
-    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, Line, LineOrigin,
-    MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot, SlotId, Step,
-    StepSide,
+    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
+    LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,
+    SlotId, Step, StepSide,
 };

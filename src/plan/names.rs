@@ -1,6 +1,6 @@
-//! Names of the system calls that a plan makes.
+//! The names of the system calls that a plan makes.
 
-/// Numbers with names.
+/// Each number with its name.
 const NAMES: &[(libc::c_long, &str)] = &[
     (libc::SYS_accept4, "accept4"),
     (libc::SYS_capset, "capset"),
@@ -77,7 +77,7 @@ pub(super) fn call_name(number: u32) -> Option<&'static str> {
     NAMES.iter().find(|(n, _)| *n == libc::c_long::from(number)).map(|(_, name)| *name)
 }
 
-/// What failed at a system call, or at a check of the stub's own, in the words of an error.
+/// The failed operation, for an error: a system call, or a check of the stub itself.
 pub(super) fn operation(call: Option<u32>) -> &'static str {
     call.map_or("check", |call| call_name(call).unwrap_or("system call"))
 }

@@ -1,13 +1,13 @@
-//! What a bundle is compiled with besides its configuration.
+//! The options that a bundle is compiled with, in addition to its configuration.
 
 use crate::cgroup::CgroupManager;
 use crate::cgroup::systemd::SystemdInstance;
 use serde::{Deserialize, Serialize};
 
-/// What the caller of `create` wants besides the configuration.
+/// What the caller of `create` chooses in addition to the configuration.
 ///
-/// Serialized, it lacks what differs between two compilations for one container: the id, which is the container's,
-/// [`wait_for_start`](Self::wait_for_start) and [`program`](Self::program).
+/// The serialized form lacks the fields that differ between two compilations for one container: the id, which is the
+/// container's, [`wait_for_start`](Self::wait_for_start) and [`program`](Self::program).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(clippy::struct_excessive_bools)] // Each is a switch of its own.
@@ -15,13 +15,13 @@ pub struct Options {
     /// The container's id.
     #[serde(skip)]
     pub id: String,
-    /// Stop after the setup and wait for `start`.
+    /// Wait for `start` after the setup.
     #[serde(skip)]
     pub wait_for_start: bool,
     /// The program, if it is not the first argument of the process.
     #[serde(skip)]
     pub program: Option<String>,
-    /// The stub is given a socket to which it sends the terminal's master.
+    /// The stub gets a socket to which it sends the terminal's master.
     pub console: bool,
     /// The caller relays the terminal to one of its own, which adds the carriage returns.
     pub keep_console: bool,
@@ -49,7 +49,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether everything that is serialized has its default.
+    /// Whether every serialized field has its default.
     pub(crate) fn serializes_nothing(&self) -> bool {
         let skipped = Self {
             id: self.id.clone(),

@@ -323,7 +323,7 @@ impl Follow<'_> {
         }
     }
 
-    /// Which answers are none of a failure, is the call's own: none is taken by another one.
+    /// The errnos that count as a result are those of this call; an errno meant for another call is not among them.
     fn tolerates(&self, insn: &Insn) -> Result<(), String> {
         let errnos: &[i32] = match number(insn.nr) {
             libc::SYS_write | libc::SYS_close => &[libc::EBADF],
@@ -386,7 +386,7 @@ impl Follow<'_> {
                 continue;
             }
             let right = if by_descriptor && from != Place::Proc {
-                // One component, which is no link that would be followed.
+                // One component, and a symbolic link in its place is not followed.
                 !path.contains('/') && path != ".." && Self::follows_nothing(insn)
             } else if from == Place::Proc {
                 !path.starts_with('/')
@@ -422,7 +422,7 @@ impl Follow<'_> {
     /// The host's paths of a step.
     fn sources(&self, insn: &Insn) -> Vec<String> {
         match self.line(insn) {
-            Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.from {
+            Step::Rootfs(RootfsStep::Mount(mount)) => match &mount.source {
                 MountSource::HostPath(path) => vec![path.clone()],
                 _ => Vec::new(),
             },

@@ -28,6 +28,11 @@ pub fn selinux(context: &str) -> LsmLabel {
     LsmLabel { files: &["attr/exec"], text: context.to_owned() }
 }
 
+/// Applies an SELinux context to the keys and keyrings that the process creates, until its next execve(2).
+pub fn selinux_keys(context: &str) -> LsmLabel {
+    LsmLabel { files: &["attr/keycreate"], text: context.to_owned() }
+}
+
 /// The mount options that give a new file system an SELinux context; mount(8).
 pub const MOUNT_CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
@@ -70,6 +75,7 @@ mod tests {
         assert_eq!(apparmor("acme").text, "exec acme");
         assert_eq!(apparmor("unconfined").files[0], "attr/apparmor/exec");
         assert_eq!(selinux("a:b:c:s0").text, "a:b:c:s0");
+        assert_eq!(selinux_keys("a:b:c:s0").files, ["attr/keycreate"]);
         assert!(
             takes_mount_context("tmpfs") && takes_mount_context("devpts") && !takes_mount_context("proc")
         );

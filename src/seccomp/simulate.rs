@@ -24,7 +24,7 @@ pub(crate) enum Demand {
     /// The call is allowed, or notifies an agent that has the listener by then.
     PassesOrNotifies,
     /// The process exits, by this call or by the filter, without waiting for another process.
-    Ends,
+    Exits,
 }
 
 impl Demand {
@@ -33,7 +33,7 @@ impl Demand {
             (_, Action::Allow | Action::Log) => true,
             (Self::Passes, _) => false,
             (Self::PassesOrNotifies, action) => action == Action::Notify,
-            (Self::Ends, action) => !matches!(action, Action::Notify | Action::Trace(_)),
+            (Self::Exits, action) => !matches!(action, Action::Notify | Action::Trace(_)),
         }
     }
 }

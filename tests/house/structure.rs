@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, Module, graphs};
 use crate::limits::{Findings, compare};
-use crate::source::{Source, after_group, files, is_name};
+use crate::source::{Source, Token, after_group, files, is_name};
 use crate::{below_top, room_of, top};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -252,9 +252,14 @@ fn no_two_types_have_one_name() {
     for graph in graphs() {
         let mut types: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
         for source in graph.files.values() {
-            for pair in source.code.windows(2) {
+            for (at, pair) in source.code.windows(2).enumerate() {
                 if ["struct", "enum", "trait"].contains(&&*pair[0].text) && is_name(&pair[1].text) {
-                    types.entry(&pair[1].text).or_default().push(source);
+                    let places = types.entry(&pair[1].text).or_default();
+                    // A type that is defined once for each processor is one type.
+                    let again = places.last().is_some_and(|place| place.path == source.path);
+                    if !(again && is_for_one_processor(&source.code, at)) {
+                        places.push(source);
+                    }
                 }
             }
         }
@@ -267,6 +272,13 @@ fn no_two_types_have_one_name() {
     compare("same-names", &findings);
 }
 
+/// Whether an attribute of the type whose keyword is at `at` names a processor.
+fn is_for_one_processor(tokens: &[Token], at: usize) -> bool {
+    let item =
+        tokens[..at].iter().rposition(|token| [";", "}"].contains(&&*token.text)).map_or(0, |end| end + 1);
+    tokens[item..at].iter().any(|token| token.text == "target_arch")
+}
+
 #[test]
 fn the_measures_see_what_is_there() {
     let text = "impl<T: A<B>> Far<T> { fn a(x: [u8; 2]) -> u8 {\n1\n\n} }\nimpl Near { fn b() {} }\nimpl X for Far {}\nstruct Near;";
@@ -274,4 +286,8 @@ fn the_measures_see_what_is_there() {
     assert_eq!(functions(&source), [("a".to_owned(), 2), ("b".to_owned(), 0)]);
     let types: Vec<String> = (0..source.code.len()).filter_map(|at| inherent_impl(&source, at)).collect();
     assert_eq!(types, ["Far", "Near"]);
+    let text = "#[cfg(target_arch = \"a\")] struct A { x: u8 }\n#[repr(C)] pub struct B;";
+    let code = Source::parse("src/room/file.rs".as_ref(), text).code;
+    let types = (0..code.len()).filter(|at| code[*at].text == "struct");
+    assert_eq!(types.map(|at| is_for_one_processor(&code, at)).collect::<Vec<_>>(), [true, false]);
 }

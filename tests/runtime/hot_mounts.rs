@@ -9,6 +9,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_directory_is_bound_and_removed,
         a_file_is_bound_and_removed,
         new_file_systems_are_mounted_and_removed,
+        a_procfs_is_mounted_after_many_other_mounts,
         options_are_those_of_a_configuration,
         mounts_are_added_in_a_user_namespace,
         mounts_are_added_to_a_created_and_a_paused_container,
@@ -91,6 +92,16 @@ fn new_file_systems_are_mounted_and_removed(t: &Test) {
     change(t, "remove", &container, &json!([mounts[0]])).success();
     let seen = container.exec("report").success().json()["mounts"].to_string();
     assert!(!seen.contains("/scratch"), "with all mounts below it: {seen}");
+}
+
+/// The host side sends mounts in batches, of which each is opened when the one before it is used up.
+fn a_procfs_is_mounted_after_many_other_mounts(t: &Test) {
+    let (container, cargo) = (writable(t).start(), cargo(t));
+    let mut mounts: Vec<Value> = (0..40).map(|n| bind(&cargo, &format!("/hold/{n}"), &["bind"])).collect();
+    mounts.push(json!({"destination": "/proc-too", "type": "proc", "source": "proc"}));
+    add(t, &container, &json!(mounts));
+    assert_eq!(read(&container, "/hold/39/bale")["read"], "tea");
+    assert_eq!(read(&container, "/proc-too/1/comm")["read"], "probe\n");
 }
 
 fn options_are_those_of_a_configuration(t: &Test) {

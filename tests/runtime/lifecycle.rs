@@ -8,8 +8,6 @@ pub(crate) fn cases() -> Vec<Case> {
     kit::cases![
         from_create_to_delete,
         state_has_the_specified_fields,
-        created_container_waits,
-        created_container_ends_by_a_signal,
         run_exits_as_the_program,
         run_exits_with_128_and_the_signal,
         run_forwards_signals,
@@ -79,36 +77,6 @@ fn state_has_the_specified_fields(t: &Test) {
     container.kill("KILL");
     container.wait();
     assert_eq!(container.state()["pid"], 0, "no pid of a process that has exited");
-}
-
-fn created_container_waits(t: &Test) {
-    let container = t.bundle().probe("say alive").create();
-    std::thread::sleep(Duration::from_millis(60));
-    assert_eq!(container.stdout(), "");
-    let exe = fs::read_link(format!("/proc/{}/exe", container.pid()));
-    assert!(exe.is_ok_and(|path| !path.ends_with("probe")), "the program must not run yet");
-    container.start();
-    assert_eq!(container.wait(), 0);
-    assert_eq!(container.stdout(), "[\"alive\"]\n");
-}
-
-/// Its first process is PID 1, which the kernel ends by no signal but KILL.
-fn created_container_ends_by_a_signal(t: &Test) {
-    for (signal, number) in [("TERM", 15), ("INT", 2), ("USR1", 10), ("ABRT", 6), ("37", 37), ("64", 64)] {
-        for own in [true, false] {
-            let bundle = t.bundle().probe("sleep");
-            let bundle = if own { bundle } else { bundle.without_namespace("pid") };
-            let container = bundle.create();
-            for harmless in ["CONT", "CHLD", "WINCH", "URG"] {
-                container.kill(harmless);
-            }
-            assert_eq!(container.status(), "created");
-            container.kill(signal);
-            assert_eq!(container.wait(), 128 + number, "{signal}, pid namespace of its own: {own}");
-            assert_eq!(container.status(), "stopped");
-            container.command("start", &[]).output().fails_with(1, &["cannot start"]);
-        }
-    }
 }
 
 fn run_exits_as_the_program(t: &Test) {

@@ -245,7 +245,9 @@ fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
 }
 
 fn mount_on_the_root_is_refused(t: &Test) {
-    for (kind, destination) in [("tmpfs", "/"), ("tmpfs", "//"), ("bind", "/."), ("proc", "/"), ("tmpfs", "/x/..")] {
+    for (kind, destination) in
+        [("tmpfs", "/"), ("tmpfs", "//"), ("bind", "/."), ("proc", "/"), ("tmpfs", "/x/..")]
+    {
         let bundle = t.bundle().mount(kind, hold(t), destination, &[]);
         bundle.probe("exit 0").try_run().fails_with(1, &["is on the top of rootfs", "/destination"]);
     }

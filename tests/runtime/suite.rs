@@ -10,6 +10,7 @@ mod checkpoint;
 mod command_line;
 mod concurrency;
 mod crashes;
+mod created;
 mod criu_requests;
 mod devices;
 mod events;
@@ -32,6 +33,7 @@ mod net_devices;
 mod notify;
 mod pause;
 mod process;
+mod process_limit;
 mod propagation;
 mod query;
 mod resources;
@@ -57,6 +59,7 @@ fn cases() -> Vec<kit::Case> {
         net_devices::cases(),
         notify::cases(),
         process::cases(),
+        process_limit::cases(),
         query::cases(),
         mounts::cases(),
         devices::cases(),
@@ -84,6 +87,7 @@ fn cases() -> Vec<kit::Case> {
         security::cases(),
         crashes::cases(),
         checkpoint::cases(),
+        created::cases(),
         criu_requests::cases(),
         pause::cases(),
         update::cases(),

@@ -10,6 +10,7 @@ use crate::container::seccomp_agent::SeccompAgent;
 use crate::container::store::StateRecord;
 use crate::container::store::lock::OperationLock;
 use crate::init::launch::Stub;
+use crate::init::presets::HelperRecorder;
 use crate::plan::{CgroupOutcome, Host, Plan, compile_with_cgroup};
 
 /// Where the creation stops.

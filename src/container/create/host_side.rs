@@ -9,15 +9,17 @@ use crate::container::hooks::runner;
 use crate::container::process::pid_namespace::pid_inside;
 use crate::container::state::{State, Status};
 use crate::container::{lifecycle_hooks, namespaces, status};
-use crate::init::launch::{HostSide, LaunchOutcome, Stub, lost, serve};
-use crate::plan::{Filter, HostStep, HostTurn, Plan, Policy, Step};
+use crate::init::launch::{HostSide, LaunchOutcome, Launched, lost, serve};
+use crate::init::presets::DescriptorSources;
+use crate::plan::{Filter, HostStep, HostTurn, Policy, Step};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
 
 impl HostSide for Creation<'_> {
-    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-        Ok((self.stub.as_mut().ok_or_else(lost)?, &self.plan))
+    fn launched(&mut self) -> Result<Launched<'_>> {
+        let sources = DescriptorSources { recorder: Some(&self.lock), ..DescriptorSources::default() };
+        Ok(Launched { stub: self.stub.as_mut().ok_or_else(lost)?, plan: &self.plan, sources })
     }
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
@@ -42,7 +44,7 @@ impl HostSide for Creation<'_> {
             HostTurn::StartHooks => run_hooks(self, HookKind::StartContainer, None),
             HostTurn::Listener => send_listener(self, &descriptor.ok_or_else(lost)?),
             HostTurn::Born => self.container.directory.write(&self.record),
-            HostTurn::Created | HostTurn::Mounts | HostTurn::Made | HostTurn::Scheduler => Err(lost()),
+            HostTurn::Created | HostTurn::Mounts | HostTurn::NewMount | HostTurn::Scheduler => Err(lost()),
         }
     }
 

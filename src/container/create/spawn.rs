@@ -5,8 +5,8 @@ use crate::Result;
 use crate::cgroup::Join;
 use crate::container::console::ConsoleSocket;
 use crate::container::store::sockets;
-use crate::init::launch::{Launch, is_at_process_limit, may_join_by_file};
-use crate::init::presets::{DescriptorSources, Presets};
+use crate::init::launch::{Launch, is_at_process_limit, may_join_by_file, open_presets};
+use crate::init::presets::DescriptorSources;
 use crate::plan::Plan;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,14 +20,13 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
     let console = ConsoleSocket::open(&creation.options.console)?;
     let directory = &creation.container.directory;
     let listen = || sockets::listen_for_start(directory, directory.id());
-    let recorder = |pid| creation.lock.record_helper(pid);
     let sources = DescriptorSources {
-        recorder: Some(&recorder),
         console: console.stub.as_ref().map(AsFd::as_fd),
         listen: Some(&listen),
+        recorder: Some(&creation.lock),
         ..DescriptorSources::default()
     };
-    let presets = Presets::open(&creation.plan, sources)?;
+    let presets = open_presets(&creation.plan, sources)?;
     let standard = creation.options.stdio.standard()?;
     let fault = creation.container.runtime.fault();
     let launch = |plan: &Plan, join: Option<&Join>| {

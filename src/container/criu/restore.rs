@@ -349,8 +349,7 @@ impl Restoration<'_> {
     /// Runs a stub whose plan ends without executing a program.
     fn run_helper(&self, plan: &Plan, sources: DescriptorSources<'_>) -> Result<()> {
         let fault = self.container.runtime.fault();
-        let recorder = |pid| self.lock.record_helper(pid);
-        let sources = DescriptorSources { recorder: Some(&recorder), ..sources };
+        let sources = DescriptorSources { recorder: Some(&self.lock), ..sources };
         Ok(launch::run(plan, sources, fault, |launch| self.lock.launch(launch))?)
     }
 

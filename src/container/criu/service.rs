@@ -8,8 +8,8 @@ use crate::cgroup::{Join, Superblock};
 use crate::container::options::require_absolute;
 use crate::container::runtime::Runtime;
 use crate::container::store::lock::OperationLock;
-use crate::init::launch::{Launch, LaunchOutcome, Stub, WithoutTurns, lost, serve};
-use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
+use crate::init::launch::{Launch, LaunchOutcome, Stub, WithoutTurns, lost, open_presets, serve};
+use crate::init::presets::{DescriptorSources, StandardStreams};
 use crate::plan::{Plan, Service as Program, compile_service};
 use crate::sys;
 use crate::sys::process::Exit;
@@ -97,7 +97,7 @@ impl CriuService {
                 cgroup_files: setup.join.map_or(0, |join| join.files().len()),
                 root: setup.root.map(|(_, path)| path),
                 session: setup.session,
-                kept: 1 + setup.keep.len(),
+                keep: 1 + setup.keep.len(),
             },
             kernel,
         )?;
@@ -105,7 +105,7 @@ impl CriuService {
         given.push(theirs.as_fd());
         given.extend(setup.keep);
         let presets =
-            Presets::open(&plan, DescriptorSources { given: &given, ..DescriptorSources::default() })?;
+            open_presets(&plan, DescriptorSources { given: &given, ..DescriptorSources::default() })?;
         let cgroups = Superblock::save()?;
         let standard = StandardStreams::Given(setup.stdio);
         let launch =
@@ -128,8 +128,8 @@ impl CriuService {
 
     /// Waits until the stub has executed criu.
     fn wait_for_execve(&mut self, plan: &Plan, setup: &CriuSetup<'_>) -> Result<()> {
-        let recorder = |pid| setup.lock.record_helper(pid);
-        match serve(&mut WithoutTurns { stub: &mut self.stub, plan, recorder: Some(&recorder) }) {
+        let sources = DescriptorSources { recorder: Some(setup.lock), ..DescriptorSources::default() };
+        match serve(&mut WithoutTurns { stub: &mut self.stub, plan, sources }) {
             Ok(LaunchOutcome::Executed) => Ok(()),
             Ok(LaunchOutcome::Created | LaunchOutcome::Done) => Err(lost()),
             Err(stopped) => match stopped.error.errno() {

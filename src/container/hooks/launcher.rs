@@ -5,8 +5,8 @@ use crate::Result;
 use crate::bundle::spec::Hook;
 use crate::cgroup::{Cgroup, Join};
 use crate::container::store::lock::OperationLock;
-use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, serve};
-use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
+use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, open_presets, serve};
+use crate::init::presets::{DescriptorSources, StandardStreams};
 use crate::plan::{HookPlace, Plan, compile_hook};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -93,12 +93,12 @@ impl HookLauncher<'_> {
         sources: DescriptorSources<'_>,
         stdio: &[OwnedFd; 3],
     ) -> Result<StartedHook> {
-        let recorder = |pid| self.lock.record_helper(pid);
-        let presets = Presets::open(plan, DescriptorSources { recorder: Some(&recorder), ..sources })?;
+        let sources = DescriptorSources { recorder: Some(self.lock), ..sources };
+        let presets = open_presets(plan, sources)?;
         let standard = StandardStreams::Given(stdio.each_ref().map(|fd| Some(fd.as_fd())));
         let launch = Launch { plan, presets: &presets, join, standard: &standard, fault: None };
         let mut stub = self.lock.launch(launch)?;
-        match serve(&mut WithoutTurns { stub: &mut stub, plan, recorder: Some(&recorder) }) {
+        match serve(&mut WithoutTurns { stub: &mut stub, plan, sources }) {
             Ok(LaunchOutcome::Executed) => Ok(StartedHook { pid: stub.pid, pidfd: stub.pidfd }),
             ended => {
                 stub.destroy();

@@ -9,6 +9,7 @@
 use super::claim::LockClaim;
 use super::{error, helper_processes};
 use crate::init::launch::{Launch, Stub};
+use crate::init::presets::HelperRecorder;
 use crate::sys::fs::Flock;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -87,7 +88,7 @@ impl OperationLock {
     }
 
     /// Launches a stub that acts for the operation and records it, so that `delete --force` can kill it. If a second
-    /// process follows, the caller records that one by [`record_helper`](Self::record_helper).
+    /// process follows, the caller records that one by [`record_helper`](HelperRecorder::record_helper).
     ///
     /// # Errors
     /// If the launch fails, or the process cannot be recorded.
@@ -101,12 +102,11 @@ impl OperationLock {
             }
         }
     }
+}
 
-    /// Records a child process of the caller that acts for the operation. The process must not be reaped yet.
-    ///
-    /// # Errors
-    /// If the state directory cannot be written. A removal goes on without the record.
-    pub(crate) fn record_helper(&self, pid: i32) -> Result<()> {
+impl HelperRecorder for OperationLock {
+    /// If the state directory cannot be written, that is an error. A removal goes on without the record.
+    fn record_helper(&self, pid: i32) -> Result<()> {
         match helper_processes::record(&self.flock, pid, self.removes.get()) {
             Err(_) if self.removes.get() => Ok(()),
             done => done,

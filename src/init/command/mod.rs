@@ -6,8 +6,8 @@ mod tests;
 
 pub use child::Child;
 
-use super::launch::{HostSide, Launch, LaunchOutcome, Stub, lost, serve};
-use super::presets::{DescriptorSources, Presets, StandardStreams};
+use super::launch::{HostSide, Launch, LaunchOutcome, Launched, Stub, lost, open_presets, serve};
+use super::presets::{DescriptorSources, StandardStreams};
 use crate::Result;
 use crate::cgroup::Join;
 use crate::mount::Rootfs;
@@ -278,11 +278,12 @@ impl<'a> Command<'a> {
         let root: Vec<BorrowedFd<'_>> = self.root.into_iter().map(Rootfs::as_fd).collect();
         let sources =
             DescriptorSources { joined: Some(&joined), given: &root, ..DescriptorSources::default() };
-        let presets = Presets::open(&plan, sources)?;
+        let presets = open_presets(&plan, sources)?;
         let standard = StandardStreams::Given(self.stdio);
         let launch =
             Launch { plan: &plan, presets: &presets, join: self.input.cgroup, standard: &standard, fault };
-        let mut running = Running { stub: launch.spawn()?, plan: &plan, namespaces: self.input.namespaces };
+        let namespaces = self.input.namespaces;
+        let mut running = Running { stub: launch.spawn()?, plan: &plan, sources, namespaces };
         match serve(&mut running) {
             Ok(LaunchOutcome::Executed) => Ok(Child::new(running.stub.pid, running.stub.pidfd)),
             other => {
@@ -298,12 +299,13 @@ impl<'a> Command<'a> {
 struct Running<'a> {
     stub: Stub,
     plan: &'a Plan,
+    sources: DescriptorSources<'a>,
     namespaces: Option<&'a Namespaces>,
 }
 
 impl HostSide for Running<'_> {
-    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-        Ok((&mut self.stub, self.plan))
+    fn launched(&mut self) -> Result<Launched<'_>> {
+        Ok(Launched { stub: &mut self.stub, plan: self.plan, sources: self.sources })
     }
 
     fn take(&mut self, turn: HostTurn, _: Option<OwnedFd>) -> Result<()> {

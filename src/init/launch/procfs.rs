@@ -1,10 +1,10 @@
-//! A procfs of a pid namespace that a stub joins later. A process of that namespace has to mount it, so a launch of its
-//! own does.
+//! Opening the descriptors of a plan. A procfs of a pid namespace that a stub joins later is one of them: a process of
+//! that namespace has to mount it, so a launch of its own does.
 
-use super::host_side::{HostSide, serve};
+use super::host_side::{HostSide, Launched, serve};
 use super::spawn_stub::Launch;
 use super::stub_process::{LaunchFailure, Stub, lost};
-use crate::init::presets::{DescriptorSources, Presets, Recorder, StandardStreams};
+use crate::init::presets::{DescriptorSources, Presets, StandardStreams};
 use crate::mount::Detached;
 use crate::namespace::NamespaceKind;
 use crate::plan::{HostTurn, Plan, Slot, compile_proc};
@@ -13,11 +13,9 @@ use crate::{Error, Phase, Result};
 use nix::sys::statfs::PROC_SUPER_MAGIC;
 use std::os::fd::{AsFd, OwnedFd};
 
-impl<'a> Presets<'a> {
-    /// Opens a descriptor for each slot of the plan.
-    pub(crate) fn open(plan: &Plan, sources: DescriptorSources<'a>) -> Result<Self> {
-        Self::open_with(plan, sources, open)
-    }
+/// Opens a descriptor for each slot that a stub of this plan starts with.
+pub(crate) fn open_presets<'a>(plan: &Plan, sources: DescriptorSources<'a>) -> Result<Presets<'a>> {
+    Presets::open(plan, sources, open)
 }
 
 /// Opens the procfs of a slot. The pid namespace is joined by its file, or by one of its processes.
@@ -55,32 +53,31 @@ fn open(plan: &Plan, slot: &Slot, sources: DescriptorSources<'_>) -> Result<Owne
 struct OneDescriptor<'a> {
     stub: Stub,
     plan: &'a Plan,
+    sources: DescriptorSources<'a>,
     sent: Option<OwnedFd>,
-    recorder: Option<&'a Recorder<'a>>,
 }
 
 impl HostSide for OneDescriptor<'_> {
-    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-        Ok((&mut self.stub, self.plan))
+    fn launched(&mut self) -> Result<Launched<'_>> {
+        Ok(Launched { stub: &mut self.stub, plan: self.plan, sources: self.sources })
     }
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
-        self.sent = Some(descriptor.filter(|_| turn == HostTurn::Made).ok_or_else(lost)?);
+        self.sent = Some(descriptor.filter(|_| turn == HostTurn::NewMount).ok_or_else(lost)?);
         Ok(())
     }
 
     fn handed_over(&mut self) -> Result<()> {
-        self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
+        self.sources.recorder.map_or(Ok(()), |recorder| recorder.record_helper(self.stub.pid))
     }
 }
 
 /// Launches a plan that makes a mount or its context; the descriptor that the stub sends.
 fn launch(plan: &Plan, sources: DescriptorSources<'_>) -> Result<OwnedFd> {
-    let recorder = sources.recorder;
-    let presets = Presets::open(plan, sources)?;
+    let presets = open_presets(plan, sources)?;
     let standard = StandardStreams::null()?;
     let launch = Launch { plan, presets: &presets, join: None, standard: &standard, fault: None };
-    let mut host = OneDescriptor { stub: launch.spawn()?, plan, sent: None, recorder };
+    let mut host = OneDescriptor { stub: launch.spawn()?, plan, sources, sent: None };
     let served = host.handed_over().map_err(LaunchFailure::from).and_then(|()| serve(&mut host));
     host.stub.destroy();
     served?;

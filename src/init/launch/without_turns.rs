@@ -1,10 +1,11 @@
 //! Plans that need no turn of the host side but mounts and the record of their process.
 
-use super::host_side::{HostSide, serve};
+use super::host_side::{HostSide, Launched, serve};
+use super::procfs::open_presets;
 use super::spawn_stub::Launch;
 use super::stub_process::{LaunchFailure, LaunchOutcome, Stub, lost};
 use crate::Result;
-use crate::init::presets::{DescriptorSources, Presets, Recorder, StandardStreams};
+use crate::init::presets::{DescriptorSources, StandardStreams};
 use crate::plan::{HostTurn, Plan};
 use std::os::fd::OwnedFd;
 
@@ -14,13 +15,13 @@ pub(crate) struct WithoutTurns<'a> {
     pub(crate) stub: &'a mut Stub,
     /// Its plan.
     pub(crate) plan: &'a Plan,
-    /// Records the second of two processes.
-    pub(crate) recorder: Option<&'a Recorder<'a>>,
+    /// Where the descriptors of its slots come from. The recorder among them also records the second of two processes.
+    pub(crate) sources: DescriptorSources<'a>,
 }
 
 impl HostSide for WithoutTurns<'_> {
-    fn launched(&mut self) -> Result<(&mut Stub, &Plan)> {
-        Ok((self.stub, self.plan))
+    fn launched(&mut self) -> Result<Launched<'_>> {
+        Ok(Launched { stub: self.stub, plan: self.plan, sources: self.sources })
     }
 
     fn take(&mut self, turn: HostTurn, _: Option<OwnedFd>) -> Result<()> {
@@ -29,7 +30,7 @@ impl HostSide for WithoutTurns<'_> {
     }
 
     fn handed_over(&mut self) -> Result<()> {
-        self.recorder.map_or(Ok(()), |record| record(self.stub.pid))
+        self.sources.recorder.map_or(Ok(()), |recorder| recorder.record_helper(self.stub.pid))
     }
 }
 
@@ -41,11 +42,10 @@ pub(crate) fn run(
     fault: Option<u16>,
     spawn: impl FnOnce(Launch<'_>) -> Result<Stub>,
 ) -> Result<(), LaunchFailure> {
-    let recorder = sources.recorder;
-    let presets = Presets::open(plan, sources)?;
+    let presets = open_presets(plan, sources)?;
     let standard = StandardStreams::null()?;
     let mut stub = spawn(Launch { plan, presets: &presets, join: None, standard: &standard, fault })?;
-    let served = serve(&mut WithoutTurns { stub: &mut stub, plan, recorder });
+    let served = serve(&mut WithoutTurns { stub: &mut stub, plan, sources });
     stub.destroy();
     // The caller undoes what was done up to this line.
     let served = served.map_err(|f| LaunchFailure { line: f.line.or_else(|| stub.stopped_at(plan)), ..f });

@@ -1,6 +1,8 @@
-//! A process that others can see before it executes its program, and can look into if they are privileged: it is cloned
-//! where processes of a container are, or it waits where they may come. What is done before that, and what is left for it
-//! to do afterwards.
+//! Late birth, and waiting: what is done before other processes can see the final process, and what is left for it to do
+//! afterwards.
+//!
+//! A process that is cloned into a pid namespace with other processes, or waits while others may be started there, can be
+//! traced by those that are privileged. Until it executes its program it must not have anything that they lack.
 
 use super::super::step::{ControlStep, ProcessStep, Sender, Step};
 use super::draft::{Draft, LateSteps};
@@ -16,10 +18,10 @@ use libc::c_long;
 /// The flags of clone(2) for a final process in a pid namespace that other processes are in.
 pub(super) const BIRTH: u64 = (libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as u64;
 
-/// Clones the final process late, into a pid namespace whose processes can see it and, if they are privileged, look into
-/// it. It has the root, the identity, the capabilities and the limits of the program already, and nothing of the host but
-/// the descriptor that reports its exit. It is cloned under the filter if that lets it do what is left; otherwise the
-/// step that loads the filter is returned.
+/// Clones the final process late, into a pid namespace whose processes can see it and, if they are privileged, trace it. By
+/// then it has the root, the identity, the capabilities and the limits of the program, and nothing of the host but the
+/// control socket. It is cloned under the filter if the filter allows the calls that are left; otherwise the step that
+/// loads the filter is returned.
 pub(super) fn be_born(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -39,16 +41,16 @@ pub(super) fn be_born(
     draft.standard(ControlStep::HandOver { namespaces: 0 });
     draft.standard(ProcessStep::NewSession);
     for (pointer, step) in late {
-        draft.asked(pointer, step);
+        draft.configured(pointer, step);
     }
     if process.is_some_and(|process| process.terminal) {
-        draft.asked("/process/terminal", ProcessStep::ControllingTerminal);
+        draft.configured("/process/terminal", ProcessStep::ControllingTerminal);
     }
     Ok(rest)
 }
 
-/// Loads the filter before the process can be seen, and drops the capability that loading took, if the filter lets pass
-/// what is still to be done. Returns the step that is left for later.
+/// Loads the filter before the process can be seen, and drops the capability that loading requires, if the filter allows
+/// the calls that are left. Returns the step that is left for later.
 ///
 /// # Errors
 /// If the process would be visible with a capability that others could gain from it.
@@ -67,14 +69,14 @@ fn filter_before_birth(
     if stopped.is_empty() {
         return Ok(load_early(input, draft, process, filter, flags, listener));
     }
-    if would_give_away(input, process) && reached() {
-        return Err(stops(&stopped));
+    if would_expose_privilege(input, process) && reached() {
+        return Err(refused(&stopped));
     }
     Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
 }
 
 /// The same for a process in a pid namespace of its own that waits: for `start`, while other programs may be executed, or
-/// for a hook of the image.
+/// for a hook that is a program of the image.
 ///
 /// # Errors
 /// If a hook of the image could gain a capability from it.
@@ -85,7 +87,7 @@ pub(super) fn filter_before_wait(
     filter: Option<ProcessStep>,
 ) -> Result<Option<ProcessStep>> {
     let hooks = input.hooks().is_some_and(|hooks| !hooks.start_container.is_empty());
-    // Under no-new-privileges there is nothing to give up.
+    // Under no-new-privileges, loading the filter requires no capability.
     if !(input.options.wait_for_start || hooks) || process.no_new_privileges {
         return Ok(filter);
     }
@@ -96,8 +98,8 @@ pub(super) fn filter_before_wait(
         close_descriptors(input, draft);
         return Ok(load_early(input, draft, process, filter, flags, listener));
     }
-    if hooks && would_give_away(input, process) && may_trace(process) {
-        return Err(stops(&stopped));
+    if hooks && would_expose_privilege(input, process) && may_trace(process) {
+        return Err(refused(&stopped));
     }
     Ok(Some(ProcessStep::Seccomp { filter, flags, listener }))
 }
@@ -119,24 +121,24 @@ fn load_early(
     listener: Option<Sender>,
 ) -> Option<ProcessStep> {
     let sender = listener.map(|_| Sender::Successor);
-    draft.asked("/linux/seccomp", ProcessStep::Seccomp { filter, flags, listener: sender });
+    draft.configured("/linux/seccomp", ProcessStep::Seccomp { filter, flags, listener: sender });
     if !process.no_new_privileges {
-        let (sets, extra) = (credentials::sets(input, process), scheduler::kept_capability(input, process));
-        draft.asked("/process/capabilities", ProcessStep::GiveUp { sets, extra });
+        let (sets, extra) = (credentials::sets(input, process), scheduler::extra_capability(input, process));
+        draft.configured("/process/capabilities", ProcessStep::GiveUp { sets, extra });
     }
     listener.map(|_| ProcessStep::SendListener)
 }
 
-/// Whether a process that loads its filter where others see it has CAP_SYS_ADMIN in the host's user namespace for that,
-/// which they lack.
-fn would_give_away(input: &Input<'_>, process: &Process) -> bool {
+/// Whether a process that loads its filter while others can see it would have `CAP_SYS_ADMIN` in the host's user namespace
+/// for that, which they lack.
+fn would_expose_privilege(input: &Input<'_>, process: &Process) -> bool {
     filter::needs_privilege(input, process)
         && !input.linux().is_some_and(|linux| linux.has_namespace("user"))
         && !credentials::sets(input, process).permitted.has(CAP_SYS_ADMIN)
 }
 
-/// The calls that are made under a filter which is loaded before the process can be seen, up to execve(2), which is the
-/// program's own. `late`: the steps that the final process takes itself, if it is cloned then.
+/// The calls between a filter that is loaded before the process can be seen and execve(2), which belongs to the program.
+/// `late` are the steps that the final process takes itself, if it is cloned after the filter was loaded.
 fn calls_left(input: &Input<'_>, process: &Process, late: Option<&LateSteps>, notifies: bool) -> Vec<Call> {
     let mut calls = Vec::new();
     let mut add = |numbers: &[c_long]| calls.extend(numbers.iter().map(|number| Call::passes(*number)));
@@ -170,13 +172,13 @@ fn calls_left(input: &Input<'_>, process: &Process, late: Option<&LateSteps>, no
     let mut rest = if input.options.init { calls_of_init(process) } else { Vec::new() };
     rest.extend([libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask].map(Call::passes));
     calls.extend(rest.into_iter().map(|call| call.demanding(demand)));
-    // The process that clones this one exits, and so does this one if something fails.
-    calls.push(Call::passes(libc::SYS_exit_group).demanding(Demand::Ends));
+    // The process that has cloned this one exits, and this one exits if a step fails.
+    calls.push(Call::passes(libc::SYS_exit_group).demanding(Demand::Exits));
     calls
 }
 
 /// The calls of an init until it has cloned the program, and of the program until it resets its signals. What the init
-/// does from then on is under the filter anyway.
+/// does afterwards is under the filter in any case.
 fn calls_of_init(process: &Process) -> Vec<Call> {
     let prctl = |option: i32| Call::passes(libc::SYS_prctl).with(0, option as u64);
     let mut calls = vec![
@@ -199,7 +201,8 @@ fn calls_of_init(process: &Process) -> Vec<Call> {
     calls
 }
 
-fn stops(stopped: &[&Call]) -> Error {
+/// The error for a filter that does not allow the calls that are left.
+fn refused(stopped: &[&Call]) -> Error {
     let mut names: Vec<&str> = stopped.iter().map(|call| call.name()).collect();
     names.sort_unstable();
     names.dedup();

@@ -1,4 +1,4 @@
-//! A command: any program that the stub becomes, without a container.
+//! A command: a program that runs without a container.
 
 use super::super::compiled::Plan;
 use super::super::host::Host;
@@ -48,7 +48,7 @@ pub(crate) struct CommandInput<'a> {
 pub(crate) enum CommandRoot {
     /// The caller's.
     Unchanged,
-    /// A detached mount that the caller gives.
+    /// A detached mount, which the caller gives.
     Mount,
     /// A directory.
     Directory(String),
@@ -77,7 +77,7 @@ fn invalid(phase: Phase, what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, phase, what.into())
 }
 
-/// Refuses strings that are no argument, name or path.
+/// Refuses strings that cannot be an argument, a name or a path.
 fn check_text(input: &CommandInput<'_>) -> Result<()> {
     let names = input.hostname.iter().chain(&input.domainname).chain([&input.directory]);
     let named = [
@@ -105,7 +105,7 @@ fn check_text(input: &CommandInput<'_>) -> Result<()> {
     }
 }
 
-/// Refuses what would change a namespace of the caller's, and what the host or a command does not support.
+/// Refuses what would change the caller's own namespaces, and what a command or the host does not support.
 fn check_namespaces(input: &CommandInput<'_>, set: &Namespaces, host: &Host) -> Result<()> {
     if !set.is_new(NamespaceKind::Mount) && (input.mounts_proc || input.root != CommandRoot::Unchanged) {
         let what = "without a new mount namespace this would change the host's mounts";
@@ -188,7 +188,7 @@ fn filesystem(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &m
             .map_err(|e| Error::sys(Phase::Mount, "mount proc", Errno::EINVAL).with_detail(e.message))?;
         let mount = MountStep {
             destination: "/proc".into(),
-            from: procfs(set, host, draft, &options)?,
+            source: procfs(set, host, draft, &options)?,
             options,
             no_symlinks: true,
             label: None,
@@ -213,7 +213,7 @@ fn procfs(set: &Namespaces, host: &Host, draft: &mut Draft, options: &MountOptio
         name(NamespaceKind::User).filter(|_| !host.privileged && namespaces::joins(set, NamespaceKind::User));
     let options = Box::new(options.clone());
     let slot = draft.standard_slot(Slot::Proc { namespace: name(NamespaceKind::Pid), user, options })?;
-    Ok(MountSource::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::CreatedByHost { kind, source, slot, idmapped: false })
 }
 
 fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut Draft) -> Result<()> {
@@ -221,7 +221,7 @@ fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut 
     if input.no_new_privs {
         draft.standard(ProcessStep::NoNewPrivileges);
     }
-    let kept = credentials(input, host, draft);
+    let sets = credentials(input, host, draft);
     draft.standard(ProcessStep::Umask(input.umask));
     let env: Vec<String> = input.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let candidates = env::candidates(&input.program, &env, &input.directory);
@@ -236,7 +236,7 @@ fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut 
     draft.standard(ControlStep::CloseDescriptors { preserve: input.preserve_fds });
     let filter = filter(input, host)?;
     if input.init {
-        draft.standard(ControlStep::stay_as_init(false, input.uid, kept, filter.as_ref()));
+        draft.standard(ControlStep::stay_as_init(false, input.uid, sets, filter.as_ref()));
     }
     draft.standard(ProcessStep::ResetSignals);
     if let Some(filter) = filter {
@@ -246,8 +246,7 @@ fn program(input: &CommandInput<'_>, set: &Namespaces, host: &Host, draft: &mut 
     Ok(())
 }
 
-/// Sets identity and capabilities; the capabilities that an init keeps, if they are not those that this process begins
-/// with.
+/// Sets the identity and the capabilities. Returns the capabilities that an init keeps, unless it keeps all.
 fn credentials(input: &CommandInput<'_>, host: &Host, draft: &mut Draft) -> Option<CapabilitySets> {
     if let Some(sets) = &input.capabilities {
         draft.standard(ProcessStep::BoundingSet { keep: sets.bounding.0, last: host.last_cap });
@@ -268,7 +267,7 @@ fn credentials(input: &CommandInput<'_>, host: &Host, draft: &mut Draft) -> Opti
             draft.standard(ProcessStep::Capabilities { sets: *sets, extra, ambient: sets.ambient.0 });
             Some(*sets)
         }
-        // setresuid(2) clears the effective set, and the filter needs this capability once more. execve(2) drops it.
+        // setresuid(2) clears the effective set, but loading the filter requires this capability. execve(2) drops it.
         None if needs_privilege && leaves_root => {
             draft.standard(ProcessStep::Capabilities { sets: CapabilitySets::default(), extra, ambient: 0 });
             Some(CapabilitySets::default())

@@ -12,7 +12,7 @@ use crate::bundle::spec::Linux;
 use crate::namespace::{NamespaceKind, Namespaces};
 use crate::{Error, Result};
 
-/// Compiles a bundle. Nothing is asked of the kernel: the same bundle, host and options give the same plan.
+/// Compiles a bundle. The compiler makes no system call: the same bundle, host and options give the same plan.
 ///
 /// # Errors
 /// [`crate::ErrorKind::InvalidConfig`] with all problems found, [`crate::ErrorKind::Unsupported`] with

@@ -30,7 +30,7 @@ pub(super) fn privileges(
     identity: &user::UserIdentity,
 ) {
     if process.no_new_privileges {
-        draft.asked("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
+        draft.configured("/process/noNewPrivileges", ProcessStep::NoNewPrivileges);
     }
     let (sets, warnings) = capabilities(input, process);
     for warning in warnings {
@@ -39,18 +39,24 @@ pub(super) fn privileges(
         }
     }
     let last = input.host.last_cap;
-    draft.asked("/process/capabilities/bounding", ProcessStep::BoundingSet { keep: sets.bounding.0, last });
+    draft.configured(
+        "/process/capabilities/bounding",
+        ProcessStep::BoundingSet { keep: sets.bounding.0, last },
+    );
     let groups = groups(input, identity);
-    draft.asked(
+    draft.configured(
         "/process/user",
         ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
     );
-    let extra = kept(input, process);
-    draft.asked("/process/capabilities", ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 });
+    let extra = extra_capabilities(input, process);
+    draft.configured(
+        "/process/capabilities",
+        ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
+    );
 }
 
-/// The caller's groups are never kept by accident, not even those without an ID in its user namespace: they would still
-/// grant access to files.
+/// Unless the configuration asks to keep them, no group of the caller stays, not even one without an ID in the user
+/// namespace: it would still grant access to files.
 fn groups(input: &Input<'_>, identity: &user::UserIdentity) -> Groups {
     // Podman's `--group-add keep-groups`.
     let keep = input.spec.annotations.value(&KEEP_GROUPS) == Some("1");
@@ -61,8 +67,8 @@ fn groups(input: &Input<'_>, identity: &user::UserIdentity) -> Groups {
     }
 }
 
-/// The capabilities that a process keeps until its filter is loaded and its scheduler is set.
-fn kept(input: &Input<'_>, process: &Process) -> u64 {
-    let loads = if filter::needs_privilege(input, process) { 1 << CAP_SYS_ADMIN } else { 0 };
-    loads | scheduler::kept_capability(input, process)
+/// The capabilities that a process needs besides the program's, to load its filter and to set its scheduler.
+fn extra_capabilities(input: &Input<'_>, process: &Process) -> u64 {
+    let for_filter = if filter::needs_privilege(input, process) { 1 << CAP_SYS_ADMIN } else { 0 };
+    for_filter | scheduler::extra_capability(input, process)
 }

@@ -42,12 +42,12 @@ pub(super) fn devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     for (i, device) in listed.iter().enumerate() {
         let node = node(device, i, bind)?;
-        draft.asked(format!("/linux/devices/{i}"), RootfsStep::MakeNode(node));
+        draft.configured(format!("/linux/devices/{i}"), RootfsStep::MakeNode(node));
     }
     draft.standard(RootfsStep::DevLinks { kcore: input.host.kcore });
     let readonly = input.spec.mounts.iter().position(is_readonly_dev);
     if let Some(index) = readonly {
-        draft.asked(format!("/mounts/{index}"), RootfsStep::ReadonlyMount { path: "/dev".into() });
+        draft.configured(format!("/mounts/{index}"), RootfsStep::ReadonlyMount { path: "/dev".into() });
     }
     Ok(())
 }

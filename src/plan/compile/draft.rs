@@ -1,16 +1,16 @@
-//! A plan while its lines are written.
+//! A plan while it is written.
 
 use super::super::compiled::Plan;
 use super::super::step::{ControlStep, HostStep, Line, LineOrigin, Slot, SlotId, Step};
 use crate::{Error, ErrorKind, Phase, Result};
 
-/// Steps that the final process must take itself after it was cloned, each with the pointer of its setting.
+/// Steps that the final process must take itself, after it was cloned; each with the pointer of its setting.
 pub(super) type LateSteps = Vec<(String, Step)>;
 
-/// A plan while its lines are written.
+/// A plan while it is written.
 #[derive(Debug)]
 pub(super) struct Draft {
-    /// The plan so far. Lines and slots are added by the methods alone.
+    /// The plan so far. Only the methods of the draft add lines and slots.
     pub(super) plan: Plan,
 }
 
@@ -25,13 +25,13 @@ impl Draft {
         self.plan.lines.push(Line { origin, step: step.into() });
     }
 
-    /// Adds a line that every plan of its sort has.
+    /// Adds a line that does not come from a setting.
     pub(super) fn standard(&mut self, step: impl Into<Step>) {
         self.line(LineOrigin::Standard, step);
     }
 
     /// Adds a line for a setting of `config.json`.
-    pub(super) fn asked(&mut self, pointer: impl Into<String>, step: impl Into<Step>) {
+    pub(super) fn configured(&mut self, pointer: impl Into<String>, step: impl Into<Step>) {
         self.line(LineOrigin::Pointer(pointer.into()), step);
     }
 
@@ -52,7 +52,7 @@ impl Draft {
         })
     }
 
-    /// Adds a slot that no setting asks for.
+    /// Adds a slot that does not come from a setting.
     ///
     /// # Errors
     /// As [`slot`](Self::slot).
@@ -76,7 +76,7 @@ impl Draft {
         self.plan.lines.iter().any(|line| is_it(&line.step))
     }
 
-    /// The plan.
+    /// The finished plan.
     pub(super) fn finish(mut self) -> Plan {
         self.plan.two_stages = self.has(|step| matches!(step, Step::Control(ControlStep::HandOver { .. })));
         self.plan

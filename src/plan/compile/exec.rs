@@ -14,7 +14,7 @@ use crate::namespace::Namespaces;
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, Problem, Result};
 
-/// What the process joins, and how.
+/// What of the container the process joins, and how.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct JoinedContainer {
     /// How many files the process joins its cgroup by.
@@ -30,8 +30,8 @@ pub(crate) struct JoinedContainer {
     pub(crate) drop_groups: bool,
 }
 
-/// Compiles a process that joins a container under its policy. Of `options` counts what concerns the process: nothing
-/// about the cgroup or the root file system.
+/// Compiles a process that joins a container under its policy. Options about the cgroup and the root
+/// file system have no effect.
 ///
 /// # Errors
 /// As [`compile`](super::compile).
@@ -69,7 +69,7 @@ pub(crate) fn compile_exec(
         isolation::reset_affinity(&mut draft);
     }
     if let Some(value) = process.oom_score_adj {
-        draft.asked("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
+        draft.configured("/process/oomScoreAdj", ProcessStep::OomScoreAdj(value));
     }
     labels::open_labels(&input, &mut draft);
     if joined.drop_groups {
@@ -95,6 +95,6 @@ fn set_affinity(
         let section = "config.md#linux-process";
         Error::invalid(vec![Problem { pointer: pointer.clone(), message: e.to_string(), section }])
     })?;
-    draft.asked(pointer, ProcessStep::CpuAffinity { mask: set.to_bytes(), asked: true });
+    draft.configured(pointer, ProcessStep::CpuAffinity { mask: set.to_bytes(), configured: true });
     Ok(true)
 }

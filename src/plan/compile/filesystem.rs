@@ -13,8 +13,8 @@ use crate::{Error, Phase, Problem, Result};
 /// Sets up the container's own mount namespace.
 pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<()> {
     let propagation = root_propagation(input)?;
-    // An unbindable mount could not be cloned. Only the container's root becomes that.
-    let here = match propagation {
+    // An unbindable mount could not be cloned, so only the container's root becomes unbindable.
+    let of_host = match propagation {
         None | Some(Propagation { kind: PropagationKind::Unbindable, recursive: true }) => {
             Propagation::recursive(PropagationKind::Slave)
         }
@@ -27,7 +27,7 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     draft.standard(RootfsStep::OpenUmask);
     let origin =
         propagation.map_or(LineOrigin::Standard, |_| LineOrigin::Pointer("/linux/rootfsPropagation".into()));
-    draft.line(origin.clone(), RootfsStep::HostPropagation(here));
+    draft.line(origin.clone(), RootfsStep::HostPropagation(of_host));
     root(input, paths, draft)?;
     for (i, mount) in input.spec.mounts.iter().enumerate() {
         mounts::mount(input, paths, draft, i, mount)?;
@@ -36,16 +36,16 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     devices::devices(input, draft)?;
     terminal::terminal(input, draft)?;
     hooks_before_pivot(input, draft);
-    masks(input, draft);
+    protected_paths(input, draft);
     if input.spec.root.as_ref().is_some_and(|r| r.readonly) {
         if let Some(process) = input.spec.process.as_ref().filter(|process| process.cwd != "/") {
-            draft.asked("/process/cwd", RootfsStep::CreateDirectory { path: process.cwd.clone() });
+            draft.configured("/process/cwd", RootfsStep::CreateDirectory { path: process.cwd.clone() });
         }
-        draft.asked("/root/readonly", RootfsStep::ReadonlyRoot);
+        draft.configured("/root/readonly", RootfsStep::ReadonlyRoot);
     }
     draft.standard(RootfsStep::Pivot { move_mount: input.options.no_pivot });
     if let Some(Propagation { kind, recursive }) = propagation {
-        // The host's mounts are private already. A volume may have peers of its own.
+        // The host's mounts are private already, and a volume keeps its own peers.
         let recursive = recursive && kind != PropagationKind::Private;
         draft.line(origin, RootfsStep::RootPropagation(Propagation { kind, recursive }));
     }
@@ -113,18 +113,19 @@ fn root(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<
     } else {
         None
     };
-    draft.asked(POINTER, RootfsStep::Root { path, slot });
+    draft.configured(POINTER, RootfsStep::Root { path, slot });
     Ok(())
 }
 
-fn masks(input: &Input<'_>, draft: &mut Draft) {
+fn protected_paths(input: &Input<'_>, draft: &mut Draft) {
     let Some(linux) = input.linux() else { return };
     for (i, path) in linux.masked_paths.iter().enumerate() {
         let step = RootfsStep::Mask { path: path.clone(), context: labels::mount_context(input) };
-        draft.asked(format!("/linux/maskedPaths/{i}"), step);
+        draft.configured(format!("/linux/maskedPaths/{i}"), step);
     }
     for (i, path) in linux.readonly_paths.iter().enumerate() {
-        draft.asked(format!("/linux/readonlyPaths/{i}"), RootfsStep::ReadonlyPath { path: path.clone() });
+        draft
+            .configured(format!("/linux/readonlyPaths/{i}"), RootfsStep::ReadonlyPath { path: path.clone() });
     }
 }
 
@@ -134,18 +135,18 @@ fn hooks_before_pivot(input: &Input<'_>, draft: &mut Draft) {
     let container = hooks.create_container.len();
     let (prestart, create_runtime) = (hooks.prestart.len(), hooks.create_runtime.len());
     if runtime > 0 {
-        draft.asked("/hooks", ControlStep::AwaitHost(HostTurn::RuntimeHooks));
+        draft.configured("/hooks", ControlStep::AwaitHost(HostTurn::RuntimeHooks));
     }
     if prestart > 0 {
-        draft.asked("/hooks/prestart", HostStep::RunHooks { kind: HookKind::Prestart, count: prestart });
+        draft.configured("/hooks/prestart", HostStep::RunHooks { kind: HookKind::Prestart, count: prestart });
     }
     if create_runtime > 0 {
         let step = HostStep::RunHooks { kind: HookKind::CreateRuntime, count: create_runtime };
-        draft.asked("/hooks/createRuntime", step);
+        draft.configured("/hooks/createRuntime", step);
     }
     if container > 0 {
-        draft.asked("/hooks/createContainer", ControlStep::AwaitHost(HostTurn::ContainerHooks));
+        draft.configured("/hooks/createContainer", ControlStep::AwaitHost(HostTurn::ContainerHooks));
         let step = HostStep::RunHooks { kind: HookKind::CreateContainer, count: container };
-        draft.asked("/hooks/createContainer", step);
+        draft.configured("/hooks/createContainer", step);
     }
 }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::bundle::spec::Process;
 use crate::seccomp::Profile;
 
-/// Whether loading the filter takes `CAP_SYS_ADMIN`, for lack of no_new_privs.
+/// Whether loading the filter requires `CAP_SYS_ADMIN`: without no_new_privs it does.
 pub(super) fn needs_privilege(input: &Input<'_>, process: &Process) -> bool {
     let profile = input.linux().is_some_and(|l| l.seccomp.is_some());
     !process.no_new_privileges && (profile || of_container(input).is_some())
@@ -30,9 +30,9 @@ pub(super) fn filter(input: &Input<'_>) -> Result<Option<ProcessStep>> {
     let program = profile.compile()?;
     let support = input.host.seccomp()?;
     let listener = program.notifies().then(|| {
-        // Under the filter the agent would have to answer for the stub's own call.
-        let passes = profile.always_allows(&program, "sendmsg");
-        if passes { Sender::Itself } else { Sender::Aside }
+        // If the filter notifies of sendmsg(2), the agent cannot answer before it has the listener.
+        let allowed = profile.always_allows(&program, "sendmsg");
+        if allowed { Sender::Itself } else { Sender::Thread }
     });
     let flags = match listener {
         None => support.flag_word(&program)?,

@@ -17,11 +17,11 @@ pub(crate) enum HookPlace<'a> {
     Container {
         /// The namespaces of the container's process (`CLONE_NEW*`).
         namespaces: u64,
-        /// The file of its pid namespace, if the process is not in it itself.
+        /// The file of its pid namespace, if the process itself is not in that namespace yet.
         pid: Option<&'a str>,
         /// How many files the hook joins the container's cgroup by.
         cgroup_files: usize,
-        /// Whether the host's root is given; otherwise it is that of the namespaces.
+        /// Whether the caller gives the host's root; otherwise the hook's root is that of the mount namespace.
         root: bool,
     },
 }
@@ -54,7 +54,7 @@ pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>
     let candidates = vec![hook.path.clone()];
     draft.standard(ControlStep::FindProgram { name: hook.path.clone(), candidates });
     if matches!(place, HookPlace::Container { .. }) {
-        // Others in the pid namespace can see the final process.
+        // Other processes in the pid namespace can see the final process.
         namespaces::hide_before_birth(&mut draft);
         draft.standard(ControlStep::HandOver { namespaces: 0 });
         draft.standard(ProcessStep::NewSession);

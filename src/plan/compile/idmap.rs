@@ -1,4 +1,4 @@
-//! Idmapped mounts: whose files appear as whose.
+//! Idmapped mounts: how the owners of their files are mapped.
 
 use super::super::step::{Idmap, Owners, Slot, SlotId};
 use super::draft::Draft;
@@ -12,7 +12,7 @@ use crate::namespace::{IdMap, IdMaps, NamespaceKind, NamespaceSource};
 use crate::{Error, Phase, Result};
 
 /// Whether a mount is to be idmapped.
-pub(super) fn is_asked(mount: &Mount, options: &MountOptions) -> bool {
+pub(super) fn is_idmapped(mount: &Mount, options: &MountOptions) -> bool {
     options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty()
 }
 
@@ -22,22 +22,22 @@ pub(super) fn of_mount(
     pointer: &str,
     mount: &Mount,
     options: &MountOptions,
-    own: bool,
+    from_container: bool,
 ) -> Result<Option<Idmap>> {
     let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
-    let asked = match options.idmap {
+    let setting = match options.idmap {
         _ if !uids.is_empty() || !gids.is_empty() => format!("{pointer}/uidMappings"),
         Some(depth) => format!("{pointer}/options/{}", depth.index),
         None => return Ok(None),
     };
-    let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, asked.as_str(), why));
-    if own {
+    let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, setting.as_str(), why));
+    if from_container {
         return refuse("the source of an idmapped mount cannot be another mount of the same container");
     }
     if !input.host.privileged {
         return Err(Error::unsupported(
             Phase::Mount,
-            asked.as_str(),
+            setting.as_str(),
             "idmapped mounts need CAP_SYS_ADMIN in the initial user namespace",
         )
         .with_hint("a rootless container cannot have them: give the files to its users, or run it as root"));
@@ -68,12 +68,13 @@ pub(super) fn of_mount(
     Ok(Some(Idmap { owners, recursive: options.idmap.is_some_and(|depth| depth.recursive) }))
 }
 
+/// The ranges of an option in ids of the host; `None` if a range with `@` is not covered by one range of the user namespace.
 fn on_host(input: &Input<'_>, ranges: &IdmapRanges) -> Option<IdMaps> {
-    let own = input.namespaces.id_maps();
-    let all = |list: &[IdmapRange], own: &[IdMap]| -> Option<Vec<IdMap>> {
-        list.iter().map(|range| range.on_host(own)).collect()
+    let maps = input.namespaces.id_maps();
+    let all = |list: &[IdmapRange], maps: &[IdMap]| -> Option<Vec<IdMap>> {
+        list.iter().map(|range| range.on_host(maps)).collect()
     };
-    Some(IdMaps { uids: all(&ranges.uids, &own.uids)?, gids: all(&ranges.gids, &own.gids)? })
+    Some(IdMaps { uids: all(&ranges.uids, &maps.uids)?, gids: all(&ranges.gids, &maps.gids)? })
 }
 
 /// A new idmapped file system. It is mapped while it belongs to the initial user namespace: the host side creates it.

@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Phase, Result};
 
 const INTEL_RDT: &str = "/linux/intelRdt";
 
-/// Adds all of them, up to the sysctls.
+/// Adds the first lines of a container, up to the sysctls.
 pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let two_stages = namespaces::needs_two_stages(&input.namespaces);
     create_cgroup(input, draft);
@@ -53,17 +53,17 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     sysctls(input, draft)
 }
 
-/// Lets the process run on every processor. The kernel cuts the mask down to those of the cgroup.
+/// Lets the process run on every processor that its cgroup allows: the kernel removes the others from the mask.
 pub(super) fn reset_affinity(draft: &mut Draft) {
     const PROCESSORS: usize = 8192;
-    draft.standard(ProcessStep::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], asked: false });
+    draft.standard(ProcessStep::CpuAffinity { mask: vec![0xff; PROCESSORS / 8], configured: false });
 }
 
 fn create_cgroup(input: &Input<'_>, draft: &mut Draft) {
     let Some(cgroup) = draft.plan.cgroup.as_ref().filter(|cgroup| cgroup.unit.is_none()) else { return };
     let Some(path) = cgroup.record.paths().next() else { return };
     let path = path.display().to_string();
-    draft.line(cgroup_origin(input), HostStep::MakeCgroup { path });
+    draft.line(cgroup_origin(input), HostStep::CreateCgroup { path });
 }
 
 fn cgroup_origin(input: &Input<'_>) -> LineOrigin {
@@ -133,7 +133,7 @@ fn create_resctrl(input: &Input<'_>, draft: &mut Draft) -> Result<Vec<String>> {
     };
     let group = ResctrlGroup::plan(root, config, &input.options.id);
     let path = group.directory.display().to_string();
-    draft.asked(INTEL_RDT, HostStep::MakeResctrl { path, monitor: group.monitor.is_some() });
+    draft.configured(INTEL_RDT, HostStep::CreateResctrl { path, monitor: group.monitor.is_some() });
     Ok(group.tasks().map(|path| path.display().to_string()).collect())
 }
 
@@ -144,7 +144,7 @@ pub(super) fn join_resctrl(draft: &mut Draft, tasks: &[String]) -> Result<()> {
     }
     let slots = tasks.iter().map(|path| draft.slot(INTEL_RDT, Slot::Resctrl(path.clone())));
     let slots = slots.collect::<Result<_>>()?;
-    draft.asked(INTEL_RDT, NamespaceStep::JoinResctrl { slots });
+    draft.configured(INTEL_RDT, NamespaceStep::JoinResctrl { slots });
     Ok(())
 }
 
@@ -203,13 +203,13 @@ fn names(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
             return Err(Error::unsupported(Phase::Namespace, pointer, why));
         }
         must_be_foreign(input, draft, NamespaceKind::Uts, pointer);
-        draft.asked(pointer, step(name));
+        draft.configured(pointer, step(name));
     }
     Ok(())
 }
 
-/// Notes that a namespace is changed. It may be joined, but must not be the host's own: which one its path leads to is
-/// known once it is opened.
+/// Records that a step changes a namespace. A joined namespace must then not be the host's own, which is checked when its
+/// path is opened.
 fn must_be_foreign(input: &Input<'_>, draft: &mut Draft, kind: NamespaceKind, pointer: &str) {
     let foreign = &mut draft.plan.foreign;
     if input.joins(kind) && !foreign.iter().any(|(known, _)| *known == kind) {
@@ -217,7 +217,7 @@ fn must_be_foreign(input: &Input<'_>, draft: &mut Draft, kind: NamespaceKind, po
     }
 }
 
-/// Moves network devices. The host side does so, as it is still in their namespace.
+/// Moves network devices. The host side does that, since it is in their network namespace.
 fn net_devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     const POINTER: &str = "/linux/netDevices";
     let Some(linux) = input.linux().filter(|linux| !linux.net_devices.is_empty()) else { return Ok(()) };
@@ -233,19 +233,19 @@ fn net_devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         (name.clone(), new.clone())
     });
     let step = HostStep::MoveNetDevices { devices: devices.collect() };
-    draft.asked(POINTER, ControlStep::AwaitHost(HostTurn::NetDevices));
-    draft.asked(POINTER, step);
+    draft.configured(POINTER, ControlStep::AwaitHost(HostTurn::NetDevices));
+    draft.configured(POINTER, step);
     Ok(())
 }
 
 fn sysctls(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(linux) = input.linux() else { return Ok(()) };
-    let own = |namespace| input.namespaces.has(kind_of(namespace));
-    let list = sysctl::parse(&linux.sysctl, own, "/linux").map_err(Error::invalid)?;
+    let has = |namespace| input.namespaces.has(kind_of(namespace));
+    let list = sysctl::parse(&linux.sysctl, has, "/linux").map_err(Error::invalid)?;
     for entry in list {
         must_be_foreign(input, draft, kind_of(entry.namespace), &entry.pointer);
         let path = format!("/proc/sys/{}", entry.path);
-        draft.asked(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
+        draft.configured(entry.pointer, NamespaceStep::Sysctl { path, value: entry.value });
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! The compiler: a bundle, or a command, and facts about the host become a [`Plan`](super::Plan).
 //!
-//! Nothing here asks the kernel, needs a privilege, or changes anything: the same bundle, host and options give the same
-//! plan on any machine. What cannot be enforced is refused, with its JSON pointer. Each kind of plan has a file, which
-//! calls the files below it:
+//! The compiler makes no system call, needs no privilege and changes nothing: the same bundle, host and options give the
+//! same plan on any machine. A setting that cannot be enforced is refused, with its JSON pointer. Each kind of plan has a
+//! file, which calls the files below it:
 //!
 //! | layer | files |
 //! | --- | --- |
 //! | a plan | `container` `exec` `hook` `command` `service` `proc` `mount_changes` |
 //! | its parts, in order | `isolation`; `filesystem` with `mounts` `devices` `terminal`; `program` with `birth` |
 //! | their pieces | `namespaces` `idmap` `mount_options` `labels` `credentials` `filter` `scheduler` |
-//! | what all use | `draft` (the plan while it is written), `input`, `policy` |
+//! | used by all of them | `draft` (the plan while it is written), `input`, `policy` |
 
 mod birth;
 mod command;

@@ -1,7 +1,7 @@
 //! Mounts that are added to, or removed from, a running container.
 //!
-//! The process that mounts joins every namespace of the container but its pid namespace: no process of the
-//! container ever sees it.
+//! The process that mounts joins every namespace of the container except its pid namespace, so no process of the container
+//! can see it.
 
 use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
@@ -53,7 +53,7 @@ pub(crate) fn compile_mounts(
     Ok(draft.finish())
 }
 
-/// The first lines: into the container's namespaces and root.
+/// The first lines: join the container's namespaces, and use its root.
 fn enter(kernel: (u32, u32), namespaces: u64) -> Result<Draft> {
     let mut draft = Draft::new(kernel);
     draft.spawn(LineOrigin::Standard, 0, false);
@@ -67,7 +67,7 @@ fn enter(kernel: (u32, u32), namespaces: u64) -> Result<Draft> {
 /// Compiles a process that joins a container, unmounts these destinations in order, and exits.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidArgument`] for a destination that is relative, the root, or leads up;
+/// [`ErrorKind::InvalidArgument`] for a destination that is relative, is the root, or has a `..`;
 /// [`ErrorKind::Unsupported`] for one that the configuration protects.
 pub(crate) fn compile_unmounts(
     spec: &Spec,
@@ -87,7 +87,7 @@ pub(crate) fn compile_unmounts(
     Ok(draft.finish())
 }
 
-/// A remount must not give back what the configuration takes away.
+/// Refuses a remount that would make a masked or read-only path accessible again.
 fn check_remount(spec: &Spec, index: usize, mount: &Mount) -> Result<()> {
     let Ok(options) = options::parse(&mount.options) else { return Ok(()) };
     if options.remount.is_none() {
@@ -102,7 +102,7 @@ fn check_remount(spec: &Spec, index: usize, mount: &Mount) -> Result<()> {
     Ok(())
 }
 
-/// A destination in one way of writing, if a change is allowed there.
+/// A destination as a [`plain`] path, if its mounts may be changed.
 fn check(spec: &Spec, index: usize, destination: &str, what: &'static str) -> Result<String> {
     let Some(place) = plain(destination).filter(|place| destination.starts_with('/') && place.len() > 1)
     else {
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_protected_stays_so() {
+    fn protected_paths_cannot_be_remounted() {
         let text = br#"{"ociVersion": "1.2.0", "root": {"path": "r"},
             "linux": {"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc//sys/"]}}"#;
         let spec = Spec::from_json(text).unwrap();

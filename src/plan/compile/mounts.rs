@@ -59,13 +59,13 @@ pub(super) fn mount(
         _ if options.remount.is_some() => MountSource::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
         Some(idmap) => {
             let slot = idmap::file_system(draft, &pointer, &kind, &source, &options, idmap)?;
-            MountSource::Made { kind, source, slot, idmapped: true }
+            MountSource::CreatedByHost { kind, source, slot, idmapped: true }
         }
         None => new_file_system(input, draft, &pointer, kind, source, &options)?,
     };
     let no_symlinks = no_symlinks || (input.joining.is_some() && options.remount.is_some());
-    let step = MountStep { destination, from, options, no_symlinks, label };
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    let step = MountStep { destination, source: from, options, no_symlinks, label };
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -106,11 +106,11 @@ fn new_file_system(
         return Ok(MountSource::New { kind, source });
     };
     let slot = draft.slot(pointer, slot)?;
-    Ok(MountSource::Made { kind, source, slot, idmapped: false })
+    Ok(MountSource::CreatedByHost { kind, source, slot, idmapped: false })
 }
 
 fn refuse_mount(pointer: &str, mount: &Mount, options: &MountOptions) -> Result<()> {
-    if idmap::is_asked(mount, options)
+    if idmap::is_idmapped(mount, options)
         && (options.remount.is_some() || matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2")))
     {
         let why = "only a new mount of files which have owners can be idmapped";
@@ -141,7 +141,7 @@ fn bind(
         clear_unnamed(input, &mut options);
         let step = MountStep::bind(destination, MountSource::Mounted { kind: None }, options);
         let step = MountStep { no_symlinks, ..step };
-        draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+        draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
         return Ok(());
     }
     let Some(source) = mount.source.as_deref().filter(|s| !s.is_empty()) else {
@@ -164,13 +164,13 @@ fn bind(
         None if by_host => {
             let locked = if input.trees_by_host() { options.attr_clear } else { MountAttrFlags::default() };
             let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;
-            MountSource::Tree { path: source, slot }
+            MountSource::OpenedByHost { path: source, slot }
         }
         None => MountSource::HostPath(source),
     };
     clear_unnamed(input, &mut options);
     let step = MountStep::bind(destination, from, options);
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -205,7 +205,7 @@ fn cgroup_mount(
         let views = places.filter_map(|place| view(&place.hierarchy, &place.directory, optional)).collect();
         let context = labels::mount_context(input);
         let options = Box::new(options);
-        draft.asked(pointer, RootfsStep::CgroupMount { destination, options, views, context });
+        draft.configured(pointer, RootfsStep::CgroupMount { destination, options, views, context });
         return Ok(());
     }
     let Some(mut source) = record.unified.clone() else {
@@ -228,7 +228,7 @@ fn cgroup_mount(
         MountSource::HostPath(source.display().to_string())
     };
     let step = MountStep::bind(destination, from, options);
-    draft.asked(pointer, RootfsStep::Mount(Box::new(step)));
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }
 
@@ -243,7 +243,7 @@ pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
             locked: MountAttrFlags::default(),
         };
         let slot = draft.slot("/process/env", tree)?;
-        MountSource::Tree { path: source, slot }
+        MountSource::OpenedByHost { path: source, slot }
     } else {
         MountSource::HostPath(source)
     };

@@ -1,6 +1,5 @@
-//! Creating and joining namespaces, for containers and for commands.
-//!
-//! Two processes are needed where setns(2) or unshare(2) would not do for one: see [`needs_two_stages`].
+//! Creating and joining namespaces, for containers and for commands. Some plans need two processes for that: see
+//! [`needs_two_stages`].
 
 use super::super::host::Host;
 use super::super::step::{
@@ -17,16 +16,16 @@ pub(super) fn joins(set: &Namespaces, kind: NamespaceKind) -> bool {
     set.has(kind) && !set.is_new(kind)
 }
 
-/// Whether a first process has to clone the final one. setns(2) into a pid namespace is for children only, and into a
-/// user namespace it changes what may be created afterwards. A new user namespace has no id maps at first, and an
-/// execve(2) there, such as the stub's own, drops all capabilities: the stub has to run before it is created.
+/// Whether a first process has to clone the final one. setns(2) into a pid namespace affects only children, and into a user
+/// namespace it changes what the process may create afterwards. A new user namespace has no id maps at first, so an
+/// execve(2) there, such as the stub's own, drops all capabilities: the stub has to be executed before.
 pub(super) fn needs_two_stages(set: &Namespaces) -> bool {
     joins(set, NamespaceKind::Pid) || set.has(NamespaceKind::User)
 }
 
-/// `CLONE_NEW*` of the new namespaces that clone(2) creates. A time namespace is for the next execve(2), and its offsets
-/// are written before that. The root of a cgroup namespace is the cgroup of its creator, so a process that joins its
-/// cgroup by file creates the namespace afterwards.
+/// `CLONE_NEW*` of the new namespaces that clone(2) creates. A time namespace is entered by the next execve(2), and its
+/// offsets are written before that. The root of a cgroup namespace is the cgroup of its creator, so a process that joins
+/// its cgroup by file creates the namespace afterwards.
 pub(super) fn new_flags(set: &Namespaces, cgroup_by_file: bool) -> u64 {
     let later = if cgroup_by_file {
         NamespaceKind::Time.flag() | NamespaceKind::Cgroup.flag()
@@ -40,13 +39,13 @@ pub(super) fn new_flags(set: &Namespaces, cgroup_by_file: bool) -> u64 {
 pub(super) fn in_joining_order(set: &Namespaces, host: &Host) -> Vec<NamespaceKind> {
     let mut kinds: Vec<NamespaceKind> = set.joined().map(|(kind, _)| kind).collect();
     if !host.makes_namespaces {
-        // The right to join the others comes with the user namespace.
+        // Only in the user namespace does the caller have the right to join the others.
         kinds.sort_by_key(|kind| *kind != NamespaceKind::User);
     }
     kinds
 }
 
-/// Hides the process before it joins namespaces in which others could look into it.
+/// Makes the process undumpable before it joins namespaces whose processes could trace it.
 pub(super) fn hide_before_joining(draft: &mut Draft, set: &Namespaces) {
     if joins(set, NamespaceKind::Pid) || joins(set, NamespaceKind::User) {
         draft.standard(ControlStep::Undumpable);
@@ -64,8 +63,8 @@ pub(super) fn join(draft: &mut Draft, origin: LineOrigin, kind: NamespaceKind, p
     Ok(())
 }
 
-/// Joins the namespaces (`CLONE_NEW*`) of a container's process, all at once: root and working directory are the
-/// container's from here on. Its pid namespace is for the next process.
+/// Joins the namespaces (`CLONE_NEW*`) of a container's process, all at once. From here on the root and the working
+/// directory are the container's. Only the next process will be in its pid namespace.
 pub(super) fn join_container(draft: &mut Draft, namespaces: u64) -> Result<()> {
     if namespaces != 0 {
         let slot = draft.slot("/linux/namespaces", Slot::Process)?;
@@ -94,8 +93,8 @@ pub(super) fn create(draft: &mut Draft, origin: &LineOrigin, set: &Namespaces, n
     }
 }
 
-/// Waits until the host side has written the id maps. An unprivileged host side may do so only while the process is
-/// dumpable, which the stub is not: its program cannot be read.
+/// Waits until the host side has written the id maps. An unprivileged host side can do that only while the process is
+/// dumpable, and the stub is undumpable from its start: its file is not readable.
 pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &LineOrigin) {
     if !host.privileged {
         draft.standard(ControlStep::Dumpable);
@@ -109,15 +108,15 @@ pub(super) fn await_id_maps(draft: &mut Draft, host: &Host, origin: &LineOrigin)
 
 /// Adds a step that writes below `/proc/self`. The stub does not own these files while it is undumpable, and as a user
 /// without privileges, or as root of a user namespace, it may not write to them then. It stays undumpable in a user
-/// namespace that was joined, where others could look into it. A pid namespace is joined later.
+/// namespace that was joined, where other processes could trace it. A pid namespace is joined later.
 pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: LineOrigin, step: impl Into<Step>) {
-    let met = |draft: &Draft, is_it: fn(&NamespaceStep) -> bool| {
+    let has = |draft: &Draft, is_it: fn(&NamespaceStep) -> bool| {
         draft.has(|step| matches!(step, Step::Namespace(step) if is_it(step)))
     };
-    let joined_user = met(draft, |step| {
+    let joined_user = has(draft, |step| {
         matches!(step, NamespaceStep::JoinNamespace { target: JoinTarget::One(NamespaceKind::User), .. })
     });
-    let root_inside = met(draft, |step| matches!(step, NamespaceStep::BecomeRoot));
+    let root_inside = has(draft, |step| matches!(step, NamespaceStep::BecomeRoot));
     let dumpable = (!host.privileged || root_inside) && !joined_user;
     if dumpable {
         draft.standard(ControlStep::Dumpable);
@@ -128,7 +127,7 @@ pub(super) fn write_to_proc(draft: &mut Draft, host: &Host, origin: LineOrigin, 
     }
 }
 
-/// Why a new time namespace cannot be had on this host.
+/// Why this host cannot create a new time namespace, if it cannot.
 pub(super) fn refuse_time(set: &Namespaces, host: &Host) -> Option<&'static str> {
     let refused = set.is_new(NamespaceKind::Time) && host.kernel < TIME_NAMESPACES;
     refused.then_some("new time namespaces need Linux 6.1, where execve enters them")
@@ -163,8 +162,8 @@ pub(super) fn join_cgroup(draft: &mut Draft, files: usize) -> Result<()> {
     Ok(())
 }
 
-/// Makes ready for a birth in a pid namespace that was joined. The change of identity may have made the process dumpable
-/// (fs.suid_dumpable), and in the caller's session the final process could open its terminal as `/dev/tty`.
+/// Prepares for cloning the final process into a joined pid namespace. The change of identity may have made the process
+/// dumpable again (fs.suid_dumpable), and in the caller's session the final process could open its terminal as `/dev/tty`.
 pub(super) fn hide_before_birth(draft: &mut Draft) {
     draft.standard(ControlStep::Undumpable);
     draft.standard(ProcessStep::NewSession);

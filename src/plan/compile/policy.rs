@@ -1,10 +1,9 @@
 //! What a container's configuration decides for every process that joins it.
 //!
 //! A process that joins ([`compile_exec`](super::compile_exec)) is compiled from a [`Bound`] process, which only
-//! [`Policy::bind`] makes: there is no way to say "this process, without the container's filter", or
-//! "in fewer of its namespaces". The process may ask for less than the container gives its first one, and
-//! the caller may choose another identity, other capabilities or another label. Everything that the process does not
-//! mention comes from the container, and `noNewPrivileges` of the container always holds.
+//! [`Policy::bind`] creates. So no process can be compiled without the container's filter, or outside one of its
+//! namespaces. The caller may choose another identity, other capabilities, other limits or another label. Everything that
+//! the process does not mention comes from the container, and `noNewPrivileges` of the container always holds.
 
 use super::super::step::{Line, ProcessStep, Step};
 use crate::bundle::Spec;
@@ -42,16 +41,16 @@ impl Filter {
 /// The part of a configuration that binds every process of its container.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Policy {
-    /// The process's defaults, the namespaces, and what else a process begins under.
+    /// The defaults of a process, and what every process begins under.
     spec: Spec,
-    /// The filter, if it is compiled; the profile is in `spec` otherwise.
+    /// The compiled filter. Without it, `spec` has the profile.
     filter: Option<Filter>,
-    /// Once a process is bound: some process of the container may have `CAP_SYS_PTRACE`.
+    /// Whether some process of the container may have `CAP_SYS_PTRACE`; known once a process is bound.
     traces: bool,
 }
 
 impl Policy {
-    /// The policy of a configuration. `filter` is what its profile was compiled to, if it was.
+    /// The policy of a configuration. `filter` is its compiled profile, if it is known.
     pub(crate) fn of(spec: &Spec, filter: Option<Filter>) -> Self {
         let process = spec.process.as_ref().map(|process| Process {
             terminal: false,
@@ -82,9 +81,9 @@ impl Policy {
         self.filter.as_ref()
     }
 
-    /// Whether another process of the container's pid namespace may be one that reaches into an undumpable process of
-    /// this policy. Of the other containers in a pid namespace that was joined nothing is known; in the host's pid
-    /// namespace nothing would be gained, as every other process is there too.
+    /// Whether another process in the container's pid namespace may be able to trace an undumpable process of this policy.
+    /// Nothing is known about other containers in a joined pid namespace. In the host's pid namespace there is no more to
+    /// gain from this process than from any other.
     pub(super) fn may_be_reached(&self) -> bool {
         let mut namespaces = self.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let pid = namespaces.find(|namespace| namespace.kind == "pid");
@@ -99,7 +98,7 @@ impl Policy {
         let named = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
         let mut bound = process.clone();
         bound.no_new_privileges |= ours.no_new_privileges;
-        // One security module's label makes up for the other's.
+        // A label of one security module replaces the container's label of the other one.
         if named(&bound.apparmor_profile).or(named(&bound.selinux_label)).is_none() {
             bound.apparmor_profile = ours.apparmor_profile;
             bound.selinux_label = ours.selinux_label;
@@ -117,10 +116,10 @@ impl Policy {
         Bound { policy: self }
     }
 
-    /// As bytes, for [`decode`](Self::decode).
+    /// The bytes that [`decode`](Self::decode) reads.
     ///
     /// # Errors
-    /// That the configuration has no JSON.
+    /// If the configuration cannot be written as JSON.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let (program, flags) = self.filter.as_ref().map_or((&[][..], 0), |f| (&f.program, f.flags));
         let mut out = format!("{flags} {}\n", program.len()).into_bytes();
@@ -131,7 +130,7 @@ impl Policy {
         Ok(out)
     }
 
-    /// What [`encode`](Self::encode) has made; `None` for anything else.
+    /// The policy that [`encode`](Self::encode) has written; `None` for any other bytes.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|b| *b == b'\n')?;
         let (flags, length) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
@@ -163,9 +162,8 @@ impl Bound {
         self.policy.may_be_reached()
     }
 
-    /// Whether the process could take `CAP_SYS_ADMIN` from one that holds these capabilities in the container's pid
-    /// namespace: it may trace that one, and does not have the capability itself. In a user namespace of the container
-    /// there is nothing of the host to take.
+    /// Whether the process could gain `CAP_SYS_ADMIN` by tracing a process with these capabilities in the container's pid
+    /// namespace. In a user namespace of the container that capability has no effect on the host.
     pub(crate) fn may_take(&self, held: CapSet) -> bool {
         let linux = self.policy.spec.linux.as_ref();
         if !held.has(capability::CAP_SYS_ADMIN) || linux.is_some_and(|linux| linux.has_namespace("user")) {
@@ -184,7 +182,7 @@ impl Bound {
     }
 }
 
-/// Whether a process, or one that it makes, can have `CAP_SYS_PTRACE`.
+/// Whether a process or its descendants can have `CAP_SYS_PTRACE`.
 pub(super) fn may_trace(process: &Process) -> bool {
     let bounding = process.capabilities.iter().flat_map(|capabilities| &capabilities.bounding);
     bounding.into_iter().any(|name| capability::number(name) == Some(capability::CAP_SYS_PTRACE))
@@ -210,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_does_not_mention_it_has_from_the_container() {
+    fn a_process_gets_what_it_does_not_mention_from_the_container() {
         let (spec, theirs) = (spec(), Process { args: vec!["x".into()], ..Process::default() });
         let ours = spec.process.clone().unwrap();
         let bound = Policy::of(&spec, None).bind(&theirs);
@@ -231,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_mentions_counts_but_for_new_privileges() {
+    fn a_process_keeps_what_it_mentions_except_new_privileges() {
         let theirs = Process {
             no_new_privileges: false,
             selinux_label: Some("theirs".into()),
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn an_encoded_policy_is_decoded() {
         for filter in [None, Some(Filter { program: b"{\n\0".repeat(8), flags: 4 })] {
             let policy = Policy::of(&spec(), filter);
             assert_eq!(policy.spec.linux.as_ref().unwrap().seccomp.is_some(), policy.filter.is_none());

@@ -14,14 +14,15 @@ use crate::{Error, Phase, Result};
 
 const FSOPEN_CLOEXEC: u64 = 1;
 
-/// The first kernel that makes a procfs of a pid namespace for a process which is not in that.
+/// The first kernel on which a process that is not in a pid namespace can create its procfs (`pidns`).
 const NAMED_PID_NAMESPACE: (u32, u32) = (6, 18);
 
-/// Compiles what makes a procfs of a pid namespace that is joined, and sends it: see [`Slot::Proc`]. For an older
-/// kernel a process has to be in that namespace, where others may look at it, and write to its memory. It has an
-/// empty root, no capability but the one it takes, no descriptor but the socket, and is born under a filter by which
-/// it can do nothing else: see [`filter_of_helper`]. What it sends is no procfs yet but its context, with which a
-/// container can do nothing; only in a user namespace of the container's the process has to mount it.
+/// Compiles a process that creates a procfs of a joined pid namespace and sends it: see [`Slot::Proc`]. Before Linux 6.18
+/// the process has to be in that namespace, where others may see it and write to its memory. Therefore it has an empty
+/// root, no capability except the one that it needs, no descriptor except the socket, and is cloned under a filter that
+/// allows nothing else: see [`filter_of_helper`]. It sends only the context of the procfs, which is useless to a container,
+/// and the host side creates the file system. In a user namespace of the container, however, it has to create the mount
+/// itself.
 ///
 /// # Errors
 /// As [`compile`](super::compile).
@@ -36,7 +37,7 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
         namespaces::join(&mut draft, LineOrigin::Standard, NamespaceKind::User, path.clone())?;
         draft.standard(NamespaceStep::Unshare { namespaces: NamespaceKind::Mount.flag() });
     }
-    // Without a path it is that of the process whose namespaces are joined.
+    // Without a path, it is the namespace of the process whose namespaces are joined.
     let path = namespace.clone().unwrap_or_default();
     let slot = draft.standard_slot(Slot::Namespace { kind: NamespaceKind::Pid, path })?;
     let (kind, options) = ("proc".to_owned(), options.clone());
@@ -64,9 +65,9 @@ pub(crate) fn compile_proc(proc: &Slot, kernel: (u32, u32)) -> Result<Plan> {
     Ok(draft.finish())
 }
 
-/// The filter of a process that asks for a procfs of its pid namespace. It allows nothing else, even if something has
-/// written into the process's memory: the type's name lies where nothing can write, and only its address is allowed. `mounts`: it
-/// configures and mounts it as well.
+/// The filter of a process that creates the context of a procfs. It allows nothing else, even if another process has written
+/// to its memory: the name of the type lies where nothing can write, and fsopen(2) is allowed for that address alone.
+/// `mounts`: the process also creates the mount.
 fn filter_of_helper(mounts: bool) -> Result<Vec<u8>> {
     let allow = |names: &[&'static str], conditions: &[(u8, u64)]| SyscallRule {
         names: names.iter().map(|name| (*name).into()).collect(),
@@ -98,9 +99,9 @@ mod tests {
     use crate::mount::MountOptions;
     use crate::seccomp::{Arch, Call, calls_stopped};
 
-    /// Whoever writes into such a process's memory has the same few calls.
+    /// A process that writes to its memory cannot make it do anything else.
     #[test]
-    fn a_helper_can_do_nothing_but_ask_for_a_procfs() {
+    fn a_helper_can_only_create_the_context_of_a_procfs() {
         for mounts in [false, true] {
             let filter = filter_of_helper(mounts).unwrap();
             let stops = |call: Call| !calls_stopped(&filter, &[call]).is_empty();
@@ -125,9 +126,9 @@ mod tests {
         }
     }
 
-    /// Before it can be seen it is under its filter, and has one capability.
+    /// Before it can be seen, it is under its filter and has one capability.
     #[test]
-    fn a_helper_is_born_under_its_filter() {
+    fn a_helper_is_cloned_under_its_filter() {
         let options = Box::new(MountOptions::default());
         for user in [None, Some("/proc/9/ns/user".to_owned())] {
             let rootless = user.is_some();

@@ -10,10 +10,10 @@ use crate::process::capability::CapabilitySets;
 use crate::process::{env, io_priority, memory_policy, personality, rlimit, user};
 use crate::{Error, Problem, Result};
 
-/// Adds everything that makes the process the program.
+/// Adds the lines that turn the process into the program.
 pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(process) = &input.spec.process else {
-        // Without a process object it gets no capabilities: it waits where processes of the container may be.
+        // Without a process object it gets no capabilities: it waits where other processes of the container may see it.
         let (sets, last) = (CapabilitySets::default(), input.host.last_cap);
         draft.standard(ProcessStep::BoundingSet { keep: 0, last });
         draft.standard(ProcessStep::Capabilities { sets, extra: 0, ambient: 0 });
@@ -32,14 +32,14 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     let late = limits(input, draft, process)?;
     let identity = user::parse(&process.user, "/process").map_err(Error::invalid)?;
-    // What joins a container finds the container's directories, and makes none.
+    // A process that joins a container finds the container's directories, and creates none.
     let step = ProcessStep::WorkingDirectory { path: process.cwd.clone(), create: input.joining.is_none() };
-    draft.asked("/process/cwd", step);
+    draft.configured("/process/cwd", step);
     if identity.uid != 0 && !process.terminal {
-        draft.asked("/process/user", ProcessStep::ChownStdio { uid: identity.uid });
+        draft.configured("/process/user", ProcessStep::ChownStdio { uid: identity.uid });
     }
     credentials::privileges(input, draft, process, &identity);
-    draft.asked("/process/user", ProcessStep::Umask(identity.umask));
+    draft.configured("/process/user", ProcessStep::Umask(identity.umask));
     let environment = environment(input, process)?;
     find_program(input, draft, process, &environment);
     labels::write_label(draft, process);
@@ -55,11 +55,12 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     execute(input, draft, process, environment, filter)
 }
 
-/// Adds limits and scheduling; returns the steps that a final process which is cloned late must take itself. Neither a
-/// deadline task nor a user at its limit of processes could clone it.
+/// Adds limits and scheduling. Returns the steps that a final process which is cloned late must take itself: a process under
+/// SCHED_DEADLINE, or at its user's limit of processes, could not clone it.
 fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<LateSteps> {
     let mut late = LateSteps::new();
     if !input.options.no_new_keyring {
+        labels::label_keys(input, draft, process);
         draft.standard(ProcessStep::Keyring { name: input.options.id.clone() });
     }
     if input.joining.is_some() && input.cgroup.moved {
@@ -74,27 +75,27 @@ fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<Lat
         let pointer = format!("/process/rlimits/{i}");
         let step = ProcessStep::Rlimit { resource, name: name.clone(), soft: limit.soft, hard };
         if input.is_born_late() && resource == libc::RLIMIT_NPROC {
-            draft.asked(pointer.clone(), ProcessStep::RaiseHardLimit { resource, name, hard });
+            draft.configured(pointer.clone(), ProcessStep::RaiseHardLimit { resource, name, hard });
             late.push((pointer, step.into()));
         } else {
-            draft.asked(pointer, step);
+            draft.configured(pointer, step);
         }
     }
     scheduler::scheduler(input, draft, process, &mut late)?;
     if let Some(spec) = &process.io_priority {
         let value = io_priority::parse(spec, "/process").map_err(|p| Error::invalid(vec![p]))?;
-        draft.asked("/process/ioPriority", ProcessStep::IoPriority(value));
+        draft.configured("/process/ioPriority", ProcessStep::IoPriority(value));
     }
     let Some(linux) = input.linux() else { return Ok(late) };
     if let Some(spec) = &linux.personality {
         let persona = personality::parse(spec, "/linux").map_err(|p| Error::invalid(vec![p]))?;
-        draft.asked("/linux/personality", ProcessStep::Personality(persona.into()));
+        draft.configured("/linux/personality", ProcessStep::Personality(persona.into()));
     }
     if let Some(spec) = &linux.memory_policy {
         let policy = memory_policy::parse(spec, "/linux").map_err(Error::invalid)?;
         let max_node = policy.max_node();
         let step = ProcessStep::MemoryPolicy { mode: policy.mode, nodes: policy.nodes, max_node };
-        draft.asked("/linux/memoryPolicy", step);
+        draft.configured("/linux/memoryPolicy", step);
     }
     Ok(late)
 }
@@ -112,7 +113,7 @@ fn environment(input: &Input<'_>, process: &Process) -> Result<Vec<String>> {
 fn find_program(input: &Input<'_>, draft: &mut Draft, process: &Process, environment: &[String]) {
     let name = input.options.program.clone().unwrap_or_else(|| process.args[0].clone());
     let candidates = env::candidates(&name, environment, &process.cwd);
-    draft.asked("/process/args/0", ControlStep::FindProgram { name, candidates });
+    draft.configured("/process/args/0", ControlStep::FindProgram { name, candidates });
 }
 
 /// A container that waits for `start` can be ended by a signal. That is done before a filter is loaded which may forbid it.
@@ -138,9 +139,9 @@ fn created(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     }
     let hooks = input.hooks().map_or(0, |h| h.start_container.len());
     if hooks > 0 {
-        draft.asked("/hooks/startContainer", ControlStep::AwaitHost(HostTurn::StartHooks));
+        draft.configured("/hooks/startContainer", ControlStep::AwaitHost(HostTurn::StartHooks));
         let step = HostStep::RunHooks { kind: HookKind::StartContainer, count: hooks };
-        draft.asked("/hooks/startContainer", step);
+        draft.configured("/hooks/startContainer", step);
     }
     Ok(())
 }
@@ -153,14 +154,14 @@ fn execute(
     mut filter: Option<ProcessStep>,
 ) -> Result<()> {
     let last = ControlStep::Execute { args: process.args.clone(), env };
-    // An agent answers for an init and its program: they have one listener. It may also answer for what is left to
-    // be done under a filter that is loaded already.
+    // An init and its program share one listener, so it is sent before they separate. If the filter is loaded already, the
+    // agent may have to answer calls that are left.
     let is_first = |filter: &mut ProcessStep| match filter {
         ProcessStep::SendListener => true,
         filter => input.options.init && filter.sends_listener(),
     };
     if let Some(first) = filter.take_if(is_first) {
-        draft.asked("/linux/seccomp", first);
+        draft.configured("/linux/seccomp", first);
     }
     if input.options.init {
         let (uid, sets) = (Some(process.user.uid), Some(credentials::sets(input, process)));
@@ -170,8 +171,8 @@ fn execute(
     }
     draft.standard(ProcessStep::ResetSignals);
     if let Some(filter) = filter {
-        draft.asked("/linux/seccomp", filter);
+        draft.configured("/linux/seccomp", filter);
     }
-    draft.asked("/process/args", last);
+    draft.configured("/process/args", last);
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::{Error, Phase, Result};
 
 const SCHEDULER: &str = "/process/scheduler";
 
-/// The process's scheduler, if it has one of its own.
+/// The scheduler of the configuration, if it names one.
 fn scheduling(process: &Process) -> Result<Option<SchedAttr>> {
     process
         .scheduler
@@ -20,7 +20,7 @@ fn scheduling(process: &Process) -> Result<Option<SchedAttr>> {
 }
 
 /// Sets the scheduler, or leaves it for later. A child inherits the scheduler, except SCHED_DEADLINE, under which nothing
-/// can be cloned. Setting that takes CAP_SYS_NICE, so the host side does so for a process that others can see.
+/// can be cloned. Setting that requires CAP_SYS_NICE, so the host side does it for a process that others can see.
 pub(super) fn scheduler(
     input: &Input<'_>,
     draft: &mut Draft,
@@ -41,9 +41,9 @@ pub(super) fn scheduler(
             late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
         }
         (true, false, true) => {}
-        (_, false, false) => draft.asked(SCHEDULER, step(attr)),
+        (_, false, false) => draft.configured(SCHEDULER, step(attr)),
         (false, is_late, init) => {
-            draft.asked(SCHEDULER, step(attr.inherited()));
+            draft.configured(SCHEDULER, step(attr.inherited()));
             if is_late && !init && attr.resets_on_fork() {
                 late.push((SCHEDULER.to_owned(), step(attr).into()));
             }
@@ -55,7 +55,7 @@ pub(super) fn scheduler(
 /// Sets the scheduler of a program below an init, if it does not inherit it.
 pub(super) fn scheduler_below_init(draft: &mut Draft, process: &Process) -> Result<()> {
     if let Some(attr) = below_init(process)? {
-        draft.asked(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
+        draft.configured(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ pub(super) fn below_init(process: &Process) -> Result<Option<SchedAttr>> {
 }
 
 /// The capability that a program below an init needs to set SCHED_DEADLINE itself.
-pub(super) fn kept_capability(input: &Input<'_>, process: &Process) -> u64 {
+pub(super) fn extra_capability(input: &Input<'_>, process: &Process) -> u64 {
     let takes = scheduling(process).is_ok_and(|attr| attr.is_some_and(SchedAttr::is_deadline));
     if input.options.init && takes { 1 << CAP_SYS_NICE } else { 0 }
 }

@@ -1,4 +1,4 @@
-//! A program of the host that creates containers itself (criu), and the processes that prepare or complete its work.
+//! A program of the host that creates or dumps containers itself (criu), and processes that prepare or complete its work.
 
 use super::super::compiled::Plan;
 use super::super::step::{
@@ -12,32 +12,32 @@ use crate::mount::options::MountOptions;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
 
-/// Mounts made here do not propagate to the host.
+/// Mounts that are created here do not propagate to the host.
 const RSLAVE: Propagation = Propagation::recursive(PropagationKind::Slave);
 
-/// A program that is not the container's, but works on it.
+/// A program of the host that works on a container.
 #[derive(Clone, Debug)]
 pub(crate) struct Service<'a> {
     /// Its path on the host.
     pub(crate) program: &'a str,
-    /// Its arguments, from its own name on.
+    /// Its arguments; the first one is its own name.
     pub(crate) args: &'a [String],
     /// Its environment, `NAME=VALUE`.
     pub(crate) env: &'a [String],
-    /// Through how many files it joins the container's cgroup.
+    /// How many files it joins the container's cgroup by.
     pub(crate) cgroup_files: usize,
-    /// Where it finds the root file system: attached there in a mount namespace of its own.
+    /// Where the container's root file system is attached, in a mount namespace of the program's own.
     pub(crate) root: Option<&'a str>,
-    /// In a session of its own, as the leader of a process group.
+    /// Whether it gets a session of its own, and so leads a process group.
     pub(crate) session: bool,
     /// How many descriptors it keeps, with the caller's numbers.
-    pub(crate) kept: usize,
+    pub(crate) keep: usize,
 }
 
-/// Compiles the program's start. Slots: files of cgroups, the root's tree, the descriptors kept.
+/// Compiles the program's start. The slots are the files of cgroups, the tree of the root, and the descriptors to keep.
 ///
 /// # Errors
-/// That there are too many descriptors to keep.
+/// If there are too many descriptors to keep.
 pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
     draft.spawn(LineOrigin::Standard, service.root.map_or(0, |_| NamespaceKind::Mount.flag()), false);
@@ -50,7 +50,7 @@ pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Resu
     if service.session {
         draft.standard(ProcessStep::NewSession);
     }
-    let slots = (0..service.kept).map(|_| draft.standard_slot(Slot::Given)).collect::<Result<Vec<_>>>()?;
+    let slots = (0..service.keep).map(|_| draft.standard_slot(Slot::Given)).collect::<Result<Vec<_>>>()?;
     let (name, candidates) = (service.program.to_owned(), vec![service.program.to_owned()]);
     draft.standard(ControlStep::FindProgram { name, candidates });
     // If the command is killed before it has recorded the process, nothing would find the program.
@@ -62,10 +62,9 @@ pub(crate) fn compile_service(service: &Service<'_>, kernel: (u32, u32)) -> Resu
     Ok(draft.finish())
 }
 
-/// Compiles what makes the mount points of a container in its root file system, and ends: the same
-/// that its creation would have left there. The binds among its mounts are made too, in a mount
-/// namespace that goes with the process, as mount points may lie in them. The root's tree is in the
-/// only slot.
+/// Compiles a process that creates the mount points of a container in its root file system, as `create` would, and exits.
+/// Mount points may lie in the trees that the container binds, so these are bound too, in a mount namespace that vanishes
+/// with the process. The only slot is the tree of the root.
 #[deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
 pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
@@ -74,7 +73,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
     draft.standard(RootfsStep::OpenUmask);
     draft.standard(RootfsStep::HostPropagation(RSLAVE));
     draft.standard(RootfsStep::Root { path: root.to_owned(), slot: Some(slot) });
-    let mut made: Vec<&str> = Vec::new();
+    let mut new: Vec<&str> = Vec::new();
     for line in container.lines() {
         let Step::Rootfs(step) = &line.step else { continue };
         let (destination, mount) = match step {
@@ -103,27 +102,27 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             | RootfsStep::RootPropagation(_)
             | RootfsStep::Unmount { .. } => continue,
         };
-        // What lies in a new file system comes back with it.
-        if made.iter().any(|above| is_below(destination, above)) {
+        // criu restores the content of a new file system, with the mount points in it.
+        if new.iter().any(|above| is_below(destination, above)) {
             continue;
         }
-        let tree = mount.and_then(|mount| match &mount.from {
-            MountSource::HostPath(path) | MountSource::Tree { path, .. } => {
+        let tree = mount.and_then(|mount| match &mount.source {
+            MountSource::HostPath(path) | MountSource::OpenedByHost { path, .. } => {
                 Some((mount, MountSource::HostPath(path.clone())))
             }
             MountSource::ContainerPath(path) => Some((mount, MountSource::ContainerPath(path.clone()))),
-            MountSource::New { .. } | MountSource::Made { .. } | MountSource::Mounted { .. } => None,
+            MountSource::New { .. } | MountSource::CreatedByHost { .. } | MountSource::Mounted { .. } => None,
         });
         match tree {
-            Some((mount, from)) => {
+            Some((mount, source)) => {
                 let bind = mount.options.bind;
                 let options = MountOptions { bind, ..MountOptions::default() };
-                let mount = MountStep { from, options, ..(**mount).clone() };
+                let mount = MountStep { source, options, ..(**mount).clone() };
                 draft.standard(RootfsStep::Mount(Box::new(mount)));
             }
             None => {
                 draft.standard(RootfsStep::MountPoint { path: destination.clone() });
-                made.push(destination);
+                new.push(destination);
             }
         }
     }
@@ -131,7 +130,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
     Ok(draft.finish())
 }
 
-/// Compiles what brings `lo` up in the network namespace of the process in the only slot, and ends.
+/// Compiles a process that brings up `lo` in the network namespace of the process in the only slot, and exits.
 pub(crate) fn compile_loopback(kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
     draft.spawn(LineOrigin::Standard, 0, false);
@@ -142,8 +141,7 @@ pub(crate) fn compile_loopback(kernel: (u32, u32)) -> Result<Plan> {
     Ok(draft.finish())
 }
 
-/// Compiles what makes the root read-only in the mount namespace of the process in the only slot, and
-/// ends.
+/// Compiles a process that makes the root read-only in the mount namespace of the process in the only slot, and exits.
 pub(crate) fn compile_readonly_root(kernel: (u32, u32)) -> Result<Plan> {
     let mut draft = Draft::new(kernel);
     draft.spawn(LineOrigin::Standard, 0, false);
@@ -166,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn below_means_by_whole_names() {
+    fn a_path_is_below_another_one_by_whole_components() {
         for (path, above, below) in [
             ("/dev/pts", "/dev", true),
             ("/dev/pts", "/dev/", true),

@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::input::Input;
 use crate::{Error, ErrorKind, Phase, Result};
 
-/// Opens the terminal, and sends its master to the host side.
+/// Opens the terminal, and sends its master over the console socket.
 pub(super) fn terminal(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(process) = input.spec.process.as_ref().filter(|p| p.terminal) else {
         return if input.options.console {
@@ -31,18 +31,18 @@ pub(super) fn terminal(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let size = process.console_size.as_ref().map(|s| (clamp(s.height), clamp(s.width)));
     let uid = process.user.uid;
     let slot = draft.slot("/process/terminal", Slot::Console)?;
-    draft.asked(
+    draft.configured(
         "/process/terminal",
         ProcessStep::Terminal {
             slot,
             size,
             uid,
             console: input.joining.is_none(),
-            kept: input.options.keep_console,
+            relayed: input.options.keep_console,
         },
     );
     if !input.is_born_late() {
-        draft.asked("/process/terminal", ProcessStep::ControllingTerminal);
+        draft.configured("/process/terminal", ProcessStep::ControllingTerminal);
     }
     Ok(())
 }

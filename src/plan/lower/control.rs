@@ -1,4 +1,4 @@
-//! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
+//! Control steps: when the stub waits, which of its processes continues, and how it becomes the program.
 
 use super::super::assemble::Arg;
 use super::super::machine::{compare, state};
@@ -22,7 +22,7 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
         ControlStep::AwaitHost(turn) => await_host(code, *turn),
         ControlStep::Created => {
             code.asm.state(state::CREATED);
-            // Until the host side has recorded this process, it does not outlive the host side.
+            // If the host side exits before it has recorded this process, the process exits too.
             await_host(code, HostTurn::Created);
             code.asm.call(libc::SYS_close, &[Lowering::control_socket().into()]);
         }
@@ -56,12 +56,12 @@ pub(super) fn control(code: &mut Lowering, step: &ControlStep) {
     }
 }
 
-/// The turn's byte to the host side, and one back.
+/// Sends the turn's byte to the host side, and waits for a byte.
 fn await_host(code: &mut Lowering, turn: HostTurn) {
     let byte = code.asm.bytes(&[turn.code()]);
     let control = Lowering::control_socket();
     match code.host {
-        // The hooks' programs are the host's, which only this process can still find.
+        // The hooks are programs of the host, whose root only this process still has.
         Some(host) if turn == HostTurn::ContainerHooks => {
             message::send(code, control, host, &[turn.code()], false);
         }
@@ -70,13 +70,13 @@ fn await_host(code: &mut Lowering, turn: HostTurn) {
     let got = code.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);
     let alive = code.asm.label();
     code.asm.jump_if(compare::EQUAL, got, 1, alive);
-    // The host side is gone, and nothing will start this any more.
+    // The host side has exited, so nothing will start this process.
     code.asm.call(libc::SYS_exit_group, &[1.into()]);
     code.asm.place(alive);
     code.asm.release(got);
 }
 
-/// Asks for a batch of mounts, which come with the host side's answer.
+/// Requests a batch of mounts, and receives it with the host side's byte.
 fn receive_mounts(code: &mut Lowering, batch: usize) {
     let slots = code.batches.get_mut(batch).map(std::mem::take).unwrap_or_default();
     let byte = code.asm.bytes(&[HostTurn::Mounts.code()]);
@@ -96,16 +96,16 @@ fn receive_mounts(code: &mut Lowering, batch: usize) {
     let got = code.asm.call_to(libc::SYS_recvmsg, &[socket.into(), header, flags.into()]);
     let alive = code.asm.label();
     code.asm.jump_if(compare::EQUAL, got, 1, alive);
-    // The host side is gone.
+    // The host side has exited.
     code.asm.call(libc::SYS_exit_group, &[1.into()]);
     code.asm.place(alive);
     code.asm.release(got);
-    let (came, all) = (code.asm.load(8, control, u64::MAX), code.asm.label());
-    code.asm.jump_if(compare::EQUAL, came, length, all);
-    // The kernel drops those for which there is no number left.
+    let (received, all) = (code.asm.load(8, control, u64::MAX), code.asm.label());
+    code.asm.jump_if(compare::EQUAL, received, length, all);
+    // The kernel drops descriptors beyond the limit of the process.
     code.asm.fail(Errno::EMFILE);
     code.asm.place(all);
-    code.asm.release(came);
+    code.asm.release(received);
     for (place, slot) in (16..).step_by(4).zip(slots) {
         let register = code.asm.load(4, control.plus(place), u64::MAX);
         if let Some(known) = code.slots.get_mut(slot.index()) {
@@ -114,10 +114,10 @@ fn receive_mounts(code: &mut Lowering, batch: usize) {
     }
 }
 
-/// A sibling (`CLONE_PARENT`: the caller's child) goes on, in the pid namespace for children. It may be seen
-/// there: what it does not need is closed. It takes over this process's memory only if no other is there:
-/// a process that may write to the memory of the one would write to that of the other, which is in the host's pid
-/// namespace until it has ended.
+/// Continues in a sibling (`CLONE_PARENT`: the caller's child), which is in the pid namespace for children. Other processes
+/// there may see it, so what it does not need is closed. It shares the memory of this process only in a new pid namespace:
+/// otherwise a process that can write to its memory could write to that of this process, which is in the host's pid
+/// namespace until it has exited.
 fn hand_over(code: &mut Lowering, namespaces: u64) {
     code.births = code.births.saturating_sub(1);
     close_memory(code);
@@ -126,7 +126,7 @@ fn hand_over(code: &mut Lowering, namespaces: u64) {
     code.asm.hand_over(namespaces | memory | (libc::CLONE_PARENT | libc::SIGCHLD) as u64);
 }
 
-/// The plan stays mapped. Its file is needed once more by a process that waits for `start`.
+/// Closes the plan's file, unless the process waits for `start`, to which it sends the file. The plan stays mapped.
 fn close_memory(code: &mut Lowering) {
     if !code.waits && !code.memory_closed {
         code.memory_closed = true;
@@ -143,7 +143,8 @@ fn execute(code: &mut Lowering, args: &[String], env: &[String]) {
     code.asm.call(libc::SYS_execve, &[program, argv, envp]);
 }
 
-/// The first candidate that this user may execute; else what was wrong with the best of them.
+/// Finds the first candidate that the user may execute. If there is none, the step fails with EACCES if one of them
+/// is not executable, and with ENOENT otherwise.
 fn find_program(code: &mut Lowering, candidates: &[String]) {
     let program = code.asm.register();
     let seen = code.asm.register();
@@ -176,15 +177,15 @@ fn find_program(code: &mut Lowering, candidates: &[String]) {
     code.program = Some(program);
 }
 
-/// `start` calls on a socket; it gets the control page, and hears the end of its connection when
-/// the program is executed.
+/// Waits until `start` connects, and sends it the memory with the control page. execve(2) closes the connection, so `start`
+/// sees that the program was executed.
 fn await_start(code: &mut Lowering, slot: SlotId) {
     let listener = code.slot(slot);
     let (again, called) = (code.asm.label(), code.asm.label());
     code.asm.place(again);
     let flags = libc::SOCK_CLOEXEC;
     let caller = code.asm.call_to(libc::SYS_accept4, &[listener.into(), 0.into(), 0.into(), flags.into()]);
-    // One that is dead already has not started anything: the next one will.
+    // A `start` that has exited meanwhile has started nothing: wait for the next one.
     if let Some(sent) = message::send(code, caller, Lowering::memory(), b"s", true) {
         code.asm.jump_if(compare::GREATER_EQUAL, sent, 0, called);
         code.asm.release(sent);
@@ -193,12 +194,12 @@ fn await_start(code: &mut Lowering, slot: SlotId) {
     code.asm.jump(again);
     code.asm.place(called);
     code.asm.call(libc::SYS_close, &[listener.into()]);
-    // `caller` stays open until execve, or the end.
+    // `caller` stays open until execve(2) or the exit.
     code.caller = Some(caller);
 }
 
-/// The program becomes a child of this process, in a process group of its own. It begins when this process has
-/// given up what the program may not have: until then it waits for a byte in a pipe.
+/// Clones the program as a child of this process, in a process group of its own. The child waits for a byte from a pipe
+/// until this process has dropped the rights that the program does not have.
 fn stay_as_init(
     code: &mut Lowering,
     foreground: bool,
@@ -216,14 +217,14 @@ fn stay_as_init(
         .call_to(libc::SYS_clone, &[flags.into(), zero.into(), zero.into(), zero.into(), zero.into()]);
     let program = code.asm.label();
     code.asm.jump_if(compare::EQUAL, child, 0, program);
-    // It executes nothing, so this is no restriction; and under it a filter takes no capability.
+    // The init executes nothing, so this does not restrict it; and it can then load a filter without a capability.
     process::prctl(code, libc::PR_SET_NO_NEW_PRIVS, 1);
     if let Some(sets) = sets {
         process::capabilities(code, sets, 0, sets.ambient.0);
     }
     code.asm.call(libc::SYS_write, &[ours.into(), byte, 1.into()]);
     code.asm.call(libc::SYS_close_range, &[3.into(), u32::MAX.into(), 0.into()]);
-    // The filter comes last, as it may allow nothing of this.
+    // The filter comes last: it may not allow these calls.
     if let Some((filter, flags)) = filter {
         process::load_filter(code, filter, *flags);
     }
@@ -232,7 +233,7 @@ fn stay_as_init(
     code.asm.close(ours);
     let (got, go) = (code.asm.call_to(libc::SYS_read, &[theirs.into(), byte, 1.into()]), code.asm.label());
     code.asm.jump_if(compare::EQUAL, got, 1, go);
-    // There is no init.
+    // The init has exited.
     code.asm.call(libc::SYS_exit_group, &[1.into()]);
     code.asm.place(go);
     code.asm.close(theirs);

@@ -64,7 +64,7 @@ pub(super) fn dev_links(code: &mut Lowering, kcore: bool) {
         let (target, name) = (code.string(target), code.string(name));
         code.asm.tolerating(&[Errno::EEXIST]).call(libc::SYS_symlinkat, &[target, dev.into(), name]);
     }
-    // The image's own ptmx would be the host's.
+    // A ptmx node of the image would belong to the host's devpts.
     let (target, name) = (code.text(c"pts/ptmx"), code.text(c"ptmx"));
     let made = code.asm.label();
     code.asm.tolerating(&[Errno::EEXIST]);

@@ -1,4 +1,4 @@
-//! The code of a plan while it is written: registers, slots, and where the stub stands.
+//! The code of a plan while it is written: registers, slots, and which root the stub has.
 
 use super::super::assemble::{Arg, Assembler, Reg};
 use super::super::machine::{CONTROL, FIRST_SLOT, MEMORY, compare};
@@ -32,44 +32,46 @@ impl Kernel {
     }
 }
 
-/// Whose root is the process's root directory. A path of the container is looked up in [`Stand::Container`] alone,
-/// so that whatever is wrong with a lookup ends at the container's own root.
+/// Which root directory the process has. A path of the container is only looked up in [`Stand::Container`], so a lookup
+/// that goes wrong cannot leave the container's root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stand {
     Host,
     Container,
 }
 
-/// The code of one plan, and what is known at its end.
+/// The code of one plan so far, and what is known after it.
 pub(super) struct Lowering {
     pub(super) asm: Assembler,
     pub(super) kernel: Kernel,
-    /// The register of each slot whose descriptor has come.
+    /// The register of each slot whose descriptor the stub has.
     pub(super) slots: Vec<Option<Reg>>,
-    /// The slots of each batch that is to come.
+    /// The slots of each batch that is not received yet.
     pub(super) batches: Vec<Vec<SlotId>>,
-    /// Mounts of procfs and sysfs that were made: what lies below them is found from there, whatever has become of
-    /// the path by then.
-    pub(super) kept: Vec<(String, Reg)>,
+    /// The container's mounts of procfs and sysfs. Paths below them are looked up from these descriptors, so a change of the
+    /// path above does not matter.
+    pub(super) kernel_mounts: Vec<(String, Reg)>,
     /// The root file system's mount, while it is not the root of the mount namespace.
     pub(super) root: Option<Reg>,
     /// The host's root, while the container's is not the root of the mount namespace.
     pub(super) host: Option<Reg>,
-    /// Where the code that comes next has its root directory.
+    /// The root directory that the process has at the code's end.
     pub(super) stand: Stand,
-    /// The host's /proc, while it is still to be written to from another mount namespace.
+    /// The host's /proc, while later steps in another mount namespace write there.
     pub(super) proc: Option<Reg>,
-    /// The last step that writes there, if the process is in another mount namespace by then.
+    /// The last step that writes to the host's /proc, if the process is in another mount namespace by then.
     pub(super) last_to_proc: Option<usize>,
-    /// The process waits for `start`, and gives it the memory of the plan.
+    /// Whether the process waits for `start`, to which it sends the memory of the plan.
     pub(super) waits: bool,
     /// The host's /dev/null, for masks.
     pub(super) null: Option<Reg>,
-    /// The tmpfs that masks directories; below zero until one was needed.
+    /// The tmpfs that masks directories; the register is negative until one is needed.
     pub(super) empty: Option<Reg>,
-    /// The open label file.
+    /// The open file for the program's label.
     pub(super) label: Option<Reg>,
-    /// Address of the program's path.
+    /// The open file for the label of new keys.
+    pub(super) key_label: Option<Reg>,
+    /// The address of the program's path.
     pub(super) program: Option<Reg>,
     /// The connection of the caller of `start`.
     pub(super) caller: Option<Reg>,
@@ -77,9 +79,9 @@ pub(super) struct Lowering {
     pub(super) listener: Option<Reg>,
     /// The type whose name is at [`SEALED`](super::step::SEALED).
     pub(super) sealed: Option<String>,
-    /// The descriptor of the plan's memory was closed.
+    /// Whether the descriptor of the plan's memory is closed.
     pub(super) memory_closed: bool,
-    /// How often a process is still to hand over to another one.
+    /// How many more times a process hands over to a clone.
     pub(super) births: usize,
     /// Whether mounts are still shared with the host.
     pub(super) shared_with_host: bool,
@@ -87,19 +89,19 @@ pub(super) struct Lowering {
     pub(super) root_propagation: PropagationKind,
     /// A `struct stat` that all steps use.
     pub(super) stat: Option<Arg>,
-    /// The pieces of paths seen so far.
+    /// The empty string, once it is in the data.
     pub(super) empty_text: Option<Arg>,
 }
 
 impl Lowering {
-    /// Without code yet.
+    /// Code without instructions.
     pub(super) fn new(lines: &[Line], slots: &Slots, kernel: Kernel) -> Self {
         Self {
             asm: Assembler::new(FIRST_SLOT + slots.at_birth().count()),
             kernel,
             slots: registers(slots),
             batches: (0..slots.batches()).map(|n| ids(slots.batch(n))).collect(),
-            kept: Vec::new(),
+            kernel_mounts: Vec::new(),
             root: None,
             host: None,
             stand: Stand::Host,
@@ -111,6 +113,7 @@ impl Lowering {
             null: None,
             empty: None,
             label: None,
+            key_label: None,
             program: None,
             caller: None,
             listener: None,
@@ -127,7 +130,7 @@ impl Lowering {
         }
     }
 
-    /// The register of a slot. The compiler asks for a batch before it uses a slot of it.
+    /// The register of a slot. The plan receives a batch before it uses a slot of it.
     pub(super) fn slot(&mut self, slot: SlotId) -> Reg {
         match self.slots.get(slot.index()).copied().flatten() {
             Some(register) => register,
@@ -143,7 +146,7 @@ impl Lowering {
         Reg(MEMORY as u8)
     }
 
-    /// The directory of which the container's paths are looked up: its root, which is the process's root from here
+    /// The directory from which the container's paths are looked up: its root, which is the process's root from here
     /// on. The compiler puts [`RootfsStep::Root`](super::step::RootfsStep::Root) before every step that needs it.
     pub(super) fn root(&mut self) -> Arg {
         match (self.root, self.stand) {
@@ -158,7 +161,7 @@ impl Lowering {
         }
     }
 
-    /// The directory of which absolute paths of the host are looked up. The process's root is the host's from here on.
+    /// The directory from which the host's paths are looked up. The process's root is the host's from here on.
     pub(super) fn at_host(&mut self) -> Arg {
         match (self.host, self.stand) {
             (_, Stand::Host) => CWD.into(),
@@ -172,20 +175,21 @@ impl Lowering {
     }
 
     pub(super) fn change_root(&mut self, directory: Reg) {
-        let (tolerated, dot) = (self.asm.before_the_next_call(), self.text(c"."));
+        let (tolerated, dot) = (self.asm.suspend_tolerance(), self.text(c"."));
         self.asm.call(libc::SYS_fchdir, &[directory.into()]);
         self.asm.call(libc::SYS_chroot, &[dot]);
-        self.asm.go_on(tolerated);
+        self.asm.resume_tolerance(tolerated);
     }
 
-    /// The process's root and working directory are those of the container, for good.
+    /// Records that the process has the container's root and working directory, and cannot return to the host's.
     pub(super) fn leave_host(&mut self) {
         self.stand = Stand::Container;
         self.root = None;
         self.host = None;
     }
 
-    /// An `O_PATH` descriptor of a file of the host's, found from its root without leaving that of the container.
+    /// An `O_PATH` descriptor of a file of the host, which is looked up from the host's root while the process keeps the
+    /// container's.
     pub(super) fn open_on_host(&mut self, path: &str) -> Reg {
         let flags = (libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
         let path = self.string(path);
@@ -217,7 +221,7 @@ impl Lowering {
         self.empty_text.unwrap_or_else(|| Arg::from(0))
     }
 
-    /// Opens a path below the root: `flags` as openat2(2)'s, `resolve` besides [`IN_ROOT`].
+    /// openat2(2) of a path below the container's root, with `resolve` in addition to [`IN_ROOT`].
     pub(super) fn open_in_root(&mut self, path: &str, flags: i32, resolve: u64) -> Reg {
         let (root, rest) = self.below(path);
         let (how, path) = (self.how(flags, resolve), self.string(&rest));
@@ -229,26 +233,26 @@ impl Lowering {
         self.asm.words(&[(flags | libc::O_CLOEXEC) as u64, 0, IN_ROOT | resolve])
     }
 
-    /// The directory from which a path of the container is looked up, and what is left of the path there.
+    /// The directory from which a path of the container is looked up, and the rest of the path.
     pub(super) fn below<'p>(&mut self, path: &'p str) -> (Arg, Cow<'p, str>) {
         let root = self.root();
         let place = plain(path);
-        let kept = self.kept.iter().filter_map(|(mount, register)| {
+        let found = self.kernel_mounts.iter().filter_map(|(mount, register)| {
             let place = place.as_deref().filter(|place| is_at_or_below(place, mount))?;
             Some((*register, place.get(mount.len()..)?))
         });
-        match kept.min_by_key(|(_, rest)| rest.len()) {
+        match found.min_by_key(|(_, rest)| rest.len()) {
             Some((register, "")) => (register.into(), Cow::Borrowed(".")),
             Some((register, rest)) => (register.into(), Cow::Owned(rest.to_owned())),
             None => (root, Cow::Borrowed(path)),
         }
     }
 
-    /// What comes to lie on a path, or above it, hides the mounts that are there.
+    /// Closes the descriptors of kernel mounts that a new mount at `path` hides.
     pub(super) fn forget_below(&mut self, path: &str) {
         let Some(place) = plain(path) else { return };
         let asm = &mut self.asm;
-        self.kept.retain(|(mount, register)| {
+        self.kernel_mounts.retain(|(mount, register)| {
             let stays = !is_at_or_below(mount, &place);
             if !stays {
                 asm.close(*register);
@@ -257,12 +261,12 @@ impl Lowering {
         });
     }
 
-    /// A mount below which others are to be found; whether it is one, and its descriptor stays.
-    pub(super) fn keep(&mut self, path: &str, mount: Reg) -> bool {
+    /// Keeps the descriptor of a procfs or sysfs, from which paths below it are looked up; `false` if it is not kept.
+    pub(super) fn keep_kernel_mount(&mut self, path: &str, mount: Reg) -> bool {
         const MOST: usize = 8;
         match plain(path) {
-            Some(place) if self.kept.len() < MOST && place.len() > 1 => {
-                self.kept.push((place.into_owned(), mount));
+            Some(place) if self.kernel_mounts.len() < MOST && place.len() > 1 => {
+                self.kernel_mounts.push((place.into_owned(), mount));
                 true
             }
             _ => false,
@@ -286,7 +290,7 @@ impl Lowering {
         self.asm.load(4, stat.plus(at), u64::from(libc::S_IFMT))
     }
 
-    /// Fails the step unless an open file is one of procfs, whatever is mounted on the host's /proc.
+    /// Fails the step unless an open file is on a procfs: something else may be mounted on the host's /proc.
     pub(super) fn must_be_procfs(&mut self, fd: Reg) {
         let about = self.asm.scratch(size_of::<libc::statfs>());
         self.asm.call(libc::SYS_fstatfs, &[fd.into(), about]);
@@ -314,13 +318,13 @@ impl Lowering {
         self.asm.release(device);
     }
 
-    /// Writes a text to an open file in one call.
+    /// Writes a text to an open file, with one write(2).
     pub(super) fn write(&mut self, fd: Reg, text: &str) {
         let data = self.string(text);
         self.asm.call(libc::SYS_write, &[fd.into(), data, text.len().into()]);
     }
 
-    /// The directory of which a file of the host's /proc is looked up, and its path there.
+    /// The directory from which a file of the host's /proc is looked up, and its path there.
     pub(super) fn in_proc(&mut self, path: &str) -> (Arg, Arg) {
         match self.proc {
             Some(proc) => {
@@ -331,7 +335,7 @@ impl Lowering {
         }
     }
 
-    /// Opens the host's /proc for what is written there later, from another mount namespace.
+    /// Opens the host's /proc, if later steps in another mount namespace write there.
     pub(super) fn keep_proc(&mut self) {
         if self.last_to_proc.is_none() || self.proc.is_some() {
             return;
@@ -352,7 +356,7 @@ impl Lowering {
     }
 }
 
-/// The last step that writes to the host's /proc, if one that joins a mount namespace comes before.
+/// The last step that writes to the host's /proc, if it comes after a step that joins a mount namespace.
 fn last_to_proc(lines: &[Line]) -> Option<usize> {
     let writes = |line: &Line| {
         matches!(
@@ -373,7 +377,7 @@ fn ids<'a>(slots: impl Iterator<Item = (SlotId, &'a Slot)>) -> Vec<SlotId> {
     slots.map(|(id, _)| id).collect()
 }
 
-/// The first registers hold the slots that are there from the beginning.
+/// The first registers hold the slots that the stub starts with.
 fn registers(slots: &Slots) -> Vec<Option<Reg>> {
     let mut registers = vec![None; slots.iter().count()];
     for (register, (id, _)) in (FIRST_SLOT..).zip(slots.at_birth()) {

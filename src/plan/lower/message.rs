@@ -4,7 +4,8 @@ use super::super::assemble::{Arg, Reg};
 use super::lowering::Lowering;
 use nix::errno::Errno;
 
-/// Sends one descriptor and a few bytes over a socket. If a dead peer is no failure, the register of the result.
+/// Sends one descriptor and a few bytes over a socket. If `dead_peer`, a peer that is gone is not a failure, and the register
+/// of the result is returned.
 pub(super) fn send(code: &mut Lowering, socket: Reg, fd: Reg, text: &[u8], dead_peer: bool) -> Option<Reg> {
     let (header, place) = message(code, text);
     code.asm.store(4, place, fd);

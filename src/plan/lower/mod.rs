@@ -1,12 +1,12 @@
-//! Lowering: each step of the stub's column becomes instructions. A family of steps has a file, and so have the subjects
-//! of a family that take more than a few instructions.
+//! Lowering: translates each step of the stub's column into instructions. A family of steps has a file, and so does each
+//! subject of a family that takes more than a few instructions.
 //!
 //! | layer | files |
 //! | --- | --- |
 //! | all steps | `steps` |
 //! | a family | `namespace` `rootfs` `process` `control` |
 //! | a subject | `mount` `device` `terminal` |
-//! | what these share | `place` `file_system` `message` `tree` |
+//! | shared by these | `place` `file_system` `message` `tree` |
 //! | the code while it is written | `lowering` |
 
 #![deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]

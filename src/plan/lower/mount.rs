@@ -14,9 +14,9 @@ use crate::sys::mount::{
 use nix::errno::Errno;
 
 pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
-    let (made, point) = match &mount.from {
+    let (made, point) = match &mount.source {
         MountSource::New { kind, source } => file_system(code, mount, kind, source, None, false),
-        MountSource::Made { kind, source, slot, idmapped } => {
+        MountSource::CreatedByHost { kind, source, slot, idmapped } => {
             file_system(code, mount, kind, source, Some(*slot), *idmapped)
         }
         MountSource::HostPath(path) => {
@@ -24,10 +24,10 @@ pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
             bind(code, mount, copy)
         }
         MountSource::ContainerPath(path) => {
-            let copy = copy_of_own(code, path, &mount.options);
+            let copy = copy_of_container_path(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        MountSource::Tree { slot, .. } => {
+        MountSource::OpenedByHost { slot, .. } => {
             let copy = code.slot(*slot);
             change(code, copy, mount.options.attributes().as_ref(), 0);
             bind(code, mount, copy)
@@ -41,7 +41,7 @@ pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
     propagations(code, made, &mount.options);
     code.asm.close(point);
     code.forget_below(&mount.destination);
-    if !(mount.shows_the_kernel() && code.keep(&mount.destination, made)) {
+    if !(mount.shows_the_kernel() && code.keep_kernel_mount(&mount.destination, made)) {
         code.asm.close(made);
     }
 }
@@ -55,8 +55,8 @@ fn set_label(code: &mut Lowering, mount: Reg, context: &str) {
     code.asm.close(root);
 }
 
-/// Unmounts what is on `name` in a directory of the root that this process has. Renaming directories
-/// there does not lead it to another mount: a mount point cannot be renamed, and no symbolic link is followed.
+/// Unmounts what is on `name` in a directory of the process's root. Renaming directories meanwhile cannot redirect it to
+/// another mount: a mount point cannot be renamed, and no symbolic link is followed.
 pub(super) fn unmount(code: &mut Lowering, directory: &str, name: &str) {
     if code.root.is_none() {
         place::own_root(code);
@@ -77,7 +77,7 @@ fn propagations(code: &mut Lowering, mount: Reg, options: &MountOptions) {
     }
 }
 
-/// The new mount, which a slot may hold already, and its mount point.
+/// A new mount, or the one in a slot, and its mount point.
 fn file_system(
     code: &mut Lowering,
     mount: &MountStep,
@@ -86,7 +86,7 @@ fn file_system(
     slot: Option<SlotId>,
     idmapped: bool,
 ) -> (Reg, Reg) {
-    // A tmpfs without a mode of its own takes that of the directory under it, if there was one.
+    // A tmpfs without a mode option gets the mode of the directory that it covers, if that existed.
     let inherits = kind == "tmpfs" && mount.options.data_value("mode").is_none();
     let (point, absent) = if inherits {
         let (point, absent) = mount_point_if_there(code, &mount.destination);
@@ -99,15 +99,15 @@ fn file_system(
     let first =
         if inherits || copies || slot.is_some() { attributes - MountAttrFlags::RDONLY } else { attributes };
     let made = match slot {
-        // It came with all its attributes but that one.
+        // The host side has set all its attributes except read-only.
         Some(slot) => code.slot(slot),
         None => file_system::new_file_system(code, kind, source, &mount.options, first),
     };
     if let Some(absent) = absent {
-        let own = code.asm.label();
-        code.asm.jump_if(compare::EQUAL, absent, 1, own);
+        let default = code.asm.label();
+        code.asm.jump_if(compare::EQUAL, absent, 1, default);
         inherit_mode(code, made, point, idmapped);
-        code.asm.place(own);
+        code.asm.place(default);
         code.asm.release(absent);
     }
     if copies {
@@ -120,7 +120,7 @@ fn file_system(
     (made, point)
 }
 
-/// The mount point, created if it is missing; the second register is 1 if it existed.
+/// The mount point, created if it is missing; the second register is 1 if it was missing.
 fn mount_point_if_there(code: &mut Lowering, path: &str) -> (Reg, Reg) {
     let (found, absent) = (code.asm.label(), code.asm.register());
     code.asm.set(absent, 0u64);
@@ -145,7 +145,8 @@ fn mount_point_if_there(code: &mut Lowering, path: &str) -> (Reg, Reg) {
     (point, absent)
 }
 
-/// The owner of an idmapped root directory may have no ID in the container (`idmapped`): its mode stays as it is.
+/// Gives the root directory of a mount the mode of its mount point. If it is idmapped, its owner may have no ID in the
+/// container, and its mode cannot be changed.
 fn inherit_mode(code: &mut Lowering, made: Reg, point: Reg, idmapped: bool) {
     let stat = code.stat(point);
     let at = std::mem::offset_of!(libc::stat, st_mode) as u64;
@@ -165,7 +166,7 @@ fn copy_of(code: &mut Lowering, path: &str, options: &MountOptions) -> Reg {
 }
 
 /// A copy of the tree at a path of the container.
-fn copy_of_own(code: &mut Lowering, path: &str, options: &MountOptions) -> Reg {
+fn copy_of_container_path(code: &mut Lowering, path: &str, options: &MountOptions) -> Reg {
     let found = code.open_in_root(path, libc::O_PATH, 0);
     let empty = code.empty();
     let copy = copy_at(code, found.into(), empty, EMPTY, options);
@@ -175,17 +176,17 @@ fn copy_of_own(code: &mut Lowering, path: &str, options: &MountOptions) -> Reg {
 
 fn copy_at(code: &mut Lowering, directory: Arg, path: Arg, flags: u32, options: &MountOptions) -> Reg {
     let depth = if options.bind.is_some_and(|b| b.recursive) { RECURSIVE } else { 0 };
-    let own = options.attributes();
-    // Attributes in the same call only where they mean the one mount there is.
-    let together = own.as_ref().filter(|_| depth == 0).map(|a| mount_attr(code, a));
+    let attributes = options.attributes();
+    // The call may set attributes only if it copies one mount: they are not for the mounts below it.
+    let together = attributes.as_ref().filter(|_| depth == 0).map(|a| mount_attr(code, a));
     let copy = tree::clone_tree(code, directory, path, CLONE | flags | depth, together);
     if together.is_none() {
-        change(code, copy, own.as_ref(), 0);
+        change(code, copy, attributes.as_ref(), 0);
     }
     copy
 }
 
-/// The copy of a tree, and a mount point of the same kind.
+/// The copy of a tree, and its mount point: a directory or a file, as the tree's root is.
 fn bind(code: &mut Lowering, mount: &MountStep, made: Reg) -> (Reg, Reg) {
     change(code, made, mount.options.recursive_attributes().as_ref(), RECURSIVE);
     let kind = code.file_type(made);
@@ -217,7 +218,7 @@ fn change(code: &mut Lowering, mount: Reg, attributes: Option<&MountAttr>, depth
     }
 }
 
-/// Changes what is mounted there already: attributes of the mount (`bind`), or of the file system.
+/// Changes an existing mount: its attributes, and unless it is a bind, the options of its file system.
 fn remount(code: &mut Lowering, mount: &MountStep) {
     let links = if mount.no_symlinks { libc::RESOLVE_NO_SYMLINKS } else { 0 };
     let point = code.open_in_root(&mount.destination, libc::O_PATH, links);
@@ -281,7 +282,7 @@ pub(super) fn cgroup_v1(
     code.asm.close(point);
 }
 
-/// One hierarchy's part of the container's cgroup, on its directory.
+/// Binds the container's cgroup in one hierarchy to its directory.
 fn cgroup_view(code: &mut Lowering, dir: Reg, view: &CgroupView, attributes: MountAttrFlags) {
     let missing = code.asm.label();
     let (directory, path) = (code.at_host(), code.string(&view.path));

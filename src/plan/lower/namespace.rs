@@ -1,4 +1,4 @@
-//! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
+//! Cgroups and namespaces, and the setup of a namespace: host name, loopback, kernel parameters.
 
 use super::super::step::NamespaceStep;
 use super::lowering::Lowering;
@@ -10,7 +10,7 @@ pub(super) fn namespace(code: &mut Lowering, step: &NamespaceStep) {
         NamespaceStep::JoinCgroup { slots } => {
             let zero = code.text(c"0");
             for slot in slots {
-                // A missing file stands for a cgroup that the process was created in, or that was skipped.
+                // There is no file for a cgroup that the process was cloned into, or that was skipped.
                 code.asm.tolerating(&[Errno::EBADF]);
                 let file = code.slot(*slot);
                 code.asm.call(libc::SYS_write, &[file.into(), zero, 1.into()]);
@@ -33,7 +33,7 @@ pub(super) fn namespace(code: &mut Lowering, step: &NamespaceStep) {
             }
             let joined = code.slot(*slot);
             code.asm.call(libc::SYS_setns, &[joined.into(), target.flags().into()]);
-            // Processes in that namespace may see what comes next.
+            // Processes in that namespace may see this process from now on.
             code.asm.close(joined);
             if mounts {
                 code.leave_host();

@@ -7,10 +7,10 @@ use super::lowering::{CWD, Lowering, Stand};
 use nix::errno::Errno;
 use std::borrow::Cow;
 
-/// Where the kernel's own file systems are looked for by everything.
+/// Where every program expects the kernel's own file systems.
 const KERNELS_PLACES: [&str; 2] = ["/proc", "/sys"];
 
-/// A path below a directory that is found.
+/// A path that is looked up below a directory.
 pub(super) struct Spot<'p> {
     pub(super) root: Arg,
     pub(super) rest: Cow<'p, str>,
@@ -69,7 +69,7 @@ pub(super) fn make_at(code: &mut Lowering, spot: &Spot<'_>, kind: Arg) -> Reg {
     point
 }
 
-/// The root that the process has is the one that is worked on.
+/// The steps that follow work on the root directory that the process has.
 pub(super) fn own_root(code: &mut Lowering) {
     let root = open_root(code);
     code.root = Some(root);

@@ -1,8 +1,8 @@
-//! What the program is given, and what it is under.
+//! Attributes and limits of the program's process.
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{SIGACTION, compare, last};
-use super::super::step::{Groups, HostTurn, ProcessStep, Sender};
+use super::super::step::{Groups, HostTurn, LabelTarget, ProcessStep, Sender};
 use super::lowering::Lowering;
 use super::{message, terminal};
 use crate::process::capability::{CapSet, CapabilitySets};
@@ -10,19 +10,19 @@ use nix::errno::Errno;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
 const IOPRIO_WHO_PROCESS: i32 = 1;
-/// Resets the signal dispositions, which children inherit.
+/// The number of the first real-time signal.
 const FIRST_REAL_TIME: i32 = 32;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
     match step {
-        // EPERM: it leads its group already.
+        // EPERM: the process leads its process group already.
         ProcessStep::NewSession => code.asm.tolerating(&[Errno::EPERM]).call(libc::SYS_setsid, &[]),
         ProcessStep::OomScoreAdj(value) => {
             code.write_file("/proc/self/oom_score_adj", &value.to_string());
         }
-        ProcessStep::Terminal { slot, size, uid, console, kept } => {
-            terminal::terminal(code, *slot, *size, *uid, *console, *kept);
+        ProcessStep::Terminal { slot, size, uid, console, relayed } => {
+            terminal::terminal(code, *slot, *size, *uid, *console, *relayed);
         }
         ProcessStep::ControllingTerminal => terminal::controlling_terminal(code),
         ProcessStep::RaiseHardLimit { resource, hard, .. } => raise_hard_limit(code, *resource, *hard),
@@ -39,13 +39,13 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
             let args = [IOPRIO_WHO_PROCESS.into(), 0.into(), (*value).into()];
             code.asm.call(libc::SYS_ioprio_set, &args);
         }
-        ProcessStep::CpuAffinity { mask, asked } => affinity(code, mask, *asked),
+        ProcessStep::CpuAffinity { mask, configured } => affinity(code, mask, *configured),
         ProcessStep::Personality(persona) => code.asm.call(libc::SYS_personality, &[(*persona).into()]),
         ProcessStep::MemoryPolicy { mode, nodes, max_node } => {
             memory_policy(code, *mode, nodes, *max_node);
         }
-        ProcessStep::OpenLabel { files } => open_label(code, files),
-        ProcessStep::WriteLabel { text } => write_label(code, text),
+        ProcessStep::OpenLabel { target, files } => open_label(code, *target, files),
+        ProcessStep::WriteLabel { target, text } => write_label(code, *target, text),
         ProcessStep::ChownStdio { uid } => chown_stdio(code, *uid),
         ProcessStep::NoNewPrivileges => prctl(code, libc::PR_SET_NO_NEW_PRIVS, 1),
         ProcessStep::BoundingSet { keep, last } => bounding_set(code, CapSet(*keep), *last),
@@ -71,7 +71,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
     }
 }
 
-/// The hard limit is not below `hard`, and nothing else of the limit changes.
+/// Raises the hard limit to `hard` if it is lower, and leaves the soft limit.
 fn raise_hard_limit(code: &mut Lowering, resource: u32, hard: u64) {
     let (limit, done) = (code.asm.scratch(16), code.asm.label());
     let here = [0.into(), resource.into()];
@@ -86,13 +86,13 @@ fn raise_hard_limit(code: &mut Lowering, resource: u32, hard: u64) {
 
 fn keyring(code: &mut Lowering, name: &str) {
     let name = code.string(name);
-    // ENOSYS: a kernel, or a filter of our own caller, without keyrings.
+    // ENOSYS: the kernel has no keyrings, or the caller is under a filter that denies them.
     code.asm.tolerating(&[Errno::ENOSYS]).call(libc::SYS_keyctl, &[KEYCTL_JOIN_SESSION_KEYRING.into(), name]);
 }
 
-fn affinity(code: &mut Lowering, mask: &[u8], asked: bool) {
+fn affinity(code: &mut Lowering, mask: &[u8], configured: bool) {
     let (length, mask) = (mask.len(), code.asm.bytes(mask));
-    if !asked {
+    if !configured {
         code.asm.tolerating_all();
     }
     code.asm.call(libc::SYS_sched_setaffinity, &[0.into(), length.into(), mask]);
@@ -122,23 +122,23 @@ fn seccomp(code: &mut Lowering, filter: &[u8], flags: u64, listener: Option<Send
                 send_listener(code);
             }
         }
-        Some(Sender::Aside) => {
-            let socket = listening(code);
+        Some(Sender::Thread) => {
+            let socket = listener_socket(code);
             let (header, place) = message::message(code, &[HostTurn::Listener.code()]);
             code.asm.listener(flags, program, place, socket, header);
         }
     }
 }
 
-/// Where the listener goes: to the caller of `start`, if the process has waited for one.
-fn listening(code: &Lowering) -> Reg {
+/// The socket for the listener: the connection of `start`, if the process has waited for it.
+fn listener_socket(code: &Lowering) -> Reg {
     code.caller.unwrap_or_else(Lowering::control_socket)
 }
 
-/// It is closed by execve(2), as the process has no more calls to spare.
+/// Sends the listener. It is not closed, since the filter may not allow that: execve(2) closes it.
 fn send_listener(code: &mut Lowering) {
     let listener = code.listener.take().unwrap_or_else(|| code.asm.refuse());
-    let socket = listening(code);
+    let socket = listener_socket(code);
     message::send(code, socket, listener, &[HostTurn::Listener.code()], false);
     code.asm.release(listener);
 }
@@ -164,7 +164,7 @@ pub(super) fn prctl(code: &mut Lowering, option: i32, argument: impl Into<Arg>) 
 
 /// Drops what is not kept, up to the capability `last`.
 fn bounding_set(code: &mut Lowering, keep: CapSet, last: u32) {
-    // Instructions are built, copied and read: four for a long row of neighbours are better than one for each.
+    // For many neighbours a loop of four instructions is cheaper than an instruction for each.
     const LOOP: u32 = 4;
     let mut next = 0;
     while let Some(first) = (next..=last).find(|c| !keep.has(*c)) {
@@ -184,7 +184,7 @@ fn bounding_set(code: &mut Lowering, keep: CapSet, last: u32) {
     }
 }
 
-fn open_label(code: &mut Lowering, files: &[String]) {
+fn open_label(code: &mut Lowering, target: LabelTarget, files: &[String]) {
     let fd = code.asm.register();
     let open = code.asm.label();
     for (i, file) in files.iter().enumerate() {
@@ -198,17 +198,24 @@ fn open_label(code: &mut Lowering, files: &[String]) {
     }
     code.asm.place(open);
     code.must_be_procfs(fd);
-    code.label = Some(fd);
+    *label_file(code, target) = Some(fd);
 }
 
-fn write_label(code: &mut Lowering, text: &str) {
-    if let Some(label) = code.label.take() {
+fn write_label(code: &mut Lowering, target: LabelTarget, text: &str) {
+    if let Some(label) = label_file(code, target).take() {
         code.write(label, text);
         code.asm.close(label);
     }
 }
 
-/// So that `/dev/stdout` can be opened by the user it belongs to; never the null device.
+fn label_file(code: &mut Lowering, target: LabelTarget) -> &mut Option<Reg> {
+    match target {
+        LabelTarget::Program => &mut code.label,
+        LabelTarget::Keys => &mut code.key_label,
+    }
+}
+
+/// Gives the standard descriptors to the user, so that it can open `/dev/stdout`. The null device keeps its owner.
 fn chown_stdio(code: &mut Lowering, uid: u32) {
     for fd in 0..3 {
         let next = code.asm.label();
@@ -221,7 +228,7 @@ fn chown_stdio(code: &mut Lowering, uid: u32) {
         code.asm.jump_if(compare::EQUAL, owner, uid, next);
         let device = code.asm.load(8, at(std::mem::offset_of!(libc::stat, st_rdev)), u64::MAX);
         code.asm.jump_if(compare::EQUAL, device, libc::makedev(1, 3), next);
-        // A read-only file system, another user's pipe: as good as it was.
+        // It may fail, for instance on a read-only file system: the owner stays then.
         code.asm.tolerating_all().call(libc::SYS_fchown, &[fd.into(), uid.into(), u32::MAX.into()]);
         code.asm.place(next);
         for register in [answer, owner, device] {
@@ -230,7 +237,7 @@ fn chown_stdio(code: &mut Lowering, uid: u32) {
     }
 }
 
-/// An id that is left as it is, is -1 to the kernel.
+/// Sets groups, group and user. -1 tells the kernel to leave an ID.
 fn identity(code: &mut Lowering, uid: Option<u32>, gid: Option<u32>, groups: &Groups) {
     let (uid, gid) = (uid.unwrap_or(u32::MAX), gid.unwrap_or(u32::MAX));
     if uid != 0 {
@@ -251,8 +258,8 @@ fn identity(code: &mut Lowering, uid: Option<u32>, gid: Option<u32>, groups: &Gr
     code.asm.call(libc::SYS_setresuid, &[uid.into(), uid.into(), uid.into()]);
 }
 
-/// `extra` capabilities stay permitted and effective: a filter without no_new_privs needs them.
-/// What execve makes of the sets is not changed by it, since the bounding set is in force.
+/// Sets the capabilities. `extra` capabilities stay permitted and effective, for steps that need them before execve(2). They
+/// do not survive execve(2): the bounding set is in force.
 pub(super) fn capabilities(code: &mut Lowering, sets: &CapabilitySets, extra: u64, ambient: u64) {
     capset(code, sets, extra);
     let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL;
@@ -303,7 +310,7 @@ fn exit_on_signals(code: &mut Lowering) {
 }
 
 fn reset_signals(code: &mut Lowering) {
-    // CLONE_CLEAR_SIGHAND leaves what the caller ignores ignored, and execve keeps that.
+    // CLONE_CLEAR_SIGHAND does not reset ignored signals, and execve(2) does not either.
     let default = code.asm.scratch(SIGACTION);
     set_action(code, 1, FIRST_REAL_TIME - 1, default);
     unblock_signals(code);

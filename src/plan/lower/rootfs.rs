@@ -1,4 +1,4 @@
-//! The root file system: attach, mask, protect, pivot. What is mounted is in `mount.rs`, devices in `device.rs`.
+//! The root file system: attach, mask, protect, pivot. Mounts are in `mount.rs`, devices in `device.rs`.
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
@@ -11,7 +11,7 @@ use crate::mount::{Propagation, PropagationKind};
 use crate::sys::mount::{MountAttrFlags, MoveMountFlags};
 use nix::errno::Errno;
 
-/// More directories than a path can have.
+/// More components than a path can have.
 const DEEPEST: i32 = 2048;
 
 pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
@@ -97,29 +97,28 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
     code.host = Some(place::open_root(code));
     let empty = code.empty();
     if slot.is_some() {
-        // A mount that was handed over may be a peer of the host's.
+        // The mount may be a peer of one of the host's mounts.
         tree::propagation(code, root.into(), empty, Propagation::recursive(PropagationKind::Slave), true);
     }
     if code.shared_with_host {
-        // The copy is a peer of the mount that it was taken from, which may be any of the host's.
+        // The copy is a peer of the host's mount that it was copied from.
         tree::propagation(code, root.into(), empty, Propagation::single(code.root_propagation), true);
     }
     if code.shared_with_host && slot.is_none() {
-        keep_to_itself(code, text);
+        make_mount_private(code, text);
     }
-    // A detached tree may be attached anywhere: over the root, where its own path is out of reach for
-    // this user namespace.
+    // A tree of the host side is attached on `/`: this user namespace may not reach the tree's own path.
     let target = if slot.is_some() { code.text(c"/") } else { text };
     code.asm.call(
         libc::SYS_move_mount,
         &[root.into(), empty, CWD.into(), target, MoveMountFlags::F_EMPTY_PATH.bits().into()],
     );
     code.root = Some(root);
-    // Nothing in it is touched before it is the process's root.
+    // From the start, paths of the container are looked up with its root as the process's root.
     code.root();
 }
 
-/// An empty tmpfs becomes the process's root and working directory; the host's can be reached no more.
+/// Makes an empty tmpfs the process's root and working directory. The host's root cannot be reached any more.
 fn empty_root(code: &mut Lowering) {
     let (kind, dot) = (code.text(c"tmpfs"), code.text(c"."));
     let context = file_system::open(code, kind);
@@ -152,7 +151,7 @@ fn seal_type(code: &mut Lowering, kind: &str) {
 
 fn send_context(code: &mut Lowering) {
     let context = file_system::open(code, SEALED.into());
-    message::send(code, Lowering::control_socket(), context, &[HostTurn::Made.code()], false);
+    message::send(code, Lowering::control_socket(), context, &[HostTurn::NewMount.code()], false);
     code.asm.release(context);
 }
 
@@ -166,13 +165,13 @@ fn send_file_system(code: &mut Lowering, kind: &str, options: &MountOptions, of:
     }
     let made = file_system::create_file_system(code, context, options.new_mount_attributes());
     let socket = Lowering::control_socket();
-    message::send(code, socket, made, &[HostTurn::Made.code()], false);
+    message::send(code, socket, made, &[HostTurn::NewMount.code()], false);
     code.asm.close(made);
 }
 
-/// The mount in which a directory lies passes nothing on: that of the nearest directory above which is a
-/// mount's root. Volumes of other mounts of the host's stay its peers.
-fn keep_to_itself(code: &mut Lowering, path: Arg) {
+/// Makes the mount in which a directory lies private, so that mounts below it do not propagate to the host. That mount is
+/// found by going up to the nearest directory that is the root of a mount. Other mounts keep their peers.
+fn make_mount_private(code: &mut Lowering, path: Arg) {
     let (again, done) = (code.asm.label(), code.asm.label());
     let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
     let above = code.asm.call_to(libc::SYS_openat, &[CWD.into(), path, flags.into()]);
@@ -190,7 +189,7 @@ fn keep_to_itself(code: &mut Lowering, path: Arg) {
     code.asm.call(libc::SYS_close, &[answer.into()]);
     code.asm.add(left, -1);
     code.asm.jump_if(compare::GREATER_EQUAL, left, 0, again);
-    // In a chroot(2) that is no mount's root there is none above.
+    // In a chroot(2) to a directory that is not a mount's root, there is none.
     code.asm.fail(Errno::EINVAL);
     code.asm.place(done);
     code.asm.close(above);
@@ -198,7 +197,7 @@ fn keep_to_itself(code: &mut Lowering, path: Arg) {
     code.asm.release(left);
 }
 
-/// The container's root becomes that of the mount namespace. For this alone the process goes back to the host's.
+/// Makes the container's root the root of the mount namespace. The process takes the host's root once more for this.
 fn pivot(code: &mut Lowering, move_mount: bool) {
     let (Some(root), Some(old)) = (code.root, code.host) else {
         code.asm.refuse();
@@ -208,7 +207,7 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
     if move_mount {
         let slash = code.text(c"/");
         if code.shared_with_host {
-            // What is moved onto it would come to the host.
+            // The moved mount would propagate to the host.
             tree::propagation(code, host, slash, Propagation::single(PropagationKind::Private), false);
         }
         let (empty, flags) = (code.empty(), MoveMountFlags::F_EMPTY_PATH.bits());
@@ -216,11 +215,11 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
         code.change_root(root);
     } else {
         code.asm.call(libc::SYS_fchdir, &[root.into()]);
-        // After pivot_root(2) the old root lies over the new one, where we stand; of these calls only
-        // umount2(2) looks up from there, so the other one needs a descriptor.
+        // After pivot_root(".", ".") the old root is mounted over the new one, at the working directory. Only umount2(2)
+        // resolves "." to the upper mount, so the change of propagation uses a descriptor.
         code.asm.call(libc::SYS_pivot_root, &[dot, dot]);
         if code.shared_with_host {
-            // What is unmounted here must not be unmounted on the host.
+            // The unmount must not propagate to the host.
             let (empty, slave) = (code.empty(), Propagation::recursive(PropagationKind::Slave));
             tree::propagation(code, old.into(), empty, slave, true);
         }
@@ -235,14 +234,14 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
         code.asm.close(null);
     }
     if let Some(empty) = code.empty.take() {
-        // There is one only if a directory was masked.
+        // It exists only if a directory was masked.
         code.asm.tolerating(&[Errno::EBADF]);
         code.asm.close(empty);
     }
     code.leave_host();
 }
 
-/// The host's null device: it cannot be what an image has put in its place.
+/// The host's null device, which an image cannot replace by another file.
 fn host_null(code: &mut Lowering) -> Reg {
     if let Some(null) = code.null {
         return null;
@@ -253,7 +252,7 @@ fn host_null(code: &mut Lowering) -> Reg {
     null
 }
 
-/// A directory disappears under an empty read-only tmpfs (one for all), a file under /dev/null.
+/// Hides a directory under an empty read-only tmpfs, of which there is one for all, and a file under /dev/null.
 fn mask(code: &mut Lowering, path: &str, context: Option<&DataOption>) {
     let null = host_null(code);
     let empty_dir = match code.empty {
@@ -266,7 +265,7 @@ fn mask(code: &mut Lowering, path: &str, context: Option<&DataOption>) {
         }
     };
     let (done, file, attach) = (code.asm.label(), code.asm.label(), code.asm.label());
-    // There is nothing of that name to be hidden.
+    // A path that does not exist needs no mask.
     code.asm.tolerating(&[Errno::ENOENT]);
     let target = code.open_in_root(path, libc::O_PATH, 0);
     code.asm.jump_if_failed(target, done);
@@ -296,7 +295,7 @@ fn mask(code: &mut Lowering, path: &str, context: Option<&DataOption>) {
     }
 }
 
-/// The tmpfs which masks directories.
+/// Creates the tmpfs that masks directories.
 fn make_empty(code: &mut Lowering, into: Reg, label: Option<&DataOption>) {
     let kind = code.text(c"tmpfs");
     let context = file_system::open(code, kind);
@@ -306,7 +305,7 @@ fn make_empty(code: &mut Lowering, into: Reg, label: Option<&DataOption>) {
     file_system::create_into(code, into, context, MountAttrFlags::RDONLY);
 }
 
-/// A read-only copy of the tree lies over it.
+/// Mounts a read-only copy of the tree over itself.
 fn readonly_path(code: &mut Lowering, path: &str) {
     let done = code.asm.label();
     let flags = CLONE | RECURSIVE | EMPTY;

@@ -1,14 +1,14 @@
-//! Each step of the stub's column becomes instructions.
+//! The lowering of a whole plan.
 
 use super::super::blob::Blob;
 use super::super::step::{Line, Slots, Step};
 use super::lowering::{Kernel, Lowering};
 use super::{control, namespace, process, rootfs};
 
-/// Encodes the stub's column.
+/// Lowers and encodes the stub's column.
 ///
 /// # Errors
-/// The line that needs more registers than the stub has.
+/// The number of the line that needs more registers than the stub has.
 pub(crate) fn lower(lines: &[Line], slots: &Slots, kernel: Kernel) -> Result<Blob, u16> {
     let mut code = Lowering::new(lines, slots, kernel);
     for (number, line) in lines.iter().enumerate() {

@@ -17,7 +17,7 @@ pub(super) fn terminal(
     size: Option<(u16, u16)>,
     uid: u32,
     console: bool,
-    kept: bool,
+    relayed: bool,
 ) {
     let master = code.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
     code.must_be_device(master, libc::S_IFCHR, libc::makedev(5, 2), Errno::ENODEV);
@@ -32,8 +32,8 @@ pub(super) fn terminal(
         let winsize = code.asm.bytes(&winsize);
         ioctl(code, master, libc::TIOCSWINSZ as u32, winsize);
     }
-    if kept {
-        leave_line_ends(code, slave);
+    if relayed {
+        clear_onlcr(code, slave);
     }
     if uid != 0 {
         code.asm.call(libc::SYS_fchown, &[slave.into(), uid.into(), u32::MAX.into()]);
@@ -51,13 +51,13 @@ pub(super) fn terminal(
     code.asm.close(slave);
 }
 
-/// The session's leader takes the terminal at its standard input.
+/// Makes the terminal at standard input the controlling terminal of the session.
 pub(super) fn controlling_terminal(code: &mut Lowering) {
     code.asm.call(libc::SYS_ioctl, &[0.into(), (libc::TIOCSCTTY as u32).into(), 0.into()]);
 }
 
-/// Whoever relays the output has a terminal that ends lines, or a file that wants them as they are.
-fn leave_line_ends(code: &mut Lowering, slave: Reg) {
+/// Clears ONLCR: the output is relayed to a terminal that adds carriage returns itself, or to a file that needs none.
+fn clear_onlcr(code: &mut Lowering, slave: Reg) {
     const C_OFLAG: u64 = 4; // after c_iflag in the kernel's struct termios
     let modes = code.asm.scratch(64);
     ioctl(code, slave, libc::TCGETS as u32, modes);
@@ -71,7 +71,7 @@ fn ioctl(code: &mut Lowering, fd: Reg, request: u32, argument: Arg) {
     code.asm.call(libc::SYS_ioctl, &[fd.into(), request.into(), argument]);
 }
 
-/// The slave lies on /dev/console, which must be no link.
+/// Binds the slave to /dev/console, which must not be a symbolic link.
 fn set_console(code: &mut Lowering, slave: Reg) {
     let (root, text) = (code.root(), code.text(c"/dev"));
     let dev = code.asm.make_path(root, text, last::DIRECTORY, 0o755);

@@ -1,4 +1,4 @@
-//! Mounts that are there: copied, changed, attached.
+//! Existing mounts: copying, changing and attaching them.
 
 use super::super::assemble::{Arg, Reg};
 use super::lowering::Lowering;
@@ -22,14 +22,14 @@ pub(super) fn propagation(code: &mut Lowering, dir: Arg, path: Arg, propagation:
     setattr(code, dir, path, flags, attributes);
 }
 
-/// Attaches a mount onto what an `O_PATH` descriptor stands for.
+/// Attaches a mount to the file that an `O_PATH` descriptor stands for.
 pub(super) fn attach(code: &mut Lowering, mount: Reg, onto: impl Into<Arg>) {
     let empty = code.empty();
     let flags = (MoveMountFlags::F_EMPTY_PATH | MoveMountFlags::T_EMPTY_PATH).bits();
     code.asm.call(libc::SYS_move_mount, &[mount.into(), empty, onto.into(), empty, flags.into()]);
 }
 
-/// A detached copy of a tree, with attributes changed (for all mounts in it if `flags` say so).
+/// A detached copy of a tree, with these attributes; they apply to all mounts in it if `flags` has [`RECURSIVE`].
 pub(super) fn clone_tree(
     code: &mut Lowering,
     dir: Arg,

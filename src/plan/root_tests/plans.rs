@@ -247,7 +247,7 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
             cgroup_files: 2,
             root,
             session: true,
-            kept: 3,
+            keep: 3,
         };
         assert_eq!(follow("criu", &compile_service(&service, host.kernel).unwrap(), false), 0);
     }
@@ -276,7 +276,7 @@ fn broken(lines: impl Fn(&mut Vec<Line>), instructions: impl Fn(&Plan, &Listing,
     Follow { plan: &plan, listing: &listing, seen: true, lookups: 0 }.all().unwrap_err()
 }
 
-/// That the plans keep the rules is no accident: one that breaks a rule is found.
+/// The check sees a plan that breaks a rule.
 #[test]
 fn a_plan_that_breaks_a_rule_is_found() {
     let at =

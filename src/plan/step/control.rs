@@ -1,4 +1,4 @@
-//! The stub's own course: what it shows of itself, when it waits, and how it becomes the program.
+//! Control steps: when the stub waits, which of its processes continues, and how it becomes the program.
 
 use super::namespace::namespaces;
 use super::process::ProcessStep;
@@ -8,34 +8,34 @@ use crate::process::capability::CapabilitySets;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Why the stub gives the turn to the host side.
+/// A moment at which the stub gives the turn to the host side, by what the host side then does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostTurn {
-    /// uid_map and gid_map are to be written.
+    /// Write uid_map and gid_map.
     IdMaps,
-    /// Network devices of the host are to be moved into the container's network namespace.
+    /// Move network devices of the host into the container's network namespace.
     NetDevices,
-    /// Systemd is to move the process into its scope.
+    /// Let systemd move the process into its scope.
     Scope,
-    /// The process is to be moved into its cgroup.
+    /// Move the process into its cgroup.
     Cgroup,
-    /// Hooks `prestart` and `createRuntime` are to run.
+    /// Run the hooks `prestart` and `createRuntime`.
     RuntimeHooks,
-    /// Hooks `createContainer` are to run, in the container's namespaces.
+    /// Run the hooks `createContainer`, in the container's namespaces.
     ContainerHooks,
-    /// Hooks `startContainer` are to run, inside the container (`run` only: otherwise `start` does).
+    /// Run the hooks `startContainer`, inside the container (`run` only: otherwise `start` runs them).
     StartHooks,
-    /// The listener of the filter has come, and goes to the agent; the stub waits for no answer.
+    /// Send the filter's listener, which the stub has sent, to the agent. The stub does not wait.
     Listener,
-    /// Everything is done but what `start` asks for: the process is to be recorded.
+    /// Record the process. Everything that precedes `start` is done.
     Created,
-    /// The process that becomes the program is to be recorded before it goes on, so that it never runs unknown to `delete`.
+    /// Record the process that becomes the program before it goes on, so that it never runs unknown to `delete`.
     Born,
-    /// The next batch of mounts is to be opened and sent.
+    /// Open and send the next batch of mounts.
     Mounts,
-    /// A mount has come that the stub has made for the host side.
-    Made,
-    /// The process is to get a scheduler that takes a capability which it has not.
+    /// Receive a mount, or the context of one, that the stub has created for the host side. The stub does not wait.
+    NewMount,
+    /// Set a scheduler that requires a capability which the process does not have.
     Scheduler,
 }
 
@@ -52,16 +52,16 @@ impl HostTurn {
         (Self::Created, b'w'),
         (Self::Born, b'b'),
         (Self::Mounts, b'm'),
-        (Self::Made, b'd'),
+        (Self::NewMount, b'd'),
         (Self::Scheduler, b'p'),
     ];
 
-    /// The byte by which the stub says whose turn it is.
+    /// The byte that the stub sends for it.
     pub(crate) fn code(self) -> u8 {
         Self::CODES.iter().find(|(turn, _)| *turn == self).map_or(0, |(_, code)| *code)
     }
 
-    /// The turn of a byte.
+    /// The turn that a byte stands for.
     pub(crate) fn from_code(code: u8) -> Option<Self> {
         Self::CODES.iter().find(|(_, known)| *known == code).map(|(turn, _)| *turn)
     }
@@ -80,84 +80,85 @@ impl fmt::Display for HostTurn {
             Self::Listener => "the listener's way to the agent",
             Self::Created | Self::Born => "the record",
             Self::Mounts => "more mounts",
-            Self::Made => "the mount to be taken",
+            Self::NewMount => "the new mount",
             Self::Scheduler => "the scheduler",
         })
     }
 }
 
-/// A step of the stub's own course.
+/// A step that controls the stub itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlStep {
-    /// PR_SET_DUMPABLE 0: others in the joined namespaces may not look into this process.
+    /// PR_SET_DUMPABLE 0: processes in the joined namespaces cannot trace this process or read its memory.
     Undumpable,
-    /// PR_SET_DUMPABLE 1: an unprivileged host side may write this process's id maps.
+    /// PR_SET_DUMPABLE 1: an unprivileged host side can write this process's id maps.
     Dumpable,
-    /// Clone the final process as a sibling, with these new namespaces, and end.
+    /// Clone the final process as a sibling, in these new namespaces, and exit.
     HandOver {
         /// `CLONE_NEW*`.
         namespaces: u64,
     },
-    /// Wait for the host side.
+    /// Give the turn to the host side, and wait for it.
     AwaitHost(HostTurn),
-    /// Ask the host side for a batch of mounts, and take them.
+    /// Request a batch of mounts from the host side, and receive it.
     ReceiveMounts {
-        /// Its number.
+        /// The batch's number.
         batch: usize,
     },
-    /// Everything is ready; tell the host side.
+    /// Report to the host side that everything is ready for `start`.
     Created,
-    /// Wait for `start` to call.
+    /// Wait until `start` connects.
     AwaitStart {
         /// The listening socket.
         slot: SlotId,
     },
-    /// Only these stay open in the program.
+    /// Mark all descriptors close-on-exec, except 0 to 2 and those that the program inherits.
     CloseDescriptors {
-        /// How many from 3 on.
+        /// How many descriptors from 3 on the program inherits.
         preserve: u32,
     },
-    /// So do these.
+    /// Let the program inherit these descriptors as well.
     KeepDescriptors {
         /// The descriptors.
         slots: Vec<SlotId>,
     },
-    /// Stay as PID 1, the program becomes a child. It is under what the program is under, cannot be looked into, and
-    /// gets no new privileges.
+    /// Stay as PID 1; the program becomes a child. The init is under the program's filter, undumpable, and under
+    /// no-new-privileges.
     StayAsInit {
-        /// The program has the terminal.
+        /// Whether the program has the terminal.
         foreground: bool,
-        /// The capabilities that it keeps; all that it has if they are not named.
+        /// The capabilities that the init keeps; `None` keeps all.
         sets: Option<CapabilitySets>,
-        /// The filter and its flags, if it is not loaded yet.
+        /// The filter and its flags, unless it is loaded already.
         filter: Option<(Vec<u8>, u64)>,
     },
-    /// Find the program in PATH.
+    /// Find the program: in `PATH`, unless its name is a path.
     FindProgram {
-        /// As the configuration names it.
+        /// The name in the configuration.
         name: String,
-        /// The paths at which it may be, in order.
+        /// The paths to try, in order.
         candidates: Vec<String>,
     },
     /// execve(2).
     Execute {
-        /// The arguments, the first being the program's name.
+        /// The arguments; the first one is the program's own name.
         args: Vec<String>,
         /// The environment, `NAME=value`.
         env: Vec<String>,
     },
-    /// There is no program to execute.
+    /// Fail: the configuration has no program.
     NoProgram,
-    /// Everything is done, and no program comes after it.
+    /// Report that the plan, which has no program, is done.
     Done,
-    /// Nothing is left to do: the process ends.
+    /// The same, and exit.
     Finish,
 }
 
 impl ControlStep {
-    /// The init of a program with these capabilities, under this filter.
+    /// The step for the init of a program with these capabilities, under this filter.
     ///
-    /// `uid` is the program's user: execve(2) leaves one that is not root its ambient capabilities alone.
+    /// `uid` is the program's user. A user other than root has only the ambient capabilities after execve(2), so its init
+    /// keeps no others.
     pub(crate) fn stay_as_init(
         foreground: bool,
         uid: Option<u32>,
@@ -203,7 +204,7 @@ impl ControlStep {
         let processes = "two processes are needed at once: is pids.limit too small, or RLIMIT_NPROC?";
         match self {
             Self::HandOver { .. } | Self::StayAsInit { .. } => (errno == Errno::EAGAIN).then_some(processes),
-            // Failures of the program have texts of their own.
+            // Errors about the program have their own messages.
             Self::Undumpable
             | Self::Dumpable
             | Self::AwaitHost(_)

@@ -1,26 +1,26 @@
-//! What the host side does.
+//! Steps of the host side.
 
 use super::namespace::namespaces;
 use crate::Phase;
 use crate::bundle::HookKind;
 use std::fmt;
 
-/// A step of the host side. The stub waits for it if it has to.
+/// A step of the host side. If the stub needs its result, a [`ControlStep`](super::ControlStep) before it waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostStep {
-    /// Make the cgroup and write its limits.
-    MakeCgroup {
+    /// Create the cgroup and write its limits.
+    CreateCgroup {
         /// Its directory.
         path: String,
     },
-    /// Make the resctrl groups and write their schemata.
-    MakeResctrl {
-        /// The directory of the class of service.
+    /// Create the resctrl groups and write their schemata.
+    CreateResctrl {
+        /// The directory of the class of service (resctrl's control group).
         path: String,
-        /// With a monitoring group.
+        /// Whether the container also gets a monitoring group.
         monitor: bool,
     },
-    /// Let systemd make the cgroup, a scope around the waiting process, and write the other limits.
+    /// Let systemd create the cgroup, as a scope around the waiting process, and write the limits that it does not know.
     StartScope {
         /// The scope's name.
         unit: String,
@@ -31,28 +31,28 @@ pub enum HostStep {
     MoveIntoCgroup,
     /// Spawn the stub in new namespaces.
     Spawn {
-        /// `CLONE_NEW*` of them.
+        /// `CLONE_NEW*` of the namespaces.
         namespaces: u64,
-        /// Born in its cgroup (`CLONE_INTO_CGROUP`).
+        /// Whether the stub is cloned into its cgroup (`CLONE_INTO_CGROUP`).
         into_cgroup: bool,
     },
     /// Write uid_map and gid_map.
     WriteIdMaps,
-    /// Move network devices, from a name to a name.
+    /// Move network devices of the host into the container's network namespace.
     MoveNetDevices {
-        /// The name on the host, and that in the container.
+        /// For each device, its name on the host and its name in the container.
         devices: Vec<(String, String)>,
     },
     /// Run hooks.
     RunHooks {
-        /// Of this point.
+        /// The kind of the hooks.
         kind: HookKind,
-        /// So many.
+        /// The number of hooks.
         count: usize,
     },
     /// Record the state, write the pid file.
     RecordCreated,
-    /// sched_setattr(2) of the process.
+    /// sched_setattr(2) on the process.
     SetScheduler {
         /// `struct sched_attr`.
         attr: [u8; 56],
@@ -62,8 +62,8 @@ pub enum HostStep {
 impl HostStep {
     pub(super) fn phase(&self) -> Phase {
         match self {
-            Self::MakeCgroup { .. }
-            | Self::MakeResctrl { .. }
+            Self::CreateCgroup { .. }
+            | Self::CreateResctrl { .. }
             | Self::StartScope { .. }
             | Self::MoveIntoCgroup => Phase::Cgroup,
             Self::Spawn { .. } => Phase::Launch,
@@ -77,8 +77,8 @@ impl HostStep {
 impl fmt::Display for HostStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MakeCgroup { path } => write!(f, "create cgroup {path}"),
-            Self::MakeResctrl { path, monitor } => {
+            Self::CreateCgroup { path } => write!(f, "create cgroup {path}"),
+            Self::CreateResctrl { path, monitor } => {
                 let monitor = if *monitor { ", with a monitoring group" } else { "" };
                 write!(f, "class of service {path}{monitor}")
             }

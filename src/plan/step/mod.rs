@@ -1,8 +1,8 @@
 //! The steps of a plan: what is done, on which side, and for which setting of `config.json`.
 //!
-//! Steps come in families. Each has a file with its words, the phase that a failure belongs to, and what a failure
-//! may come from; its instructions are in the file of the same name below `lower/`. All these matches name every
-//! step, so one that is added is forgotten nowhere.
+//! Steps come in families. A family has a file with its words, the phases that its failures belong to, and hints at their
+//! causes; its instructions are in the file of the same name below `lower/`. Every match names every step, so the compiler
+//! finds each place that a new step must be added to.
 
 #![deny(clippy::match_wildcard_for_single_variants, clippy::wildcard_enum_match_arm)]
 
@@ -19,7 +19,7 @@ pub use host::HostStep;
 pub(crate) use mount::{CLEARED_IF_UNNAMED, is_at_or_below, plain};
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub use namespace::{JoinTarget, NamespaceStep};
-pub use process::{Groups, ProcessStep, Sender};
+pub use process::{Groups, LabelTarget, ProcessStep, Sender};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;
@@ -29,21 +29,21 @@ use crate::Phase;
 use nix::errno::Errno;
 use std::fmt;
 
-/// Who takes a step.
+/// The side that executes a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepSide {
-    /// The host side: reaches the host's files, writes id maps, runs host hooks.
+    /// The host side: it opens the host's files, writes id maps, and runs hooks of the host.
     Host,
-    /// The stub: inside the namespaces.
+    /// The stub, inside the namespaces.
     Stub,
 }
 
-/// Why a step is there.
+/// What a line of a plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineOrigin {
     /// A value of `config.json`, as a JSON pointer (RFC 6901).
     Pointer(String),
-    /// Every container gets it, whatever its configuration says.
+    /// Every container gets the line, whatever its configuration says.
     Standard,
 }
 
@@ -57,7 +57,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The pointer of the setting that the line is for, if there is one.
+    /// The pointer of the setting that the line comes from, if it is not standard.
     pub(crate) fn pointer(&self) -> Option<&str> {
         match &self.origin {
             LineOrigin::Pointer(pointer) => Some(pointer),
@@ -65,7 +65,7 @@ impl Line {
         }
     }
 
-    /// The turn that the stub gives to the host side there, if it gives one.
+    /// The turn that the step gives to the host side, if it gives one.
     pub(crate) fn turn(&self) -> Option<HostTurn> {
         match &self.step {
             Step::Host(_) | Step::Namespace(_) => None,
@@ -76,23 +76,23 @@ impl Line {
     }
 }
 
-/// A step. The text of each, by `Display`, is what `orlop plan` prints.
+/// A step. Its `Display` is what `orlop plan` prints.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// What the host side does.
+    /// A step of the host side.
     Host(HostStep),
-    /// Cgroups, namespaces and what belongs to them.
+    /// Cgroups and namespaces.
     Namespace(NamespaceStep),
     /// The root file system.
     Rootfs(RootfsStep),
-    /// What the program is given and what it is under.
+    /// Attributes and limits of the program's process.
     Process(ProcessStep),
-    /// The stub's own course, up to the program.
+    /// When the stub waits, and how it becomes the program.
     Control(ControlStep),
 }
 
 impl Step {
-    /// Who takes it.
+    /// The side that executes it.
     pub fn side(&self) -> StepSide {
         match self {
             Self::Host(_) => StepSide::Host,
@@ -100,7 +100,7 @@ impl Step {
         }
     }
 
-    /// The phase that a failure of it belongs to.
+    /// The phase that its failure belongs to.
     pub(super) fn phase(&self) -> Phase {
         match self {
             Self::Host(step) => step.phase(),
@@ -111,10 +111,10 @@ impl Step {
         }
     }
 
-    /// What its failure with `errno` at system call `call` may come from, if that is known.
+    /// What may have caused its failure with `errno` at system call `call`, if that is known.
     pub(super) fn hint(&self, call: Option<u32>, errno: Errno) -> Option<&'static str> {
         match self {
-            // The host side says more of its own failures.
+            // The host side's own errors have their hints already.
             Self::Host(_) => None,
             Self::Control(step) => step.hint(errno),
             Self::Namespace(step) => step.hint(errno),

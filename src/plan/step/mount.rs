@@ -1,4 +1,4 @@
-//! What is mounted or made in the root file system, in the compiler's terms.
+//! Mounts and device nodes of the root file system, in the compiler's terms.
 
 use super::slot::SlotId;
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What appears at a mount point.
+/// What is mounted: the source of a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountSource {
     /// A new file system.
@@ -17,31 +17,31 @@ pub enum MountSource {
         /// Its `source` string; empty for none.
         source: String,
     },
-    /// A new file system that the host side has made.
-    Made {
+    /// A new file system that the host side has created.
+    CreatedByHost {
         /// Its type.
         kind: String,
         /// Its `source` string.
         source: String,
-        /// The owners of its files are mapped.
+        /// Whether the owners of its files are mapped.
         idmapped: bool,
         /// The detached mount.
         slot: SlotId,
     },
-    /// The tree at a path of the host, as the stub's mount namespace has it.
+    /// The mount tree at a path of the host, as the stub's mount namespace has it.
     HostPath(String),
-    /// The tree at a path in the container, which an earlier mount may have put there.
+    /// The mount tree at a path in the container, which an earlier mount may have put there.
     ContainerPath(String),
-    /// A tree that the host side has opened.
-    Tree {
+    /// A mount tree that the host side has opened.
+    OpenedByHost {
         /// Its path on the host.
         path: String,
         /// The detached copy.
         slot: SlotId,
     },
-    /// What is mounted there already, with other options.
+    /// What is mounted at the destination already: its options change.
     Mounted {
-        /// The type that the configuration gives to it.
+        /// The type that the configuration names.
         kind: Option<String>,
     },
 }
@@ -51,26 +51,26 @@ pub enum MountSource {
 pub struct MountStep {
     /// Path in the container.
     pub destination: String,
-    /// What is to appear there.
-    pub from: MountSource,
-    /// Options, understood.
+    /// What is mounted there.
+    pub source: MountSource,
+    /// Its options, parsed.
     pub options: MountOptions,
-    /// /proc and /sys: no symbolic link may lead there.
+    /// Whether symbolic links in the destination are refused, as for procfs and sysfs.
     pub no_symlinks: bool,
-    /// The SELinux context of its root directory, if the file system has no option for it.
+    /// The SELinux context of its root directory, if the file system has no option for that.
     pub label: Option<String>,
 }
 
 impl MountStep {
-    /// The mount of an existing tree.
-    pub(crate) fn bind(destination: String, from: MountSource, options: MountOptions) -> Self {
-        Self { destination, from, options, no_symlinks: false, label: None }
+    /// A bind mount, or a remount.
+    pub(crate) fn bind(destination: String, source: MountSource, options: MountOptions) -> Self {
+        Self { destination, source, options, no_symlinks: false, label: None }
     }
 
     /// The slot that it takes its mount from.
     pub(crate) fn slot(&self) -> Option<SlotId> {
-        match &self.from {
-            MountSource::Made { slot, .. } | MountSource::Tree { slot, .. } => Some(*slot),
+        match &self.source {
+            MountSource::CreatedByHost { slot, .. } | MountSource::OpenedByHost { slot, .. } => Some(*slot),
             MountSource::New { .. }
             | MountSource::HostPath(_)
             | MountSource::ContainerPath(_)
@@ -80,27 +80,27 @@ impl MountStep {
 
     /// Whether it is a procfs or a sysfs.
     pub(crate) fn shows_the_kernel(&self) -> bool {
-        match &self.from {
-            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => {
+        match &self.source {
+            MountSource::New { kind, .. } | MountSource::CreatedByHost { kind, .. } => {
                 matches!(kind.as_str(), "proc" | "sysfs")
             }
             MountSource::HostPath(_)
             | MountSource::ContainerPath(_)
-            | MountSource::Tree { .. }
+            | MountSource::OpenedByHost { .. }
             | MountSource::Mounted { .. } => false,
         }
     }
 
-    /// Whether nothing new is mounted.
+    /// Whether it changes a mount instead of creating one.
     pub(crate) fn is_remount(&self) -> bool {
-        matches!(self.from, MountSource::Mounted { .. })
+        matches!(self.source, MountSource::Mounted { .. })
     }
 
-    /// The host's path of a tree that was there before the stub.
+    /// The path of a mount tree that exists on the host.
     pub(crate) fn source_outside(&self) -> Option<&str> {
-        match &self.from {
-            MountSource::HostPath(path) | MountSource::Tree { path, .. } => Some(path),
-            MountSource::Made { .. }
+        match &self.source {
+            MountSource::HostPath(path) | MountSource::OpenedByHost { path, .. } => Some(path),
+            MountSource::CreatedByHost { .. }
             | MountSource::New { .. }
             | MountSource::ContainerPath(_)
             | MountSource::Mounted { .. } => None,
@@ -109,14 +109,16 @@ impl MountStep {
 
     /// The file system's type, if the configuration names it.
     fn kind(&self) -> Option<&str> {
-        match &self.from {
-            MountSource::New { kind, .. } | MountSource::Made { kind, .. } => Some(kind),
+        match &self.source {
+            MountSource::New { kind, .. } | MountSource::CreatedByHost { kind, .. } => Some(kind),
             MountSource::Mounted { kind } => kind.as_deref(),
-            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::Tree { .. } => None,
+            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::OpenedByHost { .. } => {
+                None
+            }
         }
     }
 
-    /// The first that holds counts.
+    /// The first hint whose condition holds.
     pub(super) fn hint(&self, call: Option<u32>, errno: Errno) -> Option<&'static str> {
         let bind = self.options.bind.is_some();
         let too_long = self
@@ -134,8 +136,7 @@ impl MountStep {
                 "are you trying to mount a directory onto a file (or vice-versa)? check if the specified host \
                  path exists and is the expected type",
             ),
-            // What move_mount(2) says of the same: the tree attached is a directory, the mount point is none, or the
-            // reverse.
+            // move_mount(2) reports the same mistake this way.
             (
                 errno == Errno::EINVAL && bind && call == Some(libc::SYS_move_mount as u32),
                 "not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the \
@@ -164,11 +165,11 @@ impl fmt::Display for MountStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (destination, options) = (&self.destination, option_words(&self.options));
         let bind = if self.options.bind.is_some_and(|b| b.recursive) { "rbind" } else { "bind" };
-        match &self.from {
+        match &self.source {
             MountSource::Mounted { .. } => write!(f, "remount {destination}{options}"),
-            MountSource::Made { kind, idmapped, .. } => {
+            MountSource::CreatedByHost { kind, idmapped, .. } => {
                 let idmapped = if *idmapped { ", idmapped" } else { "" };
-                write!(f, "mount {kind} on {destination}{options}{idmapped}, made by the host")
+                write!(f, "mount {kind} on {destination}{options}{idmapped}, created by the host")
             }
             MountSource::New { kind, .. } => {
                 write!(f, "mount {kind} on {destination}{options}")?;
@@ -178,7 +179,7 @@ impl fmt::Display for MountStep {
             MountSource::ContainerPath(path) => {
                 write!(f, "{bind} the container's {path} on {destination}{options}")
             }
-            MountSource::Tree { path, .. } => {
+            MountSource::OpenedByHost { path, .. } => {
                 write!(f, "{bind} {path} on {destination}{options}, opened by the host")
             }
         }
@@ -190,16 +191,16 @@ impl fmt::Display for MountStep {
 pub struct CgroupView {
     /// Directory name below the mount point (`cpu,cpuacct`).
     pub name: Component,
-    /// Other names for it, as symbolic links (`cpu`, `cpuacct`).
+    /// Names of symbolic links to it (`cpu`, `cpuacct`).
     pub links: Vec<Component>,
     /// The container's own cgroup, as a host path.
     pub path: String,
-    /// Whether it may be missing: an unprivileged caller creates only the cgroups that it may.
+    /// Whether it may be missing: an unprivileged caller creates only the cgroups that it is permitted to create.
     pub optional: bool,
 }
 
-/// A path with one slash before each component and none at its end, `/` for the root; `None` if it leads up. Most paths
-/// are written so already, and every step that names a path asks: these are not copied.
+/// A path with one slash before each component and none at its end, `/` for the root; `None` if a component is `..`. Most
+/// paths have this form already, and are not copied.
 pub(crate) fn plain(path: &str) -> Option<Cow<'_, str>> {
     let parts = || path.as_bytes().split(|byte| *byte == b'/');
     if parts().any(|part| part == b"..") {
@@ -219,19 +220,19 @@ pub(crate) fn is_at_or_below(path: &str, above: &str) -> bool {
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// One component of a path: no slash is in it, and it is neither `.` nor `..`. What is looked up by name below a
-/// descriptor is one of these.
+/// One component of a path: it has no slash, and is neither `.` nor `..`. Only a component is looked up by name relative
+/// to a descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component(String);
 
 impl Component {
-    /// A component; `None` if it is no name of a file.
+    /// A component; `None` if no file can have this name.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let wrong = name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']);
         (!wrong).then(|| Self(name.to_owned()))
     }
 
-    /// The last component of an absolute path, and the directory above it.
+    /// The directory of an absolute path, with a slash at its end, and the last component.
     pub(crate) fn last_of(path: &str) -> Option<(String, Self)> {
         let (directory, name) = path.trim_end_matches('/').rsplit_once('/')?;
         Some((format!("{directory}/"), Self::new(name)?))
@@ -256,9 +257,9 @@ pub struct Node {
     pub major: u32,
     /// Minor number.
     pub minor: u32,
-    /// Owner, group; `None` leaves root's.
+    /// Owner and group; `None` for root.
     pub owner: Option<(u32, u32)>,
-    /// Bind the host's node of the same path: a user namespace may not make one.
+    /// Bind the host's node of the same path instead: mknod(2) is not permitted in a user namespace.
     pub bind: bool,
 }
 
@@ -320,7 +321,7 @@ fn attributes(words: &mut Vec<String>, set: MountAttrFlags, clear: MountAttrFlag
     }
 }
 
-/// Options in words.
+/// Options as text, in parentheses.
 pub(super) fn option_words(options: &MountOptions) -> String {
     let mut words = Vec::new();
     attributes(&mut words, options.attr_set, options.attr_clear, "");

@@ -1,4 +1,4 @@
-//! Cgroups, namespaces and what belongs to them: host name, loopback, kernel parameters.
+//! Steps into cgroups and namespaces, and steps that set up a namespace: host name, loopback, kernel parameters.
 
 use super::slot::SlotId;
 use crate::Phase;
@@ -9,9 +9,9 @@ use std::fmt;
 /// The namespaces that are joined through one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinTarget {
-    /// The one of a kind.
+    /// One namespace, through its file.
     One(NamespaceKind),
-    /// Those of a container, by `CLONE_NEW*`.
+    /// Several namespaces of a process (`CLONE_NEW*`), through its pidfd.
     Container(u64),
 }
 
@@ -34,10 +34,10 @@ impl fmt::Display for JoinTarget {
     }
 }
 
-/// A step into cgroups and namespaces, or one that fills a namespace.
+/// A step into a cgroup or a namespace, or one that sets up a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceStep {
-    /// Write 0 to a v1 hierarchy's `tasks`.
+    /// Write 0 to the files by which a process joins its cgroup: `tasks` on v1, `cgroup.procs` on v2.
     JoinCgroup {
         /// The open files.
         slots: Vec<SlotId>,
@@ -59,14 +59,14 @@ pub enum NamespaceStep {
         /// `CLONE_NEW*`.
         namespaces: u64,
     },
-    /// setresgid(0), setresuid(0) in a user namespace just entered.
+    /// setresgid(2) and setresuid(2) to 0, in a user namespace that was just entered.
     BecomeRoot,
-    /// A fresh time namespace for the program, with these offsets.
+    /// A new time namespace, which execve(2) enters, with these offsets.
     TimeNamespace {
-        /// As `/proc/PID/timens_offsets` takes them; empty for none.
+        /// The text for `/proc/PID/timens_offsets`; empty to leave the clocks as they are.
         offsets: String,
     },
-    /// `lo` up.
+    /// Bring up `lo`.
     Loopback,
     /// sethostname(2).
     HostName(String),
@@ -76,7 +76,7 @@ pub enum NamespaceStep {
     Sysctl {
         /// Its file below /proc/sys.
         path: String,
-        /// What is written.
+        /// Its value.
         value: String,
     },
 }
@@ -138,7 +138,7 @@ impl fmt::Display for NamespaceStep {
     }
 }
 
-/// `CLONE_NEW*` as the names of the runtime-spec.
+/// `CLONE_NEW*` flags as the runtime-spec's names.
 pub(super) fn namespaces(flags: u64) -> String {
     let names: Vec<_> = (0..64)
         .map(|bit| flags & (1 << bit))

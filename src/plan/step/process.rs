@@ -1,4 +1,4 @@
-//! What the program is given, and what it is under.
+//! Steps that set attributes and limits of the program's process.
 
 use super::slot::SlotId;
 use crate::Phase;
@@ -6,25 +6,34 @@ use crate::process::capability::{CapSet, CapabilitySets};
 use nix::errno::Errno;
 use std::fmt;
 
-/// Who sends a filter's listener to the host side.
+/// What sends a filter's listener to the host side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The process itself: its filter lets sendmsg(2) pass.
+    /// The process that loads the filter, which allows sendmsg(2).
     Itself,
-    /// A thread which is not under the filter.
-    Aside,
-    /// The process that is born under it: [`ProcessStep::SendListener`].
+    /// A thread that is not under the filter.
+    Thread,
+    /// The process that is cloned under the filter, by [`ProcessStep::SendListener`].
     Successor,
 }
 
-/// What becomes of the caller's supplementary groups.
+/// What a label of a security module applies to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelTarget {
+    /// The program that the next execve(2) executes.
+    Program,
+    /// Keys and keyrings that the process creates.
+    Keys,
+}
+
+/// What happens to the caller's supplementary groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Groups {
-    /// Others take their place, or none.
+    /// They are replaced by these.
     Set(Vec<u32>),
-    /// None is left, unless the user namespace does not let go of them (`/proc/PID/setgroups`).
+    /// They are dropped, unless the user namespace denies that (`/proc/PID/setgroups`).
     Drop,
-    /// All stay.
+    /// They are kept.
     Keep,
 }
 
@@ -38,29 +47,29 @@ impl fmt::Display for Groups {
     }
 }
 
-/// A step that changes what the program is given.
+/// A step that changes the process.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProcessStep {
     /// setsid(2).
     NewSession,
     /// Write `oom_score_adj`.
     OomScoreAdj(i32),
-    /// Open the terminal, send its master away.
+    /// Open the terminal, and send its master over a socket.
     Terminal {
-        /// The socket that takes the master.
+        /// The socket that receives the master.
         slot: SlotId,
         /// Height and width.
         size: Option<(u16, u16)>,
-        /// Whose it is.
+        /// Its owner.
         uid: u32,
-        /// It is to be found at /dev/console too.
+        /// Whether it is bound to /dev/console too.
         console: bool,
-        /// The caller relays it to a terminal of its own, which ends the lines.
-        kept: bool,
+        /// Whether the caller relays it to a terminal of its own, which adds the carriage returns.
+        relayed: bool,
     },
-    /// The terminal at descriptor 0 becomes that of the session.
+    /// Make the terminal at descriptor 0 the controlling terminal of the session.
     ControllingTerminal,
-    /// prlimit(2) of a hard limit that is to be set later, by a process without the right to raise it.
+    /// prlimit(2) to raise a hard limit. The limit is set later, by a process that has no right to raise it.
     RaiseHardLimit {
         /// `RLIMIT_*` as a number.
         resource: u32,
@@ -92,13 +101,13 @@ pub enum ProcessStep {
     },
     /// ioprio_set(2).
     IoPriority(u32),
-    /// sched_setaffinity(2). Without `asked` it gives back what the cgroup allows to the process of a
-    /// caller that was itself confined to fewer processors.
+    /// sched_setaffinity(2). If the configuration does not name processors, the process gets all that its cgroup allows,
+    /// even if the caller is confined to fewer.
     CpuAffinity {
         /// One bit for each processor.
         mask: Vec<u8>,
-        /// The configuration names them.
-        asked: bool,
+        /// Whether the configuration names the processors.
+        configured: bool,
     },
     /// personality(2).
     Personality(u64),
@@ -111,26 +120,30 @@ pub enum ProcessStep {
         /// How many bits count.
         max_node: u64,
     },
-    /// Open the file which takes the label, while the host's /proc is in reach.
+    /// Open the file for the label, while the host's /proc is within reach.
     OpenLabel {
-        /// The first of them that is there.
+        /// What the label applies to.
+        target: LabelTarget,
+        /// The paths to try, in order.
         files: Vec<String>,
     },
-    /// Write the label for the next execve.
+    /// Write the label.
     WriteLabel {
-        /// What is written.
+        /// What the label applies to.
+        target: LabelTarget,
+        /// The label, as the file takes it.
         text: String,
     },
-    /// The standard descriptors belong to the user.
+    /// fchown(2) of the standard descriptors to the user.
     ChownStdio {
         /// The user.
         uid: u32,
     },
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
-    /// PR_CAPBSET_DROP of all others.
+    /// PR_CAPBSET_DROP of all other capabilities.
     BoundingSet {
-        /// What stays.
+        /// The capabilities to keep.
         keep: u64,
         /// The highest capability that the kernel knows.
         last: u32,
@@ -144,44 +157,45 @@ pub enum ProcessStep {
         /// The supplementary groups.
         groups: Groups,
     },
-    /// capset(2) and the ambient set; `extra` is kept until execve for a filter to be loaded.
+    /// capset(2), and the ambient set. `extra` stays until execve(2), for a filter that is to be loaded.
     Capabilities {
         /// The sets that the program begins with.
         sets: CapabilitySets,
-        /// Permitted and effective besides.
+        /// Capabilities that are permitted and effective as well.
         extra: u64,
         /// The ambient set.
         ambient: u64,
     },
-    /// capset(2): what was kept for a filter to be loaded is given up, all but `extra`.
+    /// capset(2) once the filter is loaded: drops what was kept for that, except `extra`.
     GiveUp {
         /// The sets that the program begins with.
         sets: CapabilitySets,
-        /// Permitted and effective besides.
+        /// Capabilities that stay permitted and effective.
         extra: u64,
     },
     /// umask(2).
     Umask(u32),
-    /// The working directory in the container, made if it is missing.
+    /// Change to the working directory in the container, which is created if it is missing.
     WorkingDirectory {
         /// Its path.
         path: String,
         /// Creates it if it is missing.
         create: bool,
     },
-    /// A hook's working directory; `/` if that is gone.
+    /// Change to a hook's working directory, or to `/` if it does not exist.
     HookDirectory {
         /// Its path.
         path: String,
     },
-    /// chdir(2), to what must be there.
+    /// chdir(2) to a directory that must exist.
     ChangeDirectory {
         /// Its path.
         path: String,
     },
-    /// Lets each signal end the process whose default action does. It may be PID 1, for which that action does not count.
+    /// Let each signal end the process whose default action does. The process may be PID 1, for which the kernel ignores that
+    /// action.
     ExitOnSignals,
-    /// Resets all signal dispositions, and unblocks all signals.
+    /// Reset all signal dispositions, and unblock all signals.
     ResetSignals,
     /// seccomp(2).
     Seccomp {
@@ -189,10 +203,10 @@ pub enum ProcessStep {
         filter: Vec<u8>,
         /// Its flags.
         flags: u64,
-        /// Who sends the listener, if the filter has one.
+        /// What sends the listener, if the filter has one.
         listener: Option<Sender>,
     },
-    /// The listener of the filter that is loaded already goes to the agent.
+    /// Send the listener of the filter that is loaded already to the agent.
     SendListener,
 }
 
@@ -201,7 +215,7 @@ impl ProcessStep {
     pub(crate) fn sends_listener(&self) -> bool {
         matches!(
             self,
-            Self::SendListener | Self::Seccomp { listener: Some(Sender::Itself | Sender::Aside), .. }
+            Self::SendListener | Self::Seccomp { listener: Some(Sender::Itself | Sender::Thread), .. }
         )
     }
 
@@ -248,7 +262,9 @@ impl ProcessStep {
             Self::Rlimit { .. } | Self::RaiseHardLimit { .. } => {
                 when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE")
             }
-            Self::WriteLabel { .. } => when(Errno::ENOENT, "is the AppArmor profile loaded?"),
+            Self::WriteLabel { target: LabelTarget::Program, .. } => {
+                when(Errno::ENOENT, "is the AppArmor profile loaded?")
+            }
             Self::Identity { .. } => {
                 let denied = "the container's user namespace denies setgroups(2), as an unprivileged user has made it: \
                               leave /process/user/additionalGids out";
@@ -276,6 +292,7 @@ impl ProcessStep {
             | Self::Personality(_)
             | Self::MemoryPolicy { .. }
             | Self::OpenLabel { .. }
+            | Self::WriteLabel { target: LabelTarget::Keys, .. }
             | Self::ChownStdio { .. }
             | Self::NoNewPrivileges
             | Self::BoundingSet { .. }
@@ -305,12 +322,14 @@ impl fmt::Display for ProcessStep {
             Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
             Self::Scheduler { .. } => f.write_str("scheduler"),
             Self::IoPriority(value) => write!(f, "I/O priority {value:#x}"),
-            Self::CpuAffinity { asked: false, .. } => f.write_str("reset CPU affinity"),
+            Self::CpuAffinity { configured: false, .. } => f.write_str("reset CPU affinity"),
             Self::CpuAffinity { mask, .. } => write!(f, "run on processors {}", processors(mask)),
             Self::Personality(value) => write!(f, "personality {value:#x}"),
             Self::MemoryPolicy { mode, .. } => write!(f, "memory policy {mode:#x}"),
-            Self::OpenLabel { .. } => f.write_str("open the label file"),
-            Self::WriteLabel { text } => write!(f, "label {text}"),
+            Self::OpenLabel { target: LabelTarget::Program, .. } => f.write_str("open the label file"),
+            Self::OpenLabel { target: LabelTarget::Keys, .. } => f.write_str("open the label file of keys"),
+            Self::WriteLabel { target: LabelTarget::Program, text } => write!(f, "label {text}"),
+            Self::WriteLabel { target: LabelTarget::Keys, text } => write!(f, "label of new keys {text}"),
             Self::ChownStdio { uid } => write!(f, "chown standard descriptors to user {uid}"),
             Self::NoNewPrivileges => f.write_str("no new privileges"),
             Self::BoundingSet { keep, .. } => write!(f, "bounding set {}", capabilities(CapSet(*keep))),
@@ -339,7 +358,7 @@ impl fmt::Display for ProcessStep {
                 f.write_str(match listener {
                     None => "",
                     Some(Sender::Itself) => "; its listener to the agent",
-                    Some(Sender::Aside) => "; its listener to the agent, by a thread aside",
+                    Some(Sender::Thread) => "; its listener to the agent, by a thread",
                     Some(Sender::Successor) => "; its listener to the agent, by the final process",
                 })
             }
@@ -351,7 +370,7 @@ fn id(id: Option<u32>) -> String {
     id.map_or_else(|| "as it is".into(), |id| id.to_string())
 }
 
-/// Few by name, many by number.
+/// Up to four capabilities by name, more of them as a mask with their number.
 fn capabilities(set: CapSet) -> String {
     let list: Vec<_> = set.names().collect();
     match list.len() {
@@ -361,7 +380,7 @@ fn capabilities(set: CapSet) -> String {
     }
 }
 
-/// The numbers in a mask: `0 2 3`.
+/// The processors in a mask: `0 2 3`.
 fn processors(mask: &[u8]) -> String {
     let bits = (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 == 1);
     bits.map(|bit| bit.to_string()).collect::<Vec<_>>().join(" ")

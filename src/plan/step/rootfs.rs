@@ -1,4 +1,4 @@
-//! The root file system: attach, mount, protect, pivot.
+//! Steps that set up the root file system: attach, mount, protect, pivot.
 
 use super::control::HostTurn;
 use super::mount::{CgroupView, Component, MountStep, Node, option_words};
@@ -9,66 +9,67 @@ use crate::mount::options::{DataOption, MountOptions};
 use nix::errno::Errno;
 use std::fmt;
 
-/// The address of the name of a file system's type: see [`RootfsStep::SealType`]. Nothing else is there, neither of
-/// the stub's nor of the kernel's choice, with 39 bits of address space or more.
+/// The address at which [`RootfsStep::SealType`] stores the name of a file system's type. With 39 bits of address space or
+/// more, neither the stub nor the kernel uses it for anything else.
 pub(crate) const SEALED: u64 = 0x10_0000_0000;
 
 /// A step in the container's mount namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RootfsStep {
-    /// umask(0) while files are made.
+    /// umask(2) to 0 while files are created.
     OpenUmask,
-    /// Propagation of the host's mounts in the new mount namespace.
+    /// Set the propagation of the host's mounts in the new mount namespace.
     HostPropagation(Propagation),
-    /// The root file system, attached.
+    /// Attach the root file system.
     Root {
         /// Its path on the host.
         path: String,
         /// The detached copy, if the host side has opened it.
         slot: Option<SlotId>,
     },
-    /// The root is an empty file system of the process's own, attached nowhere.
+    /// Change the root to an empty file system that is not attached anywhere.
     EmptyRoot,
-    /// The name of a file system's type lies at `SEALED`, where nothing can change it: not even what may write to
-    /// this process's memory. A filter can ask for the address.
+    /// Store the name of a file system's type at `SEALED`, where not even a process that can write to this process's memory
+    /// can change it. A filter can check the address.
     SealType {
         /// The type.
         kind: String,
     },
-    /// The context of a new file system that the host side makes: it shows the pid namespace of this process.
+    /// Send the context of a new procfs to the host side, which creates the file system: it shows the pid namespace of this
+    /// process.
     SendContext,
-    /// A new file system, made and sent to the host side.
+    /// Create a file system, and send its mount to the host side.
     SendFileSystem {
         /// Its type.
         kind: String,
         /// Its options.
         options: Box<MountOptions>,
-        /// The pid namespace that it is to show (Linux 6.18); the process's own otherwise.
+        /// The pid namespace that a procfs shows (Linux 6.18); `None` for the process's own.
         of: Option<SlotId>,
     },
-    /// The tree in a slot, attached at a path of the stub's own mount namespace.
+    /// Attach the tree in a slot at a path of the host, in the stub's own mount namespace.
     AttachTree {
         /// The detached copy.
         slot: SlotId,
         /// The path.
         path: String,
     },
-    /// A directory for a mount that another process will make.
+    /// Create a mount point for another process.
     MountPoint {
         /// Path in the container.
         path: String,
     },
-    /// The root is the one that the stub stands in; mounts go below it.
+    /// Use the root directory that the stub has; mounts go below it.
     HostRoot,
-    /// The directory in a slot becomes the process's root: a hook's program is the host's, also where the container's
-    /// root lies over it by then.
+    /// Change the root to the directory in a slot. A hook's program is the host's, even if the container's root is mounted
+    /// over it by then.
     ChangeRoot {
         /// The directory.
         slot: SlotId,
     },
-    /// A mount.
+    /// Mount a file system or a tree.
     Mount(Box<MountStep>),
-    /// cgroup v1: a tmpfs with one bind mount a hierarchy.
+    /// Mount a tmpfs with a bind mount for each cgroup v1 hierarchy.
     CgroupMount {
         /// Path in the container.
         destination: String,
@@ -79,46 +80,46 @@ pub enum RootfsStep {
         /// The driver's option with the SELinux context.
         context: Option<DataOption>,
     },
-    /// A device node.
+    /// Create a device node.
     MakeNode(Node),
-    /// Symbolic links in /dev.
+    /// Create the symbolic links in /dev.
     DevLinks {
-        /// With one to /proc/kcore.
+        /// Whether there is one to /proc/kcore.
         kcore: bool,
     },
-    /// A path that the program may not look into.
+    /// Hide a path: a directory under an empty tmpfs, a file under /dev/null.
     Mask {
         /// Path in the container.
         path: String,
         /// The driver's option with the SELinux context.
         context: Option<DataOption>,
     },
-    /// A path that the program may not write to.
+    /// Make a path read-only, with a read-only copy of its tree.
     ReadonlyPath {
         /// Path in the container.
         path: String,
     },
-    /// A mount becomes read-only now that it is filled.
+    /// Make a mount read-only after it was filled.
     ReadonlyMount {
         /// Path in the container.
         path: String,
     },
-    /// pivot_root(2), and the old root is gone.
+    /// pivot_root(2), and unmount the old root.
     Pivot {
         /// Move the root over the old one and chroot(2) into it instead.
         move_mount: bool,
     },
-    /// The root mount becomes read-only.
+    /// Make the root mount read-only.
     ReadonlyRoot,
-    /// Creates a directory and its parents, if they are missing, before the root becomes read-only.
+    /// Create a directory and its parents, if they are missing, before the root becomes read-only.
     CreateDirectory {
         /// Its path.
         path: String,
     },
-    /// Propagation of the container's root mount.
+    /// Set the propagation of the container's root mount.
     RootPropagation(Propagation),
-    /// umount2(2) of what is mounted on `name` in a directory of the container's, to which no symbolic link
-    /// leads, with all that is mounted below.
+    /// Unmount what is mounted on `name` in a directory of the container, with all mounts below it. No symbolic link is
+    /// followed.
     Unmount {
         /// The directory, with a slash at its end.
         directory: String,
@@ -129,7 +130,7 @@ pub enum RootfsStep {
 
 impl RootfsStep {
     pub(super) fn turn(&self) -> Option<HostTurn> {
-        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::Made)
+        matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::NewMount)
     }
 
     pub(super) fn phase(&self) -> Phase {

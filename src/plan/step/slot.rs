@@ -1,36 +1,36 @@
-//! The descriptors that the host side opens for a plan.
+//! Slots: the descriptors that the host side opens for a plan.
 
 use super::super::machine::{FIRST_SLOT, REGISTERS};
 use crate::mount::options::MountOptions;
 use crate::namespace::{IdMaps, NamespaceKind};
 use crate::sys::mount::MountAttrFlags;
 
-/// How many descriptors a stub may begin with: enough registers stay for its work.
+/// How many descriptors a stub may start with. The other registers are for its work.
 const AT_BIRTH: usize = REGISTERS - FIRST_SLOT - 24;
 
 /// The map of an idmapped mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idmap {
-    /// Whose files appear as whose.
+    /// How owners are mapped.
     pub owners: Owners,
-    /// For all mounts below it too.
+    /// Whether the mounts below it are mapped too.
     pub recursive: bool,
 }
 
-/// What the owners of an idmapped mount's files are mapped by.
+/// How the owners of an idmapped mount's files are mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owners {
     /// From the file system's ids to the ids of the initial user namespace.
     Maps(IdMaps),
-    /// As the user namespace of this file maps its ids.
+    /// By the maps of the user namespace that this file stands for.
     Namespace(String),
 }
 
-/// How many of the mounts that the host side opens are there from the beginning, and how many come at a time
-/// after these: neither side has more open at once.
+/// How many of the mounts that the host side opens the stub starts with, and how many each later batch has. Neither side has
+/// more of them open at once.
 const BATCH: usize = 32;
 
-/// A slot of a plan. Only the plan that is being compiled hands one out.
+/// The number of a slot. Only the plan that is being compiled creates one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SlotId(u16);
 
@@ -41,12 +41,12 @@ impl SlotId {
     }
 }
 
-/// When a slot's descriptor comes to the stub.
+/// When the stub gets a slot's descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// With its birth, in a register.
+    /// From the start, in a register.
     Birth,
-    /// With the batch of this number, when the stub asks for it.
+    /// With the batch of this number, when the stub requests it.
     Batch(usize),
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Added {
 }
 
 impl Slots {
-    /// Adds a slot; `None` if the stub could not hold it.
+    /// Adds a slot; `None` if the stub has no register for it.
     pub(crate) fn add(&mut self, slot: Slot) -> Option<Added> {
         let id = SlotId(u16::try_from(self.all.len()).ok()?);
         let batch = match slot {
@@ -109,34 +109,34 @@ impl Slots {
         self.mounts.saturating_sub(1) / BATCH
     }
 
-    /// The slots that the stub gets at its birth, in order.
+    /// The slots that the stub starts with, in order.
     pub(crate) fn at_birth(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.iter().filter(|(_, _, at)| *at == Arrival::Birth).map(|(id, slot, _)| (id, slot))
     }
 }
 
-/// A descriptor which the host side opens for the stub.
+/// A descriptor that the host side opens for the stub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// The cgroup v1 `tasks` file with this number among the container's hierarchies.
+    /// A file by which the process joins its cgroup: the one with this number among the container's hierarchies.
     Tasks(usize),
-    /// A namespace to be joined.
+    /// A namespace to join.
     Namespace {
         /// Its kind.
         kind: NamespaceKind,
-        /// Where its file is, in words if it has no path.
+        /// The path of its file, or its kind if the caller gives the descriptor; empty for the pid namespace
+        /// of the process whose namespaces are joined.
         path: String,
     },
     /// The `tasks` file of a resctrl group.
     Resctrl(String),
     /// A pidfd of the process whose namespaces are joined.
     Process,
-    /// A detached copy of the mount tree at this host path, for user namespaces whose root cannot
-    /// reach it.
+    /// A detached copy of a mount tree of the host, for user namespaces whose root cannot reach it.
     Tree {
         /// The path.
         path: String,
-        /// With all mounts below it.
+        /// Whether it is copied with all mounts below it.
         recursive: bool,
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
@@ -154,21 +154,21 @@ pub enum Slot {
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
     },
-    /// A procfs of a pid namespace that is joined, detached. A process of that namespace has to make it; it sees
-    /// an empty root, and has nothing but this to do.
+    /// A detached procfs of a pid namespace that is joined. Before Linux 6.18 a process in that namespace has to create it:
+    /// see `compile/proc.rs`.
     Proc {
-        /// The pid namespace's file; that of the process whose namespaces are joined, if there is none.
+        /// The pid namespace's file; `None` for the namespace of the process whose namespaces are joined.
         namespace: Option<String>,
-        /// The user namespace's file, if only its root may make one.
+        /// The user namespace's file, if only its root may create the procfs.
         user: Option<String>,
         /// Its options.
         options: Box<MountOptions>,
     },
-    /// A descriptor of the caller's.
+    /// A descriptor that the caller gives.
     Given,
-    /// The socket that takes the terminal's master.
+    /// The socket that receives the terminal's master.
     Console,
-    /// The listening socket on which `start` calls.
+    /// The listening socket to which `start` connects.
     Start,
 }
 
