@@ -1,4 +1,4 @@
-//! Cgroups on the real kernel, with the hierarchies of this host. A test that cannot run here prints *skipped* with the
+//! Cgroups on the real kernel, with the hierarchies of this host. A test that cannot run here is skipped, with the
 //! reason.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
@@ -11,18 +11,43 @@ mod trees;
 
 use host::{Host, clone_into, enter, wait};
 use orlop::bundle::spec::{Cpu, HugepageLimit, Memory, Pids, Resources};
+use orlop::cgroup::systemd::{Systemd, SystemdBus};
 use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, FreezerState};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
+
+fn main() -> ExitCode {
+    let cases = kit::plain_cases![
+        a_cgroup_is_created_joined_listed_killed_and_removed,
+        descendants_are_removed_too,
+        memory_limits_can_be_raised_and_lowered,
+        a_memory_limit_below_usage_is_explained,
+        an_oom_kill_is_reported_with_limit_and_usage,
+        a_cgroup_that_allows_no_task_can_be_joined,
+        cpu_limits_are_written_and_updated,
+        processes_are_frozen_and_thawed,
+        processes_are_frozen_and_thawed_on_cgroup2,
+        processes_that_fork_are_killed,
+        a_signal_is_sent_to_all_processes,
+        a_killed_cgroup_is_created_again_before_processes_are_cloned_into_it,
+        hugetlb_limits_are_written_and_measured,
+        a_refused_value_is_reported_and_no_directory_is_left,
+        missing_parents_are_created_with_cpus,
+        pressure_is_measured_on_cgroup2,
+        a_parent_with_processes_cannot_have_a_limited_child_on_cgroup2,
+        a_child_of_a_threaded_cgroup_is_threaded,
+        without_systemd_connecting_fails_with_one_sentence,
+    ];
+    kit::main_plain(cases.into_iter().chain(trees::cases()).chain(devices::cases()).collect())
+}
 
 fn pid(child: &Child) -> i32 {
     child.id() as i32
 }
 
-#[test]
 fn a_cgroup_is_created_joined_listed_killed_and_removed() {
-    let Some(host) = Host::new("life") else { return };
+    let host = Host::new("life");
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     assert!(cgroup.paths().all(Path::is_dir));
     assert!(cgroup.processes().unwrap().is_empty());
@@ -49,9 +74,8 @@ fn a_cgroup_is_created_joined_listed_killed_and_removed() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn descendants_are_removed_too() {
-    let Some(host) = Host::new("below") else { return };
+    let host = Host::new("below");
     let (cgroup, _join) = host.create(&Resources::default()).unwrap();
     for path in cgroup.paths() {
         std::fs::create_dir_all(path.join("a/b")).unwrap();
@@ -71,12 +95,9 @@ fn limits(memory: Option<(i64, Option<i64>)>, pids: Option<i64>) -> Resources {
     }
 }
 
-#[test]
 fn memory_limits_can_be_raised_and_lowered() {
-    let Some(host) = Host::new("memory") else { return };
-    if !host.has(Controller::Memory) {
-        return;
-    }
+    let host = Host::new("memory");
+    host.needs(Controller::Memory);
     let mib = |n: i64| n << 20;
     let (cgroup, _join) = host.create(&limits(Some((mib(64), None)), None)).unwrap();
     let limit = |c: &Cgroup| Host::read(c, Controller::Memory, "memory.limit_in_bytes", "memory.max");
@@ -87,8 +108,7 @@ fn memory_limits_can_be_raised_and_lowered() {
         .map_or("memory.swap.max", |_| "memory.memsw.limit_in_bytes");
     let swap = cgroup.paths().any(|d| d.join(swap_file).exists());
     if !swap {
-        println!("skipped: no swap accounting");
-        return;
+        kit::skip("no swap accounting");
     }
     // Each order of the two files is the only right one for one of these.
     for (memory, both) in [(32, 48), (128, 256), (16, 16), (-1, -1), (8, 9)] {
@@ -102,12 +122,9 @@ fn memory_limits_can_be_raised_and_lowered() {
     }
 }
 
-#[test]
 fn a_memory_limit_below_usage_is_explained() {
-    let Some(host) = Host::new("oom") else { return };
-    if !host.has(Controller::Memory) {
-        return;
-    }
+    let host = Host::new("oom");
+    host.needs(Controller::Memory);
     let (cgroup, join) = host.create(&limits(Some((64 << 20, None)), None)).unwrap();
     let script = "v=$(head -c 12000000 /dev/zero | tr '\\0' x); echo full; sleep 600";
     let mut child = enter(&join, &cgroup, script);
@@ -130,12 +147,9 @@ fn a_memory_limit_below_usage_is_explained() {
     child.wait().unwrap();
 }
 
-#[test]
 fn an_oom_kill_is_reported_with_limit_and_usage() {
-    let Some(host) = Host::new("oomkill") else { return };
-    if !host.has(Controller::Memory) {
-        return;
-    }
+    let host = Host::new("oomkill");
+    host.needs(Controller::Memory);
     let (cgroup, join) = host.create(&limits(Some((4 << 20, Some(4 << 20))), None)).unwrap();
     let mut child = enter(&join, &cgroup, "exec tail /dev/zero");
     assert!(!child.wait().unwrap().success());
@@ -144,12 +158,9 @@ fn an_oom_kill_is_reported_with_limit_and_usage() {
     assert!(text.contains("/linux/resources/memory/limit"), "{text}");
 }
 
-#[test]
 fn a_cgroup_that_allows_no_task_can_be_joined() {
-    let Some(host) = Host::new("pids") else { return };
-    if !host.has(Controller::Pids) {
-        return;
-    }
+    let host = Host::new("pids");
+    host.needs(Controller::Pids);
     let (cgroup, join) = host.create(&limits(None, Some(0))).unwrap();
     assert!(join.directory().is_none());
     assert_eq!(Host::read(&cgroup, Controller::Pids, "pids.max", "pids.max"), "0");
@@ -159,12 +170,10 @@ fn a_cgroup_that_allows_no_task_can_be_joined() {
     assert_eq!(cgroup.stats().unwrap().pids.unwrap().limit, None);
 }
 
-#[test]
 fn cpu_limits_are_written_and_updated() {
-    let Some(host) = Host::new("cpu") else { return };
-    if !host.has(Controller::Cpu) || !host.has(Controller::CpuSet) {
-        return;
-    }
+    let host = Host::new("cpu");
+    host.needs(Controller::Cpu);
+    host.needs(Controller::CpuSet);
     let cpu = |quota, period, shares| Resources {
         cpu: Some(Cpu { quota, period, shares, cpus: Some("0".into()), ..Cpu::default() }),
         ..Resources::default()
@@ -183,15 +192,13 @@ fn cpu_limits_are_written_and_updated() {
     assert!(stats.usage > 0 && stats.throttling.is_some());
 }
 
-#[test]
 fn processes_are_frozen_and_thawed() {
-    let Some(host) = Host::new("freeze") else { return };
+    let host = Host::new("freeze");
     check_freezing(&host);
 }
 
-#[test]
 fn processes_are_frozen_and_thawed_on_cgroup2() {
-    let Some(host) = Host::unified("freeze2") else { return };
+    let host = Host::unified("freeze2");
     check_freezing(&host);
 }
 
@@ -231,9 +238,8 @@ fn check_freezing(host: &Host) {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn processes_that_fork_are_killed() {
-    let Some(host) = Host::new("forks") else { return };
+    let host = Host::new("forks");
     let (cgroup, join) = host.create(&limits(None, host.has(Controller::Pids).then_some(60))).unwrap();
     let script = "f() { while :; do (sleep 0.001; f) & sleep 0.01; done; }; f 2>/dev/null";
     let mut child = enter(&join, &cgroup, script);
@@ -243,9 +249,8 @@ fn processes_that_fork_are_killed() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn a_signal_is_sent_to_all_processes() {
-    let Some(host) = Host::new("signal") else { return };
+    let host = Host::new("signal");
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = enter(&join, &cgroup, "sleep 600 & exec sleep 600");
     while cgroup.processes().unwrap().len() < 2 {
@@ -256,9 +261,8 @@ fn a_signal_is_sent_to_all_processes() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn a_killed_cgroup_is_created_again_before_processes_are_cloned_into_it() {
-    let Some(host) = Host::unified("killed") else { return };
+    let host = Host::unified("killed");
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let pause = || {
         // SAFETY: waits for a signal.
@@ -276,12 +280,9 @@ fn a_killed_cgroup_is_created_again_before_processes_are_cloned_into_it() {
     assert!(join.directory().is_none() && join.files().len() == 1);
 }
 
-#[test]
 fn hugetlb_limits_are_written_and_measured() {
-    let Some(host) = Host::new("huge") else { return };
-    if !host.has(Controller::HugeTlb) {
-        return;
-    }
+    let host = Host::new("huge");
+    host.needs(Controller::HugeTlb);
     let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
     let resources = Resources { hugepage_limits: vec![limit], ..Resources::default() };
     let (cgroup, join) = host.create(&resources).unwrap();
@@ -298,12 +299,9 @@ fn hugetlb_limits_are_written_and_measured() {
     assert!(!cgroup.exists().unwrap(), "a failed creation leaves nothing");
 }
 
-#[test]
 fn a_refused_value_is_reported_and_no_directory_is_left() {
-    let Some(host) = Host::new("refused") else { return };
-    if !host.has(Controller::CpuSet) {
-        return;
-    }
+    let host = Host::new("refused");
+    host.needs(Controller::CpuSet);
     let cpu = Cpu { cpus: Some("1000-1001".into()), ..Cpu::default() };
     let e = host.create(&Resources { cpu: Some(cpu), ..Resources::default() }).unwrap_err();
     let text = e.to_string();
@@ -314,9 +312,8 @@ fn a_refused_value_is_reported_and_no_directory_is_left() {
     assert!(left.iter().all(|d| !d.exists()));
 }
 
-#[test]
 fn missing_parents_are_created_with_cpus() {
-    let Some(host) = Host::new("parents") else { return };
+    let host = Host::new("parents");
     let path = CgroupPath::new(&format!("{}/a/b", host.path)).unwrap();
     let (cgroup, join) =
         Cgroup::create(&host.layout, &path, &Resources::default(), &CgroupOptions::default()).unwrap();
@@ -325,13 +322,12 @@ fn missing_parents_are_created_with_cpus() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn pressure_is_measured_on_cgroup2() {
-    let Some(host) = Host::unified("psi") else { return };
+    let host = Host::unified("psi");
     let (cgroup, _join) = host.create(&Resources::default()).unwrap();
     let cpu = cgroup.stats().unwrap().cpu.unwrap();
     if !cgroup.record().unified.as_ref().unwrap().join("cpu.pressure").exists() {
-        return println!("skipped: the kernel has no pressure stall information");
+        kit::skip("the kernel has no pressure stall information");
     }
     assert!(cpu.pressure.is_some());
 }
@@ -345,12 +341,9 @@ fn occupied_parent(host: &Host) -> (std::path::PathBuf, Child) {
     (parent, child)
 }
 
-#[test]
 fn a_parent_with_processes_cannot_have_a_limited_child_on_cgroup2() {
-    let Some(host) = Host::unified("internal") else { return };
-    if !host.has(Controller::HugeTlb) {
-        return;
-    }
+    let host = Host::unified("internal");
+    host.needs(Controller::HugeTlb);
     let (parent, mut child) = occupied_parent(&host);
     let path = CgroupPath::new(&format!("{}/inner", host.path)).unwrap();
     let limit = HugepageLimit { page_size: "2MB".into(), limit: 4 << 20 };
@@ -369,9 +362,8 @@ fn a_parent_with_processes_cannot_have_a_limited_child_on_cgroup2() {
     child.wait().unwrap();
 }
 
-#[test]
 fn a_child_of_a_threaded_cgroup_is_threaded() {
-    let Some(host) = Host::unified("threaded") else { return };
+    let host = Host::unified("threaded");
     let parent = host.layout.unified_directory(&host.path).unwrap().unwrap();
     std::fs::create_dir(&parent).unwrap();
     std::fs::write(parent.join("cgroup.type"), "threaded").unwrap();
@@ -389,4 +381,12 @@ fn a_child_of_a_threaded_cgroup_is_threaded() {
         assert!(e.to_string().contains("domain controller hugetlb"), "{e}");
         assert_eq!(e.pointer(), Some("/linux/resources/hugepageLimits/0/limit"));
     }
+}
+
+fn without_systemd_connecting_fails_with_one_sentence() {
+    if Path::new("/run/systemd/system").exists() {
+        kit::skip("systemd runs here");
+    }
+    let e = Systemd::connect(&SystemdBus::system()).unwrap_err();
+    assert_eq!(e.to_string(), "systemd not running on this host, cannot use systemd cgroups manager");
 }

@@ -27,7 +27,7 @@ fn main() {
         std::process::exit(code.parse().unwrap());
     }
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: takes root");
+        println!("test threads ... ignored, skipped: needs root");
         return;
     }
     let directory = std::env::temp_dir().join(format!("orlop-threads-{}", std::process::id()));

@@ -32,7 +32,7 @@
 //! | a cgroup | `cgroup` |
 //! | operations, each a few functions on a record | `create`, `delegate`, `freeze`, `kill`, `oom`, `remove`, `stats`, `update` |
 //! | processes | `join`, `pidfds`, `procs` |
-//! | limits | `settings` and `unlimited` over `devices`, `merge`, `options` |
+//! | limits | `settings` and `unlimited` over `devices`, `limit_fields`, `options` |
 //! | the host | `layout` over `default_mounts`, `proc_cgroup`, `hierarchy`; `superblock` |
 //! | files | `walk` over `dir` over `file`; `mountinfo`, `procfs` |
 //! | words | `controller`, `manager`, `path`, `record`, `version` |
@@ -51,8 +51,8 @@ mod hierarchy;
 mod join;
 mod kill;
 mod layout;
+mod limit_fields;
 mod manager;
-mod merge;
 mod mountinfo;
 mod oom;
 mod options;
@@ -82,8 +82,8 @@ pub use freeze::FreezerState;
 pub use hierarchy::Hierarchy;
 pub use join::Join;
 pub use layout::Layout;
+pub(crate) use limit_fields::merged;
 pub use manager::CgroupManager;
-pub(crate) use merge::merged;
 pub use oom::OomWatch;
 pub use options::CgroupOptions;
 pub use path::CgroupPath;

@@ -1,8 +1,9 @@
 //! Containers without a cgroup cannot be limited.
 
+use super::limit_fields::{FieldUse, Fields, cpu_fields, io_fields, memory_fields, network_fields};
 use super::settings::{escape, unsupported};
 use crate::Result;
-use crate::bundle::spec::{BlockIo, Cpu, Memory, Network, Resources};
+use crate::bundle::spec::Resources;
 
 /// Rejects limits of a container without a cgroup of its own, since nothing would enforce them.
 ///
@@ -22,59 +23,20 @@ pub(crate) fn reject_limits(resources: &Resources) -> Result<()> {
 }
 
 /// The first field that is a limit.
-fn first(fields: &[(bool, &str)]) -> Option<String> {
-    fields.iter().find(|(limits, _)| *limits).map(|(_, name)| (*name).to_owned())
-}
-
-fn positive(value: Option<i64>) -> bool {
-    value.is_some_and(|v| v > 0)
-}
-
-fn nonzero(value: Option<u64>) -> bool {
-    value.is_some_and(|v| v != 0)
+fn first(fields: &Fields) -> Option<String> {
+    fields.iter().find(|(_, field)| *field == FieldUse::Limit).map(|(name, _)| (*name).to_owned())
 }
 
 fn memory(r: &Resources) -> Option<String> {
-    let Memory { limit, reservation, swap, swappiness, disable_oom_killer, .. } = r.memory.as_ref()?;
-    first(&[
-        (positive(*limit), "memory/limit"),
-        (positive(*reservation), "memory/reservation"),
-        (positive(*swap), "memory/swap"),
-        // Callers send -1, as an unsigned number, to leave it unchanged.
-        (swappiness.is_some_and(|s| s != u64::MAX), "memory/swappiness"),
-        (*disable_oom_killer == Some(true), "memory/disableOOMKiller"),
-    ])
+    first(&memory_fields(r.memory.as_ref()?))
 }
 
 fn cpu(r: &Resources) -> Option<String> {
-    let Cpu { shares, quota, burst, period, realtime_runtime, realtime_period, cpus, mems, idle } =
-        r.cpu.as_ref()?;
-    let nonempty = |list: &Option<String>| list.as_deref().is_some_and(|l| !l.is_empty());
-    first(&[
-        (nonzero(*shares), "cpu/shares"),
-        (positive(*quota), "cpu/quota"),
-        (nonzero(*burst), "cpu/burst"),
-        (nonzero(*period), "cpu/period"),
-        (positive(*realtime_runtime), "cpu/realtimeRuntime"),
-        (nonzero(*realtime_period), "cpu/realtimePeriod"),
-        (nonempty(cpus), "cpu/cpus"),
-        (nonempty(mems), "cpu/mems"),
-        (idle.is_some_and(|i| i != 0), "cpu/idle"),
-    ])
+    cpu_fields(r.cpu.as_ref()?).iter().find_map(first)
 }
 
 fn io(r: &Resources) -> Option<String> {
-    let io: &BlockIo = r.block_io.as_ref()?;
-    let weight = |w: Option<u16>| w.is_some_and(|w| w != 0);
-    first(&[
-        (weight(io.weight), "blockIO/weight"),
-        (weight(io.leaf_weight), "blockIO/leafWeight"),
-        (!io.weight_device.is_empty(), "blockIO/weightDevice"),
-        (!io.throttle_read_bps_device.is_empty(), "blockIO/throttleReadBpsDevice"),
-        (!io.throttle_write_bps_device.is_empty(), "blockIO/throttleWriteBpsDevice"),
-        (!io.throttle_read_iops_device.is_empty(), "blockIO/throttleReadIOPSDevice"),
-        (!io.throttle_write_iops_device.is_empty(), "blockIO/throttleWriteIOPSDevice"),
-    ])
+    first(&io_fields(r.block_io.as_ref()?))
 }
 
 fn others(r: &Resources) -> Option<String> {
@@ -90,11 +52,7 @@ fn others(r: &Resources) -> Option<String> {
 }
 
 fn network(r: &Resources) -> Option<String> {
-    let Network { class_id, priorities } = r.network.as_ref()?;
-    first(&[
-        (class_id.is_some_and(|id| id != 0), "network/classID"),
-        (!priorities.is_empty(), "network/priorities"),
-    ])
+    first(&network_fields(r.network.as_ref()?))
 }
 
 #[cfg(test)]

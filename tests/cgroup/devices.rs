@@ -1,8 +1,17 @@
 //! Device policies on v1 and cgroup2.
 
 use super::host::{Host, clone_into, enter, wait};
+use kit::Case;
 use orlop::bundle::spec::{DeviceRule, Resources};
 use orlop::cgroup::{Controller, DeviceAccess, DeviceKind, DevicePolicy};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::plain_cases![
+        devices_are_denied_on_cgroup2,
+        devices_are_denied_on_v1,
+        the_verifier_accepts_the_programs_of_all_lists_of_three_rules
+    ]
+}
 
 /// The number of device programs that are attached to a cgroup: bpf(2) `BPF_PROG_QUERY`.
 fn device_programs(directory: &std::fs::File) -> u32 {
@@ -28,17 +37,15 @@ fn device(allow: bool, major: i64, minor: i64, access: &str) -> DeviceRule {
     DeviceRule { allow, kind, major: Some(major), minor: Some(minor), access: Some(access.into()) }
 }
 
-#[test]
 fn devices_are_denied_on_cgroup2() {
-    let Some(host) = Host::unified("devices2") else { return };
+    let host = Host::unified("devices2");
     // /dev/kmsg (1:11) is not a standard device.
     let kmsg = || open_errno(c"/dev/kmsg", libc::O_RDONLY);
     if kmsg() != 0 {
-        println!("skipped: /dev/kmsg cannot be opened here");
-        return;
+        kit::skip("/dev/kmsg cannot be opened here");
     }
     let (cgroup, join) = match host.create(&Resources::default()) {
-        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
+        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => kit::skip(e.to_string()),
         other => other.unwrap(),
     };
     assert_eq!(wait(clone_into(&join, kmsg)), libc::EPERM << 8);
@@ -59,11 +66,10 @@ fn devices_are_denied_on_cgroup2() {
     assert_eq!(wait(clone_into(&join, write)), 0);
 }
 
-#[test]
 fn devices_are_denied_on_v1() {
-    let Some(host) = Host::new("devices1") else { return };
+    let host = Host::new("devices1");
     if host.layout.v1_of(Controller::Devices).is_none() {
-        return println!("skipped: no v1 devices hierarchy");
+        kit::skip("no v1 devices hierarchy");
     }
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let script = "exec 3<>/dev/null || exit 2; (exec 3</dev/kmsg) 2>/dev/null && exit 3; exit 4";
@@ -72,11 +78,10 @@ fn devices_are_denied_on_v1() {
     assert_eq!(enter(&join, &cgroup, script).wait().unwrap().code(), Some(3));
 }
 
-#[test]
 fn the_verifier_accepts_the_programs_of_all_lists_of_three_rules() {
-    let Some(host) = Host::unified("verifier") else { return };
+    let host = Host::unified("verifier");
     let (cgroup, _join) = match host.create(&Resources::default()) {
-        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => return println!("skipped: {e}"),
+        Err(e) if e.errno().map(|n| n as i32) == Some(libc::EPERM) => kit::skip(e.to_string()),
         other => other.unwrap(),
     };
     let all = |allow| DeviceRule { allow, ..DeviceRule::default() };

@@ -13,13 +13,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(name: &str) -> Option<Self> {
+    /// Skips the test if there are no cgroups here, or none may be created.
+    pub(crate) fn new(name: &str) -> Self {
         let layout = match Layout::detect() {
             Ok(Some(layout)) => layout,
-            Ok(None) => {
-                println!("skipped: no cgroup file system is mounted");
-                return None;
-            }
+            Ok(None) => kit::skip("no cgroup file system is mounted"),
             Err(e) => panic!("{e}"),
         };
         let path = CgroupPath::new(&format!("/orlop-cgroup-test-{}-{name}", std::process::id())).unwrap();
@@ -27,32 +25,28 @@ impl Host {
         match host.create(&Resources::default()) {
             Ok((cgroup, _)) => {
                 cgroup.remove().unwrap();
-                Some(host)
+                host
             }
             Err(e)
                 if matches!(e.errno().map(|n| n as i32), Some(libc::EACCES | libc::EPERM | libc::EROFS)) =>
             {
-                println!("skipped: {e}");
-                None
+                kit::skip(e.to_string())
             }
             Err(e) => panic!("{e}"),
         }
     }
 
     /// A host with only its cgroup2 mount.
-    pub(crate) fn unified(name: &str) -> Option<Self> {
-        let mut host = Self::new(name)?;
-        let Some(unified) = host.layout.unified() else {
-            println!("skipped: no cgroup2 is mounted");
-            return None;
-        };
+    pub(crate) fn unified(name: &str) -> Self {
+        let mut host = Self::new(name);
+        let Some(unified) = host.layout.unified() else { kit::skip("no cgroup2 is mounted") };
         let proc = std::env::temp_dir().join(format!("{}-proc", host.path.name()));
         std::fs::create_dir_all(&proc).unwrap();
         let line = format!("1 0 0:1 / {} rw - cgroup2 cgroup2 rw\n", unified.mount.display());
         std::fs::write(proc.join("mountinfo"), line).unwrap();
         host.layout = Layout::detect_in(&proc, Path::new("/")).unwrap().unwrap();
         std::fs::remove_dir_all(&proc).unwrap();
-        Some(host)
+        host
     }
 
     pub(crate) fn create(&self, resources: &Resources) -> orlop::Result<(Cgroup, Join)> {
@@ -60,12 +54,15 @@ impl Host {
     }
 
     pub(crate) fn has(&self, controller: Controller) -> bool {
-        let has = self.layout.v1_of(controller).is_some()
-            || self.layout.unified_controllers().unwrap().contains(controller);
-        if !has {
-            println!("skipped: this host has no {controller} controller");
+        self.layout.v1_of(controller).is_some()
+            || self.layout.unified_controllers().unwrap().contains(controller)
+    }
+
+    /// Skips the test if the host lacks the controller.
+    pub(crate) fn needs(&self, controller: Controller) {
+        if !self.has(controller) {
+            kit::skip(format!("this host has no {controller} controller"));
         }
-        has
     }
 
     pub(crate) fn read(cgroup: &Cgroup, controller: Controller, v1: &str, v2: &str) -> String {

@@ -2,6 +2,7 @@
 //! changes during a walk.
 
 use crate::host::{Host, enter};
+use kit::Case;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -14,6 +15,22 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::plain_cases![
+        a_process_below_a_name_that_is_not_utf8_is_listed_signalled_and_killed,
+        a_process_below_a_name_that_is_not_utf8_is_frozen_and_measured,
+        processes_in_2500_nested_cgroups_are_listed_and_killed,
+        more_processes_than_descriptors_in_a_thousand_cgroups_are_killed,
+        processes_of_a_cgroup_that_is_being_renamed_are_listed,
+        a_walk_ends_while_cgroups_are_being_created,
+        an_oom_kill_in_a_descendant_is_counted,
+        processes_frozen_by_the_container_are_killed,
+        a_process_is_found_in_cgroups_of_any_name_and_depth,
+        directories_on_other_file_systems_are_rejected,
+        detection_without_free_descriptors_is_an_error
+    ]
+}
 
 /// A name that is not UTF-8.
 const HIDDEN: &CStr = c"\xff\xfe";
@@ -82,10 +99,10 @@ impl Drop for Member {
 
 /// Runs a test on both kinds of hierarchy, if the host has them.
 fn each(name: &str, test: impl Fn(&Host)) {
-    let Some(host) = Host::new(name) else { return };
+    let host = Host::new(name);
     test(&host);
     if !host.layout.is_unified() {
-        Host::unified(&format!("{name}-2")).iter().for_each(test);
+        test(&Host::unified(&format!("{name}-2")));
     }
 }
 
@@ -108,7 +125,6 @@ fn hide(cgroup: &Cgroup, pid: i32) {
     }
 }
 
-#[test]
 fn a_process_below_a_name_that_is_not_utf8_is_listed_signalled_and_killed() {
     each("bytes", |host| {
         let cgroup = create(host);
@@ -130,7 +146,6 @@ fn a_process_below_a_name_that_is_not_utf8_is_listed_signalled_and_killed() {
     });
 }
 
-#[test]
 fn a_process_below_a_name_that_is_not_utf8_is_frozen_and_measured() {
     each("still", |host| {
         let cgroup = create(host);
@@ -164,7 +179,8 @@ fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
     if std::env::var_os(MARK).is_some() {
         // The library may be called from a thread with a small stack.
         let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(body).unwrap();
-        return thread.join().unwrap();
+        // A skip is a panic with a payload of its own.
+        return thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
     let output = Command::new("sh")
         .args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""])
@@ -174,12 +190,13 @@ fn in_a_narrow_process(test: &str, body: impl FnOnce() + Send + 'static) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    print!("{text}");
-    assert!(text.contains("running 1 test\n"), "no test is called {test}: {text}");
+    assert!(text.contains("running 1 tests\n"), "no test is called {test}: {text}");
+    if let Some((_, why)) = text.split_once("ignored, skipped: ") {
+        kit::skip(why.lines().next().unwrap_or_default());
+    }
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[test]
 fn processes_in_2500_nested_cgroups_are_listed_and_killed() {
     in_a_narrow_process("trees::processes_in_2500_nested_cgroups_are_listed_and_killed", || {
         each("deep", |host| {
@@ -209,13 +226,12 @@ fn processes_in_2500_nested_cgroups_are_listed_and_killed() {
     });
 }
 
-#[test]
 fn more_processes_than_descriptors_in_a_thousand_cgroups_are_killed() {
     in_a_narrow_process("trees::more_processes_than_descriptors_in_a_thousand_cgroups_are_killed", || {
-        let Some(host) = Host::new("wide") else { return };
+        let host = Host::new("wide");
         let cgroup = create(&host);
         let Some(directory) = cgroup.record().v1_of(Controller::Pids).map(Path::to_owned) else {
-            return println!("skipped: no v1 pids hierarchy");
+            kit::skip("no v1 pids hierarchy");
         };
         let name = |n: usize| [b"\xff".as_slice(), n.to_string().as_bytes()].concat();
         for n in 0..1000 {
@@ -253,12 +269,11 @@ fn meanwhile(change: impl Fn(usize) + Sync, test: impl FnOnce()) {
     });
 }
 
-#[test]
 fn processes_of_a_cgroup_that_is_being_renamed_are_listed() {
-    let Some(host) = Host::new("renamed") else { return };
+    let host = Host::new("renamed");
     let cgroup = create(&host);
     let Some(directory) = cgroup.record().v1_of(Controller::Pids) else {
-        return println!("skipped: no v1 pids hierarchy");
+        kit::skip("no v1 pids hierarchy");
     };
     let mut child = Member::sleeping();
     let name = |n: usize| {
@@ -279,7 +294,6 @@ fn processes_of_a_cgroup_that_is_being_renamed_are_listed() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn a_walk_ends_while_cgroups_are_being_created() {
     each("growing", |host| {
         let cgroup = create(host);
@@ -306,12 +320,9 @@ fn a_walk_ends_while_cgroups_are_being_created() {
 }
 
 /// v1 counts OOM kills in the cgroup of the victim.
-#[test]
 fn an_oom_kill_in_a_descendant_is_counted() {
-    let Some(host) = Host::new("oombelow") else { return };
-    if !host.has(Controller::Memory) {
-        return;
-    }
+    let host = Host::new("oombelow");
+    host.needs(Controller::Memory);
     let memory = Memory { limit: Some(4 << 20), swap: Some(4 << 20), ..Memory::default() };
     let (cgroup, join) = host.create(&Resources { memory: Some(memory), ..Resources::default() }).unwrap();
     let mut child = Member(enter(&join, &cgroup, "read line; exec tail /dev/zero"));
@@ -325,12 +336,11 @@ fn an_oom_kill_in_a_descendant_is_counted() {
 }
 
 /// On v1 a container can freeze a child cgroup, and signals do not kill frozen processes.
-#[test]
 fn processes_frozen_by_the_container_are_killed() {
-    let Some(host) = Host::new("itself") else { return };
+    let host = Host::new("itself");
     let cgroup = create(&host);
     let Some(freezer) = cgroup.record().v1_of(Controller::Freezer) else {
-        return println!("skipped: no v1 freezer");
+        kit::skip("no v1 freezer");
     };
     let mut child = Member::sleeping();
     hide(&cgroup, child.pid());
@@ -340,9 +350,8 @@ fn processes_frozen_by_the_container_are_killed() {
     cgroup.remove().unwrap();
 }
 
-#[test]
 fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
-    let Some(host) = Host::unified("named") else { return };
+    let host = Host::unified("named");
     let (cgroup, join) = host.create(&Resources::default()).unwrap();
     let mut child = Member(enter(&join, &cgroup, "exec sleep 600"));
     let top = cgroup.record().unified.clone().unwrap();
@@ -367,8 +376,8 @@ fn a_process_is_found_in_cgroups_of_any_name_and_depth() {
 }
 
 /// A path in a record may now be on another file system, for example after an unmount.
-#[test]
 fn directories_on_other_file_systems_are_rejected() {
+    let host = Host::new("linked");
     let directory = std::env::temp_dir().join(format!("orlop-no-cgroup-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
     for name in ["cgroup.procs", "cgroup.events"] {
@@ -389,7 +398,6 @@ fn directories_on_other_file_systems_are_rejected() {
         assert!(e.to_string().contains("not a cgroup file system"), "{e}");
     }
     // Symbolic links are not followed.
-    let Some(host) = Host::new("linked") else { return std::fs::remove_dir_all(directory).unwrap() };
     let real = create(&host);
     let link = directory.join("link");
     std::os::unix::fs::symlink(real.paths().last().unwrap(), &link).unwrap();
@@ -399,7 +407,6 @@ fn directories_on_other_file_systems_are_rejected() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
-#[test]
 fn detection_without_free_descriptors_is_an_error() {
     in_a_narrow_process("trees::detection_without_free_descriptors_is_an_error", || {
         let found = Layout::detect().unwrap();
@@ -408,7 +415,7 @@ fn detection_without_free_descriptors_is_an_error() {
             all.push(file);
         }
         if found.as_ref().is_some_and(Layout::is_unified) {
-            return println!("skipped: on this host detection needs no descriptor");
+            kit::skip("on this host detection needs no descriptor");
         }
         assert_eq!(Layout::detect().unwrap_err().errno(), Some(Errno::EMFILE));
         if Path::new("/sys/fs/resctrl").exists() {

@@ -17,7 +17,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 /// The rules that have limits.
-const RULES: [&str; 11] = [
+const RULES: [&str; 12] = [
     "circles",
     "upward",
     "layers",
@@ -29,6 +29,7 @@ const RULES: [&str; 11] = [
     "persons",
     "phrases",
     "names",
+    "silent-skips",
 ];
 
 fn top() -> PathBuf {

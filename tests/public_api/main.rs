@@ -13,10 +13,14 @@ mod types;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 /// The versions of rustdoc's format that the lister supports.
 const FORMATS: [u64; 1] = [57];
+
+fn main() -> ExitCode {
+    kit::main_plain(kit::plain_cases![the_public_items_match_the_record, the_lister_lists_every_kind_of_item])
+}
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,7 +58,6 @@ fn documentation(command: &mut Command, file: &Path) -> Result<Value, String> {
 /// Items that are hidden from the documentation can be named nevertheless.
 const JSON: [&str; 5] = ["-Z", "unstable-options", "--output-format", "json", "--document-hidden-items"];
 
-#[test]
 fn the_public_items_match_the_record() {
     let mut command = Command::new(env!("CARGO"));
     command.args(["rustdoc", "--quiet", "--offline", "--package", "orlop", "--lib", "--"]).args(JSON);
@@ -63,7 +66,7 @@ fn the_public_items_match_the_record() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("doc/orlop.json");
     let documentation = match documentation(&mut command, &file) {
         Ok(documentation) => documentation,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => kit::skip(reason),
     };
     let (lines, nameless) = list::list(&documentation);
     assert!(nameless.is_empty(), "public signatures have types that a user cannot name: {nameless:#?}");
@@ -84,7 +87,6 @@ fn the_public_items_match_the_record() {
 }
 
 /// A crate with everything that the lister must distinguish, and the expected list.
-#[test]
 fn the_lister_lists_every_kind_of_item() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sample-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();
@@ -100,7 +102,7 @@ fn the_lister_lists_every_kind_of_item() {
     std::fs::remove_dir_all(directory).unwrap();
     let documentation = match found {
         Ok(documentation) => documentation,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => kit::skip(reason),
     };
     let (lines, nameless) = list::list(&documentation);
     let expected = include_str!("sample.txt");

@@ -5,3 +5,9 @@
 
 mod public;
 mod refused;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kit::main_plain([public::cases(), refused::cases()].into_iter().flatten().collect())
+}

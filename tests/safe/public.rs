@@ -1,5 +1,6 @@
 //! Each part of the library, used by a program without `unsafe`.
 
+use kit::Case;
 use orlop::bundle::{Bundle, Spec};
 use orlop::cgroup::Layout;
 use orlop::container::{Runtime, Signal};
@@ -12,21 +13,28 @@ use orlop::{Error, ErrorKind};
 use std::io::Read;
 use std::os::fd::AsFd;
 
-/// Operations that may fail here: as a user other than root, or in a container.
-fn refused(error: &Error) -> bool {
-    let refused =
-        matches!(error.errno().map(|errno| errno as i32), Some(libc::EPERM | libc::EACCES | libc::ENOSPC));
-    if refused {
-        println!("skipped: {error}");
-    }
-    refused
+pub(crate) fn cases() -> Vec<Case> {
+    kit::plain_cases![
+        a_bundle_compiles_to_a_plan,
+        a_program_can_be_run_and_waited_for,
+        namespaces_can_be_created_and_a_path_resolved_in_a_root,
+        a_filter_applies_to_its_thread,
+        a_state_root_can_be_queried
+    ]
 }
 
-#[test]
+/// Skips the test if the operation may fail here: as a user other than root, or in a container.
+fn unless_refused<T>(result: Result<T, Error>) -> T {
+    result.unwrap_or_else(|error| match error.errno().map(|errno| errno as i32) {
+        Some(libc::EPERM | libc::EACCES | libc::ENOSPC) => kit::skip(error.to_string()),
+        _ => panic!("{error}"),
+    })
+}
+
 fn a_bundle_compiles_to_a_plan() {
     let unified = Layout::detect().unwrap().is_some_and(|layout| layout.is_unified());
     let mut spec = Spec::template(unified);
-    spec.root.as_mut().unwrap().path = "/".to_owned();
+    spec.root.as_mut().unwrap().path = "/".into();
     let spec = Spec::from_json(&spec.to_json().unwrap()).unwrap();
     let bundle = Bundle::from_spec(None, spec).unwrap();
     let options = Options { id: "safe".to_owned(), console: true, ..Options::default() };
@@ -35,7 +43,6 @@ fn a_bundle_compiles_to_a_plan() {
     assert!(!Listing::decode(plan.encode().unwrap().as_ref()).unwrap().instructions().is_empty());
 }
 
-#[test]
 fn a_program_can_be_run_and_waited_for() {
     let (mut from, to) = std::io::pipe().unwrap();
     let mut command = Command::new("/bin/sh");
@@ -54,17 +61,11 @@ fn a_program_can_be_run_and_waited_for() {
     assert_eq!(child.kill(0).unwrap_err().kind(), ErrorKind::NotRunning);
 }
 
-#[test]
 fn namespaces_can_be_created_and_a_path_resolved_in_a_root() {
     let set = Namespaces::new().create(NamespaceKind::Uts).create(NamespaceKind::Pid);
-    match Command::new("/bin/true").namespaces(&set).spawn() {
-        Ok(child) => assert_eq!(child.wait().unwrap(), Exit::Code(0)),
-        Err(e) => assert!(refused(&e), "{e}"),
-    }
-    let tmpfs = match Detached::filesystem("tmpfs", None, &MountOptions::default()) {
-        Ok(tmpfs) => tmpfs,
-        Err(e) => return assert!(refused(&e), "{e}"),
-    };
+    let child = unless_refused(Command::new("/bin/true").namespaces(&set).spawn());
+    assert_eq!(child.wait().unwrap(), Exit::Code(0));
+    let tmpfs = unless_refused(Detached::filesystem("tmpfs", None, &MountOptions::default()));
     in_root::make_file(&tmpfs, "a/b", 0o600).unwrap();
     tmpfs.change(&MountAttr { set: MountAttrFlags::RDONLY, ..MountAttr::default() }, false).unwrap();
     let e = in_root::make_file(&tmpfs, "c", 0o600).unwrap_err();
@@ -72,7 +73,6 @@ fn namespaces_can_be_created_and_a_path_resolved_in_a_root() {
     assert_eq!(in_root::read(&tmpfs, "a/b", 10).unwrap(), b"");
 }
 
-#[test]
 fn a_filter_applies_to_its_thread() {
     let mut profile = Profile::new(Action::Allow);
     profile.rules.push(SyscallRule {
@@ -87,14 +87,10 @@ fn a_filter_applies_to_its_thread() {
         let thread = scope.spawn(|| program.load(LoadOptions { no_new_privs: true }).map(|()| session()));
         thread.join().unwrap()
     });
-    match inside {
-        Ok(answer) => assert_eq!(answer.unwrap_err(), 77),
-        Err(e) => println!("skipped: {e}"),
-    }
     assert!(session().is_ok());
+    assert_eq!(unless_refused(inside).unwrap_err(), 77);
 }
 
-#[test]
 fn a_state_root_can_be_queried() {
     let root = std::env::temp_dir().join(format!("orlop-safe-root-{}", std::process::id()));
     let runtime = Runtime::new(&root).unwrap();

@@ -1,8 +1,13 @@
 //! Programs that must not compile, with the expected error.
 
+use kit::Case;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
+
+pub(crate) fn cases() -> Vec<Case> {
+    kit::plain_cases![programs_that_break_safety_do_not_compile]
+}
 
 /// Uses the whole library: if this does not compile, the others fail for the wrong reason.
 const GOOD: &str = "
@@ -121,7 +126,6 @@ fn compile(directory: &Path, source: &str) -> String {
     said
 }
 
-#[test]
 fn programs_that_break_safety_do_not_compile() {
     let directory = std::env::temp_dir().join(format!("orlop-safe-{}", std::process::id()));
     std::fs::create_dir(&directory).unwrap();

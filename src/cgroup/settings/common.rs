@@ -30,28 +30,6 @@ pub(super) fn nonzero<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
     value.filter(|v| *v != T::default())
 }
 
-/// Whether the memory controller is needed.
-pub(super) fn uses_memory(m: &Memory) -> bool {
-    // Every field is named, so that a new one cannot be left out: it would not be written if it stands alone.
-    let Memory {
-        limit,
-        reservation,
-        swap,
-        swappiness,
-        disable_oom_killer,
-        use_hierarchy,
-        // No controller has these any more; the caller is warned.
-        kernel: _,
-        kernel_tcp: _,
-        // Only says how a limit is written.
-        check_before_update: _,
-    } = m;
-    nonzero(*limit).or(nonzero(*reservation)).or(nonzero(*swap)).is_some()
-        || swappiness.is_some()
-        || disable_oom_killer.is_some()
-        || use_hierarchy.is_some()
-}
-
 /// Rejects a limit of memory and swap together that is below the memory limit.
 pub(super) fn check_swap(m: &Memory) -> Result<()> {
     match (nonzero(m.limit), nonzero(m.swap)) {
@@ -63,26 +41,6 @@ pub(super) fn check_swap(m: &Memory) -> Result<()> {
     }
 }
 
-/// Whether the cpu controller is needed.
-pub(super) fn uses_cpu(cpu: &Cpu) -> bool {
-    let Cpu {
-        shares,
-        quota,
-        burst,
-        period,
-        realtime_runtime,
-        realtime_period,
-        idle,
-        // Of the cpuset controller.
-        cpus: _,
-        mems: _,
-    } = cpu;
-    nonzero(*shares).or(nonzero(*period)).or(nonzero(*realtime_period)).is_some()
-        || nonzero(*quota).or(nonzero(*realtime_runtime)).is_some()
-        || burst.is_some()
-        || idle.is_some()
-}
-
 /// The CPU shares, unless they are absent or zero.
 pub(super) fn shares(cpu: &Cpu) -> Result<Option<u64>> {
     let out_of_range = |why: &str| Err(invalid("/linux/resources/cpu/shares", why));
@@ -92,23 +50,6 @@ pub(super) fn shares(cpu: &Cpu) -> Result<Option<u64>> {
         Some(n) if n > 262_144 => out_of_range("the maximum allowed cpu-shares is 262144"),
         some => Ok(some),
     }
-}
-
-/// Whether the I/O controller is needed.
-pub(super) fn uses_io(io: &BlockIo) -> bool {
-    let BlockIo {
-        weight,
-        leaf_weight,
-        weight_device,
-        // See `throttles`.
-        throttle_read_bps_device: _,
-        throttle_write_bps_device: _,
-        throttle_read_iops_device: _,
-        throttle_write_iops_device: _,
-    } = io;
-    nonzero(*weight).or(nonzero(*leaf_weight)).is_some()
-        || !weight_device.is_empty()
-        || throttles(io).iter().any(|(_, list, _)| !list.is_empty())
 }
 
 /// The throttle lists: name of the v1 file, rates, JSON name.

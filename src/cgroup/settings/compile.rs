@@ -1,7 +1,7 @@
 //! Compiles `linux.resources` to settings.
 
 use super::builder::SettingsBuilder;
-use super::common::{escape, invalid, or_unlimited, unsupported, uses_cpu, uses_io, uses_memory};
+use super::common::{escape, invalid, or_unlimited, unsupported};
 use super::setting::Settings;
 use super::setting::WritePolicy::{IfSupported, Required};
 use super::{v1, v2};
@@ -10,6 +10,7 @@ use crate::bundle::spec::{HugepageLimit, Memory, Rdma, Resources};
 use crate::cgroup::controller::Controller;
 use crate::cgroup::devices::{DevicePolicy, compile_v1};
 use crate::cgroup::layout::Layout;
+use crate::cgroup::limit_fields::{cpu_fields, io_fields, is_used, memory_fields};
 use crate::cgroup::options::CgroupOptions;
 use crate::cgroup::version::CgroupVersion;
 use std::collections::BTreeMap;
@@ -26,7 +27,11 @@ use std::fmt::Write as _;
 pub fn compile_settings(layout: &Layout, resources: &Resources, options: &CgroupOptions) -> Result<Settings> {
     let mut b = SettingsBuilder::new(layout);
     if let Some(memory) = &resources.memory {
-        match b.version_if_used(Controller::Memory, "/linux/resources/memory", uses_memory(memory))? {
+        match b.version_if_used(
+            Controller::Memory,
+            "/linux/resources/memory",
+            is_used(&memory_fields(memory)),
+        )? {
             Some(CgroupVersion::V1) => v1::memory(&mut b, memory)?,
             Some(CgroupVersion::V2) => v2::memory(&mut b, memory)?,
             None => {}
@@ -34,7 +39,8 @@ pub fn compile_settings(layout: &Layout, resources: &Resources, options: &Cgroup
         memory_warnings(&mut b, memory);
     }
     if let Some(cpu) = &resources.cpu {
-        match b.version_if_used(Controller::Cpu, "/linux/resources/cpu", uses_cpu(cpu))? {
+        let [cpu_time, _] = cpu_fields(cpu);
+        match b.version_if_used(Controller::Cpu, "/linux/resources/cpu", is_used(&cpu_time))? {
             Some(CgroupVersion::V1) => v1::cpu(&mut b, cpu)?,
             Some(CgroupVersion::V2) => v2::cpu(&mut b, cpu)?,
             None => {}
@@ -45,7 +51,7 @@ pub fn compile_settings(layout: &Layout, resources: &Resources, options: &Cgroup
         pids(&mut b, limit)?;
     }
     if let Some(io) = &resources.block_io {
-        match b.version_if_used(Controller::Io, "/linux/resources/blockIO", uses_io(io))? {
+        match b.version_if_used(Controller::Io, "/linux/resources/blockIO", is_used(&io_fields(io)))? {
             Some(CgroupVersion::V1) => v1::io(&mut b, io),
             Some(CgroupVersion::V2) => v2::io(&mut b, io)?,
             None => {}
@@ -66,13 +72,12 @@ pub fn compile_settings(layout: &Layout, resources: &Resources, options: &Cgroup
 /// Whether [`compile_settings`] may have to know the controllers of the cgroup2 hierarchy.
 pub(crate) fn needs_unified_controllers(layout: &Layout, resources: &Resources) -> bool {
     let cpu = resources.cpu.as_ref();
-    let named = |list: &Option<String>| list.as_ref().is_some_and(|list| !list.is_empty());
     let used = [
-        (Controller::Memory, resources.memory.as_ref().is_some_and(uses_memory)),
-        (Controller::Cpu, cpu.is_some_and(uses_cpu)),
-        (Controller::CpuSet, cpu.is_some_and(|cpu| named(&cpu.cpus) || named(&cpu.mems))),
+        (Controller::Memory, resources.memory.as_ref().is_some_and(|memory| is_used(&memory_fields(memory)))),
+        (Controller::Cpu, cpu.is_some_and(|cpu| is_used(&cpu_fields(cpu)[0]))),
+        (Controller::CpuSet, cpu.is_some_and(|cpu| is_used(&cpu_fields(cpu)[1]))),
         (Controller::Pids, resources.pids.as_ref().is_some_and(|pids| pids.limit.is_some())),
-        (Controller::Io, resources.block_io.as_ref().is_some_and(uses_io)),
+        (Controller::Io, resources.block_io.as_ref().is_some_and(|io| is_used(&io_fields(io)))),
         (Controller::HugeTlb, !resources.hugepage_limits.is_empty()),
         (Controller::Rdma, !resources.rdma.is_empty()),
         (Controller::NetCls, resources.network.is_some()),

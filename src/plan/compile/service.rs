@@ -76,32 +76,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
     let mut new: Vec<&str> = Vec::new();
     for line in container.lines() {
         let Step::Rootfs(step) = &line.step else { continue };
-        let (destination, mount) = match step {
-            RootfsStep::Mount(mount) if mount.is_remount() => continue,
-            RootfsStep::Mount(mount) => (&mount.destination, Some(mount)),
-            RootfsStep::CgroupMount { destination, .. } => (destination, None),
-            RootfsStep::OpenUmask
-            | RootfsStep::HostPropagation(_)
-            | RootfsStep::Root { .. }
-            | RootfsStep::AttachTree { .. }
-            | RootfsStep::MountPoint { .. }
-            | RootfsStep::HostRoot
-            | RootfsStep::ChangeRoot { .. }
-            | RootfsStep::EmptyRoot
-            | RootfsStep::SealType { .. }
-            | RootfsStep::SendContext
-            | RootfsStep::SendFileSystem { .. }
-            | RootfsStep::MakeNode(_)
-            | RootfsStep::DevLinks { .. }
-            | RootfsStep::Mask { .. }
-            | RootfsStep::ReadonlyPath { .. }
-            | RootfsStep::ReadonlyMount { .. }
-            | RootfsStep::Pivot { .. }
-            | RootfsStep::ReadonlyRoot
-            | RootfsStep::CreateDirectory { .. }
-            | RootfsStep::RootPropagation(_)
-            | RootfsStep::Unmount { .. } => continue,
-        };
+        let Some((destination, mount)) = mounted(step) else { continue };
         // criu restores the content of a new file system, with the mount points in it.
         if new.iter().any(|above| is_below(destination, above)) {
             continue;
@@ -117,7 +92,7 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             Some((mount, source)) => {
                 let bind = mount.options.bind;
                 let options = MountOptions { bind, ..MountOptions::default() };
-                let mount = MountStep { source, options, ..(**mount).clone() };
+                let mount = MountStep { source, options, ..mount.clone() };
                 draft.standard(RootfsStep::Mount(Box::new(mount)));
             }
             None => {
@@ -128,6 +103,36 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
     }
     draft.standard(ControlStep::Finish);
     Ok(draft.finish())
+}
+
+/// The destination of a mount of the container, and its step if it has one of its own.
+fn mounted(step: &RootfsStep) -> Option<(&String, Option<&MountStep>)> {
+    match step {
+        RootfsStep::Mount(mount) if mount.is_remount() => None,
+        RootfsStep::Mount(mount) => Some((&mount.destination, Some(mount))),
+        RootfsStep::CgroupMount { destination, .. } => Some((destination, None)),
+        RootfsStep::OpenUmask
+        | RootfsStep::HostPropagation(_)
+        | RootfsStep::Root { .. }
+        | RootfsStep::AttachTree { .. }
+        | RootfsStep::MountPoint { .. }
+        | RootfsStep::HostRoot
+        | RootfsStep::ChangeRoot { .. }
+        | RootfsStep::EmptyRoot
+        | RootfsStep::SealType { .. }
+        | RootfsStep::SendContext
+        | RootfsStep::SendFileSystem { .. }
+        | RootfsStep::MakeNode(_)
+        | RootfsStep::DevLinks { .. }
+        | RootfsStep::Mask { .. }
+        | RootfsStep::ReadonlyPath { .. }
+        | RootfsStep::ReadonlyMount { .. }
+        | RootfsStep::Pivot { .. }
+        | RootfsStep::ReadonlyRoot
+        | RootfsStep::CreateDirectory { .. }
+        | RootfsStep::RootPropagation(_)
+        | RootfsStep::Unmount { .. } => None,
+    }
 }
 
 /// Compiles a process that brings up `lo` in the network namespace of the process in the only slot, and exits.

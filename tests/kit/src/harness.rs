@@ -2,7 +2,7 @@
 
 use crate::test::{Skip, Test};
 use crate::{criu, leak, probe, wrap};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -12,16 +12,30 @@ use std::time::Instant;
 /// One test: a name and a body.
 pub struct Case {
     name: String,
-    body: Box<dyn Fn(&Test) + Send + Sync>,
+    body: Body,
+}
+
+enum Body {
+    /// Needs root, and gets a [`Test`].
+    WithContainers(Box<dyn Fn(&Test) + Send + Sync>),
+    /// Needs neither.
+    Plain(Box<dyn Fn() + Send + Sync>),
 }
 
 impl Case {
     /// A case; the crate's own name is left off the front of `name`.
     pub fn new(name: impl Into<String>, body: impl Fn(&Test) + Send + Sync + 'static) -> Self {
-        let name = name.into();
-        let name = name.split_once("::").map_or(name.as_str(), |(_, rest)| rest).to_owned();
-        Self { name, body: Box::new(body) }
+        Self { name: below_crate(&name.into()), body: Body::WithContainers(Box::new(body)) }
     }
+
+    /// A case for [`main_plain`], without containers.
+    pub fn plain(name: &str, body: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { name: below_crate(name), body: Body::Plain(Box::new(body)) }
+    }
+}
+
+fn below_crate(name: &str) -> String {
+    name.split_once("::").map_or(name, |(_, rest)| rest).to_owned()
 }
 
 /// The common arguments of libtest; others are accepted and ignored.
@@ -70,6 +84,7 @@ enum Outcome {
 
 thread_local! {
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+    static RUNS_CASES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Whether the command line selects the case with that name: for code that prepares many cases at once.
@@ -113,8 +128,27 @@ fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, default: usize) ->
     if words[0] == "criu" {
         return criu::main(&words[1..]);
     }
-    let cases = cases();
-    let args = Args::read(words.into_iter().skip(1));
+    let watch = || {
+        let watch = leak::Watch::begin(&crate::runtime::under_test(runtime));
+        move || watch.end()
+    };
+    main_of(runtime, cases(), default, watch)
+}
+
+/// Runs [plain](Case::plain) cases, as the standard harness does, but lets them [`skip`](crate::skip) themselves.
+pub fn main_plain(cases: Vec<Case>) -> ExitCode {
+    let default = std::thread::available_parallelism().map_or(2, usize::from);
+    main_of("", cases, default, || Vec::new)
+}
+
+/// `watch` is called before the first case; what it returns lists what the run has left behind.
+fn main_of<W: FnOnce() -> Vec<String>>(
+    runtime: &str,
+    cases: Vec<Case>,
+    default: usize,
+    watch: impl FnOnce() -> W,
+) -> ExitCode {
+    let args = Args::read(std::env::args().skip(1));
     let all = cases.len();
     let chosen: Vec<Case> = cases.into_iter().filter(|case| args.wants(&case.name)).collect();
     if args.list {
@@ -127,14 +161,24 @@ fn main_with_threads(runtime: &str, cases: fn() -> Vec<Case>, default: usize) ->
     // Whether a case is skipped is known only when it runs; `--ignored` therefore runs nothing.
     let chosen = if args.only_ignored { Vec::new() } else { chosen };
     std::panic::set_hook(Box::new(|info| {
-        MESSAGE.with(|message| *message.borrow_mut() = info.to_string());
+        if RUNS_CASES.get() {
+            MESSAGE.with(|message| *message.borrow_mut() = info.to_string());
+        } else {
+            eprintln!("{info}");
+        }
     }));
-    let watch = leak::Watch::begin(&crate::runtime::under_test(runtime));
+    let left = watch();
     let threads = if default == 1 { 1 } else { args.threads.unwrap_or(default) };
-    run_all(&chosen, runtime, threads.max(1), all - chosen.len(), watch)
+    run_all(&chosen, runtime, threads.max(1), all - chosen.len(), left)
 }
 
-fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch: leak::Watch) -> ExitCode {
+fn run_all(
+    cases: &[Case],
+    runtime: &str,
+    threads: usize,
+    filtered: usize,
+    left: impl FnOnce() -> Vec<String>,
+) -> ExitCode {
     let begun = Instant::now();
     println!("\nrunning {} tests", cases.len());
     let next = AtomicUsize::new(0);
@@ -142,6 +186,7 @@ fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch
     std::thread::scope(|scope| {
         for _ in 0..threads.min(cases.len()) {
             scope.spawn(|| {
+                RUNS_CASES.set(true);
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = run_one(case, runtime);
                     print_line(case, &outcome);
@@ -160,7 +205,7 @@ fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch
         .collect();
     let skipped = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Skipped(_))).count();
     let passed = outcomes.len() - failed.len() - skipped;
-    let left = watch.end();
+    let left = left();
     if !failed.is_empty() {
         println!("\nfailures:");
         for (name, why) in &failed {
@@ -185,13 +230,18 @@ fn run_all(cases: &[Case], runtime: &str, threads: usize, filtered: usize, watch
 }
 
 fn run_one(case: &Case, runtime: &str) -> Outcome {
-    if !nix::unistd::geteuid().is_root() {
-        return Outcome::Skipped("needs root".to_owned());
-    }
-    let test = Test::new(&case.name, runtime);
-    let result = catch_unwind(AssertUnwindSafe(|| (case.body)(&test)));
+    let (result, left) = match &case.body {
+        Body::Plain(body) => (catch_unwind(AssertUnwindSafe(body)), Vec::new()),
+        Body::WithContainers(_) if !nix::unistd::geteuid().is_root() => {
+            return Outcome::Skipped("needs root".to_owned());
+        }
+        Body::WithContainers(body) => {
+            let test = Test::new(&case.name, runtime);
+            let result = catch_unwind(AssertUnwindSafe(|| body(&test)));
+            (result, test.finish())
+        }
+    };
     let message = MESSAGE.with(|message| std::mem::take(&mut *message.borrow_mut()));
-    let left = test.finish();
     match result {
         Err(payload) => match payload.downcast::<Skip>() {
             Ok(skip) => Outcome::Skipped(skip.0),

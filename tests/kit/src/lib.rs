@@ -28,7 +28,7 @@ pub mod wrap;
 
 pub use bundle::Bundle;
 pub use console::{Console, Pty};
-pub use harness::{Case, chosen, main, main_in_turn};
+pub use harness::{Case, chosen, main, main_in_turn, main_plain};
 pub use pace::{slowness, within};
 pub use runtime::{Container, Output, Running, Runtime};
 pub use score::Score;
@@ -41,5 +41,13 @@ pub use tools::needs;
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {
         vec![$($crate::Case::new(concat!(module_path!(), "::", stringify!($name)), $name)),*]
+    };
+}
+
+/// Lists test functions of a module as [`Case`]s for [`main_plain`], named `module::function`.
+#[macro_export]
+macro_rules! plain_cases {
+    ($($name:ident),* $(,)?) => {
+        vec![$($crate::Case::plain(concat!(module_path!(), "::", stringify!($name)), $name)),*]
     };
 }
