@@ -50,16 +50,16 @@ print_table() {
 # record_suite SUITE JOINED CIRCUMSTANCES RECORDED
 record_suite() {
 	local new
-	new=$(mktemp "$4.XXXXXX")
+	new=$(mktemp)
 	{
 		echo "# $3"
 		{
-			if [ -e "$4" ]; then grep -v "^#" "$4" | awk -F'\t' -v suite="$1" '$1 != suite'; fi
+			[ ! -e "$4" ] || awk -F'\t' -v suite="$1" '!/^#/ && $1 != suite' "$4"
 			awk -F'\t' -v OFS='\t' '{ print $1, $2, $3, $4, ($3 == "skip" ? $5 : "") }' "$2"
 		} | sort -t "$(printf '\t')" -s -k1,1r
 	} >"$new"
-	chmod 644 "$new"
-	mv "$new" "$4"
+	cp "$new" "$4"
+	rm -f "$new"
 }
 
 # write_document RECORDED REASONS
