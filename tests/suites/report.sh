@@ -118,3 +118,8 @@ write_document() {
 			for (i = 1; i <= split("suite,text,host,policy,callers,to fix", kinds, ","); i++) print "- *" kinds[i] "*: " means[kinds[i]]
 		}' phase=1 "$2" phase=2 "$1"
 }
+
+# Outcomes, one a line, as the closing line of a test program.
+counts() {
+	awk '{ n[$1]++ } END { printf "%d passed, %d failed, %d skipped\n", n["pass"], n["fail"], n["skip"] }'
+}
