@@ -27,13 +27,21 @@ judged() {
 	awk -F'\t' -v OFS='\t' -v suite="$1" -v whole="$4" '
 		/^#/ || NF < 4 { next }
 		phase == 1 { if ($1 == suite) reason[$2] = 1; next }
-		{
+		$1 == suite {
 			seen[$2] = 1
 			if ($3 == "fail" && !($2 in reason)) print "unexplained", $2
 			if ($3 == "skip" && $4 == "pass" && !($2 in reason)) print "unexplained", $2
 			if ($3 == "pass" && $2 in reason) print "stale", $2
 		}
 		END { if (whole) for (test in reason) if (!(test in seen)) print "unknown", test }' phase=1 "$3" phase=2 "$2"
+}
+
+# changed SUITE JOINED RECORDED
+# Tests with another outcome for orlop than the recorded one, as `judged` prints them.
+changed() {
+	awk -F'\t' -v OFS='\t' -v suite="$1" '
+		phase == 1 { if ($1 == suite) recorded[$2] = $3; next }
+		$2 in recorded && recorded[$2] != $3 { print "changed", $2 }' phase=1 "$3" phase=2 "$2"
 }
 
 # print_table SUITE JOINED
