@@ -32,7 +32,7 @@ struct Gate {
 }
 
 /// The cheap ones first.
-const GATES: [Gate; 14] = [
+const GATES: [Gate; 15] = [
     Gate { name: "fmt", checks: "the code is formatted", run: || fmt().run().into() },
     Gate { name: "dependencies", checks: "licences, duplicates, sources, reasons", run: check_dependencies },
     Gate { name: "typos", checks: "spelling", run: typos },
@@ -49,6 +49,7 @@ const GATES: [Gate; 14] = [
     Gate { name: "targets", checks: "other processors and C libraries", run: targets },
     Gate { name: "fuzz", checks: "the fuzz targets compile", run: fuzz_targets },
     Gate { name: "tests", checks: "the README's test command", run: || readme_tests().run().into() },
+    Gate { name: "suites", checks: "suites of others: docs/CONFORMANCE.md holds", run: suites_of_others },
     Gate { name: "guest", checks: "cgroup v2 alone", run: || guest(GUEST) },
     Gate { name: "guest-systemd", checks: "cgroup v2 with systemd", run: || guest(GUEST_SYSTEMD) },
 ];
@@ -234,6 +235,20 @@ fn fuzz_targets() -> Outcome {
     }
     let arguments = ["check", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz"];
     cargo(&arguments).run().into()
+}
+
+/// How long the suites of others may take, beside building their root.
+const SUITES_SECONDS: u32 = 1500;
+
+/// runc's integration tests and runtime-tools, if this host is like the one that docs/CONFORMANCE.md was recorded on.
+fn suites_of_others() -> Outcome {
+    if let Err(failure) = script("tests/suites/run").arguments(&["--ready"]).output() {
+        return Outcome::Skipped(failure.to_string());
+    }
+    if let Err(failure) = cargo(&["build", "-p", "orlop-runtime"]).run() {
+        return Outcome::Failed(failure.to_string());
+    }
+    script("tests/suites/run").within(SUITES_SECONDS).run().into()
 }
 
 /// What runs in the emulated guest on every change: what no host with cgroup v1 shows, in a few minutes. The rest is

@@ -20,7 +20,7 @@ const fn lane(
 }
 
 /// A command that begins with a slash is a script of this repository, any other one of cargo.
-const LANES: [Lane; 23] = [
+const LANES: [Lane; 25] = [
     lane("unit", "20 s", "", &["test", "-p", "orlop", "--lib"]),
     lane("binary", "2 s", "", &["test", "-p", "orlop-runtime", "--bin", "orlop"]),
     lane("house", "10 s", "", &["test", "-p", "orlop", "--test", "house"]),
@@ -46,6 +46,8 @@ const LANES: [Lane; 23] = [
     lane("doc-tests", "1 min", "", &["test", "-p", "orlop", "--doc"]),
     lane("attacks-long", "a night", "root", &["/tests/attacks/run", "--rounds", "100000"]),
     lane("sweep-all", "1 h or more", "root", &["/tests/sweep/run"]),
+    lane("suites", "7 min", "root, Debian packages", &["/tests/suites/run"]),
+    lane("suites-quick", "1 min", "root, Debian packages", &["/tests/suites/run", "--quick"]),
     lane("vm", "3 min", "root, QEMU, Debian packages", &["/tests/vm/run"]),
     lane("vm-systemd", "3 min", "root, QEMU, Debian packages", &["/tests/vm/run", "--systemd"]),
     lane("vm-managers", "20 min", "root, QEMU, Debian packages", &["/tests/vm/managers"]),

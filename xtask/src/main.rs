@@ -6,6 +6,8 @@ mod gates;
 mod lanes;
 mod license;
 mod program;
+#[cfg(test)]
+mod suites;
 
 use program::{Failure, cargo};
 use std::process::ExitCode;
