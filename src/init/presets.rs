@@ -17,7 +17,7 @@ pub(crate) trait HelperRecorder {
     fn record_helper(&self, pid: i32) -> Result<()>;
 }
 
-/// Opens the procfs of a slot. That takes a launch of its own, of which this file knows nothing.
+/// Opens the procfs of a slot, by a launch of its own: see `launch/procfs.rs`.
 pub(crate) type ProcfsOpener = fn(&Plan, &Slot, DescriptorSources<'_>) -> Result<OwnedFd>;
 
 /// For plans without a procfs.
@@ -48,12 +48,11 @@ pub(crate) struct DescriptorSources<'a> {
 enum Preset<'a> {
     Owned(OwnedFd),
     Borrowed(BorrowedFd<'a>),
-    /// One of the files by which the process joins its cgroup; none if it was cloned into the cgroup.
+    /// One of the files by which the process joins its cgroup. There is none if it was cloned into the cgroup.
     Cgroup(usize),
 }
 
-/// The descriptors that a stub starts with, in the order of their slots. They can only be opened from a plan, so no slot
-/// is without one.
+/// The descriptors that a stub starts with, in the order of their slots. They are opened from a plan, so none is missing.
 #[derive(Debug)]
 pub(crate) struct Presets<'a> {
     slots: Vec<Preset<'a>>,
@@ -84,7 +83,7 @@ impl<'a> Presets<'a> {
                 Slot::Given => borrowed(given.next().copied())?,
                 Slot::Process => borrowed(sources.process)?,
                 Slot::Console => borrowed(sources.console)?,
-                // The namespace of the process.
+                // The pid namespace of the process.
                 Slot::Namespace { path, .. } if path.is_empty() => {
                     Preset::Owned(pid_namespace(sources.process)?)
                 }

@@ -191,7 +191,8 @@ fn limits_and_statistics_cover_every_process(t: &Test) {
     let told = container.command("events", &["--stats"]).output().success().document();
     assert_eq!(told["data"]["pids"], json!({"current": 2, "limit": 2}));
     assert_eq!(told["data"]["memory"]["usage"]["limit"], json!(52_428_800));
-    container.exec("exit 0").fails_with(255, &[]);
+    // A limit stops forks: of the process itself, not its move into the cgroup.
+    container.exec("orphan exit 0").fails_with(101, &["code: 11"]);
     container.command("delete", &["--force"]).output().success();
     assert_killed(t, child);
 }

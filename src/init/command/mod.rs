@@ -19,11 +19,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A program to run: its namespaces, cgroup and root, its identity, and what it is given.
 ///
-/// Any thread of any program may spawn, whatever its size: nothing of the caller is copied, and
-/// nothing of it changes or leaks: the program gets the arguments and the
-/// environment that are given here and no others, no descriptors but 0 to 2 and those
-/// [preserved](Self::preserve_fds), default signal dispositions, no blocked signals, umask 022 and
-/// by default the working directory `/`.
+/// Any thread of any program may spawn: no memory of the caller is copied, and nothing of its state changes. The program
+/// inherits nothing by accident: it gets the arguments and the environment that are given here, the descriptors 0 to 2 and
+/// those [preserved](Self::preserve_fds), default signal dispositions, no blocked signals, and by default umask 022 and the
+/// working directory `/`.
 ///
 /// Strings are UTF-8; one with a NUL byte makes [`spawn`](Self::spawn) fail.
 #[derive(Clone, Debug)]
@@ -35,7 +34,7 @@ pub struct Command<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// A program: a path, or a name that is looked for in the `PATH` of the environment given here
+    /// A program: a path, or a name that is looked up in the `PATH` of the environment given here
     /// (`/bin:/usr/bin` if it has none), as the program's own user, in its own root.
     pub fn new(program: impl Into<String>) -> Self {
         let program = program.into();
@@ -76,7 +75,7 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// What the program sees as its own name, instead of the one it was found by.
+    /// What the program sees as its own name, instead of the name by which it was found.
     pub fn arg0(&mut self, name: impl Into<String>) -> &mut Self {
         self.input.args[0] = name.into();
         self
@@ -145,35 +144,34 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The namespaces to create and to join. They are also set up: id maps are written, and
-    /// whose id 0 is mapped is root of the new user namespace; clocks are shifted; `lo` of a new
-    /// network namespace is up; mounts of a new mount namespace take part in what the host mounts
-    /// later, and never the other way round.
+    /// The namespaces to create and to join. They are also set up: id maps are written, and if they map id 0, the program
+    /// starts as root of the new user namespace; clocks are shifted; `lo` of a new network namespace is up; later mounts
+    /// propagate from the host to a new mount namespace, but not back.
     pub fn namespaces(&mut self, set: &'a Namespaces) -> &mut Self {
         self.input.namespaces = Some(set);
         self
     }
 
-    /// The host name; needs a UTS namespace of the program's own.
+    /// The host name; requires a UTS namespace of the program's own.
     pub fn hostname(&mut self, name: impl Into<String>) -> &mut Self {
         self.input.hostname = Some(name.into());
         self
     }
 
-    /// The NIS domain name; needs a UTS namespace of the program's own.
+    /// The NIS domain name; requires a UTS namespace of the program's own.
     pub fn domainname(&mut self, name: impl Into<String>) -> &mut Self {
         self.input.domainname = Some(name.into());
         self
     }
 
-    /// The cgroup to begin in.
+    /// The cgroup that the program starts in.
     pub fn cgroup(&mut self, join: &'a Join) -> &mut Self {
         self.input.cgroup = Some(join);
         self
     }
 
-    /// The root: this mount becomes it, and the host's files are gone. Needs a new mount namespace.
-    /// A mount can be attached once, so it serves for one spawn.
+    /// The root: this mount becomes the root directory, and the host's files are out of reach. Requires a new mount
+    /// namespace. A mount can be attached only once, so it is good for one spawn.
     pub fn root(&mut self, root: &'a Rootfs) -> &mut Self {
         self.input.root = CommandRoot::Mount;
         self.root = Some(root);
@@ -181,35 +179,35 @@ impl<'a> Command<'a> {
     }
 
     /// The root: a directory with everything mounted below it, an absolute path without symbolic
-    /// links. As [`root`](Self::root), for a caller that may mount in the new namespaces
-    /// only, and for any number of spawns.
+    /// links. Unlike [`root`](Self::root), it works for a caller that may mount only in the new namespaces, and for any number
+    /// of spawns.
     pub fn root_directory(&mut self, path: impl Into<String>) -> &mut Self {
         self.input.root = CommandRoot::Directory(path.into());
         self.root = None;
         self
     }
 
-    /// Mounts a procfs of the program's pid namespace on its `/proc`. Needs a new mount namespace.
+    /// Mounts a procfs of the program's pid namespace on its `/proc`. Requires a new mount namespace.
     pub fn mount_proc(&mut self) -> &mut Self {
         self.input.mounts_proc = true;
         self
     }
 
-    /// The user id, as the program's user namespace counts. If it is not root's, the program has no
-    /// capabilities but those that [`capabilities`](Self::capabilities) gives.
+    /// The user id in the program's user namespace. If it is not 0, the program has only the capabilities that
+    /// [`capabilities`](Self::capabilities) gives it.
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.input.uid = Some(uid);
         self
     }
 
-    /// The group id, as the program's user namespace counts.
+    /// The group id in the program's user namespace.
     pub fn gid(&mut self, gid: u32) -> &mut Self {
         self.input.gid = Some(gid);
         self
     }
 
-    /// The supplementary groups. If a user or group is given, but they are not: none, unless
-    /// the user namespace does not let the caller's be dropped (`/proc/PID/setgroups`).
+    /// The supplementary groups. By default, if a user or a group is given, there are none, unless the user namespace denies
+    /// dropping the caller's groups (`/proc/PID/setgroups`).
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.input.groups = Some(groups.into_iter().collect());
         self
@@ -227,8 +225,8 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// A seccomp filter, loaded last. It must allow execve(2); without
-    /// [`no_new_privs`](Self::no_new_privs) it takes a privileged caller, or a new user namespace.
+    /// A seccomp filter, loaded last. It must allow execve(2). Without [`no_new_privs`](Self::no_new_privs) it requires a
+    /// privileged caller, or a new user namespace.
     pub fn seccomp(&mut self, filter: &'a SeccompProgram) -> &mut Self {
         self.input.seccomp = Some(filter);
         self
@@ -240,9 +238,9 @@ impl<'a> Command<'a> {
         self
     }
 
-    /// The stub stays as the program's parent: it reaps orphans, forwards every signal to the
-    /// program, and exits with its exit status, or 128 + the signal's number. Meant for new pid
-    /// namespaces, where it is PID 1.
+    /// The stub stays as the program's parent: it reaps orphans, forwards every signal to the program, and exits with the
+    /// program's exit status, or with 128 + the number of the signal that killed it. It is meant for new pid namespaces,
+    /// where it is PID 1.
     pub fn reaping_init(&mut self) -> &mut Self {
         self.input.init = true;
         self
@@ -256,8 +254,7 @@ impl<'a> Command<'a> {
         compile_command(&self.input, &self.host()?)
     }
 
-    /// Runs the program. Returns once it has been executed, or with the step that failed; then no
-    /// process is left.
+    /// Runs the program. Returns when the program has been executed, or a step has failed; in that case no process is left.
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] and [`crate::ErrorKind::Unsupported`] for what cannot be done;
@@ -295,7 +292,7 @@ impl<'a> Command<'a> {
     }
 }
 
-/// A command on its way to its execve(2).
+/// A command that has not reached its execve(2) yet.
 struct Running<'a> {
     stub: Stub,
     plan: &'a Plan,

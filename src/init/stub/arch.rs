@@ -103,7 +103,7 @@ pub fn trap() {
 pub use core::hint::spin_loop as pause;
 
 /// clone(2) of a thread that calls `run(argument)` on the stack that ends at `stack`, and exits when that returns; the
-/// thread's number, or an errno.
+/// thread's id, or an errno.
 ///
 /// # Safety
 /// `flags` are those of a thread. `stack` is aligned to 16 bytes, and the memory below it belongs to the thread alone.
@@ -113,7 +113,7 @@ pub unsafe fn thread(flags: u64, stack: u64, run: unsafe extern "C" fn(u64), arg
 }
 
 /// clone(2) of a child that continues on this stack: it returns 0, and the caller exits with status 0. If there is no
-/// child, the caller returns the errno. `successor` is the address that takes the child's number.
+/// child, the caller returns the errno. The kernel stores the child's pid at `successor`.
 ///
 /// # Safety
 /// `flags` neither create a thread nor name an address other than `successor`. With `CLONE_VM`, no other thread uses this

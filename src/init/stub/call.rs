@@ -4,7 +4,7 @@ use super::abi::MAX_ERRNO;
 use super::arch::syscall;
 use super::walk::CallFailure;
 
-/// The answer of a system call, or the errno.
+/// The result of a system call, from the value that it returned.
 pub fn result(number: u64, answer: i64) -> Result<i64, CallFailure> {
     if (-MAX_ERRNO..0).contains(&answer) {
         Err(CallFailure { call: number as u32, errno: -answer as u32 })

@@ -1,5 +1,6 @@
-//! The operation `COPY_TREE`: fills a new tmpfs with what lies under it (`tmpcopyup`): directories, files, links and
-//! nodes with their owners, modes, times and extended attributes. No link in the source is followed.
+//! The operation `COPY_TREE`: fills a new tmpfs with the content of the directory that it covers (`tmpcopyup`): directories,
+//! files, symbolic links and device nodes, with their owners, modes, times and extended attributes. No link in the source
+//! is followed.
 
 use super::abi::{
     AT_SYMLINK_NOFOLLOW, DIRENT_HEADER, DIRENT_LENGTH, EIO, ELOOP, ERANGE, O_CLOEXEC, O_CREAT, O_DIRECTORY,
@@ -68,7 +69,7 @@ fn directory(from: u64, to: u64, depth: u32) -> Result<(), CallFailure> {
                 [b'.', 0, ..] | [b'.', b'.', 0, ..] => {}
                 _ => entry(from, to, name.as_ptr() as u64, depth)?,
             }
-            // An entry without a length would be read for ever.
+            // An entry of length 0 would make the loop endless.
             rest = rest.get((length as usize).max(DIRENT_HEADER)..).ok_or(failed(EIO))?;
         }
     }

@@ -26,21 +26,21 @@ const _: () = assert!(
 #[derive(Clone, Copy)]
 pub struct SharedPages<'m> {
     control: &'m [AtomicU32; ControlWord::COUNT],
-    /// The address of the page for the second process's number, which may be unmapped: only the kernel writes to it.
+    /// The address of the page for the second process's pid, which may be unmapped: only the kernel writes to it.
     successor: u64,
 }
 
 impl SharedPages<'_> {
     /// # Safety
     /// `control` is the address of the control page: it is mapped, writable and aligned to four bytes for `'m`.
-    /// `successor` is that of the page for the second process's number: it is mapped until it is
+    /// `successor` is that of the page for the second process's pid: it is mapped until it is
     /// [unmapped](Self::unmap_successor), and nothing refers to it.
     pub unsafe fn new(control: *mut u8, successor: u64) -> Self {
         // SAFETY: the caller vouches for it; it is written to by atomic stores alone.
         unsafe { Self { control: &*control.cast(), successor } }
     }
 
-    /// Unmaps the page for the second process's number, which no process that a container can see may have.
+    /// Unmaps the page for the second process's pid, which no process that a container can see may have.
     pub fn unmap_successor(self) -> Result<(), CallFailure> {
         checked(nr::MUNMAP, [self.successor, PAGE as u64, 0, 0, 0, 0]).map(drop)
     }
@@ -57,7 +57,7 @@ struct StepFailure {
 }
 
 impl StepFailure {
-    /// A check of the machine's own failed.
+    /// A check of the machine itself failed.
     fn check(insn: &Insn, errno: u32) -> Self {
         Self { step: insn.step, cause: CallFailure { call: NO_CALL, errno } }
     }
@@ -72,11 +72,11 @@ impl StepFailure {
     }
 }
 
-/// Ends the process.
+/// Exits.
 pub fn exit(status: i32) -> ! {
     loop {
         syscall(nr::EXIT_GROUP, [status as u64, 0, 0, 0, 0, 0]);
-        // A filter may forbid even that.
+        // A filter may deny even that call.
         arch::trap();
     }
 }
@@ -90,8 +90,8 @@ extern "C" fn exit_by_signal(signal: i32) {
 fn hand_over(shared: SharedPages<'_>, flags: u64) -> Result<(), CallFailure> {
     let flags = flags | CLONE_PARENT_SETTID;
     let mut shares_memory = flags & CLONE_VM != 0;
-    // SAFETY: the flags are checked by the caller, and the number has a page of its own, which is mapped until here. Once
-    // there is a clone, this process does not touch its memory any more.
+    // SAFETY: the flags are checked by the caller, and the pid has a page of its own, which is mapped until here. Once there
+    // is a clone, this process does not touch its memory any more.
     let mut answer = unsafe { arch::hand_over(flags, shared.successor) };
     if answer == -i64::from(EINVAL) && shares_memory {
         shares_memory = false;
@@ -181,7 +181,7 @@ impl<'m> Machine<'m> {
         true
     }
 
-    /// Ends a machine with an instruction that is out of bounds.
+    /// Fails the step of an instruction that is out of bounds.
     fn bad(&self, insn: &Insn) -> ! {
         StepFailure::check(insn, EFAULT).exit(self.shared)
     }
@@ -192,7 +192,7 @@ impl<'m> Machine<'m> {
         match *kind {
             kind::DATA => {
                 let address = (ptr::from_ref(self.header) as u64).wrapping_add(raw);
-                // Something without a length may lie at the very end.
+                // Data without a length may lie at the very end.
                 if address.wrapping_sub(self.data.start as u64) > self.data.length as u64 {
                     self.bad(insn);
                 }

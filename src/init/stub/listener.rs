@@ -11,7 +11,7 @@ use super::machine::LISTENER_STACK;
 use super::walk::CallFailure;
 use core::sync::atomic::{AtomicI64, Ordering::Acquire, Ordering::Release};
 
-/// Some seconds, in turns of the waiting loop. The thread has one system call to make.
+/// How many turns the waiting loop makes: some seconds. The thread makes only one system call.
 const SPIN_LIMIT: u32 = 1 << 28;
 
 const THREAD_FLAGS: u64 = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;

@@ -4,12 +4,12 @@
 //! the control page and a blob of that length (see `machine.rs`).
 //!
 //! `interpreter` executes instructions. The operations that make several system calls have a file each: `make_path`,
-//! `copy_tree`, `listener` and `pid_one`. These use `call` and `abi`; `arch` and `memory` are what a C library would bring.
+//! `copy_tree`, `listener` and `pid_one`. These use `call` and `abi`; `arch` and `memory` replace a C library.
 //!
 //! # Safety
 //! The blob comes from the host side of the same version of the library, through a descriptor that no other program has.
-//! Registers, jumps, and all addresses that the machine itself reads or writes are checked all the same. Which system calls
-//! are made, and with which arguments, the blob decides.
+//! Registers, jumps, and all addresses that the machine itself reads or writes are checked nevertheless. The blob decides
+//! which system calls are made, and with which arguments.
 #![no_std]
 #![no_main]
 #![allow(unsafe_code)]
@@ -60,7 +60,7 @@ fn seal(fd: u64) {
     required(nr::FCNTL, [fd, F_ADD_SEALS, seals, 0, 0, 0]);
 }
 
-/// Leaves the page for the second process's number to the process that clones that one, and to no other.
+/// Leaves the page for the second process's pid mapped only in the process that clones that one.
 fn protect_successor(page: u64, shared: SharedPages<'_>, hands_over: bool) {
     if hands_over {
         required(nr::MADVISE, [page, PAGE as u64, MADV_DONTFORK, 0, 0, 0]);
@@ -69,7 +69,7 @@ fn protect_successor(page: u64, shared: SharedPages<'_>, hands_over: bool) {
     }
 }
 
-/// The number that argument `index` begins with.
+/// The decimal number at the beginning of argument `index`.
 ///
 /// # Safety
 /// `stack` is the process's first stack pointer.

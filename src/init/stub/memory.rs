@@ -1,5 +1,5 @@
-//! The functions that the compiler calls for copies and fills of bytes, and that a C library would bring. Volatile accesses
-//! keep it from making a call of the function itself out of its loop.
+//! The functions of a C library that the compiler calls to copy and fill bytes. The accesses are volatile: otherwise the
+//! compiler could replace a function's loop by a call of that function.
 
 /// memcpy(3).
 ///
