@@ -21,7 +21,8 @@ pub struct DevicePolicy {
 }
 
 /// What every container may do, whatever the configuration's rules are: create any node, and use null, zero, full,
-/// random, urandom, tty, console, ptmx and pseudo-terminals.
+/// random, urandom, tty, ptmx, pseudo-terminals and network tunnels. Not the console of the host: a container's own is a
+/// pseudo-terminal.
 pub(super) const DEFAULTS: [DeviceException; 11] = {
     use DeviceKind::{Block, Char};
     const fn char_device(major: u32, minor: u32) -> DeviceException {
@@ -36,8 +37,8 @@ pub(super) const DEFAULTS: [DeviceException; 11] = {
         char_device(1, 8),
         char_device(1, 9),
         char_device(5, 0),
-        char_device(5, 1),
         char_device(5, 2),
+        char_device(10, 200),
         DeviceException::new(Char, Some(136), None, DeviceAccess::ALL),
     ]
 };
