@@ -37,6 +37,11 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     join_namespaces(input, draft)?;
     namespaces::create(draft, &origin, &input.namespaces, new, true);
     user_namespace(input, draft);
+    if ipc_by_root(input) {
+        let pointer = input.namespaces.pointer(NamespaceKind::Ipc).unwrap_or_default().to_owned();
+        let namespaces = NamespaceKind::Ipc.flag();
+        draft.line(LineOrigin::Pointer(pointer), NamespaceStep::Unshare { namespaces });
+    }
     if !two_stages {
         oom_score(input, draft);
     }
@@ -92,9 +97,17 @@ fn joins_cgroup_by_file(input: &Input<'_>, draft: &Draft) -> bool {
     input.cgroup.joined_by_file || input.cgroup.moved || draft.plan.cgroup.as_ref().is_some_and(by_file)
 }
 
+/// Whether the root of a new user namespace creates the IPC namespace: `/dev/mqueue` belongs to its creator.
+fn ipc_by_root(input: &Input<'_>) -> bool {
+    input.namespaces.is_new(NamespaceKind::User) && input.namespaces.is_new(NamespaceKind::Ipc)
+}
+
 /// `CLONE_NEW*` of clone(2).
 fn new_flags(input: &Input<'_>, draft: &Draft) -> Result<u64> {
-    let flags = namespaces::new_flags(&input.namespaces, joins_cgroup_by_file(input, draft));
+    let mut flags = namespaces::new_flags(&input.namespaces, joins_cgroup_by_file(input, draft));
+    if ipc_by_root(input) {
+        flags &= !NamespaceKind::Ipc.flag();
+    }
     if !input.host.makes_namespaces && flags != 0 && !input.namespaces.has(NamespaceKind::User) {
         return Err(Error::unsupported(
             Phase::Namespace,
