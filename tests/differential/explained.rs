@@ -1,0 +1,69 @@
+//! Differences that are no faults: each has a row in docs/CONFORMANCE.md.
+
+/// A difference between orlop and runc, and why it is there.
+struct Explanation {
+    /// A part of the JSON pointer, and its end.
+    at: (&'static str, &'static str),
+    /// In orlop's value.
+    ours: &'static str,
+    /// In the other value.
+    theirs: &'static str,
+    why: &'static str,
+}
+
+const EXPLANATIONS: [Explanation; 8] = [
+    Explanation {
+        at: ("/mounts/", "/propagation"),
+        ours: "[\"master\"]",
+        theirs: "[]",
+        why: "What comes from the mount that has the bundle is a slave of it; runc makes that mount private first.",
+    },
+    Explanation {
+        at: ("/mounts/|sys|fs|cgroup ", "/options"),
+        ours: "\"ro\"",
+        theirs: "\"rw\"",
+        why: "The directory of the v1 hierarchies is read-only as requested, too.",
+    },
+    Explanation { at: ("/mounts/", "/super"), ours: "", theirs: "mode=", why: "not yet" },
+    Explanation {
+        at: ("", "/env"),
+        ours: "HOME=/",
+        theirs: "HOME=/",
+        why: "HOME comes from the image's own /etc/passwd, even if a mount or a mask hides it.",
+    },
+    Explanation {
+        at: ("/dev/mqueue/", "gid"),
+        ours: "0",
+        theirs: "65534",
+        why: "In a user namespace /dev/mqueue belongs to the group of the container's root.",
+    },
+    Explanation {
+        at: ("/mounts/", "/options"),
+        ours: "nosymfollow",
+        theirs: "\"ro\"",
+        why: "A read-only path keeps the other flags of the mount that it is on.",
+    },
+    Explanation {
+        at: ("/mounts/|etc|file ", "/options"),
+        ours: "\"ro\"",
+        theirs: "\"rw\"",
+        why: "A read-only path is read-only with all mounts below it.",
+    },
+    Explanation {
+        at: ("", "/errno"),
+        ours: "EROFS",
+        theirs: "\"\"",
+        why: "A read-only path is read-only with all mounts below it.",
+    },
+];
+
+/// Why a difference is there, if that is known.
+pub(crate) fn reason(pointer: &str, ours: &str, theirs: &str) -> Option<&'static str> {
+    let matches = |one: &&Explanation| {
+        pointer.contains(one.at.0)
+            && pointer.ends_with(one.at.1)
+            && ours.contains(one.ours)
+            && theirs.contains(one.theirs)
+    };
+    EXPLANATIONS.iter().find(matches).map(|one| one.why)
+}
