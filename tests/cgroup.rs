@@ -81,7 +81,7 @@ fn descendants_are_removed_too() {
         std::fs::create_dir_all(path.join("a/b")).unwrap();
         std::fs::create_dir(path.join("c")).unwrap();
     }
-    let inner = cgroup.sub(None, &CgroupPath::sub("c").unwrap()).unwrap();
+    let inner = cgroup.sub(None, "c").unwrap();
     assert!(inner.exists().unwrap());
     cgroup.remove().unwrap();
     assert!(!cgroup.exists().unwrap() && !inner.exists().unwrap());

@@ -1,6 +1,7 @@
 //! Why a command failed, and the exit code that says so.
 
 use nix::errno::Errno;
+use orlop::ErrorKind;
 use std::path::Path;
 
 /// A command's exit code, or the failure that takes its place.
@@ -13,12 +14,15 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// The program's exit code.
     pub(crate) code: u8,
+    /// The line for stderr, without a log file, if it is not a record of the log: the execve(2) of a container's program has
+    /// failed, and callers compare what the container has written.
+    pub(crate) bare: Option<String>,
 }
 
 impl Failure {
     /// A failure with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self { message: message.into(), code: 1, bare: None }
     }
 
     /// A failed system call of this program.
@@ -39,7 +43,9 @@ impl Failure {
 
 impl From<orlop::Error> for Failure {
     fn from(e: orlop::Error) -> Self {
-        Self::new(e.to_string())
+        // A program that is not found begins with `exec: `, and is a record.
+        let is_bare = e.kind() == ErrorKind::Exec && e.operation().starts_with("exec ");
+        Self { bare: is_bare.then(|| e.operation().to_owned()), ..Self::new(e.to_string()) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Managers read this file. They take the last object whose `level` is `error`, and some expect no other object, so a
 //! failure is exactly one such line, and only a failure has that level.
 
+use crate::failure::Failure;
 use nix::libc;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -80,6 +81,17 @@ impl Log {
         self.record(LogLevel::Error, message);
         if self.file.is_some() {
             let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+        }
+    }
+
+    /// The record of a command's failure, or its bare line on stderr.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        match &failure.bare {
+            Some(line) if self.file.is_none() => {
+                self.debug(|| failure.message.clone());
+                let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+            }
+            _ => self.error(&failure.message),
         }
     }
 

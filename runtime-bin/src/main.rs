@@ -66,7 +66,7 @@ fn answer(mut words: std::env::ArgsOs) -> u8 {
     match done {
         Ok(code) => code,
         Err(failure) => {
-            log.error(&failure.message);
+            log.failure(&failure);
             failure.code
         }
     }

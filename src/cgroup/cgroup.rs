@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::oom::{self, OomWatch};
 use super::options::CgroupOptions;
 use super::path::CgroupPath;
-use super::record::CgroupRecord;
+use super::record::{CgroupRecord, V1Directory};
 use super::settings::{Settings, compile_settings};
 use super::stats::{self, Stats};
 use super::{create, delegate, kill, procfs, procs, remove, update};
@@ -43,19 +43,18 @@ impl Cgroup {
         options: &CgroupOptions,
     ) -> Result<(Self, Join)> {
         let settings = compile_settings(layout, resources, options)?;
-        let record = create::plan(layout, path, &settings)?;
+        let record = create::plan(layout, path)?;
         Self::create_planned(layout, record, &settings, options)
     }
 
     /// The directories of the cgroup at `path`, which [`create_planned`](Self::create_planned) creates.
     ///
-    /// On a hybrid host there is one in the cgroup2 hierarchy only if `settings` need it (for a controller in that
-    /// hierarchy, or `unified`).
+    /// There is one in each hierarchy, on a hybrid host also in the cgroup2 hierarchy.
     ///
     /// # Errors
     /// As [`Layout::directories`].
-    pub fn plan(layout: &Layout, path: &CgroupPath, settings: &Settings) -> Result<CgroupRecord> {
-        create::plan(layout, path, settings)
+    pub fn plan(layout: &Layout, path: &CgroupPath) -> Result<CgroupRecord> {
+        create::plan(layout, path)
     }
 
     /// Creates a cgroup from its record. The record can be stored before, so that an interrupted creation can be undone.
@@ -111,28 +110,37 @@ impl Cgroup {
     }
 
     /// The cgroup at `path` below this one, which need not exist, in every hierarchy. If `controller` is given (as the
-    /// controller list of a hierarchy in `/proc/PID/cgroup`, or a part of it), only in that hierarchy.
+    /// controller list of a hierarchy in `/proc/PID/cgroup`, or a part of it), only in that hierarchy. The path `/` is this
+    /// cgroup itself.
     ///
     /// # Errors
-    /// `unknown controller`.
-    pub fn sub(&self, controller: Option<&str>, path: &CgroupPath) -> Result<Self> {
+    /// `unknown controller`; `bad sub cgroup path` if the path leads out of this cgroup.
+    pub fn sub(&self, controller: Option<&str>, path: &str) -> Result<Self> {
+        let named = controller.map(|names| self.v1_of_names(names)).transpose()?;
+        let Some(path) = CgroupPath::sub(path)? else { return Ok(self.clone()) };
         let mut record = self.record.clone();
         record.reused = true;
-        let Some(names) = controller else {
-            record.v1.iter_mut().for_each(|v1| v1.directory = path.below(&v1.directory));
+        if named.is_none() {
             record.unified = record.unified.map(|directory| path.below(&directory));
-            return Ok(Self { record });
-        };
-        for name in names.split(',') {
-            let index = record.v1.iter().position(|v1| v1.hierarchy.split(',').any(|part| part == name));
-            let index = index.ok_or_else(|| {
-                Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "unknown controller")
-                    .on(name.to_owned())
-            })?;
-            // Two of the controllers may be in the same hierarchy.
-            record.v1[index].directory = path.below(&self.record.v1[index].directory);
+        }
+        for (index, v1) in record.v1.iter_mut().enumerate() {
+            if named.as_ref().is_none_or(|named| named.contains(&index)) {
+                v1.directory = path.below(&v1.directory);
+            }
         }
         Ok(Self { record })
+    }
+
+    /// The v1 hierarchies of these controllers, by their position in the record.
+    fn v1_of_names(&self, names: &str) -> Result<Vec<usize>> {
+        let position = |name: &str| {
+            let is_here = |v1: &V1Directory| v1.hierarchy.split(',').any(|part| part == name);
+            self.record.v1.iter().position(is_here).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "unknown controller")
+                    .on(name.to_owned())
+            })
+        };
+        names.split(',').map(position).collect()
     }
 
     /// The descendant of this cgroup, in the cgroup2 hierarchy, that has the process; `None` if there is none.

@@ -28,11 +28,10 @@ pub(super) fn kill(record: &CgroupRecord, timeout: Duration) -> Result<()> {
         match dir.at().write("cgroup.kill", b"1") {
             Ok(()) => {
                 thaw_descendants(record)?;
-                if !wait_for_event(dir.at(), "populated 0", deadline)? {
-                    return Err(left_over(directory, timeout));
-                }
+                // A process that v1 freezes may have to be thawed more than once.
                 if record.v1.is_empty() {
-                    return Ok(());
+                    let empty = wait_for_event(dir.at(), "populated 0", deadline)?;
+                    return if empty { Ok(()) } else { Err(left_over(directory, timeout)) };
                 }
             }
             // The cgroup is gone, the kernel lacks the file, or the cgroup is threaded.

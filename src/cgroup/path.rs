@@ -71,14 +71,18 @@ impl CgroupPath {
         !path.contains('/') && path.split(':').count() == 3
     }
 
-    /// Parses a path below another one, such as that of `exec --cgroup`.
+    /// Parses a path below another one, such as that of `exec --cgroup`; `None` for `/`, the other one itself.
     ///
     /// # Errors
     /// `bad sub cgroup path` if the path leads out of the parent.
-    pub fn sub(path: &str) -> Result<Self> {
-        Self::new(path.trim_start_matches('/')).map_err(|_| {
-            Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "bad sub cgroup path").on(path.to_owned())
-        })
+    pub fn sub(path: &str) -> Result<Option<Self>> {
+        match path.trim_start_matches('/') {
+            "" if !path.is_empty() => Ok(None),
+            below => Self::new(below).map(Some).map_err(|_| {
+                Error::new(ErrorKind::InvalidArgument, Phase::Cgroup, "bad sub cgroup path")
+                    .on(path.to_owned())
+            }),
+        }
     }
 
     /// Whether the path is absolute.
@@ -161,8 +165,9 @@ mod tests {
 
     #[test]
     fn sub_paths_cannot_leave_the_parent() {
-        assert_eq!(CgroupPath::sub("/x/y").unwrap().to_string(), "x/y");
-        for bad in ["../x", "x/../../y", "", "/"] {
+        assert_eq!(CgroupPath::sub("/x/y").unwrap().unwrap().to_string(), "x/y");
+        assert_eq!(CgroupPath::sub("/").unwrap(), None, "the parent itself");
+        for bad in ["../x", "x/../../y", "", "/.."] {
             assert!(CgroupPath::sub(bad).unwrap_err().to_string().contains("bad sub cgroup path"));
         }
     }

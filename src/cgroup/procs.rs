@@ -64,14 +64,13 @@ impl Visitor for Search {
     }
 }
 
-/// The directory that lists the processes of a cgroup. Any hierarchy would do, since a process is in all of them; on v1
-/// those of controllers that restrict processes are preferred.
+/// The directory that lists the processes of a cgroup. Any hierarchy would do, since a process is in all of them; those of
+/// controllers that restrict processes are preferred.
 pub(super) fn listing_directory(record: &CgroupRecord) -> Option<&Path> {
-    record.unified.as_deref().or_else(|| {
-        use Controller::{Devices, Freezer, Memory, Pids};
-        let preferred = [Pids, Freezer, Devices, Memory].into_iter().find_map(|c| record.v1_of(c));
-        preferred.or_else(|| record.v1.first().map(|v1| v1.directory.as_path()))
-    })
+    use Controller::{Devices, Freezer, Memory, Pids};
+    let preferred = [Pids, Freezer, Devices, Memory].into_iter().find_map(|c| record.v1_of(c));
+    let other = record.unified.as_deref().or_else(|| record.v1.first().map(|v1| v1.directory.as_path()));
+    preferred.or(other)
 }
 
 /// The processes of a cgroup and its descendants, sorted; none if it does not exist.

@@ -13,7 +13,7 @@ use super::{files, home, namespaces, rootfs, status, unix_socket};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
-use crate::cgroup::{Cgroup, CgroupPath, Join};
+use crate::cgroup::{Cgroup, Join};
 use crate::init::launch::{
     HostSide, Launch, LaunchOutcome, Launched, Stub, is_at_process_limit, lost, may_join_by_file,
     open_presets, serve,
@@ -22,7 +22,7 @@ use crate::init::presets::{DescriptorSources, HelperRecorder};
 use crate::plan::{self, Bound, Host, HostTurn, Plan, Policy, compile_exec};
 use crate::process::env;
 use crate::sys;
-use crate::{Error, ErrorKind, Phase, Result};
+use crate::{Error, ErrorKind, Phase, Problem, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -223,7 +223,10 @@ impl Execution<'_> {
         let agent = SeccompAgent::connect(self.bound.spec())?;
         let mut starting = StartingProcess { execution: self, plan, stub, agent, moved };
         match serve(&mut starting) {
-            Ok(LaunchOutcome::Executed) => Ok(starting.stub),
+            Ok(LaunchOutcome::Executed) => {
+                self.warn_of(&starting.plan);
+                Ok(starting.stub)
+            }
             other => {
                 starting.stub.destroy();
                 match other {
@@ -235,6 +238,14 @@ impl Execution<'_> {
                 }
             }
         }
+    }
+
+    /// Reports the capabilities that the process does not get: the validation of its object has reported the rest. A hook has
+    /// the container's capabilities, whose warnings `create` has reported.
+    fn warn_of(&self, plan: &Plan) {
+        let is_new = |problem: &&Problem| self.lock.is_none() && problem.pointer == plan::CAPABILITIES;
+        let new: Vec<Problem> = plan.warnings().iter().filter(is_new).cloned().collect();
+        self.container.runtime.warn_of(&new);
     }
 
     /// Prepares joining a cgroup.
@@ -273,7 +284,7 @@ impl Execution<'_> {
                 Some((controllers, path)) => (Some(controllers), path),
                 None => (None, entry.as_str()),
             };
-            cgroup = cgroup.sub(controllers, &CgroupPath::sub(path)?)?;
+            cgroup = cgroup.sub(controllers, path)?;
         }
         Ok(Some(cgroup))
     }

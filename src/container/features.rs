@@ -8,7 +8,7 @@ use crate::bundle::annotations;
 use crate::mount;
 use crate::namespace;
 use crate::process::{capability, memory_policy};
-use crate::seccomp::{Action, Arch, Flag, Operator};
+use crate::seccomp::{Action, Arch, Flag, Operator, SeccompSupport};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ pub struct SeccompFeatures {
     pub archs: Vec<&'static str>,
     /// The known flags of a filter.
     pub known_flags: Vec<&'static str>,
-    /// The supported flags of a filter.
+    /// The flags of a filter that this kernel supports too.
     pub supported_flags: Vec<&'static str>,
 }
 
@@ -188,7 +188,7 @@ fn seccomp() -> SeccompFeatures {
         operators: Operator::ALL.iter().map(|operator| operator.name()).collect(),
         archs: sorted(Arch::ALL.iter().filter(|arch| arch.number("read").is_some()).map(|arch| arch.name())),
         known_flags: names(&mut Flag::ALL.into_iter()),
-        supported_flags: names(&mut Flag::ALL.into_iter()),
+        supported_flags: names(&mut SeccompSupport::probe().flags.into_iter()),
     }
 }
 

@@ -25,6 +25,7 @@ fn host() -> Host {
         makes_namespaces: true,
         apparmor: true,
         selinux: true,
+        bounding: capability::CapSet::up_to(63),
         ..Host::detect().unwrap()
     };
     host.kernel = (7, 0);

@@ -86,6 +86,6 @@ pub(super) fn plan(
             && options.optional_cgroup.unwrap_or_else(|| !privileged && named(spec).is_none()),
     };
     let settings = compile_settings(layout, &resources, &cgroup_options)?;
-    let record = Cgroup::plan(layout, &path, &settings)?;
+    let record = Cgroup::plan(layout, &path)?;
     Ok(Some(CgroupPlan { record, settings, options: cgroup_options, unit }))
 }

@@ -60,13 +60,15 @@ fn not_executed(lines: &[Line], args: &[String], errno: Errno) -> Error {
 /// The error for a program that was not found. Engines match on these texts to choose exit status 127 or 126.
 fn not_found(name: &str, errno: Errno) -> Error {
     let text = match errno {
-        Errno::ENOENT if name.contains('/') => {
-            format!("exec: {name:?}: stat {name}: no such file or directory")
-        }
-        Errno::ENOENT => format!("exec: {name:?}: executable file not found in $PATH"),
+        _ if !name.contains('/') => format!("exec: {name:?}: executable file not found in $PATH"),
+        Errno::ENOENT => format!("exec: {name:?}: stat {name}: no such file or directory"),
         _ => format!("exec: {name:?}: {}", errno_text(errno)),
     };
-    Error::new(ErrorKind::Exec, Phase::Exec, text).with_plain_errno(errno)
+    let error = Error::new(ErrorKind::Exec, Phase::Exec, text).with_plain_errno(errno);
+    if errno == Errno::EACCES && !name.contains('/') {
+        return error.with_hint("a file with that name is there, and the user may not execute it");
+    }
+    error
 }
 
 fn ordinary(line: &Line, call: Option<u32>, errno: Errno) -> Error {

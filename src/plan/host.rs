@@ -4,7 +4,8 @@ use super::cgroup;
 use super::options::Options;
 use crate::bundle::{Bundle, Spec};
 use crate::cgroup::{CgroupManager, Layout, needs_unified_controllers, resctrl};
-use crate::process::{capability, label};
+use crate::process::capability::{self, CapSet};
+use crate::process::label;
 use crate::seccomp::SeccompSupport;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
@@ -24,6 +25,9 @@ pub struct Host {
     pub kernel: (u32, u32),
     /// The number of the highest capability.
     pub last_cap: u32,
+    /// The caller's bounding set. Without a user namespace of its own, the process of a container can have no capability
+    /// outside of it; see [`capability::bounding`].
+    pub bounding: CapSet,
     /// Whether `/proc/kcore` exists.
     pub kcore: bool,
     /// Whether the caller is root in the initial user namespace.
@@ -87,9 +91,11 @@ impl Host {
     fn detect_common() -> Result<Self> {
         let kernel = kernel_version()?;
         let privileged = privileged()?;
+        let last_cap = capability::last_cap()?;
         Ok(Self {
             kernel,
-            last_cap: capability::last_cap()?,
+            last_cap,
+            bounding: capability::bounding(last_cap)?,
             kcore: exists("/proc/kcore")?,
             privileged,
             makes_namespaces: privileged || capability::effective()?.has(capability::CAP_SYS_ADMIN),
@@ -111,9 +117,11 @@ impl Host {
         let named = |label: Option<&String>| label.is_some_and(|label| !label.is_empty());
         let profile = process.and_then(|process| process.apparmor_profile.as_ref());
         let context = process.and_then(|process| process.selinux_label.as_ref());
+        let last_cap = capability::last_cap()?;
         Ok(Self {
             kernel: kernel_version()?,
-            last_cap: capability::last_cap()?,
+            last_cap,
+            bounding: capability::bounding(last_cap)?,
             kcore: false,
             // To determine the user namespace costs more than all other facts here. The caller does so after a refusal.
             privileged: nix::unistd::geteuid().is_root(),
@@ -132,9 +140,12 @@ impl Host {
     /// As [`detect`](Self::detect).
     pub(crate) fn for_command(sets_capabilities: bool, has_filter: bool) -> Result<Self> {
         let privileged = privileged()?;
+        let last_cap = if sets_capabilities { capability::last_cap()? } else { 0 };
         Ok(Self {
             kernel: kernel_version()?,
-            last_cap: if sets_capabilities { capability::last_cap()? } else { 0 },
+            last_cap,
+            // A command gets the sets that its caller names, or fails.
+            bounding: CapSet::up_to(last_cap),
             kcore: false,
             privileged,
             makes_namespaces: privileged,

@@ -40,15 +40,17 @@ pub use blob::Blob;
 pub(crate) use cgroup::CgroupOutcome;
 pub use compile::compile;
 pub(crate) use compile::{
-    Bound, BundlePaths, CommandInput, CommandRoot, Filter, HookPlace, JoinedContainer, Policy, Service,
-    compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
-    compile_proc, compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
+    Bound, BundlePaths, CAPABILITIES, CommandInput, CommandRoot, Filter, HookPlace, JoinedContainer, Policy,
+    Service, compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points,
+    compile_mounts, compile_proc, compile_readonly_root, compile_service, compile_unmounts,
+    compile_with_cgroup,
 };
 pub use compiled::Plan;
 pub use host::Host;
 pub(crate) use host::{kernel_version, privileged};
 pub use listing::Listing;
 pub use options::Options;
+pub(crate) use step::SCHEDULER_OR_CPUSET;
 pub use step::{
     CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
     LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,

@@ -28,8 +28,7 @@ pub fn number(name: &str) -> Option<u32> {
 /// # Errors
 /// If prctl(2) fails, for example because of a seccomp filter.
 pub fn last_cap() -> Result<u32> {
-    let knows =
-        |number| process::knows_capability(number).map_err(|e| Error::sys(Phase::Process, "prctl", e));
+    let knows = |number| Ok::<_, Error>(bounding_has(number)?.is_some());
     let mut last = NAMES.len() as u32 - 1;
     while last > 0 && !knows(last)? {
         last -= 1;
@@ -38,6 +37,26 @@ pub fn last_cap() -> Result<u32> {
         last += 1;
     }
     Ok(last)
+}
+
+/// The bounding set of the calling thread, up to the capability `last` (see [`last_cap`]): the programs that it starts can
+/// have no others, except in a new user namespace.
+///
+/// # Errors
+/// As [`last_cap`].
+pub fn bounding(last: u32) -> Result<CapSet> {
+    let mut set = CapSet::EMPTY;
+    for number in 0..=last.min(63) {
+        if bounding_has(number)? == Some(true) {
+            set.0 |= 1 << number;
+        }
+    }
+    Ok(set)
+}
+
+/// Whether the bounding set has a capability; `None` if the kernel does not know it.
+fn bounding_has(number: u32) -> Result<Option<bool>> {
+    process::bounding_has(number).map_err(|e| Error::sys(Phase::Process, "prctl", e))
 }
 
 /// The effective capabilities of the calling thread.
@@ -130,6 +149,23 @@ impl CapabilitySets {
     /// The ambient capabilities that the kernel refuses, because they are not both permitted and inheritable.
     fn unraisable(&self) -> CapSet {
         self.ambient.without(self.permitted.and(self.inheritable))
+    }
+
+    /// The capabilities that are in any of the sets.
+    pub(crate) fn all(&self) -> CapSet {
+        let Self { bounding, effective, inheritable, permitted, ambient } = *self;
+        bounding.or(effective).or(inheritable).or(permitted).or(ambient)
+    }
+
+    /// The sets without the capabilities that are not in `grantable`.
+    pub(crate) fn and(&self, grantable: CapSet) -> Self {
+        Self {
+            bounding: self.bounding.and(grantable),
+            effective: self.effective.and(grantable),
+            inheritable: self.inheritable.and(grantable),
+            permitted: self.permitted.and(grantable),
+            ambient: self.ambient.and(grantable),
+        }
     }
 
     /// The data of capset(2), version 3: effective, permitted, inheritable; lower words, then upper ones.
@@ -227,5 +263,7 @@ mod tests {
         assert_eq!(CapSet::up_to(63).0, u64::MAX);
         assert_eq!(CapSet(3).without(CapSet(1)).or(CapSet(4)).and(CapSet(6)), CapSet(6));
         assert!(last_cap().unwrap() >= 37);
+        let all = CapSet::up_to(last_cap().unwrap());
+        assert!(all.contains(bounding(63).unwrap()));
     }
 }

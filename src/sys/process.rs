@@ -106,12 +106,13 @@ pub(crate) fn poll_in(fd: impl AsFd, timeout_ms: i32) -> Result<bool, Errno> {
     })
 }
 
-/// Whether the kernel knows the capability of this number (prctl(2) `PR_CAPBSET_READ`).
-pub(crate) fn knows_capability(number: u32) -> Result<bool, Errno> {
+/// Whether the bounding set has the capability of this number (prctl(2) `PR_CAPBSET_READ`); `None` if the kernel does not
+/// know it.
+pub(crate) fn bounding_has(number: u32) -> Result<Option<bool>, Errno> {
     // SAFETY: no argument is an address, and nothing changes.
     match unsafe { call!(libc::SYS_prctl, libc::PR_CAPBSET_READ, number, 0, 0, 0) } {
-        Ok(_) => Ok(true),
-        Err(Errno::EINVAL) => Ok(false),
+        Ok(has) => Ok(Some(has == 1)),
+        Err(Errno::EINVAL) => Ok(None),
         Err(e) => Err(e),
     }
 }

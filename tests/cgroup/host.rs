@@ -1,7 +1,7 @@
 //! A cgroup for a test, with the hierarchies of this host, and a process in it.
 
 use orlop::bundle::spec::Resources;
-use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, Join, Layout, compile_settings};
+use orlop::cgroup::{Cgroup, CgroupOptions, CgroupPath, Controller, Join, Layout};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -77,11 +77,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let options = CgroupOptions { device_filter: false, optional: false };
-        let settings = compile_settings(&self.layout, &Resources::default(), &options).unwrap();
-        let mut record = Cgroup::plan(&self.layout, &self.path, &settings).unwrap();
-        record.unified = self.layout.unified_directory(&self.path).unwrap();
-        let cgroup = Cgroup::open(record);
+        let cgroup = Cgroup::open(Cgroup::plan(&self.layout, &self.path).unwrap());
         if cgroup.exists().unwrap() {
             let _ = cgroup.kill(Duration::from_secs(5));
             let _ = cgroup.remove();

@@ -124,7 +124,11 @@ fn restore_describes_the_container_to_criu(t: &Test) {
         .probe("sleep")
         .join("network", &path("net"))
         .join("ipc", &path("ipc"))
+        .mount("none", ".", "/whole", &["bind"])
+        .mount("none", "./sub//dir/.", "/part", &["bind"])
         .set("/annotations", json!({"org.criu.config": ""}));
+    bundle.write();
+    fs::create_dir_all(bundle.dir().join("sub/dir")).unwrap();
     criu.found_by(bundle.command("restore", &["--detach"]).global(ALLOWED)).output().success();
     let asked = criu.request("restore");
     assert_eq!(asked.text(51), None);
@@ -135,6 +139,10 @@ fn restore_describes_the_container_to_criu(t: &Test) {
     assert_eq!((inherited.len(), inherited[2].0.as_str()), (3, "extRootNetNS"));
     assert!(asked.text(13).unwrap().ends_with("/criu-root"));
     let roots = asked.pairs(25);
+    let (mounts, here) = (asked.pairs(23), bundle.dir().display().to_string());
+    for (key, source) in [("/whole", here.clone()), ("/part", here + "/sub/dir")] {
+        assert!(mounts.contains(&(key.to_owned(), source)), "a clean path: {mounts:?}");
+    }
     assert!(!roots.is_empty() && roots.iter().any(|(_, path)| path.ends_with(bundle.id())), "{roots:?}");
     assert_eq!(state(t, &bundle)["status"], "running");
 }

@@ -24,6 +24,8 @@ pub(crate) fn cases() -> Vec<Case> {
         a_cgroup_below_the_containers_is_joined,
         cgroups_are_joined_by_controller,
         unusable_cgroups_are_refused,
+        the_containers_own_cgroup_can_be_named,
+        added_capabilities_are_ambient_if_some_are_inheritable,
         preserved_descriptors_are_passed,
         descriptors_that_are_not_open_are_refused,
         a_paused_container_is_refused,
@@ -235,14 +237,14 @@ fn a_cgroup_below_the_containers_is_joined(t: &Test) {
     remove_all(&made);
 }
 
-/// The container's directories in the v1 hierarchies.
+/// The container's directories in all hierarchies.
 fn cgroup_directories(t: &Test, container: &Container<'_>) -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let mut found = Vec::new();
     for line in text.lines() {
         let (left, right) = line.split_once(" - ").unwrap();
         let dir = Path::new(left.split(' ').nth(4).unwrap()).join(container.id());
-        if right.starts_with("cgroup ") && dir.is_dir() && !found.contains(&dir) {
+        if right.starts_with("cgroup") && dir.is_dir() && !found.contains(&dir) {
             found.push(dir);
         }
     }
@@ -299,13 +301,57 @@ fn unusable_cgroups_are_refused(t: &Test) {
     for bad in ["../x", "a/../../x", "pids:../x", "pids:a/../..", evil.as_str(), "", "pids:"] {
         call(bad).fails_with(255, &["bad sub cgroup path"]);
     }
-    call("sails:x").fails_with(255, &["unknown controller", "sails"]);
+    // A controller is looked up before its path.
+    for unknown in ["sails:x", "sails:/", "sails:.."] {
+        call(unknown).fails_with(255, &["unknown controller", "sails"]);
+    }
     call("pids,sails:x").fails_with(255, &["unknown controller", "sails"]);
     for missing in ["missing", "pids:missing"] {
         let output = call(missing);
         let said = output.stderr.clone();
         output.fails_with(255, &[" adding pid ", " to cgroups ", "/missing: no such file or directory"]);
         assert!(said.contains(&format!("/{}/missing", container.id())), "{said}");
+    }
+}
+
+fn the_containers_own_cgroup_can_be_named(t: &Test) {
+    t.only_orlop("the installed version may lack this flag");
+    needs_v1(t);
+    let container = t.bundle().probe("sleep").start();
+    let cgroups = |flags: &[&str]| {
+        let call = t.runtime(["exec"]).args(flags.iter().copied());
+        call.args([container.id(), "/probe", "report"]).output().success().json()["cgroup"].clone()
+    };
+    let own = cgroups(&[]);
+    for path in ["/", "pids:/", "pids,memory:/"] {
+        assert_eq!(cgroups(&["--cgroup", path]), own, "{path}");
+    }
+}
+
+fn added_capabilities_are_ambient_if_some_are_inheritable(t: &Test) {
+    let sets = |inheritable: &[&str]| {
+        json!({"bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_CHOWN"], "effective": ["CAP_CHOWN"],
+            "inheritable": inheritable})
+    };
+    for (inheritable, ambient) in
+        [(&["CAP_CHOWN", "CAP_KILL"][..], json!(["CAP_KILL"])), (&[][..], json!([]))]
+    {
+        let container = t.bundle().set("/process/capabilities", sets(inheritable)).probe("sleep").start();
+        let call = t.runtime(["exec", "--cap", "CAP_KILL", container.id(), "/probe", "report"]);
+        let caps = call.output().success().json()["caps"].clone();
+        assert_eq!(caps["ambient"], ambient, "{caps}");
+        assert_eq!(
+            caps["inheritable"],
+            json!(inheritable)
+                .as_array()
+                .cloned()
+                .map(|mut names| {
+                    names.sort_by_key(|name| name != "CAP_CHOWN");
+                    Value::Array(names)
+                })
+                .unwrap(),
+            "{caps}"
+        );
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hooks_get_their_arguments_and_environment,
         failing_hook_stops_creation,
         failing_start_container_hook_stops_start,
+        start_container_hook_that_the_filter_kills_is_named,
         failing_poststart_hook_stops_the_container,
         failing_poststop_hook_is_a_warning,
         missing_hook_is_refused,
@@ -188,6 +189,18 @@ fn failing_start_container_hook_stops_start(t: &Test) {
     let hook = json!({"path": "/probe", "args": ["probe", "complain", "no-wind", ",", "exit", "4"]});
     let bundle = t.bundle().probe("say alive").push("/hooks/startContainer", hook);
     let output = bundle.try_run().refused(&["startContainer"]);
+    assert!(!output.stdout.contains("alive"), "{output}");
+}
+
+/// It runs under the filter of the container.
+fn start_container_hook_that_the_filter_kills_is_named(t: &Test) {
+    let filter = json!({"defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]});
+    let hook = json!({"path": "/probe", "args": ["probe", "mkdir", "/dev/shm/made"]});
+    let bundle = t.bundle().set("/linux/seccomp", filter).probe("say alive");
+    let limit = json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+    let bundle = bundle.set("/process/rlimits", limit).push("/hooks/startContainer", hook);
+    let output = bundle.try_run().refused(&["error running startContainer hook", "bad system call"]);
     assert!(!output.stdout.contains("alive"), "{output}");
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         scheduler_is_reset_at_a_fork_with_an_init,
         scheduler_is_set_in_a_joined_pid_namespace,
         deadline_scheduler_is_set_in_a_joined_pid_namespace,
+        deadline_scheduler_and_cpuset_exclude_each_other,
         umask_is_0022_by_default,
         umask_of_the_configuration_is_set,
         umask_of_the_caller_does_not_matter,
@@ -29,12 +30,14 @@ pub(crate) fn cases() -> Vec<Case> {
         callers_environment_is_not_inherited,
         arguments_are_passed_unchanged,
         program_is_searched_in_path,
+        program_in_path_that_may_not_be_executed_is_not_found,
         path_of_the_caller_is_not_searched,
         relative_program_is_found_from_cwd,
         template_capabilities,
         five_capability_sets_are_set,
         no_capabilities_at_all,
         unknown_capability_is_a_warning,
+        capabilities_that_the_caller_lacks_are_a_warning,
         capabilities_of_another_user_than_root,
         rlimits_are_set,
         unknown_rlimit_is_refused,
@@ -207,6 +210,23 @@ fn deadline_scheduler_is_set_in_a_joined_pid_namespace(t: &Test) {
     joined().command("run", &["--init"]).output().refused(&["/process/scheduler", "--init"]);
 }
 
+fn deadline_scheduler_and_cpuset_exclude_each_other(t: &Test) {
+    t.v1("cpuset", "x");
+    if std::thread::available_parallelism().map_or(1, std::num::NonZero::get) < 2 {
+        kit::skip("one processor cannot be a part of all");
+    }
+    let time = 10_000_000;
+    let scheduler = json!({"policy": "SCHED_DEADLINE", "runtime": 100_000, "deadline": time, "period": time});
+    let bundle = t.bundle().set("/process/scheduler", scheduler).probe("exit 0");
+    let alone = bundle.try_run();
+    if alone.code() != 0 {
+        kit::skip(format!("SCHED_DEADLINE is not available: {alone}"));
+    }
+    let limited = t.bundle().set("/process/scheduler", bundle.spec()["process"]["scheduler"].clone());
+    let limited = limited.set("/linux/resources/cpu", json!({"cpus": "0"}));
+    limited.try_run().refused(&["process scheduler can't be used together with AllowedCPUs"]);
+}
+
 fn umask_is_0022_by_default(t: &Test) {
     assert_eq!(t.bundle().report()["umask"], "0022");
 }
@@ -294,6 +314,21 @@ fn program_is_searched_in_path(t: &Test) {
     assert_eq!(seen["args"][0], "found-probe");
 }
 
+/// Engines make exit code 127 from these words.
+fn program_in_path_that_may_not_be_executed_is_not_found(t: &Test) {
+    let bundle = t.bundle().file("/opt/plain", "text").set("/process/env", json!(["PATH=/opt"]));
+    let words =
+        |name: &str| format!("exec: \"{name}\": executable file not found in $PATH").replace('"', "\\\"");
+    for name in ["plain", ""] {
+        let bundle = t.bundle().file("/opt/plain", "text").set("/process/env", json!(["PATH=/opt"]));
+        bundle.set("/process/args", json!([name])).try_run().refused(&[&words(name)]);
+    }
+    let container = bundle.probe("sleep").start();
+    for name in ["plain", ""] {
+        container.command("exec", &[name]).output().fails_with(255, &[&words(name)]);
+    }
+}
+
 fn path_of_the_caller_is_not_searched(t: &Test) {
     let bundle = t.bundle().directory("/hidden").set("/process/env", json!(["PATH=/bin"]));
     std::fs::hard_link(bundle.path("/probe"), bundle.path("/hidden/hidden-probe")).unwrap();
@@ -359,6 +394,34 @@ fn unknown_capability_is_a_warning(t: &Test) {
     let bundle = t.bundle().push("/process/capabilities/bounding", "CAP_MAKE_COFFEE");
     let output = bundle.command("run", &[]).output().success();
     assert!(output.stderr.contains("CAP_MAKE_COFFEE"), "{output}");
+}
+
+/// A container that asks for what its caller does not have starts without it (config.md#linux-process), also a process that
+/// joins it. In a user namespace of its own it has everything.
+fn capabilities_that_the_caller_lacks_are_a_warning(t: &Test) {
+    t.only_orlop("it fails");
+    let (lacking, number) = ("CAP_SYS_BOOT", 22);
+    let has = |seen: &Value, set: &str| strings(&seen["caps"][set]).contains(&lacking);
+    let wrap = format!("lacks={number}");
+    let asked = json!(["CAP_KILL", lacking]);
+    let names = ["bounding", "permitted", "effective", "inheritable", "ambient"];
+    let sets: serde_json::Map<_, _> =
+        names.map(|name| (name.to_owned(), asked.clone())).into_iter().collect();
+    let bundle = || t.bundle().set("/process/capabilities", Value::Object(sets.clone()));
+    let output = bundle().probe("report").command("run", &[]).wrap(&wrap).output().success();
+    let warnings = output.stderr.lines().filter(|line| line.contains(lacking));
+    assert_eq!(warnings.count(), 1, "{output}");
+    for name in names {
+        assert!(!has(&output.json(), name), "{name}: {output}");
+        assert!(strings(&output.json()["caps"][name]).contains(&"CAP_KILL"), "{name}: {output}");
+    }
+    let container = bundle().probe("sleep").start();
+    let call = t.runtime(["exec", "--cap", lacking, container.id(), "/probe", "report"]).wrap(&wrap);
+    let output = call.output().success();
+    assert!(!has(&output.json(), "bounding") && output.stderr.contains(lacking), "{output}");
+    let own = bundle().user_namespace(100_000).probe("report");
+    let output = own.command("run", &[]).wrap(&wrap).output().success();
+    assert!(has(&output.json(), "bounding") && !output.stderr.contains(lacking), "{output}");
 }
 
 fn capabilities_of_another_user_than_root(t: &Test) {

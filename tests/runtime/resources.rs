@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         device_with_any_minor,
         later_device_rule_wins,
         unified_on_v1_is_refused,
+        use_hierarchy_is_accepted,
         negative_values_are_refused,
         nested_cgroup_path,
         relative_cgroup_path,
@@ -42,11 +43,21 @@ fn with(t: &Test, resources: kit::Value) -> (Bundle<'_>, Container<'_>) {
 }
 
 fn process_is_in_its_cgroups(t: &Test) {
-    let (bundle, container) = with(t, json!({}));
-    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).unwrap();
-    for line in text.lines().filter(|line| !line.starts_with("0::")) {
-        assert!(line.ends_with(&format!(":/{}", bundle.id())), "{text}");
-    }
+    t.v1("memory", "");
+    let bundle = t.bundle().probe("sleep");
+    let container = bundle.create();
+    let text = |process: &str| std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+    let unified = t.cgroup_directories("").iter().any(|root| root.join("cgroup.controllers").exists());
+    let is_in_its_own = |text: &str| {
+        for line in text.lines().filter(|line| unified || !line.starts_with("0::")) {
+            assert!(line.ends_with(&format!(":/{}", bundle.id())), "{text}");
+        }
+    };
+    is_in_its_own(&text(&container.pid().to_string()));
+    container.start();
+    let seen = container.exec("report").success().json();
+    let lines: Vec<&str> = seen["cgroup"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+    is_in_its_own(&lines.join("\n"));
     assert_eq!(t.v1_value("pids", bundle.id(), "cgroup.procs"), container.pid().to_string());
 }
 
@@ -220,7 +231,19 @@ fn later_device_rule_wins(t: &Test) {
 fn unified_on_v1_is_refused(t: &Test) {
     t.v1("memory", "");
     let resources = json!({"unified": {"memory.high": "100000000"}});
-    t.bundle().set("/linux/resources", resources).try_run().refused(&["nified"]);
+    let output = t.bundle().set("/linux/resources", resources).try_run();
+    output.refused(&["invalid configuration", "cannot use unified on cgroup v1"]);
+}
+
+/// The specification's own example has it.
+fn use_hierarchy_is_accepted(t: &Test) {
+    t.v1("memory", "");
+    for value in [true, false] {
+        let resources = json!({"memory": {"useHierarchy": value, "limit": 67_108_864}});
+        let container = t.bundle().set("/linux/resources", resources.clone()).probe("sleep").start();
+        let update = t.runtime(["update", "--resources", "-", container.id()]);
+        update.input(&resources.to_string()).output().success();
+    }
 }
 
 fn negative_values_are_refused(t: &Test) {

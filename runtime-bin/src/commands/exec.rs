@@ -116,10 +116,17 @@ fn override_process(mut process: Process, flags: &ProcessOverrides) -> Process {
     process
 }
 
-/// Adds to the sets that decide what the process may do. Inheritable and ambient capabilities matter only at execve(2).
+/// Adds to the sets that decide what the process may do. The ambient set gets them only if there is an inheritable set: an
+/// ambient capability must be inheritable, and this adds none to that set.
 fn add_capabilities(sets: &mut Capabilities, more: &[String]) {
-    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+    let add = |set: &mut Vec<String>| {
         set.extend(more.iter().filter(|c| !set.contains(c)).cloned().collect::<Vec<_>>());
+    };
+    add(&mut sets.bounding);
+    add(&mut sets.effective);
+    add(&mut sets.permitted);
+    if !sets.inheritable.is_empty() {
+        add(&mut sets.ambient);
     }
 }
 
@@ -161,6 +168,9 @@ mod tests {
         assert_eq!(sets.bounding, ["CAP_KILL", "CAP_CHOWN"]);
         assert_eq!(sets.effective, ["CAP_KILL", "CAP_CHOWN"]);
         assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        let mut sets = Capabilities { inheritable: strings(&["CAP_CHOWN"]), ..Capabilities::default() };
+        add_capabilities(&mut sets, &strings(&["CAP_CHOWN"]));
+        assert_eq!((sets.ambient, sets.inheritable), (strings(&["CAP_CHOWN"]), strings(&["CAP_CHOWN"])));
         assert_eq!(process.apparmor_profile.as_deref(), Some("profile"));
         assert_eq!(process.selinux_label.as_deref(), Some("label"));
         let same = override_process(base.clone(), &ProcessOverrides::default());

@@ -98,7 +98,6 @@ fn rules_of_the_process() {
     let affinity = "/process/execCPUAffinity";
     each_is_an_error(vec![
         ("/process/args", json!([]), "/process/args", "empty"),
-        ("/process/args", json!([""]), "/process/args/0", "empty"),
         ("/process/cwd", json!("tmp"), "/process/cwd", "absolute"),
         ("/process/env", json!(["A=b", "c"]), "/process/env/1", "missing '='"),
         ("/process/env", json!(["=b"]), "/process/env/0", "name cannot be empty"),
@@ -399,9 +398,16 @@ fn rules_of_seccomp() {
         ),
         (
             s,
-            rule(json!({"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"})),
+            rule(json!({"names": ["read", "open"], "action": "SCMP_ACT_NOTIFY"})),
             "/linux/seccomp/listenerPath",
             "required by SCMP_ACT_NOTIFY",
+        ),
+        (
+            s,
+            json!({"defaultAction": default, "listenerPath": "/agent",
+                "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"}]}),
+            "/linux/seccomp/syscalls/0/names/1",
+            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
         ),
         (s, argument(6, "SCMP_CMP_EQ"), "/linux/seccomp/syscalls/0/args/0/index", "0 to 5"),
         (s, argument(5, "=="), "/linux/seccomp/syscalls/0/args/0/op", "not one of"),

@@ -51,12 +51,8 @@ pub(super) fn check(process: &Process, at: &Pointer<'_>, found: &mut Findings) {
 /// Program, environment, working directory.
 fn program(process: &Process, at: &Pointer<'_>, found: &mut Findings) {
     let args = at.key("args");
-    match process.args.first() {
-        None => found.error(&args, PROCESS, "args must not be empty"),
-        Some(program) if program.is_empty() => {
-            found.error(&args.index(0), PROCESS, "the program's name must not be empty");
-        }
-        Some(_) => {}
+    if process.args.is_empty() {
+        found.error(&args, PROCESS, "args must not be empty");
     }
     absolute(&process.cwd, &at.key("cwd"), PROCESS, found);
     let env = at.key("env");

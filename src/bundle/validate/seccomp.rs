@@ -52,6 +52,10 @@ fn rules(profile: &Seccomp, at: &Pointer<'_>, found: &mut Findings) {
             if name.is_empty() {
                 found.error(&names.index(j), SECTION, "must not be empty");
             }
+            // Callers know runc's rule and its words; a program whose every write(2) waits for the agent is useless.
+            if name == "write" && rule.action == NOTIFY {
+                found.error(&names.index(j), SECTION, "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+            }
         }
         one_of(&rule.action, &SECCOMP_ACTIONS, &at.key("action"), SECTION, found);
         errno(rule.errno_ret, &rule.action, &at.key("errnoRet"), found);

@@ -72,7 +72,7 @@ impl<'a> CgroupBuilder<'a> {
                     created.unified = Some(directory);
                     created.reused = reused;
                 }
-                Err(e) if self.may_leave_out(&e) && !self.settings.needs_unified() => {}
+                Err(e) if self.may_leave_out_unified(&e) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -105,7 +105,13 @@ impl<'a> CgroupBuilder<'a> {
 
     /// Whether a hierarchy may be left out because of this error.
     fn may_leave_out(&self, e: &Error) -> bool {
-        self.options.optional && matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
+        self.options.optional && is_denied(e)
+    }
+
+    /// Beside v1 hierarchies, the cgroup2 hierarchy has a directory for the sake of order.
+    fn may_leave_out_unified(&self, e: &Error) -> bool {
+        let is_extra = !self.layout.is_unified() && !self.settings.needs_unified();
+        (is_extra && is_denied(e)) || (self.may_leave_out(e) && !self.settings.needs_unified())
     }
 
     /// Writes the limits of a cgroup2 cgroup that another manager has created.
@@ -173,6 +179,11 @@ impl<'a> CgroupBuilder<'a> {
         self.join.add_unified(dir, clone_into)?;
         Ok(reused)
     }
+}
+
+/// Whether the caller may not write there.
+fn is_denied(e: &Error) -> bool {
+    matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM | Errno::EROFS))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) fn check_swap(m: &Memory) -> Result<()> {
     }
 }
 
-/// The CPU shares, unless they are absent or zero.
+/// The CPU shares of v1, unless they are absent or zero.
 pub(super) fn shares(cpu: &Cpu) -> Result<Option<u64>> {
     let out_of_range = |why: &str| Err(invalid("/linux/resources/cpu/shares", why));
     match cpu.shares {

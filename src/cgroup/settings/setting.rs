@@ -64,8 +64,8 @@ impl Setting {
         self.policy == WritePolicy::RetryLast && errno == Some(Errno::EINVAL)
     }
 
-    /// Whether the refusal does not matter: `memory.use_hierarchy` is deprecated, and newer kernels refuse even the
-    /// value that always applies.
+    /// Whether the refusal does not matter: `memory.use_hierarchy` is deprecated, and newer kernels refuse some
+    /// values, even the one that always applies.
     pub(super) fn is_met_despite(&self, errno: Errno) -> bool {
         self.policy == WritePolicy::IfSupported
             && self.file == "memory.use_hierarchy"

@@ -163,7 +163,23 @@ fn cpu_limits_become_files() {
     let realtime = r#"{"cpu":{"realtimeRuntime":5,"realtimePeriod":6}}"#;
     assert_eq!(lines(&v1, realtime), ["cpu.rt_period_us=6", "cpu.rt_runtime_us=5"]);
     assert_eq!(refusal(&v2, realtime).0, "/linux/resources/cpu/realtimeRuntime");
-    assert!(refusal(&v1, r#"{"cpu":{"shares":1}}"#).1.contains("the minimum allowed cpu-shares is 2"));
+    let far = |shares: u64| format!(r#"{{"cpu":{{"shares":{shares}}}}}"#);
+    assert!(refusal(&v1, &far(1)).1.contains("the minimum allowed cpu-shares is 2"));
+    assert!(refusal(&v1, &far(262_145)).1.contains("the maximum allowed cpu-shares is 262144"));
+    assert_eq!(lines(&v2, &far(1)), ["cpu.weight=1"]);
+    assert_eq!(lines(&v2, &far(999_999)), ["cpu.weight=10000"]);
+}
+
+/// The specification's own example has it. Newer kernels take no other value than `1`, and v2 has no such file.
+#[test]
+fn use_hierarchy_is_accepted_with_either_value() {
+    let (_a, v1) = v1();
+    let (_b, v2) = v2();
+    for (value, line) in [("true", "memory.use_hierarchy=1"), ("false", "memory.use_hierarchy=0")] {
+        let json = format!(r#"{{"memory":{{"useHierarchy":{value}}}}}"#);
+        assert_eq!(lines(&v1, &json), [line]);
+        assert_eq!(lines(&v2, &json).len(), 0);
+    }
 }
 
 #[test]
@@ -255,6 +271,11 @@ fn unified_values_become_files() {
     );
     let (pointer, text) = refusal(&v1, json);
     assert!(pointer.starts_with("/linux/resources/unified/") && text.contains("cgroup v2"), "{text}");
+    let (_c, hybrid) = host(&[("/cg/memory", "memory"), ("/cg/unified", "")], "");
+    for layout in [&v1, &hybrid] {
+        let text = refusal(layout, r#"{"unified":{"memory.high":"5"}}"#).1;
+        assert!(text.contains("invalid configuration: cannot use unified on cgroup v1"), "{text}");
+    }
     assert_eq!(refusal(&v2, r#"{"unified":{"a/b.c":"5"}}"#).0, "/linux/resources/unified/a~1b.c");
     assert!(refusal(&v2, r#"{"unified":{"misc.max":"5"}}"#).1.contains("controller misc is not available"));
     assert!(compile(&v2, r#"{"unified":{"noname":"5"}}"#).is_err());
@@ -289,12 +310,11 @@ fn a_hybrid_host_has_each_controller_in_one_hierarchy() {
     assert!(huge.needs_unified());
     assert_eq!(huge.entries()[0].version, CgroupVersion::V2);
     let path = crate::cgroup::CgroupPath::new("/a").unwrap();
-    let record = |s: &Settings| crate::cgroup::Cgroup::plan(&layout, &path, s).unwrap();
-    assert_eq!(record(&settings).unified, None);
-    assert!(record(&huge).unified.unwrap().ends_with("cg/unified/a"));
-    assert_eq!(record(&settings).paths().count(), 2);
-    let json = serde_json::to_string(&record(&huge)).unwrap();
-    assert_eq!(serde_json::from_str::<crate::cgroup::CgroupRecord>(&json).unwrap(), record(&huge));
+    let record = crate::cgroup::Cgroup::plan(&layout, &path).unwrap();
+    assert!(record.unified.as_ref().unwrap().ends_with("cg/unified/a"), "also without limits there");
+    assert_eq!(record.paths().count(), 3);
+    let json = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<crate::cgroup::CgroupRecord>(&json).unwrap(), record);
 }
 
 #[test]

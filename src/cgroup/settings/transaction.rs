@@ -38,9 +38,11 @@ impl<'a> LimitTransaction<'a> {
             let change = FileChange::of(cgroup, setting)
                 .map_err(|e| refused(cgroup, &setting.file, &setting.value, setting, e))?;
             let Some(change) = change else { return Ok(()) };
-            write_value(cgroup, setting, &change.file, &change.value)
+            let taken = write_value(cgroup, setting, &change.file, &change.value)
                 .map_err(|e| refused(cgroup, &change.file, &change.value, setting, e))?;
-            self.changes.push(change);
+            if taken {
+                self.changes.push(change);
+            }
             Ok(())
         })
     }

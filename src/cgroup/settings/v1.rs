@@ -39,9 +39,10 @@ pub(super) fn memory(b: &mut SettingsBuilder<'_>, m: &Memory) -> Result<()> {
 /// Adds what the kernel does with memory below the limits, and when they are reached.
 fn memory_behaviour(b: &mut SettingsBuilder<'_>, m: &Memory) -> Result<()> {
     const AT: (CgroupVersion, Controller) = (CgroupVersion::V1, Controller::Memory);
+    // Since Linux 5.11 memory is always accounted for hierarchically, and the file takes no other value.
     if let Some(on) = m.use_hierarchy {
-        let policy = if on { IfSupported } else { Required };
-        b.push(AT, "memory.use_hierarchy", u8::from(on), "/linux/resources/memory/useHierarchy", policy);
+        let pointer = "/linux/resources/memory/useHierarchy";
+        b.push(AT, "memory.use_hierarchy", u8::from(on), pointer, IfSupported);
     }
     if let Some(disable) = m.disable_oom_killer {
         let policy = if disable { Required } else { IfSupported };

@@ -1,15 +1,15 @@
 //! Settings of the cgroup2 controllers.
 
 use super::builder::SettingsBuilder;
-use super::common::{check_swap, escape, invalid, nonzero, or_unlimited, shares, throttles, unsupported};
+use super::common::{check_swap, escape, invalid, nonzero, or_unlimited, throttles, unsupported};
 use super::convert::{cpu_weight, io_weight};
 use super::cpu_common::{burst, idle};
 use super::setting::Setting;
 use super::setting::WritePolicy::{IfSupported, KeepQuota, Required, RetryLast, Substitute};
-use crate::Result;
 use crate::bundle::spec::{BlockIo, Cpu, Memory};
 use crate::cgroup::controller::Controller;
 use crate::cgroup::version::CgroupVersion;
+use crate::{Error, ErrorKind, Phase, Result};
 use std::collections::BTreeMap;
 
 /// Adds the memory limits.
@@ -52,9 +52,6 @@ fn reject_v1_only(m: &Memory) -> Result<()> {
             "the OOM killer cannot be disabled on cgroup v2",
         ));
     }
-    if m.use_hierarchy == Some(false) {
-        return Err(unsupported("/linux/resources/memory/useHierarchy", "cgroup v2 is always hierarchical"));
-    }
     Ok(())
 }
 
@@ -81,7 +78,8 @@ pub(super) fn cpu(b: &mut SettingsBuilder<'_>, cpu: &Cpu) -> Result<()> {
         let pointer = format!("/linux/resources/cpu/{field}");
         return Err(unsupported(pointer, "cgroup v2 does not limit real-time tasks"));
     }
-    if let Some(shares) = shares(cpu)? {
+    // Shares out of the range of v1 become the least or the greatest weight.
+    if let Some(shares) = nonzero(cpu.shares) {
         b.push(AT, "cpu.weight", cpu_weight(shares), "/linux/resources/cpu/shares", RetryLast);
     }
     let quota = nonzero(cpu.quota);
@@ -138,12 +136,18 @@ pub(super) fn io(b: &mut SettingsBuilder<'_>, io: &BlockIo) -> Result<()> {
     Ok(())
 }
 
+/// The error for a file of `unified` on a host with v1 hierarchies, in words that callers know.
+fn only_v2(pointer: String, why: impl Into<String>) -> Error {
+    let text = "invalid configuration: cannot use unified on cgroup v1";
+    Error::new(ErrorKind::Unsupported, Phase::Cgroup, text).with_pointer(pointer).with_detail(why)
+}
+
 /// Adds the files of `unified`.
 pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, String>) -> Result<()> {
     for (file, value) in files {
         let pointer = format!("/linux/resources/unified/{}", escape(file));
         if b.layout.unified().is_none() {
-            return Err(unsupported(pointer, "unified resources need cgroup v2, and this host has v1 only"));
+            return Err(only_v2(pointer, "this host has no cgroup v2"));
         }
         let Some((prefix, _)) = file.split_once('.').filter(|_| !file.contains(['/', '\0'])) else {
             return Err(invalid(pointer, format!("{file:?} is not the name of a cgroup file")));
@@ -159,7 +163,11 @@ pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, Stri
             && !b.root_controllers()?.contains(controller)
         {
             let why = format!("controller {} is not available in cgroup v2", controller.v2_name());
-            return Err(unsupported(pointer, why));
+            return Err(if b.layout.is_unified() {
+                unsupported(pointer, why)
+            } else {
+                only_v2(pointer, why)
+            });
         }
         for line in value.lines() {
             b.settings.entries.push(Setting {

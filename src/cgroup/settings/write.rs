@@ -40,6 +40,7 @@ fn write(cgroup: DirRef<'_>, setting: &Setting) -> Result<(), Errno> {
     } else {
         write_value(cgroup, setting, &setting.file, &setting.value)
     };
+    let done = done.map(drop);
     match (done, setting.missing_file()) {
         (Err(Errno::ENOENT), MissingFile::IsIgnored) => Ok(()),
         (Err(Errno::ENOENT), MissingFile::Substitute(file, value)) => cgroup.write(file, value.as_bytes()),
@@ -47,16 +48,16 @@ fn write(cgroup: DirRef<'_>, setting: &Setting) -> Result<(), Errno> {
     }
 }
 
-/// Writes a value of `setting` to `file`.
+/// Writes a value of `setting` to `file`. Returns whether the kernel has taken it: a refusal may not matter.
 pub(super) fn write_value(
     cgroup: DirRef<'_>,
     setting: &Setting,
     file: &str,
     value: &str,
-) -> Result<(), Errno> {
+) -> Result<bool, Errno> {
     match cgroup.write(file, value.as_bytes()) {
-        Err(e) if setting.is_met_despite(e) => Ok(()),
-        done => done,
+        Err(e) if setting.is_met_despite(e) => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

@@ -149,7 +149,7 @@ fn check_support(options: &CheckpointOptions, criu: &mut CriuService) -> Result<
 /// The path of the parent images as criu expects it: relative to the image directory.
 fn parent_images(images: &Path, path: &Path) -> Result<String> {
     let wrong = |why: &str| {
-        Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, format!("parent path {why}"))
+        Error::new(ErrorKind::InvalidArgument, Phase::Lifecycle, format!("--parent-path {why}"))
             .on(path.display().to_string())
     };
     if path.is_absolute() {

@@ -89,7 +89,9 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
 impl ExternalMount {
     fn new(destination: &str, source: &str, recursive: bool) -> Self {
         let destination = clean(destination);
-        Self { key: destination.clone(), destination, source: source.to_owned(), recursive, mask: false }
+        // A source such as `.` is below the bundle; criu compares paths without such components.
+        let source = Some(clean(source)).filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned());
+        Self { key: destination.clone(), destination, source, recursive, mask: false }
     }
 }
 

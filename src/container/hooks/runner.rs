@@ -93,13 +93,22 @@ fn run_one(kind: HookKind, index: usize, hook: &Hook, state: &[u8], spawner: &dy
     let why = match (exited, limit, exit) {
         (Ok(true), _, Ok(Exit::Code(0))) => return Ok(()),
         (Ok(true), _, Ok(Exit::Code(code))) => format!("exit status {code}"),
-        (Ok(true), _, Ok(Exit::Signal(n))) => format!("signal {n}"),
+        (Ok(true), _, Ok(Exit::Signal(n))) => signal_text(n),
         (Ok(true), _, Err(e)) => format!("its exit status is unknown: {}", error_text(e)),
         (Ok(false), Some(limit), _) => format!("hook ran past specified timeout of {}s", limit.as_secs()),
         (Ok(false), None, _) => "hook was not waited for".to_owned(),
         (Err(e), ..) => format!("poll: {}", error_text(e)),
     };
     Err(fail(format!("{why}, stdout: {stdout}, stderr: {stderr}")))
+}
+
+/// A signal in words, if they say more than its number: the filter of the container has killed the hook.
+fn signal_text(number: i32) -> String {
+    if number == libc::SIGSYS {
+        format!("signal {number}: bad system call")
+    } else {
+        format!("signal {number}")
+    }
 }
 
 /// Reads what a hook prints until it has exited (`true`) or the deadline has passed.

@@ -2,7 +2,7 @@
 
 use super::control_page::{ControlPage, ControlPageId, StubState};
 use crate::init::presets::ProcfsOpener;
-use crate::plan::{HostStep, HostTurn, Plan, Step};
+use crate::plan::{HostStep, HostTurn, Plan, SCHEDULER_OR_CPUSET, Step};
 use crate::sys::unix::{self, SocketEvent};
 use crate::sys::{channel, process};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -193,12 +193,15 @@ impl Stub {
     pub(super) fn set_scheduler(&self, plan: &Plan) -> Result<()> {
         let lines = plan.lines().iter();
         let mut attrs = lines.filter_map(|line| match &line.step {
-            Step::Host(HostStep::SetScheduler { attr }) => Some((line, attr)),
+            Step::Host(HostStep::SetScheduler { attr, cpuset }) => Some((line, attr, *cpuset)),
             _ => None,
         });
-        let (line, attr) = attrs.next().ok_or_else(lost)?;
+        let (line, attr, cpuset) = attrs.next().ok_or_else(lost)?;
         process::set_scheduler(self.pid, attr).map_err(|e| {
-            let error = Error::sys(Phase::Process, "sched_setattr", e);
+            let mut error = Error::sys(Phase::Process, "sched_setattr", e);
+            if cpuset && e == Errno::EPERM {
+                error = error.with_hint(SCHEDULER_OR_CPUSET);
+            }
             line.pointer().into_iter().fold(error, Error::with_pointer)
         })
     }

@@ -10,11 +10,24 @@ use crate::bundle::spec::Process;
 use crate::process::capability::{self, CAP_SYS_ADMIN, CapabilitySets};
 use crate::process::user;
 
+/// The pointer of the five sets, and of the warning about those that the program does not get.
+pub(crate) const CAPABILITIES: &str = "/process/capabilities";
+
+/// The capabilities of the program, and a warning for each that it cannot get: the specification has a warning there, and
+/// forbids an error.
 fn capabilities(input: &Input<'_>, process: &Process) -> (CapabilitySets, Vec<Problem>) {
-    match &process.capabilities {
-        Some(spec) => capability::parse(spec, input.host.last_cap, "/process"),
-        None => (CapabilitySets::default(), Vec::new()),
+    let Some(spec) = &process.capabilities else { return (CapabilitySets::default(), Vec::new()) };
+    let (sets, mut warnings) = capability::parse(spec, input.host.last_cap, "/process");
+    // A new user namespace has all capabilities.
+    if input.linux().is_some_and(|linux| linux.has_namespace("user")) {
+        return (sets, warnings);
     }
+    let denied: Vec<_> = sets.all().without(input.host.bounding).names().collect();
+    if !denied.is_empty() {
+        let message = format!("can't grant {}, which the caller does not have", denied.join(", "));
+        warnings.push(Problem::new(CAPABILITIES.into(), message, "config.md#linux-process"));
+    }
+    (sets.and(input.host.bounding), warnings)
 }
 
 /// The capabilities of the program.
@@ -49,10 +62,7 @@ pub(super) fn privileges(
         ProcessStep::Identity { uid: Some(identity.uid), gid: Some(identity.gid), groups },
     );
     let extra = extra_capabilities(input, process);
-    draft.configured(
-        "/process/capabilities",
-        ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 },
-    );
+    draft.configured(CAPABILITIES, ProcessStep::Capabilities { sets, extra, ambient: sets.ambient.0 });
 }
 
 /// Unless the configuration asks to keep them, no group of the caller stays, not even one without an ID in the user

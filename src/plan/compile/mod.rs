@@ -39,6 +39,7 @@ mod terminal;
 pub(crate) use command::{CommandInput, CommandRoot, compile_command};
 pub use container::compile;
 pub(crate) use container::compile_with_cgroup;
+pub(crate) use credentials::CAPABILITIES;
 pub(crate) use exec::{JoinedContainer, compile_exec};
 pub(crate) use hook::{HookPlace, compile_hook};
 pub(crate) use input::BundlePaths;

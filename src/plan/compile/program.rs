@@ -167,7 +167,7 @@ fn execute(
         let (uid, sets) = (Some(process.user.uid), Some(credentials::sets(input, process)));
         let stay = ControlStep::stay_as_init(process.terminal, uid, sets, filter.as_ref());
         draft.standard(stay);
-        scheduler::scheduler_below_init(draft, process)?;
+        scheduler::scheduler_below_init(input, draft, process)?;
     }
     draft.standard(ProcessStep::ResetSignals);
     if let Some(filter) = filter {

@@ -28,7 +28,8 @@ pub(super) fn scheduler(
     late: &mut LateSteps,
 ) -> Result<()> {
     let Some(attr) = scheduling(process)? else { return Ok(()) };
-    let step = |attr: SchedAttr| ProcessStep::Scheduler { attr: attr.to_bytes() };
+    let cpuset = limits_processors(input);
+    let step = |attr: SchedAttr| ProcessStep::Scheduler { attr: attr.to_bytes(), cpuset };
     match (attr.is_deadline(), input.is_born_late(), input.options.init) {
         (true, true, true) => {
             let why = "SCHED_DEADLINE is set from outside in a pid namespace that is joined, and a program below \
@@ -38,7 +39,10 @@ pub(super) fn scheduler(
         }
         (true, true, false) => {
             late.push((SCHEDULER.to_owned(), ControlStep::AwaitHost(HostTurn::Scheduler).into()));
-            late.push((SCHEDULER.to_owned(), HostStep::SetScheduler { attr: attr.to_bytes() }.into()));
+            late.push((
+                SCHEDULER.to_owned(),
+                HostStep::SetScheduler { attr: attr.to_bytes(), cpuset }.into(),
+            ));
         }
         (true, false, true) => {}
         (_, false, false) => draft.configured(SCHEDULER, step(attr)),
@@ -53,11 +57,19 @@ pub(super) fn scheduler(
 }
 
 /// Sets the scheduler of a program below an init, if it does not inherit it.
-pub(super) fn scheduler_below_init(draft: &mut Draft, process: &Process) -> Result<()> {
+pub(super) fn scheduler_below_init(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<()> {
     if let Some(attr) = below_init(process)? {
-        draft.configured(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes() });
+        let cpuset = limits_processors(input);
+        draft.configured(SCHEDULER, ProcessStep::Scheduler { attr: attr.to_bytes(), cpuset });
     }
     Ok(())
+}
+
+/// Whether the container's cgroup limits its processors.
+fn limits_processors(input: &Input<'_>) -> bool {
+    let resources = input.linux().and_then(|linux| linux.resources.as_ref());
+    let cpus = resources.and_then(|resources| resources.cpu.as_ref()).and_then(|cpu| cpu.cpus.as_ref());
+    cpus.is_some_and(|cpus| !cpus.is_empty())
 }
 
 /// The scheduler of a program below an init, if it does not inherit it.

@@ -31,7 +31,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
             let limit = code.asm.words(&[*soft, *hard]);
             code.asm.call(libc::SYS_prlimit64, &[0.into(), (*resource).into(), limit, 0.into()]);
         }
-        ProcessStep::Scheduler { attr } => {
+        ProcessStep::Scheduler { attr, .. } => {
             let attr = code.asm.bytes(attr);
             code.asm.call(libc::SYS_sched_setattr, &[0.into(), attr, 0.into()]);
         }

@@ -338,8 +338,8 @@ fn no_process_is_born_with_a_capability_for_its_scheduler() {
     let fifo = Scheduler { policy: "SCHED_FIFO".into(), priority: Some(5), ..Scheduler::default() };
     let reset = Scheduler { flags: vec!["SCHED_FLAG_RESET_ON_FORK".into()], ..fifo.clone() };
     let attr = |step: &Step| match step {
-        Step::Process(ProcessStep::Scheduler { attr }) => Some((attr[4], attr[8])),
-        Step::Host(HostStep::SetScheduler { attr }) => Some((attr[4] + 100, attr[8])),
+        Step::Process(ProcessStep::Scheduler { attr, .. }) => Some((attr[4], attr[8])),
+        Step::Host(HostStep::SetScheduler { attr, .. }) => Some((attr[4] + 100, attr[8])),
         _ => None,
     };
     for (scheduler, before, behind) in [

@@ -56,6 +56,8 @@ pub enum HostStep {
     SetScheduler {
         /// `struct sched_attr`.
         attr: [u8; 56],
+        /// Whether the container's cgroup limits its processors.
+        cpuset: bool,
     },
 }
 

@@ -98,6 +98,8 @@ pub enum ProcessStep {
     Scheduler {
         /// `struct sched_attr`.
         attr: [u8; 56],
+        /// Whether the container's cgroup limits its processors.
+        cpuset: bool,
     },
     /// ioprio_set(2).
     IoPriority(u32),
@@ -210,6 +212,10 @@ pub enum ProcessStep {
     SendListener,
 }
 
+/// Why the kernel refuses a scheduler in a cgroup with a cpuset; the words are those that callers know.
+pub(crate) const SCHEDULER_OR_CPUSET: &str = "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE needs \
+                                              all processors, and /linux/resources/cpu/cpus limits them";
+
 impl ProcessStep {
     /// Whether it sends the listener of a filter.
     pub(crate) fn sends_listener(&self) -> bool {
@@ -262,6 +268,8 @@ impl ProcessStep {
             Self::Rlimit { .. } | Self::RaiseHardLimit { .. } => {
                 when(Errno::EPERM, "raising a hard limit takes CAP_SYS_RESOURCE")
             }
+            Self::Scheduler { cpuset: true, .. } => when(Errno::EPERM, SCHEDULER_OR_CPUSET),
+            Self::Scheduler { cpuset: false, .. } => when(Errno::EPERM, "it takes CAP_SYS_NICE"),
             Self::WriteLabel { target: LabelTarget::Program, .. } => {
                 when(Errno::ENOENT, "is the AppArmor profile loaded?")
             }
@@ -286,7 +294,6 @@ impl ProcessStep {
             | Self::NewSession
             | Self::Terminal { .. }
             | Self::ControllingTerminal
-            | Self::Scheduler { .. }
             | Self::IoPriority(_)
             | Self::CpuAffinity { .. }
             | Self::Personality(_)

@@ -7,7 +7,8 @@
 //! may create no more namespaces of that kind (after `userns`); `chroot=DIRECTORY` changes the root to that
 //! directory, with the kernel's file systems and the parent directory mounted in it; `null=FILE` sees that file as
 //! /dev/null; `cgroup2` sees the host's cgroup2 hierarchy alone, at /sys/fs/cgroup; `cgroup=DIRECTORY` joins that
-//! cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only;
+//! cgroup; `umask=OCTAL`; `ignore=N` ignores a signal; `block=N` blocks one; `processor=N` runs on that one only; `lacks=N` drops a
+//! capability from the bounding set;
 //! `traced` is stopped by its parent once it has executed the runtime. `memfd_noexec=N` is the first process of a
 //! pid namespace with that `vm.memfd_noexec`.
 //!
@@ -70,6 +71,10 @@ fn apply(name: &str, value: &str) {
         "terminal" => crate::sys::take_terminal(),
         "processor" => crate::sys::bind_to_processor(number() as usize),
         "umask" => drop(umask(Mode::from_bits_truncate(u32::from_str_radix(value, 8).unwrap()))),
+        "lacks" => {
+            let drop = [libc::PR_CAPBSET_DROP.into(), number().into(), 0, 0, 0, 0];
+            crate::sys::syscall(libc::SYS_prctl, drop).unwrap();
+        }
         "ignore" => crate::sys::set_handler(Signal::try_from(number() as i32).unwrap(), SigHandler::SigIgn),
         "block" => {
             let mut set = SigSet::empty();

@@ -76,8 +76,8 @@ fn work_path(t: &Test) {
 
 fn parent_path(t: &Test) {
     let criu = Criu::new(t);
-    checkpoint(t, &criu, &["--parent-path", "../none"]).refused(&["parent path", "../none"]);
-    checkpoint(t, &criu, &["--parent-path", "/tmp"]).refused(&["must be relative"]);
+    checkpoint(t, &criu, &["--parent-path", "../none"]).refused(&["--parent-path", "../none"]);
+    checkpoint(t, &criu, &["--parent-path", "/tmp"]).refused(&["--parent-path", "must be relative"]);
     fs::create_dir(t.dir().join("before")).unwrap();
     checkpoint(t, &criu, &["--parent-path", "../before"]).success();
     let asked = criu.request("dump");
