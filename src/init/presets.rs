@@ -3,7 +3,7 @@
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
 use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
-use crate::plan::{Owners, Plan, Slot};
+use crate::plan::{Idmap, Owners, Plan, Slot};
 use crate::sys;
 use crate::sys::mount::MountAttrFlags;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -206,7 +206,7 @@ fn open(
             // The copy of a shared mount is its peer; the host's mounts may propagate to it, but not from it.
             tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
-                tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
+                map_owners(&tree, idmap).map_err(|e| e.on(path.as_str()))?;
             }
             Ok(tree.into_fd())
         }
@@ -217,7 +217,7 @@ fn open(
                 options,
             )?;
             if let Some(idmap) = idmap {
-                made.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(kind.as_str()))?;
+                map_owners(&made, idmap).map_err(|e| e.on(kind.as_str()))?;
             }
             Ok(made.into_fd())
         }
@@ -234,6 +234,11 @@ fn open(
         | Slot::Namespace { .. }
         | Slot::Start => Err(missing()),
     }
+}
+
+/// Maps the owners of a detached mount's files.
+pub(super) fn map_owners(mount: &Detached, idmap: &Idmap) -> Result<()> {
+    mount.idmap(owners(&idmap.owners)?, idmap.recursive)
 }
 
 /// A user namespace with the maps of an idmapped mount.

@@ -40,9 +40,10 @@ pub use blob::Blob;
 pub(crate) use cgroup::CgroupOutcome;
 pub use compile::compile;
 pub(crate) use compile::{
-    Bound, BundlePaths, CommandInput, CommandRoot, Filter, HookPlace, JoinedContainer, Policy, Service,
-    compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
-    compile_proc, compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
+    Bound, BundlePaths, CommandInput, CommandRoot, ContainerRoot, Filter, HookPlace, JoinedContainer, Policy,
+    Service, compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points,
+    compile_mounts, compile_proc, compile_readonly_root, compile_service, compile_unmounts,
+    compile_with_cgroup,
 };
 pub use compiled::Plan;
 pub use host::Host;

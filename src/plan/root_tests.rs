@@ -8,9 +8,9 @@ use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare,
 use super::made_up::{self, bundle, recorded};
 use super::step::{Line, MountSource, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Step};
 use super::{
-    BundlePaths, CgroupOutcome, HookPlace, Host, JoinedContainer, Options, Plan, Policy, Service, compile,
-    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
-    compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
+    BundlePaths, CgroupOutcome, ContainerRoot, HookPlace, Host, JoinedContainer, Options, Plan, Policy,
+    Service, compile, compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
+    compile_proc, compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
 };
 use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
@@ -216,8 +216,10 @@ impl Follow<'_> {
             libc::SYS_exit_group | libc::SYS_execve => return self.ends(insn, state).map(|()| None),
             libc::SYS_setsid => state.alone = true,
             libc::SYS_fchdir => {
+                let place = Self::place(insn, 0, state);
+                // What the caller has given, in a slot.
                 let given = matches!(self.line(insn), Step::Rootfs(RootfsStep::ChangeRoot { .. }));
-                state.cwd = if given { Place::Host } else { Self::place(insn, 0, state) };
+                state.cwd = if given && place == Place::Other { Place::Host } else { place };
             }
             libc::SYS_chdir if self.text(insn, 0) == Some("/") => state.cwd = state.root,
             libc::SYS_chdir => state.cwd = Place::Other,
@@ -431,6 +433,7 @@ impl Follow<'_> {
             }
             // The hook's program, and where it begins.
             Step::Control(ControlStep::FindProgram { candidates, .. }) => candidates.clone(),
+            Step::Process(ProcessStep::ChangeDirectory { path }) => vec![path.clone()],
             _ => Vec::new(),
         }
     }

@@ -35,7 +35,8 @@ pub(crate) fn compile_with_cgroup(
     let none = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&none);
     let namespaces = Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?;
-    let input = Input { spec, host, options, namespaces, cgroup: outcome, joining: None };
+    let rootfs = Some(bundle.rootfs.as_path());
+    let input = Input { spec, host, options, namespaces, cgroup: outcome, rootfs, joining: None };
     let mut draft = Draft::new(host.kernel);
     draft.plan.cgroup = cgroup::plan(spec, host.cgroups.as_ref(), host.privileged, options)?;
     draft.plan.preserve_fds = options.preserve_fds;

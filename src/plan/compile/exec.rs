@@ -48,6 +48,7 @@ pub(crate) fn compile_exec(
         options,
         namespaces: Namespaces::new(),
         cgroup: CgroupOutcome { moved: joined.moved, ..CgroupOutcome::default() },
+        rootfs: None,
         joining: Some(policy),
     };
     let Some(process) = &input.spec.process else {

@@ -36,6 +36,7 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     devices::devices(input, draft)?;
     terminal::terminal(input, draft)?;
     hooks_before_pivot(input, draft);
+    devices::readonly_dev(input, draft);
     protected_paths(input, draft);
     if input.spec.root.as_ref().is_some_and(|r| r.readonly) {
         if let Some(process) = input.spec.process.as_ref().filter(|process| process.cwd != "/") {

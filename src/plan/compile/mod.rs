@@ -40,7 +40,7 @@ pub(crate) use command::{CommandInput, CommandRoot, compile_command};
 pub use container::compile;
 pub(crate) use container::compile_with_cgroup;
 pub(crate) use exec::{JoinedContainer, compile_exec};
-pub(crate) use hook::{HookPlace, compile_hook};
+pub(crate) use hook::{ContainerRoot, HookPlace, compile_hook};
 pub(crate) use input::BundlePaths;
 pub(crate) use mount_changes::{compile_mounts, compile_unmounts};
 pub(crate) use policy::{Bound, Filter, Policy};

@@ -41,6 +41,7 @@ pub(crate) fn compile_mounts(
         options: &options,
         namespaces: Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?,
         cgroup: CgroupOutcome::default(),
+        rootfs: None,
         joining: Some(&policy),
     };
     let mut draft = enter(host.kernel, namespaces)?;

@@ -29,8 +29,7 @@ pub(super) fn mount(
     let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
     refuse_mount(&pointer, mount, &options)?;
     let kind = mount.kind.clone().unwrap_or_default();
-    // A relative destination is below the root.
-    let destination = format!("/{}", mount.destination.trim_start_matches('/'));
+    let destination = input.destination(mount);
     if options.remount.is_none() && is_root(&destination) {
         let message = "a mount on / would hide the container's root: it is on the top of rootfs".into();
         let pointer = format!("{pointer}/destination");
@@ -54,7 +53,7 @@ pub(super) fn mount(
     labels::label_new(input, &kind, &mut options);
     let label = if kind == "mqueue" { labels::mount_label(input).map(str::to_owned) } else { None };
     let source = mount.source.clone().unwrap_or_default();
-    let idmap = idmap::of_mount(input, &pointer, mount, &options, false)?;
+    let idmap = idmap::of_mount(input, &pointer, mount, &options)?;
     let from = match idmap {
         _ if options.remount.is_some() => MountSource::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
         Some(idmap) => {
@@ -157,10 +156,10 @@ fn bind(
     let own = path.strip_prefix(paths.rootfs).ok().filter(|_| input.joining.is_none());
     let own = own.filter(|below| below.components().all(|c| matches!(c, path::Component::Normal(_))));
     let source = path.display().to_string();
-    let idmap = idmap::of_mount(input, pointer, mount, &options, own.is_some())?.map(Box::new);
+    let idmap = idmap::of_mount(input, pointer, mount, &options)?.map(Box::new);
     let by_host = input.joining.is_some() || input.trees_by_host() || idmap.is_some();
     let from = match own {
-        Some(below) => MountSource::ContainerPath(format!("/{}", below.display())),
+        Some(below) => MountSource::ContainerPath { path: format!("/{}", below.display()), idmap },
         None if by_host => {
             let locked = if input.trees_by_host() { options.attr_clear } else { MountAttrFlags::default() };
             let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;

@@ -229,11 +229,11 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
     let hook = Hook { path: "/bin/hook".into(), ..Hook::default() };
     for root in [false, true] {
         for pid in [None, Some("/proc/9/ns/pid")] {
-            let place = HookPlace::Container { namespaces: ALL, pid, cgroup_files: 2, root };
-            assert_eq!(
-                follow("a createContainer hook", &compile_hook(&hook, host.kernel, place).unwrap(), false),
-                0
-            );
+            for rootfs in [ContainerRoot::At("/bundle/rootfs"), ContainerRoot::OverHost] {
+                let place = HookPlace::Container { namespaces: ALL, pid, cgroup_files: 2, root, rootfs };
+                let plan = compile_hook(&hook, host.kernel, place).unwrap();
+                assert_eq!(follow("a createContainer hook", &plan, false), 0);
+            }
         }
     }
     let plan = compile_hook(&hook, host.kernel, HookPlace::Host("/bundle")).unwrap();

@@ -66,6 +66,8 @@ pub enum RootfsStep {
     ChangeRoot {
         /// The directory.
         slot: SlotId,
+        /// Whether the working directory stays: the container's root.
+        stay: bool,
     },
     /// Mount a file system or a tree.
     Mount(Box<MountStep>),
@@ -130,6 +132,9 @@ pub enum RootfsStep {
 
 impl RootfsStep {
     pub(super) fn turn(&self) -> Option<HostTurn> {
+        if let Self::Mount(mount) = self {
+            return mount.idmap_of_copy().map(|_| HostTurn::Idmap);
+        }
         matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::NewMount)
     }
 
@@ -210,7 +215,10 @@ impl fmt::Display for RootfsStep {
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "create the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
-            Self::ChangeRoot { .. } => f.write_str("change to the host's root"),
+            Self::ChangeRoot { stay: false, .. } => f.write_str("change to the host's root"),
+            Self::ChangeRoot { stay: true, .. } => {
+                f.write_str("change to the host's root, working directory as it is")
+            }
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { destination, options, views, .. } => {
                 let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();
