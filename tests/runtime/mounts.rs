@@ -238,6 +238,8 @@ fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
         (&["bind"][..], "rw,nosuid,nodev,noexec,noatime"),
         (&["bind", "ro"], "ro,nosuid,nodev,noexec,noatime"),
         (&["bind", "rw"], "rw,nosuid,nodev,noexec,noatime"),
+        (&["bind", "atime", "norelatime"], "rw,nosuid,nodev,noexec,noatime"),
+        (&["bind", "noatime", "ro"], "ro,nosuid,nodev,noexec,noatime"),
     ] {
         let flags = flags_of_bind(t, &source, options, |bundle| bundle.user_namespace(200_000));
         assert_eq!(flags, wanted, "{options:?}");
@@ -247,6 +249,16 @@ fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
         let said = format!("cannot clear locked flags {flag}");
         bundle.probe("exit 0").try_run().fails_with(1, &[&said, "EPERM", "/mounts/7"]);
     }
+    for option in ["relatime", "strictatime", "nodiratime"] {
+        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/hold", &["bind", option]);
+        let said = ["locked access time mode", "EPERM", "/mounts/7"];
+        bundle.probe("exit 0").try_run().fails_with(1, &said);
+    }
+    // The only attribute that is not locked.
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::from_bits_retain(256);
+    mount(None::<&str>, &source, None::<&str>, flags, None::<&str>).unwrap();
+    let flags = flags_of_bind(t, &source, &["bind", "ro"], |bundle| bundle.user_namespace(200_000));
+    assert_eq!(flags, "ro,nodev,noatime");
 }
 
 fn mount_on_the_root_is_refused(t: &Test) {
@@ -320,8 +332,12 @@ fn destination_may_be_the_hosts_path(t: &Test) {
     let (dev, away) = (place("/dev"), place("/away/hold"));
     let bundle =
         bundle.mount("bind", hold(t), &cargo, &["bind"]).mount("tmpfs", "tmpfs", &below, &["size=64k"]);
-    let bundle =
-        bundle.mount("none", "none", &cargo, &["remount", "bind", "ro"]).mount("tmpfs", "tmpfs", &beside, &[]);
+    let bundle = bundle.mount("none", "none", &cargo, &["remount", "bind", "ro"]).mount(
+        "tmpfs",
+        "tmpfs",
+        &beside,
+        &[],
+    );
     let bundle = bundle.mount("tmpfs", "tmpfs", &away, &[]).set("/mounts/1/destination", dev);
     let seen = bundle.report();
     let root = bundle.path("/");

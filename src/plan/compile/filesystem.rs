@@ -7,7 +7,7 @@ use super::{devices, labels, mounts, terminal};
 use crate::bundle::HookKind;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
-use crate::sys::mount::MountAttrFlags;
+use crate::sys::mount::MountAttr;
 use crate::{Error, Phase, Problem, Result};
 
 /// Sets up the container's own mount namespace.
@@ -104,12 +104,7 @@ fn root(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<
     let slot = if input.trees_by_host() {
         Some(draft.slot(
             POINTER,
-            Slot::Tree {
-                path: path.clone(),
-                recursive: true,
-                idmap: None,
-                locked: MountAttrFlags::default(),
-            },
+            Slot::Tree { path: path.clone(), recursive: true, idmap: None, locked: MountAttr::default() },
         )?)
     } else {
         None

@@ -4,7 +4,7 @@ use super::super::step::{CgroupView, Component, MountSource, MountStep, RootfsSt
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::mount_options::{
-    clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, option_error,
+    clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, locked_changes, option_error,
 };
 use super::{idmap, labels};
 use crate::bundle::spec::Mount;
@@ -12,7 +12,7 @@ use crate::cgroup;
 use crate::mount::filesystem_type;
 use crate::mount::options::{self, MountOptions};
 use crate::namespace::{self, NamespaceKind};
-use crate::sys::mount::MountAttrFlags;
+use crate::sys::mount::{MountAttr, MountAttrFlags};
 use crate::{Error, Phase, Problem, Result};
 use std::borrow::Cow;
 use std::path::{self, Path};
@@ -161,7 +161,7 @@ fn bind(
     let from = match own {
         Some(below) => MountSource::ContainerPath { path: format!("/{}", below.display()), idmap },
         None if by_host => {
-            let locked = if input.trees_by_host() { options.attr_clear } else { MountAttrFlags::default() };
+            let locked = if input.trees_by_host() { locked_changes(&options) } else { MountAttr::default() };
             let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;
             MountSource::OpenedByHost { path: source, slot }
         }
@@ -235,12 +235,8 @@ fn cgroup_mount(
 pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(source) = input.options.notify.clone() else { return Ok(()) };
     let from = if input.trees_by_host() {
-        let tree = Slot::Tree {
-            path: source.clone(),
-            recursive: false,
-            idmap: None,
-            locked: MountAttrFlags::default(),
-        };
+        let tree =
+            Slot::Tree { path: source.clone(), recursive: false, idmap: None, locked: MountAttr::default() };
         let slot = draft.slot("/process/env", tree)?;
         MountSource::OpenedByHost { path: source, slot }
     } else {
