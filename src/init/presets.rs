@@ -201,13 +201,16 @@ fn open(
     open_procfs: ProcfsOpener,
 ) -> Result<OwnedFd> {
     match slot {
-        Slot::Tree { path, recursive, idmap, locked } => {
+        Slot::Tree { path, recursive, idmap, locked, read_only } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
             keep_locked(&tree, locked).map_err(|e| e.on(path.as_str()))?;
             // The copy of a shared mount is its peer; the host's mounts may propagate to it, but not from it.
             tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
                 map_owners(&tree, idmap).map_err(|e| e.on(path.as_str()))?;
+            }
+            if *read_only {
+                tree.read_only(false).map_err(|e| e.on(path.as_str()))?;
             }
             Ok(tree.into_fd())
         }

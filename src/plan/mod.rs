@@ -53,5 +53,5 @@ pub use options::Options;
 pub use step::{
     CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
     LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,
-    SlotId, Step, StepSide,
+    SlotId, Step, StepSide, TerminalPlace,
 };

@@ -216,10 +216,19 @@ impl Follow<'_> {
             libc::SYS_exit_group | libc::SYS_execve => return self.ends(insn, state).map(|()| None),
             libc::SYS_setsid => state.alone = true,
             libc::SYS_fchdir => {
-                let place = Self::place(insn, 0, state);
-                // What the caller has given, in a slot.
-                let given = matches!(self.line(insn), Step::Rootfs(RootfsStep::ChangeRoot { .. }));
-                state.cwd = if given && place == Place::Other { Place::Host } else { place };
+                state.cwd = match (Self::place(insn, 0, state), self.line(insn)) {
+                    // What the host side has given, in a slot.
+                    (Place::Other, Step::Rootfs(RootfsStep::ChangeRoot { .. })) => Place::Host,
+                    (
+                        Place::Other,
+                        Step::Rootfs(RootfsStep::DetachedRoot { .. } | RootfsStep::JoinRoot { .. }),
+                    ) => {
+                        state.registers[insn.args[0] as usize] = Some(Place::Container);
+                        state.attached = true;
+                        Place::Container
+                    }
+                    (place, _) => place,
+                };
             }
             libc::SYS_chdir if self.text(insn, 0) == Some("/") => state.cwd = state.root,
             libc::SYS_chdir => state.cwd = Place::Other,
@@ -236,7 +245,11 @@ impl Follow<'_> {
                 state.root = Place::Container;
             }
             libc::SYS_setns if insn.args[1] & NamespaceKind::Mount.flag() != 0 => {
-                (state.root, state.cwd, state.attached) = (Place::Container, Place::Container, true);
+                // A namespace that gets the container's root is one in which it does not have it yet.
+                let gets = |line: &Line| matches!(line.step, Step::Rootfs(RootfsStep::Root { .. }));
+                let before = self.plan.lines().iter().any(gets);
+                let root = if before { Place::Host } else { Place::Container };
+                (state.root, state.cwd, state.attached) = (root, root, !before);
             }
             libc::SYS_openat2 => answer = self.openat2(insn, state)?,
             libc::SYS_openat => answer = self.openat(insn, state),

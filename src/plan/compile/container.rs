@@ -6,7 +6,7 @@ use super::super::host::Host;
 use super::super::options::Options;
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
-use super::{filesystem, isolation, labels, program};
+use super::{filesystem, host_mounts, isolation, labels, program};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Linux;
 use crate::namespace::{NamespaceKind, Namespaces};
@@ -44,11 +44,11 @@ pub(crate) fn compile_with_cgroup(
     labels::check_labels(&input)?;
     labels::check_mount_label(&input)?;
     isolation::isolation(&input, &mut draft)?;
-    if input.namespaces.is_new(NamespaceKind::Mount) {
-        let paths = BundlePaths { bundle: &bundle.path, rootfs: &bundle.rootfs };
+    let paths = BundlePaths { bundle: &bundle.path, rootfs: &bundle.rootfs };
+    if input.namespaces.has(NamespaceKind::Mount) {
         filesystem::filesystem(&input, paths, &mut draft)?;
     } else {
-        filesystem::without_filesystem(&input, &mut draft)?;
+        host_mounts::without_mount_namespace(&input, paths, &mut draft)?;
     }
     program::program(&input, &mut draft)?;
     draft.plan.namespaces = input.namespaces;

@@ -74,9 +74,9 @@ impl<'a> Input<'a> {
     }
 
     /// Whether the host side opens the trees to be bound: the container's user namespace may not reach what the host's
-    /// root can.
+    /// root can, and a joined mount namespace may have something else at their paths.
     pub(super) fn trees_by_host(&self) -> bool {
-        self.in_user_namespace() && self.host.makes_namespaces
+        (self.in_user_namespace() || self.joins(NamespaceKind::Mount)) && self.host.makes_namespaces
     }
 }
 

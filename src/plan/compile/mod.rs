@@ -21,6 +21,7 @@ mod exec;
 mod filesystem;
 mod filter;
 mod hook;
+mod host_mounts;
 mod idmap;
 mod input;
 mod isolation;

@@ -161,8 +161,15 @@ fn bind(
     let from = match own {
         Some(below) => MountSource::ContainerPath { path: format!("/{}", below.display()), idmap },
         None if by_host => {
-            let locked = if input.trees_by_host() { locked_changes(&options) } else { MountAttr::default() };
-            let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;
+            let locked = if input.trees_by_host() && input.in_user_namespace() {
+                locked_changes(&options)
+            } else {
+                MountAttr::default()
+            };
+            let slot = draft.slot(
+                pointer,
+                Slot::Tree { path: source.clone(), recursive, idmap, locked, read_only: false },
+            )?;
             MountSource::OpenedByHost { path: source, slot }
         }
         None => MountSource::HostPath(source),
@@ -235,8 +242,13 @@ fn cgroup_mount(
 pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let Some(source) = input.options.notify.clone() else { return Ok(()) };
     let from = if input.trees_by_host() {
-        let tree =
-            Slot::Tree { path: source.clone(), recursive: false, idmap: None, locked: MountAttr::default() };
+        let tree = Slot::Tree {
+            path: source.clone(),
+            recursive: false,
+            idmap: None,
+            locked: MountAttr::default(),
+            read_only: false,
+        };
         let slot = draft.slot("/process/env", tree)?;
         MountSource::OpenedByHost { path: source, slot }
     } else {

@@ -121,6 +121,9 @@ fn mounted(step: &RootfsStep) -> Option<(&String, Option<&MountStep>)> {
         | RootfsStep::HostRoot
         | RootfsStep::ChangeRoot { .. }
         | RootfsStep::EmptyRoot
+        | RootfsStep::DetachedRoot { .. }
+        | RootfsStep::StayInRoot
+        | RootfsStep::JoinRoot { .. }
         | RootfsStep::SealType { .. }
         | RootfsStep::SendContext
         | RootfsStep::SendFileSystem { .. }

@@ -26,6 +26,23 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
         }
         RootfsStep::HostRoot => place::own_root(code),
         RootfsStep::ChangeRoot { slot, stay } => change_to_host_root(code, *slot, *stay),
+        RootfsStep::DetachedRoot { slot, .. } => {
+            code.host = Some(place::open_root(code));
+            code.root = Some(code.slot(*slot));
+            code.root();
+        }
+        RootfsStep::StayInRoot => {
+            for directory in [code.root, code.host].into_iter().flatten() {
+                code.asm.close(directory);
+            }
+            code.leave_host();
+        }
+        RootfsStep::JoinRoot { slot } => {
+            let root = code.slot(*slot);
+            code.change_root(root);
+            code.asm.close(root);
+            code.leave_host();
+        }
         RootfsStep::EmptyRoot => empty_root(code),
         RootfsStep::SealType { kind } => seal_type(code, kind),
         RootfsStep::SendContext => send_context(code),
@@ -89,6 +106,8 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
             code.asm.call_to(libc::SYS_open_tree, &[CWD.into(), text, flags.into()])
         }
     };
+    // In a joined mount namespace, its root.
+    code.stand = Stand::Host;
     code.host = Some(place::open_root(code));
     let empty = code.empty();
     if slot.is_some() {

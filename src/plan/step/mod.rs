@@ -19,7 +19,7 @@ pub use host::HostStep;
 pub(crate) use mount::{CLEARED_IF_UNNAMED, is_at_or_below, plain};
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub use namespace::{JoinTarget, NamespaceStep};
-pub use process::{Groups, LabelTarget, ProcessStep, Sender};
+pub use process::{Groups, LabelTarget, ProcessStep, Sender, TerminalPlace};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;

@@ -143,6 +143,8 @@ pub enum Slot {
         /// What is asked for and a user namespace may not change: it is an error if the source has an attribute to clear, or
         /// other access time attributes.
         locked: MountAttr,
+        /// Whether it is made read-only, without the mounts below it.
+        read_only: bool,
     },
     /// A new file system of the caller's user namespace, detached.
     FileSystem {
@@ -178,7 +180,13 @@ mod tests {
     use super::*;
 
     fn tree() -> Slot {
-        Slot::Tree { path: "/x".into(), recursive: false, idmap: None, locked: MountAttr::default() }
+        Slot::Tree {
+            path: "/x".into(),
+            recursive: false,
+            idmap: None,
+            locked: MountAttr::default(),
+            read_only: false,
+        }
     }
 
     #[test]
