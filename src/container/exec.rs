@@ -19,6 +19,7 @@ use crate::init::launch::{
     open_presets, serve,
 };
 use crate::init::presets::{DescriptorSources, HelperRecorder};
+use crate::namespace::NamespaceKind;
 use crate::plan::{self, Bound, Host, HostTurn, Plan, Policy, compile_exec};
 use crate::process::env;
 use crate::sys;
@@ -54,8 +55,10 @@ pub(super) fn exec(container: &Container, process: &Process, options: &ExecOptio
     if record.stage == Stage::Created && bound.may_take(permitted_capabilities(record.init.pid)?) {
         return Err(privileged_until_start());
     }
-    let (record, init) = (&record, init.as_fd());
-    Execution { container, record, init, bound, namespaces, options, program: None, lock: None }.launch()
+    let root = root_to_join(&record, namespaces)?;
+    let (record, init, root) = (&record, init.as_fd(), root.as_ref().map(AsFd::as_fd));
+    Execution { container, record, init, root, bound, namespaces, options, program: None, lock: None }
+        .launch()
 }
 
 /// See [`Bound::may_take`].
@@ -91,7 +94,23 @@ pub(super) fn start_hook(
     let namespaces = namespaces::configured(policy.spec());
     let (bound, program) = (policy.bind(&process), Some(hook.path.clone()));
     let (options, lock) = (&options, Some(lock));
-    Execution { container, record, init, bound, namespaces, options, program, lock }.launch()
+    let root = root_to_join(record, namespaces)?;
+    let root = root.as_ref().map(AsFd::as_fd);
+    Execution { container, record, init, root, bound, namespaces, options, program, lock }.launch()
+}
+
+/// The root directory of a container that shares the caller's mount namespace.
+fn root_to_join(record: &StateRecord, namespaces: u64) -> Result<Option<OwnedFd>> {
+    if namespaces & NamespaceKind::Mount.flag() != 0 {
+        return Ok(None);
+    }
+    let root = rootfs::open(&PathBuf::from(format!("/proc/{}/root", record.init.pid)));
+    // The pid may belong to another process by now.
+    if record.open_init()?.alive_pidfd().is_none() {
+        return Err(cannot("stopped"));
+    }
+    let failed = || Error::new(ErrorKind::System, Phase::Process, "open the container's root");
+    root.ok_or_else(failed).map(Some)
 }
 
 /// The container of a hook, and the lock of the operation that runs the hook.
@@ -107,6 +126,8 @@ struct Execution<'a> {
     container: &'a Container,
     record: &'a StateRecord,
     init: BorrowedFd<'a>,
+    /// Its root directory, if it shares the caller's mount namespace.
+    root: Option<BorrowedFd<'a>>,
     bound: Bound,
     /// The namespaces that the container does not share with the host, as `CLONE_NEW*` flags.
     namespaces: u64,
@@ -330,7 +351,8 @@ impl Execution<'_> {
     /// Where the descriptors of its slots come from, but for the console.
     fn sources(&self) -> DescriptorSources<'_> {
         let recorder = self.lock.map(|lock| lock as &dyn HelperRecorder);
-        DescriptorSources { process: Some(self.init), recorder, ..DescriptorSources::default() }
+        let given = self.root.as_slice();
+        DescriptorSources { process: Some(self.init), recorder, given, ..DescriptorSources::default() }
     }
 
     /// Sends the pidfd and writes the pid file if requested; returns the terminal's master for the caller.

@@ -3,9 +3,9 @@
 use crate::cgroup::Join;
 use crate::mount::{self, Detached, Propagation, PropagationKind};
 use crate::namespace::{self, NamespaceKind, Namespaces, OpenNamespace};
-use crate::plan::{Owners, Plan, Slot};
+use crate::plan::{Idmap, Owners, Plan, Slot};
 use crate::sys;
-use crate::sys::mount::MountAttrFlags;
+use crate::sys::mount::{MountAttr, MountAttrFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -151,21 +151,22 @@ const MOUNT_FLAGS: [(MountAttrFlags, &str); 4] = [
     (MountAttrFlags::NOEXEC, "MS_NOEXEC"),
 ];
 
-/// Refuses to clear attributes that a tree has. The user namespace in which it is mounted could not clear them.
-fn keep_locked(tree: &Detached, locked: MountAttrFlags) -> Result<()> {
-    if locked.is_empty() {
+/// Refuses changes of a tree's attributes that the user namespace in which it is mounted could not make.
+fn keep_locked(tree: &Detached, locked: &MountAttr) -> Result<()> {
+    if locked.clear.is_empty() {
         return Ok(());
     }
     let has = sys::mount::attributes(tree).map_err(|e| Error::sys(Phase::Mount, "fstatfs", e))?;
-    match MOUNT_FLAGS.iter().find(|(flag, _)| has.contains(*flag) && locked.contains(*flag)) {
-        None => Ok(()),
-        Some((_, name)) => Err(Error::sys(
-            Phase::Mount,
-            format!("cannot clear locked flags {name}: mount_setattr"),
-            Errno::EPERM,
-        )
-        .with_hint("leave out the option: a user namespace cannot clear what its parent has set")),
-    }
+    let times = MountAttrFlags::ATIME | MountAttrFlags::NODIRATIME;
+    let changed = locked.clear.contains(times) && has & times != locked.set;
+    let name = match MOUNT_FLAGS.iter().find(|(flag, _)| has.contains(*flag) && locked.clear.contains(*flag))
+    {
+        Some((_, name)) => format!("clear locked flags {name}"),
+        None if changed => "change the locked access time mode".to_owned(),
+        None => return Ok(()),
+    };
+    let error = Error::sys(Phase::Mount, format!("cannot {name}: mount_setattr"), Errno::EPERM);
+    Err(error.with_hint("leave out the option: a user namespace cannot change what its parent has set"))
 }
 
 fn missing() -> Error {
@@ -199,13 +200,16 @@ fn open(
     open_procfs: ProcfsOpener,
 ) -> Result<OwnedFd> {
     match slot {
-        Slot::Tree { path, recursive, idmap, locked } => {
+        Slot::Tree { path, recursive, idmap, locked, read_only } => {
             let tree = Detached::clone_path(Path::new(path), *recursive)?;
-            keep_locked(&tree, *locked).map_err(|e| e.on(path.as_str()))?;
+            keep_locked(&tree, locked).map_err(|e| e.on(path.as_str()))?;
             // The copy of a shared mount is its peer; the host's mounts may propagate to it, but not from it.
             tree.propagate(Propagation::recursive(PropagationKind::Slave))?;
             if let Some(idmap) = idmap {
-                tree.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(path.as_str()))?;
+                map_owners(&tree, idmap).map_err(|e| e.on(path.as_str()))?;
+            }
+            if *read_only {
+                tree.read_only(false).map_err(|e| e.on(path.as_str()))?;
             }
             Ok(tree.into_fd())
         }
@@ -216,7 +220,7 @@ fn open(
                 options,
             )?;
             if let Some(idmap) = idmap {
-                made.idmap(owners(&idmap.owners)?, idmap.recursive).map_err(|e| e.on(kind.as_str()))?;
+                map_owners(&made, idmap).map_err(|e| e.on(kind.as_str()))?;
             }
             Ok(made.into_fd())
         }
@@ -233,6 +237,11 @@ fn open(
         | Slot::Namespace { .. }
         | Slot::Start => Err(missing()),
     }
+}
+
+/// Maps the owners of a detached mount's files.
+pub(super) fn map_owners(mount: &Detached, idmap: &Idmap) -> Result<()> {
+    mount.idmap(owners(&idmap.owners)?, idmap.recursive)
 }
 
 /// A user namespace with the maps of an idmapped mount.

@@ -76,6 +76,8 @@ pub struct MountOptions {
     /// Attributes to clear on the mount itself. If an access time mode is named, they include all of
     /// [`ATIME`](MountAttrFlags::ATIME), as mount_setattr(2) requires.
     pub attr_clear: MountAttrFlags,
+    /// Whether an option names an attribute of the mount itself, if only to leave an access time mode unselected.
+    pub names_attributes: bool,
     /// Attributes to set on the mount and all mounts below it.
     pub rec_set: MountAttrFlags,
     /// Attributes to clear on the mount and all mounts below it.
@@ -354,10 +356,11 @@ impl MountOptions {
             Attr { bit, set, recursive } => self.attr(bit, set, recursive),
             Atime { mode, set, recursive } => {
                 let current = &mut modes[usize::from(recursive)];
+                self.names_attributes |= !recursive;
                 if set {
                     *current = Some(mode);
-                } else if mode == MountAttrFlags::RELATIME {
-                    // The kernel's default cannot be deselected; it can only be left unselected.
+                } else if !recursive || mode == MountAttrFlags::RELATIME {
+                    // As with mount(8), the mode is left as it is. The kernel's default cannot be deselected at all.
                     *current = current.filter(|m| *m != mode);
                 } else if current.is_none_or(|m| m == mode) {
                     *current = Some(MountAttrFlags::RELATIME);
@@ -382,6 +385,7 @@ impl MountOptions {
     }
 
     fn attr(&mut self, bit: MountAttrFlags, set: bool, recursive: bool) {
+        self.names_attributes |= !recursive;
         let (sets, clears) = if recursive {
             (&mut self.rec_set, &mut self.rec_clear)
         } else {

@@ -42,10 +42,7 @@ fn access_time_modes_exclude_each_other() {
         (&["relatime"], NONE, MountAttrFlags::ATIME),
         (&["noatime", "strictatime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
         (&["strictatime", "noatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
-        (&["noatime", "atime"], NONE, MountAttrFlags::ATIME),
         (&["strictatime", "atime"], MountAttrFlags::STRICTATIME, MountAttrFlags::ATIME),
-        (&["atime"], NONE, MountAttrFlags::ATIME),
-        (&["nostrictatime"], NONE, MountAttrFlags::ATIME),
         (&["norelatime"], NONE, NONE),
         (&["noatime", "norelatime"], MountAttrFlags::NOATIME, MountAttrFlags::ATIME),
         (
@@ -61,6 +58,22 @@ fn access_time_modes_exclude_each_other() {
         let o = parse(&recursive).unwrap();
         assert_eq!((o.rec_set, o.rec_clear), (set, clear), "{recursive:?}");
         assert_eq!((o.attr_set, o.attr_clear), (NONE, NONE));
+    }
+}
+
+/// mount(8) leaves the mode that a mount has; the recursive options have no such tradition.
+#[test]
+fn a_deselected_access_time_mode_is_left_as_it_is() {
+    for options in
+        [&["atime"][..], &["nostrictatime"], &["noatime", "atime"], &["strictatime", "nostrictatime"]]
+    {
+        let o = parsed(options);
+        assert_eq!((o.attr_set, o.attr_clear), (NONE, NONE), "{options:?}");
+        assert!(o.names_attributes);
+        let recursive: Vec<String> = options.iter().map(|o| format!("r{o}")).collect();
+        let o = parse(&recursive).unwrap();
+        assert_eq!((o.rec_set, o.rec_clear), (NONE, MountAttrFlags::ATIME), "{recursive:?}");
+        assert!(!o.names_attributes);
     }
 }
 

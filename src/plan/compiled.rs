@@ -122,6 +122,7 @@ impl Plan {
     pub(crate) fn at_slot(&self, id: SlotId, error: Error) -> Error {
         let used = self.lines.iter().find(|line| match &line.step {
             Step::Rootfs(RootfsStep::Root { slot, .. }) => *slot == Some(id),
+            Step::Rootfs(RootfsStep::DetachedRoot { slot, .. }) => *slot == id,
             Step::Rootfs(RootfsStep::Mount(mount)) => mount.slot() == Some(id),
             Step::Namespace(NamespaceStep::JoinResctrl { slots }) => slots.contains(&id),
             _ => false,

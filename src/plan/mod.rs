@@ -40,10 +40,10 @@ pub use blob::Blob;
 pub(crate) use cgroup::CgroupOutcome;
 pub use compile::compile;
 pub(crate) use compile::{
-    Bound, BundlePaths, CAPABILITIES, CommandInput, CommandRoot, Filter, HookPlace, JoinedContainer, Policy,
-    Service, compile_command, compile_exec, compile_hook, compile_loopback, compile_mount_points,
-    compile_mounts, compile_proc, compile_readonly_root, compile_service, compile_unmounts,
-    compile_with_cgroup,
+    Bound, BundlePaths, CAPABILITIES, CommandInput, CommandRoot, ContainerRoot, Filter, HookPlace,
+    JoinedContainer, Policy, Service, compile_command, compile_exec, compile_hook, compile_loopback,
+    compile_mount_points, compile_mounts, compile_proc, compile_readonly_root, compile_service,
+    compile_unmounts, compile_with_cgroup,
 };
 pub use compiled::Plan;
 pub use host::Host;
@@ -54,5 +54,5 @@ pub(crate) use step::SCHEDULER_OR_CPUSET;
 pub use step::{
     CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
     LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,
-    SlotId, Step, StepSide,
+    SlotId, Step, StepSide, TerminalPlace,
 };

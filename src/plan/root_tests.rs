@@ -8,9 +8,9 @@ use super::machine::{ANY, CONTROL, FIRST_SLOT, Insn, MEMORY, REGISTERS, compare,
 use super::made_up::{self, bundle, recorded};
 use super::step::{Line, MountSource, NamespaceStep, ProcessStep, RootfsStep, SEALED, Slot, Step};
 use super::{
-    BundlePaths, CgroupOutcome, HookPlace, Host, JoinedContainer, Options, Plan, Policy, Service, compile,
-    compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts, compile_proc,
-    compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
+    BundlePaths, CgroupOutcome, ContainerRoot, HookPlace, Host, JoinedContainer, Options, Plan, Policy,
+    Service, compile, compile_exec, compile_hook, compile_loopback, compile_mount_points, compile_mounts,
+    compile_proc, compile_readonly_root, compile_service, compile_unmounts, compile_with_cgroup,
 };
 use super::{ControlStep, Node};
 use crate::bundle::spec::{Hook, IdMapping, Mount};
@@ -216,8 +216,19 @@ impl Follow<'_> {
             libc::SYS_exit_group | libc::SYS_execve => return self.ends(insn, state).map(|()| None),
             libc::SYS_setsid => state.alone = true,
             libc::SYS_fchdir => {
-                let given = matches!(self.line(insn), Step::Rootfs(RootfsStep::ChangeRoot { .. }));
-                state.cwd = if given { Place::Host } else { Self::place(insn, 0, state) };
+                state.cwd = match (Self::place(insn, 0, state), self.line(insn)) {
+                    // What the host side has given, in a slot.
+                    (Place::Other, Step::Rootfs(RootfsStep::ChangeRoot { .. })) => Place::Host,
+                    (
+                        Place::Other,
+                        Step::Rootfs(RootfsStep::DetachedRoot { .. } | RootfsStep::JoinRoot { .. }),
+                    ) => {
+                        state.registers[insn.args[0] as usize] = Some(Place::Container);
+                        state.attached = true;
+                        Place::Container
+                    }
+                    (place, _) => place,
+                };
             }
             libc::SYS_chdir if self.text(insn, 0) == Some("/") => state.cwd = state.root,
             libc::SYS_chdir => state.cwd = Place::Other,
@@ -234,7 +245,11 @@ impl Follow<'_> {
                 state.root = Place::Container;
             }
             libc::SYS_setns if insn.args[1] & NamespaceKind::Mount.flag() != 0 => {
-                (state.root, state.cwd, state.attached) = (Place::Container, Place::Container, true);
+                // A namespace that gets the container's root is one in which it does not have it yet.
+                let gets = |line: &Line| matches!(line.step, Step::Rootfs(RootfsStep::Root { .. }));
+                let before = self.plan.lines().iter().any(gets);
+                let root = if before { Place::Host } else { Place::Container };
+                (state.root, state.cwd, state.attached) = (root, root, !before);
             }
             libc::SYS_openat2 => answer = self.openat2(insn, state)?,
             libc::SYS_openat => answer = self.openat(insn, state),
@@ -431,6 +446,7 @@ impl Follow<'_> {
             }
             // The hook's program, and where it begins.
             Step::Control(ControlStep::FindProgram { candidates, .. }) => candidates.clone(),
+            Step::Process(ProcessStep::ChangeDirectory { path }) => vec![path.clone()],
             _ => Vec::new(),
         }
     }

@@ -136,9 +136,14 @@ pub(crate) fn attributes(mount: impl AsFd) -> Result<MountAttrFlags, Errno> {
         (FsFlags::ST_NOSUID, MountAttrFlags::NOSUID),
         (FsFlags::ST_NODEV, MountAttrFlags::NODEV),
         (FsFlags::ST_NOEXEC, MountAttrFlags::NOEXEC),
+        (FsFlags::ST_NODIRATIME, MountAttrFlags::NODIRATIME),
+        (FsFlags::ST_NOATIME, MountAttrFlags::NOATIME),
     ];
+    // The mode that neither flag stands for.
+    let strict = !flags.intersects(FsFlags::ST_NOATIME | FsFlags::ST_RELATIME);
+    let mode = if strict { MountAttrFlags::STRICTATIME } else { MountAttrFlags::empty() };
     let has = known.into_iter().filter(|(flag, _)| flags.contains(*flag));
-    Ok(has.fold(MountAttrFlags::empty(), |all, (_, attribute)| all | attribute))
+    Ok(has.fold(mode, |all, (_, attribute)| all | attribute))
 }
 
 /// fsopen(2): a context for a new file system of this type.

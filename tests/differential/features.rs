@@ -473,8 +473,7 @@ fn process_limit<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
 }
 
 fn seccomp<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let names =
-        dice.some(&["mkdir", "mkdirat", "sethostname", "not_a_call", "openat2", "fchmodat"]);
+    let names = dice.some(&["mkdir", "mkdirat", "sethostname", "not_a_call", "openat2", "fchmodat"]);
     let action = dice.pick(&["SCMP_ACT_ERRNO", "SCMP_ACT_LOG"]);
     let mut rule = json!({"names": names, "action": action});
     if action == "SCMP_ACT_ERRNO" && dice.coin() {

@@ -10,6 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
         hooks_get_the_state_on_standard_input,
         hooks_run_in_the_specified_namespaces,
         create_container_hook_in_a_user_namespace_is_the_hosts_program,
+        create_container_hooks_start_in_the_root_file_system,
         several_of_a_kind_keep_their_order,
         hooks_get_their_arguments_and_environment,
         failing_hook_stops_creation,
@@ -142,6 +143,20 @@ fn create_container_hook_in_a_user_namespace_is_the_hosts_program(t: &Test) {
     assert_eq!(call["probe_in_root"], false);
     for kind in ["mnt", "user", "net"] {
         assert_eq!(call["namespaces"][kind], seen["namespaces"][kind], "{kind}");
+    }
+}
+
+/// A hook that mounts something on a relative path changes the container, and nothing else.
+fn create_container_hooks_start_in_the_root_file_system(t: &Test) {
+    for user in [false, true] {
+        let bundle = t.bundle().set("/root/readonly", false);
+        let bundle = bundle.file("/inside", "tea").mount("tmpfs", "tmpfs", "/hold", &["mode=777"]);
+        let bundle = if user { bundle.user_namespace(200_000) } else { bundle };
+        let bundle = bundle.host_hook("createContainer", "append inside leaves , append hold/new leaves");
+        let lines = bundle.probe("read /inside , read /hold/new").run().lines();
+        assert_eq!(lines[1]["read"], "leaves\n", "user namespace {user}: {lines:?}");
+        // The image's file belongs to root of the host, which root of a user namespace is not.
+        assert_eq!(lines[0]["read"], if user { "tea" } else { "tealeaves\n" }, "user namespace {user}");
     }
 }
 

@@ -110,6 +110,7 @@ pub(crate) fn cases() -> Vec<Case> {
         idmap_uses_a_map_of_the_mount,
         idmap_uses_a_map_in_the_option,
         idmap_uses_the_map_of_a_joined_namespace,
+        idmap_of_what_an_earlier_mount_has_put_there,
         only_ridmap_covers_mounts_below,
         idmap_of_a_new_tmpfs_applies_to_its_files,
         idmap_without_a_map_or_owners_is_refused,
@@ -222,6 +223,29 @@ fn idmap_uses_the_map_of_a_joined_namespace(t: &Test) {
     let bundle = t.bundle().owned_by(200_000).join("user", &path).mount("bind", &source, "/m", &["bind"]);
     let bundle = bundle.set("/mounts/7/uidMappings", map.clone()).set("/mounts/7/gidMappings", map);
     assert_eq!(bundle.probe("stat /m/file").run().json()["uid"], 5);
+}
+
+/// The source lies in the container's own root file system, below an earlier mount: the stub copies it, the host maps it.
+fn idmap_of_what_an_earlier_mount_has_put_there(t: &Test) {
+    let source = owned_by_root(t);
+    let of = |bundle: kit::Bundle<'_>, option: &str| {
+        let own = bundle.path("/first");
+        let bundle =
+            bundle.mount("bind", &source, "/first", &["rbind"]).mount("bind", own, "/m", &["bind", option]);
+        let lines = bundle.probe("stat /first/file , stat /m/file , read /m/file").run().lines();
+        assert_eq!(lines[2]["errno"], "");
+        (lines[0]["uid"].clone(), lines[1]["uid"].clone(), lines[1]["gid"].clone())
+    };
+    let mapped = of(t.bundle(), "idmap=uids=0-3000-1;gids=0-4000-1");
+    assert_eq!(mapped, (json!(0), json!(3000), json!(4000)));
+    assert_eq!(of(t.bundle().user_namespace(200_000), "idmap"), (json!(65534), json!(0), json!(0)));
+    let bundle = t.bundle().user_namespace(200_000);
+    let own = bundle.path("/proc/sys");
+    let bundle = bundle.mount("bind", own, "/m", &["bind", "idmap"]);
+    bundle
+        .probe("exit 0")
+        .try_run()
+        .fails_with(1, &["does not support idmapped mounts", "proc", "/mounts/7"]);
 }
 
 fn only_ridmap_covers_mounts_below(t: &Test) {

@@ -30,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
         missing_mount_points_are_created,
         mounts_stack_in_order,
         destination_link_stays_inside,
+        destination_may_be_the_hosts_path,
         tmpfs_options_are_passed_on,
         tmpfs_without_mode_takes_that_of_the_directory,
         tmpcopyup_is_refused_on_a_bind,
@@ -211,7 +212,7 @@ fn bind_without_flags_keeps_those_of_its_source(t: &Test) {
     }
 }
 
-/// As a remount by mount(2): the access time mode stays unless it is named.
+/// As a remount by mount(2): the access time mode stays unless another one is selected.
 fn bind_with_flags_loses_the_others_of_its_source(t: &Test) {
     let (source, _guard) = restricted(t);
     for (options, wanted) in [
@@ -220,6 +221,10 @@ fn bind_with_flags_loses_the_others_of_its_source(t: &Test) {
         (&["bind", "nodev"], "rw,nodev,noatime"),
         (&["bind", "suid"], "rw,noatime"),
         (&["bind", "relatime"], "rw,relatime"),
+        (&["bind", "atime"], "rw,noatime"),
+        (&["bind", "norelatime", "nosuid"], "rw,nosuid,noatime"),
+        (&["bind", "noatime", "nostrictatime", "diratime"], "rw,noatime"),
+        (&["bind", "strictatime", "atime"], "rw"),
         (&["bind", "nosuid", "nodiratime"], "rw,nosuid,nodiratime,relatime"),
         (&["rbind", "rro", "ratime"], "ro,nosuid,nodev,noexec,relatime"),
     ] {
@@ -233,6 +238,8 @@ fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
         (&["bind"][..], "rw,nosuid,nodev,noexec,noatime"),
         (&["bind", "ro"], "ro,nosuid,nodev,noexec,noatime"),
         (&["bind", "rw"], "rw,nosuid,nodev,noexec,noatime"),
+        (&["bind", "atime", "norelatime"], "rw,nosuid,nodev,noexec,noatime"),
+        (&["bind", "noatime", "ro"], "ro,nosuid,nodev,noexec,noatime"),
     ] {
         let flags = flags_of_bind(t, &source, options, |bundle| bundle.user_namespace(200_000));
         assert_eq!(flags, wanted, "{options:?}");
@@ -242,6 +249,16 @@ fn user_namespace_keeps_the_flags_of_a_source(t: &Test) {
         let said = format!("cannot clear locked flags {flag}");
         bundle.probe("exit 0").try_run().fails_with(1, &[&said, "EPERM", "/mounts/7"]);
     }
+    for option in ["relatime", "strictatime", "nodiratime"] {
+        let bundle = t.bundle().user_namespace(200_000).mount("bind", &source, "/hold", &["bind", option]);
+        let said = ["locked access time mode", "EPERM", "/mounts/7"];
+        bundle.probe("exit 0").try_run().fails_with(1, &said);
+    }
+    // The only attribute that is not locked.
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::from_bits_retain(256);
+    mount(None::<&str>, &source, None::<&str>, flags, None::<&str>).unwrap();
+    let flags = flags_of_bind(t, &source, &["bind", "ro"], |bundle| bundle.user_namespace(200_000));
+    assert_eq!(flags, "ro,nodev,noatime");
 }
 
 fn mount_on_the_root_is_refused(t: &Test) {
@@ -305,6 +322,33 @@ fn destination_link_stays_inside(t: &Test) {
     let bundle =
         t.bundle().directory("/real").link("/alias", "/real").mount("bind", hold(t), "/alias", &["bind"]);
     assert_eq!(bundle.probe("read /real/cargo").run().json()["read"], "tea");
+}
+
+fn destination_may_be_the_hosts_path(t: &Test) {
+    let bundle = t.bundle().link("/away", t.dir());
+    let place = |inside: &str| bundle.path(inside).to_string_lossy().into_owned();
+    let [cargo, below, beside] = [place("/x/../cargo"), place("//cargo/./below"), format!("{}s", place(""))];
+    let beside = beside.replace("rootfs/s", "rootfss");
+    let (dev, away) = (place("/dev"), place("/away/hold"));
+    let bundle =
+        bundle.mount("bind", hold(t), &cargo, &["bind"]).mount("tmpfs", "tmpfs", &below, &["size=64k"]);
+    let bundle = bundle.mount("none", "none", &cargo, &["remount", "bind", "ro"]).mount(
+        "tmpfs",
+        "tmpfs",
+        &beside,
+        &[],
+    );
+    let bundle = bundle.mount("tmpfs", "tmpfs", &away, &[]).set("/mounts/1/destination", dev);
+    let seen = bundle.report();
+    let root = bundle.path("/");
+    for point in ["/cargo", "/cargo/below", &beside, "/dev"] {
+        assert_eq!(mounted(&seen, point)["point"], point);
+    }
+    assert!(has(mounted(&seen, "/cargo"), "ro"), "a remount finds it too");
+    assert!(seen["dev"].as_object().unwrap().contains_key("null"), "it is /dev: {}", seen["dev"]);
+    let nested = bundle.path(&root.to_string_lossy());
+    assert!(!nested.exists(), "{}", nested.display());
+    assert!(mounted(&seen, &t.dir().join("hold").to_string_lossy()).is_object(), "a link stays inside");
 }
 
 fn tmpfs_options_are_passed_on(t: &Test) {

@@ -30,7 +30,11 @@ pub(crate) fn cases() -> Vec<Case> {
         namespace_of_another_type_is_refused,
         missing_namespace_path_is_refused,
         id_maps_without_user_namespace_are_refused,
-        missing_mount_namespace_is_refused,
+        without_a_mount_namespace_nothing_is_mounted,
+        further_processes_without_a_mount_namespace_have_its_root,
+        what_needs_a_mount_namespace_is_refused_without_one,
+        joined_mount_namespace_gets_root_and_mounts,
+        joined_mount_namespace_of_the_host_is_refused,
     ]
 }
 
@@ -346,10 +350,108 @@ fn id_maps_without_user_namespace_are_refused(t: &Test) {
         .refused(&["user namespace"]);
 }
 
-fn missing_mount_namespace_is_refused(t: &Test) {
-    t.only_orlop("it requires a mount namespace");
-    // No mount namespace: either it runs on the caller's mounts without changing them, or the error names the
-    // field.
-    let output = t.bundle().without_namespace("mount").try_run();
-    assert!(output.code() == 1 && output.stderr.contains("mount"), "{output}");
+/// A bundle that shares the mount namespace of its caller.
+fn sharing_mounts(t: &Test) -> kit::Bundle<'_> {
+    let bundle = t.bundle().without_namespace("mount").directory("/proc").file("/inside", "tea");
+    bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths")
+}
+
+/// The root is a detached mount: it can be read-only, and nothing of it can be seen from outside.
+fn without_a_mount_namespace_nothing_is_mounted(t: &Test) {
+    t.only_orlop("it mounts everything on the host");
+    let before = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let bundle = sharing_mounts(t).probe("list / , list /.. , list /proc , write /new x , read /inside");
+    let out = bundle.run();
+    assert!(out.stderr.contains("not mounted") && out.stderr.contains("/dev/shm"), "{}", out.stderr);
+    let lines = out.lines();
+    assert_eq!(lines[0]["list"], json!(["inside", "probe", "proc"]));
+    assert_eq!(lines[1]["list"], lines[0]["list"]);
+    assert_eq!(lines[2]["list"], json!([]));
+    assert_eq!((&lines[3]["errno"], &lines[4]["read"]), (&json!("EROFS"), &json!("tea")));
+    let writable = sharing_mounts(t).set("/root/readonly", false).probe("write /new x , syscall 161 0");
+    assert_eq!(writable.run().lines()[0]["errno"], "");
+    assert!(writable.path("/new").exists());
+    let user = sharing_mounts(t).user_namespace(200_000).probe("list / , write /new x").run().lines();
+    assert_eq!((&user[0]["list"], &user[1]["errno"]), (&json!(["inside", "probe", "proc"]), &json!("EROFS")));
+    assert_eq!(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+}
+
+fn further_processes_without_a_mount_namespace_have_its_root(t: &Test) {
+    t.only_orlop("its further processes have the host's root");
+    let bundle = sharing_mounts(t).set("/root/readonly", false).directory("/log").probe("sleep");
+    let hook = json!({"path": "/probe", "args": ["probe", "hook", "/log/start"]});
+    let bundle = bundle.push("/hooks/startContainer", hook);
+    let outside = t.dir().join("outside");
+    let bundle = bundle.host_hook("createContainer", &format!("hook {}", outside.display()));
+    let container = bundle.create();
+    container.start();
+    let namespace = std::fs::read_link(format!("/proc/{}/ns/mnt", container.pid())).unwrap();
+    assert_eq!(namespace.to_string_lossy(), own("mnt"));
+    let text = std::fs::read_to_string(bundle.path("/log/start")).unwrap();
+    assert_eq!(text.parse::<kit::Value>().unwrap()["probe_in_root"], true, "{text}");
+    let text = std::fs::read_to_string(outside).unwrap();
+    let seen: kit::Value = text.parse().unwrap();
+    assert_eq!(
+        (&seen["probe_in_root"], &seen["cwd"]),
+        (&json!(false), &json!(bundle.dir().join("rootfs").to_string_lossy()))
+    );
+    for words in ["list /", "list /../.."] {
+        let seen = container.exec(words).success().json();
+        assert_eq!(seen["list"], json!(["inside", "log", "probe", "proc"]), "{words}");
+    }
+    let mounts = t.dir().join("mounts.json");
+    std::fs::write(&mounts, r#"[{"destination": "/m", "type": "tmpfs", "source": "t"}]"#).unwrap();
+    for verb in ["add", "remove"] {
+        let output = t.runtime(["mounts", verb, container.id(), mounts.to_str().unwrap()]).output();
+        output.fails_with(1, &["no mount namespace of its own"]);
+    }
+}
+
+fn what_needs_a_mount_namespace_is_refused_without_one(t: &Test) {
+    t.only_orlop("it refuses less");
+    for (pointer, value) in [
+        ("/linux/maskedPaths", json!(["/inside"])),
+        ("/linux/readonlyPaths", json!(["/inside"])),
+        ("/linux/rootfsPropagation", json!("rshared")),
+        ("/linux/devices", json!([{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}])),
+    ] {
+        sharing_mounts(t).set(pointer, value).try_run().refused(&[pointer, "mount namespace"]);
+    }
+    let output = sharing_mounts(t).called_by("uid=1000").try_run();
+    output.refused(&[]);
+}
+
+/// As peers do: the root of the joined namespace is replaced.
+fn joined_mount_namespace_gets_root_and_mounts(t: &Test) {
+    let other = t.bundle().probe("sleep").start();
+    let hold = t.dir().join("hold");
+    std::fs::create_dir(&hold).unwrap();
+    std::fs::write(hold.join("cargo"), "tea").unwrap();
+    let path = format!("/proc/{}/ns/mnt", other.pid());
+    let joined = std::fs::read_link(&path).unwrap().to_string_lossy().into_owned();
+    // The host's cgroup file systems cannot be seen from there.
+    let bundle = t.bundle().only_mounts(&["/proc", "/dev", "/dev/pts"]);
+    let bundle = bundle.join("mount", &path).file("/mine", "").directory("/hold");
+    let bundle = bundle.mount("bind", &hold, "/hold", &["bind", "ro"]).set("/root/readonly", false);
+    let container = bundle.probe("report , stat /mine , read /hold/cargo , write /hold/x y , sleep").start();
+    let seen = container.first_line();
+    assert_eq!(seen["namespaces"]["mnt"], joined);
+    let points: Vec<&str> =
+        seen["mounts"].as_array().unwrap().iter().map(|mount| mount["point"].as_str().unwrap()).collect();
+    assert_eq!(points.iter().filter(|point| **point == "/").count(), 1, "{points:?}");
+    assert!(points.contains(&"/hold") && points.contains(&"/dev/pts"), "{points:?}");
+    let lines = container.exec("stat /mine , read /hold/cargo , write /hold/x y").success().lines();
+    assert_eq!((&lines[0]["kind"], &lines[1]["read"]), (&json!("file"), &json!("tea")));
+    assert_eq!(lines[2]["errno"], "EROFS");
+}
+
+fn joined_mount_namespace_of_the_host_is_refused(t: &Test) {
+    t.only_orlop("it changes the host's mounts");
+    for path in ["/proc/self/ns/mnt", "/proc/1/ns/mnt"] {
+        if std::fs::File::open(path).is_err() {
+            // This host hides its first process.
+            continue;
+        }
+        t.bundle().join("mount", path).try_run().refused(&["host's own", "/linux/namespaces"]);
+    }
 }

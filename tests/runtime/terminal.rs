@@ -7,6 +7,8 @@ pub(crate) fn cases() -> Vec<Case> {
         the_console_socket_gets_the_master,
         console_size_is_set,
         terminal_device_belongs_to_the_user,
+        terminal_below_a_read_only_dev,
+        terminal_without_a_mount_namespace,
         run_on_a_terminal_relays_it,
         foreground_follows_the_window_size,
         foreground_input,
@@ -58,6 +60,47 @@ fn terminal_device_belongs_to_the_user(t: &Test) {
     let seen: kit::Value = said.trim().parse().unwrap_or_else(|_| panic!("{said:?}"));
     assert_eq!(seen["controlling"], true);
     assert_eq!(seen["console"]["uid"], 1000, "{seen}");
+}
+
+/// Hooks may still add files to `/dev`, as under the peers.
+fn terminal_below_a_read_only_dev(t: &Test) {
+    let console = Console::new(t);
+    let bundle = t.bundle().set("/process/terminal", true).push("/mounts/1/options", "ro");
+    let hooked = bundle.path("/dev/hooked");
+    let bundle = bundle.host_hook("createContainer", &format!("append {} once", hooked.display()));
+    let bundle = bundle.probe("terminal , write /dev/mine no , stat /dev/hooked , say done , sleep");
+    let container = bundle.create_with(&["--console-socket", console.path().to_str().unwrap()]);
+    let (_, mut master) = console.receive();
+    container.start();
+    let said = master.read_until("done");
+    assert!(said.contains("\"isatty\":[true,true,true]"), "{said}");
+    assert!(said.contains("\"errno\":\"EROFS\"") && !said.contains("ENOENT"), "{said}");
+    assert!(!hooked.exists(), "the hook has written to the image");
+}
+
+/// It is one of the host's, which the container cannot open by name.
+fn terminal_without_a_mount_namespace(t: &Test) {
+    t.only_orlop("it mounts a devpts on the host");
+    let console = Console::new(t);
+    let bundle = t.bundle().set("/process/terminal", true).without_namespace("mount");
+    let bundle = bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
+    let bundle = bundle.probe("terminal , line , list / , sleep");
+    let socket = console.path().to_str().unwrap().to_owned();
+    let container = bundle.create_with(&["--console-socket", &socket]);
+    let (_, mut master) = console.receive();
+    container.start();
+    let said = master.read_until("isatty");
+    assert!(said.contains("\"isatty\":[true,true,true]") && said.contains("\"foreground\":1"), "{said}");
+    master.type_in("ahoy\n");
+    assert!(master.read_until("list").contains("ahoy"));
+    let pid_file = t.dir().join("exec.pid");
+    let words = ["exec", "-t", "-d", "--console-socket", &socket, "--pid-file", pid_file.to_str().unwrap()];
+    t.runtime(words).args([container.id(), "/probe", "terminal", ",", "list", "/"]).output().success();
+    let (_, mut master) = console.receive();
+    let said = master.read_until("list");
+    assert!(said.contains("[true,true,true]") && said.contains("[\"probe\"]"), "{said}");
+    let pid: i32 = std::fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(kit::sys::reap(pid, std::time::Duration::from_secs(5)), Some(0));
 }
 
 /// `run` on a terminal of its own; the test reads what the caller sees from the master.

@@ -11,7 +11,7 @@ use crate::container::state::{State, Status};
 use crate::container::{lifecycle_hooks, namespaces, status};
 use crate::init::launch::{HostSide, LaunchOutcome, Launched, lost, serve};
 use crate::init::presets::DescriptorSources;
-use crate::plan::{Filter, HostStep, HostTurn, Policy, Step};
+use crate::plan::{ContainerRoot, Filter, HostStep, HostTurn, Policy, RootfsStep, Step};
 use crate::sys;
 use crate::{Error, Phase, Result, namespace};
 use std::os::fd::{AsFd, OwnedFd};
@@ -44,7 +44,11 @@ impl HostSide for Creation<'_> {
             HostTurn::StartHooks => run_hooks(self, HookKind::StartContainer, None),
             HostTurn::Listener => send_listener(self, &descriptor.ok_or_else(lost)?),
             HostTurn::Born => self.container.directory.write(&self.record),
-            HostTurn::Created | HostTurn::Mounts | HostTurn::NewMount | HostTurn::Scheduler => Err(lost()),
+            HostTurn::Created
+            | HostTurn::Mounts
+            | HostTurn::NewMount
+            | HostTurn::Idmap
+            | HostTurn::Scheduler => Err(lost()),
         }
     }
 
@@ -127,7 +131,11 @@ fn run_hooks(creation: &Creation<'_>, kind: HookKind, root: Option<OwnedFd>) -> 
                 state.pid = pid_inside(stub.pid)?;
             }
             let (process, cgroup) = (stub.pidfd.as_fd(), record.open_cgroup());
-            let container = HookNamespaces { process, namespaces, pid_namespace: joined, cgroup, root };
+            let path = creation.bundle.rootfs.to_string_lossy();
+            let rootfs =
+                if covers_host(creation) { ContainerRoot::OverHost } else { ContainerRoot::At(&path) };
+            let pid_namespace = joined;
+            let container = HookNamespaces { process, namespaces, pid_namespace, cgroup, root, rootfs };
             run(&state, HookLocation::Namespaces(container))
         }
         HookKind::StartContainer => {
@@ -136,4 +144,10 @@ fn run_hooks(creation: &Creation<'_>, kind: HookKind, root: Option<OwnedFd>) -> 
             lifecycle_hooks::start_container(&creation.container, record, spec, init, &policy, &creation.lock)
         }
     }
+}
+
+/// Whether the container's root is attached over the host's: its user namespace may not reach the path.
+fn covers_host(creation: &Creation<'_>) -> bool {
+    let mut steps = creation.plan.lines().iter().map(|line| &line.step);
+    steps.any(|step| matches!(step, Step::Rootfs(RootfsStep::Root { slot: Some(_), .. })))
 }

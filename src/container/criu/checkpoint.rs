@@ -11,6 +11,7 @@ use crate::container::state::Status;
 use crate::container::store::StateRecord;
 use crate::container::unix_socket::PEER_TIMEOUT;
 use crate::container::{freezer, recompiled_plan, status};
+use crate::namespace::NamespaceKind;
 use crate::plan::kernel_version;
 use crate::sys;
 use crate::{Error, ErrorKind, Phase, Result};
@@ -75,6 +76,9 @@ fn request(
     directories: &ImageDirectories,
 ) -> Result<CriuOptions> {
     let plan = recompiled_plan::compile(container, record)?;
+    if !plan.namespaces.has(NamespaceKind::Mount) {
+        return Err(unsupported("a container without a mount namespace of its own cannot be checkpointed"));
+    }
     let pid = record.init.pid;
     let switches = [
         (true, switch::NOTIFY_SCRIPTS),

@@ -70,6 +70,9 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
             | RootfsStep::HostRoot
             | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
+            | RootfsStep::DetachedRoot { .. }
+            | RootfsStep::StayInRoot
+            | RootfsStep::JoinRoot { .. }
             | RootfsStep::SealType { .. }
             | RootfsStep::SendContext
             | RootfsStep::SendFileSystem { .. }

@@ -7,7 +7,7 @@ use crate::cgroup::{Cgroup, Join};
 use crate::container::store::lock::OperationLock;
 use crate::init::launch::{self, Launch, LaunchOutcome, WithoutTurns, open_presets, serve};
 use crate::init::presets::{DescriptorSources, StandardStreams};
-use crate::plan::{HookPlace, Plan, compile_hook};
+use crate::plan::{ContainerRoot, HookPlace, Plan, compile_hook};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -46,6 +46,8 @@ pub(crate) struct HookNamespaces<'a> {
     pub(crate) cgroup: Option<Cgroup>,
     /// The host's root directory, as the process still sees it.
     pub(crate) root: Option<OwnedFd>,
+    /// The container's root file system.
+    pub(crate) rootfs: ContainerRoot<'a>,
 }
 
 impl SpawnHook for HookLauncher<'_> {
@@ -77,7 +79,8 @@ impl HookLauncher<'_> {
         let cgroup_files = join.as_ref().map_or(0, |join| join.files().len());
         let (namespaces, pid) = (container.namespaces, container.pid_namespace);
         let root = container.root.as_ref().map(AsFd::as_fd);
-        let place = HookPlace::Container { namespaces, pid, cgroup_files, root: root.is_some() };
+        let (has_root, rootfs) = (root.is_some(), container.rootfs);
+        let place = HookPlace::Container { namespaces, pid, cgroup_files, root: has_root, rootfs };
         let sources = DescriptorSources {
             process: Some(container.process),
             given: root.as_slice(),

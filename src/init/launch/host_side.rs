@@ -53,6 +53,10 @@ pub(crate) fn serve(host: &mut impl HostSide) -> Result<LaunchOutcome, LaunchFai
                 let failed = |e| Error::sys(Phase::Launch, "send mounts to the init stub", e);
                 unix::send_descriptors(&stub.socket, &mounts).map_err(failed)?;
             }
+            StubEvent::Turn(HostTurn::Idmap, tree) => {
+                stub.map_owners(plan, tree)?;
+                stub.resume()?;
+            }
             StubEvent::Turn(HostTurn::Scheduler, _) => {
                 stub.set_scheduler(plan)?;
                 stub.resume()?;

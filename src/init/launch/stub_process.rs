@@ -1,8 +1,9 @@
 //! A running stub.
 
 use super::control_page::{ControlPage, ControlPageId, StubState};
-use crate::init::presets::ProcfsOpener;
-use crate::plan::{HostStep, HostTurn, Plan, SCHEDULER_OR_CPUSET, Step};
+use crate::init::presets::{self, ProcfsOpener};
+use crate::mount::Detached;
+use crate::plan::{HostStep, HostTurn, Plan, RootfsStep, SCHEDULER_OR_CPUSET, Step};
 use crate::sys::unix::{self, SocketEvent};
 use crate::sys::{channel, process};
 use crate::{Error, ErrorKind, Phase, Result};
@@ -202,6 +203,17 @@ impl Stub {
             if cpuset && e == Errno::EPERM {
                 error = error.with_hint(SCHEDULER_OR_CPUSET);
             }
+            line.pointer().into_iter().fold(error, Error::with_pointer)
+        })
+    }
+
+    /// Maps the owners of a tree that the stub has copied, as the line says whose turn was accepted last.
+    pub(super) fn map_owners(&self, plan: &Plan, tree: Option<OwnedFd>) -> Result<()> {
+        let line = self.line.checked_sub(1).and_then(|at| plan.lines().get(at)).ok_or_else(lost)?;
+        let Step::Rootfs(RootfsStep::Mount(mount)) = &line.step else { return Err(lost()) };
+        let (idmap, tree) = (mount.idmap_of_copy().ok_or_else(lost)?, tree.ok_or_else(lost)?);
+        presets::map_owners(&Detached::from(tree), idmap).map_err(|e| {
+            let error = e.on(mount.destination.as_str());
             line.pointer().into_iter().fold(error, Error::with_pointer)
         })
     }

@@ -6,7 +6,7 @@ use super::super::host::Host;
 use super::super::options::Options;
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
-use super::{filesystem, isolation, labels, program};
+use super::{filesystem, host_mounts, isolation, labels, program};
 use crate::bundle::Bundle;
 use crate::bundle::spec::Linux;
 use crate::namespace::{NamespaceKind, Namespaces};
@@ -35,7 +35,8 @@ pub(crate) fn compile_with_cgroup(
     let none = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&none);
     let namespaces = Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?;
-    let input = Input { spec, host, options, namespaces, cgroup: outcome, joining: None };
+    let rootfs = Some(bundle.rootfs.as_path());
+    let input = Input { spec, host, options, namespaces, cgroup: outcome, rootfs, joining: None };
     let mut draft = Draft::new(host.kernel);
     draft.plan.cgroup = cgroup::plan(spec, host.cgroups.as_ref(), host.privileged, options)?;
     draft.plan.preserve_fds = options.preserve_fds;
@@ -43,11 +44,11 @@ pub(crate) fn compile_with_cgroup(
     labels::check_labels(&input)?;
     labels::check_mount_label(&input)?;
     isolation::isolation(&input, &mut draft)?;
-    if input.namespaces.is_new(NamespaceKind::Mount) {
-        let paths = BundlePaths { bundle: &bundle.path, rootfs: &bundle.rootfs };
+    let paths = BundlePaths { bundle: &bundle.path, rootfs: &bundle.rootfs };
+    if input.namespaces.has(NamespaceKind::Mount) {
         filesystem::filesystem(&input, paths, &mut draft)?;
     } else {
-        filesystem::without_filesystem(&input, &mut draft)?;
+        host_mounts::without_mount_namespace(&input, paths, &mut draft)?;
     }
     program::program(&input, &mut draft)?;
     draft.plan.namespaces = input.namespaces;

@@ -3,7 +3,7 @@
 use super::super::step::{Component, Node, RootfsStep};
 use super::draft::Draft;
 use super::input::Input;
-use super::mount_options::is_readonly_dev;
+use super::mount_options::{is_dev, is_readonly_dev};
 use crate::bundle::spec::Device;
 use crate::{Error, Phase, Problem, Result};
 
@@ -20,7 +20,7 @@ const DEVICES: [(&str, u32, u32); 6] = [
 /// Whether the runtime fills `/dev`: not if it is bound there as a whole.
 fn fills_dev(input: &Input<'_>) -> bool {
     !input.spec.mounts.iter().any(|m| {
-        m.destination.trim_end_matches('/') == "/dev"
+        is_dev(&input.destination(m))
             && (m.kind.as_deref() == Some("bind") || m.options.iter().any(|o| o == "bind" || o == "rbind"))
     })
 }
@@ -45,11 +45,15 @@ pub(super) fn devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         draft.configured(format!("/linux/devices/{i}"), RootfsStep::MakeNode(node));
     }
     draft.standard(RootfsStep::DevLinks { kcore: input.host.kcore });
-    let readonly = input.spec.mounts.iter().position(is_readonly_dev);
-    if let Some(index) = readonly {
+    Ok(())
+}
+
+/// Makes `/dev` read-only, if it is to be, after everything that has files there: devices, the terminal, hooks.
+pub(super) fn readonly_dev(input: &Input<'_>, draft: &mut Draft) {
+    let index = input.spec.mounts.iter().position(|mount| is_readonly_dev(&input.destination(mount), mount));
+    if let Some(index) = index.filter(|_| fills_dev(input)) {
         draft.configured(format!("/mounts/{index}"), RootfsStep::ReadonlyMount { path: "/dev".into() });
     }
-    Ok(())
 }
 
 /// The node of an entry of `/linux/devices`.

@@ -4,13 +4,13 @@ use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::{ControlStep, Groups, LineOrigin, ProcessStep};
+use super::super::step::{ControlStep, Groups, LineOrigin, ProcessStep, RootfsStep, Slot, TerminalPlace};
 use super::draft::Draft;
 use super::input::Input;
 use super::policy::Bound;
 use super::{isolation, labels, namespaces, program, terminal};
 use crate::bundle::spec::{ExecCpuAffinity, Process};
-use crate::namespace::Namespaces;
+use crate::namespace::{NamespaceKind, Namespaces};
 use crate::process::cpu_set::CpuSet;
 use crate::{Error, Problem, Result};
 
@@ -24,7 +24,8 @@ pub(crate) struct JoinedContainer {
     pub(crate) moved: bool,
     /// The `tasks` files of the container's resctrl groups.
     pub(crate) resctrl: Vec<String>,
-    /// `CLONE_NEW*` of the namespaces in which the container and the caller differ.
+    /// `CLONE_NEW*` of the namespaces in which the container and the caller differ. Without a mount namespace among them, the
+    /// caller gives the container's root directory.
     pub(crate) namespaces: u64,
     /// Drop the caller's groups before the user namespace is joined: nothing can set groups there.
     pub(crate) drop_groups: bool,
@@ -48,6 +49,7 @@ pub(crate) fn compile_exec(
         options,
         namespaces: Namespaces::new(),
         cgroup: CgroupOutcome { moved: joined.moved, ..CgroupOutcome::default() },
+        rootfs: None,
         joining: Some(policy),
     };
     let Some(process) = &input.spec.process else {
@@ -76,7 +78,14 @@ pub(crate) fn compile_exec(
         draft.standard(ProcessStep::Identity { uid: None, gid: None, groups: Groups::Drop });
     }
     namespaces::join_container(&mut draft, joined.namespaces)?;
-    terminal::terminal(&input, &mut draft)?;
+    if joined.namespaces & NamespaceKind::Mount.flag() == 0 {
+        // The container has no mount namespace whose root would be its own.
+        terminal::terminal(&input, &mut draft, TerminalPlace::Host)?;
+        let slot = draft.standard_slot(Slot::Given)?;
+        draft.standard(RootfsStep::JoinRoot { slot });
+    } else {
+        terminal::terminal(&input, &mut draft, TerminalPlace::Container)?;
+    }
     program::program(&input, &mut draft)?;
     Ok(draft.finish())
 }

@@ -1,17 +1,19 @@
 //! The root file system: propagation, root, mounts, devices, terminal, hooks, masks, pivot.
 
-use super::super::step::{ControlStep, HostStep, HostTurn, LineOrigin, RootfsStep, Slot};
+use super::super::step::{ControlStep, HostStep, HostTurn, LineOrigin, RootfsStep, Slot, TerminalPlace};
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
-use super::{devices, labels, mounts, terminal};
+use super::{devices, isolation, labels, mounts, terminal};
 use crate::bundle::HookKind;
 use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
-use crate::sys::mount::MountAttrFlags;
-use crate::{Error, Phase, Problem, Result};
+use crate::sys::mount::MountAttr;
+use crate::{Error, Problem, Result};
 
-/// Sets up the container's own mount namespace.
+/// Sets up the container's mount namespace: its own, or one that it joins and whose root its own root replaces.
 pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<()> {
+    let pointer = input.namespaces.pointer(NamespaceKind::Mount).unwrap_or_default();
+    isolation::must_be_foreign(input, draft, NamespaceKind::Mount, pointer);
     let propagation = root_propagation(input)?;
     // An unbindable mount could not be cloned, so only the container's root becomes unbindable.
     let of_host = match propagation {
@@ -34,8 +36,9 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
     }
     mounts::notify(input, draft)?;
     devices::devices(input, draft)?;
-    terminal::terminal(input, draft)?;
+    terminal::terminal(input, draft, TerminalPlace::Console)?;
     hooks_before_pivot(input, draft);
+    devices::readonly_dev(input, draft);
     protected_paths(input, draft);
     if input.spec.root.as_ref().is_some_and(|r| r.readonly) {
         if let Some(process) = input.spec.process.as_ref().filter(|process| process.cwd != "/") {
@@ -50,38 +53,6 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
         draft.line(origin, RootfsStep::RootPropagation(Propagation { kind, recursive }));
     }
     Ok(())
-}
-
-/// Leaves a joined mount namespace as it is: it has its root and its mounts already.
-pub(super) fn without_filesystem(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
-    let joined = input.namespaces.has(NamespaceKind::Mount);
-    if !joined {
-        return Err(Error::unsupported(
-            Phase::Namespace,
-            "/linux/namespaces",
-            "a container without a mount namespace would change the host's mounts",
-        )
-        .with_hint("add {\"type\": \"mount\"}"));
-    }
-    let (spec, linux) = (input.spec, input.linux());
-    let present = [
-        ("/mounts", !spec.mounts.is_empty()),
-        ("/linux/maskedPaths", linux.is_some_and(|l| !l.masked_paths.is_empty())),
-        ("/linux/readonlyPaths", linux.is_some_and(|l| !l.readonly_paths.is_empty())),
-        ("/linux/devices", linux.is_some_and(|l| !l.devices.is_empty())),
-        ("/linux/rootfsPropagation", linux.is_some_and(|l| l.rootfs_propagation.is_some())),
-        ("/root/readonly", spec.root.as_ref().is_some_and(|r| r.readonly)),
-    ];
-    match present.iter().find(|(_, there)| *there) {
-        Some((pointer, _)) => {
-            Err(Error::unsupported(Phase::Mount, *pointer, "the joined mount namespace stays as it is"))
-        }
-        None => {
-            labels::open_labels(input, draft);
-            hooks_before_pivot(input, draft);
-            Ok(())
-        }
-    }
 }
 
 fn root_propagation(input: &Input<'_>) -> Result<Option<Propagation>> {
@@ -107,7 +78,8 @@ fn root(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<
                 path: path.clone(),
                 recursive: true,
                 idmap: None,
-                locked: MountAttrFlags::default(),
+                locked: MountAttr::default(),
+                read_only: false,
             },
         )?)
     } else {
@@ -129,7 +101,8 @@ fn protected_paths(input: &Input<'_>, draft: &mut Draft) {
     }
 }
 
-fn hooks_before_pivot(input: &Input<'_>, draft: &mut Draft) {
+/// Adds the hooks that see the host's root.
+pub(super) fn hooks_before_pivot(input: &Input<'_>, draft: &mut Draft) {
     let Some(hooks) = input.hooks() else { return };
     let runtime = hooks.prestart.len() + hooks.create_runtime.len();
     let container = hooks.create_container.len();

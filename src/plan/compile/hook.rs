@@ -23,7 +23,18 @@ pub(crate) enum HookPlace<'a> {
         cgroup_files: usize,
         /// Whether the caller gives the host's root; otherwise the hook's root is that of the mount namespace.
         root: bool,
+        /// The container's root file system, in which the hook starts.
+        rootfs: ContainerRoot<'a>,
     },
+}
+
+/// Where the container's root file system is while hooks run in its namespaces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ContainerRoot<'a> {
+    /// At its path on the host, which has no symbolic links.
+    At(&'a str),
+    /// It covers the host's root, and is where a process is that joins the mount namespace.
+    OverHost,
 }
 
 /// Compiles a hook, for a kernel of this version.
@@ -38,7 +49,7 @@ pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>
             draft.standard(ProcessStep::NewSession);
             draft.standard(ProcessStep::HookDirectory { path: directory.to_owned() });
         }
-        HookPlace::Container { namespaces, pid, cgroup_files, root } => {
+        HookPlace::Container { namespaces, pid, cgroup_files, root, rootfs } => {
             draft.standard(ControlStep::Undumpable);
             namespaces::join_cgroup(&mut draft, cgroup_files)?;
             if let Some(path) = pid {
@@ -47,7 +58,11 @@ pub(crate) fn compile_hook(hook: &Hook, kernel: (u32, u32), place: HookPlace<'_>
             namespaces::join_container(&mut draft, namespaces)?;
             if root {
                 let slot = draft.standard_slot(Slot::Given)?;
-                draft.standard(RootfsStep::ChangeRoot { slot });
+                let stay = matches!(rootfs, ContainerRoot::OverHost);
+                draft.standard(RootfsStep::ChangeRoot { slot, stay });
+            }
+            if let ContainerRoot::At(path) = rootfs {
+                draft.standard(ProcessStep::ChangeDirectory { path: path.to_owned() });
             }
         }
     }

@@ -22,7 +22,6 @@ pub(super) fn of_mount(
     pointer: &str,
     mount: &Mount,
     options: &MountOptions,
-    from_container: bool,
 ) -> Result<Option<Idmap>> {
     let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
     let setting = match options.idmap {
@@ -31,9 +30,6 @@ pub(super) fn of_mount(
         None => return Ok(None),
     };
     let refuse = |why: &str| Err(Error::unsupported(Phase::Mount, setting.as_str(), why));
-    if from_container {
-        return refuse("the source of an idmapped mount cannot be another mount of the same container");
-    }
     if !input.host.privileged {
         return Err(Error::unsupported(
             Phase::Mount,

@@ -6,9 +6,9 @@ use super::super::options::Options;
 use super::super::step::LineOrigin;
 use super::policy::Policy;
 use crate::bundle::Spec;
-use crate::bundle::spec::{Hooks, Linux};
+use crate::bundle::spec::{Hooks, Linux, Mount};
 use crate::namespace::{NamespaceKind, Namespaces};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// What the plan of a container, or of a process that joins one, is compiled from.
 pub(super) struct Input<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Input<'a> {
     pub(super) options: &'a Options,
     pub(super) namespaces: Namespaces,
     pub(super) cgroup: CgroupOutcome,
+    /// The root file system on the host; `None` if the process joins a container.
+    pub(super) rootfs: Option<&'a Path>,
     /// The policy of the container that the process joins; `None` if it is a container's first process.
     pub(super) joining: Option<&'a Policy>,
 }
@@ -44,6 +46,18 @@ impl<'a> Input<'a> {
         if self.linux().is_some() { LineOrigin::Pointer(pointer.into()) } else { LineOrigin::Standard }
     }
 
+    /// Where a mount goes, as a path in the container. A relative path is taken from the root. Some managers give the host's
+    /// path below the root file system; of that the rest counts, as under runc.
+    pub(super) fn destination(&self, mount: &Mount) -> String {
+        let path = mount.destination.trim_start_matches('/');
+        let cleaned = cleaned(path);
+        let below = self.rootfs.filter(|rootfs| rootfs.parent().is_some());
+        match below.and_then(|rootfs| cleaned.strip_prefix(rootfs).ok()) {
+            Some(rest) => format!("/{}", rest.display()),
+            None => format!("/{path}"),
+        }
+    }
+
     pub(super) fn joins(&self, kind: NamespaceKind) -> bool {
         self.namespaces.has(kind) && !self.namespaces.is_new(kind)
     }
@@ -60,8 +74,21 @@ impl<'a> Input<'a> {
     }
 
     /// Whether the host side opens the trees to be bound: the container's user namespace may not reach what the host's
-    /// root can.
+    /// root can, and a joined mount namespace may have something else at their paths.
     pub(super) fn trees_by_host(&self) -> bool {
-        self.in_user_namespace() && self.host.makes_namespaces
+        (self.in_user_namespace() || self.joins(NamespaceKind::Mount)) && self.host.makes_namespaces
     }
+}
+
+/// A path from `/` without `.` and `..`, which are resolved as text.
+fn cleaned(path: &str) -> PathBuf {
+    let mut cleaned = PathBuf::from("/");
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => cleaned.push(name),
+            Component::ParentDir => drop(cleaned.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    cleaned
 }

@@ -223,7 +223,7 @@ fn names(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
 
 /// Records that a step changes a namespace. A joined namespace must then not be the host's own, which is checked when its
 /// path is opened.
-fn must_be_foreign(input: &Input<'_>, draft: &mut Draft, kind: NamespaceKind, pointer: &str) {
+pub(super) fn must_be_foreign(input: &Input<'_>, draft: &mut Draft, kind: NamespaceKind, pointer: &str) {
     let foreign = &mut draft.plan.foreign;
     if input.joins(kind) && !foreign.iter().any(|(known, _)| *known == kind) {
         foreign.push((kind, pointer.to_owned()));

@@ -41,6 +41,7 @@ pub(crate) fn compile_mounts(
         options: &options,
         namespaces: Namespaces::from_spec(linux, "/linux").map_err(Error::invalid)?,
         cgroup: CgroupOutcome::default(),
+        rootfs: None,
         joining: Some(&policy),
     };
     let mut draft = enter(host.kernel, namespaces)?;
@@ -55,6 +56,10 @@ pub(crate) fn compile_mounts(
 
 /// The first lines: join the container's namespaces, and use its root.
 fn enter(kernel: (u32, u32), namespaces: u64) -> Result<Draft> {
+    if namespaces & NamespaceKind::Mount.flag() == 0 {
+        let why = "the container has no mount namespace of its own";
+        return Err(Error::unsupported(Phase::Mount, "/linux/namespaces", why));
+    }
     let mut draft = Draft::new(kernel);
     draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);

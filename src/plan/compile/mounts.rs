@@ -4,7 +4,7 @@ use super::super::step::{CgroupView, Component, MountSource, MountStep, RootfsSt
 use super::draft::Draft;
 use super::input::{BundlePaths, Input};
 use super::mount_options::{
-    clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, option_error,
+    clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, locked_changes, option_error,
 };
 use super::{idmap, labels};
 use crate::bundle::spec::Mount;
@@ -12,7 +12,7 @@ use crate::cgroup;
 use crate::mount::filesystem_type;
 use crate::mount::options::{self, MountOptions};
 use crate::namespace::{self, NamespaceKind};
-use crate::sys::mount::MountAttrFlags;
+use crate::sys::mount::{MountAttr, MountAttrFlags};
 use crate::{Error, Phase, Problem, Result};
 use std::borrow::Cow;
 use std::path::{self, Path};
@@ -29,8 +29,7 @@ pub(super) fn mount(
     let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
     refuse_mount(&pointer, mount, &options)?;
     let kind = mount.kind.clone().unwrap_or_default();
-    // A relative destination is below the root.
-    let destination = format!("/{}", mount.destination.trim_start_matches('/'));
+    let destination = input.destination(mount);
     if options.remount.is_none() && is_root(&destination) {
         let message = "a mount on / would hide the container's root: it is on the top of rootfs".into();
         let pointer = format!("{pointer}/destination");
@@ -54,7 +53,7 @@ pub(super) fn mount(
     labels::label_new(input, &kind, &mut options);
     let label = if kind == "mqueue" { labels::mount_label(input).map(str::to_owned) } else { None };
     let source = mount.source.clone().unwrap_or_default();
-    let idmap = idmap::of_mount(input, &pointer, mount, &options, false)?;
+    let idmap = idmap::of_mount(input, &pointer, mount, &options)?;
     let from = match idmap {
         _ if options.remount.is_some() => MountSource::Mounted { kind: Some(kind).filter(|k| !k.is_empty()) },
         Some(idmap) => {
@@ -157,13 +156,20 @@ fn bind(
     let own = path.strip_prefix(paths.rootfs).ok().filter(|_| input.joining.is_none());
     let own = own.filter(|below| below.components().all(|c| matches!(c, path::Component::Normal(_))));
     let source = path.display().to_string();
-    let idmap = idmap::of_mount(input, pointer, mount, &options, own.is_some())?.map(Box::new);
+    let idmap = idmap::of_mount(input, pointer, mount, &options)?.map(Box::new);
     let by_host = input.joining.is_some() || input.trees_by_host() || idmap.is_some();
     let from = match own {
-        Some(below) => MountSource::ContainerPath(format!("/{}", below.display())),
+        Some(below) => MountSource::ContainerPath { path: format!("/{}", below.display()), idmap },
         None if by_host => {
-            let locked = if input.trees_by_host() { options.attr_clear } else { MountAttrFlags::default() };
-            let slot = draft.slot(pointer, Slot::Tree { path: source.clone(), recursive, idmap, locked })?;
+            let locked = if input.trees_by_host() && input.in_user_namespace() {
+                locked_changes(&options)
+            } else {
+                MountAttr::default()
+            };
+            let slot = draft.slot(
+                pointer,
+                Slot::Tree { path: source.clone(), recursive, idmap, locked, read_only: false },
+            )?;
             MountSource::OpenedByHost { path: source, slot }
         }
         None => MountSource::HostPath(source),
@@ -240,7 +246,8 @@ pub(super) fn notify(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
             path: source.clone(),
             recursive: false,
             idmap: None,
-            locked: MountAttrFlags::default(),
+            locked: MountAttr::default(),
+            read_only: false,
         };
         let slot = draft.slot("/process/env", tree)?;
         MountSource::OpenedByHost { path: source, slot }

@@ -85,7 +85,9 @@ pub(crate) fn compile_mount_points(container: &Plan, root: &str, kernel: (u32, u
             MountSource::HostPath(path) | MountSource::OpenedByHost { path, .. } => {
                 Some((mount, MountSource::HostPath(path.clone())))
             }
-            MountSource::ContainerPath(path) => Some((mount, MountSource::ContainerPath(path.clone()))),
+            MountSource::ContainerPath { path, .. } => {
+                Some((mount, MountSource::ContainerPath { path: path.clone(), idmap: None }))
+            }
             MountSource::New { .. } | MountSource::CreatedByHost { .. } | MountSource::Mounted { .. } => None,
         });
         match tree {
@@ -119,6 +121,9 @@ fn mounted(step: &RootfsStep) -> Option<(&String, Option<&MountStep>)> {
         | RootfsStep::HostRoot
         | RootfsStep::ChangeRoot { .. }
         | RootfsStep::EmptyRoot
+        | RootfsStep::DetachedRoot { .. }
+        | RootfsStep::StayInRoot
+        | RootfsStep::JoinRoot { .. }
         | RootfsStep::SealType { .. }
         | RootfsStep::SendContext
         | RootfsStep::SendFileSystem { .. }

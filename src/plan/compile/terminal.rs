@@ -1,12 +1,12 @@
 //! The terminal of the process.
 
-use super::super::step::{ProcessStep, Slot};
+use super::super::step::{ProcessStep, Slot, TerminalPlace};
 use super::draft::Draft;
 use super::input::Input;
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// Opens the terminal, and sends its master over the console socket.
-pub(super) fn terminal(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
+pub(super) fn terminal(input: &Input<'_>, draft: &mut Draft, place: TerminalPlace) -> Result<()> {
     let Some(process) = input.spec.process.as_ref().filter(|p| p.terminal) else {
         return if input.options.console {
             Err(Error::new(
@@ -33,13 +33,7 @@ pub(super) fn terminal(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     let slot = draft.slot("/process/terminal", Slot::Console)?;
     draft.configured(
         "/process/terminal",
-        ProcessStep::Terminal {
-            slot,
-            size,
-            uid,
-            console: input.joining.is_none(),
-            relayed: input.options.keep_console,
-        },
+        ProcessStep::Terminal { slot, size, uid, place, relayed: input.options.keep_console },
     );
     if !input.is_born_late() {
         draft.configured("/process/terminal", ProcessStep::ControllingTerminal);

@@ -67,13 +67,7 @@ fn await_host(code: &mut Lowering, turn: HostTurn) {
         }
         _ => code.asm.call(libc::SYS_write, &[control.into(), byte, 1.into()]),
     }
-    let got = code.asm.call_to(libc::SYS_read, &[control.into(), byte, 1.into()]);
-    let alive = code.asm.label();
-    code.asm.jump_if(compare::EQUAL, got, 1, alive);
-    // The host side has exited, so nothing will start this process.
-    code.asm.call(libc::SYS_exit_group, &[1.into()]);
-    code.asm.place(alive);
-    code.asm.release(got);
+    message::await_byte(code);
 }
 
 /// Requests a batch of mounts, and receives it with the host side's byte.

@@ -1,6 +1,7 @@
 //! Descriptors that are sent over a socket.
 
 use super::super::assemble::{Arg, Reg};
+use super::super::machine::compare;
 use super::lowering::Lowering;
 use nix::errno::Errno;
 
@@ -16,6 +17,17 @@ pub(super) fn send(code: &mut Lowering, socket: Reg, fd: Reg, text: &[u8], dead_
     }
     code.asm.tolerating(&[Errno::EPIPE, Errno::ECONNRESET]);
     Some(code.asm.call_to(libc::SYS_sendmsg, &args))
+}
+
+/// Waits for the host side's byte. If the host side has exited, the process exits too: nothing will start it.
+pub(super) fn await_byte(code: &mut Lowering) {
+    let byte = code.asm.scratch(8);
+    let got = code.asm.call_to(libc::SYS_read, &[Lowering::control_socket().into(), byte, 1.into()]);
+    let alive = code.asm.label();
+    code.asm.jump_if(compare::EQUAL, got, 1, alive);
+    code.asm.call(libc::SYS_exit_group, &[1.into()]);
+    code.asm.place(alive);
+    code.asm.release(got);
 }
 
 /// A message of a few bytes with one descriptor, and the address where the descriptor is to be stored.

@@ -2,11 +2,11 @@
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::{CgroupView, MountSource, MountStep, SlotId};
+use super::super::step::{CgroupView, HostTurn, MountSource, MountStep, SlotId};
 use super::lowering::Lowering;
 use super::place::{Spot, is_kernels_place};
 use super::tree::{CLONE, EMPTY, RECURSIVE};
-use super::{file_system, place, tree};
+use super::{file_system, message, place, tree};
 use crate::mount::options::{DataOption, MountOptions};
 use crate::sys::mount::{
     FSPICK_CLOEXEC, FSPICK_EMPTY_PATH, FsconfigCommand, MountAttr, MountAttrFlags, MoveMountFlags,
@@ -23,8 +23,13 @@ pub(super) fn mount(code: &mut Lowering, mount: &MountStep) {
             let copy = copy_of(code, path, &mount.options);
             bind(code, mount, copy)
         }
-        MountSource::ContainerPath(path) => {
+        MountSource::ContainerPath { path, idmap } => {
             let copy = copy_of_container_path(code, path, &mount.options);
+            if idmap.is_some() {
+                let socket = Lowering::control_socket();
+                message::send(code, socket, copy, &[HostTurn::Idmap.code()], false);
+                message::await_byte(code);
+            }
             bind(code, mount, copy)
         }
         MountSource::OpenedByHost { slot, .. } => {

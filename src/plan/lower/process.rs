@@ -21,8 +21,8 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
         ProcessStep::OomScoreAdj(value) => {
             code.write_file("/proc/self/oom_score_adj", &value.to_string());
         }
-        ProcessStep::Terminal { slot, size, uid, console, relayed } => {
-            terminal::terminal(code, *slot, *size, *uid, *console, *relayed);
+        ProcessStep::Terminal { slot, size, uid, place, relayed } => {
+            terminal::terminal(code, *slot, *size, *uid, *place, *relayed);
         }
         ProcessStep::ControllingTerminal => terminal::controlling_terminal(code),
         ProcessStep::RaiseHardLimit { resource, hard, .. } => raise_hard_limit(code, *resource, *hard),

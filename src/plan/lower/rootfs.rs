@@ -25,11 +25,23 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
             code.asm.close(point);
         }
         RootfsStep::HostRoot => place::own_root(code),
-        RootfsStep::ChangeRoot { slot } => {
-            let directory = code.slot(*slot);
-            code.change_root(directory);
-            code.stand = Stand::Host;
-            code.asm.close(directory);
+        RootfsStep::ChangeRoot { slot, stay } => change_to_host_root(code, *slot, *stay),
+        RootfsStep::DetachedRoot { slot, .. } => {
+            code.host = Some(place::open_root(code));
+            code.root = Some(code.slot(*slot));
+            code.root();
+        }
+        RootfsStep::StayInRoot => {
+            for directory in [code.root, code.host].into_iter().flatten() {
+                code.asm.close(directory);
+            }
+            code.leave_host();
+        }
+        RootfsStep::JoinRoot { slot } => {
+            let root = code.slot(*slot);
+            code.change_root(root);
+            code.asm.close(root);
+            code.leave_host();
         }
         RootfsStep::EmptyRoot => empty_root(code),
         RootfsStep::SealType { kind } => seal_type(code, kind),
@@ -94,6 +106,8 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
             code.asm.call_to(libc::SYS_open_tree, &[CWD.into(), text, flags.into()])
         }
     };
+    // In a joined mount namespace, its root.
+    code.stand = Stand::Host;
     code.host = Some(place::open_root(code));
     let empty = code.empty();
     if slot.is_some() {
@@ -116,6 +130,19 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
     code.root = Some(root);
     // From the start, paths of the container are looked up with its root as the process's root.
     code.root();
+}
+
+/// Changes to a hook's root, the host's. If `stay`, the working directory stays the one that joining has set.
+fn change_to_host_root(code: &mut Lowering, slot: SlotId, stay: bool) {
+    let joined = stay.then(|| place::open_root(code));
+    let directory = code.slot(slot);
+    code.change_root(directory);
+    code.stand = Stand::Host;
+    code.asm.close(directory);
+    if let Some(joined) = joined {
+        code.asm.call(libc::SYS_fchdir, &[joined.into()]);
+        code.asm.close(joined);
+    }
 }
 
 /// Makes an empty tmpfs the process's root and working directory. The host's root cannot be reached any more.

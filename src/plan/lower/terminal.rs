@@ -1,8 +1,8 @@
-//! The terminal: a pty of the container's own devpts, its master sent over the console socket.
+//! The terminal: a pty of the container's own devpts (of the host's, if it has none), its master sent over the console socket.
 
 use super::super::assemble::{Arg, Reg};
 use super::super::machine::{compare, last};
-use super::super::step::SlotId;
+use super::super::step::{SlotId, TerminalPlace};
 use super::lowering::Lowering;
 use super::tree::{CLONE, EMPTY};
 use super::{message, tree};
@@ -16,10 +16,19 @@ pub(super) fn terminal(
     slot: SlotId,
     size: Option<(u16, u16)>,
     uid: u32,
-    console: bool,
+    place: TerminalPlace,
     relayed: bool,
 ) {
-    let master = code.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0);
+    let master = match place {
+        TerminalPlace::Console | TerminalPlace::Container => {
+            code.open_in_root("/dev/pts/ptmx", libc::O_RDWR | libc::O_NOCTTY, 0)
+        }
+        TerminalPlace::Host => {
+            let (directory, path) = (code.at_host(), code.text(c"/dev/ptmx"));
+            let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+            code.asm.call_to(libc::SYS_openat, &[directory, path, flags.into()])
+        }
+    };
     code.must_be_device(master, libc::S_IFCHR, libc::makedev(5, 2), Errno::ENODEV);
     let unlocked = code.asm.scratch(8);
     ioctl(code, master, libc::TIOCSPTLCK as u32, unlocked);
@@ -38,7 +47,7 @@ pub(super) fn terminal(
     if uid != 0 {
         code.asm.call(libc::SYS_fchown, &[slave.into(), uid.into(), u32::MAX.into()]);
     }
-    if console {
+    if place == TerminalPlace::Console {
         set_console(code, slave);
     }
     let socket = code.slot(slot);

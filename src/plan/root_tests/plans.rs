@@ -74,7 +74,7 @@ fn mounts() -> Vec<Mount> {
 /// A way to change a configuration.
 type Change = fn(&mut Spec);
 
-const CHANGES: [(&str, Change); 13] = [
+const CHANGES: [(&str, Change); 14] = [
     ("as it is", |_| {}),
     ("user namespace", user_namespace),
     ("joined user namespace", |spec| namespace(spec, "user", Some("/proc/9/ns/user"))),
@@ -86,15 +86,17 @@ const CHANGES: [(&str, Change); 13] = [
     ("joined mount namespace", |spec| {
         namespace(spec, "mount", Some("/proc/9/ns/mnt"));
         namespace(spec, "time", None);
-        spec.mounts.clear();
         spec.process.get_or_insert_default().apparmor_profile = Some("profile".into());
-        spec.root.get_or_insert_default().readonly = false;
         let linux = spec.linux.get_or_insert_default();
-        (linux.masked_paths, linux.readonly_paths) = (Vec::new(), Vec::new());
-        (linux.devices, linux.rootfs_propagation) = (Vec::new(), None);
         linux.time_offsets =
             [("boottime".to_owned(), crate::bundle::spec::TimeOffset { secs: Some(9), nanosecs: Some(0) })]
                 .into();
+    }),
+    ("no mount namespace", |spec| {
+        let linux = spec.linux.get_or_insert_default();
+        linux.namespaces.retain(|namespace| namespace.kind != "mount");
+        (linux.masked_paths, linux.readonly_paths) = (Vec::new(), Vec::new());
+        (linux.devices, linux.rootfs_propagation) = (Vec::new(), None);
     }),
     ("200 binds", |spec| many(spec, false)),
     ("200 binds in a user namespace", |spec| {
@@ -200,9 +202,11 @@ fn what_joins_a_container_is_in_its_root() {
             spec.linux.get_or_insert_default().seccomp = None;
             let bound = Policy::of(&spec, None).bind(&process);
             let options = Options { id: "x".into(), console: terminal, ..Options::default() };
-            let joined = JoinedContainer { cgroup_files: 3, namespaces: ALL, ..JoinedContainer::default() };
-            let plan = compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined).unwrap();
-            assert!(follow(&format!("exec in {name}"), &plan, true) > 0);
+            for namespaces in [ALL, ALL & !NamespaceKind::Mount.flag()] {
+                let joined = JoinedContainer { cgroup_files: 3, namespaces, ..JoinedContainer::default() };
+                let plan = compile_exec(&bound, &host(false, true, (6, 18)), &options, &joined).unwrap();
+                assert!(follow(&format!("exec in {name}"), &plan, true) > 0);
+            }
         }
     }
 }
@@ -229,11 +233,11 @@ fn hooks_and_services_look_nothing_up_in_a_container() {
     let hook = Hook { path: "/bin/hook".into(), ..Hook::default() };
     for root in [false, true] {
         for pid in [None, Some("/proc/9/ns/pid")] {
-            let place = HookPlace::Container { namespaces: ALL, pid, cgroup_files: 2, root };
-            assert_eq!(
-                follow("a createContainer hook", &compile_hook(&hook, host.kernel, place).unwrap(), false),
-                0
-            );
+            for rootfs in [ContainerRoot::At("/bundle/rootfs"), ContainerRoot::OverHost] {
+                let place = HookPlace::Container { namespaces: ALL, pid, cgroup_files: 2, root, rootfs };
+                let plan = compile_hook(&hook, host.kernel, place).unwrap();
+                assert_eq!(follow("a createContainer hook", &plan, false), 0);
+            }
         }
     }
     let plan = compile_hook(&hook, host.kernel, HookPlace::Host("/bundle")).unwrap();

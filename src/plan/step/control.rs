@@ -35,12 +35,14 @@ pub enum HostTurn {
     Mounts,
     /// Receive a mount, or the context of one, that the stub has created for the host side. The stub does not wait.
     NewMount,
+    /// Map the owners of a tree that the stub has copied in the container, and sent.
+    Idmap,
     /// Set a scheduler that requires a capability which the process does not have.
     Scheduler,
 }
 
 impl HostTurn {
-    const CODES: [(Self, u8); 13] = [
+    const CODES: [(Self, u8); 14] = [
         (Self::IdMaps, b'u'),
         (Self::NetDevices, b'n'),
         (Self::Scope, b's'),
@@ -53,6 +55,7 @@ impl HostTurn {
         (Self::Born, b'b'),
         (Self::Mounts, b'm'),
         (Self::NewMount, b'd'),
+        (Self::Idmap, b'i'),
         (Self::Scheduler, b'p'),
     ];
 
@@ -81,6 +84,7 @@ impl fmt::Display for HostTurn {
             Self::Created | Self::Born => "the record",
             Self::Mounts => "more mounts",
             Self::NewMount => "the new mount",
+            Self::Idmap => "the map of a mount",
             Self::Scheduler => "the scheduler",
         })
     }

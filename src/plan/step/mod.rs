@@ -20,7 +20,7 @@ pub(crate) use mount::{CLEARED_IF_UNNAMED, is_at_or_below, plain};
 pub use mount::{CgroupView, Component, MountSource, MountStep, Node};
 pub use namespace::{JoinTarget, NamespaceStep};
 pub(crate) use process::SCHEDULER_OR_CPUSET;
-pub use process::{Groups, LabelTarget, ProcessStep, Sender};
+pub use process::{Groups, LabelTarget, ProcessStep, Sender, TerminalPlace};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;

@@ -1,6 +1,6 @@
 //! Mounts and device nodes of the root file system, in the compiler's terms.
 
-use super::slot::SlotId;
+use super::slot::{Idmap, SlotId};
 use crate::mount::options::{FSCONFIG_STRING_MAX, MountOptions};
 use crate::sys::mount::MountAttrFlags;
 use nix::errno::Errno;
@@ -31,7 +31,12 @@ pub enum MountSource {
     /// The mount tree at a path of the host, as the stub's mount namespace has it.
     HostPath(String),
     /// The mount tree at a path in the container, which an earlier mount may have put there.
-    ContainerPath(String),
+    ContainerPath {
+        /// The path.
+        path: String,
+        /// How the host side maps the owners of its files: it is copied by the stub, after the earlier mounts.
+        idmap: Option<Box<Idmap>>,
+    },
     /// A mount tree that the host side has opened.
     OpenedByHost {
         /// Its path on the host.
@@ -73,7 +78,7 @@ impl MountStep {
             MountSource::CreatedByHost { slot, .. } | MountSource::OpenedByHost { slot, .. } => Some(*slot),
             MountSource::New { .. }
             | MountSource::HostPath(_)
-            | MountSource::ContainerPath(_)
+            | MountSource::ContainerPath { .. }
             | MountSource::Mounted { .. } => None,
         }
     }
@@ -85,7 +90,7 @@ impl MountStep {
                 matches!(kind.as_str(), "proc" | "sysfs")
             }
             MountSource::HostPath(_)
-            | MountSource::ContainerPath(_)
+            | MountSource::ContainerPath { .. }
             | MountSource::OpenedByHost { .. }
             | MountSource::Mounted { .. } => false,
         }
@@ -102,7 +107,19 @@ impl MountStep {
             MountSource::HostPath(path) | MountSource::OpenedByHost { path, .. } => Some(path),
             MountSource::CreatedByHost { .. }
             | MountSource::New { .. }
-            | MountSource::ContainerPath(_)
+            | MountSource::ContainerPath { .. }
+            | MountSource::Mounted { .. } => None,
+        }
+    }
+
+    /// The map of a tree that the host side maps once the stub has copied it.
+    pub(crate) fn idmap_of_copy(&self) -> Option<&Idmap> {
+        match &self.source {
+            MountSource::ContainerPath { idmap, .. } => idmap.as_deref(),
+            MountSource::CreatedByHost { .. }
+            | MountSource::New { .. }
+            | MountSource::HostPath(_)
+            | MountSource::OpenedByHost { .. }
             | MountSource::Mounted { .. } => None,
         }
     }
@@ -112,9 +129,9 @@ impl MountStep {
         match &self.source {
             MountSource::New { kind, .. } | MountSource::CreatedByHost { kind, .. } => Some(kind),
             MountSource::Mounted { kind } => kind.as_deref(),
-            MountSource::HostPath(_) | MountSource::ContainerPath(_) | MountSource::OpenedByHost { .. } => {
-                None
-            }
+            MountSource::HostPath(_)
+            | MountSource::ContainerPath { .. }
+            | MountSource::OpenedByHost { .. } => None,
         }
     }
 
@@ -176,8 +193,9 @@ impl fmt::Display for MountStep {
                 self.label.as_ref().map_or(Ok(()), |label| write!(f, ", labelled {label}"))
             }
             MountSource::HostPath(path) => write!(f, "{bind} {path} on {destination}{options}"),
-            MountSource::ContainerPath(path) => {
-                write!(f, "{bind} the container's {path} on {destination}{options}")
+            MountSource::ContainerPath { path, idmap } => {
+                let idmapped = if idmap.is_some() { ", idmapped by the host" } else { "" };
+                write!(f, "{bind} the container's {path} on {destination}{options}{idmapped}")
             }
             MountSource::OpenedByHost { path, .. } => {
                 write!(f, "{bind} {path} on {destination}{options}, opened by the host")

@@ -47,6 +47,17 @@ impl fmt::Display for Groups {
     }
 }
 
+/// Where the process's terminal comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TerminalPlace {
+    /// The container's devpts; it is bound to /dev/console too.
+    Console,
+    /// The container's devpts.
+    Container,
+    /// The host's devpts: the container has no mounts.
+    Host,
+}
+
 /// A step that changes the process.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProcessStep {
@@ -62,8 +73,8 @@ pub enum ProcessStep {
         size: Option<(u16, u16)>,
         /// Its owner.
         uid: u32,
-        /// Whether it is bound to /dev/console too.
-        console: bool,
+        /// Where it comes from.
+        place: TerminalPlace,
         /// Whether the caller relays it to a terminal of its own, which adds the carriage returns.
         relayed: bool,
     },
@@ -319,8 +330,9 @@ impl fmt::Display for ProcessStep {
         match self {
             Self::NewSession => f.write_str("new session"),
             Self::OomScoreAdj(value) => write!(f, "oom_score_adj {value}"),
-            Self::Terminal { size, .. } => {
-                f.write_str("open the terminal, send its master")?;
+            Self::Terminal { size, place, .. } => {
+                let of_host = if *place == TerminalPlace::Host { " of the host" } else { "" };
+                write!(f, "open the terminal{of_host}, send its master")?;
                 size.map_or(Ok(()), |(height, width)| write!(f, " ({width}x{height})"))
             }
             Self::ControllingTerminal => f.write_str("set the controlling terminal"),

@@ -27,6 +27,20 @@ pub enum RootfsStep {
         /// The detached copy, if the host side has opened it.
         slot: Option<SlotId>,
     },
+    /// Change the root to a detached copy of the root file system: the mount namespace is the caller's.
+    DetachedRoot {
+        /// Its path on the host.
+        path: String,
+        /// The detached copy.
+        slot: SlotId,
+    },
+    /// Give up the way back from a detached root to the host's.
+    StayInRoot,
+    /// Change the root to that of a container that shares the caller's mount namespace.
+    JoinRoot {
+        /// The root directory of the container's process.
+        slot: SlotId,
+    },
     /// Change the root to an empty file system that is not attached anywhere.
     EmptyRoot,
     /// Store the name of a file system's type at `SEALED`, where not even a process that can write to this process's memory
@@ -66,6 +80,8 @@ pub enum RootfsStep {
     ChangeRoot {
         /// The directory.
         slot: SlotId,
+        /// Whether the working directory stays: the container's root.
+        stay: bool,
     },
     /// Mount a file system or a tree.
     Mount(Box<MountStep>),
@@ -130,6 +146,9 @@ pub enum RootfsStep {
 
 impl RootfsStep {
     pub(super) fn turn(&self) -> Option<HostTurn> {
+        if let Self::Mount(mount) = self {
+            return mount.idmap_of_copy().map(|_| HostTurn::Idmap);
+        }
         matches!(self, Self::SendFileSystem { .. } | Self::SendContext).then_some(HostTurn::NewMount)
     }
 
@@ -149,6 +168,9 @@ impl RootfsStep {
             | Self::ReadonlyRoot
             | Self::CreateDirectory { .. }
             | Self::RootPropagation(_)
+            | Self::DetachedRoot { .. }
+            | Self::StayInRoot
+            | Self::JoinRoot { .. }
             | Self::EmptyRoot
             | Self::SealType { .. }
             | Self::SendContext
@@ -175,6 +197,9 @@ impl RootfsStep {
                 when(Errno::EPERM, "in a user namespace the host's own /proc must be wholly visible")
             }
             Self::OpenUmask
+            | Self::DetachedRoot { .. }
+            | Self::StayInRoot
+            | Self::JoinRoot { .. }
             | Self::EmptyRoot
             | Self::SealType { .. }
             | Self::SendContext
@@ -203,6 +228,9 @@ impl fmt::Display for RootfsStep {
             Self::HostPropagation(propagation) => write!(f, "make the host's mounts {propagation}"),
             Self::Root { path, slot: None } => write!(f, "root {path}"),
             Self::Root { path, slot: Some(_) } => write!(f, "root {path}, opened by the host"),
+            Self::DetachedRoot { path, .. } => write!(f, "root {path}, not mounted on the host"),
+            Self::StayInRoot => f.write_str("stay in the root"),
+            Self::JoinRoot { .. } => f.write_str("change to the container's root"),
             Self::EmptyRoot => f.write_str("leave for an empty root"),
             Self::SealType { kind } => write!(f, "{kind}, where nothing can change it"),
             Self::SendContext => f.write_str("send the context of a new file system to the host"),
@@ -210,7 +238,10 @@ impl fmt::Display for RootfsStep {
             Self::AttachTree { path, .. } => write!(f, "attach a tree on {path}"),
             Self::MountPoint { path } => write!(f, "create the mount point {path}"),
             Self::HostRoot => f.write_str("keep the root"),
-            Self::ChangeRoot { .. } => f.write_str("change to the host's root"),
+            Self::ChangeRoot { stay: false, .. } => f.write_str("change to the host's root"),
+            Self::ChangeRoot { stay: true, .. } => {
+                f.write_str("change to the host's root, working directory as it is")
+            }
             Self::Mount(mount) => mount.fmt(f),
             Self::CgroupMount { destination, options, views, .. } => {
                 let names: Vec<_> = views.iter().map(|view| view.name.as_str()).collect();

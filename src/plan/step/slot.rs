@@ -3,7 +3,7 @@
 use super::super::machine::{FIRST_SLOT, REGISTERS};
 use crate::mount::options::MountOptions;
 use crate::namespace::{IdMaps, NamespaceKind};
-use crate::sys::mount::MountAttrFlags;
+use crate::sys::mount::MountAttr;
 
 /// How many descriptors a stub may start with. The other registers are for its work.
 const AT_BIRTH: usize = REGISTERS - FIRST_SLOT - 24;
@@ -140,8 +140,11 @@ pub enum Slot {
         recursive: bool,
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
-        /// Attributes that a user namespace may not clear: it is an error if the source has one of them.
-        locked: MountAttrFlags,
+        /// What is asked for and a user namespace may not change: it is an error if the source has an attribute to clear, or
+        /// other access time attributes.
+        locked: MountAttr,
+        /// Whether it is made read-only, without the mounts below it.
+        read_only: bool,
     },
     /// A new file system of the caller's user namespace, detached.
     FileSystem {
@@ -177,7 +180,13 @@ mod tests {
     use super::*;
 
     fn tree() -> Slot {
-        Slot::Tree { path: "/x".into(), recursive: false, idmap: None, locked: MountAttrFlags::default() }
+        Slot::Tree {
+            path: "/x".into(),
+            recursive: false,
+            idmap: None,
+            locked: MountAttr::default(),
+            read_only: false,
+        }
     }
 
     #[test]
