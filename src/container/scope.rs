@@ -2,9 +2,8 @@
 
 use super::store::StateRecord;
 use crate::Result;
-use crate::bundle::spec::Resources;
-use crate::cgroup::systemd::Systemd;
-use crate::cgroup::{self, Cgroup, Layout, compile_settings};
+use crate::cgroup::systemd::{Scope, Systemd};
+use crate::cgroup::{Cgroup, Settings};
 
 /// Stops the container's unit, whose processes have exited. It is not an error if neither systemd nor the cgroup exists any
 /// more.
@@ -18,9 +17,6 @@ pub(super) fn stop(record: &StateRecord) -> Result<()> {
 }
 
 /// Tells systemd the new limits; otherwise it would write the old ones again when it reloads.
-pub(super) fn update(record: &StateRecord, layout: &Layout, resources: &Resources) -> Result<()> {
-    let Some(scope) = &record.scope else { return Ok(()) };
-    let options = cgroup::CgroupOptions { device_filter: false, optional: false };
-    let settings = compile_settings(layout, resources, &options)?;
-    Systemd::connect(&scope.bus)?.set_limits(&scope.unit, &settings)
+pub(super) fn set_limits(scope: &Scope, settings: &Settings) -> Result<()> {
+    Systemd::connect(&scope.bus)?.set_limits(&scope.unit, settings)
 }

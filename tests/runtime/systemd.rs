@@ -36,7 +36,7 @@ fn runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn needs_systemd(t: &Test) {
+pub(super) fn needs_systemd(t: &Test) {
     t.only_orlop("its units have other names");
     if !runs() {
         kit::skip("systemd does not run here");
@@ -44,20 +44,20 @@ fn needs_systemd(t: &Test) {
 }
 
 /// A bundle whose cgroup is created by systemd, and its unit.
-fn bundle(t: &Test) -> (Bundle<'_>, String) {
+pub(super) fn bundle(t: &Test) -> (Bundle<'_>, String) {
     let bundle = t.bundle().global("--systemd-cgroup");
     let path = format!("orlop_test.slice:test:{}", bundle.id());
     let unit = format!("test-{}.scope", bundle.id());
     (bundle.set("/linux/cgroupsPath", path), unit)
 }
 
-fn systemctl(words: &[&str]) -> String {
+pub(super) fn systemctl(words: &[&str]) -> String {
     let output = Command::new("systemctl").args(words).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// A property of a unit.
-fn property(unit: &str, name: &str) -> String {
+pub(super) fn property(unit: &str, name: &str) -> String {
     systemctl(&["show", "--value", "-p", name, unit])
 }
 
@@ -71,12 +71,12 @@ fn cgroup_of(container: &Container<'_>) -> String {
 }
 
 /// A value in a file of the container's cgroup.
-fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
+pub(super) fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
     let path = t.v2(cgroup_of(container).trim_start_matches('/')).join(file);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
 }
 
-fn end(container: &Container<'_>) {
+pub(super) fn end(container: &Container<'_>) {
     container.kill("KILL");
     container.wait();
     container.delete();

@@ -3,7 +3,7 @@
 use super::annotations::RequestedProperties;
 use super::bus::SystemdBus;
 use super::connection::{CALL_TIMEOUT, CallError, Connection};
-use super::limits::limit_properties;
+use super::limits::{limit_properties, oom_policy};
 use super::message::Message;
 use super::property::{self, Property};
 use super::scope::SystemdInstance;
@@ -203,6 +203,7 @@ impl Systemd {
         let requested = requested.into_properties();
         let mut properties = self.scope_properties(unit, pid);
         properties.extend(limit_properties(settings, self.version));
+        properties.extend(oom_policy(settings, self.version));
         properties.retain(|(name, _)| !requested.iter().any(|(other, _)| other == name));
         properties.extend(requested);
         let body = vec![
@@ -250,7 +251,7 @@ impl Systemd {
         properties
     }
 
-    /// Changes the limits until the unit stops.
+    /// Changes the limits until the unit stops. Systemd has written to the cgroup's files when this returns.
     ///
     /// # Errors
     /// If systemd refuses.
@@ -260,8 +261,10 @@ impl Systemd {
             return Ok(());
         }
         let body = vec![Value::Str(unit.name.clone()), Value::Bool(true), property::encode(properties)];
-        let done = self.manager("SetUnitProperties", body);
-        done.map(drop).map_err(|e| e.into_error("set properties of systemd unit", unit.name.as_str()))
+        let failed = |e: CallError| e.into_error("set properties of systemd unit", unit.name.as_str());
+        self.manager("SetUnitProperties", body).map_err(failed)?;
+        // Systemd replies before it writes to the cgroup's files, and writes before it takes the next call.
+        self.property(ROOT, MANAGER, "Version").map(drop).map_err(failed)
     }
 
     /// Moves a process into the unit.
@@ -269,8 +272,17 @@ impl Systemd {
     /// # Errors
     /// If systemd refuses.
     pub fn attach(&mut self, unit: &Unit, pid: i32) -> Result<()> {
+        self.attach_below(unit, Path::new(""), pid)
+    }
+
+    /// Moves a process into the cgroup at this path below that of the unit.
+    ///
+    /// # Errors
+    /// If systemd refuses.
+    pub(crate) fn attach_below(&mut self, unit: &Unit, path: &Path, pid: i32) -> Result<()> {
         let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
-        let body = vec![Value::Str(unit.name.clone()), Value::Str("/".into()), pids];
+        let path = Value::Str(format!("/{}", path.display()));
+        let body = vec![Value::Str(unit.name.clone()), path, pids];
         let done = self.manager("AttachProcessesToUnit", body);
         done.map(drop).map_err(|e| e.into_error("move process into systemd unit", unit.name.as_str()))
     }
