@@ -3,6 +3,7 @@
 use super::annotations::RequestedProperties;
 use super::bus::SystemdBus;
 use super::connection::{CALL_TIMEOUT, CallError, Connection};
+use super::devices::{self, device_properties, new_device_properties};
 use super::limits::{limit_properties, oom_policy};
 use super::message::Message;
 use super::property::{self, Property};
@@ -187,7 +188,7 @@ impl Systemd {
         let _ = self.manager("ResetFailedUnit", vec![Value::Str(unit.name.clone())]);
     }
 
-    /// Creates the scope with a process in it. Limits become properties, and `requested` properties override others.
+    /// Creates the scope with a process in it. Limits and device rules become properties, and `requested` properties override others.
     ///
     /// # Errors
     /// If systemd refuses or the job fails, with the unit.
@@ -204,6 +205,8 @@ impl Systemd {
         let mut properties = self.scope_properties(unit, pid);
         properties.extend(limit_properties(settings, self.version));
         properties.extend(oom_policy(settings, self.version));
+        let strict = requested.iter().any(|(name, _)| name == devices::POLICY);
+        properties.extend(device_properties(settings, strict));
         properties.retain(|(name, _)| !requested.iter().any(|(other, _)| other == name));
         properties.extend(requested);
         let body = vec![
@@ -251,12 +254,13 @@ impl Systemd {
         properties
     }
 
-    /// Changes the limits until the unit stops. Systemd has written to the cgroup's files when this returns.
+    /// Changes the limits and the device rules until the unit stops. Systemd has written to the cgroup's files when this returns.
     ///
     /// # Errors
     /// If systemd refuses.
     pub fn set_limits(&mut self, unit: &Unit, settings: &Settings) -> Result<()> {
-        let properties = limit_properties(settings, self.version);
+        let mut properties = limit_properties(settings, self.version);
+        properties.extend(new_device_properties(settings));
         if properties.is_empty() {
             return Ok(());
         }

@@ -179,6 +179,11 @@ pub(super) mod tests {
     use std::path::Path;
 
     pub(in crate::cgroup::systemd) fn of_resources(json: &str) -> Vec<Property> {
+        let settings = settings_of(json, false);
+        limit_properties(&settings, 257).into_iter().chain(oom_policy(&settings, 257)).collect()
+    }
+
+    pub(in crate::cgroup::systemd) fn settings_of(json: &str, device_filter: bool) -> Settings {
         let spec = format!(r#"{{"ociVersion": "1.0.2", "linux": {{"resources": {json}}}}}"#);
         let spec = crate::bundle::Spec::from_json(spec.as_bytes()).unwrap();
         let resources: Resources = spec.linux.unwrap().resources.unwrap();
@@ -188,9 +193,7 @@ pub(super) mod tests {
         std::fs::write(mount.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids").unwrap();
         std::fs::write(directory.path().join("mountinfo"), "1 0 0:1 / /cg rw - cgroup2 x rw\n").unwrap();
         let layout = Layout::detect_in(directory.path(), Path::new(directory.path())).unwrap().unwrap();
-        let options = CgroupOptions { device_filter: false, optional: false };
-        let settings = compile_settings(&layout, &resources, &options).unwrap();
-        limit_properties(&settings, 257).into_iter().chain(oom_policy(&settings, 257)).collect()
+        compile_settings(&layout, &resources, &CgroupOptions { device_filter, optional: false }).unwrap()
     }
 
     pub(in crate::cgroup::systemd) fn number(name: &str, value: u64) -> Property {
@@ -243,8 +246,8 @@ pub(super) mod tests {
         let all = r#"{"unified": {"memory.oom.group": "1", "memory.zswap.max": "4096"}}"#;
         let kill = ("OOMPolicy".to_owned(), Value::Str("kill".into()));
         assert_eq!(of_resources(all), [number("MemoryZSwapMax", 4096), kill]);
-        let old = Settings::default();
-        assert_eq!(oom_policy(&old, 257), None);
+        let settings = settings_of(all, false);
+        assert!(limit_properties(&settings, 252).is_empty() && oom_policy(&settings, 252).is_none());
     }
 
     #[test]
