@@ -84,7 +84,7 @@ pub(crate) static SYSTEMD_PROPERTY: Annotation = Annotation {
     name: "org.systemd.property.",
     does: "a property of the container's scope if systemd makes the cgroup, its value in GVariant's text format",
     never: "sets what the runtime itself sets: `PIDs`, `Slice`, `Delegate`, `DefaultDependencies`, `Description`, \
-            accounting, limits, device and network rules",
+            accounting, limits, device and network rules (but `DevicePolicy` may be `'strict'`); or `AddRef`",
     permission: Some(
         "properties other than `After`, `CollectMode`, `FinalKillSignal`, `KillSignal`, `RuntimeMaxUSec`, `SendSIGHUP` \
          and `TimeoutStopUSec`",

@@ -214,6 +214,19 @@ impl Cgroup {
         update::update(&self.record, layout, resources, then)
     }
 
+    /// [`Cgroup::update_and`] if another manager writes its own values to the cgroup: it learns the new limits by `tell`, and
+    /// every limit of `all`, the whole configuration, is as before afterwards.
+    pub(crate) fn update_beside_manager(
+        &self,
+        layout: &Layout,
+        resources: &Resources,
+        all: &Resources,
+        tell: impl FnOnce(&Settings) -> Result<()>,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<String>> {
+        update::update_beside_manager(&self.record, layout, resources, all, tell, then)
+    }
+
     /// Whether the kernel accounts for swap, so that it can be limited.
     ///
     /// # Errors

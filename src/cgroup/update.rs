@@ -5,7 +5,7 @@ use super::dir::{Dir, DirRef};
 use super::layout::Layout;
 use super::options::CgroupOptions;
 use super::record::CgroupRecord;
-use super::settings::{LimitTransaction, Settings, check_usage, compile_settings};
+use super::settings::{KeptLimits, LimitTransaction, Settings, check_usage, compile_settings};
 use super::version::CgroupVersion;
 use crate::bundle::spec::Resources;
 use crate::{Error, Phase, Result};
@@ -18,9 +18,7 @@ pub(super) fn update(
     resources: &Resources,
     then: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<String>> {
-    let resources = with_memory_limit(record, resources)?;
-    let options = CgroupOptions { device_filter: false, optional: false };
-    let settings = compile_settings(layout, &resources, &options)?;
+    let settings = compile(record, layout, resources)?;
     for setting in settings.entries() {
         let is_missing = match (setting.version, setting.controller) {
             (CgroupVersion::V2, _) => record.unified.is_none(),
@@ -42,6 +40,36 @@ pub(super) fn update(
         Ok(()) => Ok(settings.warnings().to_vec()),
         Err(e) => Err(transaction.undo(e)),
     }
+}
+
+/// [`update`] of a cgroup2 cgroup to which another manager writes its own values: `tell` gets the limits for that manager.
+/// Those of `all`, the whole configuration, that the manager replaces meanwhile are written again.
+pub(super) fn update_beside_manager(
+    record: &CgroupRecord,
+    layout: &Layout,
+    resources: &Resources,
+    all: &Resources,
+    tell: impl FnOnce(&Settings) -> Result<()>,
+    then: impl FnOnce() -> Result<()>,
+) -> Result<Vec<String>> {
+    let tell_and_restore = || {
+        let Some(directory) = &record.unified else { return Ok(()) };
+        let dir = Dir::open(directory)?;
+        let told = compile(record, layout, resources)?.completed_from(dir.at())?;
+        let all = compile(record, layout, all)?;
+        let kept = KeptLimits::read(dir.at(), all.v2())?;
+        // The manager may have written values even if it refuses others.
+        let done = tell(&told);
+        done.and(kept.restore())
+    };
+    update(record, layout, resources, || tell_and_restore().and_then(|()| then()))
+}
+
+/// The settings for an existing cgroup.
+fn compile(record: &CgroupRecord, layout: &Layout, resources: &Resources) -> Result<Settings> {
+    let resources = with_memory_limit(record, resources)?;
+    let options = CgroupOptions { device_filter: false, optional: false };
+    compile_settings(layout, &resources, &options)
 }
 
 /// Whether the kernel accounts for swap, so that it can be limited.

@@ -9,7 +9,7 @@ use super::seccomp_agent::SeccompAgent;
 use super::state::Status;
 use super::store::lock::OperationLock;
 use super::store::{Stage, StateRecord, config};
-use super::{files, home, namespaces, rootfs, status, unix_socket};
+use super::{files, home, namespaces, rootfs, scope, status, unix_socket};
 use crate::bundle::spec::{Hook, Process};
 use crate::bundle::validate_process;
 use crate::cgroup::resctrl::ResctrlGroup;
@@ -156,7 +156,13 @@ impl Execution<'_> {
             {
                 return self.start_and_move(host, cgroup, console);
             }
-            match (self.start(host, cgroup, console), movable) {
+            let started = self.start(host, cgroup, console).or_else(|e| match (cgroup, &self.record.scope) {
+                (Some(cgroup), Some(_)) if scope::may_move_instead(&e) => {
+                    self.start_moved_first(host, cgroup, console)
+                }
+                _ => Err(e),
+            });
+            match (started, movable) {
                 (Err(e), Some(cgroup)) if is_at_process_limit(&e) && console.is_none() => {
                     self.start_and_move(host, cgroup, console)
                 }
@@ -218,13 +224,13 @@ impl Execution<'_> {
     /// Starts the process in a cgroup.
     fn start(&self, host: &Host, cgroup: Option<&Cgroup>, console: Option<&OwnedFd>) -> Result<Stub> {
         let mut join = cgroup.map(|cgroup| self.join(cgroup)).transpose()?;
-        let mut plan = self.compile(host, join.as_ref(), false)?;
+        let mut plan = self.compile(host, join.as_ref(), Move::None)?;
         let stub = match self.spawn(&plan, join.as_ref(), console) {
             Err(e) if may_join_by_file(&e, join.as_ref()) => {
                 if let Some(join) = &mut join {
                     join.use_files()?;
                 }
-                plan = self.compile(host, join.as_ref(), false)?;
+                plan = self.compile(host, join.as_ref(), Move::None)?;
                 self.spawn(&plan, join.as_ref(), console)?
             }
             other => other?,
@@ -234,9 +240,27 @@ impl Execution<'_> {
 
     /// Starts the process elsewhere, and moves it into the cgroup: a limit of processes stops forks, but no moves.
     fn start_and_move(&self, host: &Host, cgroup: &Cgroup, console: Option<&OwnedFd>) -> Result<Stub> {
-        let plan = self.compile(host, None, true)?;
+        let plan = self.compile(host, None, Move::Last)?;
         let stub = self.spawn(&plan, None, console)?;
         self.serve(plan, stub, Some(cgroup))
+    }
+
+    /// Starts the process elsewhere, and has it moved into the cgroup before it joins anything of the container, which works
+    /// for an unprivileged caller that may not move processes out of its own cgroup: systemd does it.
+    fn start_moved_first(&self, host: &Host, cgroup: &Cgroup, console: Option<&OwnedFd>) -> Result<Stub> {
+        let start = |cgroup: &Cgroup| {
+            let plan = self.compile(host, None, Move::First)?;
+            let stub = self.spawn(&plan, None, console)?;
+            self.serve(plan, stub, Some(cgroup))
+        };
+        match start(cgroup) {
+            // The container has enabled controllers for child cgroups, and systemd does not tell that reason.
+            Err(e) if e.phase() == Phase::Cgroup => match self.cgroup_of_init()? {
+                Some(inner) if inner != *cgroup => start(&inner),
+                _ => Err(e),
+            },
+            other => other,
+        }
     }
 
     /// Takes the host's turns until the process has executed its program.
@@ -310,7 +334,7 @@ impl Execution<'_> {
         Ok(Some(cgroup))
     }
 
-    fn compile(&self, host: &Host, join: Option<&Join>, moved: bool) -> Result<Plan> {
+    fn compile(&self, host: &Host, join: Option<&Join>, by_host: Move) -> Result<Plan> {
         let process = self.bound.process();
         let home = process.filter(|p| env::needs_home(&p.env)).and_then(|p| {
             let root = rootfs::open(&PathBuf::from(format!("/proc/{}/root", self.record.init.pid)))?;
@@ -329,7 +353,8 @@ impl Execution<'_> {
         let resctrl = self.record.resctrl.iter().flat_map(ResctrlGroup::tasks);
         let joined = plan::JoinedContainer {
             cgroup_files: join.map_or(0, |join| join.files().len()),
-            moved,
+            moved: by_host == Move::Last,
+            moved_first: by_host == Move::First,
             resctrl: resctrl.map(|path| path.display().to_string()).collect(),
             namespaces: namespaces::joinable(self.record, self.namespaces)?,
             drop_groups: self.joins_user_namespace() && !host.privileged && nix::unistd::geteuid().is_root(),
@@ -367,6 +392,17 @@ impl Execution<'_> {
     }
 }
 
+/// When the host side moves the process into its cgroup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Move {
+    /// The process joins the cgroup itself.
+    None,
+    /// Before it joins anything else.
+    First,
+    /// As late as possible.
+    Last,
+}
+
 /// A process that has not reached its execve(2) yet.
 struct StartingProcess<'a> {
     execution: &'a Execution<'a>,
@@ -385,7 +421,7 @@ impl HostSide for StartingProcess<'_> {
 
     fn take(&mut self, turn: HostTurn, descriptor: Option<OwnedFd>) -> Result<()> {
         if let (HostTurn::Cgroup, Some(cgroup)) = (turn, self.moved) {
-            return cgroup.add(self.stub.pid);
+            return scope::add(self.execution.record, cgroup, self.stub.pid);
         }
         match (turn, descriptor, self.agent.take()) {
             (HostTurn::Listener, Some(listener), Some(agent)) => {

@@ -6,7 +6,7 @@ use super::status::created_record;
 use super::store::config;
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
-use crate::cgroup::{Layout, merged};
+use crate::cgroup::{Layout, Settings, merged};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// How error messages call the document that an update is read from.
@@ -28,15 +28,13 @@ pub(super) fn update(container: &Container, resources: &Resources) -> Result<()>
     let layout = Layout::require()?;
     let merged = merged(&current, resources);
     let store = || if merged == current { Ok(()) } else { config::write_resources(directory, &merged) };
-    let tell_systemd_and_store = || {
-        if record.scope.is_none() {
-            return store();
+    let done = match &record.scope {
+        None => cgroup.update_and(&layout, &wanted, store),
+        Some(scope) => {
+            let tell = |settings: &Settings| scope::set_limits(scope, settings);
+            cgroup.update_beside_manager(&layout, &wanted, &merged, tell, store)
         }
-        scope::update(&record, &layout, &wanted)?;
-        // systemd has written these limits in its own way, so they are written again.
-        cgroup.update_and(&layout, &wanted, store).map(drop)
     };
-    let done = cgroup.update_and(&layout, &wanted, tell_systemd_and_store);
     done.map(drop).map_err(|e| e.in_document(DOCUMENT, "/linux/resources"))
 }
 

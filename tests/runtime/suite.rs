@@ -41,6 +41,7 @@ mod seccomp;
 mod seccomp_notify;
 mod security;
 mod systemd;
+mod systemd_limits;
 mod terminal;
 mod trust;
 mod unified;
@@ -73,6 +74,7 @@ fn cases() -> Vec<kit::Case> {
         seccomp::cases(),
         seccomp_notify::cases(),
         systemd::cases(),
+        systemd_limits::cases(),
         terminal::cases(),
         lifecycle::cases(),
         command_line::cases(),

@@ -1,7 +1,7 @@
 //! `--systemd-cgroup`: the cgroup is a systemd scope. If systemd does not run, only the refusal is tested;
 //! `tests/vm/run --systemd` has a machine on which it runs.
 
-use kit::{Bundle, Case, Container, Test, json};
+use kit::{Bundle, Case, Console, Container, Test, json};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         limits_are_properties_and_files,
         limits_survive_a_reload,
         devices_stay_denied_after_a_reload,
+        device_rules_are_properties,
+        a_strict_device_policy_can_be_requested,
         annotations_are_properties,
         a_bad_property_is_an_error,
         annotations_cannot_set_the_runtimes_properties,
@@ -36,7 +38,7 @@ fn runs() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn needs_systemd(t: &Test) {
+pub(super) fn needs_systemd(t: &Test) {
     t.only_orlop("its units have other names");
     if !runs() {
         kit::skip("systemd does not run here");
@@ -44,20 +46,20 @@ fn needs_systemd(t: &Test) {
 }
 
 /// A bundle whose cgroup is created by systemd, and its unit.
-fn bundle(t: &Test) -> (Bundle<'_>, String) {
+pub(super) fn bundle(t: &Test) -> (Bundle<'_>, String) {
     let bundle = t.bundle().global("--systemd-cgroup");
     let path = format!("orlop_test.slice:test:{}", bundle.id());
     let unit = format!("test-{}.scope", bundle.id());
     (bundle.set("/linux/cgroupsPath", path), unit)
 }
 
-fn systemctl(words: &[&str]) -> String {
+pub(super) fn systemctl(words: &[&str]) -> String {
     let output = Command::new("systemctl").args(words).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// A property of a unit.
-fn property(unit: &str, name: &str) -> String {
+pub(super) fn property(unit: &str, name: &str) -> String {
     systemctl(&["show", "--value", "-p", name, unit])
 }
 
@@ -71,12 +73,12 @@ fn cgroup_of(container: &Container<'_>) -> String {
 }
 
 /// A value in a file of the container's cgroup.
-fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
+pub(super) fn value(t: &Test, container: &Container<'_>, file: &str) -> String {
     let path = t.v2(cgroup_of(container).trim_start_matches('/')).join(file);
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
 }
 
-fn end(container: &Container<'_>) {
+pub(super) fn end(container: &Container<'_>) {
     container.kill("KILL");
     container.wait();
     container.delete();
@@ -211,11 +213,69 @@ fn devices_stay_denied_after_a_reload(t: &Test) {
         .push("/linux/devices", json!({"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11}))
         .probe("sleep");
     let container = bundle.start();
-    assert_eq!(container.exec("open /dev/kmsg r").success().json()["errno"], "EPERM");
+    assert_eq!(container.exec("open /dev/kmsg w").success().json()["errno"], "EPERM");
     systemctl(&["daemon-reload"]);
-    assert_eq!(container.exec("open /dev/kmsg r").success().json()["errno"], "EPERM");
+    assert_eq!(container.exec("open /dev/kmsg w").success().json()["errno"], "EPERM");
     assert_eq!(container.exec("open /dev/zero r").success().json()["errno"], "");
     end(&container);
+}
+
+fn device_rules_are_properties(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    // No driver has this device: opening it fails after it was allowed.
+    let rules = json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 241, "minor": 0, "access": "r"},
+        {"allow": true, "type": "b", "major": 7, "access": "rw"}
+    ]);
+    let bundle =
+        bundle.push("/linux/devices", json!({"path": "/dev/none", "type": "c", "major": 241, "minor": 0}));
+    let container = bundle.set("/linux/resources/devices", rules).probe("sleep").start();
+    assert_eq!(property(&unit, "DevicePolicy"), "strict");
+    let allowed = property(&unit, "DeviceAllow");
+    for entry in ["/dev/char/241:0 r", "block-7 rw", "char-* m", "/dev/char/1:3 rwm", "char-136 rwm"] {
+        assert!(allowed.lines().any(|line| line == entry), "{entry}: {allowed}");
+    }
+    let (console, pid_file) = (Console::new(t), t.dir().join("pid"));
+    for when in ["at first", "after a reload"] {
+        for (file, errno) in [("none r", "ENXIO"), ("none w", "EPERM"), ("null rw", ""), ("ptmx rw", "")] {
+            let seen = container.exec(&format!("open /dev/{file}")).success().json();
+            assert_eq!(seen["errno"], errno, "{file} {when}");
+        }
+        // A pseudo-terminal.
+        let (socket, pid) = (console.path().to_str().unwrap(), pid_file.to_str().unwrap());
+        let words = ["exec", "-d", "-t", "--console-socket", socket, "--pid-file", pid];
+        t.runtime(words).args([container.id(), "/probe", "terminal"]).output().success();
+        let (_, mut master) = console.receive();
+        assert!(master.read_until("isatty").contains("[true,true,true]"), "{when}");
+        let pid = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+        kit::sys::reap(pid, std::time::Duration::from_secs(5));
+        systemctl(&["daemon-reload"]);
+    }
+    end(&container);
+}
+
+fn a_strict_device_policy_can_be_requested(t: &Test) {
+    needs_systemd(t);
+    let everything = json!([{"allow": true, "access": "rwm"}]);
+    for (annotated, policy) in [(false, "auto"), (true, "strict")] {
+        let (bundle, unit) = bundle(t);
+        let bundle = bundle
+            .push("/linux/devices", json!({"path": "/dev/none", "type": "c", "major": 241, "minor": 0}));
+        let mut bundle = bundle.set("/linux/resources/devices", everything.clone()).probe("sleep");
+        if annotated {
+            bundle = bundle.set("/annotations", json!({"org.systemd.property.DevicePolicy": "'strict'"}));
+        }
+        let container = bundle.start();
+        assert_eq!(property(&unit, "DevicePolicy"), policy);
+        assert_eq!(container.exec("open /dev/none r").success().json()["errno"], "ENXIO");
+        end(&container);
+    }
+    let (bundle, unit) = bundle(t);
+    let bundle = bundle.set("/annotations", json!({"org.systemd.property.AddRef": "true"}));
+    bundle.try_run().refused(&["org.systemd.property.AddRef", "the reference to the unit ends"]);
+    assert!(is_gone(&unit));
 }
 
 fn annotations_are_properties(t: &Test) {
@@ -263,7 +323,12 @@ fn annotations_cannot_set_the_runtimes_properties(t: &Test) {
         let (bundle, unit) = bundle(t);
         let bundle = bundle.set("/annotations", json!({format!("org.systemd.property.{name}"): value}));
         let bundle = bundle.global("--allow-annotation=org.systemd.property.");
-        bundle.try_run().refused(&["the runtime's own to set", &format!("org.systemd.property.{name}")]);
+        let hint = "the slice in /linux/cgroupsPath";
+        bundle.try_run().refused(&[
+            "the runtime's own to set",
+            &format!("org.systemd.property.{name}"),
+            hint,
+        ]);
         assert!(is_gone(&unit));
     }
     // The caller may allow other properties.

@@ -109,6 +109,12 @@ impl DevicePolicy {
         }
     }
 
+    /// What rules allow, though other rules may deny parts of it; `None` if the default is to allow.
+    pub(in crate::cgroup) fn allowed(&self) -> Option<impl Iterator<Item = &DeviceException>> {
+        let allowed = self.rules.iter().filter(|rule| rule.allow).map(|rule| &rule.exception);
+        (!self.allow_by_default).then_some(allowed)
+    }
+
     /// Whether everything is allowed, so that no filter is needed.
     pub fn allows_everything(&self) -> bool {
         self.allow_by_default && self.rules.is_empty()

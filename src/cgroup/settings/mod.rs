@@ -7,7 +7,8 @@
 //! - [`builder`]: collects settings; [`cpu_common`], [`v1`] and [`v2`]: the settings of the controllers;
 //! - [`compile`]: from `linux.resources` to settings;
 //! - [`compare`]: whether a file contains a value; [`write`]: writes to a new cgroup;
-//! - [`transaction`]: changes the values of a cgroup in use, and undoes this on failure.
+//! - [`transaction`]: changes the values of a cgroup in use, and undoes this on failure;
+//! - [`kept`]: writes values again that another manager of the cgroup has replaced.
 
 mod builder;
 mod common;
@@ -15,6 +16,7 @@ mod compare;
 mod compile;
 mod convert;
 mod cpu_common;
+mod kept;
 mod setting;
 mod transaction;
 mod v1;
@@ -24,6 +26,7 @@ mod write;
 pub(super) use common::{escape, unsupported};
 pub use compile::compile_settings;
 pub(crate) use compile::needs_unified_controllers;
+pub(super) use kept::KeptLimits;
 pub use setting::{Setting, Settings};
 pub(super) use transaction::LimitTransaction;
 pub(super) use write::{check_usage, write_all};

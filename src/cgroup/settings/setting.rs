@@ -77,6 +77,14 @@ impl Setting {
         self.policy == WritePolicy::KeepQuota
     }
 
+    /// The file and the value to be used instead if the kernel lacks the file.
+    pub(in crate::cgroup) fn substitute(&self) -> Option<(&str, &str)> {
+        match &self.policy {
+            WritePolicy::Substitute(file, value) => Some((file, value)),
+            _ => None,
+        }
+    }
+
     /// The value after the current quota in `now`, the text of `cpu.max`.
     pub(super) fn after_quota(&self, now: &str) -> String {
         let quota = now.split_ascii_whitespace().next().unwrap_or("max");

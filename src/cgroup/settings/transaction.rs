@@ -17,14 +17,14 @@ pub(in crate::cgroup) struct LimitTransaction<'a> {
     changes: Vec<FileChange<'a>>,
 }
 
-/// A change of a file's value.
-struct FileChange<'a> {
-    cgroup: DirRef<'a>,
-    setting: &'a Setting,
-    file: Cow<'a, str>,
-    value: Cow<'a, str>,
+/// A file, and the value that it gets.
+pub(super) struct FileChange<'a> {
+    pub(super) cgroup: DirRef<'a>,
+    pub(super) setting: &'a Setting,
+    pub(super) file: Cow<'a, str>,
+    pub(super) value: Cow<'a, str>,
     /// The file's text before; `None` if it cannot be read.
-    before: Option<String>,
+    pub(super) before: Option<String>,
 }
 
 impl<'a> LimitTransaction<'a> {
@@ -87,6 +87,16 @@ impl<'a> LimitTransaction<'a> {
 impl<'a> FileChange<'a> {
     /// The change that enforces the setting; `None` if nothing has to be written.
     fn of(cgroup: DirRef<'a>, setting: &'a Setting) -> Result<Option<Self>, Errno> {
+        let change = Self::with_text(cgroup, setting)?;
+        let is_needed = |change: &Self| {
+            let now = change.before.as_deref();
+            now.and_then(|now| has_value(&change.file, &change.value, now)) != Some(true)
+        };
+        Ok(change.filter(is_needed))
+    }
+
+    /// The file of the setting with its text; `None` if the setting is ignored.
+    pub(super) fn with_text(cgroup: DirRef<'a>, setting: &'a Setting) -> Result<Option<Self>, Errno> {
         let (file, value) = match setting.missing_file() {
             MissingFile::IsIgnored if !cgroup.has(&setting.file)? => return Ok(None),
             MissingFile::Substitute(file, value) if !cgroup.has(&setting.file)? => (file, value),
@@ -99,13 +109,11 @@ impl<'a> FileChange<'a> {
             let now = change.before.as_deref().ok_or(Errno::ENOENT)?;
             change.value = Cow::Owned(setting.after_quota(now));
         }
-        let now = change.before.as_deref();
-        let unchanged = now.is_some_and(|now| has_value(&change.file, &change.value, now) == Some(true));
-        Ok((!unchanged).then_some(change))
+        Ok(Some(change))
     }
 
     /// The file's text; `None` if the file does not exist or is write-only.
-    fn read(&self) -> Result<Option<String>, Errno> {
+    pub(super) fn read(&self) -> Result<Option<String>, Errno> {
         match self.cgroup.read(&self.file) {
             Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             Err(

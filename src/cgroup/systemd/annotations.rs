@@ -1,5 +1,6 @@
 //! Annotations that set properties of the container's unit.
 
+use super::devices;
 use super::property::Property;
 use super::text;
 use super::value::Value;
@@ -71,8 +72,16 @@ impl RequestedProperties {
     }
 }
 
-/// Checks whether an annotation may set the property with this name.
-fn check_name(name: &str, allowed: bool) -> Result<(), NameError> {
+/// Checks whether an annotation may set the property with this name. The rules for devices stay the runtime's own: a strict
+/// policy is as they are, or adds the filter of systemd to that of the runtime.
+fn check_name(name: &str, value: &str, allowed: bool) -> Result<(), NameError> {
+    let is_strict = || text::parse(value).is_ok_and(|value| value.text() == Some(devices::STRICT));
+    if name == "AddRef" {
+        return Err(NameError::WithoutEffect);
+    }
+    if name == devices::POLICY && is_strict() {
+        return Ok(());
+    }
     if HARMLESS.contains(&name) {
         return Ok(());
     }
@@ -89,6 +98,8 @@ enum NameError {
     SetByRuntime,
     /// The caller has not allowed it.
     NotAllowed,
+    /// It would have no effect.
+    WithoutEffect,
 }
 
 fn requested_properties(annotations: &Annotations, allowed: &AllowedAnnotations) -> Result<Vec<Property>> {
@@ -106,13 +117,20 @@ fn requested_properties(annotations: &Annotations, allowed: &AllowedAnnotations)
         }
         let stem = name.strip_suffix("Sec").filter(|stem| stem.ends_with(|c: char| c.is_ascii_lowercase()));
         let property = stem.map_or_else(|| name.to_owned(), |stem| format!("{stem}USec"));
-        match check_name(&property, allowed.contains(&SYSTEMD_PROPERTY)) {
+        match check_name(&property, value, allowed.contains(&SYSTEMD_PROPERTY)) {
             Ok(()) => {}
             Err(NameError::SetByRuntime) => {
                 let why = format!("annotation {key} cannot set it: {property} is the runtime's own to set");
                 return Err(
                     invalid(why).with_hint("limits are in /linux/resources, the slice in /linux/cgroupsPath")
                 );
+            }
+            Err(NameError::WithoutEffect) => {
+                let why = format!(
+                    "annotation {key} cannot set it: the reference to the unit ends with the connection to systemd, which \
+                     the runtime closes when the container is created"
+                );
+                return Err(invalid(why));
             }
             Err(NameError::NotAllowed) => return Err(annotations::refused(&SYSTEMD_PROPERTY, &key)),
         }
@@ -236,6 +254,24 @@ mod tests {
         let names: Vec<String> = of_resources(all).into_iter().map(|(name, _)| name).collect();
         assert!(names.len() > 12, "{names:?}");
         names.into_iter().chain(["MemoryLimit".to_owned(), "CPUShares".to_owned()])
+    }
+
+    #[test]
+    fn a_strict_device_policy_can_be_requested_and_a_reference_cannot() {
+        let none = AllowedAnnotations::default();
+        let strict = requested("org.systemd.property.DevicePolicy", "'strict'", &none).unwrap();
+        assert_eq!(strict, [("DevicePolicy".to_owned(), Value::Str("strict".into()))]);
+        for other in ["'auto'", "'closed'", "strict"] {
+            let e = requested("org.systemd.property.DevicePolicy", other, &none).unwrap_err().to_string();
+            assert!(e.contains("the runtime's own to set"), "{other}: {e}");
+        }
+        let mut all = AllowedAnnotations::default();
+        all.allow(SYSTEMD_PROPERTY.name()).unwrap();
+        for allowed in [&none, &all] {
+            let e = requested("org.systemd.property.AddRef", "true", allowed).unwrap_err();
+            assert!(e.to_string().contains("the reference to the unit ends"), "{e}");
+            assert_eq!(e.pointer(), Some("/annotations/org.systemd.property.AddRef"));
+        }
     }
 
     #[test]

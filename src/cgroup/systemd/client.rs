@@ -3,7 +3,8 @@
 use super::annotations::RequestedProperties;
 use super::bus::SystemdBus;
 use super::connection::{CALL_TIMEOUT, CallError, Connection};
-use super::limits::limit_properties;
+use super::devices::{self, device_properties, new_device_properties};
+use super::limits::{limit_properties, oom_policy};
 use super::message::Message;
 use super::property::{self, Property};
 use super::scope::SystemdInstance;
@@ -187,7 +188,7 @@ impl Systemd {
         let _ = self.manager("ResetFailedUnit", vec![Value::Str(unit.name.clone())]);
     }
 
-    /// Creates the scope with a process in it. Limits become properties, and `requested` properties override others.
+    /// Creates the scope with a process in it. Limits and device rules become properties, and `requested` properties override others.
     ///
     /// # Errors
     /// If systemd refuses or the job fails, with the unit.
@@ -203,6 +204,9 @@ impl Systemd {
         let requested = requested.into_properties();
         let mut properties = self.scope_properties(unit, pid);
         properties.extend(limit_properties(settings, self.version));
+        properties.extend(oom_policy(settings, self.version));
+        let strict = requested.iter().any(|(name, _)| name == devices::POLICY);
+        properties.extend(device_properties(settings, strict));
         properties.retain(|(name, _)| !requested.iter().any(|(other, _)| other == name));
         properties.extend(requested);
         let body = vec![
@@ -250,18 +254,21 @@ impl Systemd {
         properties
     }
 
-    /// Changes the limits until the unit stops.
+    /// Changes the limits and the device rules until the unit stops. Systemd has written to the cgroup's files when this returns.
     ///
     /// # Errors
     /// If systemd refuses.
     pub fn set_limits(&mut self, unit: &Unit, settings: &Settings) -> Result<()> {
-        let properties = limit_properties(settings, self.version);
+        let mut properties = limit_properties(settings, self.version);
+        properties.extend(new_device_properties(settings));
         if properties.is_empty() {
             return Ok(());
         }
         let body = vec![Value::Str(unit.name.clone()), Value::Bool(true), property::encode(properties)];
-        let done = self.manager("SetUnitProperties", body);
-        done.map(drop).map_err(|e| e.into_error("set properties of systemd unit", unit.name.as_str()))
+        let failed = |e: CallError| e.into_error("set properties of systemd unit", unit.name.as_str());
+        self.manager("SetUnitProperties", body).map_err(failed)?;
+        // Systemd replies before it writes to the cgroup's files, and writes before it takes the next call.
+        self.property(ROOT, MANAGER, "Version").map(drop).map_err(failed)
     }
 
     /// Moves a process into the unit.
@@ -269,8 +276,17 @@ impl Systemd {
     /// # Errors
     /// If systemd refuses.
     pub fn attach(&mut self, unit: &Unit, pid: i32) -> Result<()> {
+        self.attach_below(unit, Path::new(""), pid)
+    }
+
+    /// Moves a process into the cgroup at this path below that of the unit.
+    ///
+    /// # Errors
+    /// If systemd refuses.
+    pub(crate) fn attach_below(&mut self, unit: &Unit, path: &Path, pid: i32) -> Result<()> {
         let pids = Value::Array("u".into(), vec![Value::U32(pid.unsigned_abs())]);
-        let body = vec![Value::Str(unit.name.clone()), Value::Str("/".into()), pids];
+        let path = Value::Str(format!("/{}", path.display()));
+        let body = vec![Value::Str(unit.name.clone()), path, pids];
         let done = self.manager("AttachProcessesToUnit", body);
         done.map(drop).map_err(|e| e.into_error("move process into systemd unit", unit.name.as_str()))
     }

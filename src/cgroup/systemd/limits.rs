@@ -72,7 +72,12 @@ fn add_limit(setting: &Setting, version: u32, put: &mut dyn FnMut(&'static str, 
             since = 244;
             bits(value).map(|bits| ("AllowedMemoryNodes", bits))
         }
-        "io.weight" => number("IOWeight", value.strip_prefix("default ").unwrap_or(value).parse().ok()),
+        "memory.zswap.max" => {
+            since = 253;
+            number("MemoryZSwapMax", limit())
+        }
+        "io.weight" => io_weight(value),
+        "io.bfq.weight" => setting.substitute().and_then(|(_, value)| io_weight(value)),
         "io.max" => {
             for (name, line) in io_limits(value) {
                 put(name, line);
@@ -84,6 +89,30 @@ fn add_limit(setting: &Setting, version: u32, put: &mut dyn FnMut(&'static str, 
     if let Some((name, value)) = found.filter(|_| version >= since) {
         put(name, value);
     }
+}
+
+/// What `memory.oom.group` is called, which versions before 253 leave alone. It cannot be changed later.
+pub(super) fn oom_policy(settings: &Settings, version: u32) -> Option<Property> {
+    let found = settings.entries().iter().rfind(|setting| setting.file == "memory.oom.group")?;
+    let policy = if found.value.trim() == "0" { "continue" } else { "kill" };
+    (version >= 253).then(|| ("OOMPolicy".to_owned(), Value::Str(policy.to_owned())))
+}
+
+/// The property for a line of `io.weight`: a weight, `default WEIGHT`, or `MAJOR:MINOR WEIGHT`.
+fn io_weight(line: &str) -> Option<(&'static str, Value)> {
+    match line.split_once(char::is_whitespace) {
+        Some((device, weight)) if device != "default" => {
+            Some(("IODeviceWeight", for_device(device, weight.trim().parse().ok()?)))
+        }
+        Some((_, weight)) => Some(("IOWeight", Value::U64(weight.trim().parse().ok()?))),
+        None => Some(("IOWeight", Value::U64(line.parse().ok()?))),
+    }
+}
+
+/// A list with the number for one device.
+fn for_device(device: &str, number: u64) -> Value {
+    let pair = Value::Struct(vec![Value::Str(format!("/dev/block/{device}")), Value::U64(number)]);
+    Value::Array("(st)".into(), vec![pair])
 }
 
 /// The quota and period in a value of `cpu.max`, which may be only a period.
@@ -136,8 +165,7 @@ fn io_limits(line: &str) -> Vec<(&'static str, Value)> {
             _ => return None,
         };
         let limit = if value == "max" { INFINITY } else { value.parse().ok()? };
-        let pair = Value::Struct(vec![Value::Str(format!("/dev/block/{device}")), Value::U64(limit)]);
-        Some((name, Value::Array("(st)".into(), vec![pair])))
+        Some((name, for_device(device, limit)))
     });
     limits.collect()
 }
@@ -151,6 +179,11 @@ pub(super) mod tests {
     use std::path::Path;
 
     pub(in crate::cgroup::systemd) fn of_resources(json: &str) -> Vec<Property> {
+        let settings = settings_of(json, false);
+        limit_properties(&settings, 257).into_iter().chain(oom_policy(&settings, 257)).collect()
+    }
+
+    pub(in crate::cgroup::systemd) fn settings_of(json: &str, device_filter: bool) -> Settings {
         let spec = format!(r#"{{"ociVersion": "1.0.2", "linux": {{"resources": {json}}}}}"#);
         let spec = crate::bundle::Spec::from_json(spec.as_bytes()).unwrap();
         let resources: Resources = spec.linux.unwrap().resources.unwrap();
@@ -160,8 +193,7 @@ pub(super) mod tests {
         std::fs::write(mount.join("cgroup.controllers"), "cpuset cpu io memory hugetlb pids").unwrap();
         std::fs::write(directory.path().join("mountinfo"), "1 0 0:1 / /cg rw - cgroup2 x rw\n").unwrap();
         let layout = Layout::detect_in(directory.path(), Path::new(directory.path())).unwrap().unwrap();
-        let options = CgroupOptions { device_filter: false, optional: false };
-        limit_properties(&compile_settings(&layout, &resources, &options).unwrap(), 252)
+        compile_settings(&layout, &resources, &CgroupOptions { device_filter, optional: false }).unwrap()
     }
 
     pub(in crate::cgroup::systemd) fn number(name: &str, value: u64) -> Property {
@@ -197,6 +229,25 @@ pub(super) mod tests {
         let Value::Array(_, lines) = &all[0].1 else { panic!("{all:?}") };
         assert_eq!((all[0].0.as_str(), lines.len(), all.len()), ("IOReadBandwidthMax", 2, 3));
         assert_eq!(all[2], number("MemoryHigh", u64::MAX));
+    }
+
+    #[test]
+    fn weights_of_block_devices_are_known_to_systemd() {
+        let io = r#"{"blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 10}]}}"#;
+        let pair = Value::Struct(vec![Value::Str("/dev/block/8:0".into()), Value::U64(1)]);
+        let device = ("IODeviceWeight".to_owned(), Value::Array("(st)".into(), vec![pair]));
+        assert_eq!(of_resources(io), [device, number("IOWeight", 4950)]);
+        let default = r#"{"unified": {"io.weight": "default 70"}}"#;
+        assert_eq!(of_resources(default), [number("IOWeight", 70)]);
+    }
+
+    #[test]
+    fn limits_of_recent_versions_are_told_to_them_alone() {
+        let all = r#"{"unified": {"memory.oom.group": "1", "memory.zswap.max": "4096"}}"#;
+        let kill = ("OOMPolicy".to_owned(), Value::Str("kill".into()));
+        assert_eq!(of_resources(all), [number("MemoryZSwapMax", 4096), kill]);
+        let settings = settings_of(all, false);
+        assert!(limit_properties(&settings, 252).is_empty() && oom_policy(&settings, 252).is_none());
     }
 
     #[test]

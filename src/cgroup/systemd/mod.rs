@@ -9,13 +9,14 @@
 //! - `value` and `message`: the D-Bus wire format; `text`: GVariant's text format;
 //! - `connection`: calls over a socket;
 //! - `unit`, `bus` and `scope`: names and addresses;
-//! - `property`, `limits` and `annotations`: properties of a unit;
+//! - `property`, `limits`, `devices` and `annotations`: properties of a unit;
 //! - `client`: the calls to systemd.
 
 mod annotations;
 mod bus;
 mod client;
 mod connection;
+mod devices;
 mod limits;
 mod message;
 mod property;

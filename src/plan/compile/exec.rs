@@ -4,7 +4,9 @@ use super::super::cgroup::CgroupOutcome;
 use super::super::compiled::Plan;
 use super::super::host::Host;
 use super::super::options::Options;
-use super::super::step::{ControlStep, Groups, LineOrigin, ProcessStep, RootfsStep, Slot, TerminalPlace};
+use super::super::step::{
+    ControlStep, Groups, HostStep, HostTurn, LineOrigin, ProcessStep, RootfsStep, Slot, TerminalPlace,
+};
 use super::draft::Draft;
 use super::input::Input;
 use super::policy::Bound;
@@ -22,6 +24,8 @@ pub(crate) struct JoinedContainer {
     /// The host side moves the final process into its cgroup instead. Until then a process of the container that may
     /// trace it could make it fork outside of the cgroup.
     pub(crate) moved: bool,
+    /// The host side moves the first process into the cgroup, before that joins anything of the container.
+    pub(crate) moved_first: bool,
     /// The `tasks` files of the container's resctrl groups.
     pub(crate) resctrl: Vec<String>,
     /// `CLONE_NEW*` of the namespaces in which the container and the caller differ. Without a mount namespace among them, the
@@ -65,6 +69,10 @@ pub(crate) fn compile_exec(
     draft.spawn(LineOrigin::Standard, 0, false);
     draft.standard(ControlStep::Undumpable);
     set_affinity(&mut draft, process, |affinity| affinity.initial.as_deref(), "initial")?;
+    if joined.moved_first {
+        draft.configured("/linux/cgroupsPath", ControlStep::AwaitHost(HostTurn::Cgroup));
+        draft.configured("/linux/cgroupsPath", HostStep::MoveIntoCgroup);
+    }
     namespaces::join_cgroup(&mut draft, joined.cgroup_files)?;
     isolation::join_resctrl(&mut draft, &joined.resctrl)?;
     if !set_affinity(&mut draft, process, |affinity| affinity.r#final.as_deref(), "final")? {
