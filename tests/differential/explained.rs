@@ -1,4 +1,4 @@
-//! Differences that are no faults: each has a row in docs/CONFORMANCE.md.
+//! Known differences between orlop and runc, with their reasons.
 
 /// A difference between orlop and runc, and why it is there.
 struct Explanation {

@@ -1,9 +1,17 @@
 //! Parts of a configuration. Each one is valid with and without any other.
 
 use super::dice::Dice;
-use kit::{Bundle, Value, json};
+use super::mounts::{
+    bind_mounts, cgroup_mount, file_mount, image, masked_paths, nested_mounts, no_masks, proc_options,
+    readonly_paths, shared_memory, tmpfs_mounts, writable_sys,
+};
+use super::process::{
+    capabilities, environment, groups, io_priority, new_privileges, oom_score, personality, rlimits,
+    scheduler, seccomp, umask, user, working_directory,
+};
+use kit::{Bundle, json};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 
 /// A part of a configuration.
 pub(crate) struct Feature {
@@ -133,101 +141,6 @@ fn user_namespace<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
     }
 }
 
-fn user<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let (uid, gid) = (dice.pick(&[0, 1, 1000, 4321]), dice.pick(&[0, 5, 1000]));
-    bundle.set("/process/user", json!({"uid": uid, "gid": gid}))
-}
-
-fn groups<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let groups = dice.some(&[0, 1, 5, 100, 1000, 4999]);
-    bundle.set("/process/user/additionalGids", groups)
-}
-
-fn umask<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.set("/process/user/umask", dice.pick(&[0, 0o22, 0o27, 0o77, 0o777]))
-}
-
-fn working_directory<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.set(
-        "/process/cwd",
-        dice.pick(&["/", "/tmp", "/var/lib/data", "/made", "/made/deep", "/tmp/../etc", "/mnt/"]),
-    )
-}
-
-fn environment<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = ["HOME=/somewhere", "HOME=", "A=1", "A=2", "B=", "C=a=b", "PATH=/", "TERM=dumb", "D=\u{e9}"];
-    dice.some(&all).into_iter().fold(bundle, |bundle, one| bundle.push("/process/env", one))
-}
-
-fn rlimits<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = [
-        ("RLIMIT_NOFILE", 64, 128),
-        ("RLIMIT_CORE", 0, 0),
-        ("RLIMIT_CPU", 50, 100),
-        ("RLIMIT_STACK", 8_388_608, 16_777_216),
-        ("RLIMIT_FSIZE", 1 << 30, 1 << 31),
-        ("RLIMIT_MSGQUEUE", 1000, 2000),
-        ("RLIMIT_MEMLOCK", 1 << 16, 1 << 16),
-        ("RLIMIT_DATA", 1 << 33, 1 << 34),
-    ];
-    let limits: Vec<Value> = dice
-        .some(&all)
-        .into_iter()
-        .map(|(kind, soft, hard): (&str, u64, u64)| json!({"type": kind, "soft": soft, "hard": hard}))
-        .collect();
-    bundle.set("/process/rlimits", limits)
-}
-
-fn new_privileges<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.set("/process/noNewPrivileges", false)
-}
-
-fn capabilities<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = [
-        "CAP_CHOWN",
-        "CAP_DAC_OVERRIDE",
-        "CAP_FOWNER",
-        "CAP_KILL",
-        "CAP_SETUID",
-        "CAP_SETGID",
-        "CAP_NET_ADMIN",
-        "CAP_NET_RAW",
-        "CAP_SYS_CHROOT",
-        "CAP_SYS_PTRACE",
-        "CAP_MKNOD",
-        "CAP_SYS_ADMIN",
-        "CAP_SETPCAP",
-        "CAP_SYS_NICE",
-    ];
-    let bounding = dice.some(&all);
-    let permitted = dice.some(&bounding);
-    let effective = if dice.coin() { permitted.clone() } else { dice.some(&permitted) };
-    let inheritable = dice.some(&permitted);
-    let ambient = dice.some(&inheritable);
-    let sets = json!({
-        "bounding": bounding, "permitted": permitted, "effective": effective, "inheritable": inheritable, "ambient": ambient,
-    });
-    bundle.set("/process/capabilities", sets)
-}
-
-fn oom_score<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.set("/process/oomScoreAdj", dice.pick(&[0, 1, 500, 1000]))
-}
-
-fn scheduler<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let policy = dice.pick(&["SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE"]);
-    bundle.set("/process/scheduler", json!({"policy": policy, "nice": dice.pick(&[0, 1, 19])}))
-}
-
-fn io_priority<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let class = dice.pick(&["IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"]);
-    bundle.set("/process/ioPriority", json!({"class": class, "priority": dice.below(8)}))
-}
-
-fn personality<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.set("/linux/personality", json!({"domain": "LINUX"}))
-}
-
 fn writable_root<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
     bundle.set("/root/readonly", false)
 }
@@ -264,137 +177,6 @@ fn no_pid_namespace<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
 fn time_namespace<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
     let offsets = json!({"boottime": {"secs": dice.below(1000), "nanosecs": 5}, "monotonic": {"secs": 7}});
     bundle.namespace("time").set("/linux/timeOffsets", offsets)
-}
-
-/// At most one access time mode: of several, one runtime takes the last one, and another lets the kernel decide.
-fn with_time(dice: &mut Dice, mut options: Vec<&'static str>) -> Vec<&'static str> {
-    let mode = dice.pick(&["", "", "noatime", "strictatime", "relatime", "nodiratime"]);
-    options.extend(Some(mode).filter(|mode| !mode.is_empty()));
-    options
-}
-
-fn tmpfs_mounts<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = [
-        "nosuid",
-        "nodev",
-        "noexec",
-        "ro",
-        "rw",
-        "size=64k",
-        "uid=5",
-        "gid=7",
-        "nr_inodes=50",
-        "private",
-        "rprivate",
-        "slave",
-        "sync",
-        "exec",
-        "dev",
-    ];
-    let at = dice.pick(&["/var/lib/data", "/made", "/made/deep", "/tmp"]);
-    let mut options = dice.some(&all);
-    options.extend(Some(dice.pick(&["", "mode=0700", "mode=1777"])).filter(|mode| !mode.is_empty()));
-    bundle.mount("tmpfs", "tmpfs", at, &with_time(dice, options))
-}
-
-fn bind_mounts<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let source = bundle.dir().join("source");
-    fs::create_dir_all(source.join("inside")).unwrap();
-    fs::write(source.join("data"), "text").unwrap();
-    fs::set_permissions(&source, fs::Permissions::from_mode(0o777)).unwrap();
-    let all = [
-        "ro",
-        "rw",
-        "nosuid",
-        "nodev",
-        "noexec",
-        "private",
-        "rprivate",
-        "slave",
-        "rslave",
-        "rro",
-        "rnosuid",
-        "suid",
-        "exec",
-        "nosymfollow",
-    ];
-    let mut options = vec![dice.pick(&["bind", "rbind"])];
-    options.extend(dice.some(&all));
-    let options = with_time(dice, options);
-    let at = dice.pick(&["/mnt", "/bound", "/bound/deep", "/etc/../mnt", "mnt"]);
-    bundle.mount(dice.pick(&["bind", "none", ""]), source, at, &options)
-}
-
-fn nested_mounts<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let at = dice.pick(&["/nested", "/opt"]);
-    let bundle = bundle.mount("tmpfs", "tmpfs", at, &["mode=755"]);
-    bundle.mount("tmpfs", "tmpfs", &format!("{at}/below/deep"), &["nosuid", "mode=711"])
-}
-
-fn file_mount<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let source = bundle.dir().join("file");
-    fs::write(&source, "mounted").unwrap();
-    fs::set_permissions(&source, fs::Permissions::from_mode(dice.pick(&[0o644, 0o600, 0o666]))).unwrap();
-    bundle.mount(
-        "bind",
-        source,
-        "/etc/file",
-        dice.pick(&[&["bind"][..], &["rbind", "ro"], &["bind", "rprivate"]]),
-    )
-}
-
-fn shared_memory<'t>(dice: &mut Dice, mut bundle: Bundle<'t>) -> Bundle<'t> {
-    let size = dice.pick(&["size=1m", "size=65536k", "size=10%"]);
-    for n in 0..bundle.spec()["mounts"].as_array().map_or(0, Vec::len) {
-        if bundle.spec()["mounts"][n]["destination"] == "/dev/shm" {
-            bundle = bundle.set(
-                &format!("/mounts/{n}/options"),
-                json!(["nosuid", "noexec", "nodev", "mode=1777", size]),
-            );
-        }
-    }
-    bundle
-}
-
-fn proc_options<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let options = dice.pick(&[json!(["hidepid=2"]), json!(["nosuid", "noexec", "nodev"]), json!(["ro"])]);
-    bundle.set("/mounts/0/options", options)
-}
-
-fn writable_sys<'t>(_: &mut Dice, mut bundle: Bundle<'t>) -> Bundle<'t> {
-    for n in 0..bundle.spec()["mounts"].as_array().map_or(0, Vec::len) {
-        if bundle.spec()["mounts"][n]["destination"] == "/sys" {
-            bundle = bundle.set(&format!("/mounts/{n}/options"), json!(["nosuid", "noexec", "nodev"]));
-        }
-    }
-    bundle
-}
-
-fn cgroup_mount<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let options = ["nosuid", "noexec", "nodev", "relatime", dice.pick(&["ro", "rw"])];
-    bundle.mount("cgroup", "cgroup", "/sys/fs/cgroup", &options)
-}
-
-fn masked_paths<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = [
-        "/proc/keys",
-        "/proc/timer_list",
-        "/proc/acpi",
-        "/sys/firmware",
-        "/not/there",
-        "/tmp",
-        "/proc/kcore",
-    ];
-    bundle.set("/linux/maskedPaths", dice.some(&all))
-}
-
-fn readonly_paths<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let all = ["/proc/sys", "/proc/bus", "/proc/sysrq-trigger", "/tmp", "/not/there", "/etc", "/mnt"];
-    bundle.set("/linux/readonlyPaths", dice.some(&all))
-}
-
-fn no_masks<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths")
 }
 
 fn devices<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
@@ -470,32 +252,6 @@ fn cpu_limits<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
 
 fn process_limit<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
     bundle.set("/linux/resources/pids/limit", dice.pick(&[-1, 64, 1000]))
-}
-
-fn seccomp<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    let names = dice.some(&["mkdir", "mkdirat", "sethostname", "not_a_call", "openat2", "fchmodat"]);
-    let action = dice.pick(&["SCMP_ACT_ERRNO", "SCMP_ACT_LOG"]);
-    let mut rule = json!({"names": names, "action": action});
-    if action == "SCMP_ACT_ERRNO" && dice.coin() {
-        rule["errnoRet"] = json!(dice.pick(&[13, 38]));
-    }
-    if names.is_empty() {
-        return bundle;
-    }
-    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
-}
-
-fn image<'t>(dice: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {
-    match dice.below(4) {
-        0 => symlink("/var/lib/data", bundle.path("made")).unwrap(),
-        1 => {
-            fs::create_dir(bundle.path("made")).unwrap();
-            fs::set_permissions(bundle.path("made"), fs::Permissions::from_mode(0o2751)).unwrap();
-        }
-        2 => fs::set_permissions(bundle.path("mnt"), fs::Permissions::from_mode(0o711)).unwrap(),
-        _ => fs::write(bundle.path("etc/file"), "of the image").unwrap(),
-    }
-    bundle
 }
 
 fn annotations<'t>(_: &mut Dice, bundle: Bundle<'t>) -> Bundle<'t> {

@@ -9,7 +9,9 @@
 mod dice;
 mod explained;
 mod features;
+mod mounts;
 mod observation;
+mod process;
 
 use dice::Dice;
 use features::{FEATURES, Feature};

@@ -20,7 +20,7 @@ const fn lane(
 }
 
 /// A command that begins with a slash is a script of this repository, any other one of cargo.
-const LANES: [Lane; 25] = [
+const LANES: [Lane; 26] = [
     lane("unit", "20 s", "", &["test", "-p", "orlop", "--lib"]),
     lane("binary", "2 s", "", &["test", "-p", "orlop-runtime", "--bin", "orlop"]),
     lane("house", "10 s", "", &["test", "-p", "orlop", "--test", "house"]),
@@ -34,6 +34,7 @@ const LANES: [Lane; 25] = [
     lane("examples", "10 s", "root", &["test", "-p", "orlop", "--test", "examples"]),
     lane("library", "1 min", "root", &["test", "-p", "orlop", "--test", "library"]),
     lane("runtime", "2 min", "root", &["test", "-p", "orlop-runtime", "--test", "runtime"]),
+    lane("differential", "15 s", "root", &["test", "-p", "orlop-runtime", "--test", "differential"]),
     lane("attacks", "2 min", "root", &["test", "-p", "orlop-runtime", "--test", "attacks"]),
     lane("sweep", "2 min", "root", &["test", "-p", "orlop-runtime", "--test", "sweep"]),
     lane(
