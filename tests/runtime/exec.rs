@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cgroups_are_joined_by_controller,
         unusable_cgroups_are_refused,
         the_containers_own_cgroup_can_be_named,
+        the_session_keyring_of_the_container_is_joined,
         added_capabilities_are_ambient_if_some_are_inheritable,
         preserved_descriptors_are_passed,
         descriptors_that_are_not_open_are_refused,
@@ -325,6 +326,32 @@ fn the_containers_own_cgroup_can_be_named(t: &Test) {
     let own = cgroups(&[]);
     for path in ["/", "pids:/", "pids,memory:/"] {
         assert_eq!(cgroups(&["--cgroup", path]), own, "{path}");
+    }
+}
+
+fn the_session_keyring_of_the_container_is_joined(t: &Test) {
+    // KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING.
+    let words = format!("syscall {} 0 -3 0", libc::SYS_keyctl);
+    let named = |mut bundle: kit::Bundle<'_>, user: u32| {
+        bundle = bundle.set("/process/user", json!({"uid": user, "gid": user}));
+        let container = bundle.probe(&format!("{words} , sleep")).start();
+        let own = container.first_line()["result"].clone();
+        if own.as_i64().is_none_or(|serial| serial <= 0) {
+            kit::skip(format!("no keyrings: {own}"));
+        }
+        for _ in 0..2 {
+            assert_eq!(container.exec(&words).success().json()["result"], own, "user {user}");
+        }
+        own
+    };
+    let keyrings = [
+        named(t.bundle(), 0),
+        named(t.bundle(), 1000),
+        named(t.bundle().user_namespace(100_000), 0),
+        named(t.bundle().user_namespace(100_000), 1000),
+    ];
+    for (i, keyring) in keyrings.iter().enumerate() {
+        assert!(!keyrings[..i].contains(keyring), "each container has its own: {keyrings:?}");
     }
 }
 
