@@ -44,7 +44,7 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     find_program(input, draft, process, &environment);
     labels::write_label(draft, process);
     exit_on_signals(input, draft);
-    let filter = filter::filter(input)?;
+    let filter = filter::filter(input, draft)?;
     let filter = if input.is_born_late() {
         birth::be_born(input, draft, Some(process), filter, late)?
     } else {
