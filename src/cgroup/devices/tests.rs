@@ -196,7 +196,7 @@ fn the_difference_of_two_policies_is_small_on_v1() {
     assert_eq!(text(rw.exceptions_beyond(&none)), ["c 1:11 rw"]);
     assert_eq!(text(rw.exceptions_beyond(&r)), ["c 1:11 w"]);
     assert_eq!(text(r.exceptions_beyond(&rw)).len() + text(r.exceptions_beyond(&r)).len(), 0);
-    // The letter of all devices is no access.
+    // The letter of all devices, among the accesses, grants nothing.
     assert_eq!(compiled(Some("rwa")), rw);
     assert_eq!(compiled(Some("a")), none);
 }
