@@ -44,7 +44,8 @@ impl Failure {
 impl From<orlop::Error> for Failure {
     fn from(e: orlop::Error) -> Self {
         // A program that is not found begins with `exec: `, and is a record.
-        let is_bare = e.kind() == ErrorKind::Exec && e.operation().starts_with("exec ");
+        let is_bare =
+            e.kind() == ErrorKind::Exec && e.errno().is_some() && e.operation().starts_with("exec ");
         Self { bare: is_bare.then(|| e.operation().to_owned()), ..Self::new(e.to_string()) }
     }
 }

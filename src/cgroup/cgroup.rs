@@ -235,6 +235,18 @@ impl Cgroup {
         update::accounts_for_swap(&self.record)
     }
 
+    /// Changes the device policy from `old` to `new`. A device that both allow is allowed all the time. On v1 only the
+    /// difference is written, so that what another program has allowed stays.
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`].
+    pub fn change_devices(&self, old: &DevicePolicy, new: &DevicePolicy) -> Result<()> {
+        match self.record.v1_of(Controller::Devices) {
+            Some(directory) => devices::change_v1(Dir::open(directory)?.at(), old, new),
+            None => self.set_devices(new),
+        }
+    }
+
     /// Replaces the device policy; on v2, atomically.
     ///
     /// # Errors

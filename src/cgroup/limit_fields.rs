@@ -122,10 +122,13 @@ pub(super) fn network_fields(network: &Network) -> Fields {
     vec![("network/classID", nonzero(*class_id)), ("network/priorities", list(priorities.is_empty()))]
 }
 
-/// `base` with the values of `update`. Zeros that mean "unchanged" change nothing, lists are merged by their keys, and
-/// devices stay those of `base`.
+/// `base` with the values of `update`. Zeros that mean "unchanged" change nothing, lists are merged by their keys; a
+/// list of devices replaces the other one.
 pub(crate) fn merged(base: &Resources, update: &Resources) -> Resources {
     let mut all = base.clone();
+    if !update.devices.is_empty() {
+        all.devices.clone_from(&update.devices);
+    }
     if let Some(update) = &update.memory {
         memory(all.memory.get_or_insert_default(), update);
     }
@@ -262,13 +265,15 @@ mod tests {
                 "hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}"#,
         );
         let nothing = read(
-            r#"{"devices": [{"allow": true}], "memory": {"limit": 0, "swap": 0}, "cpu": {"shares": 0, "quota": 0, "cpus": ""},
+            r#"{"memory": {"limit": 0, "swap": 0}, "cpu": {"shares": 0, "quota": 0, "cpus": ""},
                 "pids": {}, "blockIO": {"weight": 0}}"#,
         );
         let mut expected = base.clone();
         expected.block_io.as_mut().unwrap().weight = None;
         assert_eq!(merged(&base, &nothing), expected);
         assert_eq!(merged(&base, &Resources::default()), base);
+        let devices = read(r#"{"devices": [{"allow": true}]}"#);
+        assert_eq!(merged(&base, &devices).devices, devices.devices);
         let some = read(
             r#"{"memory": {"limit": -1}, "cpu": {"quota": 50, "burst": 0}, "pids": {"limit": 0}, "unified": {"memory.low": "2"},
                 "blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 2}, {"major": 8, "minor": 16, "rate": 3}]},

@@ -23,6 +23,7 @@ pub(super) fn new(id: &str, bundle: &Bundle, plan: &Plan, options: plan::Options
         poststart: !HookKind::Poststart.hooks_in(hooks).is_empty(),
         poststop: !HookKind::Poststop.hooks_in(hooks).is_empty(),
         notifies: seccomp_agent::notifies(&bundle.spec),
+        kills_program: plan.kills_program,
         own_pid_namespace: plan.namespaces.is_new(namespace::NamespaceKind::Pid),
         options,
         ..StateRecord::new(id)

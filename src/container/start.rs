@@ -102,6 +102,9 @@ fn release(
         }
     }
     match memory.state()? {
+        StubState::Executed if record.kills_program => {
+            Err(recompiled_plan::compile(container, record)?.killed_by_filter())
+        }
         StubState::Executed => Ok(true),
         StubState::Failed(f) => {
             Err(recompiled_plan::compile(container, record)?.failure(f.step, f.call, f.errno))

@@ -6,13 +6,13 @@ use super::status::created_record;
 use super::store::config;
 use crate::bundle::spec::{Memory, Resources, Spec};
 use crate::bundle::validate_resources;
-use crate::cgroup::{Layout, Settings, merged};
+use crate::cgroup::{DevicePolicy, Layout, Settings, merged};
 use crate::{Error, ErrorKind, Phase, Result};
 
 /// How error messages call the document that an update is read from.
 const DOCUMENT: &str = "resources";
 
-/// Sets the limits that `resources` names; the others remain.
+/// Sets the limits that `resources` names; the others remain. A list of devices replaces the container's.
 pub(super) fn update(container: &Container, resources: &Resources) -> Result<()> {
     let directory = &container.directory;
     let _lock = directory.lock()?;
@@ -27,7 +27,21 @@ pub(super) fn update(container: &Container, resources: &Resources) -> Result<()>
     let wanted = if cgroup.accounts_for_swap()? { with_swap(&current, resources) } else { resources.clone() };
     let layout = Layout::require()?;
     let merged = merged(&current, resources);
-    let store = || if merged == current { Ok(()) } else { config::write_resources(directory, &merged) };
+    let store = || {
+        if merged == current {
+            return Ok(());
+        }
+        let (before, after) =
+            (DevicePolicy::container(&current.devices)?, DevicePolicy::container(&merged.devices)?);
+        if before == after {
+            return config::write_resources(directory, &merged);
+        }
+        // Engines send the whole list with each update. If it is the same, rules that a hook has added stay.
+        let changed = cgroup.change_devices(&before, &after);
+        changed.and_then(|()| config::write_resources(directory, &merged)).inspect_err(|_| {
+            let _ = cgroup.change_devices(&after, &before);
+        })
+    };
     let done = match &record.scope {
         None => cgroup.update_and(&layout, &wanted, store),
         Some(scope) => {

@@ -26,6 +26,8 @@ pub struct Plan {
     pub(crate) preserve_fds: u32,
     pub(super) kernel: (u32, u32),
     pub(crate) warnings: Vec<Problem>,
+    /// Whether the filter kills the process at execve(2) of the program.
+    pub(crate) kills_program: bool,
 }
 
 impl Plan {
@@ -42,6 +44,7 @@ impl Plan {
             preserve_fds: 0,
             kernel,
             warnings: Vec::new(),
+            kills_program: false,
         }
     }
 
@@ -87,6 +90,11 @@ impl Plan {
     /// The error for a stub that was killed at a step.
     pub(crate) fn death(&self, step: u16) -> Error {
         failure::of_killed_stub(&self.lines, step)
+    }
+
+    /// The error for a process that its filter has killed at execve(2).
+    pub(crate) fn killed_by_filter(&self) -> Error {
+        failure::of_killed_program(&self.lines)
     }
 
     /// The error for a plan that does not fit.

@@ -35,14 +35,31 @@ pub(super) fn of_killed_stub(lines: &[Line], step: u16) -> Error {
         .with_hint("the memory limit may be too low, or something sent SIGKILL")
 }
 
-fn not_executed(lines: &[Line], args: &[String], errno: Errno) -> Error {
+/// The error for a process that its filter has killed at execve(2).
+pub(super) fn of_killed_program(lines: &[Line]) -> Error {
+    let args = lines.iter().find_map(|line| match &line.step {
+        Step::Control(ControlStep::Execute { args, .. }) => Some(args.as_slice()),
+        _ => None,
+    });
+    let name = program_name(lines, args.unwrap_or_default());
+    Error::new(ErrorKind::Exec, Phase::Exec, format!("exec {name}: bad system call"))
+        .with_pointer("/linux/seccomp")
+        .with_hint("the seccomp filter kills every process that calls execve(2), and so the program itself")
+}
+
+/// The path of the program, or its name if several paths were tried.
+fn program_name(lines: &[Line], args: &[String]) -> String {
     let found = lines.iter().find_map(|line| match &line.step {
         Step::Control(ControlStep::FindProgram { candidates, .. }) if candidates.len() == 1 => {
             candidates.first().cloned()
         }
         _ => None,
     });
-    let name = found.or_else(|| args.first().cloned()).unwrap_or_default();
+    found.or_else(|| args.first().cloned()).unwrap_or_default()
+}
+
+fn not_executed(lines: &[Line], args: &[String], errno: Errno) -> Error {
+    let name = program_name(lines, args);
     let error = Error::new(ErrorKind::Exec, Phase::Exec, format!("exec {name}: {}", errno_text(errno)))
         .with_plain_errno(errno);
     match errno {

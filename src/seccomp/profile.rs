@@ -123,12 +123,22 @@ impl Profile<'_> {
 
     /// Whether the program of this profile allows the native system call of this name, whatever its arguments are.
     pub(crate) fn always_allows(&self, program: &SeccompProgram, name: &str) -> bool {
+        matches!(self.fixed_action(program, name), Some(Action::Allow | Action::Log))
+    }
+
+    /// Whether a process that makes the native system call of this name dies of SIGSYS, whatever its arguments are.
+    pub(crate) fn always_kills(&self, program: &SeccompProgram, name: &str) -> bool {
+        let action = self.fixed_action(program, name);
+        matches!(action, Some(Action::KillProcess | Action::KillThread | Action::Trap))
+    }
+
+    /// What the program of this profile does with the native system call of this name, if its arguments do not matter.
+    fn fixed_action(&self, program: &SeccompProgram, name: &str) -> Option<Action> {
         let conditional =
             |rule: &SyscallRule<'_>| !rule.conditions.is_empty() && rule.names.iter().any(|n| n == name);
-        let Some((arch, number)) = Arch::native().and_then(|arch| Some((arch, arch.number(name)?))) else {
-            return false;
-        };
-        !self.rules.iter().any(conditional)
-            && matches!(program.evaluate(arch, number, [0; 6]), Action::Allow | Action::Log)
+        let arch = Arch::native()?;
+        let number = arch.number(name)?;
+        let fixed = !self.rules.iter().any(conditional);
+        fixed.then(|| program.evaluate(arch, number, [0; 6]))
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         default_errno_ret_is_returned,
         kill_process_action,
         kill_thread_and_trap_actions,
+        a_program_that_its_filter_kills_at_execve_is_reported,
         trace_without_a_tracer,
         log_action_allows_the_call,
         arguments_are_compared,
@@ -91,6 +92,22 @@ fn kill_thread_and_trap_actions(t: &Test) {
         let bundle = filtered(t, &json!([rule("personality", action)]));
         let output = bundle.probe(&format!("{} , say alive", personality("0"))).try_run();
         assert_eq!(output.code(), 128 + libc::SIGSYS, "{action}: {output}");
+    }
+}
+
+/// The program never runs: that is a failed start, not a program that has died.
+fn a_program_that_its_filter_kills_at_execve_is_reported(t: &Test) {
+    t.only_orlop("it reports no failure");
+    let words = ["exec /probe: bad system call", "/linux/seccomp"];
+    for action in ["SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP"] {
+        let limit = json!([{"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+        let bundle = || filtered(t, &json!([rule("execve", action)])).set("/process/rlimits", limit.clone());
+        bundle().probe("say alive").try_run().refused(&words);
+        let container = bundle().probe("say alive").create();
+        container.command("start", &[]).output().refused(&words);
+        assert_eq!(container.status(), "stopped");
+        container.wait();
+        container.delete();
     }
 }
 

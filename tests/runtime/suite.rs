@@ -4,6 +4,7 @@
 mod activation;
 mod argv;
 mod bad_input;
+mod capabilities;
 mod cgroup2;
 mod cgroup_manager;
 mod checkpoint;
@@ -15,6 +16,7 @@ mod criu_requests;
 mod devices;
 mod events;
 mod exec;
+mod exec_cgroup;
 mod flags;
 mod force;
 mod full_disk;
@@ -67,6 +69,8 @@ fn cases() -> Vec<kit::Case> {
         propagation::cases(),
         mount_options::cases(),
         exec::cases(),
+        exec_cgroup::cases(),
+        capabilities::cases(),
         hooks::cases(),
         hostile::cases(),
         hot_mounts::cases(),

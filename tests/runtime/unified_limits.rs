@@ -13,7 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         a_refused_update_changes_nothing,
         v1_only_fields_are_refused,
         a_memory_limit_below_the_usage_is_refused_on_request,
-        update_does_not_change_devices,
+        a_list_of_devices_replaces_the_rules,
         a_paused_container_can_be_updated,
         statistics_match_the_cgroup_files,
         an_oom_kill_is_reported,
@@ -196,12 +196,20 @@ fn a_memory_limit_below_the_usage_is_refused_on_request(t: &Test) {
     assert_eq!(container.status(), "running");
 }
 
-fn update_does_not_change_devices(t: &Test) {
+fn a_list_of_devices_replaces_the_rules(t: &Test) {
     let (_bundle, container) = limited(t);
-    let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "pids": {"limit": 50}});
-    container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
-    assert_values(t, container.id(), &[("pids.max", "50")]);
-    assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
+    let kmsg = |allow: bool| json!({"allow": allow, "type": "c", "major": 1, "minor": 11, "access": "rw"});
+    for (allow, errno) in [(true, ""), (false, "EPERM")] {
+        let resources = json!({"devices": [{"allow": false}, kmsg(allow)], "pids": {"limit": 50}});
+        container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
+        assert_values(t, container.id(), &[("pids.max", "50")]);
+        assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
+        let made = container.exec("mknod /dev/shm/kmsg c 1 11 , open /dev/shm/kmsg r , unlink /dev/shm/kmsg");
+        let lines = made.lines();
+        if lines[0]["errno"] == "" {
+            assert_eq!(lines[1]["errno"], errno, "allowed: {allow}");
+        }
+    }
 }
 
 fn a_paused_container_can_be_updated(t: &Test) {

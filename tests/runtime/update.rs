@@ -8,7 +8,9 @@ pub(crate) fn cases() -> Vec<Case> {
         every_limit_can_be_set_by_flag,
         limits_from_a_file_and_from_stdin,
         zeros_change_nothing,
-        update_does_not_change_devices,
+        a_list_of_devices_replaces_the_rules,
+        the_same_list_of_devices_changes_nothing,
+        an_update_of_devices_denies_no_device_that_stays_allowed,
         usage_errors_are_refused,
         malformed_resources_are_refused,
         impossible_values_are_refused,
@@ -147,13 +149,64 @@ fn zeros_change_nothing(t: &Test) {
     );
 }
 
-fn update_does_not_change_devices(t: &Test) {
+/// A rule for /dev/kmsg, which is not a standard device, besides a rule that denies everything.
+fn kmsg_rules(access: &str) -> kit::Value {
+    json!([{"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "major": 1, "minor": 11, "access": access}])
+}
+
+fn send_update(container: &Container<'_>, resources: &kit::Value) -> kit::Output {
+    container.command("update", &["-r", "-"]).input(&resources.to_string()).output()
+}
+
+fn a_list_of_devices_replaces_the_rules(t: &Test) {
+    t.only_orlop("it ignores the list");
+    t.v1("devices", "");
     let (bundle, container) = limited(t);
-    let before = t.v1_value("devices", bundle.id(), "devices.list");
-    let resources = json!({"devices": [{"allow": false, "access": "rwm"}], "pids": {"limit": 50}});
-    container.command("update", &["-r", "-"]).input(&resources.to_string()).output().success();
-    assert_values(t, bundle.id(), &[("pids", "pids.max", "50"), ("devices", "devices.list", &before)]);
+    let list = || t.v1_value("devices", bundle.id(), "devices.list");
+    let lists_kmsg = |access: &str| list().contains(&format!("c 1:11 {access}"));
+    assert!(!list().contains("c 1:11"), "{}", list());
+    send_update(&container, &json!({"devices": kmsg_rules("rw"), "pids": {"limit": 50}})).success();
+    assert!(lists_kmsg("rw"), "{}", list());
+    assert_values(t, bundle.id(), &[("pids", "pids.max", "50")]);
+    send_update(&container, &json!({"devices": kmsg_rules("r")})).success();
+    assert!(lists_kmsg("r\n") || list().ends_with("c 1:11 r"), "{}", list());
+    // Other limits do not bring the first list back.
+    send_update(&container, &json!({"pids": {"limit": 40}})).success();
+    assert!(list().contains("c 1:11 r"), "{}", list());
+    send_update(&container, &json!({"devices": [{"allow": false, "access": "rwm"}]})).success();
+    assert!(!list().contains("c 1:11"), "{}", list());
     assert_eq!(container.exec("open /dev/null rw").success().json()["errno"], "");
+    // The letter of all devices among the accesses, which runc accepts.
+    let output = send_update(&container, &json!({"devices": kmsg_rules("rwa")})).success();
+    assert!(output.stderr.contains("is ignored") && lists_kmsg("rw"), "{output}");
+    let wrong = json!({"devices": [{"allow": true, "access": "x"}]});
+    send_update(&container, &wrong).refused(&["/devices/0/access"]);
+    assert!(lists_kmsg("rw"), "{}", list());
+}
+
+/// Engines send the whole list with each update; what a hook has allowed stays.
+fn the_same_list_of_devices_changes_nothing(t: &Test) {
+    t.v1("devices", "");
+    let bundle = t.bundle().probe("sleep 600").set("/linux/resources", json!({"devices": kmsg_rules("r")}));
+    let container = bundle.start();
+    let directory = t.v1("devices", bundle.id());
+    fs::write(directory.join("devices.allow"), "c 10:229 rw").unwrap();
+    send_update(&container, &json!({"devices": kmsg_rules("r"), "pids": {"limit": 50}})).success();
+    let list = t.v1_value("devices", bundle.id(), "devices.list");
+    assert!(list.contains("c 10:229 rw") && list.contains("c 1:11 r"), "{list}");
+}
+
+fn an_update_of_devices_denies_no_device_that_stays_allowed(t: &Test) {
+    t.v1("devices", "");
+    let (_bundle, container) = limited(t);
+    let words = vec!["open /dev/null rw"; 300].join(" , ");
+    for access in ["r", "rw"].into_iter().cycle().take(12) {
+        let call = t.runtime(["exec", container.id(), "/probe"]).args(words.split(' ')).spawn();
+        send_update(&container, &json!({"devices": kmsg_rules(access)})).success();
+        let output = call.wait().success();
+        assert!(output.lines().iter().all(|line| line["errno"] == ""), "{output}");
+    }
 }
 
 fn usage_errors_are_refused(t: &Test) {

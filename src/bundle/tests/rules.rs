@@ -402,18 +402,26 @@ fn rules_of_seccomp() {
             "/linux/seccomp/listenerPath",
             "required by SCMP_ACT_NOTIFY",
         ),
-        (
-            s,
-            json!({"defaultAction": default, "listenerPath": "/agent",
-                "syscalls": [{"names": ["read", "write"], "action": "SCMP_ACT_NOTIFY"}]}),
-            "/linux/seccomp/syscalls/0/names/1",
-            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
-        ),
         (s, argument(6, "SCMP_CMP_EQ"), "/linux/seccomp/syscalls/0/args/0/index", "0 to 5"),
         (s, argument(5, "=="), "/linux/seccomp/syscalls/0/args/0/op", "not one of"),
     ]);
     let trace = rule(json!({"names": ["a"], "action": "SCMP_ACT_TRACE", "errnoRet": 65535}));
     assert_eq!(validate(&changed(&[(s, trace)])), (vec![], vec![]));
+}
+
+#[test]
+fn no_filter_notifies_of_write() {
+    let profile = |name: &str| {
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent",
+            "syscalls": [{"names": ["read", name], "action": "SCMP_ACT_NOTIFY"}]})
+    };
+    each_is_an_error(vec![(
+        "/linux/seccomp",
+        profile("write"),
+        "/linux/seccomp/syscalls/0/names/1",
+        "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+    )]);
+    assert_eq!(validate(&changed(&[("/linux/seccomp", profile("writev"))])).0, vec![]);
 }
 
 #[test]

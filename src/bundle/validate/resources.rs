@@ -84,9 +84,14 @@ fn device_rule(rule: &DeviceRule, at: &Pointer<'_>, found: &mut Findings) {
             found.error(&at.key(name), DEVICES, message);
         }
     }
-    if let Some(access) = rule.access.as_ref().filter(|access| access.contains(|c| !"rwm".contains(c))) {
-        let message = format!("{access:?} must be composed of r, w and m");
-        found.error(&at.key("access"), DEVICES, message);
+    let Some(access) = rule.access.as_ref().filter(|access| access.contains(|c| !"rwm".contains(c))) else {
+        return;
+    };
+    let at = at.key("access");
+    if access.contains(|c| !"rwma".contains(c)) {
+        found.error(&at, DEVICES, format!("{access:?} must be composed of r, w and m"));
+    } else {
+        found.warn(&at, DEVICES, format!("the letter a of {access:?} is ignored: accesses are r, w and m"));
     }
 }
 

@@ -12,7 +12,7 @@ mod v1;
 pub use access::{DeviceAccess, DeviceException, DeviceKind};
 pub(super) use attach::{attach, replace};
 pub use policy::DevicePolicy;
-pub(super) use v1::{compile as compile_v1, write as write_v1};
+pub(super) use v1::{change as change_v1, compile as compile_v1, write as write_v1};
 
 #[cfg(test)]
 mod tests;

@@ -80,7 +80,8 @@ impl DevicePolicy {
         let (major, minor) = (number("major", rule.major)?, number("minor", rule.minor)?);
         let access = match rule.access.as_deref() {
             None | Some("") => DeviceAccess::ALL,
-            Some(letters) => DeviceAccess::parse(letters)
+            // The type of all devices, among the accesses: configurations that other runtimes run have it.
+            Some(letters) => DeviceAccess::parse(&letters.replace('a', ""))
                 .ok_or_else(|| invalid("access", format!("{letters:?} does not consist of r, w and m")))?,
         };
         let kinds: &[DeviceKind] = match rule.kind.as_deref() {

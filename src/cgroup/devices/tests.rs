@@ -182,3 +182,21 @@ fn invalid_rules_are_rejected_with_their_pointers() {
     let negative = DeviceRule { major: Some(-2), ..rule(true, "c", 1, 1, "r") };
     assert_eq!(pointer(negative), "/linux/resources/devices/0/major");
 }
+
+/// Only the difference is written, so that a device that both policies allow is never denied in between.
+#[test]
+fn the_difference_of_two_policies_is_small_on_v1() {
+    let compiled = |access: Option<&str>| {
+        let mut rules = vec![rule(false, "a", -1, -1, "rwm")];
+        rules.extend(access.map(|access| rule(true, "c", 1, 11, access)));
+        v1::compile(&DevicePolicy::container(&rules).unwrap()).unwrap()
+    };
+    let text = |policy: Vec<DeviceException>| policy.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (none, r, rw) = (compiled(None), compiled(Some("r")), compiled(Some("rw")));
+    assert_eq!(text(rw.exceptions_beyond(&none)), ["c 1:11 rw"]);
+    assert_eq!(text(rw.exceptions_beyond(&r)), ["c 1:11 w"]);
+    assert_eq!(text(r.exceptions_beyond(&rw)).len() + text(r.exceptions_beyond(&r)).len(), 0);
+    // The letter of all devices, among the accesses, grants nothing.
+    assert_eq!(compiled(Some("rwa")), rw);
+    assert_eq!(compiled(Some("a")), none);
+}

@@ -5,6 +5,7 @@ use super::policy::{AccessRule, DevicePolicy};
 use crate::cgroup::dir::DirRef;
 use crate::cgroup::file;
 use crate::{Error, Phase, Result};
+use nix::errno::Errno;
 use std::fmt::Write as _;
 
 /// What is written to the cgroup: `a` to one file, then exceptions to the other.
@@ -69,27 +70,63 @@ fn exclude(exceptions: &mut Vec<DeviceException>, rule: &AccessRule) -> Result<(
     Ok(())
 }
 
+impl V1Policy {
+    /// The file that takes the default, and the one that takes exceptions.
+    fn files(&self) -> (&'static str, &'static str) {
+        if self.allow_by_default {
+            ("devices.allow", "devices.deny")
+        } else {
+            ("devices.deny", "devices.allow")
+        }
+    }
+
+    /// The exceptions that are not, or with fewer accesses, among those of `other`.
+    pub(super) fn exceptions_beyond(&self, other: &Self) -> Vec<DeviceException> {
+        let beyond = |e: &DeviceException| {
+            let same = other.exceptions.iter().find(|o| o.same_devices(e));
+            let access = e.access.without(same.map_or(DeviceAccess::NONE, |o| o.access));
+            (!access.is_empty()).then_some(DeviceException { access, ..*e })
+        };
+        self.exceptions.iter().filter_map(beyond).collect()
+    }
+}
+
 /// Writes the policy to a cgroup.
 pub(in crate::cgroup) fn write(cgroup: DirRef<'_>, policy: &DevicePolicy) -> Result<()> {
-    let V1Policy { allow_by_default, exceptions } = compile(policy)?;
-    let (default_file, exceptions_file) =
-        if allow_by_default { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
-    let failed = |file: &str, value: &str, e| {
-        cgroup
-            .failed("write", file, e)
-            .with_detail(format!("{value:?}"))
-            .with_pointer("/linux/resources/devices")
-    };
-    cgroup.write(default_file, b"a").map_err(|e| failed(default_file, "a", e))?;
+    let policy = compile(policy)?;
+    let (default_file, exceptions_file) = policy.files();
+    cgroup.write(default_file, b"a").map_err(|e| failed(cgroup, default_file, "a", e))?;
+    write_exceptions(cgroup, exceptions_file, &policy.exceptions)
+}
+
+/// Changes the policy of a cgroup from `old` to `new`. A device that both allow is allowed all the time, and what another
+/// program has added stays, unless the default changes.
+pub(in crate::cgroup) fn change(cgroup: DirRef<'_>, old: &DevicePolicy, new: &DevicePolicy) -> Result<()> {
+    let (before, after) = (compile(old)?, compile(new)?);
+    if before.allow_by_default != after.allow_by_default {
+        return write(cgroup, new);
+    }
+    let (default_file, exceptions_file) = after.files();
+    write_exceptions(cgroup, exceptions_file, &after.exceptions_beyond(&before))?;
+    // An exception is taken back in the file of the default.
+    write_exceptions(cgroup, default_file, &before.exceptions_beyond(&after))
+}
+
+fn write_exceptions(cgroup: DirRef<'_>, name: &str, exceptions: &[DeviceException]) -> Result<()> {
     if exceptions.is_empty() {
         return Ok(());
     }
-    let fd = cgroup.open(exceptions_file, libc::O_WRONLY).map_err(|e| failed(exceptions_file, "", e))?;
+    let fd = cgroup.open(name, libc::O_WRONLY).map_err(|e| failed(cgroup, name, "", e))?;
     let mut line = String::new();
     for exception in exceptions {
         line.clear();
         let _ = write!(line, "{exception}");
-        file::write_once(&fd, line.as_bytes()).map_err(|e| failed(exceptions_file, &line, e))?;
+        file::write_once(&fd, line.as_bytes()).map_err(|e| failed(cgroup, name, &line, e))?;
     }
     Ok(())
+}
+
+fn failed(cgroup: DirRef<'_>, file: &str, value: &str, errno: Errno) -> Error {
+    let error = cgroup.failed("write", file, errno).with_detail(format!("{value:?}"));
+    error.with_pointer("/linux/resources/devices")
 }

@@ -64,6 +64,9 @@ pub(crate) struct StateRecord {
     /// Whether the seccomp filter notifies an agent, which receives the listener at `start`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) notifies: bool,
+    /// Whether the seccomp filter kills the process at execve(2) of its program.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) kills_program: bool,
     /// Whether hooks may have run, so that the poststop hooks have to undo their effects.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) hooked: bool,

@@ -168,6 +168,7 @@ impl Stub {
     /// How the plan of a stub ended that has closed its end of the socket.
     fn outcome(&self, plan: &Plan) -> Result<LaunchOutcome, LaunchFailure> {
         match self.page.state()? {
+            StubState::Executed if plan.kills_program => Err(plan.killed_by_filter().into()),
             StubState::Executed => Ok(LaunchOutcome::Executed),
             StubState::Created => Ok(LaunchOutcome::Done),
             StubState::Failed(f) => {

@@ -1,6 +1,7 @@
 //! The seccomp filter of the process.
 
 use super::super::step::{ProcessStep, Sender};
+use super::draft::Draft;
 use super::input::Input;
 use super::policy::{Filter, Policy};
 use crate::Result;
@@ -19,7 +20,7 @@ fn of_container(input: &Input<'_>) -> Option<ProcessStep> {
 }
 
 /// The step that loads the filter, if there is one.
-pub(super) fn filter(input: &Input<'_>) -> Result<Option<ProcessStep>> {
+pub(super) fn filter(input: &Input<'_>, draft: &mut Draft) -> Result<Option<ProcessStep>> {
     if let Some(filter) = of_container(input) {
         return Ok(Some(filter));
     }
@@ -41,5 +42,7 @@ pub(super) fn filter(input: &Input<'_>) -> Result<Option<ProcessStep>> {
             support.flag_word_with_listener(&program)?
         }
     };
+    // Below an init, it is the init that the host side sees.
+    draft.plan.kills_program = !input.options.init && profile.always_kills(&program, "execve");
     Ok(Some(ProcessStep::Seccomp { filter: program.to_bytes(), flags: flags.into(), listener }))
 }

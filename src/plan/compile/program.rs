@@ -44,7 +44,7 @@ pub(super) fn program(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
     find_program(input, draft, process, &environment);
     labels::write_label(draft, process);
     exit_on_signals(input, draft);
-    let filter = filter::filter(input)?;
+    let filter = filter::filter(input, draft)?;
     let filter = if input.is_born_late() {
         birth::be_born(input, draft, Some(process), filter, late)?
     } else {
@@ -61,7 +61,10 @@ fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<Lat
     let mut late = LateSteps::new();
     if !input.options.no_new_keyring {
         labels::label_keys(input, draft, process);
-        draft.standard(ProcessStep::Keyring { name: input.options.id.clone() });
+        draft.standard(ProcessStep::Keyring {
+            name: input.options.id.clone(),
+            permissions: keyring_permissions(input),
+        });
     }
     if input.joining.is_some() && input.cgroup.moved {
         let pointer = "/linux/cgroupsPath";
@@ -98,6 +101,20 @@ fn limits(input: &Input<'_>, draft: &mut Draft, process: &Process) -> Result<Lat
         draft.configured("/linux/memoryPolicy", step);
     }
     Ok(late)
+}
+
+/// The permissions of the container's session keyring: those of a new one, and search for its owner, so that `exec` finds
+/// it by name; in a user namespace search for everyone, because `exec` comes from outside of it. A name is found only in
+/// its own user namespace.
+fn keyring_permissions(input: &Input<'_>) -> Option<u32> {
+    /// All but none for a possessor; view, read and link for the owner.
+    const NEW: u32 = 0x3f13_0000;
+    const OWNER_SEARCH: u32 = 0x0008_0000;
+    const OTHER_SEARCH: u32 = 0x8;
+    if input.joining.is_some() {
+        return None;
+    }
+    Some(NEW | OWNER_SEARCH | if input.in_user_namespace() { OTHER_SEARCH } else { 0 })
 }
 
 fn environment(input: &Input<'_>, process: &Process) -> Result<Vec<String>> {

@@ -9,6 +9,7 @@ use crate::process::capability::{CapSet, CapabilitySets};
 use nix::errno::Errno;
 
 const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+const KEYCTL_SETPERM: i32 = 5;
 const IOPRIO_WHO_PROCESS: i32 = 1;
 /// The number of the first real-time signal.
 const FIRST_REAL_TIME: i32 = 32;
@@ -26,7 +27,7 @@ pub(super) fn process(code: &mut Lowering, step: &ProcessStep) {
         }
         ProcessStep::ControllingTerminal => terminal::controlling_terminal(code),
         ProcessStep::RaiseHardLimit { resource, hard, .. } => raise_hard_limit(code, *resource, *hard),
-        ProcessStep::Keyring { name } => keyring(code, name),
+        ProcessStep::Keyring { name, permissions } => keyring(code, name, *permissions),
         ProcessStep::Rlimit { resource, soft, hard, .. } => {
             let limit = code.asm.words(&[*soft, *hard]);
             code.asm.call(libc::SYS_prlimit64, &[0.into(), (*resource).into(), limit, 0.into()]);
@@ -84,10 +85,19 @@ fn raise_hard_limit(code: &mut Lowering, resource: u32, hard: u64) {
     code.asm.release(now);
 }
 
-fn keyring(code: &mut Lowering, name: &str) {
+fn keyring(code: &mut Lowering, name: &str, permissions: Option<u32>) {
     let name = code.string(name);
+    let join = [KEYCTL_JOIN_SESSION_KEYRING.into(), name];
     // ENOSYS: the kernel has no keyrings, or the caller is under a filter that denies them.
-    code.asm.tolerating(&[Errno::ENOSYS]).call(libc::SYS_keyctl, &[KEYCTL_JOIN_SESSION_KEYRING.into(), name]);
+    code.asm.tolerating(&[Errno::ENOSYS]);
+    let Some(permissions) = permissions else {
+        return code.asm.call(libc::SYS_keyctl, &join);
+    };
+    let keyring = code.asm.call_to(libc::SYS_keyctl, &join);
+    // Without them, every process that joins the container makes a keyring of its own.
+    let permit = [KEYCTL_SETPERM.into(), keyring.into(), permissions.into()];
+    code.asm.tolerating_all().call(libc::SYS_keyctl, &permit);
+    code.asm.release(keyring);
 }
 
 fn affinity(code: &mut Lowering, mask: &[u8], configured: bool) {

@@ -89,10 +89,12 @@ pub enum ProcessStep {
         /// The hard limit.
         hard: u64,
     },
-    /// A new session keyring.
+    /// Join the session keyring of this name, or create it.
     Keyring {
         /// Its name.
         name: String,
+        /// The permissions that it gets, as of keyctl(2); `None`: it keeps those that it has.
+        permissions: Option<u32>,
     },
     /// prlimit(2).
     Rlimit {
@@ -337,7 +339,7 @@ impl fmt::Display for ProcessStep {
             }
             Self::ControllingTerminal => f.write_str("set the controlling terminal"),
             Self::RaiseHardLimit { name, hard, .. } => write!(f, "hard limit {name} {hard}"),
-            Self::Keyring { name } => write!(f, "session keyring {name}"),
+            Self::Keyring { name, .. } => write!(f, "session keyring {name}"),
             Self::Rlimit { name, soft, hard, .. } => write!(f, "limit {name} {soft} {hard}"),
             Self::Scheduler { .. } => f.write_str("scheduler"),
             Self::IoPriority(value) => write!(f, "I/O priority {value:#x}"),
