@@ -34,7 +34,7 @@
 //! | processes | `join`, `pidfds`, `procs` |
 //! | limits | `settings` and `unlimited` over `devices`, `limit_fields`, `options` |
 //! | the host | `layout` over `default_mounts`, `proc_cgroup`, `hierarchy`; `superblock` |
-//! | files | `walk` over `dir` over `file`; `mountinfo`, `procfs` |
+//! | files | `walk` over `dir` over `file`; `procfs` |
 //! | words | `controller`, `manager`, `path`, `record`, `version` |
 
 #[allow(clippy::module_inception, reason = "the type that the room is named after")]
@@ -53,7 +53,6 @@ mod kill;
 mod layout;
 mod limit_fields;
 mod manager;
-mod mountinfo;
 mod oom;
 mod options;
 mod path;

@@ -2,8 +2,9 @@
 //! `Documentation/filesystems/resctrl.rst`.
 
 use super::dir::{Dir, FileSystem, exists, failed, mkdir, rmdir};
-use super::{mountinfo, procfs};
+use super::procfs;
 use crate::bundle::spec::IntelRdt;
+use crate::sys::mountinfo;
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};

@@ -8,8 +8,8 @@
 //! restore them was killed. The options are therefore kept with the file system, as an attribute of its root that only
 //! root of the host can write; "no options" is believed only if there is no such attribute.
 
-use super::{mountinfo, procfs};
-use crate::sys;
+use super::procfs;
+use crate::sys::{self, mountinfo};
 use crate::{Error, Phase, Result};
 use nix::errno::Errno;
 use std::ffi::{CStr, CString};

@@ -200,7 +200,7 @@ impl Assembler {
     }
 
     /// `dst = dst + value`.
-    pub(crate) fn add(&mut self, dst: Reg, value: i32) {
+    pub(crate) fn add(&mut self, dst: Reg, value: impl Into<Arg>) {
         self.push(op::ADD, 0, dst, &[value.into()]);
     }
 

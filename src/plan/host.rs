@@ -7,6 +7,7 @@ use crate::cgroup::{CgroupManager, Layout, needs_unified_controllers, resctrl};
 use crate::process::capability::{self, CapSet};
 use crate::process::label;
 use crate::seccomp::SeccompSupport;
+use crate::sys::{self, mountinfo};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ pub struct Host {
     pub selinux: bool,
     /// Where the resctrl file system is mounted, if it is.
     pub resctrl: Option<PathBuf>,
+    /// The mount points of every whole procfs and sysfs, in the order in which they can be unmounted. Only a plan with
+    /// `no_pivot` needs them.
+    pub kernel_mounts: Vec<String>,
     /// The cgroup hierarchies; `None` if no cgroup file system is mounted. The layout must know its controllers
     /// ([`Layout::read_controllers`], [`Layout::with_controllers`]) and the caller's own cgroup ([`Layout::read_own_cgroup`]):
     /// otherwise it reads them when they are needed.
@@ -61,6 +65,7 @@ impl Host {
             layout.read_controllers()?;
             layout.read_own_cgroup()?;
         }
+        host.kernel_mounts = kernel_mounts()?;
         host.seccomp = Some(SeccompSupport::probe());
         Ok(host)
     }
@@ -83,6 +88,9 @@ impl Host {
                 layout.read_controllers()?;
             }
         }
+        if options.no_pivot {
+            host.kernel_mounts = kernel_mounts()?;
+        }
         host.seccomp = seccomp_of(spec);
         Ok(host)
     }
@@ -102,6 +110,7 @@ impl Host {
             apparmor: label::apparmor_enabled()?,
             selinux: label::selinux_enabled()?,
             resctrl: resctrl::mount_point()?,
+            kernel_mounts: Vec::new(),
             cgroups: Layout::detect()?,
             seccomp: None,
         })
@@ -129,6 +138,7 @@ impl Host {
             apparmor: named(profile) && label::apparmor_enabled()?,
             selinux: named(context) && label::selinux_enabled()?,
             resctrl: None,
+            kernel_mounts: Vec::new(),
             cgroups: None,
             seccomp: seccomp_of(spec),
         })
@@ -152,6 +162,7 @@ impl Host {
             apparmor: false,
             selinux: false,
             resctrl: None,
+            kernel_mounts: Vec::new(),
             cgroups: None,
             seccomp: has_filter.then(SeccompSupport::probe),
         })
@@ -177,6 +188,24 @@ fn needs_own_cgroup(spec: &Spec, layout: &Layout, options: &Options) -> bool {
     }
     // An invalid path is the compiler's to report.
     cgroup::path(spec, layout, options).is_ok_and(|(path, _)| !path.is_absolute())
+}
+
+/// The mount points of every whole procfs and sysfs.
+fn kernel_mounts() -> Result<Vec<String>> {
+    const MOUNTINFO: &str = "/proc/thread-self/mountinfo";
+    let failed = |call: &'static str| move |e| Error::sys(Phase::Plan, call, e).on(MOUNTINFO);
+    let name = sys::fs::cstring(MOUNTINFO).map_err(failed("open"))?;
+    let file = sys::fs::openat(sys::fs::cwd(), &name, libc::O_RDONLY, 0).map_err(failed("open"))?;
+    let text = sys::fs::read_all(file, 64 << 20).map_err(failed("read"))?;
+    let points = mountinfo::whole(&text, &[b"proc", b"sysfs"]).into_iter().map(mountinfo::unescape);
+    points
+        .map(|point| {
+            point.into_os_string().into_string().map_err(|point| {
+                let why = "a procfs or sysfs is mounted on a path that is not UTF-8";
+                Error::new(ErrorKind::Unsupported, Phase::Plan, why).on(point.to_string_lossy())
+            })
+        })
+        .collect()
 }
 
 /// What seccomp(2) supports, if a configuration has a profile.

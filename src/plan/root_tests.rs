@@ -444,6 +444,10 @@ impl Follow<'_> {
             Step::Rootfs(RootfsStep::CgroupMount { views, .. }) => {
                 views.iter().map(|view| view.path.clone()).collect()
             }
+            Step::Rootfs(RootfsStep::HideKernelMount { path }) => {
+                let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+                vec![path.clone(), above.to_owned()]
+            }
             // The hook's program, and where it begins.
             Step::Control(ControlStep::FindProgram { candidates, .. }) => candidates.clone(),
             Step::Process(ProcessStep::ChangeDirectory { path }) => vec![path.clone()],

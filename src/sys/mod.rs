@@ -19,6 +19,7 @@ pub(crate) mod fs;
 pub(crate) mod memfd;
 pub(crate) mod memory;
 pub(crate) mod mount;
+pub(crate) mod mountinfo;
 pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod process;

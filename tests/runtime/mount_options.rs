@@ -111,6 +111,7 @@ pub(crate) fn cases() -> Vec<Case> {
         idmap_uses_a_map_in_the_option,
         idmap_uses_the_map_of_a_joined_namespace,
         idmap_of_what_an_earlier_mount_has_put_there,
+        missing_mount_point_on_a_read_only_mount_is_named,
         only_ridmap_covers_mounts_below,
         idmap_of_a_new_tmpfs_applies_to_its_files,
         idmap_without_a_map_or_owners_is_refused,
@@ -246,6 +247,17 @@ fn idmap_of_what_an_earlier_mount_has_put_there(t: &Test) {
         .probe("exit 0")
         .try_run()
         .fails_with(1, &["does not support idmapped mounts", "proc", "/mounts/7"]);
+}
+
+fn missing_mount_point_on_a_read_only_mount_is_named(t: &Test) {
+    let source = owned_by_root(t);
+    let bundle =
+        t.bundle().mount("bind", &source, "/m", &["bind", "ro"]).mount("tmpfs", "t", "/m/not/there", &[]);
+    let output = bundle.probe("exit 0").try_run();
+    let output = output.fails_with(1, &["read-only file system"]);
+    if t.is_orlop() {
+        output.fails_with(1, &["/m/not/there", "/mounts/8", "mount point does not exist"]);
+    }
 }
 
 fn only_ridmap_covers_mounts_below(t: &Test) {

@@ -366,10 +366,13 @@ fn tmpfs_options_are_passed_on(t: &Test) {
 }
 
 fn tmpfs_without_mode_takes_that_of_the_directory(t: &Test) {
-    let bundle = t.bundle().directory("/m");
-    fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(0o711)).unwrap();
-    let lines = bundle.mount("tmpfs", "tmpfs", "/m", &[]).probe("stat /m").run().lines();
-    assert_eq!(lines[0]["mode"], "0711");
+    for mode in [0o711, 0o2750, 0o1777, 0o7, 0o5046] {
+        let bundle = t.bundle().directory("/m");
+        fs::set_permissions(bundle.path("/m"), fs::Permissions::from_mode(mode)).unwrap();
+        let lines = bundle.mount("tmpfs", "tmpfs", "/m", &[]).probe("stat /m , report").run().lines();
+        assert_eq!(lines[0]["mode"], format!("{mode:04o}"));
+        assert!(mode == 0o1777 || has(mounted(&lines[1], "/m"), &format!("mode={mode:03o}")), "{mode:o}");
+    }
     let lines = t.bundle().mount("tmpfs", "tmpfs", "/absent", &[]).probe("stat /absent").run().lines();
     assert_eq!(lines[0]["mode"], "1777");
 }

@@ -34,6 +34,8 @@ pub(crate) fn cases() -> Vec<Case> {
         further_processes_without_a_mount_namespace_have_its_root,
         what_needs_a_mount_namespace_is_refused_without_one,
         joined_mount_namespace_gets_root_and_mounts,
+        file_systems_of_shared_namespaces_are_the_hosts,
+        id_map_without_root_is_refused,
         joined_mount_namespace_of_the_host_is_refused,
     ]
 }
@@ -443,6 +445,39 @@ fn joined_mount_namespace_gets_root_and_mounts(t: &Test) {
     let lines = container.exec("stat /mine , read /hold/cargo , write /hold/x y").success().lines();
     assert_eq!((&lines[0]["kind"], &lines[1]["read"]), (&json!("file"), &json!("tea")));
     assert_eq!(lines[2]["errno"], "EROFS");
+}
+
+/// A user namespace may not mount what shows a namespace that it does not own.
+fn file_systems_of_shared_namespaces_are_the_hosts(t: &Test) {
+    t.only_orlop("it fails to mount them");
+    let bundle = t.bundle().user_namespace(200_000).without_namespace("network").without_namespace("pid");
+    let bundle =
+        if std::path::Path::new("/dev/mqueue").exists() { bundle.without_namespace("ipc") } else { bundle };
+    let seen = bundle.only_mounts(&["/proc", "/sys", "/dev", "/dev/mqueue"]).report();
+    assert_eq!(
+        (&seen["namespaces"]["net"], &seen["namespaces"]["pid"]),
+        (&own("net").into(), &own("pid").into())
+    );
+    let of = |point: &str| {
+        let mut mounts = seen["mounts"].as_array().unwrap().iter();
+        mounts.find(|mount| mount["point"] == point).unwrap()
+    };
+    assert_eq!((&of("/proc")["type"], &of("/sys")["type"]), (&json!("proc"), &json!("sysfs")));
+    let options = of("/sys")["options"].as_array().unwrap();
+    for option in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(options.contains(&json!(option)), "{options:?}");
+    }
+    assert_eq!(of("/dev/mqueue")["type"], "mqueue");
+}
+
+fn id_map_without_root_is_refused(t: &Test) {
+    let map = json!([{"containerID": 1000, "hostID": 200_000, "size": 10}]);
+    for id in ["uid", "gid"] {
+        let bundle =
+            t.bundle().user_namespace(200_000).set("/process/user", json!({"uid": 1000, "gid": 1000}));
+        let bundle = bundle.set(&format!("/linux/{id}Mappings"), map.clone());
+        bundle.try_run().refused(&[&format!("no mapping found for {id} 0")]);
+    }
 }
 
 fn joined_mount_namespace_of_the_host_is_refused(t: &Test) {

@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         devices_are_an_allow_list,
         long_id_maps_and_paths_are_refused,
         inheritable_capabilities_are_empty,
+        no_procfs_without_the_masks_can_be_mounted,
         leaked_descriptors_as_cwd_are_refused,
         leaked_descriptors_as_exec_cwd_are_refused,
         masked_path_source_is_the_hosts_null,
@@ -224,6 +225,27 @@ fn long_id_maps_and_paths_are_refused(t: &Test) {
 }
 
 /// CVE-2022-29162 and similar.
+/// In namespaces of its own. With --no-pivot the host's mounts are below the container's root.
+fn no_procfs_without_the_masks_can_be_mounted(t: &Test) {
+    const UNSHARE: &str = "syscall 272 805437440"; // CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID
+    let sets = json!(["CAP_SETFCAP", "CAP_SYS_ADMIN"]);
+    let words = format!("{UNSHARE} , write /proc/self/uid_map 0 0 1 , spawn mount /m proc , sleep 1");
+    for flags in [&[][..], &["--no-pivot"]] {
+        for user in [false, true] {
+            let bundle = t.bundle().directory("/m").probe(&words);
+            let bundle = if user { bundle.user_namespace(200_000) } else { bundle };
+            let sets = json!({"bounding": sets, "effective": sets, "permitted": sets});
+            let bundle = bundle.set("/process/capabilities", sets).set("/linux/readonlyPaths", json!([]));
+            let bundle = bundle.set("/linux/maskedPaths", json!(["/proc/keys"]));
+            let output = bundle.command("run", flags).output().success();
+            let lines = output.lines();
+            assert_eq!((&lines[0]["errno"], &lines[1]["errno"]), (&json!(""), &json!("")), "{output}");
+            let mount = lines.iter().find(|line| line["mount"] == "/m").unwrap();
+            assert_eq!(mount["errno"], "EPERM", "{flags:?} {user}: {output}");
+        }
+    }
+}
+
 fn inheritable_capabilities_are_empty(t: &Test) {
     let container = t.bundle().probe("report , sleep").start();
     assert_eq!(container.first_line()["caps"]["inheritable"], json!([]));

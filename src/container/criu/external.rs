@@ -70,6 +70,7 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
             | RootfsStep::HostRoot
             | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
+            | RootfsStep::HideKernelMount { .. }
             | RootfsStep::DetachedRoot { .. }
             | RootfsStep::StayInRoot
             | RootfsStep::JoinRoot { .. }

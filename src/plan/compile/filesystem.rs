@@ -9,6 +9,7 @@ use crate::mount::{Propagation, PropagationKind};
 use crate::namespace::NamespaceKind;
 use crate::sys::mount::MountAttr;
 use crate::{Error, Problem, Result};
+use std::path::Path;
 
 /// Sets up the container's mount namespace: its own, or one that it joins and whose root its own root replaces.
 pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) -> Result<()> {
@@ -46,6 +47,9 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
         }
         draft.configured("/root/readonly", RootfsStep::ReadonlyRoot);
     }
+    if input.options.no_pivot {
+        hide_kernel_mounts(input, paths, draft);
+    }
     draft.standard(RootfsStep::Pivot { move_mount: input.options.no_pivot });
     if let Some(Propagation { kind, recursive }) = propagation {
         // The host's mounts are private already, and a volume keeps its own peers.
@@ -53,6 +57,17 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
         draft.line(origin, RootfsStep::RootPropagation(Propagation { kind, recursive }));
     }
     Ok(())
+}
+
+/// Without pivot_root(2) the host's mounts stay below the container's root. If one of them were a whole procfs, the kernel would
+/// let a user namespace of the container mount another one, without the container's masks.
+fn hide_kernel_mounts(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) {
+    for path in &input.host.kernel_mounts {
+        // At the path of one below the root file system there may be a mount of the container.
+        if !Path::new(path).starts_with(paths.rootfs) {
+            draft.standard(RootfsStep::HideKernelMount { path: path.clone() });
+        }
+    }
 }
 
 fn root_propagation(input: &Input<'_>) -> Result<Option<Propagation>> {

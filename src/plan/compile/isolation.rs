@@ -35,6 +35,7 @@ pub(super) fn isolation(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         oom_score(input, draft);
     }
     join_namespaces(input, draft)?;
+    root_is_mapped(input)?;
     namespaces::create(draft, &origin, &input.namespaces, new, true);
     user_namespace(input, draft);
     if ipc_by_root(input) {
@@ -169,6 +170,23 @@ fn join_namespaces(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         };
         let pointer = input.namespaces.pointer(kind).unwrap_or_default().to_owned();
         namespaces::join(draft, LineOrigin::Pointer(pointer), kind, path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The process is root of a new user namespace while it sets up the container.
+fn root_is_mapped(input: &Input<'_>) -> Result<()> {
+    if !input.namespaces.is_new(NamespaceKind::User) {
+        return Ok(());
+    }
+    let maps = input.namespaces.id_maps();
+    for (pointer, name, list) in
+        [("/linux/uidMappings", "uid", &maps.uids), ("/linux/gidMappings", "gid", &maps.gids)]
+    {
+        if !list.iter().any(|map| map.container == 0 && map.size > 0) {
+            let why = format!("user namespaces enabled, but no mapping found for {name} 0");
+            return Err(Error::unsupported(Phase::Namespace, pointer, why));
+        }
     }
     Ok(())
 }

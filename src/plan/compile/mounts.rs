@@ -10,7 +10,7 @@ use super::{idmap, labels};
 use crate::bundle::spec::Mount;
 use crate::cgroup;
 use crate::mount::filesystem_type;
-use crate::mount::options::{self, MountOptions};
+use crate::mount::options::{self, MountOptions, RecursiveOption};
 use crate::namespace::{self, NamespaceKind};
 use crate::sys::mount::{MountAttr, MountAttrFlags};
 use crate::{Error, Phase, Problem, Result};
@@ -48,6 +48,9 @@ pub(super) fn mount(
             section: "config.md#mounts",
         }]));
     }
+    if let Some(source) = not_mountable(input, &kind, &options) {
+        return bind_of_host(input, draft, &pointer, source, options, destination);
+    }
     let no_symlinks = matches!(kind.as_str(), "proc" | "sysfs");
     let mut options = for_new_file_system(&kind, &destination, options);
     labels::label_new(input, &kind, &mut options);
@@ -64,6 +67,53 @@ pub(super) fn mount(
     };
     let no_symlinks = no_symlinks || (input.joining.is_some() && options.remount.is_some());
     let step = MountStep { destination, source: from, options, no_symlinks, label };
+    draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
+    Ok(())
+}
+
+/// Where the host has a file system that shows a namespace which a new user namespace does not own: the kernel does not let it
+/// mount another one.
+fn not_mountable(input: &Input<'_>, kind: &str, options: &MountOptions) -> Option<&'static str> {
+    let (shown, path) = match kind {
+        "proc" => (NamespaceKind::Pid, "/proc"),
+        "sysfs" => (NamespaceKind::Network, "/sys"),
+        "mqueue" => (NamespaceKind::Ipc, "/dev/mqueue"),
+        _ => return None,
+    };
+    let shared = input.namespaces.is_new(NamespaceKind::User) && !input.namespaces.has(shown);
+    (shared && input.joining.is_none() && options.remount.is_none() && options.data.is_empty())
+        .then_some(path)
+}
+
+/// Binds a file system of the host in place of a new one; a sysfs is read-only.
+fn bind_of_host(
+    input: &Input<'_>,
+    draft: &mut Draft,
+    pointer: &str,
+    source: &str,
+    options: MountOptions,
+    destination: String,
+) -> Result<()> {
+    // In a user namespace of the caller the mounts below it are locked to it.
+    let recursive = !input.host.privileged;
+    let mut options = MountOptions {
+        attr_set: options.new_mount_attributes(),
+        bind: Some(RecursiveOption { recursive, index: 0 }),
+        propagation: options.propagation,
+        ..MountOptions::default()
+    };
+    if source == "/sys" {
+        force_read_only(&mut options);
+    }
+    let path = source.to_owned();
+    let from = if input.trees_by_host() {
+        let (idmap, locked) = (None, MountAttr::default());
+        let tree = Slot::Tree { path: path.clone(), recursive, idmap, locked, read_only: false };
+        MountSource::OpenedByHost { slot: draft.slot(pointer, tree)?, path }
+    } else {
+        MountSource::HostPath(path)
+    };
+    let step = MountStep::bind(destination, from, options);
     draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
 }

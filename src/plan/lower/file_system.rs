@@ -1,6 +1,7 @@
 //! New file systems.
 
 use super::super::assemble::{Arg, Reg};
+use super::super::machine::compare;
 use super::super::step::SEALED;
 use super::lowering::Lowering;
 use crate::mount::filesystem_type;
@@ -19,6 +20,45 @@ pub(super) fn new_file_system(
 ) -> Reg {
     let context = file_system_context(code, kind, source, options);
     create_file_system(code, context, attributes)
+}
+
+/// The same with the mode of an open file as the option `mode`, unless `absent` is 1.
+pub(super) fn new_with_mode_of(
+    code: &mut Lowering,
+    (kind, source): (&str, &str),
+    options: &MountOptions,
+    attributes: MountAttrFlags,
+    (file, absent): (Reg, Reg),
+) -> Reg {
+    let context = file_system_context(code, kind, source, options);
+    let default = code.asm.label();
+    code.asm.jump_if(compare::EQUAL, absent, 1, default);
+    let text = octal_mode(code, file);
+    let key = code.text(c"mode");
+    fsconfig(code, context, FsconfigCommand::SetString, [key, text, 0.into()]);
+    code.asm.place(default);
+    create_file_system(code, context, attributes)
+}
+
+/// The permissions of an open file as four octal digits. The machine has no shift: a digit is doubled until it begins a byte
+/// of a number in memory.
+fn octal_mode(code: &mut Lowering, file: Reg) -> Arg {
+    const DIGITS: [(u64, u32, u64); 4] = [(9, 7, 2), (6, 2, 1), (3, 5, 1), (0, 0, 0)];
+    let (stat, text, number) = (code.stat(file), code.asm.bytes(b"0000\0"), code.asm.scratch(8));
+    let mode = stat.plus(std::mem::offset_of!(libc::stat, st_mode) as u64);
+    for (place, (bit, doublings, byte)) in (0..).zip(DIGITS) {
+        let bits = code.asm.load(4, mode, 0o7 << bit);
+        for _ in 0..doublings {
+            code.asm.add(bits, bits);
+        }
+        code.asm.store(8, number, bits);
+        code.asm.release(bits);
+        let digit = code.asm.load(1, number.plus(byte), 0o7);
+        code.asm.add(digit, i32::from(b'0'));
+        code.asm.store(1, text.plus(place), digit);
+        code.asm.release(digit);
+    }
+    text
 }
 
 /// The configured context of a new file system (fsopen(2)).

@@ -53,6 +53,8 @@ pub(super) struct Lowering {
     pub(super) kernel_mounts: Vec<(String, Reg)>,
     /// The root file system's mount, while it is not the root of the mount namespace.
     pub(super) root: Option<Reg>,
+    /// Whether the root file system's mount is attached over the host's root.
+    pub(super) root_covers_host: bool,
     /// The host's root, while the container's is not the root of the mount namespace.
     pub(super) host: Option<Reg>,
     /// The root directory that the process has at the code's end.
@@ -103,6 +105,7 @@ impl Lowering {
             batches: (0..slots.batches()).map(|n| ids(slots.batch(n))).collect(),
             kernel_mounts: Vec::new(),
             root: None,
+            root_covers_host: false,
             host: None,
             stand: Stand::Host,
             proc: None,

@@ -91,7 +91,8 @@ fn file_system(
     slot: Option<SlotId>,
     idmapped: bool,
 ) -> (Reg, Reg) {
-    // A tmpfs without a mode option gets the mode of the directory that it covers, if that existed.
+    // A tmpfs without a mode option gets the mode of the directory that it covers, if that existed: as an option, which
+    // the mount then shows, or if the host side has created it, by chmod(2).
     let inherits = kind == "tmpfs" && mount.options.data_value("mode").is_none();
     let (point, absent) = if inherits {
         let (point, absent) = mount_point_if_there(code, &mount.destination);
@@ -103,16 +104,22 @@ fn file_system(
     let copies = mount.options.tmpcopyup.is_some();
     let first =
         if inherits || copies || slot.is_some() { attributes - MountAttrFlags::RDONLY } else { attributes };
-    let made = match slot {
+    let made = match (slot, absent) {
         // The host side has set all its attributes except read-only.
-        Some(slot) => code.slot(slot),
-        None => file_system::new_file_system(code, kind, source, &mount.options, first),
+        (Some(slot), _) => code.slot(slot),
+        (None, Some(absent)) => {
+            let (what, mode) = ((kind, source), (point, absent));
+            file_system::new_with_mode_of(code, what, &mount.options, first, mode)
+        }
+        (None, None) => file_system::new_file_system(code, kind, source, &mount.options, first),
     };
     if let Some(absent) = absent {
-        let default = code.asm.label();
-        code.asm.jump_if(compare::EQUAL, absent, 1, default);
-        inherit_mode(code, made, point, idmapped);
-        code.asm.place(default);
+        if slot.is_some() {
+            let default = code.asm.label();
+            code.asm.jump_if(compare::EQUAL, absent, 1, default);
+            inherit_mode(code, made, point, idmapped);
+            code.asm.place(default);
+        }
         code.asm.release(absent);
     }
     if copies {

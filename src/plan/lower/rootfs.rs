@@ -56,6 +56,7 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
         RootfsStep::Mask { path, context } => mask(code, path, context.as_ref()),
         RootfsStep::ReadonlyPath { path } => readonly_path(code, path),
         RootfsStep::ReadonlyMount { path } => readonly_mount(code, path),
+        RootfsStep::HideKernelMount { path } => hide_kernel_mount(code, path),
         RootfsStep::Pivot { move_mount } => pivot(code, *move_mount),
         RootfsStep::CreateDirectory { path } => {
             let (root, path) = (code.root(), code.string(path));
@@ -128,6 +129,7 @@ fn attach_root(code: &mut Lowering, path: &str, slot: Option<SlotId>) {
         &[root.into(), empty, CWD.into(), target, MoveMountFlags::F_EMPTY_PATH.bits().into()],
     );
     code.root = Some(root);
+    code.root_covers_host = slot.is_some();
     // From the start, paths of the container are looked up with its root as the process's root.
     code.root();
 }
@@ -224,6 +226,33 @@ fn make_mount_private(code: &mut Lowering, path: Arg) {
     code.asm.release(left);
 }
 
+/// Unmounts what is mounted at a path of the host. What belongs to the mount namespace of another user namespace cannot be
+/// unmounted, and is covered.
+fn hide_kernel_mount(code: &mut Lowering, path: &str) {
+    let hidden = code.asm.label();
+    let (directory, text) = (code.at_host(), code.string(path));
+    if code.shared_with_host {
+        // The unmount would propagate to the host.
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        let above = code.string(if above.is_empty() { "/" } else { above });
+        make_mount_private(code, above);
+    }
+    code.asm.tolerating(&[Errno::EINVAL, Errno::EPERM, Errno::ENOENT]);
+    let flags = libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW;
+    let done = code.asm.call_to(libc::SYS_umount2, &[text, flags.into()]);
+    code.asm.jump_if(compare::GREATER_EQUAL, done, 0, hidden);
+    let kind = code.text(c"tmpfs");
+    let context = file_system::open(code, kind);
+    let tmpfs = file_system::create_file_system(code, context, MountAttrFlags::RDONLY);
+    let (empty, flags) = (code.empty(), MoveMountFlags::F_EMPTY_PATH.bits());
+    // It is gone if it was mounted in another one.
+    code.asm.tolerating(&[Errno::ENOENT]);
+    code.asm.call(libc::SYS_move_mount, &[tmpfs.into(), empty, directory, text, flags.into()]);
+    code.asm.close(tmpfs);
+    code.asm.place(hidden);
+    code.asm.release(done);
+}
+
 /// Makes the container's root the root of the mount namespace. The process takes the host's root once more for this.
 fn pivot(code: &mut Lowering, move_mount: bool) {
     let (Some(root), Some(old)) = (code.root, code.host) else {
@@ -237,8 +266,10 @@ fn pivot(code: &mut Lowering, move_mount: bool) {
             // The moved mount would propagate to the host.
             tree::propagation(code, host, slash, Propagation::single(PropagationKind::Private), false);
         }
-        let (empty, flags) = (code.empty(), MoveMountFlags::F_EMPTY_PATH.bits());
-        code.asm.call(libc::SYS_move_mount, &[root.into(), empty, host, slash, flags.into()]);
+        if !code.root_covers_host {
+            let (empty, flags) = (code.empty(), MoveMountFlags::F_EMPTY_PATH.bits());
+            code.asm.call(libc::SYS_move_mount, &[root.into(), empty, host, slash, flags.into()]);
+        }
         code.change_root(root);
     } else {
         code.asm.call(libc::SYS_fchdir, &[root.into()]);

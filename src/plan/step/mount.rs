@@ -159,6 +159,11 @@ impl MountStep {
                 "not a directory: are you trying to mount a directory onto a file (or vice-versa)? check if the \
                  specified host path exists and is the expected type",
             ),
+            (
+                errno == Errno::EROFS,
+                "its mount point does not exist, and cannot be created on a read-only mount: create it in the source of \
+                 that mount",
+            ),
             (errno == Errno::ENODEV, "the kernel does not know this file system type"),
             (
                 errno == Errno::EPERM && matches!(self.kind(), Some("proc" | "sysfs")),

@@ -120,6 +120,11 @@ pub enum RootfsStep {
         /// Path in the container.
         path: String,
     },
+    /// Unmount a whole procfs or sysfs of the host, or cover it if the user namespace may not unmount it.
+    HideKernelMount {
+        /// Its mount point on the host.
+        path: String,
+    },
     /// pivot_root(2), and unmount the old root.
     Pivot {
         /// Move the root over the old one and chroot(2) into it instead.
@@ -168,6 +173,7 @@ impl RootfsStep {
             | Self::ReadonlyRoot
             | Self::CreateDirectory { .. }
             | Self::RootPropagation(_)
+            | Self::HideKernelMount { .. }
             | Self::DetachedRoot { .. }
             | Self::StayInRoot
             | Self::JoinRoot { .. }
@@ -197,6 +203,7 @@ impl RootfsStep {
                 when(Errno::EPERM, "in a user namespace the host's own /proc must be wholly visible")
             }
             Self::OpenUmask
+            | Self::HideKernelMount { .. }
             | Self::DetachedRoot { .. }
             | Self::StayInRoot
             | Self::JoinRoot { .. }
@@ -253,6 +260,7 @@ impl fmt::Display for RootfsStep {
             Self::Mask { path, .. } => write!(f, "mask {path}"),
             Self::ReadonlyPath { path } => write!(f, "read-only {path}"),
             Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),
+            Self::HideKernelMount { path } => write!(f, "hide the host's {path}"),
             Self::Pivot { move_mount: false } => f.write_str("pivot root"),
             Self::Pivot { move_mount: true } => f.write_str("move the root, chroot"),
             Self::CreateDirectory { path } => write!(f, "create directory {path}, if it is missing"),

@@ -1,4 +1,4 @@
-//! The mounts in `/proc/PID/mountinfo` that matter for cgroups: proc_pid_mountinfo(5).
+//! The mounts in `/proc/PID/mountinfo`: proc_pid_mountinfo(5).
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 /// A mount. Its paths are still escaped: see [`unescape`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct MountEntry<'a> {
+pub(crate) struct MountEntry<'a> {
     id: u32,
     parent: u32,
-    pub(super) root: &'a [u8],
-    pub(super) mount_point: &'a [u8],
-    pub(super) file_system: &'a [u8],
-    pub(super) super_options: &'a [u8],
+    pub(crate) root: &'a [u8],
+    pub(crate) mount_point: &'a [u8],
+    pub(crate) file_system: &'a [u8],
+    pub(crate) super_options: &'a [u8],
 }
 
 impl<'a> MountEntry<'a> {
@@ -32,15 +32,29 @@ impl<'a> MountEntry<'a> {
 ///
 /// A later mount on a mount point, or on one of its parents, hides it: a tmpfs or cgroup2 that is mounted over
 /// `/sys/fs/cgroup` hides the hierarchies below, but `mountinfo` still lists them.
-pub(super) fn visible_cgroups(text: &[u8]) -> Vec<MountEntry<'_>> {
+pub(crate) fn visible_cgroups(text: &[u8]) -> Vec<MountEntry<'_>> {
     visible(text, &[b"cgroup".as_slice(), b"cgroup2"])
 }
 
 /// The mounts of these file systems that a path lookup can reach.
-pub(super) fn visible<'a>(text: &'a [u8], file_systems: &[&[u8]]) -> Vec<MountEntry<'a>> {
+pub(crate) fn visible<'a>(text: &'a [u8], file_systems: &[&[u8]]) -> Vec<MountEntry<'a>> {
     let entries: Vec<MountEntry<'_>> = text.split(|b| *b == b'\n').filter_map(MountEntry::parse).collect();
     let candidates = entries.iter().filter(|e| file_systems.contains(&e.file_system));
     candidates.filter(|c| !hidden(c, &entries)).copied().collect()
+}
+
+/// The mount points that unmounting one after the other removes every whole file system of these types, with all that is
+/// mounted over it. A mount point is there once for each mount on it.
+pub(crate) fn whole<'a>(text: &'a [u8], file_systems: &[&[u8]]) -> Vec<&'a [u8]> {
+    let entries: Vec<MountEntry<'_>> = text.split(|b| *b == b'\n').filter_map(MountEntry::parse).collect();
+    let is_whole = |e: &MountEntry<'_>| e.root == b"/" && file_systems.contains(&e.file_system);
+    let wanted = entries.iter().enumerate().filter(|(at, e)| {
+        entries[..=*at].iter().any(|below| is_whole(below) && below.mount_point == e.mount_point)
+    });
+    // What is mounted below another mount comes after it in the file.
+    let mut points: Vec<&[u8]> = wanted.map(|(_, e)| e.mount_point).collect();
+    points.reverse();
+    points
 }
 
 /// Whether a path lookup of the mount point ends in another mount: one on the root of this mount, or one on the way to
@@ -69,7 +83,7 @@ fn is_below(path: &[u8], directory: &[u8]) -> bool {
 }
 
 /// Replaces the octal escapes of blanks, tabs, newlines and backslashes.
-pub(super) fn unescape(text: &[u8]) -> PathBuf {
+pub(crate) fn unescape(text: &[u8]) -> PathBuf {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text;
     while let Some((&first, rest)) = bytes.split_first() {
@@ -89,6 +103,15 @@ mod tests {
     use std::path::Path;
 
     /// Other mount points of the host may have any name.
+    #[test]
+    fn whole_file_systems_are_unmounted_from_above() {
+        let text = b"31 23 0:28 / /proc rw - proc p rw\n\
+            32 31 0:29 /sys /proc/sys ro - proc p rw\n33 31 0:30 / /proc rw - tmpfs t rw\n\
+            34 23 0:31 / /a\\040b rw - proc p rw\n35 23 0:32 / /tmp rw - tmpfs t rw\n36 23 0:33 / /sys rw - sysfs s rw\n";
+        let points = whole(text, &[b"proc", b"sysfs"]);
+        assert_eq!(points, [b"/sys".as_slice(), b"/a\\040b", b"/proc", b"/proc"]);
+    }
+
     #[test]
     fn names_that_are_not_utf8_are_parsed() {
         let text = b"31 23 0:28 / /mnt/\xff\xfe rw - tmpfs \xfe rw\n\
