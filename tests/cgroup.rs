@@ -127,7 +127,8 @@ fn a_memory_limit_below_usage_is_explained() {
     host.needs(Controller::Memory);
     let (cgroup, join) = host.create(&limits(Some((64 << 20, None)), None)).unwrap();
     // `tail` holds the bytes until its input ends. How much a shell needs for a variable differs from shell to shell.
-    let script = "exec 3>&1; { head -c 12000000 /dev/zero; echo full >&3; sleep 600; } | tail -c 12000000 >/dev/null";
+    let script =
+        "exec 3>&1; { head -c 12000000 /dev/zero; echo full >&3; sleep 600; } | tail -c 12000000 >/dev/null";
     let mut child = enter(&join, &cgroup, script);
     let mut word = [0; 5];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut word).unwrap();
