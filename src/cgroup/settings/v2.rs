@@ -161,7 +161,7 @@ pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, Stri
             return Err(invalid(pointer, format!("{file:?} is not the name of a cgroup file")));
         };
         if let Some((_, why)) = NO_LIMITS.iter().find(|(name, _)| name == file) {
-            return Err(unsupported(pointer, format!("{file} is no limit: {why}")));
+            return Err(unsupported(pointer, format!("{file} does not limit the cgroup: {why}")));
         }
         let controller = match prefix {
             "cgroup" => None,
