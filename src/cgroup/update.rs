@@ -5,7 +5,9 @@ use super::dir::{Dir, DirRef};
 use super::layout::Layout;
 use super::options::CgroupOptions;
 use super::record::CgroupRecord;
-use super::settings::{KeptLimits, LimitTransaction, Settings, check_usage, compile_settings};
+use super::settings::{
+    KeptLimits, LimitTransaction, Settings, check_usage, compile_settings, with_current_values,
+};
 use super::version::CgroupVersion;
 use crate::bundle::spec::Resources;
 use crate::{Error, Phase, Result};
@@ -55,7 +57,7 @@ pub(super) fn update_beside_manager(
     let tell_and_restore = || {
         let Some(directory) = &record.unified else { return Ok(()) };
         let dir = Dir::open(directory)?;
-        let told = compile(record, layout, resources)?.completed_from(dir.at())?;
+        let told = with_current_values(compile(record, layout, resources)?, dir.at())?;
         let all = compile(record, layout, all)?;
         let kept = KeptLimits::read(dir.at(), all.v2())?;
         // The manager may have written values even if it refuses others.

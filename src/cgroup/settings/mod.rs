@@ -8,7 +8,7 @@
 //! - [`compile`]: from `linux.resources` to settings;
 //! - [`compare`]: whether a file contains a value; [`write`]: writes to a new cgroup;
 //! - [`transaction`]: changes the values of a cgroup in use, and undoes this on failure;
-//! - [`kept`]: writes values again that another manager of the cgroup has replaced.
+//! - [`other_manager`]: writes values again that another manager of the cgroup has replaced.
 
 mod builder;
 mod common;
@@ -16,7 +16,7 @@ mod compare;
 mod compile;
 mod convert;
 mod cpu_common;
-mod kept;
+mod other_manager;
 mod setting;
 mod transaction;
 mod v1;
@@ -26,7 +26,7 @@ mod write;
 pub(super) use common::{escape, unsupported};
 pub use compile::compile_settings;
 pub(crate) use compile::needs_unified_controllers;
-pub(super) use kept::KeptLimits;
+pub(super) use other_manager::{KeptLimits, with_current_values};
 pub use setting::{Setting, Settings};
 pub(super) use transaction::LimitTransaction;
 pub(super) use write::{check_usage, write_all};

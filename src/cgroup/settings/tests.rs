@@ -282,6 +282,22 @@ fn unified_values_become_files() {
 }
 
 #[test]
+fn core_files_that_limit_nothing_are_refused() {
+    let (_dir, v2) = v2();
+    for (file, value, why) in [
+        ("cgroup.type", "threaded", "a threaded cgroup has no limit of memory"),
+        ("cgroup.procs", "1", "moves a process"),
+        ("cgroup.threads", "1", "moves a process"),
+        ("cgroup.kill", "1", "kills"),
+        ("cgroup.freeze", "1", "pause"),
+    ] {
+        let (pointer, text) = refusal(&v2, &format!(r#"{{"unified":{{"{file}":"{value}"}}}}"#));
+        assert_eq!(pointer, format!("/linux/resources/unified/{file}"));
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
 fn missing_controllers_are_named() {
     let (_a, layout) = host(&[("/cg/cpu", "cpu")], "");
     for (json, pointer, name) in [

@@ -142,6 +142,18 @@ fn only_v2(pointer: String, why: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, Phase::Cgroup, text).with_pointer(pointer).with_detail(why)
 }
 
+/// Files of the cgroup core that change the cgroup or its processes.
+const NO_LIMITS: [(&str, &str); 5] = [
+    (
+        "cgroup.type",
+        "a threaded cgroup has no limit of memory or I/O, and cannot have a container's processes",
+    ),
+    ("cgroup.procs", "a write moves a process into the cgroup"),
+    ("cgroup.threads", "a write moves a process into the cgroup"),
+    ("cgroup.kill", "a write kills the cgroup's processes"),
+    ("cgroup.freeze", "`pause` and `resume` freeze and thaw a container"),
+];
+
 /// Adds the files of `unified`.
 pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, String>) -> Result<()> {
     for (file, value) in files {
@@ -152,6 +164,9 @@ pub(super) fn unified(b: &mut SettingsBuilder<'_>, files: &BTreeMap<String, Stri
         let Some((prefix, _)) = file.split_once('.').filter(|_| !file.contains(['/', '\0'])) else {
             return Err(invalid(pointer, format!("{file:?} is not the name of a cgroup file")));
         };
+        if let Some((_, why)) = NO_LIMITS.iter().find(|(name, _)| name == file) {
+            return Err(unsupported(pointer, format!("{file} does not limit the cgroup: {why}")));
+        }
         let controller = match prefix {
             "cgroup" => None,
             name => Some(Controller::from_name(name).filter(|c| c.v2_name() == name).ok_or_else(|| {

@@ -59,34 +59,32 @@ fn has_changed(file: &FileChange<'_>, value: &str) -> Result<bool, Errno> {
     Ok(has_value(&file.file, value, &now).map_or_else(|| file.before.as_deref() != Some(&now), |same| !same))
 }
 
-impl Settings {
-    /// The settings for another manager, which cannot know what the kernel has kept of the previous values: the period of a
-    /// quota, the quota of a period, and the weight of a cgroup that is no longer idle.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub(in crate::cgroup) fn completed_from(mut self, cgroup: DirRef<'_>) -> Result<Self> {
-        for setting in self.entries.iter_mut().filter(|setting| setting.file == "cpu.max") {
-            if let Some(now) = cgroup.text("cpu.max")? {
-                now.trim().clone_into(&mut setting.value);
-                setting.policy = WritePolicy::Required;
-            }
+/// The settings for another manager, which cannot know what the kernel has kept of the previous values: the period of a
+/// quota, the quota of a period, and the weight of a cgroup that has stopped being idle.
+///
+/// # Errors
+/// If a file cannot be read.
+pub(in crate::cgroup) fn with_current_values(mut settings: Settings, cgroup: DirRef<'_>) -> Result<Settings> {
+    for setting in settings.entries.iter_mut().filter(|setting| setting.file == "cpu.max") {
+        if let Some(now) = cgroup.text("cpu.max")? {
+            now.trim().clone_into(&mut setting.value);
+            setting.policy = WritePolicy::Required;
         }
-        let busy = self.entries.iter().find(|s| s.file == "cpu.idle" && s.value == "0");
-        if let Some(pointer) = busy.map(|setting| setting.pointer.clone())
-            && let Some(weight) = cgroup.text("cpu.weight")?
-        {
-            self.entries.push(Setting {
-                version: CgroupVersion::V2,
-                controller: Some(Controller::Cpu),
-                file: "cpu.weight".into(),
-                value: weight.trim().to_owned(),
-                pointer,
-                policy: WritePolicy::Required,
-            });
-        }
-        Ok(self)
     }
+    let busy = settings.entries.iter().find(|s| s.file == "cpu.idle" && s.value == "0");
+    if let Some(pointer) = busy.map(|setting| setting.pointer.clone())
+        && let Some(weight) = cgroup.text("cpu.weight")?
+    {
+        settings.entries.push(Setting {
+            version: CgroupVersion::V2,
+            controller: Some(Controller::Cpu),
+            file: "cpu.weight".into(),
+            value: weight.trim().to_owned(),
+            pointer,
+            policy: WritePolicy::Required,
+        });
+    }
+    Ok(settings)
 }
 
 #[cfg(test)]
@@ -139,7 +137,7 @@ mod tests {
             setting("cpu.idle", "0", WritePolicy::IfSupported),
         ];
         let dir = Dir::open(directory.path()).unwrap();
-        let told = Settings { entries, ..Settings::default() }.completed_from(dir.at()).unwrap();
+        let told = with_current_values(Settings { entries, ..Settings::default() }, dir.at()).unwrap();
         let told: Vec<_> =
             told.entries().iter().map(|s| (s.file.as_ref(), s.value.as_str(), s.keeps_quota())).collect();
         assert_eq!(
