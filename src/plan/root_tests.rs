@@ -349,7 +349,7 @@ impl Follow<'_> {
             libc::SYS_sendmsg => &[libc::EPIPE, libc::ECONNRESET],
             libc::SYS_setgroups | libc::SYS_setsid => &[libc::EPERM],
             libc::SYS_fchmodat => &[libc::EPERM, libc::EOVERFLOW],
-            libc::SYS_keyctl => &[libc::ENOSYS],
+            libc::SYS_keyctl => &[libc::ENOSYS, libc::EACCES],
             libc::SYS_mount_setattr | libc::SYS_rt_sigaction => &[libc::EINVAL],
             libc::SYS_faccessat2
             | libc::SYS_newfstatat

@@ -93,10 +93,12 @@ fn keyring(code: &mut Lowering, name: &str, permissions: Option<u32>) {
     let Some(permissions) = permissions else {
         return code.asm.call(libc::SYS_keyctl, &join);
     };
-    let keyring = code.asm.call_to(libc::SYS_keyctl, &join);
-    // Without them, every process that joins the container makes a keyring of its own.
+    let (keyring, done) = (code.asm.call_to(libc::SYS_keyctl, &join), code.asm.label());
+    code.asm.jump_if_failed(keyring, done);
     let permit = [KEYCTL_SETPERM.into(), keyring.into(), permissions.into()];
-    code.asm.tolerating_all().call(libc::SYS_keyctl, &permit);
+    // EACCES: another user's keyring has that name, and has let this process join.
+    code.asm.tolerating(&[Errno::EACCES]).call(libc::SYS_keyctl, &permit);
+    code.asm.place(done);
     code.asm.release(keyring);
 }
 
