@@ -5,7 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 pub(crate) fn cases() -> Vec<Case> {
-    kit::cases![created_container_waits, created_container_ends_by_a_signal]
+    kit::cases![
+        created_container_waits,
+        created_container_ends_by_a_signal,
+        an_init_that_has_waited_forwards_signals_and_ends_with_its_program,
+    ]
 }
 
 fn created_container_waits(t: &Test) {
@@ -36,4 +40,17 @@ fn created_container_ends_by_a_signal(t: &Test) {
             container.command("start", &[]).output().fails_with(1, &["cannot start"]);
         }
     }
+}
+
+/// While it waits, signals are not blocked. After that they must be.
+fn an_init_that_has_waited_forwards_signals_and_ends_with_its_program(t: &Test) {
+    t.only_orlop("it does not have this option");
+    let container = t.bundle().probe("exit 6").start_by("create", &["--init"]);
+    assert_eq!(container.wait(), 6);
+    let container = t.bundle().probe("signals").start_by("create", &["--init"]);
+    t.wait_for("the program", || container.stdout().contains("ready"));
+    container.kill("HUP");
+    t.wait_for("the signal", || container.stdout().contains("{\"signal\":1}"));
+    container.kill("USR2");
+    assert_eq!(container.wait(), 0);
 }

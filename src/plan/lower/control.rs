@@ -202,6 +202,9 @@ fn stay_as_init(
 ) {
     let zero = 0u64;
     let flags = libc::SIGCHLD;
+    // While it waited for `start` it could be ended by signals. The init forwards them, and the kernel drops the SIGCHLD of a process
+    // that does not block it.
+    process::block_signals(code);
     let (pipe, byte) = (code.asm.scratch(8), code.asm.bytes(b"g"));
     code.asm.call(libc::SYS_pipe2, &[pipe, libc::O_CLOEXEC.into()]);
     let (theirs, ours) = (code.asm.load(4, pipe, u64::MAX), code.asm.load(4, pipe.plus(4), u64::MAX));

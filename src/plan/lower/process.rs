@@ -343,6 +343,11 @@ fn set_action(code: &mut Lowering, first: i32, last: i32, action: Arg) {
     code.asm.release(signal);
 }
 
+pub(super) fn block_signals(code: &mut Lowering) {
+    let all = code.asm.bytes(&u64::MAX.to_ne_bytes());
+    code.asm.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), all, 0.into(), 8.into()]);
+}
+
 fn unblock_signals(code: &mut Lowering) {
     let none = code.asm.scratch(8);
     code.asm.call(libc::SYS_rt_sigprocmask, &[libc::SIG_SETMASK.into(), none, 0.into(), 8.into()]);
