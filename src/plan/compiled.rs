@@ -121,6 +121,13 @@ impl Plan {
         first.is_some_and(hands_over)
     }
 
+    /// Whether the first process clones the second one before it has changed anything: it can be started again.
+    pub(crate) fn hands_over_first(&self) -> bool {
+        let hands_over = |line: &Line| matches!(line.step, Step::Control(ControlStep::HandOver { .. }));
+        let changes = |line: &Line| line.turn().is_some() || matches!(line.step, Step::Rootfs(_));
+        self.lines.iter().find(|line| hands_over(line) || changes(line)).is_some_and(hands_over)
+    }
+
     /// Whether the host side creates a file system from a context that it receives from a process which others can trace.
     pub(crate) fn sends_context(&self) -> bool {
         self.lines.iter().any(|line| matches!(line.step, Step::Rootfs(RootfsStep::SendContext)))

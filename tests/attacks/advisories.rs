@@ -191,7 +191,8 @@ fn console_swap(t: &Test) {
         let said = caller.call(&[&words[..], &["--bundle", &dir, victim.id()]].concat());
         let mut won = canary.hurt();
         if said.code == 0 {
-            drop(console.receive());
+            // Without it the process is hung up.
+            let _terminal = console.receive();
             let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
             let table = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
             // The terminal is on the console, or on its previous name.

@@ -24,7 +24,12 @@ const EXPLANATIONS: [Explanation; 8] = [
         theirs: "\"rw\"",
         why: "The directory of the v1 hierarchies is read-only as requested, too.",
     },
-    Explanation { at: ("/mounts/", "/super"), ours: "", theirs: "mode=", why: "not yet" },
+    Explanation {
+        at: ("", "/signals_ignored"),
+        ours: "1000",
+        theirs: "1003",
+        why: "Signals that the caller ignores have their default action again.",
+    },
     Explanation {
         at: ("", "/env"),
         ours: "HOME=/",

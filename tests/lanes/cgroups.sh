@@ -21,8 +21,9 @@ hierarchies() {
 remove_stale_cgroups() {
 	local place stale
 	while read -r place _; do
-		find "$place" -maxdepth 1 -name "$2-*" -mmin +5 | while read -r stale; do
-			[ -n "$(find "$stale" -name cgroup.procs -exec cat {} +)" ] || find "$stale" -depth -type d -exec rmdir {} + 2>/dev/null || true
+		# Cgroups of others may disappear meanwhile.
+		{ find "$place" -maxdepth 1 -name "$2-*" -mmin +5 2>/dev/null || true; } | while read -r stale; do
+			[ -n "$(find "$stale" -name cgroup.procs -exec cat {} + 2>/dev/null)" ] || find "$stale" -depth -type d -exec rmdir {} + 2>/dev/null || true
 		done
 	done <"$1"
 }

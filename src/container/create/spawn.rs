@@ -44,7 +44,7 @@ pub(super) fn spawn(creation: &mut Creation<'_>, mut join: Option<Join>) -> Resu
         }
         other => other?,
     };
-    if creation.plan.hands_over_at_once()
+    if creation.plan.hands_over_first()
         && stub.follow_hand_over().is_ok()
         && stub.failure(&creation.plan).is_some_and(|e| is_at_process_limit(&e))
         && join.is_some()
