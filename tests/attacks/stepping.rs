@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         run_in_user_and_pid_namespace,
         exec,
         exec_as_user,
+        exec_at_the_limit_of_processes,
         exec_with_filter,
         exec_with_filter_that_notifies,
         exec_with_scheduler,
@@ -163,6 +164,13 @@ fn exec(t: &Test) {
 
 fn exec_as_user(t: &Test) {
     exec_steps(t, |bundle| bundle, &["--user", "1000:1000", "--cwd", "/dev"]).end("exec --user --cwd");
+}
+
+/// The host side moves it into its cgroup once it is visible.
+fn exec_at_the_limit_of_processes<'t>(t: &'t Test) {
+    t.needs_limits("pids");
+    let limited = |bundle: Bundle<'t>| bundle.set("/linux/resources/pids", json!({"limit": 1}));
+    exec_steps(t, limited, &[]).end("exec at the container's limit of processes");
 }
 
 fn exec_with_filter<'t>(t: &'t Test) {
