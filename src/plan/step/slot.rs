@@ -140,7 +140,7 @@ pub enum Slot {
         recursive: bool,
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
-        /// What is asked for and a user namespace may not change: it is an error if the source has an attribute to clear, or
+        /// What an option names and a user namespace may not change: it is an error if the source has an attribute to clear, or
         /// other access time attributes.
         locked: MountAttr,
         /// Whether it is made read-only, without the mounts below it.
