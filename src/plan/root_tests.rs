@@ -350,6 +350,9 @@ impl Follow<'_> {
             libc::SYS_setgroups | libc::SYS_setsid => &[libc::EPERM],
             libc::SYS_fchmodat => &[libc::EPERM, libc::EOVERFLOW],
             libc::SYS_keyctl => &[libc::ENOSYS, libc::EACCES],
+            // Only to hide what is mounted on the host.
+            libc::SYS_umount2 => &[libc::EINVAL, libc::EPERM, libc::ENOENT],
+            libc::SYS_move_mount => &[libc::ENOENT],
             libc::SYS_mount_setattr | libc::SYS_rt_sigaction => &[libc::EINVAL],
             libc::SYS_faccessat2
             | libc::SYS_newfstatat
@@ -400,7 +403,12 @@ impl Follow<'_> {
             if matches!(path, "" | ".") || (path == "/" && !by_descriptor) || !state.attached {
                 continue;
             }
-            let right = if by_descriptor && from != Place::Proc {
+            // Up to the root of a mount, in directories of the host alone.
+            let climbs =
+                matches!(self.line(insn), Step::Rootfs(RootfsStep::HideKernelMount { .. })) && path == "..";
+            let right = if by_descriptor && from == Place::Host && climbs {
+                true
+            } else if by_descriptor && from != Place::Proc {
                 // One component, and a symbolic link in its place is not followed.
                 !path.contains('/') && path != ".." && Self::follows_nothing(insn)
             } else if from == Place::Proc {
