@@ -94,7 +94,11 @@ impl<'a> Presets<'a> {
                     None => Preset::Owned(named_namespace(&mut named, *kind, path)?),
                 },
                 Slot::Start => Preset::Owned(sources.listen.ok_or_else(missing)?()?),
-                Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Proc { .. } | Slot::Resctrl(_) => {
+                Slot::Tree { .. }
+                | Slot::FileSystem { .. }
+                | Slot::Proc { .. }
+                | Slot::Device(_)
+                | Slot::Resctrl(_) => {
                     Preset::Owned(open(plan, slot, sources, open_procfs).map_err(|e| plan.at_slot(id, e))?)
                 }
             };
@@ -223,6 +227,10 @@ fn open(
                 map_owners(&made, idmap).map_err(|e| e.on(kind.as_str()))?;
             }
             Ok(made.into_fd())
+        }
+        Slot::Device(node) => {
+            let device = libc::makedev(node.major, node.minor);
+            Detached::device(node.mode, device, node.uid, node.gid).map(Detached::into_fd)
         }
         Slot::Proc { .. } => open_procfs(plan, slot, sources),
         Slot::Resctrl(path) => {

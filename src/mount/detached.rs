@@ -8,6 +8,9 @@ use crate::sys::fs;
 use crate::sys::mount::{self as sys, MountAttr, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 use crate::{Error, ErrorKind, Phase, Result};
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{self, FchmodatFlags, Mode, SFlag};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -57,6 +60,24 @@ impl Detached {
         options: &MountOptions,
     ) -> Result<Self> {
         Context { fd, kind: kind.to_owned() }.mount_with(source, options)
+    }
+
+    /// A bind mount of a new device node, which is the only file of a new tmpfs. In a user namespace that the mount is attached
+    /// in, the node can be used as in the caller's own. Since Linux 6.15.
+    pub(crate) fn device(mode: u32, device: libc::dev_t, uid: u32, gid: u32) -> Result<Self> {
+        const NAME: &CStr = c"device";
+        let directory = Context::open("tmpfs")?.mount(MountAttrFlags::default())?;
+        let (kind, permissions) = (SFlag::from_bits_truncate(mode), Mode::from_bits_truncate(mode));
+        stat::mknodat(&directory, NAME, kind & SFlag::S_IFMT, Mode::empty(), device)
+            .map_err(|e| failed("mknodat", e))?;
+        nix::unistd::fchownat(&directory, NAME, Some(uid.into()), Some(gid.into()), AtFlags::empty())
+            .map_err(|e| failed("fchownat", e))?;
+        // After the change of the owner, which clears bits; the caller's umask does not matter.
+        stat::fchmodat(&directory, NAME, permissions, FchmodatFlags::FollowSymlink)
+            .map_err(|e| failed("fchmodat", e))?;
+        sys::open_tree(&directory, NAME, OpenTreeFlags::CLONE)
+            .map(Self::from)
+            .map_err(|e| failed("open_tree", e))
     }
 
     /// mount_setattr(2), on all mounts of the tree if `recursive`.

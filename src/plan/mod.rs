@@ -52,7 +52,7 @@ pub use listing::Listing;
 pub use options::Options;
 pub(crate) use step::SCHEDULER_OR_CPUSET;
 pub use step::{
-    CgroupView, Component, ControlStep, Groups, HostStep, HostTurn, Idmap, JoinTarget, LabelTarget, Line,
-    LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep, RootfsStep, Sender, Slot,
-    SlotId, Step, StepSide, TerminalPlace,
+    CgroupView, Component, ControlStep, DeviceNode, Groups, HostStep, HostTurn, Idmap, JoinTarget,
+    LabelTarget, Line, LineOrigin, MountSource, MountStep, NamespaceStep, Node, Owners, ProcessStep,
+    RootfsStep, Sender, Slot, SlotId, Step, StepSide, TerminalPlace,
 };

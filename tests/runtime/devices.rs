@@ -8,6 +8,7 @@ pub(crate) fn cases() -> Vec<Case> {
         default_links,
         devices_of_the_configuration,
         device_outside_dev,
+        devices_of_a_user_namespace_are_as_configured,
         device_replaces_a_default_one,
         masked_file,
         masked_directory,
@@ -61,6 +62,39 @@ fn devices_of_the_configuration(t: &Test) {
     assert_eq!((&dev["pipe"]["kind"], &dev["pipe"]["mode"]), (&json!("p"), &json!("0644")));
     assert_eq!(dev["u"]["kind"], "c");
     assert_eq!(dev["typed"]["mode"], "0600");
+}
+
+/// mknod(2) is not permitted there, so the host side makes them: also under a path that the host does not have.
+fn devices_of_a_user_namespace_are_as_configured(t: &Test) {
+    t.only_orlop("it binds the host's nodes as they are");
+    if kit::sys::kernel_before(6, 15) {
+        kit::skip("the host's nodes are bound before Linux 6.15");
+    }
+    let device = |path: &str, minor: u32, more: serde_json::Value| {
+        let mut device = json!({"path": path, "type": "c", "major": 1, "minor": minor});
+        device.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        device
+    };
+    let devices = json!([
+        device("/dev/zero", 5, json!({"fileMode": 0o640, "uid": 3, "gid": 4})),
+        device("/dev/void", 3, json!({"fileMode": 0o606})),
+        device("/dev/plain/", 3, json!({})),
+    ]);
+    let bundle = || t.bundle().user_namespace(100_000).set("/linux/devices", devices.clone());
+    let allowed = json!([{"allow": true, "access": "rwm"}]);
+    let bundle = || bundle().set("/linux/resources/devices", allowed.clone());
+    let seen = bundle().report();
+    let of = |name: &str| {
+        ["kind", "major", "minor", "mode", "uid", "gid"].map(|key| seen["dev"][name][key].clone())
+    };
+    assert_eq!(of("zero"), [json!("c"), json!(1), json!(5), json!("0640"), json!(3), json!(4)]);
+    assert_eq!(of("void"), [json!("c"), json!(1), json!(3), json!("0606"), json!(0), json!(0)]);
+    assert_eq!(of("plain"), [json!("c"), json!(1), json!(3), json!("0666"), json!(0), json!(0)]);
+    let lines = bundle().probe("open /dev/void rw , open /dev/zero r , open /dev/plain w").run().lines();
+    let errnos: Vec<_> = lines.iter().map(|line| line["errno"].as_str().unwrap()).collect();
+    assert_eq!(errnos, ["", "EACCES", ""], "root without CAP_DAC_OVERRIDE is not its owner");
+    let unmapped = json!([device("/dev/void", 3, json!({"gid": 4_000_000}))]);
+    bundle().set("/linux/devices", unmapped).try_run().refused(&["/linux/devices/0/gid", "not mapped"]);
 }
 
 fn device_outside_dev(t: &Test) {

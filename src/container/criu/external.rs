@@ -53,7 +53,7 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
                     ExternalMount::new(&format!("{destination}/{}", view.name.as_str()), &view.path, false)
                 }));
             }
-            RootfsStep::MakeNode(node) if node.bind => {
+            RootfsStep::MakeNode(node) if node.bind || node.slot.is_some() => {
                 let path = node.path();
                 found.push(ExternalMount::new(&path, &path, false));
             }

@@ -1,10 +1,11 @@
 //! Device nodes and symbolic links in `/dev`.
 
-use super::super::step::{Component, Node, RootfsStep};
+use super::super::step::{Component, DeviceNode, Node, RootfsStep, Slot};
 use super::draft::Draft;
 use super::input::Input;
 use super::mount_options::{is_dev, is_readonly_dev};
-use crate::bundle::spec::Device;
+use crate::bundle::spec::{Device, IdMapping};
+use crate::namespace::NamespaceKind;
 use crate::{Error, Phase, Problem, Result};
 
 /// What every container has in `/dev`.
@@ -36,12 +37,21 @@ pub(super) fn devices(input: &Input<'_>, draft: &mut Draft) -> Result<()> {
         if !listed.iter().any(|d| d.path == path) {
             let mode = libc::S_IFCHR | 0o666;
             let Some((directory, name)) = Component::last_of(path) else { continue };
-            let node = Node { directory, name, mode, major, minor, owner: None, bind };
+            let node = Node { directory, name, mode, major, minor, owner: None, bind, slot: None };
             draft.standard(RootfsStep::MakeNode(node));
         }
     }
     for (i, device) in listed.iter().enumerate() {
-        let node = node(device, i, bind)?;
+        let mut node = node(device, i, bind)?;
+        if node.bind && makes_nodes(input) {
+            let (uid, gid) = node.owner.unwrap_or_default();
+            let linux = input.linux();
+            let uid = outside(linux.map(|l| &l.uid_mappings[..]), uid, i, "uid")?;
+            let gid = outside(linux.map(|l| &l.gid_mappings[..]), gid, i, "gid")?;
+            let made = DeviceNode { mode: node.mode, major: node.major, minor: node.minor, uid, gid };
+            node.slot = Some(draft.slot(&format!("/linux/devices/{i}"), Slot::Device(made))?);
+            node.bind = false;
+        }
         draft.configured(format!("/linux/devices/{i}"), RootfsStep::MakeNode(node));
     }
     draft.standard(RootfsStep::DevLinks { kcore: input.host.kcore });
@@ -86,5 +96,29 @@ fn node(device: &Device, i: usize, bind: bool) -> Result<Node> {
         minor: device.minor.unwrap_or(0) as u32,
         owner,
         bind: bind && kind != libc::S_IFIFO,
+        slot: None,
+    })
+}
+
+/// Whether the host side makes the nodes of a new user namespace, with the owners and the permissions that the configuration
+/// gives them. Otherwise the host's nodes are bound as they are.
+fn makes_nodes(input: &Input<'_>) -> bool {
+    // Since Linux 6.15 a file of a detached mount can be bound.
+    let binds_detached = input.host.kernel >= (6, 15);
+    binds_detached && input.host.privileged && input.namespaces.is_new(NamespaceKind::User)
+}
+
+/// An id of the new user namespace, outside of it.
+fn outside(maps: Option<&[IdMapping]>, id: u32, i: usize, field: &str) -> Result<u32> {
+    let in_map = |map: &IdMapping| {
+        let offset = id.checked_sub(map.container_id).filter(|offset| *offset < map.size)?;
+        map.host_id.checked_add(offset)
+    };
+    maps.unwrap_or_default().iter().find_map(in_map).ok_or_else(|| {
+        Error::invalid(vec![Problem {
+            pointer: format!("/linux/devices/{i}/{field}"),
+            message: format!("{id} is not mapped into the user namespace"),
+            section: "config-linux.md#devices",
+        }])
     })
 }

@@ -1,5 +1,6 @@
 //! Device nodes and the symbolic links of /dev.
 
+use super::super::assemble::Reg;
 use super::super::machine::{compare, last};
 use super::super::step::Node;
 use super::lowering::Lowering;
@@ -19,7 +20,7 @@ pub(super) fn node(code: &mut Lowering, node: &Node) {
     let dir = code.asm.make_path(root, text, last::DIRECTORY, 0o755);
     let name = code.string(node.name.as_str());
     let nofollow = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    if node.bind {
+    if node.bind || node.slot.is_some() {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         code.asm.tolerating(&[Errno::EEXIST]);
         let file = code.asm.call_to(libc::SYS_openat, &[dir.into(), name, flags.into(), 0o600.into()]);
@@ -28,14 +29,12 @@ pub(super) fn node(code: &mut Lowering, node: &Node) {
         code.asm.call(libc::SYS_close, &[file.into()]);
         code.asm.place(exists);
         code.asm.call_into(file, libc::SYS_openat, &[dir.into(), name, nofollow.into()]);
-        let device = code.open_on_host(&node.path());
-        let number = libc::makedev(node.major, node.minor);
-        code.must_be_device(device, node.mode & libc::S_IFMT, number, Errno::ENODEV);
-        let empty = code.empty();
-        let copy = tree::clone_tree(code, device.into(), empty, CLONE | EMPTY, None);
-        tree::attach(code, copy, file);
-        code.asm.close(device);
-        code.asm.close(copy);
+        let mount = match node.slot {
+            Some(slot) => code.slot(slot),
+            None => hosts_node(code, node),
+        };
+        tree::attach(code, mount, file);
+        code.asm.close(mount);
         code.asm.close(file);
     } else {
         let number = libc::makedev(node.major, node.minor);
@@ -55,6 +54,17 @@ pub(super) fn node(code: &mut Lowering, node: &Node) {
         code.asm.release(made);
     }
     code.asm.close(dir);
+}
+
+/// A copy of the mount of the host's node.
+fn hosts_node(code: &mut Lowering, node: &Node) -> Reg {
+    let device = code.open_on_host(&node.path());
+    let number = libc::makedev(node.major, node.minor);
+    code.must_be_device(device, node.mode & libc::S_IFMT, number, Errno::ENODEV);
+    let empty = code.empty();
+    let copy = tree::clone_tree(code, device.into(), empty, CLONE | EMPTY, None);
+    code.asm.close(device);
+    copy
 }
 
 pub(super) fn dev_links(code: &mut Lowering, kcore: bool) {

@@ -24,7 +24,7 @@ pub use process::{Groups, LabelTarget, ProcessStep, Sender, TerminalPlace};
 pub use rootfs::RootfsStep;
 pub(crate) use rootfs::SEALED;
 pub(crate) use slot::Slots;
-pub use slot::{Idmap, Owners, Slot, SlotId};
+pub use slot::{DeviceNode, Idmap, Owners, Slot, SlotId};
 
 use crate::Phase;
 use nix::errno::Errno;

@@ -284,6 +284,8 @@ pub struct Node {
     pub owner: Option<(u32, u32)>,
     /// Bind the host's node of the same path instead: mknod(2) is not permitted in a user namespace.
     pub bind: bool,
+    /// The node that the host side has made, for a user namespace.
+    pub slot: Option<SlotId>,
 }
 
 impl Node {
@@ -296,13 +298,14 @@ impl Node {
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.bind { "bind" } else { "make" };
+        let by = if self.slot.is_some() { ", by the host side" } else { "" };
         let kind = match self.mode & libc::S_IFMT {
             libc::S_IFCHR => 'c',
             libc::S_IFBLK => 'b',
             _ => 'p',
         };
         let mode = self.mode & 0o7777;
-        write!(f, "{how} {} {kind} {}:{} {mode:o}", self.path(), self.major, self.minor)
+        write!(f, "{how} {} {kind} {}:{} {mode:o}{by}", self.path(), self.major, self.minor)
     }
 }
 

@@ -72,7 +72,7 @@ impl Slots {
     pub(crate) fn add(&mut self, slot: Slot) -> Option<Added> {
         let id = SlotId(u16::try_from(self.all.len()).ok()?);
         let batch = match slot {
-            Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Proc { .. } => {
+            Slot::Tree { .. } | Slot::FileSystem { .. } | Slot::Proc { .. } | Slot::Device(_) => {
                 self.mounts += 1;
                 (self.mounts - 1) / BATCH
             }
@@ -113,6 +113,21 @@ impl Slots {
     pub(crate) fn at_birth(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         self.iter().filter(|(_, _, at)| *at == Arrival::Birth).map(|(id, slot, _)| (id, slot))
     }
+}
+
+/// A device node that the host side makes for a user namespace, in which mknod(2) is not permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// `S_IFCHR` or `S_IFBLK`, with permissions.
+    pub mode: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Its owner, outside of the user namespace.
+    pub uid: u32,
+    /// Its group, outside of the user namespace.
+    pub gid: u32,
 }
 
 /// A descriptor that the host side opens for the stub.
@@ -157,6 +172,8 @@ pub enum Slot {
         /// The owners of its files, mapped.
         idmap: Option<Box<Idmap>>,
     },
+    /// A detached mount of a new device node, with an owner of the caller's user namespace.
+    Device(DeviceNode),
     /// A detached procfs of a pid namespace that is joined. Before Linux 6.18 a process in that namespace has to create it:
     /// see `compile/proc.rs`.
     Proc {
