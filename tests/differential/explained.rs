@@ -11,7 +11,7 @@ struct Explanation {
     why: &'static str,
 }
 
-const EXPLANATIONS: [Explanation; 8] = [
+const EXPLANATIONS: [Explanation; 11] = [
     Explanation {
         at: ("/mounts/", "/propagation"),
         ours: "[\"master\"]",
@@ -57,8 +57,26 @@ const EXPLANATIONS: [Explanation; 8] = [
     Explanation {
         at: ("", "/errno"),
         ours: "EROFS",
-        theirs: "\"\"",
+        theirs: "",
         why: "A read-only path is read-only with all mounts below it.",
+    },
+    Explanation {
+        at: ("", "/exit"),
+        ours: "0 ",
+        theirs: "error mounting \\\"sysfs\\\"",
+        why: "A user namespace that shares the host's network gets the host's /sys, read-only; runc refuses it.",
+    },
+    Explanation {
+        at: ("", "/exit"),
+        ours: "0 ",
+        theirs: "error mounting \\\"proc\\\"",
+        why: "A user namespace that shares the host's pid namespace gets the host's /proc; runc refuses it.",
+    },
+    Explanation {
+        at: ("", "/exit"),
+        ours: "0 ",
+        theirs: "error mounting \\\"mqueue\\\"",
+        why: "A user namespace that shares the host's IPC namespace gets the host's /dev/mqueue; runc refuses it.",
     },
 ];
 
