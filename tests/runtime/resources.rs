@@ -18,7 +18,6 @@ pub(crate) fn cases() -> Vec<Case> {
         impossible_cpuset_is_refused,
         pids_limit,
         pids_limit_is_enforced,
-        pids_limit_too_small_for_exec_is_explained,
         blkio_throttle,
         devices_are_denied,
         devices_are_allowed,
@@ -131,17 +130,6 @@ fn pids_limit_is_enforced(t: &Test) {
         t.bundle().set("/linux/resources", json!({"pids": {"limit": 5}})).probe("fork 20").run().json();
     assert_eq!(seen["errno"], "EAGAIN");
     assert_eq!(seen["forked"], 4);
-}
-
-/// A process that joins needs another process for a moment.
-fn pids_limit_too_small_for_exec_is_explained(t: &Test) {
-    t.only_orlop("it does not give this hint");
-    t.needs_limits("pids");
-    let container = t.bundle().set("/linux/resources/pids/limit", 2).probe("sleep 600").start();
-    container.exec("report").fails_with(255, &["EAGAIN", "is pids.limit too small"]);
-    container.kill("KILL");
-    container.wait();
-    container.delete();
 }
 
 fn blkio_throttle(t: &Test) {
