@@ -23,7 +23,7 @@ const ALLOWED: [(&str, &str); 11] = [
     ("src/sys/fs.rs", "the implementation: O_EXCL, O_NOFOLLOW, a random name, an exact mode"),
     ("src/mount/in_root.rs", "in a container's root, one component at a time, O_EXCL and O_NOFOLLOW"),
     ("src/init/stub_file.rs", "the stub's own file: O_EXCL, on a file system of its own"),
-    ("src/container/store/helpers.rs", "appended to, in the state directory: O_NOFOLLOW"),
+    ("src/container/store/helper_processes.rs", "appended to, in the state directory: O_NOFOLLOW"),
     ("src/plan/lower/terminal.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),
     ("src/plan/lower/device.rs", "the stub's instructions: O_EXCL and O_NOFOLLOW"),
     ("src/init/stub/abi.rs", "the flag's number"),
