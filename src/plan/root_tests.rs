@@ -405,7 +405,7 @@ impl Follow<'_> {
             }
             // Up to the root of a mount, in directories of the host alone.
             let climbs =
-                matches!(self.line(insn), Step::Rootfs(RootfsStep::HideKernelMount { .. })) && path == "..";
+                matches!(self.line(insn), Step::Rootfs(RootfsStep::HideKernelMounts { .. })) && path == "..";
             let right = if by_descriptor && from == Place::Host && climbs {
                 true
             } else if by_descriptor && from != Place::Proc {
@@ -452,10 +452,7 @@ impl Follow<'_> {
             Step::Rootfs(RootfsStep::CgroupMount { views, .. }) => {
                 views.iter().map(|view| view.path.clone()).collect()
             }
-            Step::Rootfs(RootfsStep::HideKernelMount { path }) => {
-                let above = path.rsplit_once('/').map_or("", |(above, _)| above);
-                vec![path.clone(), above.to_owned()]
-            }
+            Step::Rootfs(RootfsStep::HideKernelMounts { paths }) => paths.clone(),
             // The hook's program, and where it begins.
             Step::Control(ControlStep::FindProgram { candidates, .. }) => candidates.clone(),
             Step::Process(ProcessStep::ChangeDirectory { path }) => vec![path.clone()],

@@ -70,7 +70,7 @@ fn mounts(plan: &Plan) -> Vec<ExternalMount> {
             | RootfsStep::HostRoot
             | RootfsStep::ChangeRoot { .. }
             | RootfsStep::EmptyRoot
-            | RootfsStep::HideKernelMount { .. }
+            | RootfsStep::HideKernelMounts { .. }
             | RootfsStep::DetachedRoot { .. }
             | RootfsStep::StayInRoot
             | RootfsStep::JoinRoot { .. }

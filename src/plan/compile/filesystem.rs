@@ -62,12 +62,10 @@ pub(super) fn filesystem(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut 
 /// Without pivot_root(2) the host's mounts stay below the container's root. If one of them were a whole procfs, the kernel would
 /// let a user namespace of the container mount another one, without the container's masks.
 fn hide_kernel_mounts(input: &Input<'_>, paths: BundlePaths<'_>, draft: &mut Draft) {
-    for path in &input.host.kernel_mounts {
-        // At the path of one below the root file system there may be a mount of the container.
-        if !Path::new(path).starts_with(paths.rootfs) {
-            draft.standard(RootfsStep::HideKernelMount { path: path.clone() });
-        }
-    }
+    // At the path of one below the root file system there may be a mount of the container.
+    let mut paths_of_host = input.host.kernel_mounts.clone();
+    paths_of_host.retain(|path| !Path::new(path).starts_with(paths.rootfs));
+    draft.standard(RootfsStep::HideKernelMounts { paths: paths_of_host });
 }
 
 fn root_propagation(input: &Input<'_>) -> Result<Option<Propagation>> {

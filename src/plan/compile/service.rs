@@ -121,7 +121,7 @@ fn mounted(step: &RootfsStep) -> Option<(&String, Option<&MountStep>)> {
         | RootfsStep::HostRoot
         | RootfsStep::ChangeRoot { .. }
         | RootfsStep::EmptyRoot
-        | RootfsStep::HideKernelMount { .. }
+        | RootfsStep::HideKernelMounts { .. }
         | RootfsStep::DetachedRoot { .. }
         | RootfsStep::StayInRoot
         | RootfsStep::JoinRoot { .. }

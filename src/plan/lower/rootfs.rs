@@ -37,12 +37,7 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
             }
             code.leave_host();
         }
-        RootfsStep::JoinRoot { slot } => {
-            let root = code.slot(*slot);
-            code.change_root(root);
-            code.asm.close(root);
-            code.leave_host();
-        }
+        RootfsStep::JoinRoot { slot } => join_root(code, *slot),
         RootfsStep::EmptyRoot => empty_root(code),
         RootfsStep::SealType { kind } => seal_type(code, kind),
         RootfsStep::SendContext => send_context(code),
@@ -56,7 +51,7 @@ pub(super) fn rootfs(code: &mut Lowering, step: &RootfsStep) {
         RootfsStep::Mask { path, context } => mask(code, path, context.as_ref()),
         RootfsStep::ReadonlyPath { path } => readonly_path(code, path),
         RootfsStep::ReadonlyMount { path } => readonly_mount(code, path),
-        RootfsStep::HideKernelMount { path } => hide_kernel_mount(code, path),
+        RootfsStep::HideKernelMounts { paths } => paths.iter().for_each(|path| hide_kernel_mount(code, path)),
         RootfsStep::Pivot { move_mount } => pivot(code, *move_mount),
         RootfsStep::CreateDirectory { path } => {
             let (root, path) = (code.root(), code.string(path));
@@ -145,6 +140,14 @@ fn change_to_host_root(code: &mut Lowering, slot: SlotId, stay: bool) {
         code.asm.call(libc::SYS_fchdir, &[joined.into()]);
         code.asm.close(joined);
     }
+}
+
+/// Changes to the root of a container that has no mount namespace of its own.
+fn join_root(code: &mut Lowering, slot: SlotId) {
+    let root = code.slot(slot);
+    code.change_root(root);
+    code.asm.close(root);
+    code.leave_host();
 }
 
 /// Makes an empty tmpfs the process's root and working directory. The host's root cannot be reached any more.

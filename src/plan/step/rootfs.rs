@@ -120,10 +120,11 @@ pub enum RootfsStep {
         /// Path in the container.
         path: String,
     },
-    /// Unmount a whole procfs or sysfs of the host, or cover it if the user namespace may not unmount it.
-    HideKernelMount {
-        /// Its mount point on the host.
-        path: String,
+    /// Unmount every whole procfs and sysfs of the host, or cover those that the user namespace may not unmount. It is one step
+    /// however many there are: a plan that is compiled again has the same lines.
+    HideKernelMounts {
+        /// Their mount points on the host, in the order of unmounting.
+        paths: Vec<String>,
     },
     /// pivot_root(2), and unmount the old root.
     Pivot {
@@ -173,7 +174,7 @@ impl RootfsStep {
             | Self::ReadonlyRoot
             | Self::CreateDirectory { .. }
             | Self::RootPropagation(_)
-            | Self::HideKernelMount { .. }
+            | Self::HideKernelMounts { .. }
             | Self::DetachedRoot { .. }
             | Self::StayInRoot
             | Self::JoinRoot { .. }
@@ -203,7 +204,7 @@ impl RootfsStep {
                 when(Errno::EPERM, "in a user namespace the host's own /proc must be wholly visible")
             }
             Self::OpenUmask
-            | Self::HideKernelMount { .. }
+            | Self::HideKernelMounts { .. }
             | Self::DetachedRoot { .. }
             | Self::StayInRoot
             | Self::JoinRoot { .. }
@@ -260,7 +261,7 @@ impl fmt::Display for RootfsStep {
             Self::Mask { path, .. } => write!(f, "mask {path}"),
             Self::ReadonlyPath { path } => write!(f, "read-only {path}"),
             Self::ReadonlyMount { path } => write!(f, "mount {path} becomes read-only"),
-            Self::HideKernelMount { path } => write!(f, "hide the host's {path}"),
+            Self::HideKernelMounts { paths } => write!(f, "hide the host's {}", paths.join(" ")),
             Self::Pivot { move_mount: false } => f.write_str("pivot root"),
             Self::Pivot { move_mount: true } => f.write_str("move the root, chroot"),
             Self::CreateDirectory { path } => write!(f, "create directory {path}, if it is missing"),
