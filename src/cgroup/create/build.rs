@@ -67,12 +67,13 @@ impl<'a> CgroupBuilder<'a> {
             }
         }
         if let Some(directory) = record.unified {
+            let before = self.created.count();
             match self.create_unified(&directory) {
                 Ok(reused) => {
                     created.unified = Some(directory);
                     created.reused = reused;
                 }
-                Err(e) if self.may_leave_out_unified(&e) => {}
+                Err(e) if self.may_leave_out_unified(&e) && self.created.remove_after(before) => {}
                 Err(e) => return Err(e),
             }
         }
@@ -111,7 +112,8 @@ impl<'a> CgroupBuilder<'a> {
     /// Beside v1 hierarchies, the cgroup2 hierarchy has a directory for the sake of order.
     fn may_leave_out_unified(&self, e: &Error) -> bool {
         let is_extra = !self.layout.is_unified() && !self.settings.needs_unified();
-        (is_extra && is_denied(e)) || (self.may_leave_out(e) && !self.settings.needs_unified())
+        (is_extra && is_denied(e) && e.operation() == "mkdir")
+            || (self.may_leave_out(e) && !self.settings.needs_unified())
     }
 
     /// Writes the limits of a cgroup2 cgroup that another manager has created.

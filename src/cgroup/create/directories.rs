@@ -41,6 +41,22 @@ impl CreatedDirectories {
         Ok(created)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Removes all but the first `count` directories; whether none of them is left.
+    pub(super) fn remove_after(&mut self, count: usize) -> bool {
+        while self.0.len() > count {
+            match self.0.last().map(|directory| rmdir(directory)) {
+                None | Some(Ok(()) | Err(Errno::ENOENT | Errno::ENODEV)) => drop(self.0.pop()),
+                Some(Err(_)) => return false,
+            }
+        }
+        true
+    }
+
     /// Removes the directories, the last one first. Returns `error`, with those that could not be removed.
     pub(super) fn undo(self, error: Error) -> Error {
         let mut left = Vec::new();
