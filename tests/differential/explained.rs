@@ -11,7 +11,7 @@ struct Explanation {
     why: &'static str,
 }
 
-const EXPLANATIONS: [Explanation; 11] = [
+const EXPLANATIONS: [Explanation; 12] = [
     Explanation {
         at: ("/mounts/", "/propagation"),
         ours: "[\"master\"]",
@@ -26,8 +26,8 @@ const EXPLANATIONS: [Explanation; 11] = [
     },
     Explanation {
         at: ("", "/signals_ignored"),
-        ours: "1000",
-        theirs: "1003",
+        ours: "0000000000001000",
+        theirs: "",
         why: "Signals that the caller ignores have their default action again.",
     },
     Explanation {
@@ -77,6 +77,12 @@ const EXPLANATIONS: [Explanation; 11] = [
         ours: "0 ",
         theirs: "error mounting \\\"mqueue\\\"",
         why: "A user namespace that shares the host's IPC namespace gets the host's /dev/mqueue; runc refuses it.",
+    },
+    Explanation {
+        at: ("", "/exit"),
+        ours: "0 ",
+        theirs: "open sysctl",
+        why: "Sysctls are written before a read-only /proc is mounted.",
     },
 ];
 
