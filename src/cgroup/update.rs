@@ -20,7 +20,7 @@ pub(super) fn update(
     resources: &Resources,
     then: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<String>> {
-    let settings = compile(record, layout, resources)?;
+    let settings = compile(record, layout, resources, false)?;
     for setting in settings.entries() {
         let is_missing = match (setting.version, setting.controller) {
             (CgroupVersion::V2, _) => record.unified.is_none(),
@@ -57,8 +57,11 @@ pub(super) fn update_beside_manager(
     let tell_and_restore = || {
         let Some(directory) = &record.unified else { return Ok(()) };
         let dir = Dir::open(directory)?;
-        let told = with_current_values(compile(record, layout, resources)?, dir.at())?;
-        let all = compile(record, layout, all)?;
+        // Otherwise the manager would write its old device rules again.
+        let device_filter = !resources.devices.is_empty();
+        let told = compile(record, layout, resources, device_filter)?;
+        let told = with_current_values(told, dir.at())?;
+        let all = compile(record, layout, all, false)?;
         let kept = KeptLimits::read(dir.at(), all.v2())?;
         // The manager may have written values even if it refuses others.
         let done = tell(&told);
@@ -68,9 +71,14 @@ pub(super) fn update_beside_manager(
 }
 
 /// The settings for an existing cgroup.
-fn compile(record: &CgroupRecord, layout: &Layout, resources: &Resources) -> Result<Settings> {
+fn compile(
+    record: &CgroupRecord,
+    layout: &Layout,
+    resources: &Resources,
+    device_filter: bool,
+) -> Result<Settings> {
     let resources = with_memory_limit(record, resources)?;
-    let options = CgroupOptions { device_filter: false, optional: false };
+    let options = CgroupOptions { device_filter, optional: false };
     compile_settings(layout, &resources, &options)
 }
 

@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         limits_survive_a_reload,
         devices_stay_denied_after_a_reload,
         device_rules_are_properties,
+        updated_device_rules_survive_a_reload,
         a_strict_device_policy_can_be_requested,
         annotations_are_properties,
         a_bad_property_is_an_error,
@@ -217,6 +218,30 @@ fn devices_stay_denied_after_a_reload(t: &Test) {
     systemctl(&["daemon-reload"]);
     assert_eq!(container.exec("open /dev/kmsg w").success().json()["errno"], "EPERM");
     assert_eq!(container.exec("open /dev/zero r").success().json()["errno"], "");
+    end(&container);
+}
+
+fn updated_device_rules_survive_a_reload(t: &Test) {
+    needs_systemd(t);
+    let (bundle, unit) = bundle(t);
+    // No driver has this device: opening it fails after it was allowed.
+    let bundle =
+        bundle.push("/linux/devices", json!({"path": "/dev/none", "type": "c", "major": 241, "minor": 0}));
+    let container = bundle.probe("sleep").start();
+    for (allow, errno) in [(true, "ENXIO"), (false, "EPERM")] {
+        let rules = json!({"devices": [
+            {"allow": false, "access": "rwm"},
+            {"allow": allow, "type": "c", "major": 241, "minor": 0, "access": "r"},
+        ]});
+        let update = t.runtime(["update", "--resources", "-", container.id()]).input(&rules.to_string());
+        update.output().success();
+        assert_eq!(container.exec("open /dev/none r").success().json()["errno"], errno, "allow {allow}");
+        systemctl(&["daemon-reload"]);
+        // Systemd writes all rules that it knows.
+        systemctl(&["set-property", "--runtime", &unit, "DeviceAllow=/dev/full r"]);
+        let seen = container.exec("open /dev/none r").success().json();
+        assert_eq!(seen["errno"], errno, "allow {allow}, reloaded");
+    }
     end(&container);
 }
 

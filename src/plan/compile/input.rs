@@ -8,6 +8,7 @@ use super::policy::Policy;
 use crate::bundle::Spec;
 use crate::bundle::spec::{Hooks, Linux, Mount};
 use crate::namespace::{NamespaceKind, Namespaces};
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 /// What the plan of a container, or of a process that joins one, is compiled from.
@@ -48,13 +49,17 @@ impl<'a> Input<'a> {
 
     /// Where a mount goes, as a path in the container. A relative path is taken from the root. Some managers give the host's
     /// path below the root file system; of that the rest counts, as under runc.
-    pub(super) fn destination(&self, mount: &Mount) -> String {
-        let path = mount.destination.trim_start_matches('/');
-        let cleaned = cleaned(path);
+    pub(super) fn destination<'m>(&self, mount: &'m Mount) -> Cow<'m, str> {
+        let path = mount.destination.as_str();
         let below = self.rootfs.filter(|rootfs| rootfs.parent().is_some());
-        match below.and_then(|rootfs| cleaned.strip_prefix(rootfs).ok()) {
-            Some(rest) => format!("/{}", rest.display()),
-            None => format!("/{path}"),
+        if let Some(rest) =
+            below.and_then(|rootfs| cleaned(path).strip_prefix(rootfs).ok().map(Path::to_owned))
+        {
+            return Cow::Owned(format!("/{}", rest.display()));
+        }
+        match path.trim_start_matches('/') {
+            rest if rest.len() + 1 == path.len() => Cow::Borrowed(path),
+            rest => Cow::Owned(format!("/{rest}")),
         }
     }
 
@@ -80,8 +85,16 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A path from `/` without `.` and `..`, which are resolved as text.
-fn cleaned(path: &str) -> PathBuf {
+/// Whether a path is the root itself, after `.` and `..` are resolved as text.
+pub(super) fn is_root(path: &str) -> bool {
+    cleaned(path) == Path::new("/")
+}
+
+/// A path from `/` without `.` and `..`, which are resolved as text. Most paths have none.
+fn cleaned(path: &str) -> Cow<'_, Path> {
+    if path.starts_with('/') && !path.contains("/.") && !path.contains("//") {
+        return Cow::Borrowed(Path::new(path));
+    }
     let mut cleaned = PathBuf::from("/");
     for component in Path::new(path).components() {
         match component {
@@ -90,5 +103,5 @@ fn cleaned(path: &str) -> PathBuf {
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
-    cleaned
+    Cow::Owned(cleaned)
 }

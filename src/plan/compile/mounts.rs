@@ -2,7 +2,7 @@
 
 use super::super::step::{CgroupView, Component, MountSource, MountStep, RootfsStep, Slot};
 use super::draft::Draft;
-use super::input::{BundlePaths, Input};
+use super::input::{BundlePaths, Input, is_root};
 use super::mount_options::{
     clear_unnamed, for_new_file_system, for_the_host_side, force_read_only, locked_changes, option_error,
 };
@@ -29,7 +29,7 @@ pub(super) fn mount(
     let options = options::parse(&mount.options).map_err(|e| option_error(&pointer, e))?;
     refuse_mount(&pointer, mount, &options)?;
     let kind = mount.kind.clone().unwrap_or_default();
-    let destination = input.destination(mount);
+    let destination = input.destination(mount).into_owned();
     if options.remount.is_none() && is_root(&destination) {
         let message = "a mount on / would hide the container's root: it is on the top of rootfs".into();
         let pointer = format!("{pointer}/destination");
@@ -116,16 +116,6 @@ fn bind_of_host(
     let step = MountStep::bind(destination, from, options);
     draft.configured(pointer, RootfsStep::Mount(Box::new(step)));
     Ok(())
-}
-
-/// Whether a destination is the root itself.
-fn is_root(destination: &str) -> bool {
-    let depth = Path::new(destination).components().fold(0_usize, |depth, component| match component {
-        path::Component::Normal(_) => depth + 1,
-        path::Component::ParentDir => depth.saturating_sub(1),
-        path::Component::RootDir | path::Component::CurDir | path::Component::Prefix(_) => depth,
-    });
-    depth == 0
 }
 
 /// Where a new file system comes from. A procfs shows the pid namespace of the process that creates it, and the stub
