@@ -1,4 +1,4 @@
-//! The fields of `linux.resources`, each named in one place: what it requests, and what an update makes of it.
+//! The fields of `linux.resources`, each listed once: what it requests, and how an update changes it.
 //!
 //! Structures are taken apart with all of their fields, so that the compiler rejects a new field that is left out: alone in
 //! a configuration it would not be written, or not be refused if nothing can enforce it.

@@ -148,39 +148,7 @@ impl Execution<'_> {
         host.privileged &= !self.denies_setgroups()?;
         let cgroup = self.cgroup()?;
         let console = ConsoleSocket::open(&self.options.console)?;
-        let start_as = |host: &Host, cgroup: Option<&Cgroup>| {
-            let (console, movable) = (console.stub.as_ref(), cgroup.filter(|_| !self.bound.may_be_reached()));
-            // A terminal is sent before the clone fails.
-            if let Some(cgroup) = movable.filter(|_| console.is_some())
-                && !cgroup.has_room_for(2)?
-            {
-                return self.start_and_move(host, cgroup, console);
-            }
-            let started = self.start(host, cgroup, console).or_else(|e| match (cgroup, &self.record.scope) {
-                (Some(cgroup), Some(_)) if scope::may_move_instead(&e) => {
-                    self.start_moved_first(host, cgroup, console)
-                }
-                _ => Err(e),
-            });
-            match (started, movable) {
-                (Err(e), Some(cgroup)) if is_at_process_limit(&e) && console.is_none() => {
-                    self.start_and_move(host, cgroup, console)
-                }
-                (other, _) => other,
-            }
-        };
-        let start = |cgroup: Option<&Cgroup>| match start_as(&host, cgroup) {
-            // The caller is root in another user namespace, which may not permit setgroups(2).
-            Err(e)
-                if host.privileged
-                    && e.errno() == Some(Errno::EPERM)
-                    && matches!(plan::privileged(), Ok(false)) =>
-            {
-                let host = Host { privileged: false, ..host.clone() };
-                start_as(&host, cgroup)
-            }
-            other => other,
-        };
+        let start = |cgroup| self.start_as_permitted(&host, cgroup, console.stub.as_ref());
         let mut stub = match start(cgroup.as_ref()) {
             // The container has enabled controllers for child cgroups, so its own cgroup may not have processes.
             Err(e) if matches!(e.errno(), Some(Errno::EBUSY | Errno::EOPNOTSUPP)) => {
@@ -198,6 +166,55 @@ impl Execution<'_> {
                 stub.destroy();
                 Err(e)
             }
+        }
+    }
+
+    /// Starts the process in a cgroup, without privileges if it turns out that the caller does not have them.
+    fn start_as_permitted(
+        &self,
+        host: &Host,
+        cgroup: Option<&Cgroup>,
+        console: Option<&OwnedFd>,
+    ) -> Result<Stub> {
+        match self.start_by_any_way(host, cgroup, console) {
+            // The caller is root in another user namespace, which may not permit setgroups(2).
+            Err(e)
+                if host.privileged
+                    && e.errno() == Some(Errno::EPERM)
+                    && matches!(plan::privileged(), Ok(false)) =>
+            {
+                let host = Host { privileged: false, ..host.clone() };
+                self.start_by_any_way(&host, cgroup, console)
+            }
+            other => other,
+        }
+    }
+
+    /// Starts the process in a cgroup, which it joins itself, or is moved to if that is not possible.
+    fn start_by_any_way(
+        &self,
+        host: &Host,
+        cgroup: Option<&Cgroup>,
+        console: Option<&OwnedFd>,
+    ) -> Result<Stub> {
+        let Some(cgroup) = cgroup else { return self.start(host, None, console) };
+        let may_move_last = !self.bound.may_be_reached();
+        // A terminal is sent before the clone fails, so there is no second attempt.
+        if console.is_some() && may_move_last && !cgroup.has_room_for(2)? {
+            return self.start_and_move(host, cgroup, console);
+        }
+        let by_systemd = self.record.scope.is_some();
+        let started = match self.start(host, Some(cgroup), console) {
+            Err(e) if by_systemd && scope::may_move_instead(&e) => {
+                self.start_moved_first(host, cgroup, console)
+            }
+            other => other,
+        };
+        match started {
+            Err(e) if console.is_none() && may_move_last && is_at_process_limit(&e) => {
+                self.start_and_move(host, cgroup, console)
+            }
+            other => other,
         }
     }
 

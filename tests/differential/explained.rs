@@ -11,7 +11,7 @@ struct Explanation {
     why: &'static str,
 }
 
-const EXPLANATIONS: [Explanation; 12] = [
+const EXPLANATIONS: [Explanation; 11] = [
     Explanation {
         at: ("/mounts/", "/propagation"),
         ours: "[\"master\"]",
@@ -29,12 +29,6 @@ const EXPLANATIONS: [Explanation; 12] = [
         ours: "0000000000001000",
         theirs: "",
         why: "Signals that the caller ignores have their default action again.",
-    },
-    Explanation {
-        at: ("", "/env"),
-        ours: "HOME=/",
-        theirs: "HOME=/",
-        why: "HOME comes from the image's own /etc/passwd, even if a mount or a mask hides it.",
     },
     Explanation {
         at: ("/dev/mqueue/", "gid"),
@@ -55,7 +49,7 @@ const EXPLANATIONS: [Explanation; 12] = [
         why: "A read-only path is read-only with all mounts below it.",
     },
     Explanation {
-        at: ("", "/errno"),
+        at: ("/write /etc/file", "/errno"),
         ours: "EROFS",
         theirs: "",
         why: "A read-only path is read-only with all mounts below it.",

@@ -41,10 +41,16 @@ impl Observation {
             return found;
         }
         for (n, (ours, theirs)) in self.lines.iter().zip(&other.lines).enumerate() {
-            descend(&format!("/{n}"), ours, theirs, &mut found);
+            descend(&format!("/{}", label(n, ours)), ours, theirs, &mut found);
         }
         found
     }
+}
+
+/// What a line is about: the action and its path, or its number.
+fn label(n: usize, line: &Value) -> String {
+    let about = |verb: &str| line[verb].as_str().map(|path| format!("{verb} {path}"));
+    ["write", "open", "mkdir"].into_iter().find_map(about).unwrap_or_else(|| n.to_string())
 }
 
 fn descend(pointer: &str, ours: &Value, theirs: &Value, found: &mut Difference) {

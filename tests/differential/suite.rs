@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 /// Configurations of a run, unless `ORLOP_CONFIGURATIONS` is set.
 const CONFIGURATIONS: u64 = 60;
-/// The most differences that are reported.
+/// The most kinds of difference that are reported; with one more the run ends.
 const REPORTED: usize = 40;
 
 fn main() -> std::process::ExitCode {
@@ -105,29 +105,37 @@ fn generated_configurations(t: &Test) {
     let peer = std::env::var_os("ORLOP_PEER").map_or_else(|| t.program().to_owned(), PathBuf::from);
     let comparison = Comparison { test: t, peer };
     let (first, count) = (variable("ORLOP_SEED", 1), variable("ORLOP_CONFIGURATIONS", CONFIGURATIONS));
-    let mut reports: BTreeMap<String, (u64, String)> = BTreeMap::new();
-    let mut ran = 0;
+    // By the pointers that differ: how often, and the smallest configuration that was found first.
+    let mut reports: BTreeMap<Vec<String>, (u64, String)> = BTreeMap::new();
     for seed in first..first + count {
         let configuration = Configuration::new(seed);
         let found = comparison.difference(&configuration);
-        ran += 1;
-        if found.is_empty() || reports.len() >= REPORTED {
-            continue;
+        let known =
+            reports.iter_mut().find(|(pointers, _)| pointers.iter().all(|one| found.contains_key(one)));
+        match known {
+            _ if found.is_empty() => {}
+            Some((_, (times, _))) => *times += 1,
+            None => {
+                assert!(
+                    reports.len() < REPORTED,
+                    "too many kinds of difference after {} configurations",
+                    seed - first
+                );
+                let (smallest, shown) = comparison.reduce(&configuration, &found);
+                reports.insert(shown.keys().cloned().collect(), (1, told(seed, &smallest, &shown)));
+            }
         }
-        let (smallest, shown) = comparison.reduce(&configuration, &found);
-        let names: Vec<&str> = smallest.features.iter().map(|feature| feature.name).collect();
-        let lines: Vec<String> = shown
-            .iter()
-            .map(|(pointer, (ours, theirs))| {
-                format!("    {pointer}\n      orlop: {ours}\n      peer:  {theirs}")
-            })
-            .collect();
-        let key = format!("{}: {}", names.join(" + "), shown.keys().cloned().collect::<Vec<_>>().join(" "));
-        let entry = reports.entry(key).or_insert((0, format!("  seed {seed}\n{}", lines.join("\n"))));
-        entry.0 += 1;
     }
-    println!("{ran} configurations, {} kinds of difference", reports.len());
-    let text: Vec<String> =
-        reports.iter().map(|(key, (times, text))| format!("{key} ({times} times)\n{text}")).collect();
+    println!("{count} configurations, {} kinds of difference", reports.len());
+    let text: Vec<String> = reports.values().map(|(times, text)| format!("{times} times: {text}")).collect();
     assert!(reports.is_empty(), "differences without an explanation:\n{}", text.join("\n"));
+}
+
+/// The features of a configuration, and what differs.
+fn told(seed: u64, configuration: &Configuration, difference: &Difference) -> String {
+    let names: Vec<&str> = configuration.features.iter().map(|feature| feature.name).collect();
+    let lines = difference.iter().map(|(pointer, (ours, theirs))| {
+        format!("\n    {pointer}\n      orlop: {ours}\n      peer:  {theirs}")
+    });
+    format!("{} (seed {seed}){}", names.join(" + "), lines.collect::<String>())
 }
